@@ -1,0 +1,62 @@
+# Two commands on a fresh machine: `make run` and `make test`. They need Python 3.11 or newer, and nothing else.
+# PORT=8001 and OPSROOM_HOME=folder may follow any of them; PYTHON=python3.12 chooses the Python.
+PYTHON ?= python3
+ARGS ?=
+
+# Each line of these recipes is one plain command, so that make runs it itself: a shell in between would keep SIGTERM.
+BIN := .venv/bin/python
+PYTEST := $(BIN) -m pytest
+PARALLEL := -n logical --maxprocesses 8
+# What a production settings check needs named. Nothing is connected to.
+DEPLOY := env -u OPSROOM_LOCAL DATABASE_URL=postgres://checks@localhost/checks REDIS_URL=redis://localhost \
+	CELERY_BROKER_URL=amqp://localhost SECRET_KEY=only-for-this-check-0123456789-abcdefghijklmnopqrstuvwxyz-ABC \
+	ALLOWED_HOSTS=example.com BANNER_API_URL=https://example.com/photos/
+
+.DEFAULT_GOAL := help
+.PHONY: help
+help:  ## This list
+	@awk -F ':.*## ' '/^[a-z\/]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run setup setup/run test test/browser chaos coverage
+run: setup/run  ## Opsroom with its own database, until Ctrl-C (PORT=8001, OPSROOM_HOME=folder)
+	@$(BIN) -m config.launcher
+
+setup:  ## Only install: .venv with everything, tests and tools included
+	@$(PYTHON) -I config/bootstrap.py dev
+
+setup/run:
+	@$(PYTHON) -I config/bootstrap.py run
+
+test: setup  ## The whole suite, in parallel, on real servers of its own (ARGS="-k word")
+	@$(PYTEST) $(PARALLEL) $(ARGS)
+
+test/browser: setup  ## The screens, in a real browser
+	@$(PYTEST) -m browser $(ARGS)
+
+chaos: setup  ## The tests that kill and restart things
+	@$(PYTEST) -m chaos --timeout 600 $(ARGS)
+
+coverage: setup  ## The suite with branch coverage, and what it misses
+	@$(PYTEST) $(PARALLEL) --cov --cov-branch --cov-report=term-missing:skip-covered $(ARGS)
+
+.PHONY: fmt lint bench lock
+fmt: setup  ## Format the code
+	@$(BIN) -m ruff format .
+	@$(BIN) -m ruff check --fix .
+
+lint: setup  ## Style, floors, types, migrations, settings for production, API description
+	@$(BIN) -m ruff check .
+	@$(BIN) -m ruff format --check .
+	@.venv/bin/lint-imports
+	@$(BIN) -m mypy .
+	@$(BIN) manage.py makemigrations --check --dry-run
+	@$(DEPLOY) $(BIN) manage.py check --deploy --fail-level WARNING
+	@$(BIN) manage.py spectacular --validate --fail-on-warn --file /dev/null
+
+bench: setup  ## Every figure of docs/, each against its peer and its limit in the same run
+	@$(BIN) -m benchmarks $(ARGS)
+
+lock: setup  ## Lock the newest versions that the .in files allow, for every platform, with hashes
+	@$(BIN) -m uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --upgrade requirements-dev.in -o requirements-dev.txt
+	@$(BIN) -m uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -c requirements-dev.txt requirements-embedded.in -o requirements-embedded.txt
+	@$(BIN) -m uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -c requirements-dev.txt requirements.in -o requirements.txt

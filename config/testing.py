@@ -1,0 +1,27 @@
+"""pytest's first plugin (`-p config.testing`): the services that the tests run on, before Django reads its settings.
+
+The tests have embedded servers of their own, beside those of `make run`, that do not wait for the disk. Outside
+services named in the environment are used instead. The workers of pytest-xdist inherit what the controller started.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from config import embedded
+
+
+def start() -> None:
+    """Name the services in the environment. Raises pytest.UsageError, which prints as one sentence."""
+    os.environ["OPSROOM_HOME"] = str(embedded.Home.from_environment().path / "test")
+    try:
+        embedded.use_local_settings()
+        embedded.use(durable=False)
+    except embedded.EmbeddedError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    start()
