@@ -1,0 +1,47 @@
+"""Django's Redis cache for a world in which Redis may be away: slower then, never an error."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import structlog
+from django.core.cache.backends.redis import RedisCache
+from redis.exceptions import RedisError
+
+log = structlog.get_logger(__name__)
+
+
+def _or(default: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorate a cache method so that a Redis error answers what an empty cache would."""
+
+    def decorate(method: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(method)
+        def forgiving(self: Any, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return method(self, *args, **kwargs)
+            except (RedisError, OSError) as error:
+                log.warning("cache_away", error=str(error))
+                return default(*args, **kwargs)
+
+        return forgiving
+
+    return decorate
+
+
+class ForgivingRedisCache(RedisCache):
+    """A miss where the answer cannot be had, a lost write where it cannot be written.
+
+    `add` answers True then: its callers use it to do something at most every so often, and doing it is safe.
+    """
+
+    get = _or(lambda key, default=None, version=None: default)(RedisCache.get)
+    get_many = _or(lambda keys, version=None: {})(RedisCache.get_many)
+    set = _or(lambda *args, **kwargs: None)(RedisCache.set)
+    set_many = _or(lambda data, *args, **kwargs: list(data))(RedisCache.set_many)
+    add = _or(lambda *args, **kwargs: True)(RedisCache.add)
+    touch = _or(lambda *args, **kwargs: False)(RedisCache.touch)
+    delete = _or(lambda *args, **kwargs: False)(RedisCache.delete)
+    delete_many = _or(lambda *args, **kwargs: None)(RedisCache.delete_many)
+    has_key = _or(lambda *args, **kwargs: False)(RedisCache.has_key)
+    incr = _or(lambda key, delta=1, version=None: delta)(RedisCache.incr)
+    clear = _or(lambda *args, **kwargs: False)(RedisCache.clear)

@@ -1,0 +1,92 @@
+"""Celery: queues, limits and the schedule. Messages only wake somebody up; the rows are the truth.
+
+Hence the choices here: JSON only, no results, a message acknowledged early (what a killed worker left behind is
+found by the sweepers, in seconds, not after a broker's visibility timeout), one message prefetched, and timeouts
+short enough that a broker which is away is noticed rather than waited for.
+"""
+
+import os
+from typing import Any
+
+from celery import Celery, bootsteps
+from celery.signals import setup_logging
+from django_structlog.celery.steps import DjangoStructLogInitStep
+from kombu import Queue
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+app = Celery("opsroom")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+
+# Quorum queues: the kind RabbitMQ keeps recommending, and it makes Celery use per-consumer prefetch, which
+# RabbitMQ 4 insists on. Other brokers ignore the argument.
+_QUORUM = {"x-queue-type": "quorum"}
+app.conf.update(
+    task_queues=[Queue(name, queue_arguments=_QUORUM) for name in ("default", "broadcasts", "events", "testruns")],
+    task_default_queue="default",
+    task_create_missing_queues=False,
+    task_routes={"chats.tasks.prepare": {"queue": "broadcasts"}, "chats.tasks.fan_out": {"queue": "broadcasts"}},
+    accept_content=["json"],
+    task_serializer="json",
+    result_serializer="json",
+    task_ignore_result=True,
+    task_acks_late=False,
+    worker_prefetch_multiplier=1,
+    worker_max_tasks_per_child=1_000,
+    worker_enable_remote_control=False,  # nobody uses it, and its queues are of a kind RabbitMQ 4 refuses
+    worker_send_task_events=False,
+    worker_hijack_root_logger=False,
+    worker_soft_shutdown_timeout=5,
+    worker_cancel_long_running_tasks_on_connection_loss=False,  # the rows, not the messages, own the work
+    task_soft_time_limit=60,
+    task_time_limit=90,
+    broker_connection_timeout=2,
+    broker_pool_acquire_timeout=2,
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,  # a worker waits for its broker for ever
+    task_publish_retry=True,  # once: a pooled connection may be a stale one
+    task_publish_retry_policy={"max_retries": 1, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.1},
+    timezone="UTC",
+    beat_max_loop_interval=5,
+)
+if str(app.conf.broker_url).startswith("redis"):
+    app.conf.broker_transport_options = {
+        "socket_timeout": 5,
+        "socket_connect_timeout": 2,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+        "global_keyprefix": os.environ.get("CACHE_PREFIX", "opsroom") + ":",
+    }
+else:
+    app.conf.broker_transport_options = {"confirm_publish": True}
+    app.conf.broker_heartbeat = 10
+
+app.conf.beat_schedule = {
+    # Expiring after one period: what a stopped worker missed need not be caught up tick by tick.
+    "tick": {"task": "config.tasks.tick", "schedule": 5.0, "options": {"expires": 15}},
+    "sweep broadcasts": {"task": "chats.tasks.sweep", "schedule": 3.0, "options": {"expires": 10}},
+}
+app.steps["worker"].add(DjangoStructLogInitStep)
+app.autodiscover_tasks(["chats", "config"])
+
+SIGN_SECONDS = 5.0
+
+
+class SignOfLife(bootsteps.StartStopStep):
+    """Leave a sign of this worker process every few seconds, for the health page."""
+
+    requires = {"celery.worker.components:Timer"}
+
+    def start(self, worker: Any) -> None:
+        from config.signs import leave_sign  # the cache needs Django's settings, which are ready by now
+
+        leave_sign("worker", worker.hostname)
+        worker.timer.call_repeatedly(SIGN_SECONDS, leave_sign, ("worker", worker.hostname))
+
+
+app.steps["worker"].add(SignOfLife)
+
+
+@setup_logging.connect
+def _leave_logging_to_django(**_: Any) -> None:
+    """Connected, so that Celery configures no logging of its own."""

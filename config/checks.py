@@ -1,0 +1,27 @@
+"""What may not go into production: looked at while the settings are read, before anything listens."""
+
+from django.core.exceptions import ImproperlyConfigured
+
+SHORTEST_SECRET = 50
+
+
+def refuse_unsafe(*, local: bool, secret_key: str, debug: bool, allowed_hosts: list[str]) -> None:
+    """Raise ImproperlyConfigured, with the remedy, where a setting would leave the service open.
+
+    A local instance listens on loopback only and generates its own secret, so only DEBUG is free there.
+    """
+    if "*" in allowed_hosts:
+        raise ImproperlyConfigured("ALLOWED_HOSTS may not be '*': name the hosts this service answers for.")
+    if len(secret_key) < SHORTEST_SECRET or len(set(secret_key)) < 10:
+        raise ImproperlyConfigured(
+            f"SECRET_KEY must be a random string of at least {SHORTEST_SECRET} characters: "
+            'python3 -c "import secrets; print(secrets.token_urlsafe(50))" makes one.'
+        )
+    if local:
+        return
+    if "insecure" in secret_key or "change-me" in secret_key:
+        raise ImproperlyConfigured("SECRET_KEY is still the example's: make one of your own.")
+    if debug:
+        raise ImproperlyConfigured("DEBUG may not be on where others can reach the service: remove DEBUG.")
+    if not allowed_hosts:
+        raise ImproperlyConfigured("ALLOWED_HOSTS is empty: name the hosts this service answers for.")

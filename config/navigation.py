@@ -1,0 +1,85 @@
+"""The theme's settings: one navigation for all apps, in the house's words and colours."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpRequest
+from django.templatetags.static import static
+from django.urls import reverse_lazy
+
+
+def _may_view(permission: str) -> Callable[[HttpRequest], bool]:
+    return lambda request: request.user.has_perm(permission)
+
+
+def _item(title: str, icon: str, address: str, permission: str) -> dict[str, Any]:
+    return {"title": title, "icon": icon, "link": reverse_lazy(address), "permission": _may_view(permission)}
+
+
+UNFOLD = {
+    "SITE_TITLE": "Opsroom",
+    "SITE_HEADER": "Opsroom",
+    "SITE_SUBHEADER": "where the team runs its day",
+    "SITE_SYMBOL": "hub",
+    "SITE_URL": None,
+    "SHOW_VIEW_ON_SITE": False,
+    "SHOW_BACK_BUTTON": False,
+    "DASHBOARD_CALLBACK": "config.dashboard.front_page",
+    "STYLES": [lambda request: static("config/opsroom.css")],
+    "SCRIPTS": [lambda request: static("config/opsroom.js")],
+    "COLORS": {
+        "primary": {
+            "50": "oklch(97.0% .014 254.6)",
+            "100": "oklch(93.2% .032 255.6)",
+            "200": "oklch(88.2% .059 254.1)",
+            "300": "oklch(80.9% .105 251.8)",
+            "400": "oklch(70.7% .165 254.6)",
+            "500": "oklch(62.3% .214 259.8)",
+            "600": "oklch(54.6% .245 262.9)",
+            "700": "oklch(48.8% .243 264.4)",
+            "800": "oklch(42.4% .199 265.6)",
+            "900": "oklch(37.9% .146 265.5)",
+            "950": "oklch(28.2% .091 267.9)",
+        },
+    },
+    "COMMAND": {"search_models": False, "show_history": True},
+    "SIDEBAR": {
+        "show_search": False,
+        "command_search": True,
+        "show_all_applications": False,
+        "navigation": [
+            {
+                "items": [
+                    {"title": "Front page", "icon": "dashboard", "link": reverse_lazy("admin:index")},
+                ],
+            },
+            {
+                "title": "Chats",
+                "separator": True,
+                "items": [
+                    _item("Chats", "forum", "admin:chats_chat_changelist", "chats.view_chat"),
+                    _item("Broadcasts", "campaign", "admin:chats_broadcast_changelist", "chats.view_broadcast"),
+                    _item("Banners", "photo_library", "admin:chats_banner_changelist", "chats.view_banner"),
+                ],
+            },
+            {
+                "title": "House",
+                "separator": True,
+                "collapsible": True,
+                "items": [
+                    _item("Users", "person", "admin:auth_user_changelist", "auth.view_user"),
+                    _item("Groups", "group", "admin:auth_group_changelist", "auth.view_group"),
+                    _item("Tokens", "key", "admin:authtoken_tokenproxy_changelist", "authtoken.view_tokenproxy"),
+                    _item(
+                        "Schedules",
+                        "schedule",
+                        "admin:django_celery_beat_periodictask_changelist",
+                        "django_celery_beat.view_periodictask",
+                    ),
+                    _item("Lock-outs", "lock_clock", "admin:axes_accessattempt_changelist", "axes.view_accessattempt"),
+                    _item("API documentation", "api", "docs", "chats.view_chat"),
+                ],
+            },
+        ],
+    },
+}

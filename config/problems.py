@@ -1,0 +1,132 @@
+"""One shape for every error of the REST interface: RFC 9457 problem details (application/problem+json)."""
+
+import sys
+from http import HTTPStatus
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.views.defaults import page_not_found, permission_denied, server_error
+from rest_framework.exceptions import ValidationError
+from rest_framework.response import Response
+from rest_framework.views import exception_handler as drf_exception_handler
+
+CONTENT_TYPE = "application/problem+json"
+DATABASE_AWAY = "The database does not answer. Please try again in a moment."
+Body = dict[str, Any]
+
+
+def problem(status: int, detail: str, **more: Any) -> Body:
+    """Return the body of a problem: title from the status, `detail` in words, `errors` by field if any."""
+    return {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **more}
+
+
+def problem_response(status: int, detail: str, *, retry_after: int | None = None) -> HttpResponse:
+    """The same outside REST framework's views. `retry_after` is in seconds."""
+    response = JsonResponse(problem(status, detail), status=status, content_type=CONTENT_TYPE)
+    if retry_after is not None:
+        response["Retry-After"] = str(retry_after)
+    return response
+
+
+def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
+    """REST framework's handler: every API exception, 404 and 403 becomes a problem; others stay a 500."""
+    if isinstance(exc, OperationalError | InterfaceError):
+        return Response(
+            problem(503, DATABASE_AWAY), status=503, headers={"Retry-After": "5"}, content_type=CONTENT_TYPE
+        )
+    response = drf_exception_handler(exc, context)
+    if response is None:
+        return None
+    response.content_type = CONTENT_TYPE
+    if isinstance(exc, ValidationError):
+        response.data = _validation_problem(exc)
+    else:
+        detail = response.data.get("detail", "") if isinstance(response.data, dict) else str(response.data)
+        more = {key: value for key, value in (getattr(exc, "more", None) or {}).items()}
+        response.data = problem(response.status_code, str(detail), **more)
+    return response
+
+
+def _validation_problem(exc: ValidationError) -> Body:
+    fields = exc.detail if isinstance(exc.detail, dict) else {"non_field_errors": exc.detail}
+    first_field, first = next(iter(fields.items()), ("", "Invalid input."))
+    sentence = _first_sentence(first)
+    where = "" if first_field == "non_field_errors" else f"{first_field}: "
+    return problem(400, f"{where}{sentence}", errors=fields)
+
+
+def _first_sentence(error: Any) -> str:
+    if isinstance(error, dict):
+        return _first_sentence(next(iter(error.values()), "Invalid input."))
+    if isinstance(error, list):
+        return _first_sentence(next((item for item in error if item), "Invalid input."))
+    return str(error)
+
+
+def _wants_page(request: HttpRequest) -> bool:
+    return request.path.startswith("/admin/") or "text/html" in request.headers.get("Accept", "")
+
+
+def not_found(request: HttpRequest, exception: Http404) -> HttpResponse:
+    """handler404: a page for a person, a problem for a program."""
+    if _wants_page(request):
+        return page_not_found(request, exception)
+    return problem_response(404, "There is nothing at this address.")
+
+
+def forbidden(request: HttpRequest, exception: PermissionDenied) -> HttpResponse:
+    """handler403."""
+    if _wants_page(request):
+        return permission_denied(request, exception)
+    return problem_response(403, str(exception) or "You may not do this.")
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """handler400: what Django itself refuses, such as a body that is too large."""
+    if _wants_page(request):
+        return render(request, "400.html", status=400)
+    return problem_response(400, "The request is malformed or too large.")
+
+
+def failed(request: HttpRequest) -> HttpResponse:
+    """handler500; 503 with Retry-After while Postgres is restarting or full.
+
+    The caller may repeat a 503: what failed was not committed, or its constraint will say so.
+    """
+    if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
+        return _database_away(request)
+    if _wants_page(request):
+        return server_error(request)
+    return problem_response(500, "Something went wrong here. It has been logged.")
+
+
+def _database_away(request: HttpRequest) -> HttpResponse:
+    if not _wants_page(request):
+        return problem_response(503, DATABASE_AWAY, retry_after=5)
+    # Not through the admin's own layout: that one asks the database who is looking.
+    return render(None, "503.html", {"words": DATABASE_AWAY}, status=503, headers={"Retry-After": "5"})
+
+
+def document_problems(result: Body, **_: Any) -> Body:
+    """Schema hook: say of every operation which problems it answers with."""
+    schemas = result.setdefault("components", {}).setdefault("schemas", {})
+    schemas["Problem"] = {
+        "type": "object",
+        "description": "RFC 9457 problem details.",
+        "required": ["type", "title", "status", "detail"],
+        "properties": {
+            "type": {"type": "string"},
+            "title": {"type": "string"},
+            "status": {"type": "integer"},
+            "detail": {"type": "string"},
+            "errors": {"type": "object", "additionalProperties": True},
+        },
+    }
+    answer = {"content": {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+    for operations in result.get("paths", {}).values():
+        for operation in operations.values():
+            operation["responses"]["default"] = {"description": "Anything that went wrong.", **answer}
+    return result

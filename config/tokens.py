@@ -1,0 +1,19 @@
+"""`POST /auth/token/`: a token for a username and a password."""
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.authtoken.serializers import AuthTokenSerializer
+from rest_framework.authtoken.views import ObtainAuthToken
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+
+@extend_schema(auth=[], tags=["auth"])
+class ObtainToken(ObtainAuthToken):
+    """The caller's one token, made on first asking. Wrong passwords count towards the login lock-out."""
+
+    permission_classes = (AllowAny,)
+    serializer_class = AuthTokenSerializer
+
+    def post(self, request: Request, *args: object, **kwargs: object) -> Response:
+        return super().post(request, *args, **kwargs)

@@ -1,0 +1,8 @@
+"""Django as WSGI: what config/asgi.py runs in its thread pool, and what any WSGI server could run."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+application = get_wsgi_application()

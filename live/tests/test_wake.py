@@ -1,0 +1,132 @@
+"""Waking a worker: on commit, bounded, never an error. The brokers here are real sockets that misbehave."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from celery import Celery, current_app
+from django.db import transaction
+
+from live import wake as wake_module
+from live.wake import failures, wake
+
+TASK = "tests.nothing"
+GENEROUS = 5.0  # seconds: the most that a request may lose to a broker
+
+
+@pytest.fixture
+def broker(monkeypatch) -> Iterator[Celery]:
+    """The process' Celery application, to be pointed at some broker, with a sender that has not failed yet."""
+    monkeypatch.setattr(wake_module, "_sender", wake_module._Sender())
+    monkeypatch.delenv("CELERY_BROKER_URL", raising=False)  # Celery would put it before any other setting
+    usual = current_app._get_current_object()
+    app = Celery("elsewhere", set_as_current=True)
+    app.conf.update(
+        broker_connection_timeout=2,
+        task_publish_retry_policy=usual.conf.task_publish_retry_policy,
+        broker_transport_options={"socket_timeout": 5, "socket_connect_timeout": 2},
+    )
+    yield app
+    usual.set_current()
+    app.close()
+
+
+@pytest.fixture
+def silent_peer() -> Iterator[int]:
+    """A port that accepts connections and never says a word."""
+    server = socket.create_server(("127.0.0.1", 0))
+    held: list[socket.socket] = []
+    threading.Thread(target=_accept_for_ever, args=(server, held), daemon=True).start()
+    yield server.getsockname()[1]
+    server.close()
+    for connection in held:
+        connection.close()
+
+
+def _accept_for_ever(server: socket.socket, held: list[socket.socket]) -> None:
+    try:
+        while True:
+            held.append(server.accept()[0])
+    except OSError:
+        return
+
+
+def failed() -> float:
+    return failures.labels(task=TASK)._value.get()
+
+
+def seconds_of(work) -> float:
+    started = time.monotonic()
+    work()
+    return time.monotonic() - started
+
+
+@pytest.fixture
+def sent(monkeypatch) -> list[tuple]:
+    messages: list[tuple] = []
+    monkeypatch.setattr(current_app, "send_task", lambda task, args: messages.append((task, args)))
+    return messages
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_is_woken_only_after_the_commit(sent):
+    with transaction.atomic():
+        wake(TASK, 7)
+        assert sent == []
+
+    assert sent == [(TASK, (7,))]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nobody_is_woken_for_what_was_rolled_back(sent):
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        wake(TASK, 7)
+        raise ZeroDivisionError
+
+    assert sent == []
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("scheme", ["amqp://guest:guest@127.0.0.1:{}//", "redis://127.0.0.1:{}/0"])
+def test_a_silent_broker_holds_a_request_up_for_seconds_only_and_is_no_error(broker, silent_peer, scheme):
+    broker.conf.broker_url = scheme.format(silent_peer)
+    before = failed()
+
+    assert seconds_of(lambda: wake(TASK, 1)) < GENEROUS
+
+    assert failed() == before + 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("scheme", ["amqp://guest:guest@127.0.0.1:{}//", "redis://127.0.0.1:{}/0"])
+def test_a_broker_that_refuses_is_no_error(broker, scheme):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        nobodys_port = server.getsockname()[1]
+    broker.conf.broker_url = scheme.format(nobodys_port)
+    before = failed()
+
+    assert seconds_of(lambda: wake(TASK, 1)) < GENEROUS
+
+    assert failed() == before + 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_after_a_failure_nobody_waits_again_for_a_while(broker, silent_peer):
+    broker.conf.broker_url = f"redis://127.0.0.1:{silent_peer}/0"
+    wake(TASK, 1)
+
+    assert seconds_of(lambda: [wake(TASK, number) for number in range(100)]) < 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_failed_wake_up_does_not_keep_others_from_happening_on_commit(broker):
+    broker.conf.broker_url = "redis://127.0.0.1:1/0"
+    happened = []
+
+    with transaction.atomic():
+        wake(TASK, 1)
+        transaction.on_commit(lambda: happened.append(True))
+
+    assert happened == [True]

@@ -1,0 +1,79 @@
+"""The one way to wake a worker: on commit, bounded, never an error.
+
+The rows are the truth and a sweeper finds what no message announced, so a wake-up that cannot be sent is counted
+and forgotten. The promise to the caller is about time: whatever the broker does — refuse, hang in the middle of a
+handshake, swallow everything in silence — the request goes on after LONGEST_WAIT seconds at most, and after one
+such failure nobody tries again for REST_SECONDS.
+"""
+
+import contextvars
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import structlog
+from celery import current_app
+from django.db import transaction
+from prometheus_client import Counter
+
+log = structlog.get_logger(__name__)
+
+LONGEST_WAIT = 3.0  # seconds
+REST_SECONDS = 5.0
+failures = Counter("opsroom_wake_failures", "Wake-ups that could not be sent; a sweeper does their work", ["task"])
+
+
+def wake(task: str, *args: Any) -> None:
+    """Send the task of this name with `args` (ids only) on commit; at once outside of a transaction.
+
+    By name, so that who wakes need not import who works. Never raises for a broker's sake and never blocks for
+    longer than LONGEST_WAIT: publishing happens in a thread of its own, because not every transport honours its
+    timeouts in every state.
+    """
+    transaction.on_commit(partial(_send, task, args), robust=True)
+
+
+class _Sender:
+    """The thread that publishes, and when it last failed."""
+
+    def __init__(self) -> None:
+        self.rest_until = 0.0
+        self._fresh_pool()
+
+    def _fresh_pool(self) -> None:
+        self.pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="wake")
+
+    def send(self, task: str, args: tuple[Any, ...]) -> None:
+        if time.monotonic() < self.rest_until:
+            raise TimeoutError("the broker did not answer a moment ago")
+        context = contextvars.copy_context()  # the request's id goes with the message
+        future = self.pool.submit(context.run, partial(current_app.send_task, task, args))
+        try:
+            future.result(timeout=LONGEST_WAIT)
+        except BaseException:
+            self.rest_until = time.monotonic() + REST_SECONDS
+            if not future.done():
+                self._fresh_pool()  # leave the stuck thread to its socket's timeout
+            raise
+
+
+_sender = _Sender()
+
+
+def _start_afresh() -> None:
+    global _sender
+    _sender = _Sender()
+
+
+# Celery's worker processes are forks, and a thread does not survive one.
+os.register_at_fork(after_in_child=_start_afresh)
+
+
+def _send(task: str, args: tuple[Any, ...]) -> None:
+    try:
+        _sender.send(task, args)
+    except Exception as error:
+        failures.labels(task=task).inc()
+        log.warning("wake_failed", task=task, args=args, error=f"{type(error).__name__}: {error}")
