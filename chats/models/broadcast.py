@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.db import models, transaction
+from django.db.models import F, Q
+from django.db.models.functions import Now
+from django.utils import timezone
+from simple_history.models import HistoricalRecords
+
+
+class NotAllowed(Exception):
+    """What was asked for does not fit the broadcast's state. Its text is a sentence for a person."""
+
+
+class BroadcastQuerySet(models.QuerySet["Broadcast"]):
+    def scheduled(self) -> BroadcastQuerySet:
+        return self.filter(status=Broadcast.Status.SCHEDULED)
+
+    def queued(self) -> BroadcastQuerySet:
+        return self.filter(status=Broadcast.Status.QUEUED)
+
+    def sending(self) -> BroadcastQuerySet:
+        return self.filter(status=Broadcast.Status.SENDING)
+
+    def moving(self) -> BroadcastQuerySet:
+        """Broadcasts that a worker has, or will have, something to do for."""
+        return self.filter(status__in=Broadcast.MOVING)
+
+
+class Broadcast(models.Model):
+    """One content for many chats, from the intent to the last message.
+
+    The audience is frozen when sending starts (chats/fanout.py); from then on
+    delivered + skipped ≤ audience_size, and equal once it is sent.
+    """
+
+    class Status(models.TextChoices):
+        SCHEDULED = "scheduled"
+        QUEUED = "queued"  # a worker prepares it: downloads the banner, freezes the audience
+        SENDING = "sending"
+        PAUSED = "paused"
+        SENT = "sent"
+        CANCELLED = "cancelled"
+        FAILED = "failed"
+
+    class Audience(models.TextChoices):
+        ALL = "all", "all chats"
+        LISTED = "listed", "listed users"
+
+    MOVING = [Status.SCHEDULED, Status.QUEUED, Status.SENDING, Status.PAUSED]
+    FINISHED = [Status.SENT, Status.CANCELLED, Status.FAILED]
+
+    text = models.TextField(blank=True, default="", max_length=4000)
+    image = models.FileField(blank=True, max_length=200, default="")
+    # One-to-one: no banner is ever sent twice. A failed broadcast gives its banner back and keeps the address.
+    banner = models.OneToOneField("chats.Banner", models.PROTECT, null=True, blank=True, related_name="broadcast")
+    banner_url = models.CharField(max_length=2000, blank=True, default="", editable=False)
+    audience = models.CharField(max_length=10, choices=Audience, default=Audience.ALL)
+    send_at = models.DateTimeField("send at", null=True, blank=True)
+
+    status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED, editable=False)
+    error = models.CharField(max_length=500, blank=True, default="", editable=False)
+    audience_size = models.PositiveIntegerField(null=True, editable=False)
+    delivered = models.PositiveIntegerField(default=0, editable=False)
+    skipped = models.PositiveIntegerField(default=0, editable=False)
+
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, editable=False, related_name="+"
+    )
+    created_at = models.DateTimeField("created", db_default=Now(), editable=False)
+    started_at = models.DateTimeField("started", null=True, editable=False)
+    finished_at = models.DateTimeField("finished", null=True, editable=False)
+    retracted_at = models.DateTimeField("retracted", null=True, editable=False)
+    # Two deliveries of one press, a double click included, are one broadcast.
+    request_key = models.UUIDField(null=True, unique=True, editable=False)
+    # While this lies in the future, a worker is preparing the broadcast; past it, that worker is dead.
+    lease_until = models.DateTimeField(null=True, editable=False)
+
+    history = HistoricalRecords(
+        excluded_fields=["delivered", "skipped", "audience_size", "lease_until", "request_key", "started_at"]
+    )
+    objects = BroadcastQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        permissions = [("send_broadcast", "Can send, pause, cancel and retract broadcasts")]
+        indexes = [
+            # The sweeper's question every few seconds, and the dashboard's: what is under way?
+            models.Index(
+                fields=["status", "send_at"],
+                condition=Q(status__in=["scheduled", "queued", "sending", "paused"]),
+                name="chats_broadcast_moving",
+            ),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(status__in=["scheduled", "queued", "sending", "paused", "sent", "cancelled", "failed"]),
+                name="chats_broadcast_status",
+            ),
+            models.CheckConstraint(condition=Q(audience__in=["all", "listed"]), name="chats_broadcast_audience"),
+            models.CheckConstraint(condition=~Q(text="", image="", banner_url=""), name="chats_broadcast_content"),
+            models.CheckConstraint(
+                condition=Q(banner__isnull=True) | ~Q(banner_url=""), name="chats_broadcast_banner_url"
+            ),
+            models.CheckConstraint(
+                condition=~Q(status="scheduled") | Q(send_at__isnull=False), name="chats_broadcast_scheduled_when"
+            ),
+            models.CheckConstraint(
+                condition=~Q(status__in=["sending", "sent"]) | Q(audience_size__isnull=False, started_at__isnull=False),
+                name="chats_broadcast_frozen",
+            ),
+            models.CheckConstraint(
+                condition=Q(delivered=0, skipped=0) | Q(audience_size__gte=F("delivered") + F("skipped")),
+                name="chats_broadcast_counted",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status="sent") | Q(audience_size=F("delivered") + F("skipped")),
+                name="chats_broadcast_all_accounted_for",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status="failed") | (Q(delivered=0, skipped=0, banner__isnull=True) & ~Q(error="")),
+                name="chats_broadcast_failed_before_any_message",
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=["sent", "cancelled", "failed"], finished_at__isnull=False)
+                | (~Q(status__in=["sent", "cancelled", "failed"]) & Q(finished_at__isnull=True)),
+                name="chats_broadcast_finished_when",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Broadcast {self.pk}"
+
+    @property
+    def is_finished(self) -> bool:
+        return self.status in self.FINISHED
+
+    @property
+    def percent(self) -> int:
+        """How far the fan-out has come; 100 only when nothing is left."""
+        if not self.audience_size:
+            return 100 if self.status == self.Status.SENT else 0
+        return (self.delivered + self.skipped) * 100 // self.audience_size
+
+    def pause(self, actor: Any) -> None:
+        """Stop after the chunks that have already committed; `resume` goes on from there."""
+        self._move(self.Status.PAUSED, [self.Status.QUEUED, self.Status.SENDING], actor)
+
+    def resume(self, actor: Any) -> None:
+        """Go on: with sending where the audience is frozen already, else with preparing."""
+        frozen = self.audience_size is not None and self.started_at is not None
+        self._move(self.Status.SENDING if frozen else self.Status.QUEUED, [self.Status.PAUSED], actor)
+
+    def cancel(self, actor: Any) -> None:
+        """Stop for good. What is delivered stays, until it is retracted; an unsent banner is given back."""
+        with transaction.atomic():
+            self._move(self.Status.CANCELLED, self.MOVING, actor, finished_at=Now())
+            if self.delivered == 0:
+                self._change(banner=None)
+
+    def requeue(self, actor: Any) -> None:
+        """Try a failed broadcast again."""
+        self._move(self.Status.QUEUED, [self.Status.FAILED], actor, error="", finished_at=None, lease_until=None)
+
+    def queue_when_due(self) -> None:
+        """Turn a scheduled broadcast into a queued one: its time has come."""
+        self._move(self.Status.QUEUED, [self.Status.SCHEDULED], None)
+
+    def fail(self, reason: str) -> None:
+        """Record why nothing could be sent, and give the banner back. Only before any message exists."""
+        self._move(
+            self.Status.FAILED, [self.Status.QUEUED], None, note=reason[:500], error=reason[:500], banner=None,
+            finished_at=Now(),
+        )  # fmt: skip
+
+    def retract(self, actor: Any) -> None:
+        """Hide this broadcast's messages from every chat at once."""
+        self._set_retracted(True, actor)
+
+    def restore(self, actor: Any) -> None:
+        """Undo `retract`: the messages are visible again, read marks and all."""
+        self._set_retracted(False, actor)
+
+    def _set_retracted(self, wanted: bool, actor: Any) -> None:
+        may = [self.Status.PAUSED, self.Status.SENT, self.Status.CANCELLED]
+        with transaction.atomic():
+            changed = Broadcast.objects.filter(
+                pk=self.pk, status__in=may, delivered__gt=0, retracted_at__isnull=wanted
+            ).update(retracted_at=timezone.now() if wanted else None)
+            if not changed:
+                raise NotAllowed(self._why_not("retracted" if wanted else "restored"))
+            self.steps.create(verb="retracted" if wanted else "restored", actor=actor)
+        self.refresh_from_db()
+
+    def _move(
+        self, to: Broadcast.Status, allowed: list[Broadcast.Status], actor: Any, note: str = "", **fields: Any
+    ) -> None:
+        """Change the status where it is still one of `allowed`: exactly one caller wins a race."""
+        with transaction.atomic():
+            changed = Broadcast.objects.filter(pk=self.pk, status__in=allowed).update(status=to, **fields)
+            if not changed:
+                raise NotAllowed(self._why_not(to.value))
+            self.steps.create(verb=to.value, actor=actor, note=note)
+        self.refresh_from_db()
+
+    def _change(self, **fields: Any) -> None:
+        Broadcast.objects.filter(pk=self.pk).update(**fields)
+        self.refresh_from_db()
+
+    def _why_not(self, wanted: str) -> str:
+        self.refresh_from_db()
+        state = "retracted" if self.retracted_at else self.status
+        return f"Broadcast {self.pk} is {state} and cannot be {wanted} now."

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.db import models, transaction
+from django.db.models import Count, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce, Now
+
+
+class ChatQuerySet(models.QuerySet["Chat"]):
+    def matching(self, term: str) -> ChatQuerySet:
+        """Chats whose UUID starts with `term` (hex digits, dashes optional), by a range of the unique index."""
+        digits = term.replace("-", "").strip().lower()
+        if not digits or len(digits) > 32 or not all(digit in "0123456789abcdef" for digit in digits):
+            return self.none()
+        first, last = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
+        return self.filter(user_uuid__range=(first, last))
+
+    def with_activity(self) -> ChatQuerySet:
+        """Annotate `message_count`, `unread_count`, `last_message_at`: one indexed look a chat, so page first."""
+        visible = Message.objects.visible().filter(chat=OuterRef("pk")).order_by()
+
+        def count(messages: MessageQuerySet) -> Coalesce:
+            counted = messages.values("chat").annotate(number=Count("pk")).values("number")
+            return Coalesce(Subquery(counted, output_field=models.IntegerField()), 0)
+
+        return self.annotate(
+            message_count=count(visible),
+            unread_count=count(visible.filter(read_at=None)),
+            last_message_at=Subquery(visible.order_by("-pk").values("created_at")[:1]),
+        )
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """Delete chats with their messages, also while a broadcast is being sent to them.
+
+        Locked first: a message that is being inserted is then either committed, and deleted here, or its insert
+        waits for this transaction and finds the chat gone.
+        """
+        with transaction.atomic():
+            list(self.order_by("pk").select_for_update().values_list("pk", flat=True))
+            return super().delete()
+
+    delete.alters_data = True  # type: ignore[attr-defined]
+    delete.queryset_only = True  # type: ignore[attr-defined]
+
+
+class Chat(models.Model):
+    """The one conversation with one user of the product."""
+
+    user_uuid = models.UUIDField("user UUID", unique=True)
+    created_at = models.DateTimeField("created", db_default=Now(), editable=False)
+
+    objects = ChatQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return str(self.user_uuid)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Delete this chat with its messages: see ChatQuerySet.delete."""
+        return Chat.objects.filter(pk=self.pk).delete()
+
+
+class MessageQuerySet(models.QuerySet["Message"]):
+    def visible(self) -> MessageQuerySet:
+        """What the user sees: everything but the messages of a retracted broadcast."""
+        return self.filter(Q(broadcast=None) | Q(broadcast__retracted_at=None))
+
+    def for_reading(self) -> MessageQuerySet:
+        """Visible messages, newest first, each with the broadcast its content may be stored in."""
+        return self.visible().select_related("broadcast").order_by("-id")
+
+    def unread(self) -> MessageQuerySet:
+        return self.filter(read_at=None)
+
+
+class Message(models.Model):
+    """One message in one chat. A broadcast's message holds no content: that is stored once, in the broadcast."""
+
+    chat = models.ForeignKey(Chat, models.CASCADE, related_name="messages", db_index=False)
+    broadcast = models.ForeignKey(
+        "chats.Broadcast", models.PROTECT, related_name="messages", null=True, blank=True, db_index=False
+    )
+    own_text = models.TextField("text", blank=True, db_default="", default="")
+    own_image = models.FileField("image", blank=True, max_length=200, db_default="", default="")
+    created_at = models.DateTimeField("created", db_default=Now(), editable=False)
+    read_at = models.DateTimeField("read", null=True, blank=True)
+
+    objects = MessageQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            # A chat's messages, newest first; the counts on the list of chats.
+            models.Index(fields=["chat", "-id"], name="chats_message_by_chat"),
+        ]
+        constraints = [
+            # Nobody gets a broadcast twice. Also how the messages of one broadcast are found.
+            models.UniqueConstraint(
+                fields=["broadcast", "chat"],
+                condition=Q(broadcast__isnull=False),
+                name="chats_message_once_per_broadcast",
+            ),
+            models.CheckConstraint(
+                condition=(
+                    Q(broadcast__isnull=False, own_text="", own_image="")
+                    | (Q(broadcast__isnull=True) & ~Q(own_text="", own_image=""))
+                ),
+                name="chats_message_content",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.text[:60] or "(picture)"
+
+    @property
+    def text(self) -> str:
+        return self.broadcast.text if self.broadcast else self.own_text
+
+    @property
+    def image(self) -> models.fields.files.FieldFile:
+        return self.broadcast.image if self.broadcast else self.own_image

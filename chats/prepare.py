@@ -1,0 +1,65 @@
+"""From queued to sending: have the banner's picture, freeze the audience. One worker at a time, by a lease."""
+
+from datetime import timedelta
+
+from chats.fetch import FetchError, fetch
+from chats.images import ImageRefused, reencode
+from django.conf import settings
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from chats import fanout
+from chats.models import Banner, Broadcast, NotAllowed
+from chats.pictures import store
+
+LEASE = timedelta(seconds=30)  # longer than DOWNLOAD_SECONDS and the re-encoding, shorter than anybody's patience
+DOWNLOAD_SECONDS = 15.0
+LARGEST_IMAGE = 5 * 1024 * 1024
+
+
+def prepare(broadcast: Broadcast) -> bool:
+    """Prepare a queued broadcast; True if sending has started by this call.
+
+    A picture that cannot be had fails the broadcast before any message exists and gives the banner back; one that
+    is of no use to anybody (not a picture, far too large) is skipped for good, so that the next press gets further.
+    """
+    if not _lease(broadcast):
+        return False
+    if broadcast.banner is not None and not broadcast.image and not _download(broadcast, broadcast.banner):
+        return False
+    return fanout.freeze(broadcast, largest_chunk=settings.BROADCAST_CHUNK)
+
+
+def _lease(broadcast: Broadcast) -> bool:
+    free = Q(lease_until=None) | Q(lease_until__lt=Now())
+    return bool(Broadcast.objects.queued().filter(free, pk=broadcast.pk).update(lease_until=Now() + LEASE))
+
+
+def _download(broadcast: Broadcast, banner: Banner) -> bool:
+    try:
+        fetched = fetch(
+            banner.source_url,
+            deadline=DOWNLOAD_SECONDS,
+            max_bytes=LARGEST_IMAGE,
+            trusted_origins=settings.BANNER_TRUSTED_ORIGINS,
+        )
+        picture = reencode(fetched.body)
+    except FetchError as error:
+        _give_up(broadcast, banner, error.reason, useless=error.permanent)
+        return False
+    except ImageRefused as error:
+        _give_up(broadcast, banner, error.reason, useless=True)
+        return False
+    name = store(picture, folder="banners")
+    Banner.objects.filter(pk=banner.pk).update(image=name, sha256=picture.sha256)
+    Broadcast.objects.filter(pk=broadcast.pk).update(image=name)
+    return True
+
+
+def _give_up(broadcast: Broadcast, banner: Banner, reason: str, *, useless: bool) -> None:
+    try:
+        broadcast.fail(f"The banner could not be downloaded: {reason}")
+    except NotAllowed:
+        return  # paused or cancelled meanwhile: whoever did that decides what is next
+    if useless:
+        Banner.objects.filter(pk=banner.pk, skipped_at=None).update(skipped_at=Now(), skip_reason=reason[:500])

@@ -1,0 +1,115 @@
+"""Bodies of the chats interface, a serializer to read and one to write where they differ."""
+
+from typing import Any
+from uuid import UUID
+
+from chats.images import ImageRefused, Picture, reencode
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from chats.models import Banner, Broadcast, Chat, Message
+
+LONGEST_LIST = 200_000
+
+
+class PictureField(serializers.FileField):
+    """An uploaded picture: re-encoded while it is validated, so that whoever has it has a vetted one."""
+
+    def to_internal_value(self, data: Any) -> Picture:
+        file = super().to_internal_value(data)
+        try:
+            return reencode(file.read())
+        except ImageRefused as error:
+            raise serializers.ValidationError(error.reason) from error
+
+
+class ChatSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = Chat
+        fields = ["user_uuid", "created_at"]
+        # Opening a chat that is open already is no error: the caller wanted it to be there.
+        extra_kwargs = {"user_uuid": {"validators": []}}
+
+
+class MessageSerializer(serializers.ModelSerializer):
+    text = serializers.CharField(read_only=True)
+    image = serializers.FileField(read_only=True)
+
+    class Meta:
+        model = Message
+        fields = ["id", "text", "image", "broadcast", "created_at", "read_at"]
+
+
+class _Content(serializers.Serializer):
+    text = serializers.CharField(required=False, allow_blank=True, default="", max_length=4000)
+    image = PictureField(required=False, allow_null=True, default=None, help_text="PNG, JPEG, WebP or GIF, 5 MB")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if not attrs["text"].strip() and attrs["image"] is None:
+            raise serializers.ValidationError({"text": ["Write a text or add an image."]})
+        return attrs
+
+
+class NewMessageSerializer(_Content):
+    """A personal message for one user."""
+
+
+class ReadSerializer(serializers.Serializer):
+    up_to = serializers.IntegerField(required=False, default=None, allow_null=True, min_value=1)
+
+
+class ReadMarksSerializer(serializers.Serializer):
+    marked = serializers.IntegerField()
+
+
+@extend_schema_field(
+    {
+        "oneOf": [
+            {"type": "string", "enum": ["all"]},
+            {"type": "array", "items": {"type": "string", "format": "uuid"}, "maxItems": LONGEST_LIST},
+        ]
+    }
+)
+class AudienceField(serializers.Field):
+    """`"all"`, or a list of user UUIDs. Internally None or a list."""
+
+    def to_internal_value(self, data: Any) -> list[UUID] | None:
+        if data == "all":
+            return None
+        if not isinstance(data, list) or not data:
+            raise serializers.ValidationError('Must be "all" or a list of user UUIDs.')
+        if len(data) > LONGEST_LIST:
+            raise serializers.ValidationError(f"At most {LONGEST_LIST:,} users.")
+        return serializers.ListField(child=serializers.UUIDField()).run_validation(data)
+
+    def to_representation(self, value: Any) -> Any:
+        return value
+
+
+class NewBroadcastSerializer(_Content):
+    """A text, an image or both, to everybody or to some, now or at a time."""
+
+    audience = AudienceField(write_only=True)
+    send_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
+
+
+class BannerSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = Banner
+        fields = ["id", "source_url", "title"]
+
+
+class BroadcastSerializer(serializers.ModelSerializer):
+    banner = BannerSerializer(read_only=True)
+    created_by = serializers.SlugRelatedField(slug_field="username", read_only=True)
+    audience_size = serializers.IntegerField(
+        read_only=True, allow_null=True, help_text="Known once the audience is frozen, when sending starts."
+    )
+
+    class Meta:
+        model = Broadcast
+        fields = [
+            "id", "status", "text", "image", "banner", "audience", "audience_size", "delivered", "skipped", "error",
+            "send_at", "created_by", "created_at", "started_at", "finished_at", "retracted_at",
+        ]  # fmt: skip
+        read_only_fields = fields

@@ -1,0 +1,196 @@
+"""The verbs of chats: what views, admin, commands and other apps may do. Rows first, a wake-up on commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from chats.banner_api import NothingLeft, photos
+from chats.images import Picture
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import Max, Q
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from chats.models import Banner, Broadcast, Chat, Message, NotAllowed, Recipient
+from chats.pictures import store
+from live.wake import wake
+
+PREPARE, FAN_OUT = "chats.tasks.prepare", "chats.tasks.fan_out"
+QUIET = timedelta(seconds=5)  # a broadcast that has not moved for so long may have lost its wake-up
+API_SECONDS = 5.0  # the whole of what the outside API may take of a request
+
+
+def open_chat(*, user_uuid: UUID) -> tuple[Chat, bool]:
+    """Return the user's chat, and whether it was opened by this call."""
+    return Chat.objects.get_or_create(user_uuid=user_uuid)
+
+
+def post_message(*, chat: Chat, text: str = "", image: Picture | None = None) -> Message:
+    """Put a personal message into one chat. Raises ValueError where there is neither text nor image."""
+    if not text.strip() and image is None:
+        raise ValueError("A message needs a text or an image.")
+    return Message.objects.create(chat=chat, own_text=text.strip(), own_image=_stored(image))
+
+
+def mark_read(*, chat: Chat, up_to: int | None = None) -> int:
+    """Mark the chat's messages as read, up to and including message id `up_to` if given; return how many were."""
+    unread = chat.messages.unread()
+    if up_to is not None:
+        unread = unread.filter(pk__lte=up_to)
+    return unread.update(read_at=timezone.now())
+
+
+def compose(
+    *,
+    actor: Any,
+    text: str = "",
+    image: Picture | None = None,
+    user_uuids: Iterable[UUID] | None = None,
+    send_at: datetime | None = None,
+    request_key: UUID | None = None,
+) -> Broadcast:
+    """Queue a broadcast, or schedule it for `send_at`; to all chats, or to `user_uuids`.
+
+    The same `request_key` again returns the broadcast it made the first time. Raises ValueError where there is
+    neither text nor image.
+    """
+    if not text.strip() and image is None:
+        raise ValueError("A broadcast needs a text or an image.")
+    later = send_at is not None and send_at > timezone.now()
+    broadcast = Broadcast(
+        text=text.strip(),
+        image=_stored(image),
+        audience=Broadcast.Audience.ALL if user_uuids is None else Broadcast.Audience.LISTED,
+        send_at=send_at if later else None,
+        status=Broadcast.Status.SCHEDULED if later else Broadcast.Status.QUEUED,
+        created_by=actor,
+        request_key=request_key,
+    )
+    return _created_once(broadcast, actor, user_uuids)
+
+
+def _created_once(broadcast: Broadcast, actor: Any, user_uuids: Iterable[UUID] | None = None) -> Broadcast:
+    """Save a new broadcast, with its list, its first step and its wake-up; or return the one with its key."""
+    try:
+        with transaction.atomic():
+            broadcast.save()
+            if user_uuids is not None:
+                listed = [Recipient(broadcast=broadcast, user_uuid=uuid) for uuid in dict.fromkeys(user_uuids)]
+                Recipient.objects.bulk_create(listed, batch_size=5_000)
+            broadcast.steps.create(verb=broadcast.status, actor=actor)
+            if broadcast.status == Broadcast.Status.QUEUED:
+                wake(PREPARE, broadcast.pk)
+    except IntegrityError:
+        earlier = Broadcast.objects.filter(request_key=broadcast.request_key, request_key__isnull=False).first()
+        if earlier is None:
+            raise
+        return earlier
+    return broadcast
+
+
+def send_next_banner(*, actor: Any, request_key: UUID | None = None) -> Broadcast:
+    """Reserve the first photo of the banner API that was never sent, and queue it to all chats.
+
+    Takes API_SECONDS at most for the API. Raises BannerApiError, whose NothingLeft says that all have been sent.
+    """
+    if request_key and (earlier := Broadcast.objects.filter(request_key=request_key).first()):
+        return earlier
+    found = photos(api_url=settings.BANNER_API_URL, budget=API_SECONDS, trusted_origins=settings.BANNER_TRUSTED_ORIGINS)
+    spoken_for = set(Banner.objects.spoken_for().values_list("source_url", flat=True))
+    for photo in found:
+        if photo.url in spoken_for:
+            continue
+        broadcast = _reserve(photo.url, photo.title, actor, request_key)
+        if broadcast is not None:
+            return broadcast
+    raise NothingLeft(found.unusable)
+
+
+def _reserve(url: str, title: str, actor: Any, request_key: UUID | None) -> Broadcast | None:
+    """Return a queued broadcast of this banner, or None if somebody was quicker: the constraint decides."""
+    Banner.objects.get_or_create(source_url=url, defaults={"title": title[:200]})
+    try:
+        with transaction.atomic():
+            banner = Banner.objects.select_for_update().get(source_url=url)
+            if banner.skipped_at is not None:
+                return None
+            broadcast = Broadcast(banner=banner, banner_url=url, created_by=actor, request_key=request_key)
+            return _created_once(broadcast, actor)
+    except IntegrityError:
+        return None
+
+
+def skip_banner(*, url: str, title: str, actor: Any) -> Banner:
+    """Leave a photo of the banner API out for good. Raises NotAllowed where it is reserved or sent."""
+    with transaction.atomic():
+        banner = Banner.objects.select_for_update().get_or_create(source_url=url, defaults={"title": title[:200]})[0]
+        if Broadcast.objects.filter(banner=banner).exists():
+            raise NotAllowed("This banner is being sent, or has been.")
+        banner.skipped_at = banner.skipped_at or timezone.now()
+        banner.skip_reason = banner.skip_reason or f"skipped by {actor}"
+        banner.save(update_fields=["skipped_at", "skip_reason"])
+    return banner
+
+
+def unskip_banner(*, banner: Banner) -> None:
+    """Let a skipped photo be sent after all."""
+    Banner.objects.filter(pk=banner.pk).update(skipped_at=None, skip_reason="")
+
+
+def resume(*, broadcast: Broadcast, actor: Any) -> None:
+    """Go on with a paused broadcast. Raises NotAllowed where it is not paused."""
+    with transaction.atomic():
+        broadcast.resume(actor)
+        call_workers(broadcast)
+
+
+def retry(*, broadcast: Broadcast, actor: Any) -> None:
+    """Try a failed broadcast again, with its own banner if nobody else has sent it meanwhile."""
+    try:
+        with transaction.atomic():
+            broadcast.requeue(actor)
+            if broadcast.banner_url:
+                banner = Banner.objects.get(source_url=broadcast.banner_url)
+                Banner.objects.filter(pk=banner.pk).update(skipped_at=None, skip_reason="")
+                Broadcast.objects.filter(pk=broadcast.pk).update(banner=banner)
+            wake(PREPARE, broadcast.pk)
+    except IntegrityError as error:
+        raise NotAllowed("Its banner has been sent by another broadcast meanwhile.") from error
+    broadcast.refresh_from_db()
+
+
+def call_workers(broadcast: Broadcast) -> None:
+    """Wake as many workers as may share this broadcast, or one to prepare it."""
+    if broadcast.status == Broadcast.Status.QUEUED:
+        wake(PREPARE, broadcast.pk)
+        return
+    for _ in range(settings.BROADCAST_WORKERS):
+        wake(FAN_OUT, broadcast.pk)
+
+
+def sweep_broadcasts() -> None:
+    """Queue what is due, and call workers for whatever has not moved for a while: lost wake-ups, dead workers."""
+    for due in Broadcast.objects.scheduled().filter(send_at__lte=Now()):
+        _ignoring_races(due.queue_when_due)
+    idle = Now() - QUIET
+    abandoned = Q(lease_until=None) | Q(lease_until__lt=Now())
+    for queued in Broadcast.objects.queued().filter(abandoned):
+        call_workers(queued)
+    quiet = Broadcast.objects.sending().annotate(moved_at=Max("chunks__done_at"))
+    for sending in quiet.filter(Q(moved_at=None) | Q(moved_at__lt=idle)):
+        call_workers(sending)
+
+
+def _ignoring_races(verb: Callable[[], None]) -> None:
+    try:
+        verb()
+    except NotAllowed:
+        return  # somebody else changed the broadcast between our question and our change
+
+
+def _stored(image: Picture | None) -> str:
+    return store(image, folder="messages") if image else ""

@@ -1,0 +1,15 @@
+from django.urls import path
+from rest_framework.routers import SimpleRouter
+
+from chats import views
+
+router = SimpleRouter(use_regex_path=False)
+router.register("broadcasts", views.Broadcasts)
+
+urlpatterns = [
+    path("chats/", views.Chats.as_view(), name="chats"),
+    path("chats/<uuid:user_uuid>/", views.OneChat.as_view(), name="chat"),
+    path("chats/<uuid:user_uuid>/messages/", views.Messages.as_view(), name="messages"),
+    path("chats/<uuid:user_uuid>/messages/read/", views.ReadMarks.as_view(), name="read"),
+    *router.urls,
+]

@@ -1,0 +1,195 @@
+"""The REST interface of chats: parse, permit, one service call, serialise."""
+
+from typing import Any
+
+from chats.banner_api import BannerApiError, NothingLeft
+from django.db.models import QuerySet
+from django.shortcuts import get_object_or_404
+from django_filters import rest_framework as filters
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework import generics, mixins, status, viewsets
+from rest_framework.decorators import action
+from rest_framework.exceptions import APIException
+from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from chats import serializers, services
+from chats.models import Broadcast, Chat, Message, NotAllowed
+from chats.permissions import MaySend, OfMessages
+
+PARSERS = [JSONParser, MultiPartParser, FormParser]
+
+
+class Conflict(APIException):
+    status_code = status.HTTP_409_CONFLICT
+
+
+class BannerApiAway(APIException):
+    """502: the banner API gave an unusable answer; 504 where it gave none in time."""
+
+    def __init__(self, error: BannerApiError) -> None:
+        super().__init__(error.reason)
+        self.status_code = 504 if error.code == "timeout" else 502
+
+
+@extend_schema(tags=["chats"])
+class Chats(generics.ListCreateAPIView):
+    """The chats, newest first; POST opens one (200 where it is open already)."""
+
+    queryset = Chat.objects.all()
+    serializer_class = serializers.ChatSerializer
+
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        given = self.get_serializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        chat, opened = services.open_chat(**given.validated_data)
+        return Response(self.get_serializer(chat).data, status=201 if opened else 200)
+
+
+@extend_schema(tags=["chats"])
+class OneChat(generics.RetrieveDestroyAPIView):
+    """One user's chat; DELETE removes it with its messages."""
+
+    queryset = Chat.objects.all()
+    serializer_class = serializers.ChatSerializer
+    lookup_field = "user_uuid"
+
+
+class _InChat(generics.GenericAPIView):
+    queryset = Message.objects.none()
+    permission_classes = [OfMessages]
+
+    def get_chat(self) -> Chat:
+        return get_object_or_404(Chat, user_uuid=self.kwargs["user_uuid"])
+
+
+@extend_schema(tags=["chats"])
+class Messages(mixins.ListModelMixin, _InChat):
+    """A user's messages, newest first, without those of retracted broadcasts; POST writes a personal one."""
+
+    serializer_class = serializers.MessageSerializer
+    parser_classes = PARSERS
+
+    def get_queryset(self) -> QuerySet[Message]:
+        if getattr(self, "swagger_fake_view", False):
+            return Message.objects.none()
+        return self.get_chat().messages.for_reading()
+
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return self.list(request)
+
+    @extend_schema(request=serializers.NewMessageSerializer, responses={201: serializers.MessageSerializer})
+    def post(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        given = serializers.NewMessageSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        message = services.post_message(chat=self.get_chat(), **given.validated_data)
+        return Response(self.get_serializer(message).data, status=201)
+
+
+@extend_schema(tags=["chats"])
+class ReadMarks(_InChat):
+    """Mark a chat's messages as read."""
+
+    serializer_class = serializers.ReadSerializer
+
+    @extend_schema(request=serializers.ReadSerializer, responses=serializers.ReadMarksSerializer)
+    def post(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        given = self.get_serializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        return Response({"marked": services.mark_read(chat=self.get_chat(), **given.validated_data)})
+
+
+class BroadcastFilter(filters.FilterSet):
+    status = filters.MultipleChoiceFilter(choices=Broadcast.Status.choices)
+    created = filters.IsoDateTimeFromToRangeFilter(field_name="created_at")
+
+    class Meta:
+        model = Broadcast
+        fields = ["status", "audience", "created"]
+
+
+@extend_schema(tags=["broadcasts"])
+class Broadcasts(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
+    """Broadcasts, newest first; POST queues one, or schedules it."""
+
+    queryset = Broadcast.objects.select_related("banner", "created_by")
+    serializer_class = serializers.BroadcastSerializer
+    filterset_class = BroadcastFilter
+    parser_classes = PARSERS
+    lookup_value_converter = "int"
+
+    def get_permissions(self) -> list[Any]:
+        return super().get_permissions() if self.action in ("list", "retrieve") else [MaySend()]
+
+    @extend_schema(request=serializers.NewBroadcastSerializer, responses={202: serializers.BroadcastSerializer})
+    def create(self, request: Request) -> Response:
+        given = serializers.NewBroadcastSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        data = dict(given.validated_data)
+        broadcast = services.compose(actor=request.user, user_uuids=data.pop("audience"), **data)
+        return Response(self.get_serializer(broadcast).data, status=202)
+
+    @extend_schema(
+        request=None,
+        responses={
+            202: serializers.BroadcastSerializer,
+            409: OpenApiResponse(description="No photo left to send."),
+            502: OpenApiResponse(description="The banner API's answer is of no use; `detail` says why."),
+            504: OpenApiResponse(description="The banner API did not answer in time."),
+        },
+    )
+    @action(detail=False, methods=["post"])
+    def banner(self, request: Request) -> Response:
+        """Send the next banner that was never sent to all chats."""
+        try:
+            broadcast = services.send_next_banner(actor=request.user)
+        except NothingLeft as nothing:
+            raise Conflict(nothing.reason) from nothing
+        except BannerApiError as error:
+            raise BannerApiAway(error) from error
+        return Response(self.get_serializer(broadcast).data, status=202)
+
+    @extend_schema(request=None)
+    @action(detail=True, methods=["post"])
+    def pause(self, request: Request, pk: int) -> Response:
+        """Stop after the chunks under way."""
+        return self._after(lambda broadcast: broadcast.pause(request.user))
+
+    @extend_schema(request=None)
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, pk: int) -> Response:
+        """Go on with a paused broadcast."""
+        return self._after(lambda broadcast: services.resume(broadcast=broadcast, actor=request.user))
+
+    @extend_schema(request=None)
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, pk: int) -> Response:
+        """Stop for good. What is delivered stays until it is retracted."""
+        return self._after(lambda broadcast: broadcast.cancel(request.user))
+
+    @extend_schema(request=None)
+    @action(detail=True, methods=["post"])
+    def retract(self, request: Request, pk: int) -> Response:
+        """Hide a broadcast from every chat at once."""
+        return self._after(lambda broadcast: broadcast.retract(request.user))
+
+    @extend_schema(request=None)
+    @action(detail=True, methods=["post"])
+    def restore(self, request: Request, pk: int) -> Response:
+        """Undo a retraction."""
+        return self._after(lambda broadcast: broadcast.restore(request.user))
+
+    @extend_schema(request=None)
+    @action(detail=True, methods=["post"])
+    def retry(self, request: Request, pk: int) -> Response:
+        """Try a failed broadcast again."""
+        return self._after(lambda broadcast: services.retry(broadcast=broadcast, actor=request.user))
+
+    def _after(self, verb: Any) -> Response:
+        broadcast = self.get_object()
+        try:
+            verb(broadcast)
+        except NotAllowed as error:
+            raise Conflict(str(error)) from error
+        return Response(self.get_serializer(broadcast).data)

@@ -1,0 +1,96 @@
+"""The cast of the tests, and what keeps them apart from each other and from a running instance."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.core.cache import cache
+from django.test import Client
+from rest_framework.test import APIClient
+
+
+@pytest.fixture(autouse=True)
+def _own_media(tmp_path: Path, settings) -> None:
+    settings.MEDIA_ROOT = str(tmp_path / "media")
+
+
+@pytest.fixture(autouse=True)
+def _clean_cache() -> Iterator[None]:
+    yield
+    cache.clear()
+
+
+def _person(name: str, *groups: str, **more: bool) -> User:
+    user = User.objects.create_user(name, password="correct horse", is_staff=True, **more)
+    user.groups.set(Group.objects.filter(name__in=groups))
+    return user
+
+
+@pytest.fixture
+def marketer(db) -> User:
+    return _person("mara", "marketing")
+
+
+@pytest.fixture
+def viewer(db) -> User:
+    return _person("vic", "viewer")
+
+
+@pytest.fixture
+def stranger(db) -> User:
+    """Signed in, with no permission at all."""
+    return _person("sam")
+
+
+@pytest.fixture
+def superuser(db) -> User:
+    return _person("root", is_superuser=True)
+
+
+def _signed_in(user: User) -> Client:
+    client = Client(enforce_csrf_checks=False)
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def as_marketer(marketer: User) -> Client:
+    return _signed_in(marketer)
+
+
+@pytest.fixture
+def as_viewer(viewer: User) -> Client:
+    return _signed_in(viewer)
+
+
+@pytest.fixture
+def as_stranger(stranger: User) -> Client:
+    return _signed_in(stranger)
+
+
+@pytest.fixture
+def as_superuser(superuser: User) -> Client:
+    return _signed_in(superuser)
+
+
+def _api(user: User | None = None) -> APIClient:
+    client = APIClient()
+    if user is not None:
+        client.force_authenticate(user)
+    return client
+
+
+@pytest.fixture
+def anon_api(db) -> APIClient:
+    return _api()
+
+
+@pytest.fixture
+def marketer_api(marketer: User) -> APIClient:
+    return _api(marketer)
+
+
+@pytest.fixture
+def viewer_api(viewer: User) -> APIClient:
+    return _api(viewer)
