@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from chats.banner_api import BannerApiError, NothingLeft
-from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import OpenApiResponse, extend_schema
@@ -15,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from chats import serializers, services
+from chats.banner_api import BannerApiError, NothingLeft
 from chats.models import Broadcast, Chat, Message, NotAllowed
 from chats.permissions import MaySend, OfMessages
 
@@ -65,19 +64,16 @@ class _InChat(generics.GenericAPIView):
 
 
 @extend_schema(tags=["chats"])
-class Messages(mixins.ListModelMixin, _InChat):
+class Messages(_InChat):
     """A user's messages, newest first, without those of retracted broadcasts; POST writes a personal one."""
 
     serializer_class = serializers.MessageSerializer
     parser_classes = PARSERS
 
-    def get_queryset(self) -> QuerySet[Message]:
-        if getattr(self, "swagger_fake_view", False):
-            return Message.objects.none()
-        return self.get_chat().messages.for_reading()
-
+    @extend_schema(responses=serializers.MessageSerializer(many=True))
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return self.list(request)
+        page = self.paginate_queryset(self.get_chat().messages.for_reading())
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
     @extend_schema(request=serializers.NewMessageSerializer, responses={201: serializers.MessageSerializer})
     def post(self, request: Request, *args: Any, **kwargs: Any) -> Response:

@@ -6,12 +6,13 @@ from concurrent.futures import TimeoutError as TooSlow
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from django.core.cache import cache
+from django.conf import settings
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
+from redis import Redis
 
 from config.celery import app
 from config.signs import sign_age
@@ -42,7 +43,8 @@ def _database() -> str:
 
 
 def _redis() -> str:
-    cache.get_client().ping()
+    with Redis.from_url(settings.REDIS_URL, **settings.REDIS_TIMEOUTS) as redis:
+        redis.ping()
     return "answers"
 
 

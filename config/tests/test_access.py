@@ -13,6 +13,7 @@ PUBLIC = {
     "health/": "readiness, no secrets in it",
     "auth/token/": "how a token is had",
     "admin/login/": "how a session is had",
+    "admin/logout/": "says good-bye and leads to the login",
     "admin/jsi18n/": "translations of the login page",
     "standin/": "the local stand-in of a public API",
     "": "leads to the front page, which asks for a login",

@@ -46,8 +46,10 @@ def test_nothing_at_an_address_is_404_for_a_program_and_a_page_for_a_person(clie
     assert page.headers["Content-Type"].startswith("text/html")
 
 
-def test_a_method_that_is_not_there_is_405(marketer_api):
-    is_problem(marketer_api.delete("/chats/"), 405)
+def test_a_method_that_is_not_there_is_405(superuser, client):
+    client.force_login(superuser)
+
+    is_problem(client.delete("/chats/"), 405)
 
 
 @pytest.mark.parametrize("path", ["/chats/", "/admin/chats/chat/"])
