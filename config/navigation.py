@@ -27,6 +27,10 @@ UNFOLD = {
     "DASHBOARD_CALLBACK": "config.dashboard.front_page",
     "STYLES": [lambda request: static("config/opsroom.css")],
     "SCRIPTS": [lambda request: static("config/opsroom.js")],
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("config/favicon.svg")},
+    ],
+    "LOGIN": {"image": lambda request: static("config/login.svg")},
     "COLORS": {
         "primary": {
             "50": "oklch(97.0% .014 254.6)",

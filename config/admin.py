@@ -1,0 +1,199 @@
+"""The house's own pages: people, tokens, schedules and lock-outs in the theme's look, and the front page's address.
+
+Each library registers its admin in a look of its own, so its classes are taken as they are, put on top of the
+theme's, and registered again. What is a log is read-only.
+"""
+
+from typing import Any
+
+from axes.admin import AccessAttemptAdmin, AccessFailureLogAdmin, AccessLogAdmin
+from axes.models import AccessAttempt, AccessFailureLog, AccessLog
+from django.conf import settings
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group, User
+from django.db.models import Count, Model, QuerySet
+from django.http import HttpRequest
+from django.urls import URLPattern, path
+from django.utils.html import format_html
+from django_celery_beat import admin as beat
+from django_celery_beat.models import (
+    ClockedSchedule,
+    CrontabSchedule,
+    IntervalSchedule,
+    PeriodicTask,
+    SolarSchedule,
+)
+from rest_framework.authtoken.admin import TokenAdmin
+from rest_framework.authtoken.models import TokenProxy
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import SELECT_CLASSES, UnfoldAdminTextInputWidget
+
+from config.dashboard import front_page_card
+from config.templatetags.opsroom import state, when
+
+admin.site.unregister([User, Group, TokenProxy])
+admin.site.unregister([PeriodicTask, IntervalSchedule, CrontabSchedule, ClockedSchedule, SolarSchedule])
+admin.site.unregister([AccessAttempt, AccessLog, AccessFailureLog])
+
+
+class ReadOnly(ModelAdmin):
+    """A log: to be read, and to be deleted by those who may; never written by hand."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+# --- People ---------------------------------------------------------------------------------------
+@admin.register(User)
+class People(UserAdmin, ModelAdmin):
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ["username", "full_name", "roles", "is_active", "is_superuser", "seen"]
+    list_filter = ["groups", "is_active", "is_superuser"]
+    search_help_text = "Name or e-mail"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        return super().get_queryset(request).prefetch_related("groups")
+
+    @admin.display(description="Name")
+    def full_name(self, user: User) -> str:
+        return user.get_full_name() or "–"
+
+    @admin.display(description="Groups")
+    def roles(self, user: User) -> str:
+        return ", ".join(sorted(group.name for group in user.groups.all())) or "–"
+
+    @admin.display(description="Last signed in", ordering="last_login")
+    def seen(self, user: User) -> str:
+        return when(user.last_login)
+
+
+@admin.register(Group)
+class Groups(GroupAdmin, ModelAdmin):
+    list_display = ["name", "members"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
+        return super().get_queryset(request).annotate(member_count=Count("user"))
+
+    @admin.display(description="Members", ordering="member_count")
+    def members(self, group: Any) -> int:
+        return group.member_count
+
+
+@admin.register(TokenProxy)
+class Tokens(TokenAdmin, ModelAdmin):
+    """A token is a password: the list shows how it begins, its own page all of it."""
+
+    list_display = ["user", "begins", "created_at"]
+    list_select_related = ["user"]
+    list_filter = []
+    search_help_text = "Username"
+
+    @admin.display(description="Begins with")
+    def begins(self, token: TokenProxy) -> str:
+        return format_html('<span class="mono">{}…</span>', token.key[:6])
+
+    @admin.display(description="Created", ordering="created")
+    def created_at(self, token: TokenProxy) -> str:
+        return when(token.created)
+
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
+        return ["user", "key"] if obj else ["user"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
+        return ["user", "key"] if obj else []
+
+
+# --- Schedules ------------------------------------------------------------------------------------
+class TaskForm(beat.PeriodicTaskForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["task"].widget = UnfoldAdminTextInputWidget()
+        self.fields["regtask"].widget.attrs["class"] = " ".join(SELECT_CLASSES)
+
+
+class TasksOfSchedule(beat.PeriodicTaskInline, TabularInline):
+    tab = True
+
+
+@admin.register(PeriodicTask)
+class PeriodicTasks(beat.PeriodicTaskAdmin, ModelAdmin):
+    form = TaskForm
+    date_hierarchy = None
+    list_display = ["name", "enabled", "rhythm", "last_run", "runs"]
+    list_filter = ["enabled", "one_off"]
+    list_filter_submit = False
+    search_help_text = "Name or task"
+
+    @admin.display(description="When")
+    def rhythm(self, task: PeriodicTask) -> str:
+        return str(task.scheduler or "never")
+
+    @admin.display(description="Last run", ordering="last_run_at")
+    def last_run(self, task: PeriodicTask) -> str:
+        return when(task.last_run_at, "ago")
+
+    @admin.display(description="Runs", ordering="total_run_count")
+    def runs(self, task: PeriodicTask) -> str:
+        return f"{task.total_run_count:,}"
+
+
+@admin.register(IntervalSchedule, CrontabSchedule, ClockedSchedule, SolarSchedule)
+class Schedules(ModelAdmin):
+    inlines = [TasksOfSchedule]
+
+
+# --- Lock-outs ------------------------------------------------------------------------------------
+@admin.register(AccessAttempt)
+class Attempts(ReadOnly, AccessAttemptAdmin, ModelAdmin):
+    """Failed logins of the moment. Deleting one lets its person try again at once."""
+
+    list_display = ["username", "ip_address", "attempted", "failures_since_start", "standing"]
+    date_hierarchy = None
+    search_help_text = "Username or address"
+
+    @admin.display(description="Last attempt", ordering="attempt_time")
+    def attempted(self, attempt: AccessAttempt) -> str:
+        return when(attempt.attempt_time)
+
+    @admin.display(description="State")
+    def standing(self, attempt: AccessAttempt) -> str:
+        left = settings.AXES_FAILURE_LIMIT - attempt.failures_since_start
+        return state("locked out") if left <= 0 else state("waiting", f"{left} left")
+
+
+@admin.register(AccessLog)
+class Logins(ReadOnly, AccessLogAdmin, ModelAdmin):
+    list_display = ["username", "ip_address", "came", "left"]
+    date_hierarchy = None
+    show_full_result_count = False
+
+    @admin.display(description="Signed in", ordering="attempt_time")
+    def came(self, log: AccessLog) -> str:
+        return when(log.attempt_time)
+
+    @admin.display(description="Signed out", ordering="logout_time")
+    def left(self, log: AccessLog) -> str:
+        return when(log.logout_time)
+
+
+@admin.register(AccessFailureLog)
+class Failures(ReadOnly, AccessFailureLogAdmin, ModelAdmin):
+    date_hierarchy = None
+
+
+# --- The front page -------------------------------------------------------------------------------
+def _front_page_urls() -> list[URLPattern]:
+    return [path("front-page/<slug:name>/", front_page_card, name="front_page_card")]
+
+
+# The theme's own template would come first under the usual name, admin/index.html.
+admin.site.index_template = "config/front_page.html"
+admin.site.login_template = "config/login.html"
+admin.site.extra_urls = _front_page_urls

@@ -1,0 +1,141 @@
+"""The front page: is anything on fire, what is moving?
+
+One function a card. It returns what its template shows, or None where there is nothing for this person; an app adds
+a card by adding its function to CARDS. Each card is also a fragment of its own that asks again by itself.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, Sum
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from chats.census import count_chats
+from chats.models import Broadcast, Chunk
+from config.health import parts
+
+MOST_MOVING = 50  # broadcasts under way; the page is for people
+SOON, LATER = 2, 10  # seconds until a card asks again: while something moves, and else
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a card shows: its template under config/cards/ with this context, again in `every` seconds."""
+
+    template: str
+    context: dict[str, Any] = field(default_factory=dict)
+    every: int = LATER
+
+
+# --- The cards --------------------------------------------------------------------------------------
+def moving(request: HttpRequest) -> Card | None:
+    """Broadcasts under way."""
+    if not request.user.has_perm("chats.view_broadcast"):
+        return None
+    order = [Broadcast.Status.SENDING, Broadcast.Status.QUEUED, Broadcast.Status.PAUSED, Broadcast.Status.SCHEDULED]
+    found = list(Broadcast.objects.moving().select_related("created_by", "banner").order_by("-id")[:MOST_MOVING])
+    found.sort(key=lambda broadcast: order.index(broadcast.status))
+    some_move = any(broadcast.status in order[:2] for broadcast in found)
+    return Card("moving.html", {"broadcasts": found}, every=SOON if some_move else LATER)
+
+
+def recent(request: HttpRequest) -> Card | None:
+    """The last broadcasts that came to an end, well or not."""
+    if not request.user.has_perm("chats.view_broadcast"):
+        return None
+    ended = Broadcast.objects.filter(status__in=Broadcast.FINISHED).select_related("created_by", "banner")
+    return Card("recent.html", {"broadcasts": ended.order_by("-id")[:5]})
+
+
+def figures(request: HttpRequest) -> Card | None:
+    """How many chats there are, and what reached them in the last day."""
+    if not request.user.has_perm("chats.view_chat"):
+        return None
+    return Card("figures.html", {"chats": count_chats(), **_last_day()})
+
+
+def _last_day() -> dict[str, int]:
+    """Count by the ranges of recent broadcasts: some hundred rows, where the messages may be millions."""
+    since = timezone.now() - timedelta(hours=24)
+    recently = Broadcast.objects.filter(Q(finished_at=None) | Q(finished_at__gte=since))
+    chunks = Chunk.objects.filter(broadcast__in=recently, done_at__gte=since)
+    summed = chunks.aggregate(delivered=Sum("delivered"), skipped=Sum("skipped"))
+    return {
+        "delivered": summed["delivered"] or 0,
+        "sent": recently.filter(status=Broadcast.Status.SENT).count(),
+        "failed": recently.filter(status=Broadcast.Status.FAILED).count(),
+    }
+
+
+def health(request: HttpRequest) -> Card | None:
+    """Does every part of the house answer? Bounded, but not quick: never part of the page itself."""
+    found = parts()
+    return Card("health.html", {"parts": found, "all_well": all(part.ok for part in found)})
+
+
+CARDS: dict[str, Callable[[HttpRequest], Card | None]] = {
+    "moving": moving,
+    "figures": figures,
+    "recent": recent,
+    "health": health,
+}
+WIDTHS = {"moving": "card-main", "figures": "card-side", "recent": "card-main", "health": "card-side"}
+AFTERWARDS = {"health"}  # asked for by the page once it stands
+
+
+# --- The page ---------------------------------------------------------------------------------------
+def front_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """The theme's callback: add the cards and the role's main buttons."""
+    cards = [_placeholder(name) if name in AFTERWARDS else _rendered(name, request) for name in CARDS]
+    return {**context, "title": "Front page", "cards": [card for card in cards if card], "buttons": _buttons(request)}
+
+
+@never_cache
+@require_safe
+def front_page_card(request: HttpRequest, name: str) -> HttpResponse:
+    """One card by itself, for a page that shows it already."""
+    if not admin.site.has_permission(request):
+        # Signed out meanwhile. A redirect would put the login page into the card.
+        return HttpResponse(status=401, headers={"HX-Refresh": "true"})
+    if name not in CARDS:
+        raise Http404
+    return HttpResponse(_rendered(name, request))
+
+
+def _rendered(name: str, request: HttpRequest) -> SafeString:
+    card = CARDS[name](request)
+    if card is None:
+        return SafeString("")
+    about = {"name": name, "width": WIDTHS[name], "every": card.every}
+    return render_to_string(f"config/cards/{card.template}", {**card.context, "card": about}, request)
+
+
+def _placeholder(name: str) -> SafeString:
+    about = {"name": name, "width": WIDTHS[name], "every": 0}
+    return render_to_string("config/cards/placeholder.html", {"card": about})
+
+
+def _buttons(request: HttpRequest) -> list[dict[str, Any]]:
+    """What this person comes for, first things first."""
+    buttons = []
+    if request.user.has_perm("chats.send_broadcast"):
+        buttons += [
+            {"title": "New broadcast", "icon": "edit", "link": reverse("admin:chats_broadcast_add")},
+            {
+                "title": "Send banner",
+                "icon": "send",
+                "link": reverse("admin:chats_chat_send_banner"),
+                "dialog": True,
+                "main": True,
+            },
+        ]
+    return buttons

@@ -1,0 +1,68 @@
+"""`{% load opsroom %}`: how the house shows a time and a state, the same in every app."""
+
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+register = template.Library()
+
+
+class Look(NamedTuple):
+    """How a kind of state looks: an icon beside the word, so that nothing is told by colour alone."""
+
+    kind: str
+    icon: str
+
+
+WAITING = Look("waiting", "schedule")  # grey
+MOVING = Look("moving", "autorenew")  # blue
+AMBER = Look("look", "priority_high")  # somebody should look
+GOOD = Look("good", "check")  # green
+FAILED = Look("failed", "close")  # red
+STOPPED = Look("stopped", "block")  # striped: ended by a person
+UNKNOWN = Look("waiting", "question_mark")
+
+# The one vocabulary. A new state of any app is entered here.
+LOOKS: dict[str, Look] = {
+    **dict.fromkeys(["scheduled", "queued", "waiting", "pending", "open", "disabled", "reserved", "idle"], WAITING),
+    **dict.fromkeys(["sending", "running", "preparing", "processing", "active", "in_progress"], MOVING),
+    **dict.fromkeys(["paused", "overdue", "degraded", "unread", "lost", "skipped", "locked", "muted"], AMBER),
+    **dict.fromkeys(["sent", "success", "passed", "done", "processed", "answers", "free", "read", "on"], GOOD),
+    **dict.fromkeys(["failed", "error", "timed_out", "rejected", "away", "down", "locked out"], FAILED),
+    **dict.fromkeys(["cancelled", "retracted", "off"], STOPPED),
+}
+
+
+@register.simple_tag
+def state(value: str, word: str = "") -> SafeString:
+    """Return the label of a state, such as "sending"; `word` replaces what it says, not how it looks."""
+    look = LOOKS.get(str(value).lower(), UNKNOWN)
+    text = word or str(value).replace("_", " ").capitalize()
+    return format_html(
+        '<span class="state state-{}"><span class="material-symbols-outlined" aria-hidden="true">{}</span>{}</span>',
+        look.kind,
+        look.icon,
+        text,
+    )
+
+
+@register.simple_tag
+def when(moment: datetime | None, style: str = "short") -> SafeString:
+    """Return a `<time>` that opsroom.js shows in the viewer's zone; the exact moment in UTC is in its title.
+
+    `style` is "short" (day and time), "time" or "ago". An absent moment is a dash.
+    """
+    if moment is None:
+        return format_html('<span class="never">{}</span>', "–")
+    utc = moment.astimezone(UTC)
+    shown = f"{utc:%H:%M}" if style == "time" else f"{utc.day} {utc:%b %Y, %H:%M}"
+    return format_html(
+        '<time class="when" data-style="{}" datetime="{}" title="{}">{}</time>',
+        style,
+        utc.isoformat(timespec="milliseconds"),
+        f"{utc.day} {utc:%B %Y, %H:%M:%S} UTC",
+        shown,
+    )
