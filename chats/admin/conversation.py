@@ -1,0 +1,154 @@
+"""One chat as a conversation: what the user sees, newest at the bottom, and a form to write to them."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.contrib import messages as notes
+from django.contrib.admin import ModelAdmin
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.files.uploadedfile import UploadedFile
+from django.db.models import Model
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, render
+from django.urls import URLPattern, path, reverse
+
+from chats import services
+from chats.images import ImageRefused, Picture, reencode
+from chats.models import Chat
+
+PAGE = 50
+LONGEST_TEXT = 4000
+
+
+class MessageForm(forms.Form):
+    """A personal message: a text, a picture, or both."""
+
+    text = forms.CharField(required=False, max_length=LONGEST_TEXT, widget=forms.Textarea(attrs={"rows": 2}))
+    image = forms.FileField(required=False)
+
+    def clean_image(self) -> Picture | None:
+        upload: UploadedFile | None = self.cleaned_data["image"]
+        if upload is None:
+            return None
+        try:
+            return reencode(upload.read())
+        except ImageRefused as refused:
+            raise ValidationError(refused.reason) from refused
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        if not self.errors and not data.get("text") and data.get("image") is None:
+            raise ValidationError("Write something, or add a picture.")
+        return data
+
+
+class ConversationPages(ModelAdmin):
+    """The pages of one chat: a mixin of the chats' admin."""
+
+    def get_urls(self) -> list[URLPattern]:
+        def page(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+            return self.admin_site.admin_view(view)
+
+        return [
+            path("<int:pk>/earlier/", page(self.earlier), name="chats_chat_earlier"),
+            path("<int:pk>/newer/", page(self.newer), name="chats_chat_newer"),
+            path("<int:pk>/read/", page(self.mark_read), name="chats_chat_read"),
+            *super().get_urls(),
+        ]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show the newest messages; a POST writes one."""
+        chat = self.get_object(request, unquote(object_id))
+        if chat is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        self._let_in(request, chat)
+        form = MessageForm()
+        if request.method == "POST":
+            form = MessageForm(request.POST, request.FILES)
+            if self._written(request, chat, form):
+                return HttpResponseRedirect(f"{request.path}#newest")
+        return render(request, "chats/chat.html", self._page_context(request, chat, form))
+
+    def _let_in(self, request: HttpRequest, chat: Model | None = None) -> None:
+        if not (self.has_view_permission(request, chat) and request.user.has_perm("chats.view_message")):
+            raise PermissionDenied
+
+    def _written(self, request: HttpRequest, chat: Chat, form: MessageForm) -> bool:
+        if not request.user.has_perm("chats.add_message"):
+            raise PermissionDenied
+        if not form.is_valid():
+            return False
+        services.post_message(chat=chat, text=form.cleaned_data["text"], image=form.cleaned_data["image"])
+        return True
+
+    def _page_context(self, request: HttpRequest, chat: Chat, form: MessageForm) -> dict[str, Any]:
+        counted = Chat.objects.with_activity().get(pk=chat.pk)
+        return {
+            **self.admin_site.each_context(request),
+            **_messages(chat),
+            "title": "Chat",
+            "content_title": "Chat",
+            "opts": self.opts,
+            "original": chat,
+            "chat": counted,
+            "form": form,
+            "longest": LONGEST_TEXT,
+            "may_write": request.user.has_perm("chats.add_message"),
+            "may_mark": request.user.has_perm("chats.change_message"),
+            "may_delete": self.has_delete_permission(request, chat),
+        }
+
+    def earlier(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """A fragment: the page of messages before message `before`."""
+        chat = self._chat(request, pk)
+        return render(request, "chats/messages_earlier.html", _messages(chat, before=_number(request, "before")))
+
+    def newer(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """A fragment: what has arrived since message `after`."""
+        chat = self._chat(request, pk)
+        after = _number(request, "after")
+        found = list(chat.messages.for_reading().filter(pk__gt=after)[:PAGE])[::-1]
+        newest = found[-1].pk if found else after
+        return render(request, "chats/messages_newer.html", {"chat": chat, "messages_shown": found, "newest": newest})
+
+    def mark_read(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Mark everything up to message `up_to`, the newest that the page had shown, as read."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        chat = self._chat(request, pk)
+        if not request.user.has_perm("chats.change_message"):
+            raise PermissionDenied
+        marked = services.mark_read(chat=chat, up_to=_number(request, "up_to"))
+        notes.success(request, f"{marked:,} message{'' if marked == 1 else 's'} marked as read.")
+        return HttpResponseRedirect(reverse("admin:chats_chat_change", args=[chat.pk]))
+
+    def _chat(self, request: HttpRequest, pk: int) -> Chat:
+        self._let_in(request)
+        return get_object_or_404(Chat, pk=pk)
+
+
+def _messages(chat: Chat, before: int | None = None) -> dict[str, Any]:
+    """Return up to PAGE messages in the order one reads them, and where the earlier ones begin, if any."""
+    found = chat.messages.for_reading()
+    if before is not None:
+        found = found.filter(pk__lt=before)
+    page = list(found[: PAGE + 1])
+    shown = page[:PAGE][::-1]
+    return {
+        "chat": chat,
+        "messages_shown": shown,
+        "earlier_than": shown[0].pk if len(page) > PAGE else None,
+        "newest": shown[-1].pk if shown else 0,
+    }
+
+
+def _number(request: HttpRequest, name: str) -> int:
+    """Return a message id of the request. Raises Http404 where it is none: somebody edited the address."""
+    given = (request.POST if request.method == "POST" else request.GET).get(name, "")
+    if not given.isascii() or not given.isdigit() or len(given) > 18:
+        raise Http404
+    return int(given)

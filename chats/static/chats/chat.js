@@ -1,0 +1,93 @@
+/* One chat: days in the viewer's zone, the newest message in sight, and a picture chosen, dropped or pasted. */
+(() => {
+  "use strict";
+
+  const list = document.getElementById("messages");
+  const writer = document.getElementById("writer");
+
+  const nameOf = (date) => {
+    const today = new Date();
+    const yesterday = new Date(today.getFullYear(), today.getMonth(), today.getDate() - 1);
+    if (date.toDateString() === today.toDateString()) return "Today";
+    if (date.toDateString() === yesterday.toDateString()) return "Yesterday";
+    return date.toLocaleDateString("en-GB", { weekday: "long", day: "numeric", month: "long", year: "numeric" });
+  };
+
+  // The server groups by days of UTC; here they begin at the viewer's midnight.
+  const groupByDay = () => {
+    list.querySelectorAll(".messages-day").forEach((day) => day.remove());
+    let last = "";
+    list.querySelectorAll(".message").forEach((message) => {
+      const date = new Date(message.querySelector(".message-foot time").dateTime);
+      if (date.toDateString() === last) return;
+      last = date.toDateString();
+      const day = document.createElement("li");
+      day.className = "messages-day";
+      day.appendChild(document.createElement("span")).textContent = nameOf(date);
+      message.before(day);
+    });
+  };
+
+  const atTheEnd = () => window.innerHeight + window.scrollY > document.documentElement.scrollHeight - 160;
+  const toTheEnd = () => window.scrollTo(0, document.documentElement.scrollHeight);
+  let follow = false;
+
+  groupByDay();
+  if (!location.hash || location.hash === "#newest") {
+    toTheEnd();
+    window.addEventListener("load", toTheEnd);
+  }
+  document.addEventListener("htmx:beforeSwap", () => { follow = atTheEnd(); });
+  document.addEventListener("htmx:afterSettle", (event) => {
+    if (!list.contains(event.target) && event.target !== list) return;
+    groupByDay();
+    const empty = document.getElementById("no-messages");
+    if (empty && list.querySelector(".message")) empty.remove();
+    if (follow && event.target.id === "newest") toTheEnd();
+  });
+
+  document.querySelectorAll("[data-copy]").forEach((button) => button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(button.dataset.copy);
+    button.lastElementChild.textContent = "Copied";
+    setTimeout(() => { button.lastElementChild.textContent = "Copy"; }, 1500);
+  }));
+
+  if (!writer) return;
+  const chooser = writer.querySelector("input[type=file]");
+  const text = writer.querySelector("textarea");
+  const preview = writer.querySelector(".writer-preview");
+  const image = preview.querySelector("img");
+
+  const show = () => {
+    const file = chooser.files[0];
+    if (image.src) URL.revokeObjectURL(image.src);
+    preview.hidden = !file;
+    if (!file) return image.removeAttribute("src");
+    image.src = URL.createObjectURL(file);
+    preview.querySelector(".writer-name").textContent = `${file.name}, ${Math.ceil(file.size / 1024)} kB`;
+  };
+  const take = (files) => {
+    const picture = [...files].find((file) => file.type.startsWith("image/"));
+    if (!picture) return false;
+    const transfer = new DataTransfer();
+    transfer.items.add(picture);
+    chooser.files = transfer.files;
+    show();
+    return true;
+  };
+
+  chooser.addEventListener("change", show);
+  writer.querySelector(".writer-remove").addEventListener("click", () => { chooser.value = ""; show(); text.focus(); });
+  text.addEventListener("paste", (event) => { if (take(event.clipboardData.files)) event.preventDefault(); });
+  text.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) writer.requestSubmit();
+  });
+  // Anywhere on the page: a picture that misses the form must not replace the page.
+  document.addEventListener("dragover", (event) => { event.preventDefault(); writer.classList.add("is-over"); });
+  document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) writer.classList.remove("is-over"); });
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    writer.classList.remove("is-over");
+    take(event.dataTransfer.files);
+  });
+})();
