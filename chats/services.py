@@ -48,13 +48,14 @@ def compose(
     *,
     actor: Any,
     text: str = "",
-    image: Picture | None = None,
+    image: Picture | str | None = None,
     user_uuids: Iterable[UUID] | None = None,
     send_at: datetime | None = None,
     request_key: UUID | None = None,
 ) -> Broadcast:
     """Queue a broadcast, or schedule it for `send_at`; to all chats, or to `user_uuids`.
 
+    `image` is a vetted picture, or the name of one that is stored already.
     The same `request_key` again returns the broadcast it made the first time. Raises ValueError where there is
     neither text nor image.
     """
@@ -71,6 +72,20 @@ def compose(
         request_key=request_key,
     )
     return _created_once(broadcast, actor, user_uuids)
+
+
+def amend(*, broadcast: Broadcast, actor: Any, text: str, image: Picture | str | None, send_at: datetime | None) -> None:
+    """Change a scheduled broadcast; without `send_at` it goes out now. Raises NotAllowed where it is too late."""
+    if not text.strip() and not image:
+        raise ValueError("A broadcast needs a text or an image.")
+    with transaction.atomic():
+        scheduled = Broadcast.objects.scheduled().select_for_update().filter(pk=broadcast.pk).first()
+        if scheduled is None:
+            raise NotAllowed(f"Broadcast {broadcast.pk} is not scheduled any more and cannot be changed.")
+        scheduled.text, scheduled.image = text.strip(), _stored(image)
+        scheduled.send_at = send_at or timezone.now()
+        scheduled.save(update_fields=["text", "image", "send_at"])
+        scheduled.steps.create(verb="changed", actor=actor)
 
 
 def _created_once(broadcast: Broadcast, actor: Any, user_uuids: Iterable[UUID] | None = None) -> Broadcast:
@@ -192,5 +207,7 @@ def _ignoring_races(verb: Callable[[], None]) -> None:
         return  # somebody else changed the broadcast between our question and our change
 
 
-def _stored(image: Picture | None) -> str:
+def _stored(image: Picture | str | None) -> str:
+    if isinstance(image, str):
+        return image
     return store(image, folder="messages") if image else ""

@@ -1,0 +1,168 @@
+"""The page of banners: what is next, what has been sent, what was skipped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core import signing
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.views.decorators.http import require_safe
+from unfold.admin import ModelAdmin
+
+from chats import services
+from chats.admin.send import SendBannerMixin, go_to, may_send
+from chats.models import Banner, NotAllowed
+from chats.outlook import NoPreview, look_ahead, preview
+
+SALT = "chats.banner"
+GOOD_FOR = 3600  # seconds: how long a page may lie open before its preview and its "Skip it" expire
+
+
+class Fate(admin.SimpleListFilter):
+    """What became of a banner."""
+
+    title = "state"
+    parameter_name = "fate"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("sent", "Sent or on its way"), ("skipped", "Skipped"), ("free", "Given back")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Banner]) -> QuerySet[Banner]:
+        wanted = {
+            "sent": Q(broadcast__isnull=False),
+            "skipped": Q(broadcast__isnull=True, skipped_at__isnull=False),
+            "free": Q(broadcast__isnull=True, skipped_at__isnull=True),
+        }.get(self.value() or "")
+        return queryset.filter(wanted) if wanted is not None else queryset
+
+
+@admin.register(Banner)
+class BannerAdmin(SendBannerMixin, ModelAdmin):
+    list_display = ["__str__"]
+    list_display_links = None
+    list_filter = [Fate]
+    list_filter_submit = True
+    list_select_related = ["broadcast"]
+    list_per_page = 24
+    search_fields = ["title", "source_url"]
+    search_help_text = "Search in titles and addresses"
+    list_before_template = "chats/banner_before.html"
+    change_list_template = "chats/banner_list.html"
+
+    class Media:
+        css = {"all": ["chats/broadcasts.css", "chats/banners.css"]}
+        js = ["chats/broadcasts.js"]
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("next/", wrap(require_safe(self.next_view)), name="chats_banner_next"),
+            path("preview/<str:token>/", wrap(require_safe(self.preview_view)), name="chats_banner_preview"),
+            path("skip/<str:token>/", wrap(self.skip_view), name="chats_banner_skip"),
+            path("<int:pk>/allow/", wrap(self.allow_view), name="chats_banner_allow"),
+            *super().get_urls(),
+        ]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return super().changelist_view(request, {**(extra_context or {}), "may_send": may_send(request)})
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """A banner has no page of its own: its broadcast tells the story."""
+        banner = self._may_view(request) and self.get_object(request, object_id)
+        if not banner:
+            raise Http404
+        if hasattr(banner, "broadcast"):
+            return go_to(request, reverse("admin:chats_broadcast_change", args=[banner.broadcast.pk]))
+        return go_to(request, f"{reverse('admin:chats_banner_changelist')}?q={banner.source_url}")
+
+    def next_view(self, request: HttpRequest) -> HttpResponse:
+        """The part of the page that has to ask the API, and may therefore be slow."""
+        self._may_view(request)
+        outlook = look_ahead()
+        token = signing.dumps([outlook.photo.url, outlook.photo.title], salt=SALT) if outlook.photo else ""
+        context = {"outlook": outlook, "token": token, "may_send": may_send(request)}
+        return render(request, "chats/banner_next.html", context)
+
+    def preview_view(self, request: HttpRequest, token: str) -> HttpResponse:
+        """The next picture, fetched, vetted and painted anew by us: nothing on the page comes from outside."""
+        self._may_view(request)
+        url, _ = _read(token)
+        try:
+            content = preview(url)
+        except NoPreview as error:
+            return HttpResponse(str(error), status=502, content_type="text/plain; charset=utf-8")
+        headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": f"private, max-age={GOOD_FOR}"}
+        return HttpResponse(content, content_type="image/webp", headers=headers)
+
+    def skip_view(self, request: HttpRequest, token: str) -> HttpResponse:
+        """GET asks, POST leaves the photo out for good."""
+        if not may_send(request):
+            raise PermissionDenied
+        url, title = _read(token)
+        if request.method != "POST":
+            words = format_html("<strong>{}</strong> is not sent to anybody; the one after it is next.", title or url)
+            return self._ask(request, "Skip this banner?", words, "Skip it")
+        try:
+            services.skip_banner(url=url, title=title, actor=request.user)
+            messages.success(request, "Skipped. You find it below and may allow it again.")
+        except NotAllowed as error:
+            messages.error(request, str(error))
+        return go_to(request, reverse("admin:chats_banner_changelist"))
+
+    def allow_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """GET asks, POST lets a skipped photo be sent after all."""
+        if not may_send(request):
+            raise PermissionDenied
+        banner = get_object_or_404(Banner, pk=pk)
+        if request.method != "POST":
+            words = format_html("<strong>{}</strong> may be sent again, in its place in the API's list.", banner)
+            return self._ask(request, "Allow this banner again?", words, "Allow again")
+        services.unskip_banner(banner=banner)
+        messages.success(request, f"“{banner}” may be sent again.")
+        return go_to(request, reverse("admin:chats_banner_changelist"))
+
+    def _ask(self, request: HttpRequest, question: str, words: str, button: str) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": question,
+            "question": question,
+            "words": words,
+            "button": button,
+            "address": request.path,
+            "back": reverse("admin:chats_banner_changelist"),
+            "media": self.media,
+        }
+        in_dialog = request.headers.get("HX-Request")
+        return render(request, "chats/banner_dialog.html" if in_dialog else "chats/banner_confirm.html", context)
+
+    def _may_view(self, request: HttpRequest) -> bool:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return True
+
+
+def _read(token: str) -> tuple[str, str]:
+    """Return address and title of a photo that this page has shown: nobody can have us fetch what they like."""
+    try:
+        url, title = signing.loads(token, salt=SALT, max_age=GOOD_FOR)
+    except signing.BadSignature as error:
+        raise Http404 from error
+    return url, title

@@ -1,0 +1,138 @@
+"""Compose: write, look at it as the user will, send. Nothing goes out before its exact audience was on the screen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import URLPattern, path, reverse
+from django.utils.http import urlencode
+
+from chats import drafts, services
+from chats.admin.compose_form import ComposeForm
+from chats.admin.send import may_send, page_of
+from chats.audience import LONGEST_LIST, how_many_have_a_chat
+from chats.models import Broadcast, Chat, NotAllowed
+
+
+class Compose(admin.ModelAdmin):
+    """Replaces the form that the admin would make for a new broadcast, and for changing a scheduled one."""
+
+    def get_urls(self) -> list[URLPattern]:
+        edit = self.admin_site.admin_view(self.edit_view)
+        return [path("<int:pk>/edit/", edit, name="chats_broadcast_edit"), *super().get_urls()]
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if not may_send(request):
+            raise PermissionDenied
+        return self._compose(request, None)
+
+    def edit_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Change a broadcast that is scheduled still: its text, picture and time."""
+        if not may_send(request):
+            raise PermissionDenied
+        broadcast = self.get_object(request, str(pk))
+        if broadcast is None:
+            raise Http404
+        if broadcast.status != Broadcast.Status.SCHEDULED:
+            messages.error(request, f"Broadcast {pk} is {broadcast.status} and cannot be changed any more.")
+            return HttpResponseRedirect(page_of(broadcast))
+        return self._compose(request, broadcast)
+
+    def _compose(self, request: HttpRequest, broadcast: Broadcast | None) -> HttpResponse:
+        form = ComposeForm(
+            request.POST if request.method == "POST" else None,
+            request.FILES if request.method == "POST" else None,
+            owner=request.user,
+            has_audience=broadcast is None,
+        )
+        if request.method != "POST":
+            _prefill(form, request, broadcast)
+            return self._page(request, "chats/compose_page.html", form, broadcast)
+        is_fine = form.is_valid()
+        step = request.POST.get("step")
+        if step == "edit" or not is_fine:
+            return self._page(request, "chats/compose_page.html", form, broadcast, shows_errors=step != "edit")
+        if step != "send":
+            return self._page(request, "chats/compose_preview.html", form, broadcast, **_reach(form, broadcast))
+        return self._send(request, form, broadcast)
+
+    def _send(self, request: HttpRequest, form: ComposeForm, broadcast: Broadcast | None) -> HttpResponse:
+        text, send_at = form.cleaned_data["text"], form.moment
+        image = drafts.settle(form.picture) if form.picture else None
+        if broadcast is None:
+            user_uuids = form.listed.user_uuids if form.listed else None
+            broadcast = services.compose(
+                actor=request.user, text=text, image=image, user_uuids=user_uuids, send_at=send_at, request_key=form.key
+            )
+            messages.success(request, "The broadcast is scheduled." if form.moment else "The broadcast is on its way.")
+            return HttpResponseRedirect(page_of(broadcast))
+        try:
+            services.amend(broadcast=broadcast, actor=request.user, text=text, image=image, send_at=send_at)
+            messages.success(request, "The broadcast is changed.")
+        except NotAllowed as error:
+            messages.error(request, str(error))
+        return HttpResponseRedirect(page_of(broadcast))
+
+    def _page(
+        self, request: HttpRequest, template: str, form: ComposeForm, broadcast: Broadcast | None, **more: Any
+    ) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "original": broadcast,
+            "title": f"Change {broadcast}" if broadcast else "New broadcast",
+            "media": self.media,
+            "form": form,
+            "values": form.values(),
+            "longest_list": LONGEST_LIST,
+            "shows_errors": True,
+        }
+        return render(request, template, {**context, **more})
+
+
+def _prefill(form: ComposeForm, request: HttpRequest, broadcast: Broadcast | None) -> None:
+    """Fill a fresh form with the list that came from the list of chats, or with the broadcast to be changed."""
+    if broadcast is None:
+        form.listed_file = drafts.find(request.GET.get("users", ""), owner=request.user, suffix=".txt")
+        form.initial["audience"] = "listed" if form.listed_file else "all"
+        return
+    send_at = f"{broadcast.send_at:%Y-%m-%dT%H:%M}" if broadcast.send_at else ""  # in UTC, like the form's zone
+    form.initial |= {"text": broadcast.text, "when": "later", "send_at": send_at}
+    if broadcast.image:
+        form.picture = drafts.refer_to(broadcast.image.name, owner=request.user)
+
+
+def _reach(form: ComposeForm, broadcast: Broadcast | None) -> dict[str, int]:
+    """Count exactly whom it will go to."""
+    if broadcast is not None and broadcast.audience == Broadcast.Audience.LISTED:
+        listed = list(broadcast.recipients.values_list("user_uuid", flat=True))
+    elif form.listed is not None:
+        listed = form.listed.user_uuids
+    else:
+        return {"reach": Chat.objects.count()}
+    reach = how_many_have_a_chat(listed)
+    return {"reach": reach, "listed": len(listed), "without": len(listed) - reach}
+
+
+class ComposeToSelectedMixin(admin.ModelAdmin):
+    """For the list of chats: an action that opens the compose page with the selected chats' users."""
+
+    def has_compose_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return may_send(request)
+
+    @admin.action(description="Write a broadcast to the selected", permissions=["compose"])
+    def compose_to_selected(self, request: HttpRequest, queryset: QuerySet[Chat]) -> HttpResponse | None:
+        uuids = list(queryset.order_by().values_list("user_uuid", flat=True)[: LONGEST_LIST + 1])
+        if len(uuids) > LONGEST_LIST:
+            messages.error(request, f"A list has at most {LONGEST_LIST:,} users. For everybody, compose to all chats.")
+            return None
+        draft = drafts.keep_list("\n".join(map(str, uuids)), title="", owner=request.user)
+        query = urlencode({"users": draft.reference})
+        return HttpResponseRedirect(f"{reverse('admin:chats_broadcast_add')}?{query}")

@@ -1,0 +1,180 @@
+"""The form of a broadcast: what, to whom, when. Whatever was typed or uploaded survives a refusal."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from django import forms
+from django.core.files.uploadedfile import UploadedFile
+from django.utils import timezone
+from django.utils.functional import cached_property
+from unfold.widgets import UnfoldAdminTextareaWidget
+
+from chats import drafts
+from chats.audience import LONGEST_LIST, Listed, read_list
+from chats.drafts import Draft
+from chats.images import ImageRefused, reencode
+
+LARGEST_PICTURE = 5 * 1024 * 1024
+LARGEST_LIST_FILE = 20 * 1024 * 1024  # 200,000 UUIDs with a few other columns
+AUDIENCES = {"all": "All chats", "listed": "Listed users"}
+TIMES = {"now": "Now", "later": "Later"}
+
+
+def read_zone(name: str) -> ZoneInfo:
+    """Return the browser's time zone, or UTC for one that nobody knows."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return ZoneInfo("UTC")
+
+
+class _Text(forms.CharField):
+    """Counts an end of line as one character, as the page does; browsers send two."""
+
+    def to_python(self, value: Any) -> str:
+        return str(super().to_python(value)).replace("\r\n", "\n")
+
+
+class ComposeForm(forms.Form):
+    """After `is_valid()`: `picture` and `listed_file` are drafts or None, `listed` is the list or None.
+
+    The drafts are there after a refusal, too, so that the page can offer what was uploaded.
+    """
+
+    text = _Text(
+        required=False,
+        max_length=4000,
+        widget=UnfoldAdminTextareaWidget({"rows": 6, "placeholder": "What do you want to tell them?"}),
+    )
+    picture_file = forms.FileField(required=False)
+    picture_kept = forms.CharField(required=False)
+    audience = forms.ChoiceField(choices=AUDIENCES.items(), initial="all")
+    users = forms.CharField(
+        required=False, strip=False, widget=UnfoldAdminTextareaWidget({"rows": 5, "spellcheck": "false"})
+    )
+    users_file = forms.FileField(required=False)
+    users_kept = forms.CharField(required=False)
+    when = forms.ChoiceField(choices=TIMES.items(), initial="now")
+    send_at = forms.DateTimeField(
+        required=False, input_formats=["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M"]
+    )
+    zone = forms.CharField(required=False, max_length=64)
+
+    def __init__(self, *args: Any, owner: Any, has_audience: bool = True, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not has_audience:
+            for name in ("audience", "users", "users_file", "users_kept"):
+                del self.fields[name]
+        self.owner = owner
+        self.picture: Draft | None = None
+        self.listed_file: Draft | None = None
+        self.listed: Listed | None = None
+
+    @cached_property
+    def key(self) -> UUID:
+        """The key that makes a double click one broadcast: the one that came with the form, else a new one."""
+        try:
+            return UUID(str(self.data.get("request_key", "")))
+        except ValueError:
+            return uuid4()
+
+    def _clean_fields(self) -> None:
+        self._find_kept()  # first: whatever else is refused, what was kept stays
+        super()._clean_fields()
+
+    def clean_picture_file(self) -> None:
+        file: UploadedFile | None = self.cleaned_data["picture_file"]
+        if file is None:
+            return
+        if (file.size or 0) > LARGEST_PICTURE:
+            raise forms.ValidationError("The picture is larger than 5 MB.")
+        try:
+            self.picture = drafts.keep_picture(reencode(file.read()), owner=self.owner)
+        except ImageRefused as error:
+            raise forms.ValidationError(error.reason) from error
+
+    def _find_kept(self) -> None:
+        kept, listed = self.data.get("picture_kept", ""), self.data.get("users_kept", "")
+        self.picture = drafts.find(kept, owner=self.owner, suffix=".webp") if kept else None
+        self.listed_file = drafts.find(listed, owner=self.owner, suffix=".txt") if listed else None
+
+    def clean_users_file(self) -> None:
+        file: UploadedFile | None = self.cleaned_data["users_file"]
+        pasted = self.cleaned_data.get("users", "")
+        if file is not None:
+            if (file.size or 0) > LARGEST_LIST_FILE:
+                raise forms.ValidationError("The file is larger than 20 MB.")
+            self.listed_file = drafts.keep_list(_as_text(file.read()), title=file.name or "list", owner=self.owner)
+        elif pasted.strip():
+            self.listed_file = drafts.keep_list(pasted, title="", owner=self.owner)
+
+    def clean_send_at(self) -> datetime | None:
+        """Return the moment meant on the viewer's clock. The field itself reads it as UTC."""
+        typed: datetime | None = self.cleaned_data["send_at"]
+        if typed is None:
+            return None
+        zone = read_zone(self.data.get("zone", ""))
+        moment = typed.replace(tzinfo=zone).astimezone(UTC)
+        if moment.astimezone(zone).replace(tzinfo=None) != typed.replace(tzinfo=None):
+            raise forms.ValidationError("The clocks go forward at that hour: this time does not exist.")
+        return moment
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        if self.data.get("picture_kept") and self.picture is None and "picture_file" not in self.errors:
+            self.add_error("picture_file", "The picture is not kept any more. Please choose it again.")
+        elif not data.get("text", "").strip() and self.picture is None and not self.errors:
+            self.add_error("text", "Write a text or add a picture.")
+        if data.get("audience") == "listed" and "users_file" not in self.errors:
+            self._clean_list()
+        self._clean_time(data)
+        return data
+
+    def _clean_list(self) -> None:
+        if self.listed_file is None:
+            self.add_error("users", "Paste the users' UUIDs or choose a file with them.")
+            return
+        self.listed = read_list(self.listed_file.read().decode(errors="replace"))
+        if not self.listed.user_uuids:
+            self.add_error("users", "There is no UUID in this list.")
+        elif self.listed.is_too_long:
+            self.add_error("users", f"At most {LONGEST_LIST:,} users; this list has {len(self.listed.user_uuids):,}.")
+
+    def _clean_time(self, data: dict[str, Any]) -> None:
+        if data.get("when") != "later" or "send_at" in self.errors:
+            return
+        if data.get("send_at") is None:
+            self.add_error("send_at", "Say when it is to go out.")
+        elif data["send_at"] <= timezone.now():
+            self.add_error("send_at", "This time has passed.")
+
+    @property
+    def moment(self) -> datetime | None:
+        """When to send; None: now."""
+        return self.cleaned_data.get("send_at") if self.cleaned_data.get("when") == "later" else None
+
+    def values(self) -> dict[str, Any]:
+        """Return what the page shows in its fields: what was typed, also where it was refused."""
+        source = self.data if self.is_bound else self.initial
+        defaults = {"text": "", "audience": "all", "when": "now", "send_at": "", "zone": "UTC"}
+        return {name: source.get(name) or default for name, default in defaults.items()}
+
+    @property
+    def pasted(self) -> str:
+        """What belongs into the text area of the list: what was pasted, also where only its draft came back."""
+        if self.is_bound and self.data.get("users"):
+            return self.data["users"]
+        if self.listed_file is not None and not self.listed_file.title:
+            return self.listed_file.read().decode(errors="replace")
+        return ""
+
+
+def _as_text(content: bytes) -> str:
+    """Decode a text file; spreadsheets write "Unicode text" as UTF-16 with a mark."""
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return content.decode("utf-16", errors="replace")
+    return content.decode("utf-8-sig", errors="replace")

@@ -1,0 +1,121 @@
+"""The page of one broadcast, its live part, and its buttons."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, re_path, reverse
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+from simple_history.admin import SimpleHistoryAdmin
+
+from chats.admin.send import go_to, may_send, page_of
+from chats.admin.verbs import VERBS, Verb, verbs_for
+from chats.models import Broadcast, NotAllowed, Step
+from chats.progress import in_words, progress_of
+
+STOP_POLLING = 286  # htmx's own status: swap this in and ask no more
+WORKERS_SHOULD_HAVE_COME = 10  # seconds
+EVERY = {Broadcast.Status.SCHEDULED: 5, Broadcast.Status.PAUSED: 2}  # seconds between two looks; else one
+
+
+# Steps that are no states: which state they look like, and their word.
+LOOKS = {"retracted": ("retracted", "Retracted"), "restored": ("on", "Shown again"), "changed": ("waiting", "Changed")}
+
+
+class OneBroadcast(SimpleHistoryAdmin):
+    """One broadcast is a page to watch and steer, not a form. What it holds changes by services only."""
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("<int:pk>/live/", wrap(require_safe(self.live_view)), name="chats_broadcast_live"),
+            re_path(rf"^(?P<pk>\d+)/(?P<verb>{'|'.join(VERBS)})/$", wrap(self.verb_view), name="chats_broadcast_verb"),
+            *super().get_urls(),
+        ]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        broadcast = self._broadcast(request, object_id)
+        context = {
+            **self.admin_site.each_context(request),
+            **self._live_context(request, broadcast),
+            "opts": self.opts,
+            "original": broadcast,
+            "title": str(broadcast),
+            "media": self.media,
+            "history_url": reverse("admin:chats_broadcast_history", args=[broadcast.pk]),
+        }
+        return TemplateResponse(request, "chats/broadcast_page.html", context)
+
+    def live_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The part of the page that moves, asked for every second until the broadcast is finished."""
+        broadcast = self._broadcast(request, str(pk))
+        status = STOP_POLLING if broadcast.is_finished else 200
+        return render(request, "chats/broadcast_live.html", self._live_context(request, broadcast), status=status)
+
+    def verb_view(self, request: HttpRequest, pk: str, verb: str) -> HttpResponse:
+        """GET asks "are you sure?" with the consequence in numbers; POST does it."""
+        if not may_send(request):
+            raise PermissionDenied
+        broadcast = self._broadcast(request, pk)
+        if request.method != "POST":
+            return self._confirmation(request, broadcast, VERBS[verb])
+        try:
+            VERBS[verb].do(broadcast, request.user)
+            messages.success(request, VERBS[verb].done)
+        except NotAllowed as error:
+            messages.error(request, str(error))
+        return go_to(request, page_of(broadcast))
+
+    def _confirmation(self, request: HttpRequest, broadcast: Broadcast, verb: Verb) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "original": broadcast,
+            "broadcast": broadcast,
+            "verb": verb,
+            "title": f"{verb.label}: {broadcast}",
+            "fits": verb.fits(broadcast),
+            "consequence": verb.consequence(broadcast),
+            "back": page_of(broadcast),
+            "media": self.media,
+        }
+        in_dialog = request.headers.get("HX-Request")
+        return render(request, "chats/broadcast_dialog.html" if in_dialog else "chats/broadcast_confirm.html", context)
+
+    def _broadcast(self, request: HttpRequest, object_id: str) -> Broadcast:
+        broadcast = self.get_object(request, object_id)
+        if broadcast is None:
+            raise Http404
+        if not self.has_view_permission(request, broadcast):
+            raise PermissionDenied
+        return broadcast
+
+    def _live_context(self, request: HttpRequest, broadcast: Broadcast) -> dict[str, Any]:
+        progress = progress_of(broadcast)
+        steps = list(broadcast.steps.select_related("actor"))
+        waited = (timezone.now() - steps[-1].at).total_seconds() if steps else 0
+        return {
+            "broadcast": broadcast,
+            "progress": progress,
+            "remaining": in_words(progress.remaining),
+            "took": in_words(progress.took),
+            "timeline": [(step, *_look_of(step)) for step in reversed(steps)],
+            "verbs": verbs_for(broadcast) if may_send(request) else [],
+            "may_edit": may_send(request) and broadcast.status == Broadcast.Status.SCHEDULED,
+            "every": None if broadcast.is_finished else EVERY.get(Broadcast.Status(broadcast.status), 1),
+            "nobody_comes": broadcast.status == Broadcast.Status.QUEUED and waited > WORKERS_SHOULD_HAVE_COME,
+            "left": (broadcast.audience_size or 0) - broadcast.delivered - broadcast.skipped,
+            "listed": broadcast.recipients.count() if broadcast.audience == Broadcast.Audience.LISTED else None,
+        }
+
+
+def _look_of(step: Step) -> tuple[str, str]:
+    return LOOKS.get(step.verb, (step.verb, ""))

@@ -1,0 +1,65 @@
+"""A pasted or uploaded list of users: what in it is a UUID, what is not, and who of them has a chat."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from uuid import UUID
+
+from chats.models import Chat
+
+LONGEST_LIST = 200_000  # users of one broadcast
+MOST_SHOWN = 5  # lines that are no UUIDs
+AT_ONCE = 10_000  # UUIDs in one query
+_UUID = re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
+_HEADERS = {"uuid", "user_uuid", "user", "user_id", "id"}
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What a list says: its distinct UUIDs in the order given, and the lines without one."""
+
+    user_uuids: list[UUID]
+    repeated: int
+    unusable: int
+    examples: list[str]
+
+    @property
+    def is_too_long(self) -> bool:
+        return len(self.user_uuids) > LONGEST_LIST
+
+
+def read_list(text: str) -> Listed:
+    """Read UUIDs, one or several a line, from text or CSV; whatever else is in a line with a UUID is ignored.
+
+    A line without one counts as unusable, but for an empty line and the names of columns in the first.
+    """
+    found: dict[UUID, None] = {}
+    total, unusable, examples = 0, 0, []
+    for number, line in enumerate(text.lstrip("\ufeff").splitlines()):
+        uuids = [UUID(match) for match in _UUID.findall(line)]
+        total += len(uuids)
+        found.update(dict.fromkeys(uuids))
+        if uuids or not line.strip(" \t,;\"'") or (number == 0 and _is_header(line)):
+            continue
+        unusable += 1
+        if len(examples) < MOST_SHOWN:
+            examples.append(line.strip()[:60])
+    return Listed(list(found), total - len(found), unusable, examples)
+
+
+def how_many_have_a_chat(user_uuids: Iterable[UUID]) -> int:
+    """Count the users who have a chat, by the unique index, in pieces that no statement limit minds."""
+    return sum(Chat.objects.filter(user_uuid__in=piece).count() for piece in _pieces(user_uuids))
+
+
+def _pieces(user_uuids: Iterable[UUID]) -> Iterator[list[UUID]]:
+    waiting = iter(user_uuids)
+    while piece := list(islice(waiting, AT_ONCE)):
+        yield piece
+
+
+def _is_header(line: str) -> bool:
+    return any(cell.strip(" \"'").lower() in _HEADERS for cell in re.split(r"[,;\t]", line))

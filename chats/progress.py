@@ -1,0 +1,69 @@
+"""How fast a broadcast goes and how long it will take: from the ranges that workers finished in the last seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Sum
+from django.utils import timezone
+
+from chats.models import Broadcast
+
+WINDOW = timedelta(seconds=10)  # long enough for several chunks, short enough to notice a worker that is gone
+SHORTEST = 0.1  # seconds; what is faster than this is not worth a division
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One broadcast's numbers at one moment. `rate` is in messages a second, `remaining` in seconds; None: unknown."""
+
+    done: int
+    total: int | None
+    percent: int
+    rate: float | None
+    remaining: float | None
+    took: float | None
+
+
+def progress_of(broadcast: Broadcast, *, now: datetime | None = None) -> Progress:
+    """Return the numbers of a broadcast: the present rate while it is sending, the average once it is finished."""
+    now = now or timezone.now()
+    done = broadcast.delivered + broadcast.skipped
+    took = _seconds(broadcast.started_at, broadcast.finished_at)
+    rate = remaining = None
+    if broadcast.status == Broadcast.Status.SENDING:
+        rate = present_rate(broadcast, now=now)
+        if rate and broadcast.audience_size is not None:
+            remaining = (broadcast.audience_size - done) / rate
+    elif broadcast.status == Broadcast.Status.SENT and took:
+        rate = broadcast.delivered / max(took, SHORTEST)
+    return Progress(done, broadcast.audience_size, broadcast.percent, rate, remaining, took)
+
+
+def present_rate(broadcast: Broadcast, *, now: datetime) -> float | None:
+    """Return the messages a second of the last WINDOW, or since sending began or went on, if that is less long ago."""
+    went_on = broadcast.steps.filter(verb="sending").order_by("-id").values_list("at", flat=True).first()
+    since = max(filter(None, (now - WINDOW, broadcast.started_at, went_on)))
+    seconds = (now - since).total_seconds()
+    if seconds < SHORTEST:
+        return None
+    delivered = broadcast.chunks.filter(done_at__gt=since).aggregate(number=Sum("delivered"))["number"] or 0
+    return delivered / seconds
+
+
+def in_words(seconds: float | None) -> str:
+    """Return a duration as a person says it: "less than a second", "42 s", "3 min 20 s", "2 h 5 min"."""
+    if seconds is None:
+        return ""
+    if seconds < 1:
+        return "less than a second"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes == 0:
+        return f"{rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def _seconds(start: datetime | None, end: datetime | None) -> float | None:
+    return (end - start).total_seconds() if start and end else None

@@ -1,0 +1,102 @@
+/* Compose: the message as the user will see it, while it is written; a picture by choosing, dropping or pasting. */
+(() => {
+  "use strict";
+  const form = document.getElementById("compose");
+  if (!form) return;
+  const part = (name) => form.querySelector(`[data-${name}]`);
+  const field = (name) => form.elements[name];
+
+  // --- What
+  const text = field("text");
+  const drop = part("drop");
+  const thumb = part("thumb");
+  const file = field("picture_file");
+  const MOST = 4000;
+
+  const show = () => {
+    const picture = drop.hasAttribute("data-has") ? thumb.src : "";
+    const words = text.value.trim();
+    part("empty").hidden = Boolean(picture || words);
+    part("bubble").hidden = !(picture || words);
+    part("bubble-picture").hidden = !picture;
+    if (picture) part("bubble-picture").src = picture;
+    part("bubble-text").hidden = !words;
+    part("bubble-text").textContent = words;
+    part("left").hidden = text.value.length < MOST - 500;
+    part("left").textContent = `${MOST - text.value.length} characters left`;
+  };
+  text.addEventListener("input", show);
+
+  const offer = (picture) => {
+    const list = new DataTransfer();
+    list.items.add(picture);
+    file.files = list.files;
+    look();
+  };
+  const look = () => {
+    const chosen = file.files[0];
+    if (!chosen) return;
+    if (thumb.src.startsWith("blob:")) URL.revokeObjectURL(thumb.src);
+    thumb.src = URL.createObjectURL(chosen);
+    drop.setAttribute("data-has", "");
+    part("drop-words").textContent = ` — ${chosen.name}`;
+    show();
+  };
+  file.addEventListener("change", look);
+  part("remove").addEventListener("click", () => {
+    file.value = "";
+    field("picture_kept").value = "";
+    drop.removeAttribute("data-has");
+    part("drop-words").textContent = "";
+    file.focus();
+    show();
+  });
+  const isPicture = (item) => item.type.startsWith("image/");
+  for (const name of ["dragenter", "dragover"]) {
+    form.addEventListener(name, (event) => {
+      if (![...event.dataTransfer.items].some(isPicture)) return;
+      event.preventDefault();
+      drop.classList.add("is-over");
+    });
+  }
+  form.addEventListener("dragleave", (event) => { if (!form.contains(event.relatedTarget)) drop.classList.remove("is-over"); });
+  form.addEventListener("drop", (event) => {
+    drop.classList.remove("is-over");
+    const picture = [...event.dataTransfer.files].find(isPicture);
+    if (!picture) return;
+    event.preventDefault();
+    offer(picture);
+  });
+  document.addEventListener("paste", (event) => {
+    const picture = [...(event.clipboardData ? event.clipboardData.files : [])].find(isPicture);
+    if (!picture) return;
+    event.preventDefault();
+    offer(picture);
+  });
+
+  // --- To whom
+  const list = field("users_file");
+  if (list) {
+    list.addEventListener("change", () => {
+      if (list.files[0]) part("file-words").textContent = `${list.files[0].name}, ${Math.ceil(list.files[0].size / 1024).toLocaleString("en-GB")} kB`;
+    });
+    // Emptying the text area empties the list, also the one that was kept.
+    field("users").addEventListener("input", () => { field("users_kept").value = ""; });
+  }
+
+  // --- When: on the viewer's clock; the server is told which
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const sendAt = field("send_at");
+  if (zone) {
+    if (sendAt.hasAttribute("data-utc") && sendAt.value) {
+      const moment = new Date(`${sendAt.value}Z`);
+      sendAt.value = new Date(moment - moment.getTimezoneOffset() * 60000).toISOString().slice(0, 16);
+    }
+    field("zone").value = zone;
+    part("zone-words").textContent = `on your clock (${zone})`;
+  }
+
+  show();
+  const refused = form.querySelector(".compose__refused");
+  if (refused) (form.querySelector("[aria-invalid]") || refused).focus();
+})();
