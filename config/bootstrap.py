@@ -35,13 +35,16 @@ def main(wanted: str) -> None:
         )
     # On the folder itself, so that `make run` and `make test` at once do not install over each other.
     lock = os.open(PROJECT, os.O_RDONLY)
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    if not is_installed(wanted):
-        if not is_sound():
-            say("Creating .venv")
-            create()
-        say(f"Installing {SETS[wanted][0]}")
-        install(wanted)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not is_installed(wanted):
+            if not is_sound():
+                say("Creating .venv")
+                create()
+            say(f"Installing {SETS[wanted][0]}")
+            install(wanted)
+    finally:
+        os.close(lock)
 
 
 def stamp_of(requirements: str) -> str:

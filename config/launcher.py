@@ -75,7 +75,8 @@ def commands(port: int) -> list[Command]:
         *("--lifespan", "off", "--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "5"),
         *("--ws-max-size", "65536", "--ws-per-message-deflate", "false"),
     ]
-    celery = [*python, "celery", "-A", "config.celery"]
+    # Celery warns a root user at length of pickled messages; ours are JSON, and CI and containers are root.
+    celery = [sys.executable, "-W", "ignore:You're running the worker", "-m", "celery", "-q", "-A", "config.celery"]
     # Nobody else listens: gossip and mingle only cost a second at the start.
     alone = ["--without-gossip", "--without-mingle"]
     worker = [*celery, "worker", "-n", "worker@%h", "-Q", "default,broadcasts,events", "-c", "2", *alone]

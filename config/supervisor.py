@@ -98,7 +98,9 @@ class Supervisor:
         if self.stop_asked.is_set():
             child.terminate()
         reading = asyncio.create_task(self.print_lines(command.name, child, colour))
-        await child.wait()
+        # Not child.wait(): before Python 3.12 that also waits for the pipe, which a process it left keeps open.
+        while child.returncode is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
         signal_group(child.pid, signal.SIGKILL)  # what it may have left; it also closes the pipe we read
         await reading
 

@@ -1,0 +1,156 @@
+"""Several processes as one: whoever ends, however it ends, nothing is left."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from config.supervisor import dying_with_us
+
+PROJECT = Path(__file__).resolve().parents[2]
+# A child's own child is in the same group, as Celery's pool is.
+STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+PARENT = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
+SCRIPT = """
+import asyncio, sys
+from pathlib import Path
+from config import supervisor
+from config.supervisor import Command, Supervisor
+
+supervisor.PATIENCE = float(sys.argv.pop(1))
+
+async def meanwhile():
+    await asyncio.sleep(0.1)
+    print("meanwhile", flush=True)
+
+commands = [Command(str(number), [sys.executable, "-c", code]) for number, code in enumerate(sys.argv[1:])]
+ended = asyncio.run(Supervisor(commands, cwd=Path.cwd()).run(meanwhile))
+print("ended:", ended, flush=True)
+"""
+
+
+class Run:
+    """A supervisor in a process of its own, over children that run these pieces of Python."""
+
+    def __init__(self, *codes: str, patience: float = 1.0) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", SCRIPT, str(patience), *codes],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=PROJECT,
+            start_new_session=True,
+        )
+        self.codes = codes
+
+    def family(self) -> list[psutil.Process]:
+        """The processes below it, once all of them run."""
+        below = psutil.Process(self.process.pid)
+        while len(family := below.children(recursive=True)) < len(self.codes) + self.codes.count(PARENT):
+            time.sleep(0.02)
+        time.sleep(0.3)
+        return family
+
+    def output(self) -> str:
+        return self.process.communicate(timeout=30)[0]
+
+
+@pytest.fixture
+def run() -> Iterator[Callable[..., Run]]:
+    runs: list[Run] = []
+
+    def run(*codes: str, patience: float = 1.0) -> Run:
+        runs.append(Run(*codes, patience=patience))
+        return runs[-1]
+
+    yield run
+    for each in runs:
+        each.process.kill()
+        each.process.communicate()
+
+
+def nobody_is_left(family: list[psutil.Process]) -> bool:
+    deadline = time.monotonic() + 5
+    while any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in family):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_everything_and_counts_as_a_wanted_end(run: Callable[..., Run], number: signal.Signals) -> None:
+    running = run(PARENT, PARENT)
+    family = running.family()
+
+    running.process.send_signal(number)
+
+    assert running.output().endswith("ended: None\n")
+    assert nobody_is_left(family)
+
+
+def test_when_one_ends_all_end_and_it_is_named(run: Callable[..., Run]) -> None:
+    running = run(PARENT, "import time; time.sleep(1.5); raise SystemExit(3)")
+    family = running.family()
+
+    assert "The 1 process ended by itself with status 3" in running.output()
+    assert nobody_is_left(family)
+
+
+def test_a_child_that_will_not_stop_is_forced(run: Callable[..., Run]) -> None:
+    running = run(STUBBORN)
+    family = running.family()
+
+    running.process.send_signal(signal.SIGTERM)
+
+    assert running.output().endswith("ended: None\n")
+    assert nobody_is_left(family)
+
+
+POLITE = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(time.sleep(0.4) or print('bye')))"
+
+
+def test_a_signal_that_comes_twice_at_once_still_stops_warmly(run: Callable[..., Run]) -> None:
+    running = run(f"{POLITE}; time.sleep(60)")
+    running.family()
+
+    for number in (signal.SIGINT, signal.SIGINT, signal.SIGTERM):
+        running.process.send_signal(number)
+
+    assert "bye" in running.output()
+
+
+def test_a_second_ctrl_c_of_a_person_forces_at_once(run: Callable[..., Run]) -> None:
+    running = run(STUBBORN, patience=60.0)
+    family = running.family()
+
+    running.process.send_signal(signal.SIGINT)
+    time.sleep(0.7)
+    running.process.send_signal(signal.SIGINT)
+
+    assert running.output().endswith("ended: None\n")
+    assert nobody_is_left(family)
+
+
+@pytest.mark.skipif(not dying_with_us(), reason="needs Linux and util-linux")
+def test_the_children_of_a_killed_supervisor_do_not_live_on(run: Callable[..., Run]) -> None:
+    running = run("import time; time.sleep(60)", "import time; time.sleep(60)")
+    family = running.family()
+
+    running.process.kill()
+
+    assert nobody_is_left(family)
+
+
+def test_output_is_prefixed_and_survives_an_endless_line_and_bytes_that_are_no_text(run: Callable[..., Run]) -> None:
+    noisy = "import sys, time; o = sys.stdout.buffer; o.write(b'x' * 3_000_000 + b'\\n\\xff\\nlast\\n'); o.flush()"
+    running = run(f"{noisy}; time.sleep(1)")
+
+    lines = running.output().splitlines()
+
+    assert any(line.endswith("0 | last") for line in lines)
+    assert "meanwhile" in lines
