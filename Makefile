@@ -15,7 +15,7 @@ DEPLOY := env -u OPSROOM_LOCAL DATABASE_URL=postgres://checks@localhost/checks R
 .DEFAULT_GOAL := help
 .PHONY: help
 help:  ## This list
-	@awk -F ':.*## ' '/^[a-z\/]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z\/-]+:.*## / { printf "make %-24s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run setup setup/run test test/browser chaos coverage
 run: setup/run  ## Opsroom with its own database, until Ctrl-C (PORT=8001, OPSROOM_HOME=folder)
@@ -60,3 +60,25 @@ lock: setup  ## Lock the newest versions that the .in files allow, for every pla
 	@$(BIN) -m uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --upgrade requirements-dev.in -o requirements-dev.txt
 	@$(BIN) -m uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -c requirements-dev.txt requirements-embedded.in -o requirements-embedded.txt
 	@$(BIN) -m uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -c requirements-dev.txt requirements.in -o requirements.txt
+
+# Containers: docs/operations.md. COMPOSE="podman compose" chooses another client.
+COMPOSE ?= docker compose
+TESTS := $(COMPOSE) --project-name opsroom-tests
+total ?= 1000
+.PHONY: docker/run docker/tests docker/create-fake-chats
+docker/run: .env  ## Everything in containers, as in production, until Ctrl-C
+	@$(COMPOSE) up --build
+
+docker/tests: .env  ## The suite in containers, on PostgreSQL, Redis and RabbitMQ of its own
+	@trap '$(TESTS) down --volumes' EXIT; $(TESTS) run --build --rm tests
+
+docker/create-fake-chats: .env  ## Fake chats for the containers (total=1000)
+	@$(COMPOSE) run --build --rm web python manage.py create_fake_chats --total $(total)
+
+# The four secrets that .env.example leaves open, made once; nobody else may read the file.
+SECRET := import secrets; print(secrets.token_hex(32))
+.env:
+	@umask 077; for name in SECRET_KEY POSTGRES_PASSWORD RABBITMQ_PASSWORD REDIS_PASSWORD; do \
+		echo "s|^$$name=$$|$$name=$$($(PYTHON) -c '$(SECRET)')|"; \
+	done | sed -f - .env.example > .env.new && mv .env.new .env
+	@echo "Wrote .env with random secrets. Keep it: the database is made with its password."
