@@ -1,11 +1,11 @@
 """The cast of the tests, and what keeps them apart from each other and from a running instance."""
 
-from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import Group, User
-from django.core.cache import cache
+from django.core.cache import caches
 from django.test import Client
 from rest_framework.test import APIClient
 
@@ -16,9 +16,9 @@ def _own_media(tmp_path: Path, settings) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _clean_cache() -> Iterator[None]:
-    yield
-    cache.clear()
+def _own_cache(monkeypatch) -> None:
+    """A part of the cache that nobody else knows: the server may be shared with other tests, or with a person."""
+    monkeypatch.setattr(caches["default"], "key_prefix", f"test-{uuid4().hex}")
 
 
 def _person(name: str, *groups: str, **more: bool) -> User:

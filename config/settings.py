@@ -108,7 +108,7 @@ DATABASES["default"]["OPTIONS"] = {
 }
 
 # --- Redis: cache and channel layer; the broker -------------------------------------------------
-REDIS_URL = env.str("REDIS_URL")
+REDIS_URL = env.str("REDIS_URL")  # the database that it names is the cache's
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL")
 # Early timeouts everywhere: whoever talks to a peer that is away or silent must get on with life.
 REDIS_TIMEOUTS: dict[str, float] = {"socket_timeout": 1}

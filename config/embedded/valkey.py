@@ -30,7 +30,7 @@ class Valkey(Server):
 
     @property
     def url(self) -> str:
-        return f"unix://{self.socket}"
+        return f"unix://{self.socket}?db=1"
 
     def launch(self) -> psutil.Process:
         self.home.log("valkey")

@@ -1,0 +1,191 @@
+"""A whole Opsroom of its own, in real processes, to be broken on purpose.
+
+Its Postgres and Redis are embedded ones in a folder of the test. The broker is the one that CELERY_BROKER_URL names
+(CI runs these tests on RabbitMQ, too), through a proxy that can be cut, or else that embedded Redis.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psutil
+import psycopg2
+import requests
+
+from config.embedded import Home, broker_in
+from config.embedded.postgres import Postgres
+from config.embedded.valkey import Valkey
+from config.tests.proxy import Proxy
+
+PROJECT = Path(__file__).resolve().parents[2]
+RECOVERY = 45.0  # seconds: design.md's limit for recovery without a hand
+SECRET = "of-a-test-0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGH"
+
+
+class Instance:
+    """Servers and processes of one copy. Everything is started by a method and stopped by `close`, by process id."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        home = Home(folder)
+        home.prepare()
+        self.postgres = Postgres(home, durable=True)
+        self.valkey = Valkey(home, durable=True)
+        self.postgres.ensure()
+        self.valkey.ensure()
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.log = (folder / "processes.log").open("ab")
+        self.port = free_port()
+        self.broker = _outside_broker()
+        self.env = os.environ | {
+            "OPSROOM_HOME": str(folder),
+            "OPSROOM_LOCAL": "1",
+            "DATABASE_URL": self.postgres.url,
+            "REDIS_URL": self.valkey.url,
+            "CELERY_BROKER_URL": self.broker.url if self.broker else broker_in(self.valkey.url),
+            "CACHE_PREFIX": f"chaos-{self.port}",
+            "SECRET_KEY": SECRET,
+            "PORT": str(self.port),
+            "DJANGO_SETTINGS_MODULE": "config.settings",
+            **settings,
+        }
+        self.manage("migrate", "-v0")
+
+    def close(self) -> None:
+        for name in list(self.processes):
+            self.kill(name)
+        if self.broker:
+            self.broker.close()
+        self.valkey.stop()
+        self.postgres.stop()
+        self.log.close()
+
+    def manage(self, *arguments: str) -> None:
+        """Run a management command to its end."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments], cwd=PROJECT, env=self.env, stdout=self.log, stderr=self.log
+        )
+        assert done.returncode == 0, f"manage.py {arguments} failed: see {self.log.name}"
+
+    def shell(self, code: str) -> None:
+        self.manage("shell", "-v0", "-c", code)
+
+    def start_worker(self, name: str = "worker", *, processes: int = 2) -> None:
+        celery = ["celery", "-q", "-A", "config.celery", "worker", "--without-gossip", "--without-mingle"]
+        self._start(name, [*celery, "-n", f"{name}@%h", "-Q", "default,broadcasts,events", "-c", str(processes)])
+
+    def start_beat(self) -> None:
+        self._start("beat", ["celery", "-q", "-A", "config.celery", "beat", "--pidfile="])
+
+    def start_web(self) -> None:
+        server = ["uvicorn", "config.asgi:application", "--port", str(self.port), "--lifespan", "off"]
+        self._start("web", [*server, "--no-access-log", "--log-level", "warning"])
+        self.wait_for(lambda: self._ping())
+
+    def _start(self, name: str, module: list[str]) -> None:
+        self.processes[name] = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", *module],
+            cwd=PROJECT, env=self.env, stdout=self.log, stderr=self.log, start_new_session=True,
+        )  # fmt: skip
+
+    def _ping(self) -> bool:
+        with contextlib.suppress(requests.RequestException):
+            return requests.get(f"{self.url}/ping/", timeout=2).ok
+        return False
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def kill(self, name: str) -> None:
+        """SIGKILL to a process and all its children, at once."""
+        process = self.processes.pop(name)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+            for member in family:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    member.send_signal(signal.SIGKILL)
+        process.wait(10)
+
+    def children(self, name: str) -> list[psutil.Process]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return psutil.Process(self.processes[name].pid).children()
+        return []
+
+    def crash_postgres(self) -> None:
+        """Postgres falls as in a power cut, and is started again by whoever looks after it."""
+        process = self.postgres.find()
+        assert process is not None
+        process.send_signal(signal.SIGQUIT)
+        process.wait(30)
+        self.postgres.ensure()
+
+    def stop_broker(self) -> None:
+        if self.broker:
+            self.broker.cut()
+        else:
+            self.valkey.stop()
+
+    def start_broker(self) -> None:
+        if self.broker:
+            self.broker.mend()
+        else:
+            self.valkey.ensure()
+
+    def sql(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
+        """One query in a connection of its own, tried again while Postgres is away."""
+        until = time.monotonic() + 30
+        while True:
+            try:
+                with (
+                    contextlib.closing(psycopg2.connect(self.dsn)) as connection,
+                    connection,
+                    connection.cursor() as cur,
+                ):
+                    cur.execute(query, arguments)
+                    return cur.fetchall() if cur.description else []
+            except psycopg2.OperationalError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.1)
+
+    @property
+    def dsn(self) -> str:
+        return f"host={self.postgres.sockets} port=5432 user=opsroom dbname=opsroom"
+
+    def one(self, query: str, *arguments: object) -> Any:
+        return self.sql(query, *arguments)[0][0]
+
+    def wait_for(self, condition: Callable[[], bool], seconds: float = RECOVERY) -> None:
+        until = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < until, f"not within {seconds:.0f} s: see {self.log.name}"
+            time.sleep(0.1)
+
+
+@contextlib.contextmanager
+def running_instance(folder: Path, **settings: str) -> Iterator[Instance]:
+    instance = Instance(folder, **settings)
+    try:
+        yield instance
+    finally:
+        instance.close()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def _outside_broker() -> Proxy | None:
+    url = os.environ.get("CELERY_BROKER_URL", "")
+    return Proxy(url) if urlsplit(url).scheme in ("amqp", "pyamqp") else None
