@@ -107,7 +107,9 @@ def _database_away(request: HttpRequest) -> HttpResponse:
     if not _wants_page(request):
         return problem_response(503, DATABASE_AWAY, retry_after=5)
     # Not through the admin's own layout: that one asks the database who is looking.
-    return render(None, "503.html", {"words": DATABASE_AWAY}, status=503, headers={"Retry-After": "5"})
+    response = render(None, "503.html", {"words": DATABASE_AWAY}, status=503)
+    response["Retry-After"] = "5"
+    return response
 
 
 def document_problems(result: Body, **_: Any) -> Body:

@@ -158,6 +158,11 @@ class Instance:
                     raise
                 time.sleep(0.1)
 
+    def _sql(self, query: str, arguments: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        with contextlib.closing(psycopg2.connect(self.dsn)) as connection, connection, connection.cursor() as cursor:
+            cursor.execute(query, arguments)
+            return cursor.fetchall() if cursor.description else []
+
     @property
     def dsn(self) -> str:
         return f"host={self.postgres.sockets} port=5432 user=opsroom dbname=opsroom"
