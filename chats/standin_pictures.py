@@ -94,8 +94,9 @@ def picture(number: int) -> bytes:
     palette = PALETTES[(index + 3 * (index // len(SCENES))) % len(PALETTES)]
     canvas = _sky(palette)
     pencil = ImageDraw.Draw(canvas, "RGBA")
-    SCENES[index % len(SCENES)](canvas, pencil, palette, Random(number))
-    _words(pencil, palette, PROMOTIONS[index])
+    scene = SCENES[index % len(SCENES)]
+    scene(canvas, pencil, palette, Random(number))
+    _words(pencil, palette, PROMOTIONS[index], top=450 if scene in WITHOUT_LAND else 125)
     output = BytesIO()
     canvas.reduce(FINE).save(output, "JPEG", quality=90)
     return output.getvalue()
@@ -314,19 +315,20 @@ def _tile(pencil: Pencil, chance: Random, x: int, y: int, side: int, colour: Col
 
 
 SCENES = (_hills, _sea, _mountains, _city, _balloons, _party, _dunes, _tiles)
+WITHOUT_LAND = (_party, _tiles)  # there, words stand in the middle
 
 
 # --- Words --------------------------------------------------------------------------------------
 
 
-def _words(pencil: Pencil, palette: Palette, promotion: Promotion) -> None:
+def _words(pencil: Pencil, palette: Palette, promotion: Promotion, top: int) -> None:
     ink = _rgb(palette.ink)
     # The bundled font has one weight: an outline of its own colour makes it bold.
-    pencil.text((MARGIN, 270), promotion.headline, ink, _font(168), anchor="ls", stroke_width=4)
-    pencil.text((MARGIN + 4, 370), promotion.line, ink, _font(60), anchor="ls", stroke_width=0.5)
+    pencil.text((MARGIN, top + 140), promotion.headline, ink, _font(168), anchor="ls", stroke_width=4)
+    pencil.text((MARGIN + 4, top + 254), promotion.line, ink, _font(60), anchor="ls", stroke_width=0.5)
     words = _font(52)
     width = pencil.textlength(promotion.button, words)
-    button = (MARGIN + 4, 450, MARGIN + 4 + width + 110, 562)
+    button = (MARGIN + 4, top + 336, MARGIN + 4 + width + 110, top + 448)
     pencil.rounded_rectangle(button, 56, fill=ink)
     paper = _rgb(palette.near if palette.ink == "#ffffff" else palette.sky[1])
     middle = (button[0] + button[2]) / 2, (button[1] + button[3]) / 2
