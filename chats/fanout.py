@@ -18,11 +18,14 @@ Rows, range and counters commit together or not at all. Hence nobody twice (also
 
 import time
 
+import structlog
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Exists, F, OuterRef
 from django.db.models.functions import Now
 
 from chats.models import Broadcast, Chunk
+
+log = structlog.get_logger(__name__)
 
 SMALLEST_CHUNK = 50
 CHUNKS_WANTED = 40  # so that a small send moves a bar, too
@@ -164,6 +167,7 @@ def finish(broadcast: Broadcast) -> bool:
             broadcast.refresh_from_db()
             skipped = f", {broadcast.skipped:,} skipped" if broadcast.skipped else ""
             broadcast.steps.create(verb="sent", note=f"{broadcast.delivered:,} delivered{skipped}")
+            log.info("broadcast_sent", broadcast=broadcast.pk, delivered=broadcast.delivered, skipped=broadcast.skipped)
     return bool(finished)
 
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from chats.fetch import FetchError, fetch
 from chats.images import ImageRefused, reencode
+import structlog
 from django.conf import settings
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -11,6 +12,8 @@ from django.db.models.functions import Now
 from chats import fanout
 from chats.models import Banner, Broadcast, NotAllowed
 from chats.pictures import store
+
+log = structlog.get_logger(__name__)
 
 LEASE = timedelta(seconds=30)  # longer than DOWNLOAD_SECONDS and the re-encoding, shorter than anybody's patience
 DOWNLOAD_SECONDS = 15.0
@@ -61,5 +64,6 @@ def _give_up(broadcast: Broadcast, banner: Banner, reason: str, *, useless: bool
         broadcast.fail(f"The banner could not be downloaded: {reason}")
     except NotAllowed:
         return  # paused or cancelled meanwhile: whoever did that decides what is next
+    log.warning("broadcast_failed", broadcast=broadcast.pk, reason=reason, banner_skipped=useless)
     if useless:
         Banner.objects.filter(pk=banner.pk, skipped_at=None).update(skipped_at=Now(), skip_reason=reason[:500])

@@ -1,28 +1,35 @@
 """Structured logs: one event a line, with the request's id, which follows into the worker."""
 
+import sys
 from typing import Any
 
 import structlog
 
-_BEFORE_RENDERING: list[Any] = [
+_ROUTINE = ["django_structlog", "celery.app.trace", "celery.beat", "celery.worker.strategy"]
+_PROCESSORS: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
-    structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.stdlib.PositionalArgumentsFormatter(),
     structlog.processors.StackInfoRenderer(),
 ]
 
 
 def logging_config(*, human: bool, level: str) -> dict[str, Any]:
-    """Return Django's LOGGING: coloured lines for a person, JSON for a collector; everything to stderr."""
+    """Return Django's LOGGING: short lines for a person, JSON for a collector; everything to stderr.
+
+    A collector also gets a line for the start and the end of every request and task; a person would look in vain
+    for anything else among the ticks of the sweepers.
+    """
+    # A person sees the time beside the line, where make run puts it.
+    before = _PROCESSORS if human else [structlog.processors.TimeStamper(fmt="iso", utc=True), *_PROCESSORS]
     renderer: list[Any] = (
-        [structlog.dev.ConsoleRenderer()]
+        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)]
         if human
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
     structlog.configure(
-        processors=[*_BEFORE_RENDERING, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*before, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
@@ -32,7 +39,7 @@ def logging_config(*, human: bool, level: str) -> dict[str, Any]:
         "formatters": {
             "structured": {
                 "()": structlog.stdlib.ProcessorFormatter,
-                "foreign_pre_chain": _BEFORE_RENDERING,
+                "foreign_pre_chain": before,
                 "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
             }
         },
@@ -40,8 +47,7 @@ def logging_config(*, human: bool, level: str) -> dict[str, Any]:
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             "django.server": {"handlers": [], "propagate": True},
-            # A line each for start and end of every request is for the access log's reader, not the console's.
-            "django_structlog": {"level": "WARNING" if human else level},
+            **{name: {"level": "WARNING" if human else level} for name in _ROUTINE},
             "axes": {"level": "WARNING"},
             "PIL": {"level": "WARNING"},
         },
