@@ -95,6 +95,7 @@ def freeze(broadcast: Broadcast, *, largest_chunk: int) -> bool:
             status=Broadcast.Status.SENDING, audience_size=counted, started_at=Now(), lease_until=None
         )
         broadcast.steps.create(verb="sending", note=f"to {counted:,} chats")
+    broadcast.refresh_from_db()  # whom to call next depends on its status
     return True
 
 

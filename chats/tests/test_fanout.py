@@ -11,6 +11,7 @@ from chats import fanout
 from chats.factories import BroadcastFactory, ChatFactory
 from chats.fake import create_fake_chats
 from chats.models import Broadcast, Chat, Message, NotAllowed, Recipient
+from chats.tasks import prepare
 
 
 def frozen(broadcast: Broadcast | None = None, *, largest_chunk: int = 1_000) -> Broadcast:
@@ -115,6 +116,18 @@ def test_only_a_queued_broadcast_is_frozen():
 
     assert fanout.freeze(broadcast, largest_chunk=10) is False
     assert not broadcast.chunks.exists()
+
+
+@pytest.mark.django_db
+def test_whoever_prepares_a_broadcast_calls_every_worker_that_may_send_it(monkeypatch, settings):
+    settings.BROADCAST_WORKERS = 3
+    called = []
+    for module in ("chats.services", "chats.tasks"):
+        monkeypatch.setattr(f"{module}.wake", lambda task, pk: called.append(task))
+
+    prepare(BroadcastFactory().pk)
+
+    assert called == ["chats.tasks.fan_out"] * 3
 
 
 @pytest.mark.django_db
