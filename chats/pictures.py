@@ -2,9 +2,10 @@
 
 from uuid import uuid4
 
-from chats.images import Picture
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
+
+from chats.images import Picture
 
 
 def store(picture: Picture, *, folder: str) -> str:

@@ -2,14 +2,14 @@
 
 from datetime import timedelta
 
-from chats.fetch import FetchError, fetch
-from chats.images import ImageRefused, reencode
 import structlog
 from django.conf import settings
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from chats import fanout
+from chats.fetch import FetchError, fetch
+from chats.images import ImageRefused, reencode
 from chats.models import Banner, Broadcast, NotAllowed
 from chats.pictures import store
 

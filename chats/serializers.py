@@ -3,10 +3,10 @@
 from typing import Any
 from uuid import UUID
 
-from chats.images import ImageRefused, Picture, reencode
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from chats.images import ImageRefused, Picture, reencode
 from chats.models import Banner, Broadcast, Chat, Message
 
 LONGEST_LIST = 200_000

@@ -7,14 +7,14 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from chats.banner_api import NothingLeft, photos
-from chats.images import Picture
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Max, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from chats.banner_api import NothingLeft, photos
+from chats.images import Picture
 from chats.models import Banner, Broadcast, Chat, Message, NotAllowed, Recipient
 from chats.pictures import store
 from live.wake import wake

@@ -1,2 +1,5 @@
-from chats.admin import banners, broadcasts  # noqa: F401
-from chats.admin import chats  # noqa: F401
+from chats.admin import (  # noqa: F401
+    banners,
+    broadcasts,
+    chats,
+)

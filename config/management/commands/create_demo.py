@@ -1,12 +1,12 @@
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.core.management.base import BaseCommand, CommandError
 
 from chats.fake import create_fake_chats
 from chats.models import Chat
-from django.conf import settings
 
 CHATS = 1_000
 PASSWORD = "12345"  # noqa: S105  printed on the console of an instance that listens on loopback only
