@@ -131,7 +131,8 @@ class Copy:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        ignored = shutil.ignore_patterns(".venv", ".git", ".opsroom*", "*cache*", "htmlcov")
+        self.runs: list[Running] = []
+        ignored = shutil.ignore_patterns(".venv", ".git", ".opsroom*", ".*_cache", "__pycache__", "htmlcov")
         # What a neighbour's tests create and remove meanwhile in the tree is not ours to copy.
         shutil.copytree(PROJECT, folder, ignore=ignored, ignore_dangling_symlinks=True)
 
@@ -140,7 +141,8 @@ class Copy:
         return {name: value for name, value in os.environ.items() if name not in left_out}
 
     def run(self, port: int) -> "Running":
-        return Running(self, port)
+        self.runs.append(Running(self, port))
+        return self.runs[-1]
 
     def shell(self, code: str) -> str:
         """The last line that a piece of Python prints in `manage.py shell`."""
@@ -212,6 +214,8 @@ def copies(tmp_path: Path) -> Iterator[Callable[[str], Copy]]:
     for copy in made:
         for process in copy.processes():
             process.kill()
+        for each in copy.runs:
+            each.process.communicate()
 
 
 MARK = "from django.contrib.auth.models import Group; "
