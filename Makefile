@@ -48,7 +48,7 @@ lint: setup  ## Style, floors, types, migrations, settings for production, API d
 	@$(BIN) -m ruff check .
 	@$(BIN) -m ruff format --check .
 	@.venv/bin/lint-imports
-	@$(BIN) -m mypy .
+	@$(DEPLOY) $(BIN) -m mypy .
 	@$(BIN) manage.py makemigrations --check --dry-run
 	@$(DEPLOY) $(BIN) manage.py check --deploy --fail-level WARNING
 	@$(BIN) manage.py spectacular --validate --fail-on-warn --file /dev/null

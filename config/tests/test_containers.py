@@ -1,0 +1,129 @@
+"""The files that no test can run without a container engine, as far as reading them goes."""
+
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from config import alive, launcher
+
+PROJECT = Path(__file__).resolve().parents[2]
+COMPOSE = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = ["web", "worker", "beat", "migrate"]
+SERVERS = ["postgres", "redis", "rabbitmq"]
+# The command line's interpolation: ${NAME}, ${NAME:-default}, ${NAME:?message}; $$ is a dollar sign.
+VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(?::([-?])([^}]*))?\}")
+
+
+def variables() -> dict[str, set[str]]:
+    """Every variable of the compose file, with its defaults ("" where it has none)."""
+    found: dict[str, set[str]] = {}
+    for name, kind, word in VARIABLE.findall((PROJECT / "docker-compose.yml").read_text()):
+        found.setdefault(name, set()).add(word if kind == "-" else "")
+    found.pop("VARIABLE", None)  # in the explanation at the top
+    return found
+
+
+def example() -> dict[str, str]:
+    lines = (PROJECT / ".env.example").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+def plain(command: str) -> list[str]:
+    return shlex.split(VARIABLE.sub(r"\3", command))
+
+
+def test_every_service_of_the_design_is_there():
+    assert set(SERVICES) == {*OURS, *SERVERS, "tests"}
+    assert SERVICES["tests"]["profiles"] == ["tests"]
+
+
+def test_every_variable_is_in_the_example_with_the_same_default():
+    wanted = {name: defaults.pop() for name, defaults in variables().items() if len(defaults) == 1}
+
+    assert wanted == example()
+
+
+@pytest.mark.parametrize("name", ["SECRET_KEY", "POSTGRES_PASSWORD", "RABBITMQ_PASSWORD", "REDIS_PASSWORD"])
+def test_no_secret_has_a_default(name: str):
+    assert example()[name] == ""
+    assert re.search(r"\$\{" + name + r":\?is not set", (PROJECT / "docker-compose.yml").read_text())
+
+
+@pytest.mark.parametrize("name", [*OURS, "tests"])
+def test_every_command_names_something_that_exists(name: str):
+    program, *arguments = plain(SERVICES[name]["command"])
+
+    assert program == "python"
+    if arguments[0] == "-m":
+        assert importlib.util.find_spec(arguments[1])
+    else:
+        assert (PROJECT / arguments[0]).is_file()
+
+
+def test_containers_run_what_make_run_runs():
+    local = {command.name: command.argv for command in launcher.commands(8000)}
+    local["web"][local["web"].index("--host") + 1] = "0.0.0.0"
+
+    for name, argv in local.items():
+        assert plain(SERVICES[name]["command"])[1:] == argv[argv.index("-m") :], name
+
+
+def test_the_image_itself_starts_web():
+    written = re.findall(r"^CMD \[(.*?)\]$", (PROJECT / "Dockerfile").read_text(), re.MULTILINE | re.DOTALL)
+
+    assert re.findall(r'"([^"]*)"', written[0]) == plain(SERVICES["web"]["command"])
+
+
+@pytest.mark.parametrize("name", ["web", "worker", "beat"])
+def test_nothing_starts_before_what_it_needs(name: str):
+    needs = SERVICES[name]["depends_on"]
+
+    assert {needs[server]["condition"] for server in SERVERS} == {"service_healthy"}
+    assert needs["migrate"]["condition"] == "service_completed_successfully"
+    assert "healthcheck" in SERVICES[name]
+
+
+def test_only_this_machine_reaches_it_and_only_web():
+    published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+
+    assert published == {"web": ["127.0.0.1:${PORT:-8000}:8000"]}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_web_and_worker_see_the_same_pictures(name: str):
+    assert SERVICES[name]["volumes"] == ["media:/var/lib/opsroom/media"]
+    assert "OPSROOM_HOME=/var/lib/opsroom" in (PROJECT / "Dockerfile").read_text()
+
+
+def test_the_health_check_of_web_asks_under_a_name_that_is_allowed(httpserver, monkeypatch):
+    monkeypatch.setenv("ALLOWED_HOSTS", ".example.com,localhost")
+    monkeypatch.setattr(alive, "PORT", httpserver.port)
+    httpserver.expect_request("/ping/", headers={"Host": "example.com"}).respond_with_data("ok")
+
+    assert alive.main("web") == 0
+
+
+def test_the_health_check_says_what_is_wrong(httpserver, monkeypatch, capsys):
+    monkeypatch.setattr(alive, "PORT", httpserver.port)
+    httpserver.expect_request("/ping/").respond_with_data("", status=503)
+
+    assert alive.main("web") == 1
+    assert capsys.readouterr().err == "web answers 503\n"
+
+
+def test_the_health_check_of_a_worker_looks_for_its_signs(monkeypatch, capsys):
+    assert alive.main("worker") == 1
+    assert capsys.readouterr().err == "worker was never heard of\n"
+
+    monkeypatch.setattr("config.signs.sign_age", lambda kind: 31.0)
+    assert alive.main("worker") == 1
+    assert capsys.readouterr().err == "worker was last heard of 31 s ago\n"
+
+    monkeypatch.setattr("config.signs.sign_age", lambda kind: 3.0)
+    assert alive.main("worker") == 0

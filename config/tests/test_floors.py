@@ -1,0 +1,34 @@
+"""What import-linter does not see: an app that nobody told it of, and circles between files of different depth."""
+
+import configparser
+from pathlib import Path
+
+import grimp
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def apps() -> list[str]:
+    """The packages of the house: every folder with an `apps.py`."""
+    return sorted(path.parent.name for path in PROJECT.glob("*/apps.py"))
+
+
+def test_import_linter_knows_every_app():
+    rules = configparser.ConfigParser()
+    rules.read(PROJECT / ".importlinter")
+
+    assert sorted(rules["importlinter"]["root_packages"].split()) == apps()
+    assert sorted(rules["importlinter:contract:circles"]["ancestors"].split()) == apps()
+
+
+def test_no_file_imports_itself_by_way_of_others():
+    graph = grimp.build_graph(*apps(), exclude_type_checking_imports=True)
+
+    circles = [
+        (module, imported)
+        for module in graph.modules
+        for imported in graph.find_modules_directly_imported_by(module)
+        if graph.find_shortest_chain(importer=imported, imported=module)
+    ]
+
+    assert circles == []
