@@ -56,8 +56,7 @@ class BannerAdmin(SendBannerMixin, ModelAdmin):
     change_list_template = "chats/banner_list.html"
 
     class Media:
-        css = {"all": ["chats/broadcasts.css", "chats/banners.css"]}
-        js = ["chats/broadcasts.js"]
+        css = {"all": ["chats/banners.css"]}
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view

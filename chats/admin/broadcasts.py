@@ -33,10 +33,6 @@ class BroadcastAdmin(SendBannerMixin, Compose, OneBroadcast, ModelAdmin):
     search_help_text = "Search in texts and titles of banners"
     change_list_template = "chats/broadcast_list.html"
 
-    class Media:
-        css = {"all": ["chats/broadcasts.css"]}
-        js = ["chats/broadcasts.js"]
-
     def get_queryset(self, request: HttpRequest) -> QuerySet[Broadcast]:
         return super().get_queryset(request).select_related("created_by", "banner")
 

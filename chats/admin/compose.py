@@ -6,10 +6,9 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 from django.utils.http import urlencode
 
 from chats import drafts, services
@@ -53,6 +52,8 @@ class Compose(admin.ModelAdmin):
             has_audience=broadcast is None,
         )
         if request.method != "POST":
+            if broadcast is None and (selected := request.session.pop("compose_uuids", None)):
+                return _with_list(request, selected)
             _prefill(form, request, broadcast)
             return self._page(request, "chats/compose_page.html", form, broadcast)
         is_fine = form.is_valid()
@@ -97,6 +98,12 @@ class Compose(admin.ModelAdmin):
         return render(request, template, {**context, **more})
 
 
+def _with_list(request: HttpRequest, user_uuids: list[str]) -> HttpResponse:
+    """Go on with the users who were selected in the list of chats, at an address that can be loaded again."""
+    draft = drafts.keep_list("\n".join(user_uuids), title="", owner=request.user)
+    return HttpResponseRedirect(f"{request.path}?{urlencode({'users': draft.reference})}")
+
+
 def _prefill(form: ComposeForm, request: HttpRequest, broadcast: Broadcast | None) -> None:
     """Fill a fresh form with the list that came from the list of chats, or with the broadcast to be changed."""
     if broadcast is None:
@@ -119,20 +126,3 @@ def _reach(form: ComposeForm, broadcast: Broadcast | None) -> dict[str, int]:
         return {"reach": Chat.objects.count()}
     reach = how_many_have_a_chat(listed)
     return {"reach": reach, "listed": len(listed), "without": len(listed) - reach}
-
-
-class ComposeToSelectedMixin(admin.ModelAdmin):
-    """For the list of chats: an action that opens the compose page with the selected chats' users."""
-
-    def has_compose_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return may_send(request)
-
-    @admin.action(description="Write a broadcast to the selected", permissions=["compose"])
-    def compose_to_selected(self, request: HttpRequest, queryset: QuerySet[Chat]) -> HttpResponse | None:
-        uuids = list(queryset.order_by().values_list("user_uuid", flat=True)[: LONGEST_LIST + 1])
-        if len(uuids) > LONGEST_LIST:
-            messages.error(request, f"A list has at most {LONGEST_LIST:,} users. For everybody, compose to all chats.")
-            return None
-        draft = drafts.keep_list("\n".join(map(str, uuids)), title="", owner=request.user)
-        query = urlencode({"users": draft.reference})
-        return HttpResponseRedirect(f"{reverse('admin:chats_broadcast_add')}?{query}")

@@ -64,6 +64,10 @@ class SendBannerMixin(admin.ModelAdmin):
     actions: Any = ["send_banner_to_all"]
     action_form = SendActionForm
 
+    class Media:
+        css = {"all": ["chats/broadcasts.css"]}
+        js = ["chats/broadcasts.js"]
+
     def has_send_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return may_send(request)
 

@@ -14,7 +14,10 @@ Status = Broadcast.Status
 
 @dataclass(frozen=True)
 class Verb:
-    """A button of the page. `consequence` is what the confirmation says, `done` what the page says afterwards."""
+    """A button of the page. `consequence` is what the confirmation says, `done` what the page says afterwards.
+
+    `firmly` is what the confirmation's own button says, where the label alone could be misunderstood.
+    """
 
     name: str
     label: str
@@ -24,6 +27,7 @@ class Verb:
     done: str
     do: Callable[[Broadcast, Any], None]
     is_dangerous: bool = False
+    firmly: str = ""
 
 
 def verbs_for(broadcast: Broadcast) -> list[Verb]:
@@ -118,7 +122,7 @@ VERBS = {
             lambda broadcast: not broadcast.is_finished,
             _cancelling, "The broadcast is cancelled.",
             lambda broadcast, actor: broadcast.cancel(actor),
-            is_dangerous=True,
+            is_dangerous=True, firmly="Cancel the broadcast",
         ),
     )
 }  # fmt: skip

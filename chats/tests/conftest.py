@@ -1,5 +1,6 @@
 """Fixtures that the tests of chats share."""
 
+from chats.tests.banner_list import banner_list
 from chats.tests.evil_server import evil_server
 
-__all__ = ["evil_server"]
+__all__ = ["banner_list", "evil_server"]

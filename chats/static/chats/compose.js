@@ -43,6 +43,8 @@
     show();
   };
   file.addEventListener("change", look);
+  // The theme expects its own markup around every file input, and throws where it is not there.
+  form.querySelectorAll("input[type=file]").forEach((input) => { input.hasChangeListener = true; });
   part("remove").addEventListener("click", () => {
     file.value = "";
     field("picture_kept").value = "";
@@ -98,5 +100,5 @@
 
   show();
   const refused = form.querySelector(".compose__refused");
-  if (refused) (form.querySelector("[aria-invalid]") || refused).focus();
+  if (refused) (form.querySelector("[aria-invalid]") || refused).focus({ preventScroll: false });
 })();

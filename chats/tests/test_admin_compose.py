@@ -1,0 +1,332 @@
+"""Compose: what, to whom, when; a look at it with the exact count; and nothing lost on the way."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from django.contrib.messages import get_messages
+from django.core.files.storage import default_storage
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+
+from chats.audience import read_list
+from chats.factories import BroadcastFactory, ChatFactory
+from chats.models import Broadcast
+from chats.tests.banner_list import png
+
+pytestmark = pytest.mark.django_db
+PAGE = "/admin/chats/broadcast/add/"
+
+
+def form(**more) -> dict[str, object]:
+    base = {"text": "Hello", "audience": "all", "when": "now", "zone": "UTC", "request_key": str(uuid4())}
+    return {**base, "step": "preview", **more}
+
+
+def upload(name: str, content: bytes) -> SimpleUploadedFile:
+    return SimpleUploadedFile(name, content)
+
+
+def text_of(response) -> str:
+    return " ".join(re.sub(r"<[^>]+>", " ", response.content.decode()).split())
+
+
+def hidden(response, name: str) -> str:
+    return re.search(rf'name="{name}" value="([^"]*)"', response.content.decode())[1]
+
+
+def going_on(response, step: str) -> dict[str, str]:
+    """Return what the preview's form posts for this button."""
+    names = ("request_key", "zone", "picture_kept", "audience", "users_kept", "when", "send_at")
+    text = re.search(r'<textarea name="text" hidden>\n(.*?)</textarea>', response.content.decode(), re.S)[1]
+    return {**{name: hidden(response, name) for name in names}, "text": text, "step": step}
+
+
+# --- What ---------------------------------------------------------------------------------------
+
+
+def test_a_preview_shows_the_message_and_the_exact_number_and_sends_nothing(as_marketer):
+    ChatFactory.create_batch(3)
+
+    preview = as_marketer.post(PAGE, form(text="See you <there>"))
+
+    assert "See you &lt;there&gt;" in preview.content.decode()
+    assert "Send to 3 chats" in text_of(preview)
+    assert not Broadcast.objects.exists()
+
+
+def test_the_preview_sends_what_it_shows(as_marketer, marketer):
+    ChatFactory()
+    preview = as_marketer.post(PAGE, form(text="Two\nlines", picture_file=upload("a.png", png())))
+
+    response = as_marketer.post(PAGE, going_on(preview, "send"))
+
+    broadcast = Broadcast.objects.get()
+    assert response["Location"] == f"/admin/chats/broadcast/{broadcast.pk}/change/"
+    assert (broadcast.text, broadcast.audience, broadcast.status) == ("Two\nlines", "all", "queued")
+    assert broadcast.created_by == marketer
+    assert broadcast.image.name.startswith("messages/")
+    with broadcast.image.open() as file:
+        assert file.read()[8:12] == b"WEBP"
+
+
+def test_a_double_click_sends_once(as_marketer):
+    ChatFactory()
+    send = going_on(as_marketer.post(PAGE, form()), "send")
+
+    first, second = (as_marketer.post(PAGE, send) for _ in range(2))
+
+    assert first["Location"] == second["Location"]
+    assert Broadcast.objects.count() == 1
+
+
+def test_nothing_at_all_is_refused_beside_its_field(as_marketer):
+    page = as_marketer.post(PAGE, form(text="  "))
+
+    assert "Write a text or add a picture." in text_of(page)
+    assert 'aria-describedby="error_text"' in page.content.decode()
+
+
+def test_a_long_text_counts_an_end_of_line_once(as_marketer):
+    fits = "a\r\n" * 2000
+    too_long = fits + "a"
+
+    assert "As the user sees it" in text_of(as_marketer.post(PAGE, form(text=fits)))
+    assert "at most 4000" in text_of(as_marketer.post(PAGE, form(text=too_long)))
+
+
+def test_what_is_no_picture_is_refused_in_words_and_the_text_is_kept(as_marketer):
+    page = as_marketer.post(PAGE, form(text="Keep me", picture_file=upload("a.png", b"<svg/>")))
+
+    assert "Keep me" in page.content.decode()
+    assert re.search(r'id="error_picture_file">.*\w+', page.content.decode(), re.S)
+    assert not Broadcast.objects.exists()
+
+
+def test_a_picture_survives_the_refusal_of_something_else(as_marketer):
+    ChatFactory()
+    refused = as_marketer.post(PAGE, form(when="later", picture_file=upload("a.png", png())))
+    kept = hidden(refused, "picture_kept")
+
+    preview = as_marketer.post(PAGE, form(picture_kept=kept))
+    as_marketer.post(PAGE, going_on(preview, "send"))
+
+    assert "Say when it is to go out." in text_of(refused)
+    assert Broadcast.objects.get().image
+
+
+@pytest.mark.parametrize("forged", ["messages/x.webp", "../../etc/passwd", "x:y:z"])
+def test_a_forged_reference_to_a_picture_is_refused(as_marketer, forged):
+    page = as_marketer.post(PAGE, form(picture_kept=forged))
+
+    assert "Please choose it again." in text_of(page)
+
+
+def test_somebody_elses_picture_is_not_mine(as_marketer, as_superuser):
+    theirs = hidden(as_superuser.post(PAGE, form(picture_file=upload("a.png", png()))), "picture_kept")
+
+    assert "Please choose it again." in text_of(as_marketer.post(PAGE, form(picture_kept=theirs)))
+
+
+# --- To whom ------------------------------------------------------------------------------------
+
+
+def test_a_pasted_list_is_counted_exactly(as_marketer):
+    with_chat = [str(ChatFactory().user_uuid) for _ in range(3)]
+    lines = [*with_chat, with_chat[0], str(uuid4()), "not a uuid", "", "neither"]
+
+    preview = as_marketer.post(PAGE, form(audience="listed", users="\n".join(lines)))
+    shown = text_of(preview)
+
+    assert "Send to 3 chats" in shown
+    assert "4 different users listed" in shown
+    assert "1 without a chat" in shown
+    assert "2 lines without a UUID, ignored: not a uuid , neither" in shown
+
+
+def test_a_list_is_sent_to_those_on_it(as_marketer):
+    uuids = {ChatFactory().user_uuid for _ in range(2)}
+    ChatFactory()
+    users = upload("users.csv", b"user_uuid,name\n" + "\n".join(f"{uuid},x" for uuid in uuids).encode())
+
+    preview = as_marketer.post(PAGE, form(audience="listed", users_file=users))
+    as_marketer.post(PAGE, going_on(preview, "send"))
+
+    broadcast = Broadcast.objects.get()
+    assert broadcast.audience == "listed"
+    assert set(broadcast.recipients.values_list("user_uuid", flat=True)) == uuids
+
+
+def test_going_back_keeps_all_that_was_typed(as_marketer):
+    user = str(ChatFactory().user_uuid)
+    preview = as_marketer.post(
+        PAGE,
+        form(text="Mine", audience="listed", users=user, when="later", send_at="2999-01-01T10:00",
+             picture_file=upload("a.png", png())),
+    )  # fmt: skip
+
+    back = as_marketer.post(PAGE, going_on(preview, "edit")).content.decode()
+
+    assert ">\nMine</textarea>" in back
+    assert f">\n{user}</textarea>" in back
+    assert 'value="2999-01-01T10:00"' in back
+    assert re.search(r'value="listed" checked', back)
+    assert re.search(r'name="picture_kept" value="\S+"', back)
+    assert 'role="alert"' not in back
+
+
+def test_going_back_keeps_the_file(as_marketer):
+    users = upload("friends.txt", str(ChatFactory().user_uuid).encode())
+    preview = as_marketer.post(PAGE, form(audience="listed", users_file=users))
+
+    back = as_marketer.post(PAGE, going_on(preview, "edit"))
+
+    assert "friends.txt is kept" in text_of(back)
+
+
+@pytest.mark.parametrize(
+    ("users", "sentence"),
+    [("", "Paste the users"), ("nobody\nat all", "There is no UUID in this list.")],
+)
+def test_a_list_of_nobody_is_refused(as_marketer, users, sentence):
+    assert sentence in text_of(as_marketer.post(PAGE, form(audience="listed", users=users)))
+
+
+def test_a_list_that_is_too_long_is_refused(as_marketer, monkeypatch):
+    monkeypatch.setattr("chats.audience.LONGEST_LIST", 2)
+    users = "\n".join(str(uuid4()) for _ in range(3))
+
+    page = as_marketer.post(PAGE, form(audience="listed", users=users))
+
+    assert "this list has 3" in text_of(page)
+    assert users.splitlines()[0] in page.content.decode()
+
+
+def test_nobody_with_a_chat_cannot_be_sent_to(as_marketer):
+    page = as_marketer.post(PAGE, form(audience="listed", users=str(uuid4())))
+
+    assert "none of these users has a chat" in text_of(page)
+    assert re.search(r'value="send"[^>]*disabled', page.content.decode())
+
+
+def test_selected_chats_become_the_list(as_marketer):
+    chats = ChatFactory.create_batch(2)
+    ChatFactory()
+
+    chosen = as_marketer.post(
+        "/admin/chats/chat/", {"action": "compose_to_selected", "_selected_action": [chat.pk for chat in chats]}
+    )
+    page = as_marketer.get(as_marketer.get(chosen["Location"])["Location"]).content.decode()
+
+    assert re.search(r'value="listed" checked', page)
+    assert all(str(chat.user_uuid) in page for chat in chats)
+
+
+def test_a_list_is_read_from_anything_with_uuids_in_it():
+    one, two = uuid4(), uuid4()
+
+    listed = read_list(f"\ufeffuser_uuid;name\n{one};Ann\n{two.hex}\n\n{str(one).upper()}\nrubbish\n{{{two}}}")
+
+    assert listed.user_uuids == [one, two]
+    assert (listed.repeated, listed.unusable, listed.examples) == (2, 1, ["rubbish"])
+
+
+# --- When ---------------------------------------------------------------------------------------
+
+
+def test_a_time_is_meant_on_the_viewers_clock(as_marketer):
+    ChatFactory()
+    preview = as_marketer.post(PAGE, form(when="later", send_at="2999-07-01T10:00", zone="Europe/Berlin"))
+    as_marketer.post(PAGE, going_on(preview, "send"))
+
+    broadcast = Broadcast.objects.get()
+    assert broadcast.status == "scheduled"
+    assert broadcast.send_at == datetime(2999, 7, 1, 8, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("zone", ["", "Nowhere/At_All", "../../etc/passwd"])
+def test_without_a_known_zone_the_time_is_utc(as_marketer, zone):
+    preview = as_marketer.post(PAGE, form(when="later", send_at="2999-07-01T10:00", zone=zone))
+
+    assert 'datetime="2999-07-01T10:00:00.000+00:00"' in preview.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("send_at", "sentence"),
+    [
+        ("", "Say when it is to go out."),
+        ("2001-01-01T10:00", "This time has passed."),
+        ("soon", "Enter a valid date/time."),
+        ("2032-03-28T02:30", "this time does not exist"),
+    ],
+)
+def test_an_impossible_time_is_refused_in_words(as_marketer, send_at, sentence):
+    page = as_marketer.post(PAGE, form(when="later", send_at=send_at, zone="Europe/Berlin"))
+
+    assert sentence in text_of(page)
+    assert "Hello" in page.content.decode()
+
+
+# --- Changing a scheduled one -------------------------------------------------------------------
+
+
+def test_a_scheduled_broadcast_is_changed(as_marketer, marketer):
+    ChatFactory()
+    broadcast = BroadcastFactory(scheduled=True, text="Before")
+    address = f"/admin/chats/broadcast/{broadcast.pk}/edit/"
+    opened = as_marketer.get(address)
+
+    changed = form(text="After", when="later", send_at="2999-01-01T10:00", picture_file=upload("a.png", png()))
+    preview = as_marketer.post(address, changed)
+    as_marketer.post(address, going_on(preview, "send"))
+
+    broadcast.refresh_from_db()
+    assert "Before" in opened.content.decode()
+    assert (broadcast.text, broadcast.status) == ("After", "scheduled")
+    assert broadcast.send_at == datetime(2999, 1, 1, 10, tzinfo=UTC)
+    assert broadcast.image
+    assert broadcast.steps.last().verb == "changed"
+    assert broadcast.steps.last().actor == marketer
+    assert Broadcast.objects.count() == 1
+
+
+def test_what_has_gone_out_is_not_changed(as_marketer):
+    broadcast = BroadcastFactory(text="Before")
+
+    response = as_marketer.post(f"/admin/chats/broadcast/{broadcast.pk}/edit/", form(text="After", step="send"))
+
+    broadcast.refresh_from_db()
+    assert broadcast.text == "Before"
+    assert "cannot be changed any more" in str(next(iter(get_messages(response.wsgi_request))))
+
+
+# --- Who ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("who", ["as_viewer", "as_stranger"])
+def test_nobody_else_may_compose(request, who):
+    client = request.getfixturevalue(who)
+    scheduled = BroadcastFactory(scheduled=True)
+
+    for address in (PAGE, f"/admin/chats/broadcast/{scheduled.pk}/edit/"):
+        assert client.get(address).status_code == 403
+        assert client.post(address, form(step="send")).status_code == 403
+    assert Broadcast.objects.count() == 1
+
+
+def test_a_form_without_the_csrf_token_is_forbidden(marketer):
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(marketer)
+
+    assert client.post(PAGE, form(step="send")).status_code == 403
+
+
+def test_drafts_are_forgotten_after_two_days(as_marketer, monkeypatch):
+    as_marketer.post(PAGE, form(picture_file=upload("a.png", png())))
+    old = default_storage.listdir("drafts")[1]
+    monkeypatch.setattr("chats.drafts.KEPT", -timedelta(seconds=5))
+
+    as_marketer.post(PAGE, form(picture_file=upload("b.png", png("red"))))
+
+    assert not set(old) & set(default_storage.listdir("drafts")[1])
