@@ -37,7 +37,8 @@ def read_list(text: str) -> Listed:
     A line without one counts as unusable, but for an empty line and the names of columns in the first.
     """
     found: dict[UUID, None] = {}
-    total, unusable, examples = 0, 0, []
+    examples: list[str] = []
+    total = unusable = 0
     for number, line in enumerate(text.lstrip("\ufeff").splitlines()):
         uuids = [UUID(match) for match in _UUID.findall(line)]
         total += len(uuids)

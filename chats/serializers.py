@@ -1,6 +1,6 @@
 """Bodies of the chats interface, a serializer to read and one to write where they differ."""
 
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from drf_spectacular.utils import extend_schema_field
@@ -15,7 +15,7 @@ LONGEST_LIST = 200_000
 class PictureField(serializers.FileField):
     """An uploaded picture: re-encoded while it is validated, so that whoever has it has a vetted one."""
 
-    def to_internal_value(self, data: Any) -> Picture:
+    def to_internal_value(self, data: Any) -> Picture:  # type: ignore[override]
         file = super().to_internal_value(data)
         try:
             return reencode(file.read())
@@ -28,7 +28,7 @@ class ChatSerializer(serializers.ModelSerializer):
         model = Chat
         fields = ["user_uuid", "created_at"]
         # Opening a chat that is open already is no error: the caller wanted it to be there.
-        extra_kwargs = {"user_uuid": {"validators": []}}
+        extra_kwargs: ClassVar[dict[str, Any]] = {"user_uuid": {"validators": []}}
 
 
 class MessageSerializer(serializers.ModelSerializer):
@@ -101,7 +101,7 @@ class BannerSerializer(serializers.ModelSerializer):
 
 class BroadcastSerializer(serializers.ModelSerializer):
     banner = BannerSerializer(read_only=True)
-    created_by = serializers.SlugRelatedField(slug_field="username", read_only=True)
+    created_by: serializers.SlugRelatedField = serializers.SlugRelatedField(slug_field="username", read_only=True)
     audience_size = serializers.IntegerField(
         read_only=True, allow_null=True, help_text="Known once the audience is frozen, when sending starts."
     )

@@ -74,7 +74,9 @@ def compose(
     return _created_once(broadcast, actor, user_uuids)
 
 
-def amend(*, broadcast: Broadcast, actor: Any, text: str, image: Picture | str | None, send_at: datetime | None) -> None:
+def amend(
+    *, broadcast: Broadcast, actor: Any, text: str, image: Picture | str | None, send_at: datetime | None
+) -> None:
     """Change a scheduled broadcast; without `send_at` it goes out now. Raises NotAllowed where it is too late."""
     if not text.strip() and not image:
         raise ValueError("A broadcast needs a text or an image.")

@@ -116,7 +116,7 @@ class Broadcasts(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gene
     lookup_value_converter = "int"
 
     def get_permissions(self) -> list[Any]:
-        return super().get_permissions() if self.action in ("list", "retrieve") else [MaySend()]
+        return list(super().get_permissions()) if self.action in ("list", "retrieve") else [MaySend()]
 
     @extend_schema(request=serializers.NewBroadcastSerializer, responses={202: serializers.BroadcastSerializer})
     def create(self, request: Request) -> Response:

@@ -75,7 +75,7 @@ SIGN_SECONDS = 5.0
 class SignOfLife(bootsteps.StartStopStep):
     """Leave a sign of this worker process every few seconds, for the health page."""
 
-    requires = {"celery.worker.components:Timer"}
+    requires = ("celery.worker.components:Timer",)
 
     def start(self, worker: Any) -> None:
         from config.signs import leave_sign  # the cache needs Django's settings, which are ready by now

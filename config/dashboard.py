@@ -41,7 +41,12 @@ def moving(request: HttpRequest) -> Card | None:
     """Broadcasts under way."""
     if not request.user.has_perm("chats.view_broadcast"):
         return None
-    order = [Broadcast.Status.SENDING, Broadcast.Status.QUEUED, Broadcast.Status.PAUSED, Broadcast.Status.SCHEDULED]
+    order: list[str] = [
+        Broadcast.Status.SENDING,
+        Broadcast.Status.QUEUED,
+        Broadcast.Status.PAUSED,
+        Broadcast.Status.SCHEDULED,
+    ]
     found = list(Broadcast.objects.moving().select_related("created_by", "banner").order_by("-id")[:MOST_MOVING])
     found.sort(key=lambda broadcast: order.index(broadcast.status))
     some_move = any(broadcast.status in order[:2] for broadcast in found)
@@ -126,7 +131,7 @@ def _placeholder(name: str) -> SafeString:
 
 def _buttons(request: HttpRequest) -> list[dict[str, Any]]:
     """What this person comes for, first things first."""
-    buttons = []
+    buttons: list[dict[str, Any]] = []
     if request.user.has_perm("chats.send_broadcast"):
         buttons += [
             {"title": "New broadcast", "icon": "edit", "link": reverse("admin:chats_broadcast_add")},

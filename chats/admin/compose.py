@@ -111,8 +111,8 @@ def _prefill(form: ComposeForm, request: HttpRequest, broadcast: Broadcast | Non
         form.initial["audience"] = "listed" if form.listed_file else "all"
         return
     send_at = f"{broadcast.send_at:%Y-%m-%dT%H:%M}" if broadcast.send_at else ""  # in UTC, like the form's zone
-    form.initial |= {"text": broadcast.text, "when": "later", "send_at": send_at}
-    if broadcast.image:
+    form.initial.update(text=broadcast.text, when="later", send_at=send_at)
+    if broadcast.image.name:
         form.picture = drafts.refer_to(broadcast.image.name, owner=request.user)
 
 

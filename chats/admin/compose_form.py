@@ -84,7 +84,7 @@ class ComposeForm(forms.Form):
 
     def _clean_fields(self) -> None:
         self._find_kept()  # first: whatever else is refused, what was kept stays
-        super()._clean_fields()
+        super()._clean_fields()  # type: ignore[misc]  # private, and not in the stubs
 
     def clean_picture_file(self) -> None:
         file: UploadedFile | None = self.cleaned_data["picture_file"]

@@ -3,6 +3,7 @@
 import threading
 import uuid
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from django.db import connection, connections, transaction
@@ -55,7 +56,7 @@ def test_the_ranges_cover_the_audience_without_overlap():
 
     ranges = list(broadcast.chunks.order_by("number").values_list("first_id", "last_id", "size"))
     assert sum(size for *_, size in ranges) == broadcast.audience_size == 410
-    assert all(before[1] < after[0] for before, after in zip(ranges, ranges[1:], strict=False))
+    assert all(before[1] < after[0] for before, after in pairwise(ranges))
 
 
 @pytest.mark.django_db
