@@ -1,0 +1,34 @@
+"""`make bench`: measure every figure, or those named (`make bench ARGS="fanout press"`), and print them as a table."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+from benchmarks.instance import set_up
+from benchmarks.report import Figure, table
+
+BENCHMARKS = ["fanout", "fake_chats", "press", "serving"]  # modules of this package, each with a measure()
+
+
+def main() -> int:
+    """Return 0 if all goals are met, else 1."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[[], *BENCHMARKS], metavar="name", help=", ".join(BENCHMARKS))
+    names = parser.parse_args().names or BENCHMARKS
+    set_up()
+
+    from benchmarks.machine import describe
+
+    print(describe(), flush=True)
+    figures: list[Figure] = []
+    for name in names:
+        print(f"\n== {name} ==", flush=True)
+        figures += importlib.import_module(f"benchmarks.{name}").measure()
+    print("\n" + table(figures))
+    return 0 if all(figure.met for figure in figures) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

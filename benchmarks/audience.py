@@ -1,0 +1,30 @@
+"""A million chats for the benchmarks that need an audience."""
+
+from __future__ import annotations
+
+from benchmarks.instance import sql
+
+CHATS = 1_000_000
+
+
+def fill() -> None:
+    """Leave exactly CHATS chats and no messages, broadcasts or banners."""
+    from chats.fake import create_fake_chats
+
+    clear()
+    create_fake_chats(CHATS)
+    sql("VACUUM (ANALYZE) chats_chat", "CHECKPOINT")
+
+
+def clear() -> None:
+    sql("TRUNCATE chats_chat, chats_message, chats_recipient, chats_chunk, chats_step, chats_broadcast, chats_banner")
+
+
+def remove_messages() -> None:
+    """Empty tables, a fresh checkpoint and fresh statistics: every round starts from the same."""
+    sql(
+        "TRUNCATE chats_message, chats_chunk",
+        "VACUUM (ANALYZE) chats_chat",
+        "VACUUM chats_broadcast, chats_chunk, chats_message",
+        "CHECKPOINT",
+    )

@@ -1,0 +1,169 @@
+"""An Opsroom of the benchmarks' own: durable services in $OPSROOM_HOME/bench, processes for as long as needed."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from config import embedded
+from config.database import prepare
+from config.embedded.home import Home
+from config.embedded.postgres import find_binaries
+from config.launcher import commands
+from config.supervisor import dying_with_us
+
+PROJECT = Path(__file__).resolve().parent.parent
+STARTING = 30.0  # seconds
+STOPPING = 20.0  # seconds until a process that does not stop warmly is made to
+
+
+def set_up() -> Home:
+    """Start the services, migrate, and make this process a Django one. Whatever services were named are left alone."""
+    for name in embedded.SERVICES:
+        os.environ.pop(name, None)
+    os.environ["OPSROOM_HOME"] = str(Home.from_environment().path / "bench")
+    os.environ |= {"PORT": str(free_port()), "DJANGO_SETTINGS_MODULE": "config.settings", "LOG_LEVEL": "WARNING"}
+    embedded.use(durable=True)
+    home = Home.from_environment()
+    prepare(home.postgres, demo=False)
+    forget_wakeups()
+    return home
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def forget_wakeups() -> None:
+    """Empty the Redis of the benchmarks: messages and signs of life of an earlier run."""
+    from redis import Redis
+
+    with Redis.from_url(os.environ["REDIS_URL"]) as redis:
+        redis.flushall()
+
+
+@contextlib.contextmanager
+def process(name: str, argv: list[str], **env: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command in a process group of its own, writing to $OPSROOM_HOME/log/<name>.log, until the block ends."""
+    with (Home.from_environment().logs / f"{name}.log").open("ab") as log:
+        child = subprocess.Popen(
+            [*dying_with_us(), *argv],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=PROJECT,
+            env=os.environ | {"OPSROOM_PROCESS": name} | env,
+            start_new_session=True,
+        )
+    try:
+        yield child
+    finally:
+        stop(child)
+
+
+def stop(child: subprocess.Popen[bytes]) -> None:
+    child.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(STOPPING)
+    with contextlib.suppress(ProcessLookupError):  # also what it may have left in its group
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+def command(name: str) -> list[str]:
+    """How the launcher starts this process (web, worker, beat)."""
+    return next(command.argv for command in commands(int(os.environ["PORT"])) if command.name == name)
+
+
+@contextlib.contextmanager
+def web(name: str = "web", argv: list[str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """The web process as the launcher starts it, or another one listening at $PORT, from when it answers /ping/."""
+    with process(name, argv or command("web")) as child:
+        wait_until(lambda: get("/ping/") == 200, f"{name} answers")
+        yield child
+
+
+@contextlib.contextmanager
+def worker(processes: int = 2) -> Iterator[subprocess.Popen[bytes]]:
+    """The Celery worker as the launcher starts it, from when it has left a sign of life."""
+    from django.core.cache import cache
+
+    from config.signs import sign_age
+
+    cache.clear()
+    argv = command("worker")
+    argv[argv.index("-c") + 1] = str(processes)
+    with process("worker", argv) as child:
+        wait_until(lambda: sign_age("worker") is not None, "the worker lives")
+        yield child
+
+
+def get(path: str) -> int:
+    """Return the status of a GET at $PORT, 0 where nobody answers."""
+    connection = http.client.HTTPConnection("127.0.0.1", int(os.environ["PORT"]), timeout=5)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return 0
+    finally:
+        connection.close()
+
+
+def wait_until(condition: Callable[[], bool], what: str, *, seconds: float = STARTING, poll: float = 0.05) -> float:
+    """Return when the condition holds, and after how many seconds. Raises TimeoutError."""
+    started = time.perf_counter()
+    while not condition():
+        if time.perf_counter() - started > seconds:
+            raise TimeoutError(f"Waited {seconds:g} s in vain until {what}: see {os.environ['OPSROOM_HOME']}/log")
+        time.sleep(poll)
+    return time.perf_counter() - started
+
+
+def psql(statement: str) -> float:
+    """Run one statement in PostgreSQL's own client, and return the seconds that it says the statement took."""
+    url = urlsplit(os.environ["DATABASE_URL"])
+    folder, name = unquote(url.path[1:]).rsplit("/", 1)
+    argv = [str(find_binaries() / "psql"), "-X", "-h", folder, "-p", str(url.port), "-U", str(url.username), "-d", name]
+    script = f"\\timing on\n{statement};\n"
+    done = subprocess.run(
+        [*argv, "-v", "ON_ERROR_STOP=1"], input=script, capture_output=True, text=True, check=True, timeout=600
+    )
+    return float(re.findall(r"Time: ([\d.]+) ms", done.stdout)[-1]) / 1000
+
+
+def sql(*statements: str) -> Any:
+    """Run statements, each on its own and without the application's limit of time; return the last's first value."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = 0")
+        for statement in statements:
+            cursor.execute(statement)
+        return cursor.fetchone()[0] if cursor.description else None
+
+
+def token() -> str:
+    """Return the REST token of a superuser."""
+    from django.contrib.auth.models import User
+    from rest_framework.authtoken.models import Token
+
+    user, _ = User.objects.get_or_create(username="bench", defaults={"is_superuser": True, "is_staff": True})
+    return Token.objects.get_or_create(user=user)[0].key
+
+
+def python(*arguments: str) -> list[str]:
+    return [sys.executable, *arguments]

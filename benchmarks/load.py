@@ -1,0 +1,124 @@
+"""A small load generator: GETs over keep-alive connections, one request at a time on each, for some seconds.
+
+A process of its own (`python -m benchmarks.load …`), so that it never shares an interpreter with what it measures.
+Raw sockets, uvloop and httptools: it must be far cheaper than the server. Prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import httptools
+import uvloop
+
+LONGEST_ANSWER = 10.0  # seconds; a connection that hears nothing for so long counts as an error
+
+
+@dataclass(frozen=True)
+class Load:
+    """What came of it: answers with the wanted status, all others, and their times in ms."""
+
+    answers: int
+    errors: int
+    per_second: float
+    p50: float
+    p99: float
+
+
+class Connection(asyncio.Protocol):
+    """One keep-alive connection: sends the next request when the answer to the last one is complete."""
+
+    def __init__(self, request: bytes, wanted: int, until: float, over: asyncio.Future[None]) -> None:
+        self.request, self.wanted, self.until, self.over = request, wanted, until, over
+        self.times: list[float] = []
+        self.errors = 0
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        self.send()
+
+    def send(self) -> None:
+        self.parser = httptools.HttpResponseParser(self)
+        self.started = time.perf_counter()
+        self.transport.write(self.request)
+
+    def data_received(self, data: bytes) -> None:
+        self.parser.feed_data(data)
+
+    def on_message_complete(self) -> None:
+        now = time.perf_counter()
+        self.times.append((now - self.started) * 1000)
+        self.errors += self.parser.get_status_code() != self.wanted
+        if now < self.until:
+            # Not from within the parser, which the next request replaces.
+            asyncio.get_running_loop().call_soon(self.send)
+        else:
+            self.transport.close()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if time.perf_counter() < self.until:  # the server hung up
+            self.errors += 1
+        if not self.over.done():
+            self.over.set_result(None)
+
+
+async def generate(port: int, request: bytes, *, connections: int, seconds: float, wanted: int) -> Load:
+    """Load 127.0.0.1:`port` and return what came of it."""
+    loop = asyncio.get_running_loop()
+    started = time.perf_counter()
+    ends = [loop.create_future() for _ in range(connections)]
+    made = []
+    for over in ends:
+        _, one = await loop.create_connection(
+            lambda over=over: Connection(request, wanted, started + seconds, over), "127.0.0.1", port
+        )
+        made.append(one)
+    _, hanging = await asyncio.wait(ends, timeout=seconds + LONGEST_ANSWER)
+    took = time.perf_counter() - started
+    times = sorted(one_time for one in made for one_time in one.times)
+    errors = sum(one.errors for one in made) + len(hanging)
+    if not times:
+        return Load(0, errors, 0.0, 0.0, 0.0)
+    answers = len(times) - errors
+    return Load(answers, errors, answers / took, times[len(times) // 2], times[len(times) * 99 // 100])
+
+
+def run(port: int, path: str, *, token: str = "", connections: int = 32, seconds: float = 4.0) -> Load:
+    """Generate load in a process of its own, and wait for it."""
+    argv = [sys.executable, "-m", "benchmarks.load", str(port), path, "--connections", str(connections)]
+    done = subprocess.run(
+        [*argv, "--seconds", str(seconds), "--token", token],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=seconds + 2 * LONGEST_ANSWER,
+    )
+    return Load(**json.loads(done.stdout))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("port", type=int)
+    parser.add_argument("path")
+    parser.add_argument("--token", default="")
+    parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--wanted", type=int, default=200, help="the status of a good answer")
+    given = parser.parse_args()
+    authorization = f"Authorization: Token {given.token}\r\n" if given.token else ""
+    request = f"GET {given.path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{authorization}\r\n".encode()
+    load = generate(
+        given.port, request, connections=given.connections, seconds=given.seconds, wanted=given.wanted
+    )  # fmt: skip
+    print(json.dumps(asdict(uvloop.run(load))))
+
+
+if __name__ == "__main__":
+    main()

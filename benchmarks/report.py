@@ -1,0 +1,48 @@
+"""What a benchmark hands back, and how numbers are written: medians, with the lowest and highest beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the table at the end."""
+
+    name: str
+    goal: str
+    measured: str
+    met: bool
+
+
+def spread(values: Sequence[float], unit: str = "", digits: int = 2) -> str:
+    """Return `median (lowest to highest)` with the unit behind."""
+    low, middle, high = (f"{value:,.{digits}f}" for value in (min(values), median(values), max(values)))
+    return f"{middle}{unit} ({low} to {high})"
+
+
+def ratios(numerators: Sequence[float], denominators: Sequence[float]) -> list[float]:
+    """Return each round's own ratio: what disturbed the machine in a round disturbed both of its sides."""
+    return [above / below for above, below in zip(numerators, denominators, strict=True)]
+
+
+def at_least(name: str, goal: float, measured: Sequence[float], unit: str = "×") -> Figure:
+    return Figure(name, f"≥ {goal:g}{unit}", spread(measured, unit), median(measured) >= goal)
+
+
+def at_most(name: str, goal: float, measured: Sequence[float], unit: str = "×", digits: int = 2) -> Figure:
+    return Figure(name, f"≤ {goal:g}{unit}", spread(measured, unit, digits), median(measured) <= goal)
+
+
+def table(figures: Sequence[Figure]) -> str:
+    """Return the figures as a Markdown table."""
+    rows = [("figure", "goal", "measured: median (lowest to highest)", "met")]
+    rows += [(figure.name, figure.goal, figure.measured, "yes" if figure.met else "NO") for figure in figures]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    rule = tuple("-" * width for width in widths)
+    return "\n".join(
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
+        for row in (rows[0], rule, *rows[1:])
+    )

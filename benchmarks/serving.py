@@ -1,0 +1,88 @@
+"""Serving: config/asgi.py (Django as WSGI in ten threads, inside uvicorn) against the two usual ways to serve Django.
+
+The peers: Django's own ASGI handler under the same uvicorn, which is what "Django with WebSockets" usually means, and
+gunicorn with ten threads, a pure WSGI server that could not serve a WebSocket: the limit. One process each, 32
+keep-alive connections. Two views: a trivial one, and a list of 50 rows with a token and the database. In requests/s
+of good answers; times in ms; and the connections to Postgres that each server has open right after the load, as
+every one of them costs memory and Postgres has 150 here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from statistics import median
+
+from benchmarks.audience import clear
+from benchmarks.instance import command, free_port, python, sql, token, web
+from benchmarks.load import Load, run
+from benchmarks.report import Figure, at_least, at_most, ratios, spread
+
+ROUNDS = 3
+SECONDS = 4.0
+OURS, ASGI, WSGI = "opsroom", "django-asgi", "gunicorn"
+VIEWS = {"a trivial view": "/ping/", "a list of 50": "/chats/"}
+Results = dict[tuple[str, str], list[Load]]
+
+
+def measure() -> list[Figure]:
+    from chats.fake import create_fake_chats
+
+    clear()
+    create_fake_chats(10_000)
+    key = token()
+    results: Results = defaultdict(list)
+    connections: dict[str, list[float]] = defaultdict(list)
+    for number in range(ROUNDS):
+        for server in (OURS, ASGI, WSGI) if number % 2 == 0 else (WSGI, ASGI, OURS):
+            os.environ["PORT"] = str(free_port())
+            with web(server, argv(server)):
+                for view, path in VIEWS.items():
+                    run(int(os.environ["PORT"]), path, token=key, seconds=0.5)  # warm up
+                    results[server, view].append(run(int(os.environ["PORT"]), path, token=key, seconds=SECONDS))
+                connections[server].append(opened(server))
+    show(results, connections)
+    return figures(results, connections)
+
+
+def argv(server: str) -> list[str]:
+    """The command of this server, listening at $PORT: ours as the launcher has it."""
+    ours = command("web")
+    if server == OURS:
+        return ours
+    if server == ASGI:
+        return ["benchmarks.django_asgi:application" if part == "config.asgi:application" else part for part in ours]
+    bind = f"127.0.0.1:{os.environ['PORT']}"
+    threads = ["--worker-class", "gthread", "--workers", "1", "--threads", "10", "--keep-alive", "60"]
+    return python("-m", "gunicorn", "config.wsgi:application", "--bind", bind, *threads, "--log-level", "warning")
+
+
+def opened(server: str) -> int:
+    return int(sql(f"SELECT count(*) FROM pg_stat_activity WHERE application_name = '{server}'"))
+
+
+def show(results: Results, connections: dict[str, list[float]]) -> None:
+    for (server, view), loads in sorted(results.items(), key=lambda item: item[0][1]):
+        print(
+            f"  {view:15} {server:12} {spread([load.per_second for load in loads], ' requests/s', 0)},"
+            f" p50 {median(load.p50 for load in loads):.1f} ms, p99 {median(load.p99 for load in loads):.1f} ms,"
+            f" errors {sum(load.errors for load in loads)},"
+            f" Postgres connections {max(connections[server]):.0f}"
+        )
+
+
+def figures(results: Results, connections: dict[str, list[float]]) -> list[Figure]:
+    def rate(server: str, view: str) -> list[float]:
+        return [load.per_second for load in results[server, view]]
+
+    found = []
+    for view in VIEWS:
+        ours = rate(OURS, view)
+        found += [at_least(f"serving {view} / Django's own ASGI handler", 1.5, ratios(ours, rate(ASGI, view)))]
+        found += [at_least(f"serving {view} / gunicorn, 10 threads", GOALS[view], ratios(ours, rate(WSGI, view)))]
+    return [*found, at_most("serving: connections to Postgres", 10, connections[OURS], "", 0)]
+
+
+# Of a pure WSGI server's rate: the price of one port for WebSockets, ingest and Django. It weighs most on a view
+# that does nothing.
+GOALS = {"a trivial view": 0.2, "a list of 50": 0.5}
