@@ -12,6 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
+from django.utils.http import urlencode
 from django.views.decorators.http import require_safe
 from unfold.admin import ModelAdmin
 
@@ -89,7 +90,7 @@ class BannerAdmin(SendBannerMixin, ModelAdmin):
             raise Http404
         if hasattr(banner, "broadcast"):
             return go_to(request, reverse("admin:chats_broadcast_change", args=[banner.broadcast.pk]))
-        return go_to(request, f"{reverse('admin:chats_banner_changelist')}?q={banner.source_url}")
+        return go_to(request, f"{reverse('admin:chats_banner_changelist')}?{urlencode({'q': banner.source_url})}")
 
     def next_view(self, request: HttpRequest) -> HttpResponse:
         """The part of the page that has to ask the API, and may therefore be slow."""

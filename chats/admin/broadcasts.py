@@ -51,7 +51,7 @@ class BroadcastAdmin(SendBannerMixin, Compose, OneBroadcast, ModelAdmin):
 
     @display(description="State", ordering="status")
     def state(self, broadcast: Broadcast) -> str:
-        return render_to_string("chats/broadcast_state.html", {"broadcast": broadcast})
+        return render_to_string("chats/broadcast_state.html", {"broadcast": broadcast, "cell": True})
 
     @display(description="To", ordering="audience")
     def to_whom(self, broadcast: Broadcast) -> str:

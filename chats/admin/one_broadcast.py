@@ -16,7 +16,7 @@ from simple_history.admin import SimpleHistoryAdmin
 
 from chats.admin.send import go_to, may_send, page_of
 from chats.admin.verbs import VERBS, Verb, verbs_for
-from chats.models import Broadcast, NotAllowed, Step
+from chats.models import Banner, Broadcast, NotAllowed, Step
 from chats.progress import in_words, progress_of
 
 STOP_POLLING = 286  # htmx's own status: swap this in and ask no more
@@ -35,6 +35,7 @@ class OneBroadcast(SimpleHistoryAdmin):
         wrap = self.admin_site.admin_view
         return [
             path("<int:pk>/live/", wrap(require_safe(self.live_view)), name="chats_broadcast_live"),
+            path("<int:pk>/cells/", wrap(require_safe(self.cells_view)), name="chats_broadcast_cells"),
             re_path(rf"^(?P<pk>\d+)/(?P<verb>{'|'.join(VERBS)})/$", wrap(self.verb_view), name="chats_broadcast_verb"),
             *super().get_urls(),
         ]
@@ -59,6 +60,10 @@ class OneBroadcast(SimpleHistoryAdmin):
         broadcast = self._broadcast(request, str(pk))
         status = STOP_POLLING if broadcast.is_finished else 200
         return render(request, "chats/broadcast_live.html", self._live_context(request, broadcast), status=status)
+
+    def cells_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """State and progress of one row of the list, asked for while they move."""
+        return render(request, "chats/broadcast_cells.html", {"broadcast": self._broadcast(request, str(pk))})
 
     def verb_view(self, request: HttpRequest, pk: str, verb: str) -> HttpResponse:
         """GET asks "are you sure?" with the consequence in numbers; POST does it."""
@@ -112,6 +117,8 @@ class OneBroadcast(SimpleHistoryAdmin):
             "may_edit": may_send(request) and broadcast.status == Broadcast.Status.SCHEDULED,
             "every": None if broadcast.is_finished else EVERY.get(Broadcast.Status(broadcast.status), 1),
             "nobody_comes": broadcast.status == Broadcast.Status.QUEUED and waited > WORKERS_SHOULD_HAVE_COME,
+            "is_useless": broadcast.status == Broadcast.Status.FAILED
+            and Banner.objects.filter(source_url=broadcast.banner_url, skipped_at__isnull=False).exists(),
             "left": (broadcast.audience_size or 0) - broadcast.delivered - broadcast.skipped,
             "listed": broadcast.recipients.count() if broadcast.audience == Broadcast.Audience.LISTED else None,
         }

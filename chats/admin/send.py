@@ -44,7 +44,7 @@ class SendBannerForm(BaseDialogForm):
     """The confirmation. Its key makes a double click one broadcast."""
 
     form_before_template = "chats/send_dialog.html"
-    request_key = forms.UUIDField(widget=forms.HiddenInput, initial=uuid4)
+    request_key = forms.UUIDField(widget=forms.HiddenInput({"id": "send-key"}), initial=uuid4)
 
     def get_before_template_context(self, request: HttpRequest, object_id: Any = None) -> dict[str, Any]:
         selected = request.GET.get("selected", "")
@@ -54,7 +54,9 @@ class SendBannerForm(BaseDialogForm):
 class SendActionForm(ActionForm):
     """The form of the selected rows, with a key for the same reason."""
 
-    request_key = forms.UUIDField(label="", required=False, widget=forms.HiddenInput, initial=uuid4)
+    request_key = forms.UUIDField(
+        label="", required=False, widget=forms.HiddenInput({"id": "action-key"}), initial=uuid4
+    )
 
 
 class SendBannerMixin(admin.ModelAdmin):

@@ -120,6 +120,20 @@ def test_the_empty_list_offers_nothing_to_a_viewer(as_viewer):
     assert f'href="{LIST}add/"' not in page
 
 
+def test_a_row_that_moves_is_asked_for_until_it_is_sent(as_viewer, broadcast):
+    cells = f"{LIST}{broadcast.pk}/cells/"
+    listed = as_viewer.get(LIST).content.decode()
+    moving = as_viewer.get(cells)
+    sent(broadcast)
+    finished = as_viewer.get(cells)
+
+    assert f'hx-get="{cells}"' in listed
+    assert "100 of 200" in text_of(moving) and "Sending" in text_of(moving)
+    assert f'hx-get="{cells}"' in moving.content.decode()
+    assert "200" in text_of(finished) and "Sent" in text_of(finished)
+    assert "hx-get" not in finished.content.decode()
+
+
 # --- The page -----------------------------------------------------------------------------------
 
 
@@ -177,6 +191,17 @@ def test_a_failure_is_told_in_words(as_viewer):
 
     assert "The banner could not be downloaded: it is a page." in shown
     assert "Nobody got anything." in shown
+
+
+@pytest.mark.parametrize(
+    ("useless", "sentence"), [(False, "it is the next one again"), (True, "is left out from now on")]
+)
+def test_a_failure_says_what_became_of_the_banner(as_viewer, useless, sentence):
+    skipped = {"skipped_at": timezone.now(), "skip_reason": "not a picture"} if useless else {}
+    banner = BannerFactory(**skipped)
+    broadcast = BroadcastFactory(failed=True, text="", banner_url=banner.source_url)
+
+    assert sentence in text_of(as_viewer.get(page_of(broadcast)))
 
 
 @pytest.mark.parametrize(

@@ -56,18 +56,20 @@
   const isPicture = (item) => item.type.startsWith("image/");
   for (const name of ["dragenter", "dragover"]) {
     form.addEventListener(name, (event) => {
-      if (![...event.dataTransfer.items].some(isPicture)) return;
-      event.preventDefault();
-      drop.classList.add("is-over");
+      if (![...event.dataTransfer.items].some((item) => item.kind === "file")) return;
+      event.preventDefault(); // else the browser would leave the page for the file
+      drop.classList.toggle("is-over", [...event.dataTransfer.items].some(isPicture));
     });
   }
   form.addEventListener("dragleave", (event) => { if (!form.contains(event.relatedTarget)) drop.classList.remove("is-over"); });
   form.addEventListener("drop", (event) => {
     drop.classList.remove("is-over");
-    const picture = [...event.dataTransfer.files].find(isPicture);
-    if (!picture) return;
+    const files = [...event.dataTransfer.files];
+    if (!files.length) return;
     event.preventDefault();
-    offer(picture);
+    const picture = files.find(isPicture);
+    if (picture) offer(picture);
+    else offerList(event.dataTransfer.files);
   });
   document.addEventListener("paste", (event) => {
     const picture = [...(event.clipboardData ? event.clipboardData.files : [])].find(isPicture);
@@ -78,6 +80,12 @@
 
   // --- To whom
   const list = field("users_file");
+  const offerList = (files) => {
+    if (!list) return;
+    list.files = files;
+    form.querySelector("input[name=audience][value=listed]").checked = true;
+    list.dispatchEvent(new Event("change"));
+  };
   if (list) {
     list.addEventListener("change", () => {
       if (list.files[0]) part("file-words").textContent = `${list.files[0].name}, ${Math.ceil(list.files[0].size / 1024).toLocaleString("en-GB")} kB`;
