@@ -5,6 +5,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import Model, QuerySet
+from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -61,7 +62,7 @@ class ChatAdmin(SendBannerMixin, ConversationPages, ModelAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         return super().changelist_view(request, {"title": "Chats", "census": count_chats, **(extra_context or {})})
 
-    @display(description="User UUID")
+    @display(description="UUID")
     def uuid(self, chat: Chat) -> str:
         return format_html('<span class="mono">{}</span>', chat.user_uuid)
 
@@ -101,6 +102,17 @@ class ChatAdmin(SendBannerMixin, ConversationPages, ModelAdmin):
         counts = {"chats": len(chats), "messages": messages}
         lacking = set() if self.has_delete_permission(request) else {"chat"}
         return [str(chat) for chat in chats], counts, lacking, []
+
+    # --- Opening one ----------------------------------------------------------------------------
+    def get_form(self, request: HttpRequest, obj: Chat | None = None, **kwargs: Any) -> type[ModelForm]:
+        kwargs["help_texts"] = {"user_uuid": "The user’s id in the product. A user has one chat."}
+        return super().get_form(request, obj, **kwargs)
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        only_save = {"show_save_and_add_another": False, "show_save_and_continue": False}
+        return super().add_view(request, form_url, {"title": "Open a chat", **only_save, **(extra_context or {})})
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """A chat's UUID never changes; what one does in a chat has permissions of its own."""

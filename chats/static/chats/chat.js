@@ -30,12 +30,16 @@
 
   const atTheEnd = () => window.innerHeight + window.scrollY > document.documentElement.scrollHeight - 160;
   const toTheEnd = () => window.scrollTo(0, document.documentElement.scrollHeight);
-  let follow = false;
+  let follow = true;
 
   groupByDay();
   if (!location.hash || location.hash === "#newest") {
     toTheEnd();
-    window.addEventListener("load", toTheEnd);
+    // Pictures arrive later and push the end away; whoever has scrolled meanwhile is left alone.
+    list.addEventListener("load", () => { if (follow) toTheEnd(); }, true);
+    ["wheel", "touchmove", "keydown"].forEach((kind) => {
+      window.addEventListener(kind, () => { follow = false; }, { once: true, passive: true });
+    });
   }
   document.addEventListener("htmx:beforeSwap", () => { follow = atTheEnd(); });
   document.addEventListener("htmx:afterSettle", (event) => {
@@ -57,6 +61,8 @@
   const text = writer.querySelector("textarea");
   const preview = writer.querySelector(".writer-preview");
   const image = preview.querySelector("img");
+
+  chooser.hasChangeListener = true; // the theme would write the file's name into an input that isn't here
 
   const show = () => {
     const file = chooser.files[0];
