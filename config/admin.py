@@ -41,6 +41,11 @@ admin.site.unregister([AccessAttempt, AccessLog, AccessFailureLog])
 class ReadOnly(ModelAdmin):
     """A log: to be read, and to be deleted by those who may; never written by hand."""
 
+    change_list_template = "config/house_list.html"
+    empty_icon = "verified_user"
+    empty_title = "Nothing to report"
+    empty_words = "What happens here is written down by itself."
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
@@ -54,7 +59,7 @@ class People(UserAdmin, ModelAdmin):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
-    list_display = ["username", "full_name", "roles", "is_active", "is_superuser", "seen"]
+    list_display = ["username", "full_name", "roles", "standing", "seen"]
     list_filter = ["groups", "is_active", "is_superuser"]
     search_help_text = "Name or e-mail"
 
@@ -67,7 +72,14 @@ class People(UserAdmin, ModelAdmin):
 
     @admin.display(description="Groups")
     def roles(self, user: User) -> str:
-        return ", ".join(sorted(group.name for group in user.groups.all())) or "–"
+        named = sorted(group.name for group in user.groups.all())
+        return ", ".join(["superuser", *named] if user.is_superuser else named) or "–"
+
+    @admin.display(description="State", ordering="is_active")
+    def standing(self, user: User) -> str:
+        if not user.is_active:
+            return state("off", "Switched off")
+        return state("on", "May sign in") if user.is_staff else state("idle", "Interface only")
 
     @admin.display(description="Last signed in", ordering="last_login")
     def seen(self, user: User) -> str:
@@ -90,6 +102,10 @@ class Groups(GroupAdmin, ModelAdmin):
 class Tokens(TokenAdmin, ModelAdmin):
     """A token is a password: the list shows how it begins, its own page all of it."""
 
+    change_list_template = "config/house_list.html"
+    empty_icon = "key"
+    empty_title = "No tokens yet"
+    empty_words = "A program signs in with a token. It gets its own at /auth/token/, or you make one here."
     list_display = ["user", "begins", "created_at"]
     list_select_related = ["user"]
     list_filter = []
@@ -124,6 +140,10 @@ class TasksOfSchedule(beat.PeriodicTaskInline, TabularInline):
 
 @admin.register(PeriodicTask)
 class PeriodicTasks(beat.PeriodicTaskAdmin, ModelAdmin):
+    change_list_template = "config/house_list.html"
+    empty_icon = "schedule"
+    empty_title = "No schedules yet"
+    empty_words = "The house’s own are entered by beat when it starts; others are made here."
     form = TaskForm
     date_hierarchy = None
     list_display = ["name", "enabled", "rhythm", "last_run", "runs"]
@@ -155,6 +175,8 @@ class Attempts(ReadOnly, AccessAttemptAdmin, ModelAdmin):
     """Failed logins of the moment. Deleting one lets its person try again at once."""
 
     list_display = ["username", "ip_address", "attempted", "failures_since_start", "standing"]
+    empty_title = "Nobody is locked out"
+    empty_words = "After five wrong passwords a name is locked for its address, for 15 minutes; then it is listed here."
     date_hierarchy = None
     search_help_text = "Username or address"
 

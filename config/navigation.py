@@ -16,6 +16,16 @@ def _item(title: str, icon: str, address: str, permission: str) -> dict[str, Any
     return {"title": title, "icon": icon, "link": reverse_lazy(address), "permission": _may_view(permission)}
 
 
+def _tabs(*models: tuple[str, str, str]) -> dict[str, Any]:
+    """Lists that belong together, as tabs of each other: (title, app, model) each."""
+    return {
+        "models": [f"{app}.{model}" for _, app, model in models],
+        "items": [
+            _item(title, "", f"admin:{app}_{model}_changelist", f"{app}.view_{model}") for title, app, model in models
+        ],
+    }
+
+
 UNFOLD = {
     "SITE_TITLE": "Opsroom",
     "SITE_HEADER": "Opsroom",
@@ -46,7 +56,25 @@ UNFOLD = {
             "950": "oklch(28.2% .091 267.9)",
         },
     },
-    "COMMAND": {"search_models": False, "show_history": True},
+    "COMMAND": {
+        "search_models": False,  # unbounded; and it scans
+        "show_history": True,
+        "search_callback": "config.palette.search",
+    },
+    "TABS": [
+        _tabs(
+            ("Tasks", "django_celery_beat", "periodictask"),
+            ("Intervals", "django_celery_beat", "intervalschedule"),
+            ("Crontabs", "django_celery_beat", "crontabschedule"),
+            ("Moments", "django_celery_beat", "clockedschedule"),
+            ("Sun", "django_celery_beat", "solarschedule"),
+        ),
+        _tabs(
+            ("Lock-outs", "axes", "accessattempt"),
+            ("Failed logins", "axes", "accessfailurelog"),
+            ("Logins", "axes", "accesslog"),
+        ),
+    ],
     "SIDEBAR": {
         "show_search": False,
         "command_search": True,

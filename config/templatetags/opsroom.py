@@ -50,12 +50,12 @@ def state(value: str, word: str = "") -> SafeString:
 
 
 @register.simple_tag
-def when(moment: datetime | None, style: str = "short") -> SafeString:
+def when(moment: datetime | str | None, style: str = "short") -> SafeString:
     """Return a `<time>` that opsroom.js shows in the viewer's zone; the exact moment in UTC is in its title.
 
     `style` is "short" (day and time), "time" or "ago". An absent moment is a dash.
     """
-    if moment is None:
+    if not isinstance(moment, datetime):  # None, or the empty text that an absent variable is
         return format_html('<span class="never">{}</span>', "–")
     utc = moment.astimezone(UTC)
     shown = f"{utc:%H:%M}" if style == "time" else f"{utc.day} {utc:%b %Y, %H:%M}"

@@ -1,0 +1,147 @@
+"""The house's own pages: every page of the admin answers, in one look, to those who may see it."""
+
+import pytest
+from axes.models import AccessAttempt, AccessFailureLog, AccessLog
+from django.contrib import admin
+from django.contrib.auth.models import Group, User
+from django.db.models import Model
+from django.urls import reverse
+from django.utils import timezone
+from django_celery_beat.models import (
+    ClockedSchedule,
+    CrontabSchedule,
+    IntervalSchedule,
+    PeriodicTask,
+    SolarSchedule,
+)
+from rest_framework.authtoken.models import Token
+from unfold.admin import ModelAdmin
+
+from chats.factories import BannerFactory, BroadcastFactory, ChatFactory, MessageFactory
+
+pytestmark = pytest.mark.django_db
+PASSWORD = "a long enough one"
+REGISTERED = [model._meta.label_lower for model in admin.site._registry]
+
+
+@pytest.fixture
+def populated(superuser) -> None:
+    """At least one row of every model that has a page."""
+    MessageFactory(chat=ChatFactory())
+    BroadcastFactory(banner=BannerFactory(), banner_url="https://photos.example.com/1.jpeg")
+    Token.objects.create(user=superuser)
+    every_minute = IntervalSchedule.objects.create(every=1, period="minutes")
+    PeriodicTask.objects.create(name="tidy", task="config.tasks.tick", interval=every_minute)
+    CrontabSchedule.objects.create(hour="7")
+    ClockedSchedule.objects.create(clocked_time=timezone.now())
+    SolarSchedule.objects.create(event="sunrise", latitude=52, longitude=13)
+    access = {"username": "mara", "ip_address": "192.0.2.1", "user_agent": "a", "http_accept": "b", "path_info": "/c"}
+    AccessAttempt.objects.create(**access, failures_since_start=5)
+    AccessLog.objects.create(**access)
+    AccessFailureLog.objects.create(**access)
+
+
+def model_named(label: str) -> type[Model]:
+    return next(model for model in admin.site._registry if model._meta.label_lower == label)
+
+
+def address(model: type[Model], page: str, *args: object) -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=args)
+
+
+@pytest.mark.parametrize("label", REGISTERED)
+def test_every_list_and_every_form_answers(populated, as_superuser, rf, superuser, label):
+    model = model_named(label)
+    request = rf.get("/")
+    request.user = superuser
+
+    answers = {"list": as_superuser.get(address(model, "changelist"))}
+    answers["search"] = as_superuser.get(address(model, "changelist"), {"q": "a"})
+    if admin.site._registry[model].has_add_permission(request):
+        answers["add"] = as_superuser.get(address(model, "add"))
+    for row in model._default_manager.all()[:2]:
+        # A token's page is found by its user.
+        pk = row.user_id if label == "authtoken.tokenproxy" else row.pk
+        answers[f"row {pk}"] = as_superuser.get(address(model, "change", pk), follow=True)
+
+    assert len(answers) >= 3
+    assert {name: answer.status_code for name, answer in answers.items()} == dict.fromkeys(answers, 200)
+
+
+@pytest.mark.parametrize("label", REGISTERED)
+def test_every_page_has_the_theme(label):
+    assert isinstance(admin.site._registry[model_named(label)], ModelAdmin)
+
+
+@pytest.mark.parametrize("label", REGISTERED)
+def test_a_stranger_sees_no_list(populated, as_stranger, label):
+    assert as_stranger.get(address(model_named(label), "changelist")).status_code == 403
+
+
+@pytest.mark.parametrize("page", ["/admin/password_change/", "/admin/", "/admin/search/?s=chat&extended=1"])
+def test_the_pages_beside_the_models_answer(as_superuser, page):
+    assert as_superuser.get(page).status_code == 200
+
+
+@pytest.mark.parametrize("label", ["axes.accessattempt", "axes.accesslog", "axes.accessfailurelog"])
+def test_what_is_a_log_is_not_written_by_hand(populated, as_superuser, label):
+    model = model_named(label)
+
+    assert as_superuser.get(address(model, "add")).status_code == 403
+    page = as_superuser.get(address(model, "change", model._default_manager.get(username="mara").pk)).content.decode()
+    assert 'name="_save"' not in page
+
+
+def test_the_list_of_tokens_does_not_show_them(populated, as_superuser, superuser):
+    page = as_superuser.get(reverse("admin:authtoken_tokenproxy_changelist")).content.decode()
+
+    assert superuser.auth_token.key[:6] in page
+    assert superuser.auth_token.key not in page
+
+
+def test_a_person_is_made_with_a_password_and_groups(as_superuser):
+    form = {
+        "username": "nora",
+        "password1": PASSWORD,
+        "password2": PASSWORD,
+        "usable_password": "true",
+    }
+    as_superuser.post(reverse("admin:auth_user_add"), form)
+    nora = User.objects.get(username="nora")
+    viewers = Group.objects.get(name="viewer")
+    when = {"date_joined_0": "2026-01-01", "date_joined_1": "10:00"}
+
+    as_superuser.post(
+        reverse("admin:auth_user_change", args=[nora.pk]),
+        {"username": "nora", "is_active": "on", "is_staff": "on", "groups": [viewers.pk], **when},
+    )
+
+    nora.refresh_from_db()
+    assert nora.is_staff and list(nora.groups.all()) == [viewers]
+    assert nora.check_password(PASSWORD)
+
+
+def test_the_navigation_shows_what_one_may_see(as_viewer, as_superuser):
+    for_viewer = as_viewer.get("/admin/").content.decode()
+    for_superuser = as_superuser.get("/admin/").content.decode()
+
+    for title in ("Users", "Tokens", "Schedules", "Lock-outs"):
+        assert f"<span>{title}</span>" in for_superuser
+        assert f"<span>{title}</span>" not in for_viewer
+    assert "<span>Chats</span>" in for_viewer
+
+
+def test_the_palette_finds_a_chat_by_how_its_uuid_begins(as_viewer, as_stranger):
+    chat = ChatFactory()
+    term = {"s": str(chat.user_uuid)[:8], "extended": "1"}
+
+    assert address(type(chat), "change", chat.pk) in as_viewer.get("/admin/search/", term).content.decode()
+    assert str(chat.user_uuid) not in as_stranger.get("/admin/search/", term).content.decode()
+
+
+def test_the_palette_does_not_look_for_what_may_mean_anybody(as_viewer):
+    chat = ChatFactory()
+
+    assert str(chat.user_uuid) not in as_viewer.get(
+        "/admin/search/", {"s": str(chat.user_uuid)[:3], "extended": "1"}
+    ).content.decode()  # fmt: skip
