@@ -1,5 +1,7 @@
 """`POST /auth/token/`: a token for a username and a password."""
 
+from typing import Any
+
 from drf_spectacular.utils import extend_schema
 from rest_framework.authtoken.serializers import AuthTokenSerializer
 from rest_framework.authtoken.views import ObtainAuthToken
@@ -14,6 +16,10 @@ class ObtainToken(ObtainAuthToken):
 
     permission_classes = (AllowAny,)
     serializer_class = AuthTokenSerializer
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        # Django's own request: the lock-out is noted on it, and its middleware answers 429 (config/lockout.py).
+        return {**super().get_serializer_context(), "request": self.request._request}
 
     def post(self, request: Request, *args: object, **kwargs: object) -> Response:
         return super().post(request, *args, **kwargs)
