@@ -127,3 +127,11 @@ def test_the_health_check_of_a_worker_looks_for_its_signs(monkeypatch, capsys):
 
     monkeypatch.setattr("config.signs.sign_age", lambda kind: 3.0)
     assert alive.main("worker") == 0
+
+
+def test_the_settings_table_names_every_variable():
+    read = set(re.findall(r'env\.\w+\(\s*"([A-Z_]+)"', (PROJECT / "config/settings.py").read_text()))
+    table = re.findall(r"^\| `([A-Z_]+)` \|", (PROJECT / "docs/operations.md").read_text(), re.MULTILINE)
+
+    assert set(table) == read
+    assert len(table) == len(read)
