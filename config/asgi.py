@@ -1,8 +1,10 @@
 """One process kind, one port: who answers what.
 
-    /standin/…        the local stand-in of the banner API, in a pool of its own: the banner client asks it from
-                      inside a request, and must not wait for the very threads that are busy asking
-    everything else   Django, in a bounded pool of threads with persistent connections to Postgres
+    /ws/notifications/  Channels: the one WebSocket, for everything live (live/consumer.py). Reads the database in two
+                        threads of its own, one connection each, however many sockets are open
+    /standin/…          the local stand-in of the banner API, in a pool of its own: the banner client asks it from
+                        inside a request, and must not wait for the very threads that are busy asking
+    everything else     Django, in a bounded pool of threads with persistent connections to Postgres
 
 Why WSGI in threads inside an ASGI server: under Django's own ASGI handler every request is a thread of its own
 with a connection of its own; benchmarks/serving.py measures the difference, in throughput and in connections.
@@ -13,16 +15,20 @@ from typing import Any
 from a2wsgi import WSGIMiddleware
 from django.conf import settings
 
-from config.wsgi import application as django
+from config.wsgi import application as django  # sets Django up, which the next import needs
+from live.consumer import Notifications
 
 THREADS = 10  # one Postgres connection each
 _django = WSGIMiddleware(django, workers=THREADS)
 _standin = WSGIMiddleware(django, workers=2)
+_notifications = Notifications.as_asgi()
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """The ASGI application that uvicorn runs."""
-    if scope["type"] != "http":
+    if scope["type"] == "websocket" and scope["path"] == "/ws/notifications/":
+        await _notifications(scope, receive, send)
+    elif scope["type"] != "http":
         await send({"type": "websocket.close", "code": 4404})
     elif settings.STANDIN and scope["path"].startswith("/standin/"):
         await _standin(scope, receive, send)

@@ -64,10 +64,11 @@ else:
 app.conf.beat_schedule = {
     # Expiring after one period: what a stopped worker missed need not be caught up tick by tick.
     "tick": {"task": "config.tasks.tick", "schedule": 5.0, "options": {"expires": 15}},
+    "clean up live": {"task": "live.tasks.clean_up", "schedule": 600.0, "options": {"expires": 600}},
     "sweep broadcasts": {"task": "chats.tasks.sweep", "schedule": 3.0, "options": {"expires": 10}},
 }
 app.steps["worker"].add(DjangoStructLogInitStep)
-app.autodiscover_tasks(["chats", "config"])
+app.autodiscover_tasks(["chats", "config", "live"])
 
 SIGN_SECONDS = 5.0
 

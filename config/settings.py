@@ -226,6 +226,10 @@ BANNER_TRUSTED_ORIGINS = env.list("BANNER_TRUSTED_ORIGINS", default=[f"http://12
 BROADCAST_WORKERS = env.int("BROADCAST_WORKERS", default=2)  # how many workers share one fan-out
 BROADCAST_CHUNK = env.int("BROADCAST_CHUNK", default=10_000)  # chats a transaction
 
+# --- live ---------------------------------------------------------------------------------------
+# A client that was away for longer is told to reload. No CHANNEL_LAYERS: live/hub.py says why none is needed.
+LIVE_RETENTION_HOURS = env.int("LIVE_RETENTION_HOURS", default=24)
+
 # --- Celery: see config/celery.py ----------------------------------------------------------------
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 DJANGO_CELERY_BEAT_TZ_AWARE = True

@@ -1,0 +1,86 @@
+"""Redis' whole part in live messages: "look at the table now". Nothing is carried, so nothing can be lost.
+
+Without Redis, or with one that hangs, hubs look once a second (live/hub.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from functools import cache
+
+import redis.asyncio
+import structlog
+from django.conf import settings
+from prometheus_client import Counter
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+log = structlog.get_logger(__name__)
+
+TIMEOUT = 0.2  # seconds for one step; with the second try, a publisher loses less than half a second
+REST_SECONDS = 5.0  # after a failure nobody tries again for so long
+SILENCE = 10.0  # seconds after which a listener asks whether Redis is still there
+RECONNECT = 1.0  # seconds
+failures = Counter("opsroom_live_hint_failures", "Hints that could not be sent; hubs look by themselves a second later")
+
+_rest_until = 0.0
+
+
+def channel() -> str:
+    """The Pub/Sub channel of this copy: database numbers do not separate channels, so the cache's prefix does."""
+    return f"{settings.CACHES['default']['KEY_PREFIX']}:live"
+
+
+@cache
+def _client() -> Redis:
+    connect = {"socket_connect_timeout": TIMEOUT} if "socket_connect_timeout" in settings.REDIS_TIMEOUTS else {}
+    # One more try, because a pooled connection may be a stale one.
+    return Redis.from_url(settings.REDIS_URL, socket_timeout=TIMEOUT, retry=Retry(NoBackoff(), 1), **connect)
+
+
+def send_hint() -> None:
+    """Tell all hubs to look. Never an error; takes half a second at most, and nothing for a while after a failure."""
+    global _rest_until
+    if time.monotonic() < _rest_until:
+        return
+    try:
+        _client().publish(channel(), "")
+    except (RedisError, OSError) as error:
+        _rest_until = time.monotonic() + REST_SECONDS
+        failures.inc()
+        log.warning("live_hint_failed", error=f"{type(error).__name__}: {error}")
+
+
+async def hints() -> AsyncGenerator[None, None]:
+    """Yield at every hint, and whenever some may have been missed; for ever, whatever becomes of Redis."""
+    while True:
+        try:
+            async with aclosing(_listen()) as heard:
+                async for _ in heard:
+                    yield
+        except (RedisError, OSError) as error:
+            log.info("live_hints_away", error=f"{type(error).__name__}: {error}")
+        await asyncio.sleep(RECONNECT)
+
+
+async def _listen() -> AsyncGenerator[None, None]:
+    # No timeout on reading: silence is what a listener mostly hears. Instead it asks after SILENCE.
+    client = redis.asyncio.Redis.from_url(settings.REDIS_URL, socket_timeout=None, socket_connect_timeout=2)
+    async with client, client.pubsub() as pubsub:
+        await pubsub.subscribe(channel())
+        asked = False
+        while True:
+            heard = await pubsub.get_message(timeout=SILENCE)
+            if heard is not None:
+                asked = False
+                yield
+            elif asked:
+                raise TimeoutError("Redis does not answer")
+            else:
+                await pubsub.ping()
+                asked = True

@@ -1,0 +1,48 @@
+"""Telling everybody who watches: in the transaction of the change, heard after its commit.
+
+live/sequence.py explains, step by step, why nobody misses a message.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import connection, transaction
+
+from live import topics
+from live.hints import send_hint
+from live.models import Event
+
+MOST_DATA = 32 * 1024  # characters of JSON; it goes to every watcher, and waits in a queue for each
+
+
+def publish(topic: str, type: str, data: dict[str, Any]) -> None:
+    """Tell the watchers of `topic`, if and when the current transaction commits; at once outside of one.
+
+    `data` may hold what Django's JSON encoder knows: dates, UUIDs, decimals. A Redis that is away delays the message
+    by up to a second and is never an error. Raises ValueError for a topic that no app has registered, and for data of
+    more than MOST_DATA characters.
+    """
+    publish_many([(topic, type, data)])
+
+
+def publish_many(messages: Iterable[tuple[str, str, dict[str, Any]]]) -> None:
+    """`publish` for any number of (topic, type, data), in one INSERT."""
+    events = [_event(*message) for message in messages]
+    if not events:
+        return
+    Event.objects.bulk_create(events, batch_size=1_000)
+    if not any(waiting[1] is send_hint for waiting in connection.run_on_commit):  # one hint a transaction is enough
+        transaction.on_commit(send_hint, robust=True)
+
+
+def _event(topic: str, type: str, data: dict[str, Any]) -> Event:
+    if topics.permission_for(topic) is None:
+        raise ValueError(f"No app has registered the topic {topic!r}: see live/topics.py.")
+    text = json.dumps(data, cls=DjangoJSONEncoder, allow_nan=False, separators=(",", ":"))
+    if len(text) > MOST_DATA:
+        raise ValueError(f"A message on {topic} has {len(text)} characters of data; {MOST_DATA} are allowed.")
+    return Event(topic=topic, type=type, data=text)

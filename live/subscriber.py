@@ -1,0 +1,120 @@
+"""One socket as the hub sees it: a bounded queue, and a writer that empties it. Who doesn't read is dropped."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+
+import structlog
+from prometheus_client import Counter
+
+from live.access import Credential, Visitor
+
+log = structlog.get_logger(__name__)
+
+LONGEST_QUEUE = 200  # messages
+LONGEST_SEND = 20.0  # seconds that one message may take to leave
+LONGEST_CLOSE = 2.0  # seconds that a last word may take to leave
+LINGER = 12.0  # seconds after which a closed connection is cut, if the peer hasn't closed it either
+
+SIGNED_OUT, FORBIDDEN, TOO_SLOW, TOO_MANY, TOO_BIG, NOT_TEXT, TRY_LATER = 4401, 4403, 4408, 4429, 1009, 1003, 1013
+dropped = Counter("opsroom_live_dropped", "Sockets that the server closed, by close code", ["code"])
+
+
+class Subscriber:
+    """`send` and `close` write to the socket and may wait for the peer; `abort` cuts the connection at once."""
+
+    def __init__(
+        self,
+        credential: Credential,
+        visitor: Visitor,
+        *,
+        send: Callable[[str], Awaitable[None]],
+        close: Callable[[int, str], Awaitable[None]],
+        abort: Callable[[], None],
+    ) -> None:
+        self.credential = credential
+        self.visitor = visitor
+        self.topics: set[str] = set()
+        self._send, self._close, self._abort = send, close, abort
+        self._queue: asyncio.Queue[str] = asyncio.Queue(LONGEST_QUEUE)
+        self._held: list[str] | None = None
+        self._gone = False
+        self._ending: asyncio.Task[None] | None = None
+        self._writer = asyncio.create_task(self._write())
+
+    def offer(self, text: str) -> None:
+        """Take a live message, without ever waiting: who has LONGEST_QUEUE of them unread is dropped."""
+        if self._gone:
+            return
+        if self._held is None and not self._queue.full():
+            self._queue.put_nowait(text)
+        elif self._held is not None and len(self._held) < LONGEST_QUEUE:
+            self._held.append(text)
+        else:
+            self.drop(TOO_SLOW, "too slow")
+
+    async def say(self, message: dict[str, object]) -> None:
+        """Answer, waiting for room: a client that doesn't read its answers waits with its next question, too."""
+        await self.put(json.dumps(message))
+
+    async def put(self, text: str) -> None:
+        if not self._gone:
+            await self._queue.put(text)
+
+    def hold(self) -> None:
+        """Keep live messages back, because older ones must go first."""
+        self._held = []
+
+    async def release(self) -> None:
+        """Let go what was held back, and what comes while that is going out, in order."""
+        while self._held:
+            await self.put(self._held.pop(0))
+        self._held = None
+
+    def judge(self, visitor: Visitor | None) -> None:
+        """Take notice of who this is now: nobody any more, or somebody who may no longer see what they watch."""
+        if visitor is None:
+            self.drop(SIGNED_OUT, "signed out")
+            return
+        self.visitor = visitor
+        if not all(visitor.may_watch(topic) for topic in self.topics):
+            self.drop(FORBIDDEN, "permission withdrawn")
+
+    def drop(self, code: int, reason: str) -> None:
+        """Close the socket from this side, without waiting for anything."""
+        if self._gone:
+            return
+        dropped.labels(code=code).inc()
+        log.info("live_dropped", code=code, reason=reason, user=self.visitor.user_id)
+        self.stop()
+        self._ending = asyncio.create_task(self._end(code, reason))
+
+    def stop(self) -> None:
+        """Write no more."""
+        self._gone = True
+        self._writer.cancel()
+        while not self._queue.empty():  # whoever waits for room goes on
+            self._queue.get_nowait()
+
+    async def _write(self) -> None:
+        try:
+            while True:
+                text = await self._queue.get()
+                async with asyncio.timeout(LONGEST_SEND):
+                    await self._send(text)
+        except TimeoutError:
+            self.drop(TOO_SLOW, "too slow")
+        except OSError:
+            self.stop()  # the peer has gone; the consumer hears of it by itself
+
+    async def _end(self, code: int, reason: str) -> None:
+        try:
+            async with asyncio.timeout(LONGEST_CLOSE):
+                await self._close(code, reason)
+        except (OSError, RuntimeError):  # TimeoutError is an OSError: not even the last word leaves
+            self._abort()
+        else:
+            # The server waits for unsent bytes before it closes a connection, for ever if the peer likes.
+            asyncio.get_running_loop().call_later(LINGER, self._abort)
