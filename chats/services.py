@@ -8,14 +8,14 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Max, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from chats.banner_api import NothingLeft, photos
 from chats.images import Picture
-from chats.models import Banner, Broadcast, Chat, Message, NotAllowed, Recipient
+from chats.models import Banner, Broadcast, Chat, Message, NotAllowed
 from chats.pictures import store
 from live.wake import wake
 
@@ -96,8 +96,7 @@ def _created_once(broadcast: Broadcast, actor: Any, user_uuids: Iterable[UUID] |
         with transaction.atomic():
             broadcast.save()
             if user_uuids is not None:
-                listed = [Recipient(broadcast=broadcast, user_uuid=uuid) for uuid in dict.fromkeys(user_uuids)]
-                Recipient.objects.bulk_create(listed, batch_size=5_000)
+                _list(broadcast, user_uuids)
             broadcast.steps.create(verb=broadcast.status, actor=actor)
             if broadcast.status == Broadcast.Status.QUEUED:
                 wake(PREPARE, broadcast.pk)
@@ -107,6 +106,15 @@ def _created_once(broadcast: Broadcast, actor: Any, user_uuids: Iterable[UUID] |
             raise
         return earlier
     return broadcast
+
+
+def _list(broadcast: Broadcast, user_uuids: Iterable[UUID]) -> None:
+    """Put each user on the broadcast's list once, in the order given, in one statement."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO chats_recipient (broadcast_id, user_uuid) SELECT %s, unnest(%s::uuid[])",
+            [broadcast.pk, [str(uuid) for uuid in dict.fromkeys(user_uuids)]],
+        )
 
 
 def send_next_banner(*, actor: Any, request_key: UUID | None = None) -> Broadcast:
