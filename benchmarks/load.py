@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import httptools
@@ -76,9 +77,8 @@ async def generate(port: int, request: bytes, *, connections: int, seconds: floa
     ends = [loop.create_future() for _ in range(connections)]
     made = []
     for over in ends:
-        _, one = await loop.create_connection(
-            lambda over=over: Connection(request, wanted, started + seconds, over), "127.0.0.1", port
-        )
+        make = partial(Connection, request, wanted, started + seconds, over)
+        _, one = await loop.create_connection(make, "127.0.0.1", port)
         made.append(one)
     _, hanging = await asyncio.wait(ends, timeout=seconds + LONGEST_ANSWER)
     took = time.perf_counter() - started

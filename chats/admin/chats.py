@@ -104,9 +104,11 @@ class ChatAdmin(SendBannerMixin, ConversationPages, ModelAdmin):
         return [str(chat) for chat in chats], counts, lacking, []
 
     # --- Opening one ----------------------------------------------------------------------------
-    def get_form(self, request: HttpRequest, obj: Chat | None = None, **kwargs: Any) -> type[ModelForm]:
+    def get_form(
+        self, request: HttpRequest, obj: Chat | None = None, change: bool = False, **kwargs: Any
+    ) -> type[ModelForm]:
         kwargs["help_texts"] = {"user_uuid": "The user’s id in the product. A user has one chat."}
-        return super().get_form(request, obj, **kwargs)
+        return super().get_form(request, obj, change, **kwargs)
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
