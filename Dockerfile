@@ -36,6 +36,7 @@ CMD ["python", "-m", "uvicorn", "config.asgi:application", "--host", "0.0.0.0", 
 # `make docker/tests`: the same, with the tests' own requirements.
 FROM opsroom AS tests
 USER root
+RUN apt-get update && apt-get install -y --no-install-recommends make && rm -rf /var/lib/apt/lists/*
 RUN --mount=type=cache,target=/root/.cache/pip \
     /venv/bin/pip install --disable-pip-version-check --only-binary=:all: --require-hashes -r requirements-dev.txt
 USER opsroom
