@@ -1,5 +1,8 @@
 from django.apps import AppConfig
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
+from chats.addresses import origin
 from live import topics
 
 
@@ -11,3 +14,8 @@ class ChatsConfig(AppConfig):
     def ready(self) -> None:
         topics.register("broadcasts", "chats.view_broadcast")
         topics.register("broadcast", "chats.view_broadcast")
+        for trusted in settings.BANNER_TRUSTED_ORIGINS:
+            try:
+                origin(trusted)
+            except ValueError as error:
+                raise ImproperlyConfigured(f"BANNER_TRUSTED_ORIGINS: {trusted} is no scheme://host:port.") from error

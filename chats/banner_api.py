@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from chats.fetch import Deadline, FetchError, fetch, origin
+from chats.addresses import Deadline, FetchError, origin
+from chats.fetch import fetch
 
 PAGE = 100  # photos asked for; the service may give fewer
 MOST_PAGES = 1000  # a list that never ends is no list

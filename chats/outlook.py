@@ -8,8 +8,9 @@ from hashlib import sha256
 from django.conf import settings
 from django.core.cache import cache
 
+from chats.addresses import FetchError
 from chats.banner_api import BannerApiError, Photo, photos
-from chats.fetch import FetchError, fetch
+from chats.fetch import fetch
 from chats.images import ImageRefused, reencode
 from chats.models import Banner
 from chats.prepare import LARGEST_IMAGE

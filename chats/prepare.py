@@ -8,7 +8,8 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from chats import fanout
-from chats.fetch import FetchError, fetch
+from chats.addresses import FetchError
+from chats.fetch import fetch
 from chats.images import ImageRefused, reencode
 from chats.models import Banner, Broadcast, NotAllowed
 from chats.pictures import store

@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from chats.fetch import Deadline, Fetched, FetchError, fetch, is_public, origin
+from chats.addresses import Deadline, FetchError, is_public, origin
+from chats.fetch import Fetched, fetch
 from chats.tests.evil_server import (
     Connection,
     EvilServer,
