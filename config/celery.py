@@ -9,20 +9,27 @@ import os
 from typing import Any
 
 from celery import Celery, bootsteps
-from celery.signals import setup_logging
+from celery.signals import beat_init, setup_logging
 from django_structlog.celery.steps import DjangoStructLogInitStep
-from kombu import Queue
+from kombu import Exchange, Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 app = Celery("opsroom")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 
-# Quorum queues: the kind RabbitMQ keeps recommending, and it makes Celery use per-consumer prefetch, which
-# RabbitMQ 4 insists on. Other brokers ignore the argument.
-_QUORUM = {"x-queue-type": "quorum"}
+
+def _queue(name: str) -> Queue:
+    """A queue with an exchange and a key of its own: with Celery's defaults, every queue would get every message.
+
+    Quorum queues are the kind RabbitMQ keeps recommending, and make Celery use per-consumer prefetch, which
+    RabbitMQ 4 insists on. Other brokers ignore the argument.
+    """
+    return Queue(name, Exchange(name), routing_key=name, queue_arguments={"x-queue-type": "quorum"})
+
+
 app.conf.update(
-    task_queues=[Queue(name, queue_arguments=_QUORUM) for name in ("default", "broadcasts", "events", "testruns")],
+    task_queues=[_queue(name) for name in ("default", "broadcasts", "events", "testruns")],
     task_default_queue="default",
     task_create_missing_queues=False,
     task_routes={"chats.tasks.prepare": {"queue": "broadcasts"}, "chats.tasks.fan_out": {"queue": "broadcasts"}},
@@ -86,6 +93,14 @@ class SignOfLife(bootsteps.StartStopStep):
 
 
 app.steps["worker"].add(SignOfLife)
+
+
+@beat_init.connect
+def _tick_at_once(**_: Any) -> None:
+    """Beat's first sign of life need not wait for the first period to pass."""
+    from live.wake import wake
+
+    wake("config.tasks.tick")
 
 
 @setup_logging.connect
