@@ -13,6 +13,7 @@ from rest_framework.test import APIClient
 @pytest.fixture(autouse=True)
 def _own_media(tmp_path: Path, settings) -> None:
     settings.MEDIA_ROOT = str(tmp_path / "media")
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # not a second a user
 
 
 @pytest.fixture(autouse=True)
