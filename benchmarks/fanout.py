@@ -12,6 +12,7 @@ Also how much memory the worker's processes grow by, in MB (2**20 bytes), from b
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -50,7 +51,8 @@ def measure() -> list[Figure]:
             loop.append(bulk_create_a_sample() * CHATS / SAMPLE)
             print(
                 f"  round {number}: {ours[-1]:.2f} s, one INSERT {single[-1]:.2f} s,"
-                f" bulk_create {loop[-1]:.1f} s (from {SAMPLE:,}), worker +{growth[-1]:.1f} MB"
+                f" bulk_create {loop[-1]:.1f} s (from {SAMPLE:,}), worker +{growth[-1]:.1f} MB,"
+                f" load {os.getloadavg()[0]:.1f}"
             )
     print(f"  messages/s: ours {spread([CHATS / it for it in ours], digits=0)},"
           f" one INSERT {spread([CHATS / it for it in single], digits=0)},"
