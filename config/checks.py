@@ -1,8 +1,17 @@
 """What may not go into production: looked at while the settings are read, before anything listens."""
 
 from django.core.exceptions import ImproperlyConfigured
+from environ import Env
 
 SHORTEST_SECRET = 50
+
+
+def flag(env: Env, name: str, *, default: bool) -> bool:
+    """Read a boolean strictly: django-environ takes whatever it does not know for False."""
+    written = env.str(name, default="").strip().lower()
+    if written in ("", *Env.BOOLEAN_TRUE_STRINGS, "0", "false", "no", "n", "off"):
+        return written in Env.BOOLEAN_TRUE_STRINGS if written else default
+    raise ImproperlyConfigured(f"{name} is neither true nor false: {written}")
 
 
 def refuse_unsafe(*, local: bool, secret_key: str, debug: bool, allowed_hosts: list[str]) -> None:

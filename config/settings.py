@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-from config.checks import refuse_unsafe
+from config.checks import flag, refuse_unsafe
 from config.logs import logging_config
 from config.navigation import UNFOLD  # noqa: F401  the theme's settings, long enough for a file of their own
 
@@ -18,10 +18,10 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 
 # --- What this process is -----------------------------------------------------------------------
-LOCAL = env.bool("OPSROOM_LOCAL", default=False)  # a loopback-only instance on one developer's machine
+LOCAL = flag(env, "OPSROOM_LOCAL", default=False)  # a loopback-only instance on one developer's machine
 HOME = Path(env.str("OPSROOM_HOME", default=str(BASE_DIR / ".opsroom"))).absolute()
 PORT = env.int("PORT", default=8000)
-DEBUG = env.bool("DEBUG", default=False)
+DEBUG = flag(env, "DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY", default="")
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if LOCAL else [])
@@ -146,12 +146,12 @@ AXES_VERBOSE = False
 AXES_IPWARE_PROXY_COUNT = env.int("PROXY_COUNT", default=0)
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 
-HTTPS = env.bool("HTTPS", default=not LOCAL)
+HTTPS = flag(env, "HTTPS", default=not LOCAL)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 SECURE_REDIRECT_EXEMPT = [r"^ping/$", r"^health/$", r"^metrics$"]  # asked from inside, over plain HTTP
-if env.bool("TRUST_FORWARDED_PROTO", default=False):
+if flag(env, "TRUST_FORWARDED_PROTO", default=False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SESSION_COOKIE_NAME = f"opsroom_session_{PORT}" if LOCAL else "opsroom_session"  # cookies ignore ports
 CSRF_COOKIE_NAME = f"opsroom_csrf_{PORT}" if LOCAL else "opsroom_csrf"

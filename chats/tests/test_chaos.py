@@ -130,6 +130,7 @@ def token_of_somebody_who_may_send(instance: Instance) -> dict[str, str]:
     return {"Authorization": f"Token {'0' * 40}"}
 
 
+@pytest.mark.rabbitmq
 def test_a_press_while_the_broker_is_away_is_queued_and_goes_out_when_it_is_back(instance: Instance):
     instance.manage("create_fake_chats", "--total", "500", "-v0")
     headers = token_of_somebody_who_may_send(instance)
@@ -161,6 +162,7 @@ def test_a_worker_that_dies_while_preparing_is_replaced(instance: Instance):
     instance.wait_for(lambda: instance.one("SELECT status FROM chats_broadcast") == "sent")
 
 
+@pytest.mark.rabbitmq
 def test_two_beats_are_harmless(instance: Instance):
     instance.manage("create_fake_chats", "--total", "500", "-v0")
     instance.start_worker()

@@ -46,7 +46,9 @@ def test_a_local_instance_may_debug_but_not_answer_for_every_host():
         refuse_unsafe(**(GOOD | {"local": True, "allowed_hosts": ["*"]}))
 
 
-@pytest.mark.parametrize("variable, value", [("SECRET_KEY", "short"), ("DEBUG", "perhaps"), ("PORT", "eighty")])
+@pytest.mark.parametrize(
+    "variable, value", [("SECRET_KEY", "short"), ("DEBUG", "perhaps"), ("HTTPS", "maybe"), ("PORT", "eighty")]
+)
 def test_a_process_with_a_malformed_setting_does_not_start(variable: str, value: str):
     environment = os.environ | {"OPSROOM_LOCAL": "0", "ALLOWED_HOSTS": "ops.example", variable: value}
 
