@@ -22,6 +22,8 @@ from typing import NamedTuple
 from django.conf import settings
 from django.db import connection
 
+from live.models import Event
+
 MOST_REPLAYED = 500  # messages; who missed more had better load the page again
 _DELETED_AT_ONCE = 10_000
 
@@ -75,6 +77,13 @@ def number() -> None:
         cursor.execute(_NUMBER)
 
 
+def number_all() -> None:
+    """`number` until nothing is left, however long nobody has been reading."""
+    number()
+    while Event.objects.filter(seq__isnull=True).exists():
+        number()
+
+
 def position() -> int:
     """Return the last number given."""
     return _position()[0]
@@ -112,7 +121,7 @@ def replay(topics: list[str], since: int, until: int) -> list[Message] | None:
 def forget_old() -> int:
     """Delete messages older than LIVE_RETENTION_HOURS, lowest numbers first, in short transactions; return how many."""
     total = 0
-    number()  # an unnumbered row that vanished would be missed by nobody's count
+    number_all()  # a row that vanished without a number would be missed by nobody's count
     with connection.cursor() as cursor:
         while True:
             cursor.execute(_DELETE, [_DELETED_AT_ONCE, settings.LIVE_RETENTION_HOURS])

@@ -72,7 +72,7 @@ def headers(user: User, **more: str) -> list[tuple[bytes, bytes]]:
 
 def _watcher(name: str) -> User:
     """A user who may see broadcasts, by a group: those of the migrations don't survive a transactional test's flush."""
-    user = User.objects.create_user(name, password="correct horse")
+    user = User.objects.create_user(name)
     group, _ = Group.objects.get_or_create(name="watchers")
     group.permissions.set(Permission.objects.filter(codename="view_broadcast"))
     user.groups.add(group)
@@ -105,11 +105,11 @@ async def connect(hub) -> AsyncIterator[Callable[..., Any]]:
     opened: list[Socket] = []
 
     async def _connect(
-        user: User | None = None, *, given: list[tuple[bytes, bytes]] | None = None, **more: Any
+        user: User | None = None, *, given: list[tuple[bytes, bytes]] | None = None, query: str = "", **more: Any
     ) -> Socket:
         if given is None:
             given = await database_sync_to_async(headers)(user)
-        socket = Socket(get_default_application(), "/ws/notifications/", headers=given, **more)
+        socket = Socket(get_default_application(), f"/ws/notifications/{query}", headers=given, **more)
         opened.append(socket)
         socket.accepted, socket.answer = await socket.connect(timeout=PATIENCE)
         return socket

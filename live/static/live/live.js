@@ -1,0 +1,152 @@
+/* Live pages: one socket a page. It comes back by itself, catches up, and updates what is marked.
+
+   Opsroom.live.subscribe(["projects"], (message) => …, (topics) => …)
+     The first function gets {seq, topic, type, data}; the second is called when too much was missed to say it all, and
+     once at the start, for what happened while the page was loading. Without it, marked elements are refreshed.
+     Returns a function that ends the subscription.
+   <div data-live="projects,broadcast:7" hx-get="…" hx-trigger="live">
+     gets the event "live" when something happens on its topics, four times a second at most, and every three seconds
+     while the socket is away.
+   <div data-live-refresh hx-get="…" hx-trigger="live">   gets it only when everything is to be loaded again.
+   <p data-live-status hidden></p>   says so while the page is not live. */
+(() => {
+  "use strict";
+
+  const THROTTLE = 250, ASK = 3000, PING = 25000, PATIENCE = 10000, STEADY = 10000, SHORTEST = 1000, LONGEST = 30000;
+  const SIGNED_OUT = 4401;
+  const subscriptions = new Set();
+  const pending = new Set(); // topics of which the marked elements haven't been told yet
+  let socket = null, last = null, tries = 0, steady = null, patience = null, retry = null, flushing = null, away = null;
+  let everything = false;
+
+  const topicsOf = (element) => element.dataset.live.split(",").map((topic) => topic.trim()).filter(Boolean);
+  const marked = () => [...document.querySelectorAll("[data-live]")].filter((element) => topicsOf(element).length);
+  const wanted = () => new Set([...marked().flatMap(topicsOf), ...[...subscriptions].flatMap(({ topics }) => topics)]);
+  const isOpen = () => socket !== null && socket.readyState === WebSocket.OPEN;
+  const say = (message) => isOpen() && socket.send(JSON.stringify(message));
+
+  // --- Telling the page ---
+  const flush = () => {
+    flushing = null;
+    if (document.hidden) return; // told when somebody looks again
+    const extra = everything ? document.querySelectorAll("[data-live-refresh]:not([data-live])") : [];
+    const told = marked().filter((element) => everything || topicsOf(element).some((topic) => pending.has(topic)));
+    everything = false;
+    pending.clear();
+    for (const element of [...told, ...extra]) element.dispatchEvent(new CustomEvent("live"));
+  };
+  const refresh = (topics) => {
+    for (const topic of topics) pending.add(topic);
+    if (flushing === null) flushing = setTimeout(flush, THROTTLE);
+  };
+  const refreshAll = (topics) => {
+    everything = true;
+    refresh(topics);
+  };
+  const reload = (topics) => {
+    for (const each of subscriptions) {
+      const mine = each.topics.filter((topic) => topics.includes(topic));
+      if (mine.length) each.reload(mine);
+    }
+    refresh(topics);
+  };
+  const ask = () => {
+    status("Connection lost. Asking every few seconds.");
+    refreshAll([]);
+  };
+  const status = (text) => {
+    for (const element of document.querySelectorAll("[data-live-status]")) {
+      element.textContent = text;
+      element.hidden = !text;
+    }
+  };
+
+  // --- The socket ---
+  const known = new Set(); // topics that this socket watches, or has asked for
+  const fresh = new Set(); // those of them of which nothing is known before their "subscribed"
+  const join = (since) => {
+    const topics = [...wanted()].filter((topic) => !known.has(topic));
+    for (const topic of topics) {
+      known.add(topic);
+      if (since === null) fresh.add(topic);
+    }
+    if (topics.length) say({ type: "subscribe", topics, ...(since === null ? {} : { since }) });
+  };
+  const hear = ({ data }) => {
+    clearTimeout(patience);
+    const message = JSON.parse(data);
+    if (message.data !== undefined) {
+      if (message.seq <= last) return;
+      last = message.seq;
+      for (const each of subscriptions) if (each.topics.includes(message.topic)) each.handler(message);
+      refresh([message.topic]);
+    } else if (message.type === "reload") {
+      last = message.seq === undefined ? null : message.seq;
+      refreshAll([]);
+      reload(message.topics);
+    } else if (message.type === "subscribed") {
+      last = Math.max(last, message.seq);
+      reload(message.topics.filter((topic) => fresh.delete(topic)));
+    }
+  };
+  const connect = () => {
+    clearTimeout(retry);
+    if (socket !== null || !wanted().size) return;
+    const mine = socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}/ws/notifications/`);
+    mine.onopen = () => {
+      clearInterval(away);
+      away = null;
+      status("");
+      steady = setTimeout(() => { tries = 0; }, STEADY);
+      join(last);
+    };
+    mine.onmessage = hear;
+    mine.onclose = ({ code }) => { if (socket === mine) lose(code); };
+  };
+  const forget = () => {
+    socket = null;
+    known.clear();
+    fresh.clear();
+    for (const timer of [steady, patience, retry]) clearTimeout(timer);
+  };
+  const lose = (code) => {
+    forget();
+    if (code === SIGNED_OUT) {
+      status("You are signed out. Reload the page to sign in again.");
+      return refreshAll([]);
+    }
+    if (away === null) away = setInterval(ask, ASK);
+    retry = setTimeout(connect, Math.random() * Math.min(LONGEST, SHORTEST * 2 ** tries++)); // full jitter
+  };
+  const hangUp = () => {
+    clearInterval(away);
+    away = null;
+    const mine = socket;
+    forget();
+    if (mine) mine.close();
+  };
+
+  setInterval(() => { // a line that has died in silence is noticed by the answer that doesn't come
+    if (!isOpen()) return;
+    say({ type: "ping" });
+    clearTimeout(patience);
+    patience = setTimeout(() => { const dead = socket; lose(0); dead.close(); }, PATIENCE);
+  }, PING);
+  const look = () => (isOpen() ? join(null) : connect());
+  document.addEventListener("visibilitychange", () => { if (pending.size || everything) refresh([]); });
+  document.addEventListener("htmx:load", look); // new elements may have new topics
+  document.addEventListener("DOMContentLoaded", look);
+  window.addEventListener("online", () => { tries = 0; connect(); });
+  window.addEventListener("pagehide", hangUp);
+  window.addEventListener("pageshow", ({ persisted }) => { if (persisted) connect(); });
+
+  window.Opsroom = window.Opsroom || {};
+  window.Opsroom.live = {
+    subscribe(topics, handler, reload = refreshAll) {
+      const mine = { topics, handler, reload };
+      subscriptions.add(mine);
+      look();
+      return () => subscriptions.delete(mine);
+    },
+  };
+})();

@@ -1,0 +1,219 @@
+"""Clients that are slow, loud or hostile, on real sockets: dropped, and nobody else notices."""
+
+import asyncio
+import base64
+import contextlib
+import json
+import socket as sockets
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+import uvicorn
+from channels.db import database_sync_to_async
+from channels.routing import get_default_application
+from django.db import connection
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as open_socket
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from live import subscriber as subscriber_module
+from live.hub import Hub
+from live.publish import publish_many
+from live.subscriber import TOO_BIG, TOO_MANY, TOO_SLOW
+from live.tests.conftest import PATIENCE, headers, publish
+
+pytestmark = pytest.mark.django_db(transaction=True)
+in_database = database_sync_to_async
+
+
+class Server:
+    """uvicorn with the limits that the launcher gives it, in this event loop."""
+
+    def __init__(self) -> None:
+        config = uvicorn.Config(
+            get_default_application(), port=0, lifespan="off", log_level="critical", ws_max_size=65536,
+            ws_per_message_deflate=False, timeout_graceful_shutdown=1,
+        )  # fmt: skip
+        self._server = uvicorn.Server(config)
+        self._server.capture_signals = contextlib.nullcontext
+
+    async def start(self) -> None:
+        self._serving = asyncio.create_task(self._server.serve())
+        await until(lambda: self._server.started)
+        self.port = self._server.servers[0].sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        self._server.should_exit = True
+        await self._serving
+
+    def open(self, token: str) -> open_socket:
+        address = f"ws://127.0.0.1:{self.port}/ws/notifications/"
+        return open_socket(
+            address, additional_headers={"Authorization": f"Token {token}"}, max_size=None, max_queue=None
+        )
+
+
+@pytest_asyncio.fixture
+async def server(hub: Hub) -> AsyncIterator[Server]:
+    server = Server()
+    await server.start()
+    yield server
+    await server.stop()
+
+
+async def watch(socket: ClientConnection, topic: str = "broadcasts") -> None:
+    await socket.send(json.dumps({"type": "subscribe", "topics": [topic]}))
+    assert json.loads(await socket.recv())["type"] == "subscribed"
+
+
+async def code_of(socket: ClientConnection) -> int | None:
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            await asyncio.wait_for(socket.recv(), PATIENCE)
+    return socket.close_code
+
+
+async def raw_client(server: Server, token: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A client that has subscribed and will never read another byte."""
+    connection_ = sockets.socket()
+    connection_.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
+    connection_.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(connection_, ("127.0.0.1", server.port))
+    reader, writer = await asyncio.open_connection(sock=connection_, limit=1024)
+    key = base64.b64encode(b"0123456789abcdef").decode()
+    writer.write(
+        f"GET /ws/notifications/ HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\nAuthorization: Token {token}\r\n\r\n".encode()
+    )
+    await reader.readuntil(b"\r\n\r\n")
+    text = json.dumps({"type": "subscribe", "topics": ["broadcasts"]}).encode()
+    writer.write(bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text)  # a masked text frame
+    await reader.readuntil(b"}")
+    return reader, writer
+
+
+async def until(condition, seconds: float = PATIENCE) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+
+
+async def test_who_never_reads_is_cut_off_and_others_hear_everything(server, hub, token, monkeypatch):
+    monkeypatch.setattr(subscriber_module, "LONGEST_CLOSE", 0.2)
+    async with server.open(token) as reading:
+        await watch(reading)
+        _, writer = await raw_client(server, token)
+        await until(lambda: len(hub._subscribers) == 2)
+        before = subscriber_module.dropped.labels(code=TOO_SLOW)._value.get()
+
+        heard = []
+        for first in range(0, 600, 50):
+            messages = [("broadcasts", "big", {"n": n, "text": "x" * 30_000}) for n in range(first, first + 50)]
+            await in_database(publish_many)(messages)
+            heard += [json.loads(await asyncio.wait_for(reading.recv(), PATIENCE))["data"]["n"] for _ in range(50)]
+
+        assert heard == list(range(600))
+        assert subscriber_module.dropped.labels(code=TOO_SLOW)._value.get() == before + 1
+        await until(lambda: len(server._server.server_state.connections) == 1)  # cut, not waiting for ever
+        writer.close()
+
+
+async def test_a_message_that_does_not_leave_for_long_ends_the_socket(server, hub, token, monkeypatch):
+    monkeypatch.setattr(subscriber_module, "LONGEST_SEND", 0.5)
+    monkeypatch.setattr(subscriber_module, "LONGEST_CLOSE", 0.2)
+    _, writer = await raw_client(server, token)
+    await until(lambda: len(hub._subscribers) == 1)
+
+    await in_database(publish_many)([("broadcasts", "big", {"text": "x" * 30_000})] * 150)
+
+    await until(lambda: len(server._server.server_state.connections) == 0, 10)
+    writer.close()
+
+
+@pytest.mark.parametrize("size", [9_000, 2_000_000])
+async def test_a_frame_that_is_too_large_ends_the_socket(server, token, size):
+    async with server.open(token) as socket:
+        await socket.send("x" * size)
+
+        assert await code_of(socket) == TOO_BIG
+
+
+async def test_a_message_in_endless_pieces_ends_the_socket(server, token):
+    async def pieces():
+        while True:
+            yield "x" * 1_000
+
+    async with server.open(token) as socket:
+        with contextlib.suppress(ConnectionClosed):
+            await asyncio.wait_for(socket.send(pieces()), PATIENCE)
+
+        assert await code_of(socket) == TOO_BIG
+
+
+async def test_bytes_end_the_socket(server, token):
+    async with server.open(token) as socket:
+        await socket.send(b"\x00")
+
+        assert await code_of(socket) == subscriber_module.NOT_TEXT
+
+
+async def test_a_flood_of_subscriptions_ends_the_socket_and_others_hear_everything(server, token):
+    async with server.open(token) as good, server.open(token) as loud:
+        await watch(good)
+        with contextlib.suppress(ConnectionClosed):
+            for n in range(5_000):
+                await loud.send(json.dumps({"type": "subscribe", "topics": [f"broadcast:{n}"]}))
+
+        assert await code_of(loud) == TOO_MANY
+        await publish("broadcasts", "still here", {})
+        assert json.loads(await asyncio.wait_for(good.recv(), PATIENCE))["type"] == "still here"
+
+
+async def test_leaving_leaves_nothing_behind(server, hub, token):
+    async with server.open(token) as socket:
+        await watch(socket)
+        await watch(socket, "broadcast:1")
+        assert len(hub._watchers) == 2
+
+    await until(lambda: not hub._watchers and not hub._subscribers)
+
+
+async def test_hundreds_of_sockets_hold_two_connections_to_postgres(server, hub, token):
+    async with contextlib.AsyncExitStack() as stack:
+        before = await in_database(_connections)()
+        opened = await asyncio.gather(*[stack.enter_async_context(server.open(token)) for _ in range(300)])
+        await asyncio.gather(*[watch(socket) for socket in opened])
+        await publish("broadcasts", "x", {})
+        await asyncio.gather(*[socket.recv() for socket in opened])
+
+        assert await in_database(_connections)() <= before + 1  # the hub's; the other is the one that asks here
+
+
+def _connections() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+        return cursor.fetchone()[0]
+
+
+async def test_a_page_of_another_site_is_refused_with_403(server, viewer):
+    given = dict(await in_database(headers)(viewer))
+    address = f"ws://127.0.0.1:{server.port}/ws/notifications/"
+
+    for origin, status in [("http://evil.com", 403), (f"https://127.0.0.1:{server.port}", 403)]:
+        with pytest.raises(InvalidStatus) as refused:
+            await open_socket(address, origin=origin, additional_headers={"Cookie": given[b"cookie"].decode()})
+        assert refused.value.response.status_code == status
+
+    ours = f"http://127.0.0.1:{server.port}"
+    async with open_socket(address, origin=ours, additional_headers={"Cookie": given[b"cookie"].decode()}) as socket:
+        await watch(socket)
+
+
+async def test_another_address_is_refused(server, token):
+    with pytest.raises(InvalidStatus):
+        await open_socket(
+            f"ws://127.0.0.1:{server.port}/ws/other/", additional_headers={"Authorization": f"Token {token}"}
+        )
