@@ -39,7 +39,7 @@ chaos: setup  ## The tests that kill and restart things
 coverage: setup  ## The suite with branch coverage, and what it misses
 	@$(PYTEST) $(PARALLEL) --cov --cov-branch --cov-report=term-missing:skip-covered $(ARGS)
 
-.PHONY: fmt lint bench lock
+.PHONY: fmt lint bench screenshots lock
 fmt: setup  ## Format the code
 	@$(BIN) -m ruff format .
 	@$(BIN) -m ruff check --fix .
@@ -55,6 +55,9 @@ lint: setup  ## Style, floors, types, migrations, settings for production, API d
 
 bench: setup  ## Every figure of docs/, each against its peer and its limit in the same run
 	@$(BIN) -m benchmarks $(ARGS)
+
+screenshots: setup  ## The pictures in docs/, anew (needs chromium)
+	@$(BIN) -m docs.take_screenshots
 
 lock: setup  ## Lock the newest versions that the .in files allow, for every platform, with hashes
 	@$(BIN) -m uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --upgrade requirements-dev.in -o requirements-dev.txt

@@ -1,0 +1,172 @@
+"""Take the pictures in docs/screenshots/ anew, from a real instance in a real browser: make screenshots.
+
+Each screen wide and 400 pixels narrow, light and dark. Needs Chromium.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Browser, Page
+
+from chats.standin_pictures import picture
+from config.tests.browser import find_chromium, log_in, running_browser
+from config.tests.instance import Instance, running_instance
+
+FOLDER = Path(__file__).parent / "screenshots"
+WIDTHS = {"wide": (1300, 860), "narrow": (400, 860)}
+CHATS = 250_000
+TEXT = "The weekend is close: 20 % off everything in the shop, until Sunday evening."
+Show = Callable[[Page, Instance], None]
+
+
+def login(page: Page, instance: Instance) -> None:
+    page.context.clear_cookies()
+    page.goto(f"{instance.url}/admin/login/")
+
+
+def front_page(page: Page, instance: Instance) -> None:
+    page.goto(f"{instance.url}/admin/")
+    page.wait_for_timeout(2_000)
+
+
+def chats(page: Page, instance: Instance) -> None:
+    page.goto(f"{instance.url}/admin/chats/chat/")
+
+
+def send_dialog(page: Page, instance: Instance) -> None:
+    chats(page, instance)
+    button = page.locator("a, button").filter(has_text="Send banner").first
+    if not button.is_visible():  # on a narrow screen the buttons are behind one
+        page.locator("div[x-data*=showActions] > a").first.click()
+    button.click()
+    page.get_by_role("button", name="Send to all chats").wait_for()
+
+
+def one_chat(page: Page, instance: Instance) -> None:
+    chats(page, instance)
+    page.locator("table tbody tr a:not([href*='?'])").first.click()
+    page.wait_for_timeout(1_000)
+
+
+def compose(page: Page, instance: Instance) -> None:
+    page.goto(f"{instance.url}/admin/chats/broadcast/add/")
+    page.fill("textarea[name=text]", TEXT)
+
+
+def preview(page: Page, instance: Instance) -> None:
+    compose(page, instance)
+    page.set_input_files(
+        "input[type=file] >> nth=0", {"name": "b.jpeg", "mimeType": "image/jpeg", "buffer": picture(7)}
+    )
+    page.get_by_role("button", name="Preview").click()
+    page.wait_for_load_state()
+
+
+def broadcasts(page: Page, instance: Instance) -> None:
+    page.goto(f"{instance.url}/admin/chats/broadcast/")
+    page.wait_for_timeout(500)
+
+
+def banners(page: Page, instance: Instance) -> None:
+    page.goto(f"{instance.url}/admin/chats/banner/")
+    page.wait_for_timeout(3_000)
+
+
+def broadcast_with_status(status: str) -> Show:
+    def show(page: Page, instance: Instance) -> None:
+        newest = instance.one("SELECT max(id) FROM chats_broadcast WHERE status = %s", status)
+        page.goto(f"{instance.url}/admin/chats/broadcast/{newest}/change/")
+        page.wait_for_timeout(500)
+
+    return show
+
+
+def error(page: Page, instance: Instance) -> None:
+    send_dialog(page, instance)
+    page.get_by_role("button", name="Send to all chats").click()
+    page.get_by_text("cannot be used").first.wait_for()
+
+
+def press(page: Page, instance: Instance) -> None:
+    send_dialog(page, instance)
+    page.get_by_role("button", name="Send to all chats").click()
+    page.wait_for_url("**/admin/chats/broadcast/*/change/")
+
+
+@contextmanager
+def page_of(browser: Browser, instance: Instance, width: str, scheme: str) -> Iterator[Page]:
+    size = WIDTHS[width]
+    context = browser.new_context(
+        viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if scheme == "dark" else "light"
+    )
+    page = context.new_page()
+    log_in(page, instance.url, "marketer", "12345")
+    yield page
+    context.close()
+
+
+def keep(page: Page, name: str) -> None:
+    """Save what the page shows, in 256 colours: a third of the bytes, and nobody sees it."""
+    shot = Image.open(io.BytesIO(page.screenshot()))
+    shot.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(FOLDER / f"{name}.png", optimize=True)
+
+
+def take(browser: Browser, instance: Instance, screens: dict[str, Show]) -> None:
+    for width in WIDTHS:
+        for scheme in ("light", "dark"):
+            with page_of(browser, instance, width, scheme) as page:
+                for name, show in screens.items():
+                    show(page, instance)
+                    keep(page, f"{name}-{width}-{scheme}")
+
+
+def take_while_sending(browser: Browser, instance: Instance) -> None:
+    """The running broadcast has to be met half way, so each picture has one of its own."""
+    for width in WIDTHS:
+        for scheme in ("light", "dark"):
+            with page_of(browser, instance, width, scheme) as page:
+                press(page, instance)
+                instance.wait_for(lambda: bool(instance.one(HALF_WAY)))
+                page.wait_for_timeout(900)
+                keep(page, f"broadcast-running-{width}-{scheme}")
+                instance.wait_for(lambda: not instance.one(MOVING))
+
+
+MOVING = "SELECT count(*) FROM chats_broadcast WHERE status IN ('queued', 'sending')"
+HALF_WAY = "SELECT count(*) FROM chats_broadcast WHERE status = 'sending' AND delivered > audience_size / 4"
+
+
+def main() -> None:
+    chromium = find_chromium()
+    if chromium is None:
+        sys.exit("There is no Chromium: apt install chromium, or name one in CHROMIUM.")
+    FOLDER.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder) / "home"
+        with running_instance(home, BROADCAST_CHUNK="500") as instance, running_browser(chromium) as browser:
+            instance.manage("create_demo")
+            instance.manage("create_fake_chats", "--total", str(CHATS), "-v0")
+            for start in (instance.start_web, instance.start_worker, instance.start_beat):
+                start()
+            take_while_sending(browser, instance)
+            finished = {
+                "front-page": front_page, "chats": chats, "send-dialog": send_dialog, "chat": one_chat,
+                "compose": compose, "compose-preview": preview, "broadcasts": broadcasts, "banners": banners,
+                "broadcast-sent": broadcast_with_status("sent"), "login": login,
+            }  # fmt: skip
+            take(browser, instance, finished)
+        with running_instance(home, BANNER_API_URL="http://127.0.0.1:9/photos/") as instance:
+            instance.start_web()
+            with running_browser(chromium) as browser:
+                take(browser, instance, {"send-error": error})
+
+
+if __name__ == "__main__":
+    main()
