@@ -1,5 +1,6 @@
 """Structured logs: one event a line, with the request's id, which follows into the worker."""
 
+import logging
 import sys
 from typing import Any
 
@@ -13,6 +14,11 @@ _PROCESSORS: list[Any] = [
     structlog.stdlib.PositionalArgumentsFormatter(),
     structlog.processors.StackInfoRenderer(),
 ]
+
+
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    """Whoever asks /health/ every second reads the answer; each "not yet" need not be an error in the log, too."""
+    return "/health/" not in record.getMessage()
 
 
 def logging_config(*, human: bool, level: str) -> dict[str, Any]:
@@ -43,7 +49,10 @@ def logging_config(*, human: bool, level: str) -> dict[str, Any]:
                 "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
             }
         },
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
+        "filters": {"alarms": {"()": lambda: _is_worth_a_line}},
+        "handlers": {
+            "stderr": {"class": "logging.StreamHandler", "formatter": "structured", "filters": ["alarms"]},
+        },
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             "django.server": {"handlers": [], "propagate": True},
