@@ -95,3 +95,23 @@ def marketer_api(marketer: User) -> APIClient:
 @pytest.fixture
 def viewer_api(viewer: User) -> APIClient:
     return _api(viewer)
+
+
+@pytest.fixture
+def planner(db) -> User:
+    return _person("paula", "planning")
+
+
+@pytest.fixture
+def as_planner(planner: User) -> Client:
+    return _signed_in(planner)
+
+
+@pytest.fixture
+def planner_api(planner: User) -> APIClient:
+    return _api(planner)
+
+
+@pytest.fixture
+def stranger_api(stranger: User) -> APIClient:
+    return _api(stranger)

@@ -35,6 +35,7 @@ INSTALLED_APPS = [
     "config",
     "chats",
     "live",
+    "projects",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",

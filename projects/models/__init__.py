@@ -1,0 +1,7 @@
+"""Projects, their tasks and comments; what was reminded of, reported and subscribed to."""
+
+from projects.models.ledger import CalendarToken, Reminder, Report
+from projects.models.project import Project
+from projects.models.task import Comment, Task
+
+__all__ = ["CalendarToken", "Comment", "Project", "Reminder", "Report", "Task"]

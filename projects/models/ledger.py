@@ -1,0 +1,102 @@
+"""What must happen once: a reminder for a due date, a report for a day. And who may read the calendar without login."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from projects.models.task import Task
+
+MOST_ATTEMPTS = 5
+
+
+class Reminder(models.Model):
+    """The one reminder of one due date of one task: the row is what makes it happen once.
+
+    `lease_until` is the moment before which nobody else touches it: somebody is sending, or it is too early to try
+    again. `attempts` also names the attempt: only the one that counted it may write down how it ended.
+    """
+
+    class Status(models.TextChoices):
+        PENDING = "pending"
+        SENT = "sent"
+        FAILED = "failed"  # `error` says why; nobody tries again by itself
+        DROPPED = "dropped"  # done or moved before it could be sent
+
+    task = models.ForeignKey(Task, models.CASCADE, related_name="reminders", db_index=False)
+    due_date = models.DateTimeField("due")
+    status = models.CharField(max_length=7, choices=Status, default=Status.PENDING, editable=False)
+    recipient = models.CharField(max_length=254, blank=True, default="", editable=False)
+    attempts = models.PositiveSmallIntegerField(default=0, editable=False)
+    lease_until = models.DateTimeField(null=True, editable=False)
+    created_at = models.DateTimeField("created", db_default=Now(), editable=False)
+    sent_at = models.DateTimeField("sent", null=True, editable=False)
+    error = models.CharField(max_length=500, blank=True, default="", editable=False)
+
+    class Meta:
+        ordering = ["-id"]
+        default_permissions = ("view", "change")
+        indexes = [
+            # The sender's question, for every mail: what is left to send?
+            models.Index(fields=["id"], condition=Q(status="pending"), name="projects_reminder_pending"),
+        ]
+        constraints = [
+            # Once for a task and a due date, and again for another date. Also how a task's reminders are found.
+            models.UniqueConstraint(fields=["task", "due_date"], name="projects_reminder_once"),
+            models.CheckConstraint(
+                condition=Q(status__in=["pending", "sent", "failed", "dropped"]), name="projects_reminder_status"
+            ),
+            models.CheckConstraint(
+                condition=Q(status="sent", sent_at__isnull=False) & ~Q(recipient="")
+                | (~Q(status="sent") & Q(sent_at__isnull=True)),
+                name="projects_reminder_sent_when",
+            ),
+            models.CheckConstraint(condition=~Q(status="failed") | ~Q(error=""), name="projects_reminder_failed_why"),
+            models.CheckConstraint(condition=Q(attempts__lte=MOST_ATTEMPTS), name="projects_reminder_attempts"),
+        ]
+
+    def __str__(self) -> str:
+        return f"Reminder of task {self.task_id}, due {self.due_date:%Y-%m-%d %H:%M}"
+
+
+class Report(models.Model):
+    """The summary of one day (UTC), as it was when it was made; projects/reports.py says what `data` holds."""
+
+    date = models.DateField()
+    data = models.JSONField()
+    created_at = models.DateTimeField("created", db_default=Now(), editable=False)
+    mailed_at = models.DateTimeField("mailed", null=True, editable=False)
+    lease_until = models.DateTimeField(null=True, editable=False)
+    attempts = models.PositiveSmallIntegerField(default=0, editable=False)
+    error = models.CharField(max_length=500, blank=True, default="", editable=False)
+
+    class Meta:
+        ordering = ["-date"]
+        default_permissions = ("view", "add")
+        indexes = [
+            # Every minute: is there a report that was not mailed?
+            models.Index(fields=["id"], condition=Q(mailed_at__isnull=True), name="projects_report_unmailed"),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["date"], name="projects_report_once_a_day"),
+            models.CheckConstraint(condition=Q(attempts__lte=MOST_ATTEMPTS), name="projects_report_attempts"),
+        ]
+
+    def __str__(self) -> str:
+        return f"Report of {self.date}"
+
+
+class CalendarToken(models.Model):
+    """The secret in the address of somebody's iCalendar feed; only its SHA-256 is kept, and it can be revoked."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, related_name="calendar_token")
+    key_hash = models.CharField(max_length=64, unique=True, editable=False)
+    created_at = models.DateTimeField("created", db_default=Now(), editable=False)
+
+    class Meta:
+        default_permissions = ()  # everybody has their own; what it shows takes the permission to view tasks
+
+    def __str__(self) -> str:
+        return f"Calendar of {self.user}"

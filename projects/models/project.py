@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Count, Q
+from django.db.models.functions import Now
+from simple_history.models import HistoricalRecords
+
+
+class ProjectQuerySet(models.QuerySet["Project"]):
+    def with_counts(self) -> ProjectQuerySet:
+        """Annotate `task_count` and `open_count`: one indexed look a project, so page first."""
+        return self.annotate(task_count=Count("tasks"), open_count=Count("tasks", filter=~Q(tasks__status="completed")))
+
+
+class Project(models.Model):
+    """Something a team works towards: a name, and tasks that go when it goes."""
+
+    name = models.CharField(max_length=255)
+    description = models.TextField(blank=True, default="", max_length=20_000)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="owned_projects"
+    )
+    created_at = models.DateTimeField("created", db_default=Now(), editable=False)
+    updated_at = models.DateTimeField("updated", db_default=Now(), editable=False)
+
+    history = HistoricalRecords()
+    objects = ProjectQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(condition=~Q(name=""), name="projects_project_named"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

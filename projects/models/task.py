@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Case, IntegerField, Q, Value, When
+from django.db.models.functions import Now
+from django.utils import timezone
+from simple_history.models import HistoricalRecords
+
+from projects.models.project import Project
+
+
+class TaskQuerySet(models.QuerySet["Task"]):
+    def open(self) -> TaskQuerySet:
+        """Tasks that somebody still has to do."""
+        return self.exclude(status=Task.Status.COMPLETED)
+
+    def overdue(self, now: datetime) -> TaskQuerySet:
+        return self.open().filter(due_date__lt=now)
+
+    def for_reading(self) -> TaskQuerySet:
+        """Tasks with the names that every list shows beside them."""
+        return self.select_related("project", "assignee")
+
+    def ranked(self) -> TaskQuerySet:
+        """Annotate `priority_rank`: 0 low, 1 normal, 2 high. The words themselves sort otherwise."""
+        ranks = [When(priority=value, then=Value(rank)) for rank, value in enumerate(Task.Priority.values)]
+        return self.annotate(priority_rank=Case(*ranks, output_field=IntegerField()))
+
+
+class Task(models.Model):
+    """A piece of work in a project. `completed_at` is there exactly while it is completed."""
+
+    class Status(models.TextChoices):
+        PENDING = "pending"
+        IN_PROGRESS = "in_progress", "in progress"
+        COMPLETED = "completed"
+
+    class Priority(models.TextChoices):
+        LOW = "low"
+        NORMAL = "normal"
+        HIGH = "high"
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="tasks", db_index=False)
+    title = models.CharField(max_length=255)
+    description = models.TextField(blank=True, default="", max_length=20_000)
+    status = models.CharField(max_length=11, choices=Status, default=Status.PENDING)
+    due_date = models.DateTimeField("due", null=True, blank=True)
+    assignee = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="tasks", db_index=False
+    )
+    priority = models.CharField(max_length=6, choices=Priority, default=Priority.NORMAL)
+    created_at = models.DateTimeField("created", db_default=Now(), editable=False)
+    updated_at = models.DateTimeField("updated", db_default=Now(), editable=False)
+    completed_at = models.DateTimeField("completed", null=True, blank=True, editable=False)
+
+    history = HistoricalRecords()
+    objects = TaskQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            # A project's board and list, column by column; the report's counts; the cascade of a deleted project.
+            models.Index(fields=["project", "status", "due_date"], name="projects_task_board"),
+            # "My tasks", and what becomes of a deleted user's.
+            models.Index(fields=["assignee", "status"], name="projects_task_assignee"),
+            # The list by due date, forwards and backwards; the calendar's month; the iCalendar feed.
+            models.Index(fields=["due_date", "id"], name="projects_task_due"),
+            # Every minute: which open tasks are due soon? Few, however many are done.
+            models.Index(fields=["due_date"], condition=~Q(status="completed"), name="projects_task_open_due"),
+            # The report's "done yesterday".
+            models.Index(
+                fields=["completed_at"], condition=Q(completed_at__isnull=False), name="projects_task_completed"
+            ),
+        ]
+        constraints = [
+            models.CheckConstraint(condition=~Q(title=""), name="projects_task_titled"),
+            models.CheckConstraint(
+                condition=Q(status__in=["pending", "in_progress", "completed"]), name="projects_task_status"
+            ),
+            models.CheckConstraint(condition=Q(priority__in=["low", "normal", "high"]), name="projects_task_priority"),
+            models.CheckConstraint(
+                condition=Q(status="completed", completed_at__isnull=False)
+                | (~Q(status="completed") & Q(completed_at__isnull=True)),
+                name="projects_task_completed_when",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+    @property
+    def is_overdue(self) -> bool:
+        return self.status != self.Status.COMPLETED and self.due_date is not None and self.due_date < timezone.now()
+
+
+class Comment(models.Model):
+    """What somebody said about a task. `author` is a name: programs comment, too."""
+
+    task = models.ForeignKey(Task, models.CASCADE, related_name="comments", db_index=False)
+    author = models.CharField(max_length=255)
+    content = models.TextField(max_length=20_000)
+    created_at = models.DateTimeField("created", db_default=Now(), editable=False)
+
+    class Meta:
+        ordering = ["id"]
+        indexes = [
+            # A task's comments, oldest or newest first; the cascade of a deleted task.
+            models.Index(fields=["task", "id"], name="projects_comment_by_task"),
+        ]
+        constraints = [
+            models.CheckConstraint(condition=~Q(author="") & ~Q(content=""), name="projects_comment_said_by_somebody"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.author}: {self.content[:60]}"
