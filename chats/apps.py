@@ -14,6 +14,7 @@ class ChatsConfig(AppConfig):
     def ready(self) -> None:
         topics.register("broadcasts", "chats.view_broadcast")
         topics.register("broadcast", "chats.view_broadcast")
+        topics.register("chat", "chats.view_message")
         for trusted in settings.BANNER_TRUSTED_ORIGINS:
             try:
                 origin(trusted)

@@ -23,6 +23,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Exists, F, OuterRef
 from django.db.models.functions import Now
 
+from chats import announce
 from chats.models import Broadcast, Chunk
 
 log = structlog.get_logger(__name__)
@@ -95,7 +96,7 @@ def freeze(broadcast: Broadcast, *, largest_chunk: int) -> bool:
             status=Broadcast.Status.SENDING, audience_size=counted, started_at=Now(), lease_until=None
         )
         broadcast.steps.create(verb="sending", note=f"to {counted:,} chats")
-    broadcast.refresh_from_db()  # whom to call next depends on its status
+        _announce(broadcast)
     return True
 
 
@@ -151,6 +152,12 @@ def _count(broadcast: Broadcast, delivered: int, skipped: int) -> None:
     )
     if not counted:
         raise _Stopped
+    _announce(broadcast)
+
+
+def _announce(broadcast: Broadcast) -> None:
+    broadcast.refresh_from_db()
+    announce.broadcast_progress(broadcast)
 
 
 def finish(broadcast: Broadcast) -> bool:
@@ -165,7 +172,7 @@ def finish(broadcast: Broadcast) -> bool:
             .update(status=Broadcast.Status.SENT, finished_at=Now())
         )
         if finished:
-            broadcast.refresh_from_db()
+            _announce(broadcast)
             skipped = f", {broadcast.skipped:,} skipped" if broadcast.skipped else ""
             broadcast.steps.create(verb="sent", note=f"{broadcast.delivered:,} delivered{skipped}")
             log.info("broadcast_sent", broadcast=broadcast.pk, delivered=broadcast.delivered, skipped=broadcast.skipped)

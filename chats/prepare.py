@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from chats import fanout
+from chats import announce, fanout
 from chats.addresses import FetchError
 from chats.fetch import fetch
 from chats.images import ImageRefused, reencode
@@ -57,6 +57,7 @@ def _download(broadcast: Broadcast, banner: Banner) -> bool:
     name = store(picture, folder="banners")
     Banner.objects.filter(pk=banner.pk).update(image=name, sha256=picture.sha256)
     Broadcast.objects.filter(pk=broadcast.pk).update(image=name)
+    announce.broadcast_progress(broadcast)
     return True
 
 

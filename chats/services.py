@@ -13,6 +13,7 @@ from django.db.models import Max, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from chats import announce
 from chats.banner_api import NothingLeft, photos
 from chats.images import Picture
 from chats.models import Banner, Broadcast, Chat, Message, NotAllowed
@@ -33,7 +34,10 @@ def post_message(*, chat: Chat, text: str = "", image: Picture | None = None) ->
     """Put a personal message into one chat. Raises ValueError where there is neither text nor image."""
     if not text.strip() and image is None:
         raise ValueError("A message needs a text or an image.")
-    return Message.objects.create(chat=chat, own_text=text.strip(), own_image=_stored(image))
+    with transaction.atomic():
+        message = Message.objects.create(chat=chat, own_text=text.strip(), own_image=_stored(image))
+        announce.message_created(message)
+    return message
 
 
 def mark_read(*, chat: Chat, up_to: int | None = None) -> int:
@@ -88,6 +92,7 @@ def amend(
         scheduled.send_at = send_at or timezone.now()
         scheduled.save(update_fields=["text", "image", "send_at"])
         scheduled.steps.create(verb="changed", actor=actor)
+        announce.broadcast_progress(scheduled)
 
 
 def _created_once(broadcast: Broadcast, actor: Any, user_uuids: Iterable[UUID] | None = None) -> Broadcast:
@@ -98,6 +103,7 @@ def _created_once(broadcast: Broadcast, actor: Any, user_uuids: Iterable[UUID] |
             if user_uuids is not None:
                 _list(broadcast, user_uuids)
             broadcast.steps.create(verb=broadcast.status, actor=actor)
+            announce.broadcast_progress(broadcast)
             if broadcast.status == Broadcast.Status.QUEUED:
                 wake(PREPARE, broadcast.pk)
     except IntegrityError:

@@ -36,7 +36,7 @@ UNFOLD = {
     "SHOW_BACK_BUTTON": False,
     "DASHBOARD_CALLBACK": "config.dashboard.front_page",
     "STYLES": [lambda request: static("config/opsroom.css")],
-    "SCRIPTS": [lambda request: static("config/opsroom.js")],
+    "SCRIPTS": [lambda request: static("config/opsroom.js"), lambda request: static("live/live.js")],
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("config/favicon.svg")},
     ],

@@ -19,9 +19,8 @@ from chats.admin.verbs import VERBS, Verb, verbs_for
 from chats.models import Banner, Broadcast, NotAllowed, Step
 from chats.progress import in_words, progress_of
 
-STOP_POLLING = 286  # htmx's own status: swap this in and ask no more
 WORKERS_SHOULD_HAVE_COME = 10  # seconds
-EVERY = {Broadcast.Status.SCHEDULED: 5, Broadcast.Status.PAUSED: 2}  # seconds between two looks; else one
+EVERY = 5  # seconds between two looks at what moves: a rate goes down also when nothing happens
 
 
 # Steps that are no states: which state they look like, and their word.
@@ -56,10 +55,9 @@ class OneBroadcast(SimpleHistoryAdmin):
         return TemplateResponse(request, "chats/broadcast_page.html", context)
 
     def live_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """The part of the page that moves, asked for every second until the broadcast is finished."""
+        """The part of the page that moves, asked for whenever something happens to the broadcast."""
         broadcast = self._broadcast(request, str(pk))
-        status = STOP_POLLING if broadcast.is_finished else 200
-        return render(request, "chats/broadcast_live.html", self._live_context(request, broadcast), status=status)
+        return render(request, "chats/broadcast_live.html", self._live_context(request, broadcast))
 
     def cells_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """State and progress of one row of the list, asked for while they move."""
@@ -115,7 +113,7 @@ class OneBroadcast(SimpleHistoryAdmin):
             "timeline": [(step, *_look_of(step)) for step in reversed(steps)],
             "verbs": verbs_for(broadcast) if may_send(request) else [],
             "may_edit": may_send(request) and broadcast.status == Broadcast.Status.SCHEDULED,
-            "every": None if broadcast.is_finished else EVERY.get(Broadcast.Status(broadcast.status), 1),
+            "every": None if broadcast.is_finished else EVERY,
             "nobody_comes": broadcast.status == Broadcast.Status.QUEUED and waited > WORKERS_SHOULD_HAVE_COME,
             "is_useless": broadcast.status == Broadcast.Status.FAILED
             and Banner.objects.filter(source_url=broadcast.banner_url, skipped_at__isnull=False).exists(),

@@ -9,6 +9,8 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from simple_history.models import HistoricalRecords
 
+from chats import announce
+
 
 class NotAllowed(Exception):
     """What was asked for does not fit the broadcast's state. Its text is a sentence for a person."""
@@ -192,7 +194,8 @@ class Broadcast(models.Model):
             if not changed:
                 raise NotAllowed(self._why_not("retracted" if wanted else "restored"))
             self.steps.create(verb="retracted" if wanted else "restored", actor=actor)
-        self.refresh_from_db()
+            self.refresh_from_db()
+            announce.broadcast_progress(self)
 
     def _move(
         self, to: Broadcast.Status, allowed: list[Broadcast.Status], actor: Any, note: str = "", **fields: Any
@@ -203,7 +206,8 @@ class Broadcast(models.Model):
             if not changed:
                 raise NotAllowed(self._why_not(to.value))
             self.steps.create(verb=to.value, actor=actor, note=note)
-        self.refresh_from_db()
+            self.refresh_from_db()
+            announce.broadcast_progress(self)
 
     def _change(self, **fields: Any) -> None:
         Broadcast.objects.filter(pk=self.pk).update(**fields)
