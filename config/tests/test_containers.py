@@ -130,7 +130,8 @@ def test_the_health_check_of_a_worker_looks_for_its_signs(monkeypatch, capsys):
 
 
 def test_the_settings_table_names_every_variable():
-    read = set(re.findall(r'env\.\w+\(\s*"([A-Z_]+)"', (PROJECT / "config/settings.py").read_text()))
+    settings = (PROJECT / "config/settings.py").read_text()
+    read = set(re.findall(r'(?:env\.\w+\(|flag\(env,)\s*"([A-Z_]+)"', settings))
     table = re.findall(r"^\| `([A-Z_]+)` \|", (PROJECT / "docs/operations.md").read_text(), re.MULTILINE)
 
     assert set(table) == read
