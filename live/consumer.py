@@ -30,6 +30,7 @@ from live.hub import encode, the_hub
 from live.origin import origin_allowed
 from live.sequence import replay
 from live.subscriber import Subscriber
+from live.wire import Wire
 
 LONGEST_MESSAGE = 8 * 1024  # bytes
 MOST_TOPICS = 50  # a socket
@@ -62,15 +63,9 @@ class Notifications(AsyncWebsocketConsumer):
             await self.close(closing.SIGNED_OUT, "not signed in")
             return
         self.subscriber = Subscriber(
-            credential, known[credential], send=self.send, close=self.close, abort=self._abort
+            credential, known[credential], send=self.send, close=self.close, wire=Wire(self.base_send)
         )  # fmt: skip
         await the_hub().enter(self.subscriber)
-
-    def _abort(self) -> None:
-        """Cut the connection. ASGI has no word for it, so ask the server's protocol, whose method `send` is."""
-        transport = getattr(getattr(self.base_send, "__self__", None), "transport", None)
-        if transport is not None:
-            transport.abort()
 
     async def disconnect(self, code: int) -> None:
         if self.subscriber is not None:

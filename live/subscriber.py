@@ -10,6 +10,7 @@ import structlog
 from prometheus_client import Counter
 
 from live.access import Credential, Visitor
+from live.wire import Wire
 
 log = structlog.get_logger(__name__)
 
@@ -23,7 +24,7 @@ dropped = Counter("opsroom_live_dropped", "Sockets that the server closed, by cl
 
 
 class Subscriber:
-    """`send` and `close` write to the socket and may wait for the peer; `abort` cuts the connection at once."""
+    """`send` and `close` write to the socket and may wait for the peer; the wire never waits."""
 
     def __init__(
         self,
@@ -32,15 +33,15 @@ class Subscriber:
         *,
         send: Callable[[str], Awaitable[None]],
         close: Callable[[int, str], Awaitable[None]],
-        abort: Callable[[], None],
+        wire: Wire,
     ) -> None:
         self.credential = credential
         self.visitor = visitor
         self.topics: set[str] = set()
-        self._send, self._close, self._abort = send, close, abort
+        self._send, self._close, self._wire = send, close, wire
         self._queue: asyncio.Queue[str] = asyncio.Queue(LONGEST_QUEUE)
         self._held: list[str] | None = None
-        self._gone = False
+        self._sending = self._gone = False
         self._ending: asyncio.Task[None] | None = None
         self._writer = asyncio.create_task(self._write())
 
@@ -48,12 +49,17 @@ class Subscriber:
         """Take a live message, without ever waiting: who has LONGEST_QUEUE of them unread is dropped."""
         if self._gone:
             return
+        if self._idle() and self._wire.write(text):
+            return
         if self._held is None and not self._queue.full():
             self._queue.put_nowait(text)
         elif self._held is not None and len(self._held) < LONGEST_QUEUE:
             self._held.append(text)
         else:
             self.drop(TOO_SLOW, "too slow")
+
+    def _idle(self) -> bool:
+        return self._held is None and not self._sending and self._queue.empty()
 
     async def say(self, message: dict[str, object]) -> None:
         """Answer, waiting for room: a client that doesn't read its answers waits with its next question, too."""
@@ -102,8 +108,10 @@ class Subscriber:
         try:
             while True:
                 text = await self._queue.get()
+                self._sending = True
                 async with asyncio.timeout(LONGEST_SEND):
                     await self._send(text)
+                self._sending = False
         except TimeoutError:
             self.drop(TOO_SLOW, "too slow")
         except OSError:
@@ -114,7 +122,7 @@ class Subscriber:
             async with asyncio.timeout(LONGEST_CLOSE):
                 await self._close(code, reason)
         except (OSError, RuntimeError):  # TimeoutError is an OSError: not even the last word leaves
-            self._abort()
+            self._wire.abort()
         else:
             # The server waits for unsent bytes before it closes a connection, for ever if the peer likes.
-            asyncio.get_running_loop().call_later(LINGER, self._abort)
+            asyncio.get_running_loop().call_later(LINGER, self._wire.abort)

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import itertools
 import json
 import socket as sockets
 import time
@@ -23,6 +24,7 @@ from live.hub import Hub
 from live.publish import publish_many
 from live.subscriber import TOO_BIG, TOO_MANY, TOO_SLOW
 from live.tests.conftest import PATIENCE, headers, publish
+from live.wire import Wire
 
 pytestmark = pytest.mark.django_db(transaction=True)
 in_database = database_sync_to_async
@@ -170,6 +172,27 @@ async def test_a_flood_of_subscriptions_ends_the_socket_and_others_hear_everythi
         assert await code_of(loud) == TOO_MANY
         await publish("broadcasts", "still here", {})
         assert json.loads(await asyncio.wait_for(good.recv(), PATIENCE))["type"] == "still here"
+
+
+async def test_this_uvicorn_is_the_one_whose_wire_we_know(server, hub, token):
+    """Else every message takes the slow way: look at what live/wire.py uses of uvicorn's protocol."""
+    async with server.open(token) as socket:
+        await watch(socket)
+        (subscriber,) = hub._subscribers
+
+        assert subscriber._wire.write("written")
+        assert await socket.recv() == "written"
+
+
+async def test_what_the_wire_does_not_take_at_once_goes_out_in_order(server, hub, token, monkeypatch):
+    refuse_every_third = itertools.cycle([True, True, False])
+    write = Wire.write
+    monkeypatch.setattr(Wire, "write", lambda wire, text: next(refuse_every_third) and write(wire, text))
+    async with server.open(token) as socket:
+        await watch(socket)
+        await in_database(publish_many)([("broadcasts", "x", {"n": n}) for n in range(300)])
+
+        assert [json.loads(await socket.recv())["data"]["n"] for _ in range(300)] == list(range(300))
 
 
 async def test_leaving_leaves_nothing_behind(server, hub, token):
