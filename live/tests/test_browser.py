@@ -1,0 +1,90 @@
+"""The pages' script in a real browser: marked elements hear of changes, also of those while the socket was away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from config.tests.browser import find_chromium, log_in, running_browser
+from config.tests.instance import Instance, running_instance
+
+CHROMIUM = find_chromium()
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt install chromium, or name one in CHROMIUM"),
+]
+MAKE_USER = """
+from django.contrib.auth.models import User
+User.objects.create_superuser("root", password="x")
+"""
+MARKED = """() => {
+    window.heard = []; window.told = 0; window.reloads = 0;
+    document.body.insertAdjacentHTML("beforeend",
+        '<p id="marked" data-live="broadcasts, broadcast:7"></p><p id="status" data-live-status hidden></p>');
+    document.getElementById("marked").addEventListener("live", () => { window.told += 1; });
+}"""
+SUBSCRIBE = """() => { window.Opsroom.live.subscribe(["broadcasts"],
+    (message) => window.heard.push(message.data.n), () => { window.reloads += 1; }); }"""
+
+
+@pytest.fixture(scope="module")
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    with running_instance(Path(tmp_path_factory.mktemp("live")) / "home") as instance:
+        instance.shell(
+            "from django.contrib.auth.models import User; User.objects.create_superuser('root', password='x')"
+        )
+        instance.start_web()
+        yield instance
+
+
+@pytest.fixture
+def page(instance: Instance) -> Iterator[Page]:
+    with running_browser(CHROMIUM or "") as browser:
+        page = browser.new_page()
+        log_in(page, instance.url, "root", "x")
+        page.goto(f"{instance.url}/admin/password_change/")  # a page that asks the server for nothing by itself
+        page.evaluate(MARKED)
+        page.evaluate(SUBSCRIBE)
+        page.wait_for_function("window.reloads === 1 && window.told === 1")  # what happened while the page was loading
+        yield page
+
+
+def publish(instance: Instance, *numbers: int) -> None:
+    instance.shell(
+        "from live.publish import publish_many;"
+        f" publish_many([('broadcasts', 'x', {{'n': n}}) for n in {list(numbers)}])"
+    )
+
+
+def test_a_page_hears_of_every_change_and_marked_elements_a_few_times_a_second(page: Page, instance: Instance):
+    publish(instance, *range(100))
+
+    page.wait_for_function("window.heard.length === 100 && window.told > 1")
+    assert page.evaluate("window.heard") == list(range(100))
+    assert page.evaluate("window.told") < 10
+
+
+def test_a_page_catches_up_after_the_server_was_away_and_asks_by_itself_meanwhile(page: Page, instance: Instance):
+    publish(instance, 1)
+    page.wait_for_function("window.heard.length === 1")
+
+    instance.kill("web")
+    publish(instance, 2, 3)
+    page.wait_for_function("window.told >= 4", timeout=20_000)
+    expect(page.locator("#status")).to_contain_text("Connection lost")
+    instance.start_web()
+
+    page.wait_for_function("window.heard.length === 3", timeout=45_000)
+    assert page.evaluate("window.heard") == [1, 2, 3]
+    assert page.evaluate("window.reloads") == 1
+    expect(page.locator("#status")).to_be_hidden()
+
+
+def test_a_page_whose_user_was_signed_out_says_so(page: Page, instance: Instance):
+    instance.sql("DELETE FROM django_session")
+
+    expect(page.locator("#status")).to_contain_text("signed out", timeout=60_000)
