@@ -108,7 +108,7 @@ DATABASES["default"]["OPTIONS"] = {
     "options": "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s",
 }
 
-# --- Redis: cache and channel layer; the broker -------------------------------------------------
+# --- Redis: cache and live hints; the broker ---------------------------------------------------
 REDIS_URL = env.str("REDIS_URL")  # the database that it names is the cache's
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL")
 # Early timeouts everywhere: whoever talks to a peer that is away or silent must get on with life.

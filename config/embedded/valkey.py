@@ -16,7 +16,7 @@ from .processes import Server, start_detached
 
 
 class Valkey(Server):
-    """Database 0 is Celery's queue, 1 the cache, 2 the channel layer."""
+    """Database 0 is Celery's queue, 1 the cache; the live hints are published, which knows no databases."""
 
     name = "Valkey"
     stop_signals = (signal.SIGTERM, signal.SIGKILL)
