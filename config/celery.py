@@ -75,7 +75,7 @@ app.conf.beat_schedule = {
     "sweep broadcasts": {"task": "chats.tasks.sweep", "schedule": 3.0, "options": {"expires": 10}},
 }
 app.steps["worker"].add(DjangoStructLogInitStep)
-app.autodiscover_tasks(["chats", "config", "live"])
+app.autodiscover_tasks(["chats", "config", "live", "projects"])
 
 SIGN_SECONDS = 5.0
 

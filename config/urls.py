@@ -22,6 +22,7 @@ urlpatterns = [
     path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("media/<path:name>", media, name="media"),
     path("", include("chats.urls")),
+    path("", include("projects.urls")),
 ]
 if settings.STANDIN:
     urlpatterns += [path("standin/", include("chats.standin"))]

@@ -1,16 +1,23 @@
 from __future__ import annotations
 
+from django.apps import apps
 from django.conf import settings
 from django.db import models
-from django.db.models import Count, Q
-from django.db.models.functions import Now
+from django.db.models import Count, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce, Now
 from simple_history.models import HistoricalRecords
 
 
 class ProjectQuerySet(models.QuerySet["Project"]):
     def with_counts(self) -> ProjectQuerySet:
         """Annotate `task_count` and `open_count`: one indexed look a project, so page first."""
-        return self.annotate(task_count=Count("tasks"), open_count=Count("tasks", filter=~Q(tasks__status="completed")))
+        tasks = apps.get_model("projects", "Task").objects.filter(project=OuterRef("pk")).order_by()
+
+        def count(of: models.QuerySet) -> Coalesce:
+            counted = of.values("project").annotate(number=Count("pk")).values("number")
+            return Coalesce(Subquery(counted, output_field=models.IntegerField()), 0)
+
+        return self.annotate(task_count=count(tasks), open_count=count(tasks.exclude(status="completed")))
 
 
 class Project(models.Model):

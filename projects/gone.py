@@ -1,0 +1,32 @@
+"""What somebody refers to may be deleted at the same moment: found here, and not at the commit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import IntegrityError, connection, transaction
+
+
+class Gone(Exception):
+    """What a row should belong to has been deleted. `field` is the field that named it."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(f"This {field} has been deleted.")
+        self.field = field
+
+
+@contextmanager
+def still_there(field: str) -> Iterator[None]:
+    """Check the foreign keys of what is written inside now, not at the commit; raise Gone where a row is missing.
+
+    From then on to the end of the transaction the check's own lock keeps the rows that are referred to.
+    """
+    try:
+        with transaction.atomic():
+            yield
+            connection.check_constraints()
+    except IntegrityError as error:
+        if "foreign key" not in str(error):
+            raise
+        raise Gone("assignee" if "assignee" in str(error) else field) from error

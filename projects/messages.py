@@ -1,0 +1,87 @@
+"""What watchers are told, built in one place: see docs/api.md for the shapes.
+
+Each message goes to the topic `projects` and to `project:<id>`, so that a board hears of its own project only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from live.publish import publish_many
+from projects.models import Comment, Project, Report, Task
+
+Message = tuple[set[int], str, dict[str, Any]]  # the projects whose watchers hear of it, the type, the data
+LONGEST_TEXT = 500  # characters of a comment; whoever wants the rest asks for it
+
+Changes = Mapping[str, tuple[Any, Any]]
+
+
+def task_created(task: Task) -> Message:
+    return {task.project_id}, "task.created", _task(task)
+
+
+def task_updated(task: Task, changes: Changes) -> Message:
+    """`changes` are by field: before and after. A task that has moved says so to both projects' watchers."""
+    old = {changes["project"][0].pk} if "project" in changes else set()
+    return {task.project_id} | old, "task.updated", {**_task(task), "changes": _changes(changes)}
+
+
+def task_deleted(task: Task) -> Message:
+    return {task.project_id}, "task.deleted", _task(task)
+
+
+def comment_changed(verb: str, comment: Comment) -> Message:
+    data = {
+        "id": comment.pk,
+        "task": comment.task_id,
+        "task_title": comment.task.title,
+        "project": comment.task.project_id,
+        "author": comment.author,
+        "content": comment.content[:LONGEST_TEXT],
+        "created_at": comment.created_at,
+    }
+    return {comment.task.project_id}, f"comment.{verb}", data
+
+
+def project_changed(verb: str, project: Project, changes: Changes | None = None) -> Message:
+    data = {"id": project.pk, "name": project.name, "owner": project.owner_id, "updated_at": project.updated_at}
+    return {project.pk}, f"project.{verb}", data if changes is None else {**data, "changes": _changes(changes)}
+
+
+def report_generated(report: Report) -> Message:
+    return set(), "report.generated", {"id": report.pk, "date": report.date, "totals": report.data["totals"]}
+
+
+def tell(messages: Iterable[Message]) -> None:
+    """Publish each of the messages to all of its topics, if and when the transaction commits."""
+    publish_many(
+        (topic, type, data)
+        for projects, type, data in messages
+        for topic in ("projects", *(f"project:{project}" for project in sorted(projects)))
+    )
+
+
+def _task(task: Task) -> dict[str, Any]:
+    return {
+        "id": task.pk,
+        "project": task.project_id,
+        "title": task.title,
+        "status": task.status,
+        "priority": task.priority,
+        "due_date": task.due_date,
+        "assignee": task.assignee.get_username() if task.assignee else None,
+        "updated_at": task.updated_at,
+        "completed_at": task.completed_at,
+    }
+
+
+def _changes(changes: Changes) -> dict[str, list[Any]]:
+    return {name: [_plain(before), _plain(after)] for name, (before, after) in changes.items()}
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, str | int | datetime):
+        return value[:LONGEST_TEXT] if isinstance(value, str) else value
+    return value.pk if isinstance(value, Project) else value.get_username()

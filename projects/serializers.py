@@ -1,0 +1,96 @@
+"""Bodies of the projects interface. One serializer a kind: what is read is what is written, but for the read-only."""
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from django.contrib.auth import get_user_model
+from django.utils.dateparse import parse_datetime
+from rest_framework import serializers
+
+from projects.models import Comment, Project, Report, Task
+
+LONGEST_TEXT = 20_000
+
+
+class ZonedDateTimeField(serializers.DateTimeField):
+    """A moment: without a zone it is none, and is refused rather than guessed at."""
+
+    def to_internal_value(self, value: Any) -> datetime:
+        try:
+            naive = isinstance(value, str) and (found := parse_datetime(value)) is not None and found.tzinfo is None
+        except ValueError:
+            naive = False  # no date at all: the field itself has the words for it
+        if naive:
+            raise serializers.ValidationError("Say in which zone: 2030-01-31T09:00:00Z, or +02:00 instead of Z.")
+        return super().to_internal_value(value)
+
+
+def _person(**more: Any) -> serializers.SlugRelatedField:
+    users = get_user_model().objects.filter(is_active=True)
+    return serializers.SlugRelatedField(
+        slug_field="username", queryset=users, required=False, allow_null=True, help_text="A username.", **more
+    )
+
+
+class ProjectSerializer(serializers.ModelSerializer):
+    owner = _person()
+    description = serializers.CharField(required=False, allow_blank=True, max_length=LONGEST_TEXT)
+
+    class Meta:
+        model = Project
+        fields = ["id", "name", "description", "owner", "created_at", "updated_at"]
+
+
+class TaskSerializer(serializers.ModelSerializer):
+    assignee = _person()
+    description = serializers.CharField(required=False, allow_blank=True, max_length=LONGEST_TEXT)
+    due_date = ZonedDateTimeField(required=False, allow_null=True, help_text="With its zone; answered in UTC.")
+
+    class Meta:
+        model = Task
+        fields = [
+            "id", "project", "title", "description", "status", "due_date", "assignee", "priority", "created_at",
+            "updated_at", "completed_at",
+        ]  # fmt: skip
+
+
+class CommentSerializer(serializers.ModelSerializer):
+    author = serializers.CharField(required=False, max_length=255, help_text="Default: your username.")
+    content = serializers.CharField(max_length=LONGEST_TEXT)
+
+    class Meta:
+        model = Comment
+        fields = ["id", "task", "author", "content", "created_at"]
+        read_only_fields: ClassVar[list[str]] = ["task"]
+
+
+class CountsSerializer(serializers.Serializer):
+    total = serializers.IntegerField()
+    pending = serializers.IntegerField()
+    in_progress = serializers.IntegerField()
+    completed = serializers.IntegerField()
+    due_today = serializers.IntegerField(help_text="Not completed, due on the report's day.")
+    overdue = serializers.IntegerField(help_text="Not completed, due before the report was made.")
+    done_yesterday = serializers.IntegerField(help_text="Completed on the day before the report's.")
+
+
+class ProjectCountsSerializer(CountsSerializer):
+    id = serializers.IntegerField()
+    name = serializers.CharField()
+
+
+class ReportSerializer(serializers.ModelSerializer):
+    totals = CountsSerializer(source="data.totals", read_only=True)
+    projects = ProjectCountsSerializer(
+        source="data.projects", many=True, read_only=True, help_text="Those with tasks; the busiest 1,000 of more."
+    )
+
+    class Meta:
+        model = Report
+        fields = ["date", "created_at", "mailed_at", "totals", "projects"]
+
+
+class CalendarTokenSerializer(serializers.Serializer):
+    token = serializers.CharField(help_text="Shown once. A new one revokes the old one.")
+    url = serializers.URLField(help_text="The iCalendar feed, for whoever has this address.")
+    created_at = serializers.DateTimeField()

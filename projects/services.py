@@ -1,0 +1,164 @@
+"""The verbs of projects: every writer goes through them, the REST interface, the admin, commands and other apps.
+
+Each verb is one transaction in which the row, its history and what watchers are told are written together, and after
+whose commit no list of before is read again. Another app's call inside a transaction of its own joins that one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from projects import list_cache, messages
+from projects.gone import still_there
+from projects.models import Comment, Project, Task
+from projects.task_changes import change_tasks
+
+MOST_TOLD = 1_000  # tasks of a deleted project whose watchers are told of each; of more, the project's message is all
+
+
+def create_project(*, name: str, description: str = "", owner: Any = None, actor: Any = None) -> Project:
+    """Open a project; without `owner` it is nobody's."""
+    project = Project(name=name, description=description, owner=owner)
+    with transaction.atomic():
+        _save(project, actor)
+        messages.tell([messages.project_changed("created", project)])
+        list_cache.bump()
+    return project
+
+
+def update_project(*, project: Project, actor: Any = None, **changes: Any) -> Project:
+    """Set `name`, `description`, `owner`; only what differs is written and told.
+
+    Returns the project as it is now. Raises Project.DoesNotExist where it is gone.
+    """
+    if unknown := set(changes) - {"name", "description", "owner"}:
+        raise ValueError(f"Not to be set on a project: {', '.join(sorted(unknown))}.")
+    with transaction.atomic():
+        project = Project.objects.select_for_update(of=("self",)).select_related("owner").get(pk=project.pk)
+        found = {name: (getattr(project, name), new) for name, new in changes.items() if getattr(project, name) != new}
+        if found:
+            for name, (_, new) in found.items():
+                setattr(project, name, new)
+            project.updated_at = timezone.now()
+            _save(project, actor, [*found, "updated_at"])
+            messages.tell([messages.project_changed("updated", project, found)])
+            list_cache.bump()
+    return project
+
+
+def delete_project(*, project: Project, actor: Any = None) -> None:
+    """Delete a project with its tasks and their comments. Watchers of up to MOST_TOLD tasks hear of each."""
+    with transaction.atomic():
+        # Locked from the top: whoever adds a task meanwhile is in before this, or finds the project gone.
+        locked = Project.objects.select_for_update().filter(pk=project.pk).first()
+        if locked is None:
+            return
+        tasks = list(Task.objects.filter(project=locked).order_by("pk").select_for_update()[: MOST_TOLD + 1])
+        told = [messages.task_deleted(task) for task in tasks] if len(tasks) <= MOST_TOLD else []
+        messages.tell([*told, messages.project_changed("deleted", locked)])
+        locked._history_user = actor  # type: ignore[attr-defined]
+        locked.delete()
+        list_cache.bump()
+
+
+def create_task(
+    *,
+    project: Project,
+    title: str,
+    description: str = "",
+    status: str = Task.Status.PENDING,
+    due_date: datetime | None = None,
+    assignee: Any = None,
+    priority: str = Task.Priority.NORMAL,
+    actor: Any = None,
+) -> Task:
+    """Add a task to a project. Raises Gone where the project, or the assignee, is."""
+    task = Task(
+        project=project, title=title, description=description, status=status, due_date=due_date, assignee=assignee,
+        priority=priority, completed_at=timezone.now() if status == Task.Status.COMPLETED else None,
+    )  # fmt: skip
+    with transaction.atomic():
+        with still_there("project"):
+            _save(task, actor)
+        messages.tell([messages.task_created(task)])
+        list_cache.bump()
+    return task
+
+
+def update_task(*, task: Task, actor: Any = None, **changes: Any) -> Task:
+    """Set any of project, title, description, status, due_date, assignee, priority; only what differs is written.
+
+    Returns the task as it is now. Raises Task.DoesNotExist where it is gone, Gone where its new project is.
+    """
+    with transaction.atomic():
+        changed = change_tasks([task.pk], actor, changes)
+        return changed[0] if changed else Task.objects.for_reading().get(pk=task.pk)
+
+
+def move_task(*, task: Task, status: str, actor: Any = None) -> Task:
+    """Put a task into another column of its board. `completed_at` follows."""
+    if status not in Task.Status.values:
+        raise ValueError(f"{status} is no status.")
+    return update_task(task=task, actor=actor, status=status)
+
+
+def update_tasks(*, ids: Iterable[int], actor: Any = None, **changes: Any) -> int:
+    """`update_task` for many at once (ids, or a queryset of them), in one transaction; return how many changed."""
+    return len(change_tasks(ids, actor, changes))
+
+
+def delete_task(*, task: Task, actor: Any = None) -> None:
+    """Delete a task with its comments and reminders; nothing happens where it is gone."""
+    delete_tasks(ids=[task.pk], actor=actor)
+
+
+def delete_tasks(*, ids: Iterable[int], actor: Any = None) -> int:
+    """Delete these tasks; return how many there were."""
+    with transaction.atomic():
+        locked = list(Task.objects.filter(pk__in=list(ids)).order_by("pk").select_for_update())
+        if not locked:
+            return 0
+        messages.tell([messages.task_deleted(task) for task in locked])
+        Task.objects.filter(pk__in=[task.pk for task in locked]).delete()
+        list_cache.bump()
+    return len(locked)
+
+
+def add_comment(*, task: Task, content: str, author: str = "", actor: Any = None) -> Comment:
+    """Say something about a task; without `author` it is the actor who says it. Raises Gone where the task is."""
+    comment = Comment(task=task, author=author or actor.get_username(), content=content)
+    with transaction.atomic():
+        with still_there("task"):
+            comment.save()
+        messages.tell([messages.comment_changed("created", comment)])
+    return comment
+
+
+def update_comment(*, comment: Comment, **changes: Any) -> Comment:
+    """Set `author` or `content`. Raises Comment.DoesNotExist where it is gone."""
+    with transaction.atomic():
+        locked = Comment.objects.select_for_update(of=("self",)).select_related("task").get(pk=comment.pk)
+        for name in ("author", "content"):
+            setattr(locked, name, changes.get(name, getattr(locked, name)))
+        locked.save(update_fields=["author", "content"])
+        messages.tell([messages.comment_changed("updated", locked)])
+    return locked
+
+
+def delete_comment(*, comment: Comment) -> None:
+    """Take a comment back."""
+    with transaction.atomic():
+        locked = Comment.objects.select_for_update(of=("self",)).select_related("task").filter(pk=comment.pk).first()
+        if locked is not None:
+            messages.tell([messages.comment_changed("deleted", locked)])
+            locked.delete()
+
+
+def _save(row: Project | Task, actor: Any, fields: list[str] | None = None) -> None:
+    row._history_user = actor  # type: ignore[union-attr]
+    row.save(update_fields=fields)

@@ -1,0 +1,324 @@
+"""The list cache: never an old body after a commit, never an error, few questions to the database."""
+
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection, connections, transaction
+
+from projects import list_cache, list_link, services
+from projects.factories import ProjectFactory, TaskFactory
+from projects.list_link import link
+from projects.models import Task
+
+lists = pytest.mark.django_db
+committed = pytest.mark.django_db(transaction=True)
+
+
+class Source:
+    """A list whose rows are counted as they are asked for."""
+
+    def __init__(self, body: bytes = b"[]") -> None:
+        self.body = body
+        self.asked = 0
+
+    def read(self, scope: str = "all", query: str = "") -> bytes:
+        return list_cache.listing(kind="tasks", scope=scope, query=query, build=self.build).body
+
+    def build(self) -> bytes:
+        self.asked += 1
+        return self.body
+
+
+@pytest.fixture
+def away(settings):
+    """Redis refuses connections."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        settings.REDIS_URL = f"redis://127.0.0.1:{taken.getsockname()[1]}/0"
+        link.forget()
+        yield
+
+
+def test_a_second_read_asks_nobody():
+    source = Source()
+
+    assert [source.read(), source.read()] == [b"[]", b"[]"]
+
+    assert source.asked == 1
+
+
+def test_readers_with_different_rights_or_questions_never_share_a_body():
+    source = Source()
+
+    source.read(scope="view_task")
+    source.read(scope="view_task view_project")
+    source.read(scope="view_task", query="page=2")
+
+    assert source.asked == 3
+
+
+@committed
+def test_a_slow_reader_cannot_bring_back_what_was_replaced():
+    project = ProjectFactory(name="old")
+    has_read, has_committed = threading.Barrier(2, timeout=10), threading.Barrier(2, timeout=10)
+    got: list[bytes] = []
+
+    def build(wait: bool) -> bytes:
+        project.refresh_from_db()
+        body = project.name.encode()
+        if wait:
+            has_read.wait()  # the old name is in hand …
+            has_committed.wait()  # … and the new one is committed, before it is stored
+        return body
+
+    def read(wait: bool) -> None:
+        try:
+            got.append(list_cache.listing(kind="p", scope="", query="", build=lambda: build(wait)).body)
+        finally:
+            connection.close()
+
+    slow = threading.Thread(target=read, args=(True,))
+    slow.start()
+    has_read.wait()
+    services.update_project(project=project, name="new")
+    has_committed.wait()
+    slow.join()
+    read(False)
+    read(False)
+
+    assert got == [b"old", b"new", b"new"]
+
+
+@committed
+def test_the_generation_is_replaced_on_commit_and_not_by_a_rollback():
+    source = Source()
+    source.read()
+
+    with transaction.atomic():
+        list_cache.bump()
+        source.read()
+        transaction.set_rollback(True)
+    source.read()
+    assert source.asked == 1
+
+    with transaction.atomic():
+        list_cache.bump()
+        list_cache.bump()
+        source.read()
+    source.read()
+    assert source.asked == 2
+
+
+@committed
+def test_two_hundred_cold_readers_ask_the_database_a_few_times():
+    asked = []
+
+    def build() -> bytes:
+        asked.append(1)
+        time.sleep(0.1)
+        return b"[]"
+
+    def read(_: int) -> bytes:
+        return list_cache.listing(kind="tasks", scope="", query="cold", build=build).body
+
+    with ThreadPoolExecutor(50) as readers:
+        assert list(readers.map(read, range(200))) == [b"[]"] * 200
+
+    assert len(asked) <= 5
+
+
+@committed
+def test_writers_and_readers_never_meet_an_old_list(planner):
+    """Every reader that starts after a writer has its answer sees at least what that writer wrote."""
+    task = TaskFactory(title="0")
+    known, stop, stale = [0], time.monotonic() + 2, []
+
+    def build() -> bytes:
+        return Task.objects.values_list("title", flat=True).get(pk=task.pk).encode()
+
+    def write() -> None:
+        number = 0
+        while time.monotonic() < stop:
+            number += 1
+            services.update_task(task=task, title=str(number))
+            known[0] = number
+        connections.close_all()
+
+    def read() -> None:
+        while time.monotonic() < stop:
+            at_least = known[0]
+            found = int(list_cache.listing(kind="tasks", scope="", query="", build=build).body)
+            if found < at_least:
+                stale.append((found, at_least))
+        connections.close_all()
+
+    people = [threading.Thread(target=write), *(threading.Thread(target=read) for _ in range(6))]
+    for person in people:
+        person.start()
+    for person in people:
+        person.join()
+
+    assert known[0] > 5
+    assert stale == []
+
+
+def test_without_redis_lists_come_from_the_database_and_quickly(away):
+    source = Source()
+    started = time.monotonic()
+
+    for _ in range(50):
+        assert source.read() == b"[]"
+
+    assert source.asked == 50
+    assert time.monotonic() - started < 2
+
+
+def test_a_replacement_that_failed_is_owed_and_made_up_for(settings, monkeypatch, away):
+    woken: list[str] = []
+    monkeypatch.setattr(list_cache, "wake", woken.append)
+    working = link
+
+    list_cache.settle()
+    assert working.owed
+    assert woken == ["projects.tasks.settle_lists"]
+    assert Source().read() == b"[]"
+
+
+def test_nothing_is_read_from_redis_while_a_replacement_is_owed(monkeypatch):
+    source = Source()
+    source.read()
+    link.owed = True
+    monkeypatch.setattr(link, "rest_until", time.monotonic() + 60)
+
+    source.read()
+    assert source.asked == 2
+
+    link.rest_until = 0.0
+    source.read()
+    assert source.asked == 3
+    assert not link.owed
+
+
+def test_a_silent_redis_costs_a_fraction_of_a_second_and_then_nothing(settings):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings.REDIS_URL = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        link.forget()
+        source, started = Source(), time.monotonic()
+
+        for _ in range(20):
+            source.read()
+
+    assert source.asked == 20
+    assert time.monotonic() - started < 1.5
+
+
+def test_a_body_that_is_too_large_is_not_kept_and_keeps_nobody_waiting():
+    source = Source(b"x" * (list_cache.LARGEST + 1))
+    source.read()
+    started = time.monotonic()
+
+    source.read()
+
+    assert source.asked == 2
+    assert time.monotonic() - started < list_cache.LONGEST_WAIT / 2
+
+
+def test_what_fails_while_it_is_built_keeps_nobody_waiting():
+    def broken() -> bytes:
+        raise LookupError
+
+    for _ in range(2):
+        started = time.monotonic()
+        with pytest.raises(LookupError):
+            list_cache.listing(kind="tasks", scope="", query="", build=broken)
+        assert time.monotonic() - started < list_cache.LONGEST_WAIT / 2
+
+
+def test_hits_misses_and_bypasses_are_counted():
+    source = Source()
+    list_link.reset()
+
+    source.read()
+    source.read()
+    source.read()
+    link.rest_until = time.monotonic() + 60
+    source.read()
+    link.rest_until = 0.0
+
+    found = list_link.stats()
+    assert (found.misses, found.hits, found.bypasses, found.percent) == (1, 2, 1, 50)
+    assert found.reachable
+
+
+@lists
+def test_a_list_has_an_etag_and_is_304_until_it_changes(planner_api):
+    task = TaskFactory()
+    first = planner_api.get("/tasks/")
+    etag = first.headers["ETag"]
+
+    same = planner_api.get("/tasks/", headers={"If-None-Match": etag})
+    weak = planner_api.get("/tasks/", headers={"If-None-Match": f'"other", W/{etag}'})
+    planner_api.patch(f"/tasks/{task.pk}/", {"title": "New"})
+    changed = planner_api.get("/tasks/", headers={"If-None-Match": etag})
+
+    assert (same.status_code, same.content, weak.status_code) == (304, b"", 304)
+    assert changed.status_code == 200
+    assert changed.json()["results"][0]["title"] == "New"
+    assert first.headers["Cache-Control"] == "private, no-cache"
+
+
+@lists
+def test_a_cached_list_asks_for_permissions_only_and_asks_every_time(
+    planner_api, planner, django_assert_max_num_queries
+):
+    TaskFactory()
+    planner_api.get("/tasks/")
+
+    with django_assert_max_num_queries(2):  # the caller's own and their groups' permissions
+        assert planner_api.get("/tasks/").status_code == 200
+
+    planner.groups.clear()
+    planner_api.force_authenticate(User.objects.get(pk=planner.pk))
+    assert planner_api.get("/tasks/").status_code == 403
+
+
+@lists
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda task: services.create_task(project=task.project, title="x"),
+        lambda task: services.update_task(task=task, title="x"),
+        lambda task: services.update_tasks(ids=[task.pk], priority="high"),
+        lambda task: services.delete_task(task=task),
+        lambda task: services.update_project(project=task.project, name="x"),
+        lambda task: services.delete_project(project=task.project),
+        lambda task: services.create_project(name="x"),
+    ],
+)
+def test_every_verb_makes_lists_new(write):
+    task, source = TaskFactory(), Source()
+    source.read()
+
+    write(task)
+    source.read()
+
+    assert source.asked == 2
+
+
+@lists
+def test_a_person_who_is_renamed_is_renamed_in_lists_and_a_login_changes_nothing(planner):
+    source = Source()
+    source.read()
+
+    planner.save(update_fields=["last_login"])
+    source.read()
+    assert source.asked == 1
+
+    planner.username = "paul"
+    planner.save()
+    source.read()
+    assert source.asked == 2

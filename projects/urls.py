@@ -1,0 +1,34 @@
+from datetime import date
+
+from django.urls import path, register_converter
+from rest_framework.routers import SimpleRouter
+
+from projects import calendar_views, views
+
+
+class DayConverter:
+    """`2030-01-31`, and only days that there are."""
+
+    regex = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+
+    def to_python(self, value: str) -> date:
+        return date.fromisoformat(value)
+
+    def to_url(self, value: date | str) -> str:
+        return str(value)
+
+
+register_converter(DayConverter, "day")
+router = SimpleRouter(use_regex_path=False)
+router.register("projects", views.Projects)
+router.register("tasks", views.Tasks)
+
+urlpatterns = [
+    *router.urls,
+    path("tasks/<int:task_id>/comments/", views.Comments.as_view(), name="comments"),
+    path("tasks/<int:task_id>/comments/<int:pk>/", views.OneComment.as_view(), name="comment"),
+    path("reports/", views.Reports.as_view(), name="reports"),
+    path("reports/<day:date>/", views.OneReport.as_view(), name="report"),
+    path("calendar/token/", calendar_views.Token.as_view(), name="calendar-token"),
+    path("calendar/<str:token>.ics", calendar_views.calendar_feed, name="calendar"),
+]

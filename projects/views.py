@@ -1,0 +1,175 @@
+"""The REST interface of projects: parse, permit, one service call, serialise."""
+
+from typing import Any, NoReturn
+
+from django.db.models import QuerySet
+from django.http import StreamingHttpResponse
+from django.shortcuts import get_object_or_404
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
+from rest_framework import exceptions, generics, renderers, viewsets
+from rest_framework.decorators import action
+from rest_framework.pagination import CursorPagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
+
+from projects import export, filters, serializers, services
+from projects.gone import Gone
+from projects.lists import CachedList, Pages
+from projects.models import Comment, Project, Report, Task
+
+NOT_MODIFIED = OpenApiResponse(description="Nothing has changed since the ETag in `If-None-Match`.")
+
+
+class Csv(renderers.BaseRenderer):
+    """Only so that `Accept: text/csv` finds the export: it renders itself."""
+
+    media_type = "text/csv"
+    format = "csv"
+
+    def render(self, data: Any, *args: Any, **kwargs: Any) -> bytes:
+        return renderers.JSONRenderer().render(data)
+
+
+def _listed(serializer: type[BaseSerializer]) -> Any:
+    return extend_schema_view(list=extend_schema(responses={200: serializer(many=True), 304: NOT_MODIFIED}))
+
+
+@extend_schema(tags=["projects"])
+@_listed(serializers.ProjectSerializer)
+class Projects(CachedList, viewsets.ModelViewSet):
+    """Projects. DELETE takes the tasks along."""
+
+    queryset = Project.objects.select_related("owner").order_by("-id")
+    serializer_class = serializers.ProjectSerializer
+    filterset_class = filters.ProjectFilter
+    pagination_class = Pages
+    lookup_value_converter = "int"
+
+    def perform_create(self, serializer: BaseSerializer) -> None:
+        serializer.instance = services.create_project(actor=self.request.user, **serializer.validated_data)
+
+    def perform_update(self, serializer: BaseSerializer) -> None:
+        project: Any = serializer.instance
+        try:
+            serializer.instance = services.update_project(
+                project=project, actor=self.request.user, **serializer.validated_data
+            )
+        except Project.DoesNotExist as gone:
+            raise exceptions.NotFound() from gone
+
+    def perform_destroy(self, instance: Project) -> None:
+        services.delete_project(project=instance, actor=self.request.user)
+
+
+@extend_schema(tags=["tasks"])
+@_listed(serializers.TaskSerializer)
+class Tasks(CachedList, viewsets.ModelViewSet):
+    """Tasks of all projects. `completed_at` follows `status`."""
+
+    queryset = Task.objects.for_reading().order_by("-id")
+    serializer_class = serializers.TaskSerializer
+    filterset_class = filters.TaskFilter
+    pagination_class = Pages
+    lookup_value_converter = "int"
+
+    def perform_create(self, serializer: BaseSerializer) -> None:
+        try:
+            serializer.instance = services.create_task(actor=self.request.user, **serializer.validated_data)
+        except Gone as gone:
+            _refuse(gone)
+
+    def perform_update(self, serializer: BaseSerializer) -> None:
+        task: Any = serializer.instance
+        try:
+            serializer.instance = services.update_task(task=task, actor=self.request.user, **serializer.validated_data)
+        except Task.DoesNotExist as gone:
+            raise exceptions.NotFound() from gone
+        except Gone as gone:
+            _refuse(gone)
+
+    def perform_destroy(self, instance: Task) -> None:
+        services.delete_task(task=instance, actor=self.request.user)
+
+    @extend_schema(responses={(200, "text/csv"): OpenApiTypes.STR})
+    @action(detail=False, renderer_classes=[renderers.JSONRenderer, Csv], pagination_class=None)
+    def export(self, request: Request) -> StreamingHttpResponse:
+        """The tasks as CSV, with the filters and the order of the list, without pages."""
+        return export.as_csv(self.filter_queryset(self.get_queryset()))
+
+
+def _refuse(gone: Gone) -> NoReturn:
+    raise exceptions.ValidationError({gone.field: [str(gone)]}) from gone
+
+
+class _OfTask(generics.GenericAPIView):
+    queryset = Comment.objects.select_related("task")
+    serializer_class = serializers.CommentSerializer
+
+    def get_task(self) -> Task:
+        return get_object_or_404(Task, pk=self.kwargs["task_id"])
+
+    def get_queryset(self) -> QuerySet[Comment]:
+        return super().get_queryset().filter(task_id=self.kwargs.get("task_id"))
+
+
+@extend_schema(tags=["tasks"])
+class Comments(_OfTask, generics.ListCreateAPIView):
+    """A task's comments, newest first."""
+
+    filter_backends = []
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        self.get_task()
+        return super().list(request, *args, **kwargs)
+
+    def perform_create(self, serializer: BaseSerializer) -> None:
+        try:
+            serializer.instance = services.add_comment(
+                task=self.get_task(), actor=self.request.user, **serializer.validated_data
+            )
+        except Gone as gone:
+            raise exceptions.NotFound() from gone
+
+
+@extend_schema(tags=["tasks"])
+class OneComment(_OfTask, generics.RetrieveUpdateDestroyAPIView):
+    """One comment of a task."""
+
+    def perform_update(self, serializer: BaseSerializer) -> None:
+        comment: Any = serializer.instance
+        try:
+            serializer.instance = services.update_comment(comment=comment, **serializer.validated_data)
+        except Comment.DoesNotExist as gone:
+            raise exceptions.NotFound() from gone
+
+    def perform_destroy(self, instance: Comment) -> None:
+        services.delete_comment(comment=instance)
+
+
+class ByDate(CursorPagination):
+    """Newest day first."""
+
+    ordering = "-date"
+    page_size_query_param = "page_size"
+    max_page_size = 100
+
+
+@extend_schema(tags=["reports"])
+class Reports(generics.ListAPIView):
+    """The daily reports, newest first."""
+
+    queryset = Report.objects.all()
+    serializer_class = serializers.ReportSerializer
+    pagination_class = ByDate
+    filter_backends = []
+
+
+@extend_schema(tags=["reports"])
+class OneReport(generics.RetrieveAPIView):
+    """The report of one day, such as `2030-01-31`."""
+
+    queryset = Report.objects.all()
+    serializer_class = serializers.ReportSerializer
+    lookup_field = "date"
