@@ -231,6 +231,21 @@ BROADCAST_CHUNK = env.int("BROADCAST_CHUNK", default=10_000)  # chats a transact
 # A client that was away for longer is told to reload. No CHANNEL_LAYERS: live/hub.py says why none is needed.
 LIVE_RETENTION_HOURS = env.int("LIVE_RETENTION_HOURS", default=24)
 
+# --- projects -----------------------------------------------------------------------------------
+PUBLIC_URL = env.str("PUBLIC_URL", default=f"http://127.0.0.1:{PORT}").rstrip("/")  # what links in mails begin with
+EMAIL_URL = env.str("EMAIL_URL", default="")
+if EMAIL_URL or not LOCAL:
+    vars().update(env.email_url_config(EMAIL_URL or "consolemail://"))
+else:  # a file a mail, in a folder that the admin shows
+    EMAIL_BACKEND, EMAIL_FILE_PATH = "django.core.mail.backends.filebased.EmailBackend", str(HOME / "mail")
+EMAIL_TIMEOUT = 10  # seconds for each answer of the mail server
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Opsroom <opsroom@localhost>")
+REMINDER_FALLBACK_EMAIL = env.str("REMINDER_FALLBACK_EMAIL", default="planning@localhost" if LOCAL else "")
+REPORT_EMAILS = env.list("REPORT_EMAILS", default=["planning@localhost"] if LOCAL else [])
+REPORT_HOUR = env.int("REPORT_HOUR", default=6)  # UTC
+if REPORT_HOUR not in range(24):
+    raise ImproperlyConfigured("REPORT_HOUR must be an hour of the day in UTC, 0 to 23.")
+
 # --- Celery: see config/celery.py ----------------------------------------------------------------
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 DJANGO_CELERY_BEAT_TZ_AWARE = True

@@ -6,8 +6,8 @@
    where nobody looks any more: there is no moment at which an old body can come back. (A cache that deletes keys has
    such a moment: read old, commit, delete, store old.)
 3. A writer killed between commit and replacement leaves old bodies readable, for LONGEST_LIFE at most.
-4. Redis away: the reader asks the database, and for REST_SECONDS nobody here asks Redis. A replacement that failed is
-   owed: this process reads past the cache until it has succeeded, and a worker is asked to do it as well.
+4. Redis away: the reader asks the database, and after a few failures nobody here asks Redis for a while. A replacement
+   that failed is owed: this process reads past the cache until it has succeeded, and a worker is asked to do it, too.
 5. Many cold readers of one list: the first takes a short lock and asks the database, the others wait for its body,
    LONGEST_WAIT at most, and then ask the database themselves. Nobody ever depends on the lock.
 """
@@ -59,6 +59,7 @@ def listing(*, kind: str, scope: str, query: str, build: Callable[[], bytes]) ->
     try:
         key = _key(_generation(redis), kind, scope, query)
         stored = redis.get(key)
+        link.failures = 0
     except (RedisError, OSError) as error:
         link.failed(error)
         return _bypass(build)

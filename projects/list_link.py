@@ -22,6 +22,7 @@ from redis.retry import Retry
 log = structlog.get_logger(__name__)
 
 TIMEOUT = 0.2  # seconds; a list from the database takes about as long
+MOST_FAILURES = 3  # in a row: a machine that is busy for a moment must not send every reader to the database
 REST_SECONDS = 2.0
 FLUSH_SECONDS = 1.0
 
@@ -46,6 +47,7 @@ class Link:
     """One pool of connections a process, and what it knows about the other end."""
 
     def __init__(self) -> None:
+        self.failures = 0
         self.rest_until = 0.0
         self.owed = False  # a generation that could not be replaced: see list_cache, 4
         self._redis: Redis | None = None
@@ -64,8 +66,10 @@ class Link:
         return self._redis
 
     def failed(self, error: Exception) -> None:
-        """Ask nobody for a while."""
-        self.rest_until = time.monotonic() + REST_SECONDS
+        """Note a failure; after several in a row, ask nobody for a while."""
+        self.failures += 1
+        if self.failures >= MOST_FAILURES:
+            self.failures, self.rest_until = 0, time.monotonic() + REST_SECONDS
         log.warning("list_cache_away", error=f"{type(error).__name__}: {error}")
 
     def forget(self) -> None:

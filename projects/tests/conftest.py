@@ -2,6 +2,7 @@ import pytest
 
 from projects import list_cache
 from projects.list_link import link
+from projects.tests.mail_server import serving
 
 
 @pytest.fixture(autouse=True)
@@ -17,3 +18,10 @@ def _commits(request, monkeypatch):
     marker = request.node.get_closest_marker("django_db")
     if marker is None or not marker.kwargs.get("transaction"):
         monkeypatch.setattr(list_cache, "bump", list_cache.settle)
+
+
+@pytest.fixture
+def mailbox(settings):
+    """A real mail server, and what it took."""
+    with serving(settings) as box:
+        yield box

@@ -7,10 +7,11 @@ from django.core.management.base import BaseCommand, CommandError
 
 from chats.fake import create_fake_chats
 from chats.models import Chat
+from projects.demo import create_demo_projects
 
 CHATS = 1_000
 PASSWORD = "12345"  # noqa: S105  printed on the console of an instance that listens on loopback only
-PEOPLE = {"marketer": "marketing", "viewer": "viewer"}
+PEOPLE = {"marketer": "marketing", "planner": "planning", "viewer": "viewer"}
 
 
 class Command(BaseCommand):
@@ -22,9 +23,12 @@ class Command(BaseCommand):
         User = get_user_model()
         if not User.objects.exists():
             User.objects.create_superuser("admin", password=PASSWORD)
-            for name, group in PEOPLE.items():
-                person = User.objects.create_user(name, password=PASSWORD, is_staff=True)
+        for name, group in PEOPLE.items():
+            # One by one: an instance that was made before there were planners gets its planner.
+            if User.objects.filter(username="admin").exists() and not User.objects.filter(username=name).exists():
+                person = User.objects.create_user(name, f"{name}@localhost", PASSWORD, is_staff=True)
                 person.groups.add(Group.objects.get(name=group))
         if not Chat.objects.exists():
             create_fake_chats(CHATS, messages=3)
+        create_demo_projects(planner=User.objects.filter(username="planner").first())
         self.stdout.write("Demo data is there.")

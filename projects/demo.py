@@ -1,0 +1,70 @@
+"""A few believable projects for a fresh local instance."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from projects import services
+from projects.models import Project, Task
+
+# Title, days until it is due (None: no date), and what became of it so far.
+_Plan = list[tuple[str, float | None, str]]
+PENDING, STARTED, DONE = Task.Status.PENDING.value, Task.Status.IN_PROGRESS.value, Task.Status.COMPLETED.value
+PLANS: dict[str, _Plan] = {
+    "Spring campaign": [
+        ("Agree on the message", -9, DONE), ("Book the photographer", -6, DONE), ("Choose the banners", -2, DONE),
+        ("Translate the texts", -1, STARTED), ("Test the landing page on phones", 0.3, STARTED),
+        ("Get legal's approval", 0.8, PENDING), ("Send the first banner to everybody", 2, PENDING),
+        ("Look at the figures of the first day", 3, PENDING), ("Write the follow-up message", 5, PENDING),
+        ("Thank the team", None, PENDING),
+    ],
+    "Checkout 2.0": [
+        ("Draw the new payment step", -14, DONE), ("Agree on the event names", -10, DONE),
+        ("Send checkout events from staging", -4, DONE), ("Find out why prices arrive as text", -3, STARTED),
+        ("Schema for order_placed", -0.5, STARTED), ("Load test with 200 users", 0.5, PENDING),
+        ("Reserve environment 17 for the regression run", 1, PENDING), ("Write the release notes", 4, PENDING),
+        ("Switch on for 1 % of users", 6, PENDING), ("Remove the old code", 20, PENDING),
+    ],
+    "Help centre": [
+        ("List the 20 most asked questions", -8, DONE), ("Write answers 1 to 10", -5, DONE),
+        ("Write answers 11 to 20", -1.5, STARTED), ("Screenshots in light and dark", 0.9, PENDING),
+        ("Proofread", 2.5, PENDING), ("Publish", 3.5, PENDING), ("Ask support what is missing", 10, PENDING),
+        ("Search that forgives typing errors", None, PENDING), ("Videos?", None, PENDING),
+        ("Measure how many still write to us", 14, PENDING),
+    ],
+    "Office move": [
+        ("Measure the rooms", -20, DONE), ("Choose a mover", -12, DONE), ("Tell the bank", -2, PENDING),
+        ("Order desks", 0.6, STARTED), ("Label every cable", 7, PENDING), ("Change the address everywhere", 9, PENDING),
+        ("Give the keys back", 15, PENDING), ("House-warming party", 21, PENDING), ("Plants", None, PENDING),
+        ("A better coffee machine", None, STARTED),
+    ],
+}  # fmt: skip
+
+
+@transaction.atomic
+def create_demo_projects(*, planner: Any) -> None:
+    """Create the projects with some 40 tasks, as of today, in the name of `planner`; nothing where there are any."""
+    if Project.objects.exists():
+        return
+    now = timezone.now().replace(minute=0, second=0, microsecond=0)
+    tasks = []
+    for name, plan in PLANS.items():
+        project = services.create_project(name=name, owner=planner, actor=planner)
+        for number, (title, days, status) in enumerate(plan):
+            due = None if days is None else now + timedelta(days=days)
+            done = min(due or now, now) - timedelta(hours=number) if status == DONE else None
+            tasks.append(
+                Task(
+                    project=project, title=title, status=status, due_date=due, completed_at=done,
+                    assignee=planner if number % 2 else None,
+                    priority=(Task.Priority.NORMAL, Task.Priority.HIGH, Task.Priority.LOW)[number % 3],
+                    created_at=now - timedelta(days=30),
+                )
+            )  # fmt: skip
+    made = Task.objects.bulk_create(tasks)
+    Task.history.bulk_history_create(made, default_user=planner)
+    services.add_comment(task=made[3], content="The French one is a line too long.", actor=planner)
+    services.add_comment(task=made[3], content="Shortened. Please look again.", author="marketer")
+    services.add_comment(task=made[13], content="Only the Android app does it.", author="viewer")

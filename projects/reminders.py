@@ -1,0 +1,155 @@
+"""One mail for each due date of each task, a day ahead. The row in the ledger is what makes it one.
+
+1. `arm` writes a pending row for every open task that is due within AHEAD, by (task, due date). A date that moves is
+   another row. A date that passed while nobody was running is caught up with for GRACE; later it is no news.
+2. `_claim` takes one pending row that nobody holds: FOR UPDATE SKIP LOCKED, one short statement that counts the attempt
+   and sets a lease. Two beats, doubled messages, several workers: each finds other rows, or none.
+3. The task is looked at again, and the mail sent, outside of any transaction.
+4. How it ended is written where the attempt is still ours. Not taken by the server: again after a while that grows,
+   MOST_ATTEMPTS in all, and then failed, with the reason.
+
+A worker killed between 3 and 4 may have sent: when its lease ends the mail is sent again, under the same Message-ID.
+To lose a reminder would be worse.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import structlog
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+
+from projects import mail
+from projects.models import Reminder, Task
+from projects.models.ledger import MOST_ATTEMPTS
+
+log = structlog.get_logger(__name__)
+
+AHEAD = timedelta(hours=24)
+GRACE = timedelta(hours=24)
+AGAIN = [timedelta(minutes=minutes) for minutes in (1, 5, 15, 60)]  # after the first failure, the second …
+
+_ARM = """
+    INSERT INTO projects_reminder (task_id, due_date, status, recipient, attempts, error)
+    SELECT id, due_date, 'pending', '', 0, '' FROM (
+        SELECT task.id, task.due_date FROM projects_task AS task
+        WHERE NOT task.status = 'completed' AND task.due_date > %(first)s AND task.due_date <= %(last)s
+          AND task.due_date > task.created_at
+          AND NOT EXISTS (
+              SELECT FROM projects_reminder AS known
+              WHERE known.task_id = task.id AND known.due_date = task.due_date AND known.status <> 'dropped'
+          )
+        FOR KEY SHARE OF task SKIP LOCKED  -- one that is being deleted has no reminder; one being changed, next minute
+    ) AS due
+    ON CONFLICT (task_id, due_date) DO UPDATE SET status = 'pending', attempts = 0, lease_until = NULL, error = ''
+        WHERE projects_reminder.status = 'dropped'
+"""
+_CLAIM = """
+    UPDATE projects_reminder SET attempts = attempts + 1, lease_until = %(until)s
+    WHERE id = (
+        SELECT id FROM projects_reminder
+        WHERE status = 'pending' AND attempts < %(most)s AND (lease_until IS NULL OR lease_until <= %(now)s)
+        ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
+    )
+    RETURNING id, attempts
+"""
+
+
+class _Claim(NamedTuple):
+    id: int
+    attempt: int
+
+    def ended(self, **outcome: object) -> None:
+        mine = Reminder.objects.filter(pk=self.id, status=Reminder.Status.PENDING, attempts=self.attempt)
+        mine.update(lease_until=None, **outcome)
+
+
+def send_due(*, seconds: float = 30.0) -> int:
+    """Arm what is due and send what is armed, for so many seconds at most; return how many mails were taken."""
+    arm()
+    sent, until = 0, time.monotonic() + seconds
+    while time.monotonic() < until and (claim := _claim()):
+        try:
+            sent += _send(claim)
+        except OSError as error:
+            _try_again(claim, f"{type(error).__name__}: {error}")
+            break  # the next one would fare no better, and lose an attempt
+    return sent
+
+
+def arm() -> int:
+    """Write the ledger's rows for what is due; give up on those whose last attempt ended with its worker."""
+    now = timezone.now()
+    lost = Reminder.objects.filter(status=Reminder.Status.PENDING, attempts__gte=MOST_ATTEMPTS, lease_until__lte=now)
+    lost.update(status=Reminder.Status.FAILED, error="The worker died while it was sending.")
+    with connection.cursor() as cursor:
+        cursor.execute(_ARM, {"first": now - GRACE, "last": now + AHEAD})
+        return int(cursor.rowcount)
+
+
+def retry_reminders(*, ids: Iterable[int]) -> int:
+    """Let failed reminders be tried again from the start; return how many there were."""
+    failed = Reminder.objects.filter(pk__in=ids, status=Reminder.Status.FAILED)
+    return failed.update(status=Reminder.Status.PENDING, attempts=0, lease_until=None, error="")
+
+
+def _claim() -> _Claim | None:
+    now = timezone.now()
+    until = now + timedelta(seconds=mail.LEASE_SECONDS)
+    with connection.cursor() as cursor:
+        cursor.execute(_CLAIM, {"now": now, "until": until, "most": MOST_ATTEMPTS})
+        row = cursor.fetchone()
+    return _Claim(*row) if row else None
+
+
+def _send(claim: _Claim) -> bool:
+    """Send the mail, or write down why not; return whether it was sent. Raises OSError for the mail server's sake."""
+    reminder = Reminder.objects.select_related("task__assignee", "task__project__owner").filter(pk=claim.id).first()
+    if reminder is None:
+        return False  # its task was deleted meanwhile
+    task, now = reminder.task, timezone.now()
+    if reason := _needless(task, reminder.due_date, now):
+        claim.ended(status=Reminder.Status.DROPPED, error=reason)
+        return False
+    address = _address(task)
+    if not address:
+        claim.ended(status=Reminder.Status.FAILED, error="Nobody to remind has an e-mail address.")
+        return False
+    late = reminder.due_date < now
+    mail.send(
+        to=[address],
+        subject=f"{'Overdue' if late else 'Due soon'}: {task.title}",
+        template="reminder",
+        context={"task": task, "late": late},
+        identity=f"reminder-{reminder.pk}-{reminder.due_date:%Y%m%d%H%M%S}",
+    )
+    claim.ended(status=Reminder.Status.SENT, sent_at=timezone.now(), recipient=address, error="")
+    return True
+
+
+def _needless(task: Task, due: datetime, now: datetime) -> str:
+    if task.status == Task.Status.COMPLETED:
+        return "The task was completed before."
+    if task.due_date != due:
+        return "The due date was moved."
+    return "The due date is long past." if due < now - GRACE else ""
+
+
+def _address(task: Task) -> str:
+    """The assignee's address, else that of the project's owner, else the house's; of people who may log in."""
+    people = [person for person in (task.assignee, task.project.owner) if person is not None and person.is_active]
+    return next((person.email for person in people if person.email), settings.REMINDER_FALLBACK_EMAIL)
+
+
+def _try_again(claim: _Claim, reason: str) -> None:
+    log.warning("reminder_not_sent", reminder=claim.id, attempt=claim.attempt, error=reason)
+    if claim.attempt >= MOST_ATTEMPTS:
+        claim.ended(status=Reminder.Status.FAILED, error=reason[:500])
+        return
+    mine = Reminder.objects.filter(pk=claim.id, status=Reminder.Status.PENDING, attempts=claim.attempt)
+    mine.update(lease_until=timezone.now() + AGAIN[claim.attempt - 1], error=reason[:500])
