@@ -49,6 +49,9 @@ def wait_for(queue: Queue):
         ("chats.tasks.fan_out", "broadcasts"),
         ("chats.tasks.sweep", "default"),
         ("config.tasks.tick", "default"),
+        ("projects.tasks.remind", "default"),
+        ("projects.tasks.report", "default"),
+        ("projects.tasks.settle_lists", "default"),
     ],
 )
 def test_a_fan_out_never_keeps_the_sweepers_waiting(task: str, queue: str):
