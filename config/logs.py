@@ -1,12 +1,14 @@
 """Structured logs: one event a line, with the request's id, which follows into the worker."""
 
 import logging
+import re
 import sys
 from typing import Any
 
 import structlog
 
 _ROUTINE = ["django_structlog", "celery.app.trace", "celery.beat", "celery.worker.strategy"]
+_CALENDAR = re.compile(r"/calendar/[^/\s]+\.ics")
 _PROCESSORS: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
@@ -19,6 +21,14 @@ _PROCESSORS: list[Any] = [
 def _is_worth_a_line(record: logging.LogRecord) -> bool:
     """Whoever asks /health/ every second reads the answer; each "not yet" need not be an error in the log, too."""
     return "/health/" not in record.getMessage()
+
+
+def _without_secrets(logger: Any, method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """A calendar's address is a key: whoever reads the log must not be able to open it."""
+    return {
+        name: _CALENDAR.sub("/calendar/….ics", value) if isinstance(value, str) and "/calendar/" in value else value
+        for name, value in event.items()
+    }
 
 
 def logging_config(*, human: bool, level: str) -> dict[str, Any]:
@@ -46,7 +56,11 @@ def logging_config(*, human: bool, level: str) -> dict[str, Any]:
             "structured": {
                 "()": structlog.stdlib.ProcessorFormatter,
                 "foreign_pre_chain": before,
-                "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
+                "processors": [
+                    structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                    _without_secrets,
+                    *renderer,
+                ],
             }
         },
         "filters": {"alarms": {"()": lambda: _is_worth_a_line}},
