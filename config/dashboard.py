@@ -22,8 +22,11 @@ from django.views.decorators.http import require_safe
 from chats.census import count_chats
 from chats.models import Broadcast, Chunk
 from config.health import parts
+from projects.admin.zone import zone_of
+from projects.models import Report, Task
 
 MOST_MOVING = 50  # broadcasts under way; the page is for people
+MOST_DUE = 6  # tasks; the others are in the list
 SOON, LATER = 2, 10  # seconds until a card asks again: while something moves, and else
 
 
@@ -61,6 +64,24 @@ def recent(request: HttpRequest) -> Card | None:
     return Card("recent.html", {"broadcasts": ended.order_by("-id")[:5]})
 
 
+def due(request: HttpRequest) -> Card | None:
+    """Open tasks whose date has passed, or is today where the viewer is."""
+    if not request.user.has_perm("projects.view_task"):
+        return None
+    now = timezone.now()
+    midnight = timezone.localtime(now, zone_of(request)).replace(hour=0, minute=0, second=0, microsecond=0)
+    found = Task.objects.open().filter(due_date__lt=midnight + timedelta(days=1))
+    late = found.overdue(now).count()
+    context = {"tasks": found.for_reading().order_by("due_date", "id")[:MOST_DUE], "late": late}
+    return Card("due.html", {**context, "count": found.count()})
+
+
+def report(request: HttpRequest) -> Card | None:
+    """The numbers of the last daily report."""
+    last = Report.objects.first() if request.user.has_perm("projects.view_report") else None
+    return Card("report.html", {"report": last, "totals": last.data["totals"]}) if last else None
+
+
 def figures(request: HttpRequest) -> Card | None:
     """How many chats there are, and what reached them in the last day."""
     if not request.user.has_perm("chats.view_chat"):
@@ -90,10 +111,19 @@ def health(request: HttpRequest) -> Card | None:
 CARDS: dict[str, Callable[[HttpRequest], Card | None]] = {
     "moving": moving,
     "figures": figures,
+    "due": due,
+    "report": report,
     "recent": recent,
     "health": health,
 }
-WIDTHS = {"moving": "card-main", "figures": "card-side", "recent": "card-main", "health": "card-side"}
+WIDTHS = {
+    "moving": "card-main",
+    "figures": "card-side",
+    "due": "card-main card-tall",
+    "report": "card-side",
+    "recent": "card-main",
+    "health": "card-side",
+}
 AFTERWARDS = {"health"}  # asked for by the page once it stands
 
 
@@ -143,4 +173,7 @@ def _buttons(request: HttpRequest) -> list[dict[str, Any]]:
                 "main": True,
             },
         ]
+    if request.user.has_perm("projects.add_task"):
+        address = reverse("admin:projects_task_add")
+        buttons.append({"title": "New task", "icon": "add_task", "link": address, "main": not buttons})
     return buttons

@@ -16,6 +16,22 @@ def _item(title: str, icon: str, address: str, permission: str) -> dict[str, Any
     return {"title": title, "icon": icon, "link": reverse_lazy(address), "permission": _may_view(permission)}
 
 
+def may_read_mails(request: HttpRequest) -> bool:
+    from projects.admin.mails import may_read  # the settings read this file before there are models
+
+    return may_read(request)
+
+
+def _but(parts: tuple[str, ...], item: dict[str, Any]) -> dict[str, Any]:
+    """An item whose address others begin with, too: it is not the present one where one of `parts` is in it."""
+    return {
+        **item,
+        "active": lambda request: (
+            request.path.startswith(str(item["link"])) and not any(part in request.path for part in parts)
+        ),
+    }
+
+
 def _tabs(*models: tuple[str, str, str]) -> dict[str, Any]:
     """Lists that belong together, as tabs of each other: (title, app, model) each."""
     return {
@@ -36,7 +52,11 @@ UNFOLD = {
     "SHOW_BACK_BUTTON": False,
     "DASHBOARD_CALLBACK": "config.dashboard.front_page",
     "STYLES": [lambda request: static("config/opsroom.css")],
-    "SCRIPTS": [lambda request: static("config/opsroom.js"), lambda request: static("live/live.js")],
+    "SCRIPTS": [
+        lambda request: static("config/opsroom.js"),
+        lambda request: static("live/live.js"),
+        lambda request: static("projects/zone.js"),
+    ],
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("config/favicon.svg")},
     ],
@@ -95,6 +115,28 @@ UNFOLD = {
                 ],
             },
             {
+                "title": "Projects",
+                "separator": True,
+                "items": [
+                    _but(
+                        ("/cache/", "/mails/"),
+                        _item("Projects", "view_kanban", "admin:projects_project_changelist", "projects.view_project"),
+                    ),
+                    _but(
+                        ("/calendar/",),
+                        _item("Tasks", "task_alt", "admin:projects_task_changelist", "projects.view_task"),
+                    ),
+                    _item("Calendar", "calendar_month", "admin:projects_task_calendar", "projects.view_task"),
+                    _item("Reports", "summarize", "admin:projects_report_changelist", "projects.view_report"),
+                    {
+                        "title": "Mails",
+                        "icon": "mail",
+                        "link": reverse_lazy("admin:projects_project_mails"),
+                        "permission": "config.navigation.may_read_mails",
+                    },
+                ],
+            },
+            {
                 "title": "House",
                 "separator": True,
                 "collapsible": True,
@@ -109,6 +151,12 @@ UNFOLD = {
                         "django_celery_beat.view_periodictask",
                     ),
                     _item("Lock-outs", "lock_clock", "admin:axes_accessattempt_changelist", "axes.view_accessattempt"),
+                    {
+                        "title": "List cache",
+                        "icon": "cached",
+                        "link": reverse_lazy("admin:projects_project_cache"),
+                        "permission": lambda request: request.user.is_superuser,
+                    },
                     _item("API documentation", "api", "docs", "chats.view_chat"),
                 ],
             },

@@ -88,6 +88,38 @@ def broadcast_with_status(status: str) -> Show:
     return show
 
 
+def board(page: Page, instance: Instance) -> None:
+    project = instance.one(
+        "SELECT project_id FROM projects_task GROUP BY project_id ORDER BY count(*), project_id LIMIT 1"
+    )
+    page.goto(f"{instance.url}/admin/projects/project/{project}/board/")
+    page.wait_for_timeout(500)
+
+
+def projects(page: Page, instance: Instance) -> None:
+    page.goto(f"{instance.url}/admin/projects/project/")
+
+
+def task(page: Page, instance: Instance) -> None:
+    said = instance.one("SELECT task_id FROM projects_comment GROUP BY task_id ORDER BY count(*) DESC, task_id LIMIT 1")
+    page.goto(f"{instance.url}/admin/projects/task/{said}/change/")
+    page.wait_for_timeout(500)
+
+
+def calendar(page: Page, instance: Instance) -> None:
+    page.goto(f"{instance.url}/admin/projects/task/calendar/")
+    page.wait_for_timeout(500)
+
+
+def report(page: Page, instance: Instance) -> None:
+    newest = instance.one("SELECT max(id) FROM projects_report")
+    page.goto(f"{instance.url}/admin/projects/report/{newest}/change/")
+
+
+def mails(page: Page, instance: Instance) -> None:
+    page.goto(f"{instance.url}/admin/projects/project/mails/")
+
+
 def error(page: Page, instance: Instance) -> None:
     send_dialog(page, instance)
     page.get_by_role("button", name="Send to all chats").click()
@@ -101,13 +133,13 @@ def press(page: Page, instance: Instance) -> None:
 
 
 @contextmanager
-def page_of(browser: Browser, instance: Instance, width: str, scheme: str) -> Iterator[Page]:
+def page_of(browser: Browser, instance: Instance, width: str, scheme: str, person: str) -> Iterator[Page]:
     size = WIDTHS[width]
     context = browser.new_context(
         viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if scheme == "dark" else "light"
     )
     page = context.new_page()
-    log_in(page, instance.url, "marketer", "12345")
+    log_in(page, instance.url, person, "12345")
     yield page
     context.close()
 
@@ -118,10 +150,10 @@ def keep(page: Page, name: str) -> None:
     shot.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(FOLDER / f"{name}.png", optimize=True)
 
 
-def take(browser: Browser, instance: Instance, screens: dict[str, Show]) -> None:
+def take(browser: Browser, instance: Instance, screens: dict[str, Show], person: str = "marketer") -> None:
     for width in WIDTHS:
         for scheme in ("light", "dark"):
-            with page_of(browser, instance, width, scheme) as page:
+            with page_of(browser, instance, width, scheme, person) as page:
                 for name, show in screens.items():
                     show(page, instance)
                     keep(page, f"{name}-{width}-{scheme}")
@@ -131,12 +163,21 @@ def take_while_sending(browser: Browser, instance: Instance) -> None:
     """The running broadcast has to be met half way, so each picture has one of its own."""
     for width in WIDTHS:
         for scheme in ("light", "dark"):
-            with page_of(browser, instance, width, scheme) as page:
+            with page_of(browser, instance, width, scheme, "marketer") as page:
                 press(page, instance)
                 instance.wait_for(lambda: bool(instance.one(HALF_WAY)))
                 page.wait_for_timeout(900)
                 keep(page, f"broadcast-running-{width}-{scheme}")
                 instance.wait_for(lambda: not instance.one(MOVING))
+
+
+def take_projects(browser: Browser, instance: Instance) -> None:
+    """What the planner sees; the day's report is made and mailed first."""
+    instance.manage("make_report")
+    screens: dict[str, Show] = {
+        "projects": projects, "board": board, "task": task, "calendar": calendar, "report": report, "mails": mails,
+    }  # fmt: skip
+    take(browser, instance, screens, "planner")
 
 
 MOVING = "SELECT count(*) FROM chats_broadcast WHERE status IN ('queued', 'sending')"
@@ -162,6 +203,7 @@ def main() -> None:
                 "broadcast-sent": broadcast_with_status("sent"), "login": login,
             }  # fmt: skip
             take(browser, instance, finished)
+            take_projects(browser, instance)
         with running_instance(home, BANNER_API_URL="http://127.0.0.1:9/photos/") as instance:
             instance.start_web()
             with running_browser(chromium) as browser:

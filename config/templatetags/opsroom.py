@@ -22,6 +22,7 @@ MOVING = Look("moving", "autorenew")  # blue
 AMBER = Look("look", "priority_high")  # somebody should look
 GOOD = Look("good", "check")  # green
 FAILED = Look("failed", "close")  # red
+LATE = Look("failed", "alarm")  # red: its moment has passed
 STOPPED = Look("stopped", "block")  # striped: ended by a person
 UNKNOWN = Look("waiting", "question_mark")
 
@@ -29,9 +30,11 @@ UNKNOWN = Look("waiting", "question_mark")
 LOOKS: dict[str, Look] = {
     **dict.fromkeys(["scheduled", "queued", "waiting", "pending", "open", "disabled", "reserved", "idle"], WAITING),
     **dict.fromkeys(["sending", "running", "preparing", "processing", "active", "in_progress"], MOVING),
-    **dict.fromkeys(["paused", "overdue", "degraded", "unread", "lost", "skipped", "locked", "muted"], AMBER),
-    **dict.fromkeys(["sent", "success", "passed", "done", "processed", "answers", "free", "read", "on"], GOOD),
+    **dict.fromkeys(["paused", "degraded", "unread", "lost", "skipped", "locked", "muted"], AMBER),
+    **dict.fromkeys(["sent", "success", "passed", "done", "completed", "processed"], GOOD),
     **dict.fromkeys(["failed", "error", "timed_out", "rejected", "away", "down", "locked out"], FAILED),
+    **dict.fromkeys(["answers", "free", "read", "on"], GOOD),
+    "overdue": LATE,
     **dict.fromkeys(["cancelled", "retracted", "off"], STOPPED),
 }
 

@@ -18,6 +18,8 @@ from rest_framework.authtoken.models import Token
 from unfold.admin import ModelAdmin
 
 from chats.factories import BannerFactory, BroadcastFactory, ChatFactory, MessageFactory
+from projects.factories import TaskFactory
+from projects.reports import generate_report
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "a long enough one"
@@ -29,6 +31,8 @@ def populated(superuser) -> None:
     """At least one row of every model that has a page."""
     MessageFactory(chat=ChatFactory())
     BroadcastFactory(banner=BannerFactory(), banner_url="https://photos.example.com/1.jpeg")
+    TaskFactory()
+    generate_report()
     Token.objects.create(user=superuser)
     every_minute = IntervalSchedule.objects.create(every=1, period="minutes")
     PeriodicTask.objects.create(name="tidy", task="config.tasks.tick", interval=every_minute)

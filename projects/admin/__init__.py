@@ -1,0 +1,5 @@
+from projects.admin import (  # noqa: F401
+    projects,
+    reports,
+    tasks,
+)

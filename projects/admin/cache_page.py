@@ -1,0 +1,27 @@
+"""What the list cache does: how often it answered, how often it had to ask, how often it was passed by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from projects import list_link
+
+
+def cache_page(request: HttpRequest) -> HttpResponse:
+    """Show the cache's counts. For superusers, as the other pages about the house itself."""
+    if not request.user.is_superuser:
+        raise PermissionDenied
+    stats = list_link.stats()
+    asked = stats.hits + stats.misses + stats.bypasses
+    context: dict[str, Any] = {
+        **admin.site.each_context(request),
+        "title": "List cache",
+        "stats": stats,
+        "share": stats.hits * 100 // asked if asked else None,
+    }
+    return render(request, "projects/cache.html", context)

@@ -1,0 +1,113 @@
+"""The calendar: what is due when, over all projects, by month or week; dates move by dragging or by arrow keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.admin import ModelAdmin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from projects import calendar as feed
+from projects import services
+from projects.admin.answers import done, number, refused
+from projects.admin.days import Span, days_of, parse_day
+from projects.admin.zone import in_viewers_zone
+from projects.models import CalendarToken, Project, Task
+
+MOST_LATE = 50
+
+
+class CalendarPages(ModelAdmin):
+    """The calendar and what it sends: a mixin of the tasks' admin."""
+
+    def get_urls(self) -> list[URLPattern]:
+        def page(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+            return self.admin_site.admin_view(never_cache(view))
+
+        return [
+            path("calendar/", page(require_safe(self.calendar)), name="projects_task_calendar"),
+            path("calendar/days/", page(require_safe(self.calendar_days)), name="projects_task_calendar_days"),
+            path("calendar/move/", page(require_POST(self.calendar_move)), name="projects_task_calendar_move"),
+            path("calendar/link/", page(require_POST(self.calendar_link)), name="projects_task_calendar_link"),
+            *super().get_urls(),
+        ]
+
+    @in_viewers_zone
+    def calendar(self, request: HttpRequest) -> HttpResponse:
+        return self._calendar(request)
+
+    @in_viewers_zone
+    def calendar_days(self, request: HttpRequest) -> HttpResponse:
+        """A fragment: the days and the overdue list."""
+        return render(request, "projects/calendar_days.html", self._days(request))
+
+    @in_viewers_zone
+    def calendar_move(self, request: HttpRequest) -> HttpResponse:
+        """Move a task's due date to another day of the viewer's, at the same time of day."""
+        if not request.user.has_perm("projects.change_task"):
+            return refused("You may look at the calendar, but not move its dates.", 403)
+        day = parse_day(request.POST.get("day", ""))
+        if day is None:
+            return refused("There is no such day.")
+        task = Task.objects.filter(pk=number(request.POST.get("task", ""))).first()
+        if task is None or task.due_date is None:
+            return refused("Somebody has deleted this task or taken its date away.", 404)
+        due = timezone.localtime(task.due_date).replace(year=day.year, month=day.month, day=day.day)
+        try:
+            services.update_task(task=task, due_date=due, actor=request.user)
+        except Task.DoesNotExist:
+            return refused("Somebody has deleted this task.", 404)
+        return done()
+
+    @in_viewers_zone
+    def calendar_link(self, request: HttpRequest) -> HttpResponse:
+        """Make a new address of one's iCalendar feed, shown once, or revoke the old one."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if request.POST.get("do") == "revoke":
+            feed.revoke_token(user=request.user)
+            messages.success(request, "The calendar link is revoked. Whoever has it gets nothing any more.")
+            return HttpResponseRedirect(reverse("admin:projects_task_calendar"))
+        _, secret = feed.new_token(user=request.user)
+        address = request.build_absolute_uri(reverse("calendar", args=[secret]))
+        return self._calendar(request, fresh_link=address)
+
+    def _calendar(self, request: HttpRequest, **more: Any) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            **self._days(request),
+            "title": "Calendar",
+            "opts": self.opts,
+            "projects": Project.objects.order_by("name"),
+            "token": CalendarToken.objects.filter(user=request.user.pk).first(),
+            "zone": timezone.get_current_timezone_name(),
+            **more,
+        }
+        return render(request, "projects/calendar.html", context)
+
+    def _days(self, request: HttpRequest) -> dict[str, Any]:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        project = number(request.GET.get("project", ""))
+        tasks = Task.objects.for_reading()
+        if project:
+            tasks = tasks.filter(project=project)
+        span = Span.of(request.GET.get("view", ""), request.GET.get("at", ""))
+        late = tasks.overdue(timezone.now()).order_by("due_date", "id")
+        return {
+            "span": span,
+            "days": days_of(span, tasks),
+            "late": late[:MOST_LATE],
+            "late_count": late.count(),
+            "project_id": project,
+            "may_move": request.user.has_perm("projects.change_task"),
+            "may_add": self.has_add_permission(request),
+        }

@@ -1,0 +1,88 @@
+"""The daily reports: how did the day go? They are made by the house, once a day, and only read here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.html import format_html
+from unfold.admin import ModelAdmin
+from unfold.decorators import display
+
+from projects.admin.chart import chart_until
+from projects.models import Report
+
+
+@admin.register(Report)
+class ReportAdmin(ModelAdmin):
+    list_display = ["day", "done", "due", "overdue", "mailed"]
+    list_display_links = None  # the day leads to its page
+    list_per_page = 31
+    actions = None
+    change_list_template = "projects/report_list.html"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    @display(description="Day", ordering="date")
+    def day(self, report: Report) -> str:
+        page = reverse("admin:projects_report_change", args=[report.pk])
+        return format_html(
+            '<a class="link" href="{}">{}</a>', page, f"{report.date:%A}, {report.date.day} {report.date:%B %Y}"
+        )
+
+    @display(description="Done the day before")
+    def done(self, report: Report) -> str:
+        return _number(report, "done_yesterday")
+
+    @display(description="Due that day")
+    def due(self, report: Report) -> str:
+        return _number(report, "due_today")
+
+    @display(description="Overdue")
+    def overdue(self, report: Report) -> str:
+        return render_to_string("projects/project_overdue.html", {"count": report.data["totals"]["overdue"]})
+
+    @display(description="Mailed", ordering="mailed_at")
+    def mailed(self, report: Report) -> str:
+        return render_to_string("projects/report_mailed.html", {"report": report})
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """One day: its numbers, project by project, and the fortnight before."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        report = self.get_object(request, object_id)
+        if report is None:
+            raise Http404
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"Report of {report.date.day} {report.date:%B %Y}",
+            "opts": self.opts,
+            "original": report,
+            "report": report,
+            "totals": report.data["totals"],
+            "projects": report.data["projects"],
+            "chart": chart_until(report.date),
+            "before": Report.objects.filter(date__lt=report.date).first(),
+            "after": Report.objects.filter(date__gt=report.date).last(),
+            "may_view_board": request.user.has_perm("projects.view_task"),
+        }
+        return render(request, "projects/report.html", context)
+
+
+def _number(report: Report, name: str) -> str:
+    return format_html('<span class="number">{}</span>', f"{report.data['totals'][name]:,}")

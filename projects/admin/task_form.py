@@ -1,0 +1,80 @@
+"""The form of a task. It knows what it was rendered with, so that it sends only what this person changed."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django import forms
+from django.contrib.auth.models import User
+from django.db.models import QuerySet
+
+from projects.admin.answers import people
+from projects.models import Project, Task
+
+FORMAT = "%Y-%m-%dT%H:%M"
+INPUT = "pr-input"
+
+
+class Moment(forms.DateTimeInput):
+    input_type = "datetime-local"
+
+    def __init__(self) -> None:
+        super().__init__(attrs={"class": INPUT}, format=FORMAT)
+
+
+class HiddenMoment(forms.DateTimeInput):
+    """What a moment was when the form was rendered, to the minute, as the visible field has it."""
+
+    input_type = "hidden"
+
+    def __init__(self) -> None:
+        super().__init__(format=FORMAT)
+
+
+class MomentField(forms.DateTimeField):
+    widget = Moment
+    hidden_widget = HiddenMoment
+
+
+class TaskForm(forms.Form):
+    """`changes()` after `is_valid()` is what differs from what the page had shown: another's change stays."""
+
+    title = forms.CharField(max_length=255)
+    description = forms.CharField(
+        required=False, max_length=20_000, widget=forms.Textarea(attrs={"rows": 4, "class": INPUT})
+    )
+    project = forms.ModelChoiceField(Project.objects.none(), empty_label=None)
+    status = forms.ChoiceField(choices=[(each.value, each.label.capitalize()) for each in Task.Status])
+    priority = forms.ChoiceField(choices=[(each.value, each.label.capitalize()) for each in Task.Priority])
+    assignee = forms.ModelChoiceField(User.objects.none(), required=False, empty_label="Nobody")
+    due_date = MomentField(required=False, label="Due")
+
+    def __init__(self, *args: Any, task: Task | None = None, **kwargs: Any) -> None:
+        if task is not None:
+            kwargs["initial"] = {name: getattr(task, name) for name in self.base_fields}
+            kwargs["initial"] |= {"project": task.project_id, "assignee": task.assignee_id}
+        super().__init__(*args, **kwargs)
+        self._offer("project", Project.objects.order_by("name"))
+        self._offer("assignee", people())
+        for name, field in self.fields.items():
+            field.show_hidden_initial = task is not None
+            field.widget.attrs["class"] = INPUT
+            if self.is_bound and name in self.errors:
+                field.widget.attrs["aria-invalid"] = "true"
+
+    def _offer(self, name: str, choices: QuerySet[Any]) -> None:
+        cast(forms.ModelChoiceField, self.fields[name]).queryset = choices
+
+    def changes(self) -> dict[str, Any]:
+        return {name: self.cleaned_data[name] for name in self.changed_data}
+
+
+class CardForm(forms.Form):
+    """A card written in place: a title, and the column that it was written in."""
+
+    title = forms.CharField(max_length=255, error_messages={"required": "Write what is to be done."})
+    status = forms.ChoiceField(choices=Task.Status.choices)
+
+
+class CommentForm(forms.Form):
+    content = forms.CharField(max_length=20_000, error_messages={"required": "Write something first."})

@@ -1,0 +1,168 @@
+"""The page of one task: its fields, what was said about it, and what happened to it; the last two live."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.admin import ModelAdmin
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from projects import services
+from projects.admin.steps import steps_of
+from projects.admin.task_form import CommentForm, TaskForm
+from projects.admin.zone import in_viewers_zone
+from projects.gone import Gone
+from projects.models import Task
+
+MOST_COMMENTS = 50
+
+
+class TaskPages(ModelAdmin):
+    """A mixin of the tasks' admin. Everything is written by services, which tell everybody who watches."""
+
+    def get_urls(self) -> list[URLPattern]:
+        def page(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+            return self.admin_site.admin_view(never_cache(view))
+
+        return [
+            path("<int:pk>/head/", page(require_safe(self.head)), name="projects_task_head"),
+            path("<int:pk>/aside/", page(require_safe(self.aside)), name="projects_task_aside"),
+            path("<int:pk>/comments/", page(require_safe(self.comments)), name="projects_task_comments"),
+            path("<int:pk>/comment/", page(require_POST(self.comment)), name="projects_task_comment"),
+            *super().get_urls(),
+        ]
+
+    @in_viewers_zone
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        asked = {name: request.GET[name] for name in ("project", "status", "due_date") if name in request.GET}
+        form = TaskForm(request.POST) if request.method == "POST" else TaskForm(initial=asked)
+        if request.method == "POST" and form.is_valid():
+            task = self._attempt(form, lambda: services.create_task(**form.cleaned_data, actor=request.user))
+            if task is not None:
+                messages.success(request, f"“{task.title}” is on the board.")
+                return HttpResponseRedirect(reverse("admin:projects_project_board", args=[task.project_id]))
+        return render(request, "projects/task.html", {**self._frame(request, "New task"), "form": form})
+
+    @in_viewers_zone
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show everything about the task; a POST changes what its form shows changed."""
+        task = self._task(request, object_id)
+        if request.method != "POST":
+            return self._page(request, task)
+        if not self.has_change_permission(request, task):
+            raise PermissionDenied
+        form = TaskForm(request.POST, task=task)
+        if form.is_valid() and self._saved(request, task, form):
+            return HttpResponseRedirect(request.path)
+        return self._page(request, task, form=form)
+
+    @in_viewers_zone
+    def comment(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Say something in one's own name."""
+        task = self._task(request, pk)
+        if not request.user.has_perm("projects.add_comment"):
+            raise PermissionDenied
+        form = CommentForm(request.POST)
+        if form.is_valid():
+            said = self._attempt(form, lambda: services.add_comment(task=task, actor=request.user, **form.cleaned_data))
+            if said is not None:
+                return HttpResponseRedirect(f"{page_of(pk)}#comment-{said.pk}")
+        return self._page(request, task, comment_form=form)
+
+    # --- What moves by itself -------------------------------------------------------------------
+    def head(self, request: HttpRequest, pk: int) -> HttpResponse:
+        return render(request, "projects/task_head.html", {"task": self._task(request, pk)})
+
+    def aside(self, request: HttpRequest, pk: int) -> HttpResponse:
+        task = self._task(request, pk)
+        return render(request, "projects/task_aside.html", {"task": task, "history": steps_of(task)})
+
+    def comments(self, request: HttpRequest, pk: int) -> HttpResponse:
+        context = self._thread(request, self._task(request, pk))
+        if not context["may_read_comments"]:
+            raise PermissionDenied
+        return render(request, "projects/task_thread.html", context)
+
+    # --- Inside ---------------------------------------------------------------------------------
+    def _task(self, request: HttpRequest, pk: int | str) -> Task:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if not str(pk).isdecimal() or len(str(pk)) > 18:
+            raise Http404
+        task = Task.objects.for_reading().filter(pk=pk).first()
+        if task is None:
+            raise Http404("Somebody has deleted this task.")
+        return task
+
+    def _saved(self, request: HttpRequest, task: Task, form: TaskForm) -> bool:
+        changes = form.changes()
+        if not changes:
+            messages.info(request, "Nothing was changed.")
+            return True
+        saved = self._attempt(form, lambda: services.update_task(task=task, actor=request.user, **changes))
+        if saved is not None:
+            messages.success(request, "Saved.")
+        return saved is not None
+
+    def _attempt(self, form: Any, write: Callable[[], Any]) -> Any:
+        """Return what the service returns, or None with its refusal beside the form's fields."""
+        try:
+            return write()
+        except (Gone, Task.DoesNotExist) as error:
+            form.add_error(None, str(error) if isinstance(error, Gone) else "Somebody has deleted this task.")
+            return None
+
+    def _page(
+        self, request: HttpRequest, task: Task, form: TaskForm | None = None, comment_form: CommentForm | None = None
+    ) -> HttpResponse:
+        if form is None and self.has_change_permission(request, task):
+            form = TaskForm(task=task)
+        context = {
+            **self._frame(request, task.title),
+            **self._thread(request, task),
+            "original": task,
+            "form": form,
+            "comment_form": comment_form,
+            "history": steps_of(task),
+            "may_comment": request.user.has_perm("projects.add_comment"),
+            "may_delete": self.has_delete_permission(request, task),
+        }
+        return render(request, "projects/task.html", context)
+
+    def _frame(self, request: HttpRequest, title: str) -> dict[str, Any]:
+        zone = timezone.get_current_timezone_name()
+        return {
+            **self.admin_site.each_context(request),
+            "title": title,
+            "opts": self.opts,
+            "zone_words": f"Time in {zone.replace('_', ' ')}",
+        }
+
+    def _thread(self, request: HttpRequest, task: Task) -> dict[str, Any]:
+        found = task.comments.order_by("-id")
+        shown = list(found if request.GET.get("comments") == "all" else found[: MOST_COMMENTS + 1])
+        more = request.GET.get("comments") != "all" and len(shown) > MOST_COMMENTS
+        return {
+            "task": task,
+            "comments": shown[:MOST_COMMENTS][::-1] if more else shown[::-1],
+            "earlier": found.count() - MOST_COMMENTS if more else 0,
+            "may_read_comments": request.user.has_perm("projects.view_comment"),
+        }
+
+
+def page_of(pk: int) -> str:
+    return reverse("admin:projects_task_change", args=[pk])

@@ -1,0 +1,98 @@
+"""The list of tasks over all projects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import F, QuerySet
+from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.utils import timezone
+from simple_history.admin import SimpleHistoryAdmin
+from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
+from unfold.decorators import display
+
+from projects import services
+from projects.admin.calendar import CalendarPages
+from projects.admin.task_page import TaskPages
+from projects.models import Task
+
+
+class DueFilter(admin.SimpleListFilter):
+    title = "due"
+    parameter_name = "due"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return [("overdue", "Overdue"), ("today", "Due today"), ("none", "No date")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Task]) -> QuerySet[Task]:
+        now = timezone.now()
+        if self.value() == "overdue":
+            return queryset.overdue(now)
+        if self.value() == "today":
+            return queryset.open().filter(due_date__date=now.date())
+        return queryset.filter(due_date=None) if self.value() == "none" else queryset
+
+
+@admin.register(Task)
+class TaskAdmin(CalendarPages, TaskPages, SimpleHistoryAdmin, ModelAdmin):
+    list_display = ["title", "in_project", "state", "due", "assignee", "rank"]
+    list_filter = [
+        ("project", RelatedDropdownFilter),
+        ("status", ChoicesDropdownFilter),
+        DueFilter,
+        ("assignee", RelatedDropdownFilter),
+        ("priority", ChoicesDropdownFilter),
+    ]
+    list_filter_submit = True
+    list_per_page = 50
+    search_fields = ["title", "description"]
+    search_help_text = "Title or description"
+    actions = ["make_pending", "make_in_progress", "make_completed"]
+    change_list_template = "projects/task_list.html"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Task]:
+        return super().get_queryset(request).for_reading().ranked()
+
+    @display(description="Project", ordering="project__name")
+    def in_project(self, task: Task) -> str:
+        return render_to_string("projects/task_project.html", {"task": task})
+
+    @display(description="State", ordering="status")
+    def state(self, task: Task) -> str:
+        return render_to_string("projects/task_state.html", {"task": task})
+
+    @display(description="Due", ordering=F("due_date").asc(nulls_last=True))
+    def due(self, task: Task) -> str:
+        return render_to_string("projects/task_due.html", {"task": task})
+
+    @display(description="Priority", ordering="priority_rank")
+    def rank(self, task: Task) -> str:
+        return task.get_priority_display().capitalize()
+
+    # --- What one does with the selected --------------------------------------------------------
+    @admin.action(description="Make pending", permissions=["change"])
+    def make_pending(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+        self._give_status(request, queryset, Task.Status.PENDING)
+
+    @admin.action(description="Put in progress", permissions=["change"])
+    def make_in_progress(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+        self._give_status(request, queryset, Task.Status.IN_PROGRESS)
+
+    @admin.action(description="Complete", permissions=["change"])
+    def make_completed(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+        self._give_status(request, queryset, Task.Status.COMPLETED)
+
+    def _give_status(self, request: HttpRequest, queryset: QuerySet[Task], status: str) -> None:
+        changed = services.update_tasks(ids=queryset.values_list("pk", flat=True), status=status, actor=request.user)
+        words = f"{changed:,} task{'' if changed == 1 else 's'} changed to {Task.Status(status).label.lower()}."
+        self.message_user(request, words, "success")
+
+    def delete_model(self, request: HttpRequest, obj: Task) -> None:
+        services.delete_task(task=obj, actor=request.user)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+        services.delete_tasks(ids=queryset.values_list("pk", flat=True), actor=request.user)

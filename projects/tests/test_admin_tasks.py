@@ -1,0 +1,190 @@
+"""The page of a task, the list of tasks, and what is said and changed there."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.utils import timezone
+
+from live.models import Event
+from projects import services
+from projects.factories import CommentFactory, ProjectFactory, TaskFactory
+from projects.models import Comment, Task
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def task() -> Task:
+    return TaskFactory(title="Draw the banner", due_date=datetime(2031, 1, 15, 9, 30, 12, tzinfo=UTC))
+
+
+def page_of(task: Task) -> str:
+    return f"/admin/projects/task/{task.pk}/change/"
+
+
+def form_of(client, task: Task) -> dict[str, str]:
+    """What a browser would send if the page's form were submitted untouched."""
+    form = client.get(page_of(task)).context["form"]
+    sent = {}
+    for field in form:
+        value = field.value()
+        shown = field.field.widget.format_value(value) if hasattr(field.field.widget, "format_value") else value
+        shown = shown[0] if isinstance(shown, list) else shown
+        sent[field.html_name] = sent[field.html_initial_name] = "" if shown is None else str(shown)
+    return sent
+
+
+# --- Changing -----------------------------------------------------------------------------------------
+def test_an_untouched_form_changes_nothing(as_planner, task):
+    as_planner.post(page_of(task), form_of(as_planner, task))
+
+    assert not Event.objects.exists()
+    assert Task.objects.get().due_date == task.due_date
+
+
+def test_a_change_is_stored_with_who_made_it_and_told(as_planner, planner, task):
+    answer = as_planner.post(page_of(task), form_of(as_planner, task) | {"title": "Draw two banners"}, follow=True)
+
+    task.refresh_from_db()
+    assert task.title == "Draw two banners"
+    assert task.history.first().history_user == planner
+    assert Event.objects.filter(topic="projects", type="task.updated").count() == 1
+    assert "Draw the banner → Draw two banners" in answer.content.decode()
+
+
+def test_what_somebody_else_changed_meanwhile_stays(as_planner, task):
+    form = form_of(as_planner, task)
+    services.update_task(task=task, status="in_progress")
+
+    as_planner.post(page_of(task), form | {"priority": "high"})
+
+    task.refresh_from_db()
+    assert (task.status, task.priority) == ("in_progress", "high")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("title", ""), ("title", "x" * 256), ("status", "lost"), ("due_date", "tomorrow"), ("assignee", "999")],
+)
+def test_a_refused_form_says_why_and_keeps_what_was_typed(as_planner, task, field, value):
+    form = form_of(as_planner, task) | {"description": "typed for an hour", field: value}
+
+    page = as_planner.post(page_of(task), form).content.decode()
+
+    assert "Nothing you typed is lost" in page and 'class="pr-error"' in page
+    assert "typed for an hour" in page
+    assert Task.objects.get().description == ""
+
+
+def test_a_due_date_is_read_and_shown_in_the_viewers_zone(as_planner, task):
+    as_planner.cookies["opsroom_zone"] = "Europe%2FBerlin"
+
+    page = as_planner.get(page_of(task)).content.decode()
+    as_planner.post(page_of(task), form_of(as_planner, task) | {"due_date": "2031-07-01T12:00"})
+
+    assert page.count('value="2031-01-15T10:30"') == 2 and "Europe/Berlin" in page
+    assert Task.objects.get().due_date == datetime(2031, 7, 1, 10, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("zone", ["Nowhere/Land", "../../etc/passwd", "x" * 100, "%00", "Europe"])
+def test_a_zone_that_is_none_is_the_houses(as_planner, task, zone):
+    as_planner.cookies["opsroom_zone"] = zone
+
+    assert form_of(as_planner, task)["due_date"] == "2031-01-15T09:30"
+
+
+def test_a_viewer_reads_and_cannot_write(as_viewer, task):
+    page = as_viewer.get(page_of(task)).content.decode()
+
+    assert "Draw the banner" in page and "task-form" not in page and "comment-form" not in page
+    assert as_viewer.post(page_of(task), {"title": "x"}).status_code == 403
+    assert as_viewer.post(f"/admin/projects/task/{task.pk}/comment/", {"content": "x"}).status_code == 403
+
+
+def test_a_stranger_sees_nothing_of_a_task(as_stranger, task):
+    for part in ("change", "head", "aside", "comments"):
+        assert as_stranger.get(f"/admin/projects/task/{task.pk}/{part}/").status_code == 403
+
+
+def test_a_task_that_is_gone_is_not_found(as_planner):
+    assert as_planner.get("/admin/projects/task/999/change/").status_code == 404
+    assert as_planner.get("/admin/projects/task/x/change/").status_code == 404
+
+
+# --- Adding -------------------------------------------------------------------------------------------
+def test_a_new_task_lands_on_its_board(as_planner):
+    project = ProjectFactory()
+    given = {"title": "New", "project": project.pk, "status": "pending", "priority": "low", "due_date": ""}
+
+    answer = as_planner.post("/admin/projects/task/add/", given)
+
+    assert answer.headers["Location"] == f"/admin/projects/project/{project.pk}/board/"
+    assert project.tasks.get().priority == "low"
+
+
+def test_the_form_of_a_new_task_takes_what_its_link_says(as_planner):
+    page = as_planner.get("/admin/projects/task/add/?due_date=2031-02-03T17:00").content.decode()
+
+    assert 'value="2031-02-03T17:00"' in page
+
+
+# --- Comments -----------------------------------------------------------------------------------------
+def test_a_comment_is_said_in_ones_own_name_and_told(as_planner, task):
+    as_planner.post(f"/admin/projects/task/{task.pk}/comment/", {"content": "Fine.", "author": "somebody else"})
+
+    comment = Comment.objects.get()
+    assert (comment.author, comment.content) == ("paula", "Fine.")
+    assert Event.objects.filter(topic=f"project:{task.project_id}", type="comment.created").exists()
+
+
+def test_an_empty_comment_is_refused_in_words(as_planner, task):
+    answer = as_planner.post(f"/admin/projects/task/{task.pk}/comment/", {"content": "  "})
+
+    assert "Write something first." in answer.content.decode()
+
+
+def test_a_long_thread_begins_with_the_newest_and_can_be_shown_whole(as_planner, task):
+    CommentFactory.create_batch(60, task=task)
+
+    short = as_planner.get(page_of(task)).content.decode()
+    whole = as_planner.get(page_of(task) + "?comments=all").content.decode()
+
+    assert "10 earlier comments" in short
+    assert (short.count('class="comment"'), whole.count('class="comment"')) == (50, 60)
+
+
+# --- The list -----------------------------------------------------------------------------------------
+def test_the_list_asks_no_more_for_many_tasks(as_planner, planner, django_assert_max_num_queries):
+    for project in ProjectFactory.create_batch(10):
+        TaskFactory(project=project, assignee=planner)
+
+    with django_assert_max_num_queries(16):
+        as_planner.get("/admin/projects/task/")
+
+
+@pytest.mark.parametrize(("due", "count"), [("overdue", 1), ("today", 1), ("none", 1)])
+def test_tasks_are_found_by_when_they_are_due(as_planner, due, count):
+    now = timezone.now()
+    for date in (now - timedelta(days=2), now.replace(hour=23, minute=59, second=59), None):
+        TaskFactory(due_date=date)
+
+    page = as_planner.get("/admin/projects/task/", {"due": due})
+
+    assert page.context["cl"].result_count == count
+
+
+def test_the_selected_are_completed_in_one_go_and_told(as_planner):
+    tasks = TaskFactory.create_batch(3)
+
+    chosen = {"action": "make_completed", "_selected_action": [task.pk for task in tasks]}
+    page = as_planner.post("/admin/projects/task/", chosen, follow=True).content.decode()
+
+    assert "3 tasks changed to completed." in page
+    assert Event.objects.filter(topic="projects", type="task.updated").count() == 3
+
+
+def test_deleted_tasks_are_told(as_planner, task):
+    as_planner.post(f"/admin/projects/task/{task.pk}/delete/", {"post": "yes"})
+
+    assert not Task.objects.exists()
+    assert Event.objects.filter(topic="projects", type="task.deleted").exists()

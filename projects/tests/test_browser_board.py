@@ -1,0 +1,160 @@
+"""Two people in two browsers at one board, on a real instance."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from config.tests.browser import find_chromium, log_in, running_browser
+from config.tests.instance import Instance, running_instance
+
+CHROMIUM = find_chromium()
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt install chromium, or name one in CHROMIUM"),
+]
+PEOPLE = """
+from django.contrib.auth.models import Group, User
+for name, group in (("paula", "planning"), ("omar", "planning"), ("vera", "viewer")):
+    person = User.objects.create_user(name, password="12345", is_staff=True)
+    person.groups.add(Group.objects.get(name=group))
+"""
+PROJECT = """
+from projects import services
+project = services.create_project(name="Autumn sale")
+for title in ("Draw the banner", "Write the text"):
+    services.create_task(project=project, title=title)
+"""
+
+
+@pytest.fixture(scope="module")
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    with running_instance(Path(tmp_path_factory.mktemp("board")) / "home") as instance:
+        instance.shell(PEOPLE)
+        instance.start_web()
+        yield instance
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with running_browser(CHROMIUM or "") as browser:
+        yield browser
+
+
+@pytest.fixture
+def project(instance: Instance) -> int:
+    instance.shell(PROJECT)
+    return instance.one("SELECT max(id) FROM projects_project")
+
+
+@pytest.fixture
+def at_board(browser: Browser, instance: Instance, project: int) -> Iterator:
+    contexts = []
+
+    def open_for(name: str) -> Page:
+        context = browser.new_context(viewport={"width": 1300, "height": 900}, timezone_id="Europe/Berlin")
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        log_in(page, instance.url, name, "12345")
+        page.goto(f"{instance.url}/admin/projects/project/{project}/board/")
+        page.evaluate("window.notReloaded = true")
+        return page
+
+    yield open_for
+    for context in contexts:
+        context.close()
+
+
+def column(page: Page, status: str) -> Locator:
+    return page.locator(f".board-column[data-status={status}]")
+
+
+def card(place: Page | Locator, title: str = "Draw the banner") -> Locator:
+    return place.locator(".board-card").filter(has_text=title)
+
+
+def status_of(instance: Instance, project: int, title: str = "Draw the banner") -> str:
+    return instance.one("SELECT status FROM projects_task WHERE project_id = %s AND title = %s", project, title)
+
+
+def test_one_drags_a_card_and_the_other_sees_it_move_without_reloading(at_board, instance, project):
+    paula, omar = at_board("paula"), at_board("omar")
+
+    card(paula).drag_to(column(paula, "completed"))
+
+    expect(card(column(paula, "completed"))).to_be_visible()
+    expect(card(column(omar, "completed"))).to_be_visible()
+    expect(omar.get_by_text("1 of 2")).to_be_visible()
+    assert omar.evaluate("window.notReloaded")
+    assert status_of(instance, project) == "completed"
+
+
+def test_a_card_moves_by_the_keyboard_and_says_so(at_board, instance, project):
+    paula = at_board("paula")
+
+    card(paula).focus()
+    paula.keyboard.press("ArrowRight")
+
+    expect(card(column(paula, "in_progress"))).to_be_focused()
+    expect(paula.locator("#moves-said")).to_have_text("Draw the banner: moved to In progress.")
+    paula.keyboard.press("ArrowLeft")
+    expect(card(column(paula, "pending"))).to_be_focused()
+    instance.wait_for(lambda: status_of(instance, project) == "pending")
+
+
+def test_a_refused_move_goes_back_and_says_why(at_board, instance, project):
+    paula = at_board("paula")
+    paula.route("**/board/move/", lambda route: route.abort())
+
+    card(paula).drag_to(column(paula, "completed"))
+
+    expect(paula.locator("#moves-problem")).to_contain_text("is back in Pending. The server does not answer.")
+    expect(card(column(paula, "pending"))).to_be_visible()
+    assert status_of(instance, project) == "pending"
+
+
+def test_a_card_is_added_in_place_while_others_watch(at_board):
+    paula, omar = at_board("paula"), at_board("omar")
+    field = column(paula, "in_progress").locator("textarea")
+
+    column(paula, "in_progress").get_by_text("Add a card").click()
+    field.press("Enter")
+    expect(column(paula, "in_progress").get_by_text("Write what is to be done.")).to_be_visible()
+    field.fill("Order keys")
+    field.press("Enter")
+
+    expect(card(column(paula, "in_progress"), "Order keys")).to_be_visible()
+    expect(card(column(omar, "in_progress"), "Order keys")).to_be_visible()
+    expect(field).to_have_value("")
+
+
+def test_what_one_is_typing_survives_what_others_do(at_board):
+    paula, omar = at_board("paula"), at_board("omar")
+    column(omar, "pending").get_by_text("Add a card").click()
+    column(omar, "pending").locator("textarea").fill("half a sent")
+
+    card(paula).drag_to(column(paula, "completed"))
+
+    expect(card(column(omar, "completed"))).to_be_visible()
+    expect(column(omar, "pending").locator("textarea")).to_have_value("half a sent")
+    expect(column(omar, "pending").locator("textarea")).to_be_focused()
+
+
+def test_a_viewer_sees_it_move_and_has_no_handles(at_board, instance, project):
+    paula, vera = at_board("paula"), at_board("vera")
+
+    expect(vera.locator("[draggable=true], [data-to], .board-add")).to_have_count(0)
+    card(vera).focus()
+    vera.keyboard.press("ArrowRight")
+    card(paula).drag_to(column(paula, "in_progress"))
+
+    expect(card(column(vera, "in_progress"))).to_be_visible()
+    assert (
+        instance.one(
+            "SELECT count(*) FROM projects_historicaltask WHERE history_type = '~' AND project_id = %s", project
+        )
+        == 1
+    )
