@@ -225,7 +225,7 @@ if not BANNER_API_URL:
 # scheme://host:port that may be plain HTTP and inside the network, because the operator says so.
 BANNER_TRUSTED_ORIGINS = env.list("BANNER_TRUSTED_ORIGINS", default=[f"http://127.0.0.1:{PORT}"] if STANDIN else [])
 BROADCAST_WORKERS = env.int("BROADCAST_WORKERS", default=2)  # how many workers share one fan-out
-BROADCAST_CHUNK = env.int("BROADCAST_CHUNK", default=10_000)  # chats a transaction
+BROADCAST_CHUNK = env.int("BROADCAST_CHUNK", default=25_000)  # chats a transaction
 
 # --- live ---------------------------------------------------------------------------------------
 # A client that was away for longer is told to reload. No CHANNEL_LAYERS: live/hub.py says why none is needed.
