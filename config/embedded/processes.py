@@ -63,8 +63,10 @@ class Server:
 
     def find(self) -> psutil.Process | None:
         """The server's process if it runs: the one known already, else the one written down if it is ours."""
-        if self.process is not None and is_alive(self.process):
-            return self.process
+        if self.process is not None:
+            if is_alive(self.process):
+                return self.process
+            reap(self.process)
         pid = self.written_pid()
         return None if pid is None else process_working_in(self.folder, pid)
 
@@ -78,8 +80,7 @@ class Server:
             deadline = time.monotonic() + STOPPING
             while time.monotonic() < deadline:
                 if not is_alive(process):
-                    with contextlib.suppress(psutil.Error):
-                        process.wait(timeout=0)  # leaves no zombie where it was our own child
+                    reap(process)
                     self.process = None
                     return
                 time.sleep(0.01)
@@ -97,6 +98,14 @@ def start_detached(argv: list[str], *, log: Path, cwd: Path, env: dict[str, str]
             env=env,
             start_new_session=True,
         )
+
+
+def reap(process: psutil.Process) -> None:
+    """Take note of the end of a process, so that it leaves no zombie where it was our own child."""
+    with contextlib.suppress(psutil.Error):
+        process.wait(timeout=0)
+    if isinstance(process, psutil.Popen):
+        process.poll()  # also where somebody else has waited for it: subprocess warns of what it thinks still runs
 
 
 def is_alive(process: psutil.Process) -> bool:
