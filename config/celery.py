@@ -78,7 +78,7 @@ app.conf.beat_schedule = {
     "sweep broadcasts": {"task": "chats.tasks.sweep", "schedule": 3.0, "options": {"expires": 10}},
 }
 app.steps["worker"].add(DjangoStructLogInitStep)
-app.autodiscover_tasks(["chats", "config", "live", "projects"])
+app.autodiscover_tasks(["chats", "config", "events", "live", "projects", "testrunner"])
 
 SIGN_SECONDS = 5.0
 

@@ -34,8 +34,10 @@ INSTALLED_APPS = [
     "unfold.contrib.simple_history",
     "config",
     "chats",
+    "events",
     "live",
     "projects",
+    "testrunner",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -245,6 +247,10 @@ REPORT_EMAILS = env.list("REPORT_EMAILS", default=["planning@localhost"] if LOCA
 REPORT_HOUR = env.int("REPORT_HOUR", default=6)  # UTC
 if REPORT_HOUR not in range(24):
     raise ImproperlyConfigured("REPORT_HOUR must be an hour of the day in UTC, 0 to 23.")
+
+# --- events -------------------------------------------------------------------------------------
+
+# --- testrunner ---------------------------------------------------------------------------------
 
 # --- Celery: see config/celery.py ----------------------------------------------------------------
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"

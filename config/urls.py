@@ -23,6 +23,8 @@ urlpatterns = [
     path("media/<path:name>", media, name="media"),
     path("", include("chats.urls")),
     path("", include("projects.urls")),
+    path("", include("events.urls")),
+    path("", include("testrunner.urls")),
 ]
 if settings.STANDIN:
     urlpatterns += [path("standin/", include("chats.standin"))]
