@@ -1,0 +1,18 @@
+from events.models.application import Application, WriteKey
+from events.models.digest import Batch, Minute, Session
+from events.models.event import Event, RejectedEvent
+from events.models.event_type import EventType, SchemaVersion
+from events.models.notification import Notification
+
+__all__ = [
+    "Application",
+    "Batch",
+    "Event",
+    "EventType",
+    "Minute",
+    "Notification",
+    "RejectedEvent",
+    "SchemaVersion",
+    "Session",
+    "WriteKey",
+]
