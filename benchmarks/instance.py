@@ -7,7 +7,6 @@ import http.client
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from config.embedded.home import Home
 from config.embedded.postgres import find_binaries
 from config.launcher import commands
 from config.supervisor import dying_with_us
+from config.tests.ports import free_port
 
 PROJECT = Path(__file__).resolve().parent.parent
 STARTING = 30.0  # seconds
@@ -39,12 +39,6 @@ def set_up() -> Home:
     prepare(home.postgres, demo=False)
     forget_wakeups()
     return home
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def forget_wakeups() -> None:

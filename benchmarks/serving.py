@@ -14,9 +14,10 @@ from collections import defaultdict
 from statistics import median
 
 from benchmarks.audience import clear
-from benchmarks.instance import command, free_port, python, sql, token, web
+from benchmarks.instance import command, python, sql, token, web
 from benchmarks.load import Load, run
 from benchmarks.report import Figure, at_least, at_most, ratios, spread
+from config.tests.ports import free_port
 
 ROUNDS = 3
 SECONDS = 4.0

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ import requests
 from config.embedded import Home, broker_in
 from config.embedded.postgres import Postgres
 from config.embedded.valkey import Valkey
+from config.tests.ports import free_port
 from config.tests.proxy import Proxy
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -184,11 +184,6 @@ def running_instance(folder: Path, **settings: str) -> Iterator[Instance]:
         yield instance
     finally:
         instance.close()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 def _outside_broker() -> Proxy | None:

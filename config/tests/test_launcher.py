@@ -19,13 +19,12 @@ import pytest
 
 from config import embedded, launcher
 from config.embedded.home import PROJECT
+from config.tests.ports import free_port
 
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return free_port()
 
 
 def test_a_port_in_use_is_named_with_the_way_out(port: int) -> None:
@@ -248,7 +247,7 @@ def test_it_starts_stops_leaves_nothing_running_and_keeps_the_data(
 @pytest.mark.chaos
 def test_two_copies_run_side_by_side_and_end_apart(copies: Callable[[str], Copy], port: int) -> None:
     left, right = copies("left"), copies("a" * 120)
-    ours, theirs = left.run(port), right.run(port + 1)
+    ours, theirs = left.run(port), right.run(free_port())
     ours.until_ready()
     theirs.until_ready()
 

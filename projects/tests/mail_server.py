@@ -1,12 +1,13 @@
 """A mail server that speaks SMTP on a real socket, and keeps what it is given."""
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 
 from aiosmtpd.controller import Controller
+
+from config.tests.ports import free_port
 
 
 class Mailbox:
@@ -29,18 +30,11 @@ class Mailbox:
         return [mail["X-To"] for mail in self.mails]
 
 
-def _free_port() -> int:
-    """A port for a server that does not know how to choose one itself."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
-
-
 @contextmanager
 def serving(settings) -> Iterator[Mailbox]:
     """Run the server, and point Django's settings at it."""
     mailbox = Mailbox()
-    controller = Controller(mailbox, hostname="127.0.0.1", port=_free_port(), ready_timeout=10)
+    controller = Controller(mailbox, hostname="127.0.0.1", port=free_port(), ready_timeout=10)
     controller.start()
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", controller.server.sockets[0].getsockname()[1]
