@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from django.db import models
+
+from testrunner.models.environment import TestEnvironment
+from testrunner.models.record import LONGEST_NODEID
+from testrunner.models.run import TestRun
+
+
+class FailureTask(models.Model):
+    """The one task of a test that fails in an environment. Gone with the task: the next failure opens another."""
+
+    environment = models.ForeignKey(TestEnvironment, models.CASCADE, related_name="+", db_index=False)
+    nodeid = models.CharField(max_length=LONGEST_NODEID)
+    task = models.OneToOneField("projects.Task", models.CASCADE, related_name="test_failure")
+    last_run = models.ForeignKey(TestRun, models.SET_NULL, null=True, related_name="+")
+
+    class Meta:
+        default_permissions = ()  # who may see the task sees it there
+        constraints = [
+            models.UniqueConstraint(fields=["environment", "nodeid"], name="testrunner_failuretask_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.nodeid} in {self.environment_id}"

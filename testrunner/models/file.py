@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+LONGEST_PATH = 400  # characters; an index holds it
+
+
+class Root(models.TextChoices):
+    """Where a test file lies: see testrunner/files.py."""
+
+    SAMPLES = "samples", "sample tests"
+    PROJECT = "project", "Opsroom's own tests"
+    UPLOADS = "uploads"
+
+
+class TestFileQuerySet(models.QuerySet["TestFile"]):
+    def there(self) -> TestFileQuerySet:
+        """Files that can be chosen."""
+        return self.filter(removed=False)
+
+
+class TestFile(models.Model):
+    """A Python test file below one of the roots, as it was when it was last looked at. The bytes are the file's."""
+
+    __test__ = False
+
+    root = models.CharField(max_length=8, choices=Root)
+    path = models.CharField(max_length=LONGEST_PATH)  # below the root, with /
+    sha256 = models.CharField(max_length=64)
+    size = models.PositiveIntegerField()
+    uploaded_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, editable=False, related_name="+"
+    )
+    uploaded_at = models.DateTimeField("uploaded", null=True, blank=True, editable=False)
+    removed = models.BooleanField(default=False, editable=False)  # there is no such file any more; runs remember it
+
+    objects = TestFileQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["root", "path"]
+        default_permissions = ("view", "delete")
+        permissions = [("upload_testfile", "Can upload test files: their code runs on the test runner's machine")]
+        constraints = [
+            # Also how a root's files are listed, directory by directory.
+            models.UniqueConstraint(fields=["root", "path"], name="testrunner_testfile_once"),
+            models.CheckConstraint(
+                condition=Q(root__in=["samples", "project", "uploads"]), name="testrunner_testfile_root"
+            ),
+            models.CheckConstraint(
+                condition=~Q(path="") & ~Q(path__startswith="/") & ~Q(path__regex=r"(^|/)\.\.?(/|$)"),
+                name="testrunner_testfile_below_root",
+            ),
+            models.CheckConstraint(condition=Q(sha256__regex="^[0-9a-f]{64}$"), name="testrunner_testfile_sha256"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.root}/{self.path}"
+
+    @property
+    def directory(self) -> str:
+        return self.path.rpartition("/")[0]

@@ -1,0 +1,94 @@
+"""What a run leaves: the bytes that were run, its log, and the outcome of every test."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from testrunner.models.environment import TestEnvironment
+from testrunner.models.file import LONGEST_PATH, Root
+from testrunner.models.run import TestRun
+
+LONGEST_NODEID = 500  # characters; two indexes hold it
+
+
+class RunFile(models.Model):
+    """A file of a run with the bytes it had when the run was asked for: they are run, whatever the file is by then."""
+
+    run = models.ForeignKey(TestRun, models.CASCADE, related_name="files", db_index=False)
+    position = models.PositiveSmallIntegerField()
+    root = models.CharField(max_length=8, choices=Root)
+    path = models.CharField(max_length=LONGEST_PATH)
+    sha256 = models.CharField(max_length=64)
+    size = models.PositiveIntegerField()
+    content = models.BinaryField()
+
+    class Meta:
+        ordering = ["run", "position"]
+        default_permissions = ()  # seen with the run
+        constraints = [
+            # Also how a run's files are found.
+            models.UniqueConstraint(fields=["run", "position"], name="testrunner_runfile_position"),
+            models.UniqueConstraint(fields=["run", "root", "path"], name="testrunner_runfile_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.root}/{self.path}"
+
+
+class TestResult(models.Model):
+    """What one test of one run came to. The environment is the run's, repeated for the index."""
+
+    __test__ = False
+
+    class Outcome(models.TextChoices):
+        PASSED = "passed"
+        FAILED = "failed"
+        SKIPPED = "skipped"
+        ERROR = "error"  # before or after the test itself: a fixture, an import
+
+    run = models.ForeignKey(TestRun, models.CASCADE, related_name="results", db_index=False)
+    environment = models.ForeignKey(TestEnvironment, models.PROTECT, related_name="+", db_index=False)
+    nodeid = models.CharField(max_length=LONGEST_NODEID)
+    path = models.CharField(max_length=LONGEST_PATH)
+    name = models.CharField(max_length=LONGEST_NODEID)
+    outcome = models.CharField(max_length=7, choices=Outcome)
+    duration = models.FloatField(default=0)  # seconds
+    message = models.TextField(blank=True, default="")
+
+    class Meta:
+        ordering = ["run", "id"]
+        default_permissions = ("view",)
+        indexes = [
+            # A test's history in an environment, newest first: is it flaky?
+            models.Index(fields=["environment", "nodeid", "-run"], name="testrunner_testresult_history"),
+        ]
+        constraints = [
+            # Also how a run's results are found.
+            models.UniqueConstraint(fields=["run", "nodeid"], name="testrunner_testresult_once"),
+            models.CheckConstraint(
+                condition=Q(outcome__in=["passed", "failed", "skipped", "error"]), name="testrunner_testresult_outcome"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.nodeid
+
+
+class LogChunk(models.Model):
+    """A piece of a run's log: `data` are the bytes from `offset` on."""
+
+    run = models.ForeignKey(TestRun, models.CASCADE, related_name="log", db_index=False)
+    offset = models.PositiveBigIntegerField()
+    data = models.BinaryField()
+
+    class Meta:
+        ordering = ["run", "offset"]
+        default_permissions = ()  # read with the run
+        constraints = [
+            # Also how a range of the log is found.
+            models.UniqueConstraint(fields=["run", "offset"], name="testrunner_logchunk_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.run_id}+{self.offset}"
