@@ -13,7 +13,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 FROM python:${PYTHON}-slim-bookworm AS opsroom
 RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /var/lib/opsroom opsroom \
     # A new volume takes over the owner of the folder it covers: pictures are written by the worker, read by web.
-    && install --directory --owner=opsroom --group=opsroom /var/lib/opsroom /var/lib/opsroom/media
+    && install --directory --owner=opsroom --group=opsroom /var/lib/opsroom /var/lib/opsroom/media /var/lib/opsroom/uploads
 ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \

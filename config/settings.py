@@ -251,6 +251,7 @@ if REPORT_HOUR not in range(24):
 # --- events -------------------------------------------------------------------------------------
 
 # --- testrunner ---------------------------------------------------------------------------------
+TEST_UPLOADS = env.str("TEST_UPLOADS", default=str(HOME / "uploads"))  # the folder of uploaded test files
 
 # --- Celery: see config/celery.py ----------------------------------------------------------------
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"

@@ -96,8 +96,8 @@ def test_only_this_machine_reaches_it_and_only_web():
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_web_and_worker_see_the_same_pictures(name: str):
-    assert SERVICES[name]["volumes"] == ["media:/var/lib/opsroom/media"]
+def test_web_and_worker_see_the_same_pictures_and_uploads(name: str):
+    assert SERVICES[name]["volumes"] == ["media:/var/lib/opsroom/media", "uploads:/var/lib/opsroom/uploads"]
     assert "OPSROOM_HOME=/var/lib/opsroom" in (PROJECT / "Dockerfile").read_text()
 
 

@@ -1,0 +1,104 @@
+"""The file system is the truth; rows follow it."""
+
+from pathlib import Path
+
+import pytest
+
+from testrunner import files
+from testrunner.models import Root, TestFile
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def uploads(tmp_path: Path, settings) -> Path:
+    settings.TEST_UPLOADS = str(tmp_path / "uploads")
+    (tmp_path / "uploads" / "smoke").mkdir(parents=True)
+    return tmp_path / "uploads"
+
+
+def names(root: str = Root.UPLOADS) -> list[str]:
+    files.look()
+    return list(TestFile.objects.there().filter(root=root).values_list("path", flat=True))
+
+
+def test_a_file_that_appears_is_a_choice_at_once(uploads: Path):
+    assert names() == []
+
+    (uploads / "smoke" / "test_login.py").write_text("def test_login(): pass\n")
+
+    assert names() == ["smoke/test_login.py"]
+    assert files.read(TestFile.objects.get(path="smoke/test_login.py")) == b"def test_login(): pass\n"
+
+
+def test_a_changed_file_has_its_new_sum(uploads: Path):
+    (uploads / "test_it.py").write_text("one")
+    names()
+
+    (uploads / "test_it.py").write_text("two!")
+
+    names()
+    row = TestFile.objects.get(path="test_it.py")
+    assert (row.sha256, row.size) == (files.digest(b"two!"), 4)
+
+
+def test_a_file_that_goes_is_no_choice_any_more_but_comes_back_as_the_same(uploads: Path):
+    (uploads / "test_it.py").write_text("one")
+    names()
+    row = TestFile.objects.get(path="test_it.py")
+
+    (uploads / "test_it.py").unlink()
+
+    assert names() == []
+    with pytest.raises(files.Gone, match=r"uploads/test_it.py is not there any more"):
+        files.read(row)
+    (uploads / "test_it.py").write_text("again")
+    assert names() == ["test_it.py"]
+    assert TestFile.objects.get(path="test_it.py").pk == row.pk
+
+
+def test_looking_twice_changes_nothing(uploads: Path, django_assert_num_queries):
+    (uploads / "test_it.py").write_text("one")
+    files.look()
+
+    with django_assert_num_queries(3):  # one a root
+        files.look()
+
+
+def test_a_link_is_no_choice_and_nothing_is_read_through_one(uploads: Path, tmp_path: Path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret.py").write_text("secret")
+    (uploads / "test_it.py").write_text("one")
+    names()
+    row = TestFile.objects.get(path="test_it.py")
+    (uploads / "test_it.py").unlink()
+
+    (uploads / "test_it.py").symlink_to(outside / "secret.py")
+    (uploads / "leads_out").symlink_to(outside)
+
+    assert names() == []
+    with pytest.raises(files.Gone):
+        files.read(row)
+
+
+def test_what_is_no_regular_file_or_too_large_or_hidden_is_no_choice(uploads: Path):
+    (uploads / "test_large.py").write_bytes(b"#" * (files.LARGEST + 1))
+    (uploads / "test_folder.py").mkdir()
+    (uploads / ".hidden.py").write_text("one")
+    (uploads / "notes.txt").write_text("one")
+
+    assert names() == []
+
+
+def test_opsrooms_own_tests_are_choices(uploads: Path):
+    found = names(Root.PROJECT)
+
+    assert "testrunner/tests/test_files.py" in found
+    assert not [path for path in found if not path.rpartition("/")[2].startswith("test_")]
+
+
+@pytest.mark.parametrize("path", ["../settings.py", "smoke/../../x.py", "smoke//x.py", "./x.py"])
+def test_a_path_that_leaves_its_root_is_not_read(uploads: Path, path: str):
+    with pytest.raises(files.Gone):
+        files.read(TestFile(root=Root.UPLOADS, path=path))

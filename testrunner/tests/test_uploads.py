@@ -1,0 +1,200 @@
+"""What is taken from an uploader, and what is refused, in words."""
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
+from django.db import connection
+
+from testrunner import files, uploads
+from testrunner.models import Root, TestFile
+
+GOOD = b"def test_it():\n    assert True\n"
+
+
+@pytest.fixture
+def place(tmp_path: Path, settings) -> Path:
+    settings.TEST_UPLOADS = str(tmp_path / "uploads")
+    return tmp_path / "uploads"
+
+
+@pytest.fixture
+def send(place: Path, superuser):
+    def send(name: str = "test_it.py", directory: str = "", content: bytes = GOOD, **more) -> TestFile:
+        return uploads.upload(name=name, directory=directory, content=content, user=superuser, **more)
+
+    return send
+
+
+def test_an_upload_into_a_new_directory_is_a_choice_at_once(send, place: Path):
+    file = send("test_public_api.py", "smoke/api")
+
+    assert (place / "smoke" / "api" / "test_public_api.py").read_bytes() == GOOD
+    assert (file.root, file.path, file.size) == (Root.UPLOADS, "smoke/api/test_public_api.py", len(GOOD))
+    assert file.sha256 == files.digest(GOOD)
+    assert uploads.directories() == ["smoke", "smoke/api"]
+
+
+def test_it_is_written_down_who_uploaded_what(send, superuser):
+    file = send()
+
+    entry = LogEntry.objects.get(object_id=file.pk)
+    assert (entry.user, entry.action_flag) == (superuser, ADDITION)
+    assert file.sha256 in entry.change_message
+
+
+def test_nothing_is_replaced_unless_somebody_says_so(send, place: Path):
+    send()
+
+    with pytest.raises(uploads.Taken, match=r"There is test_it\.py already"):
+        send(content=b"x = 1\n")
+
+    assert (place / "test_it.py").read_bytes() == GOOD
+
+
+def test_who_says_so_replaces_it_and_it_is_written_down(send, place: Path):
+    first = send()
+
+    second = send(content=b"x = 1\n", overwrite=True)
+
+    assert second.pk == first.pk
+    assert (place / "test_it.py").read_bytes() == b"x = 1\n"
+    assert LogEntry.objects.filter(object_id=first.pk, action_flag=CHANGE).count() == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../test_it.py",
+        "/etc/test_it.py",
+        "a/b.py",
+        "test it.py",
+        "tëst.py",
+        "test\0it.py",
+        ".py",
+        ".hidden.py",
+        "-.py",
+        "",
+    ],
+)
+def test_a_name_that_leads_elsewhere_is_refused(send, place: Path, name: str):
+    with pytest.raises(uploads.Refused) as refused:
+        send(name)
+
+    assert refused.value.field == "file"
+    assert not place.exists() or not any(place.iterdir())
+
+
+def test_only_python_is_taken(send):
+    with pytest.raises(uploads.Refused, match=r"Only \.py files are taken"):
+        send("test_it.sh")
+
+
+def test_a_name_of_300_characters_is_refused_in_words(send):
+    with pytest.raises(uploads.Refused, match="303 characters; 100 are the most"):
+        send("t" * 300 + ".py")
+
+
+@pytest.mark.parametrize("directory", ["../up", "a/../b", ".git", "a//b", "a b", "é", "x" * 101, "a/b/c/d/e/f", "a\\b"])
+def test_a_directory_that_leads_elsewhere_is_refused(send, place: Path, directory: str):
+    with pytest.raises(uploads.Refused) as refused:
+        send(directory=directory)
+
+    assert refused.value.field == "directory"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "empty"),
+        (b" \n\n", "empty"),
+        (b"def test(:\n", "line 1"),
+        (b"x = '\xff'\n", "not UTF-8: see byte 5"),
+        (b"x = 1\0\n", "NUL byte"),
+        (b"#" * (files.LARGEST + 1), "1,048,576 are the most"),
+        (b"(" * 100_000, "does not compile"),
+        (b"-" * 500_000 + b"1", "does not compile"),
+        (b"x" + b"+x" * 200_000, "does not compile"),
+    ],
+)
+def test_what_cannot_be_a_test_is_refused_in_words(send, content: bytes, words: str):
+    with pytest.raises(uploads.Refused, match=words) as refused:
+        send(content=content)
+
+    assert refused.value.field == "file"
+    assert not TestFile.objects.filter(root=Root.UPLOADS).exists()
+
+
+def test_nothing_of_an_upload_is_run(send, tmp_path: Path):
+    trace = tmp_path / "trace"
+
+    send(content=f"open({str(trace)!r}, 'w')\n".encode())
+
+    assert not trace.exists()
+
+
+def test_a_link_in_the_way_is_not_followed(send, place: Path, tmp_path: Path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    place.mkdir()
+    (place / "smoke").symlink_to(outside)
+    (place / "test_it.py").symlink_to(outside / "new.py")
+
+    with pytest.raises(uploads.Refused, match="leads elsewhere"):
+        send(directory="smoke")
+    with pytest.raises(uploads.Taken):
+        send()
+    send(overwrite=True)
+
+    assert os.listdir(outside) == []
+    assert not (place / "test_it.py").is_symlink()
+
+
+def test_a_file_where_a_directory_should_be_is_named(send):
+    send("smoke.py")
+
+    with pytest.raises(uploads.Refused, match="hold letters, digits"):
+        send(directory="smoke.py")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_who_upload_the_same_name_at_once_one_is_told(send, place: Path):
+    together, outcomes = threading.Barrier(2), []
+
+    def press(content: bytes) -> None:
+        together.wait()
+        try:
+            outcomes.append(send(content=content).sha256)
+        except uploads.Taken as taken:
+            outcomes.append(taken)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=press, args=(content,)) for content in (b"x = 1\n", b"x = 2\n")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    [stored] = [outcome for outcome in outcomes if isinstance(outcome, str)]
+    assert len(outcomes) == 2
+    assert files.digest((place / "test_it.py").read_bytes()) == stored
+
+
+def test_a_removed_upload_is_gone_and_written_down(send, place: Path, superuser):
+    file = send(directory="smoke")
+
+    uploads.remove(file=file, user=superuser)
+
+    assert not (place / "smoke" / "test_it.py").exists()
+    assert not TestFile.objects.there().filter(pk=file.pk).exists()
+    assert LogEntry.objects.filter(object_id=file.pk, action_flag=DELETION).count() == 1
+
+
+def test_what_ships_with_opsroom_is_not_removed(db, superuser):
+    shipped = TestFile.objects.create(root=Root.SAMPLES, path="test_success.py", sha256="0" * 64, size=1)
+
+    with pytest.raises(uploads.Refused, match="belongs to Opsroom"):
+        uploads.remove(file=shipped, user=superuser)

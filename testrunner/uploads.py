@@ -1,0 +1,183 @@
+"""Take a test file from somebody, and put it where it can be chosen.
+
+An upload is code that will run on the test runner's machine, so it takes a permission of its own and is written down.
+Nothing of it is run here: whether it compiles is found out in another process.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
+from django.db import transaction
+from django.utils import timezone
+
+from testrunner import files
+from testrunner.models import Root, TestFile
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*\.py", re.ASCII)
+DIRECTORY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*", re.ASCII)
+LONGEST_NAME = 100  # characters, of a file or a directory
+DEEPEST = 5  # directories within each other
+COMPILE_SECONDS = 10
+# Compiles what comes on stdin; a fault is one line on stdout. Limits, because a few bytes can make a compiler busy.
+COMPILE = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+resource.setrlimit(resource.RLIMIT_CPU, (5, 5))
+try:
+    compile(sys.stdin.buffer.read(), "the file", "exec", dont_inherit=True)
+except SyntaxError as error:
+    print(f"{error.msg}, line {error.lineno}" if error.lineno else error.msg)
+except (ValueError, OverflowError, RecursionError, MemoryError) as error:
+    print(str(error) or type(error).__name__)
+else:
+    print("compiles")
+"""
+
+
+class Refused(Exception):
+    """An upload that is not taken: `field` is what to mend, the text a sentence for a person."""
+
+    def __init__(self, field: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.field = field
+
+
+class Taken(Refused):
+    """There is a file of this name already, and nobody said that it be replaced."""
+
+
+def upload(*, name: str, directory: str, content: bytes, user: Any, overwrite: bool = False) -> TestFile:
+    """Store a test file below the uploads, in an existing directory or a new one; return its row, which can be chosen.
+
+    `directory` is below the root, with "/", and may be empty. Raises Refused; Taken if the file is there and
+    `overwrite` does not say to replace it.
+    """
+    path = _path(directory, name)
+    _vet(content)
+    replaced = _write(files.folder(Root.UPLOADS), path, content, overwrite=overwrite)
+    with transaction.atomic():
+        file, _ = TestFile.objects.update_or_create(
+            root=Root.UPLOADS,
+            path=path,
+            defaults={
+                "sha256": files.digest(content),
+                "size": len(content),
+                "uploaded_by": user,
+                "uploaded_at": timezone.now(),
+                "removed": False,
+            },
+        )
+        _write_down(user, file, CHANGE if replaced else ADDITION)
+    return file
+
+
+def remove(*, file: TestFile, user: Any) -> None:
+    """Delete an uploaded file. Runs keep the bytes they ran. Raises Refused for a file of another root."""
+    if file.root != Root.UPLOADS:
+        raise Refused("file", f"{file} was not uploaded: it belongs to Opsroom.")
+    with transaction.atomic():
+        TestFile.objects.filter(pk=file.pk).update(removed=True)
+        _write_down(user, file, DELETION)
+    (files.folder(Root.UPLOADS) / file.path).unlink(missing_ok=True)
+
+
+def directories() -> list[str]:
+    """The directories below the uploads, for whoever chooses one."""
+    root = files.folder(Root.UPLOADS)
+    found = (Path(place).relative_to(root).as_posix() for place, _, _ in os.walk(root))
+    return sorted(path for path in found if path != "." and not path.startswith("."))[: files.MOST_FILES]
+
+
+def _path(directory: str, name: str) -> str:
+    if len(name) > LONGEST_NAME:
+        raise Refused("file", f"The file's name has {len(name)} characters; {LONGEST_NAME} are the most.")
+    if not NAME.fullmatch(name):
+        what = (
+            "Only .py files are taken." if not name.endswith(".py") else "The name may hold letters, digits, _ and -."
+        )
+        raise Refused("file", f"{what} This one is called {name!r}.")
+    parts = directory.strip("/").split("/") if directory.strip("/") else []
+    if len(parts) > DEEPEST:
+        raise Refused("directory", f"{DEEPEST} directories within each other are the most.")
+    for part in parts:
+        if not DIRECTORY.fullmatch(part) or len(part) > LONGEST_NAME:
+            raise Refused("directory", f"A directory's name may hold letters, digits, _ and -; {part!r} is none.")
+    return "/".join([*parts, name])
+
+
+def _vet(content: bytes) -> None:
+    if not content.strip():
+        raise Refused("file", "The file is empty.")
+    if len(content) > files.LARGEST:
+        raise Refused("file", f"The file has {len(content):,} bytes; {files.LARGEST:,} are the most.")
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Refused("file", f"The file is not UTF-8: see byte {error.start:,}.") from error
+    if b"\0" in content:
+        raise Refused("file", "The file holds a NUL byte: it is no Python source.")
+    if (fault := _compile(content)) is not None:
+        raise Refused("file", f"The file does not compile: {fault}.")
+
+
+def _compile(content: bytes) -> str | None:
+    """What the compiler has against it, or None."""
+    command = [sys.executable, "-I", "-S", "-W", "ignore", "-c", COMPILE]
+    try:
+        done = subprocess.run(  # noqa: S603  our own interpreter and program; the upload is its input
+            command, input=content, capture_output=True, timeout=COMPILE_SECONDS, env={}, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return "the compiler did not come to an end"
+    said = done.stdout.decode(errors="replace").strip()
+    return None if said == "compiles" else said or "the compiler gave up on it"
+
+
+def _write(root: Path, path: str, content: bytes, *, overwrite: bool) -> bool:
+    """Put the bytes there whole or not at all; return whether a file was replaced."""
+    target = root / path
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise Refused("directory", "There is a file of this name.") from error
+    if target.parent.resolve() != root.resolve() / Path(path).parent:
+        raise Refused("directory", "The directory leads elsewhere.")  # a link
+    new = target.parent / f".new-{secrets.token_hex(8)}"
+    try:
+        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o640), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        return _put(new, target, path, overwrite=overwrite)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def _put(new: Path, target: Path, path: str, *, overwrite: bool) -> bool:
+    try:
+        os.link(new, target)  # fails if it is there: two who upload the same name at once are told apart here
+    except FileExistsError:
+        if target.is_dir():
+            raise Refused("file", "There is a directory of this name.") from None
+        if not overwrite:
+            raise Taken(
+                "file", f"There is {path} already. Say that it is to be replaced, or choose another name."
+            ) from None
+        os.replace(new, target)
+        return True
+    return False
+
+
+def _write_down(user: Any, file: TestFile, flag: int) -> None:
+    word = {ADDITION: "Uploaded", CHANGE: "Replaced", DELETION: "Deleted"}[flag]
+    LogEntry.objects.log_actions(
+        user.pk, [file], flag, change_message=f"{word}: SHA-256 {file.sha256}, {file.size:,} bytes.", single_object=True
+    )
