@@ -19,7 +19,9 @@ def _own_media(tmp_path: Path, settings) -> None:
 @pytest.fixture(autouse=True)
 def _own_cache(monkeypatch) -> None:
     """A part of the cache that nobody else knows: the server may be shared with other tests, or with a person."""
-    monkeypatch.setattr(caches["default"], "key_prefix", f"test-{uuid4().hex}")
+    prefix = f"test-{uuid4().hex}"
+    monkeypatch.setattr(caches["default"], "key_prefix", prefix)
+    monkeypatch.setitem(caches.settings["default"], "KEY_PREFIX", prefix)  # every thread makes a cache of its own
 
 
 def _person(name: str, *groups: str, **more: bool) -> User:

@@ -9,7 +9,14 @@ import sys
 from benchmarks.instance import set_up
 from benchmarks.report import Figure, table
 
-BENCHMARKS = ["fanout", "fake_chats", "live", "press", "serving"]  # modules of this package, each with a measure()
+BENCHMARKS = [
+    "fanout",
+    "fake_chats",
+    "lists",
+    "live",
+    "press",
+    "serving",
+]  # modules of this package, each with a measure()
 
 
 def main() -> int:

@@ -83,9 +83,9 @@ def command(name: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def web(name: str = "web", argv: list[str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+def web(name: str = "web", argv: list[str] | None = None, **env: str) -> Iterator[subprocess.Popen[bytes]]:
     """The web process as the launcher starts it, or another one listening at $PORT, from when it answers /ping/."""
-    with process(name, argv or command("web")) as child:
+    with process(name, argv or command("web"), **env) as child:
         wait_until(lambda: get("/ping/") == 200, f"{name} answers")
         yield child
 
@@ -150,12 +150,16 @@ def sql(*statements: str) -> Any:
         return cursor.fetchone()[0] if cursor.description else None
 
 
-def token() -> str:
-    """Return the REST token of a superuser."""
-    from django.contrib.auth.models import User
+def token(group: str = "") -> str:
+    """Return the REST token of a superuser, or of somebody who is only in this group."""
+    from django.contrib.auth.models import Group, User
     from rest_framework.authtoken.models import Token
 
-    user, _ = User.objects.get_or_create(username="bench", defaults={"is_superuser": True, "is_staff": True})
+    user, _ = User.objects.get_or_create(
+        username=group or "bench", defaults={"is_superuser": not group, "is_staff": True}
+    )
+    if group:
+        user.groups.set([Group.objects.get(name=group)])
     return Token.objects.get_or_create(user=user)[0].key
 
 

@@ -30,6 +30,7 @@ class Load:
     errors: int
     per_second: float
     p50: float
+    p95: float
     p99: float
 
 
@@ -85,9 +86,10 @@ async def generate(port: int, request: bytes, *, connections: int, seconds: floa
     times = sorted(one_time for one in made for one_time in one.times)
     errors = sum(one.errors for one in made) + len(hanging)
     if not times:
-        return Load(0, errors, 0.0, 0.0, 0.0)
+        return Load(0, errors, 0.0, 0.0, 0.0, 0.0)
     answers = len(times) - errors
-    return Load(answers, errors, answers / took, times[len(times) // 2], times[len(times) * 99 // 100])
+    p50, p95, p99 = (times[len(times) * percent // 100] for percent in (50, 95, 99))
+    return Load(answers, errors, answers / took, p50, p95, p99)
 
 
 def run(port: int, path: str, *, token: str = "", connections: int = 32, seconds: float = 4.0) -> Load:

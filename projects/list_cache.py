@@ -1,9 +1,10 @@
 """The bodies of project and task lists in Redis: never wrong, never an error, and no key is ever searched for.
 
-1. All bodies lie under a generation: a random word in one key. A reader reads the word first, then asks the database,
-   then stores the body under the word it read.
-2. A writer commits, then replaces the word. Whatever a slow reader stores after that, it stores under the old word,
-   where nobody looks any more: there is no moment at which an old body can come back. (A cache that deletes keys has
+1. All bodies belong to a generation: a random word in a key of its own. A reader reads the word first, then asks the
+   database, then stores the body marked with the word it read. A stored body counts only while its mark is the word;
+   both are read in one command, at one moment.
+2. A writer commits, then replaces the word. Whatever a slow reader stores after that, it marks with the old word,
+   and nobody takes it: there is no moment at which an old body can come back. (A cache that deletes keys has
    such a moment: read old, commit, delete, store old.)
 3. A writer killed between commit and replacement leaves old bodies readable, for LONGEST_LIFE at most.
 4. Redis away: the reader asks the database, and after a few failures nobody here asks Redis for a while. A replacement
@@ -47,28 +48,35 @@ class Listing(NamedTuple):
     etag: str
 
 
-def listing(*, kind: str, scope: str, query: str, build: Callable[[], bytes]) -> Listing:
-    """Return the list's body, from Redis or from `build`.
+def question(*, kind: str, scope: str, query: str) -> str:
+    """Return the key of a list's body.
 
     `kind` names the list, `scope` what the reader may see, `query` everything else that the body depends on:
-    filters, order, page, host. Raises what `build` raises, and nothing of its own.
+    filters, order, page, host.
     """
+    return _name(hashlib.sha256("\x00".join([kind, scope, query]).encode()).hexdigest())
+
+
+def peek(key: str) -> Listing | None:
+    """Return the list's body if it is in Redis and may be read, else None. Raises nothing."""
     redis = link.client() if _nothing_owed() else None
-    if redis is None:
+    found = _ask(redis, key) if redis is not None else None
+    if found is None or not isinstance(found.body, Listing):
+        return None
+    counted("hits")
+    return found.body
+
+
+def listing(key: str, build: Callable[[], bytes]) -> Listing:
+    """Return the list's body, from Redis or from `build`. Raises what `build` raises, and nothing of its own."""
+    redis = link.client() if _nothing_owed() else None
+    found = _ask(redis, key) if redis is not None else None
+    if redis is None or found is None or found.body == _TOO_LARGE:
         return _bypass(build)
-    try:
-        key = _key(_generation(redis), kind, scope, query)
-        stored = redis.get(key)
-        link.failures = 0
-    except (RedisError, OSError) as error:
-        link.failed(error)
-        return _bypass(build)
-    if stored == _TOO_LARGE:
-        return _bypass(build)
-    if stored is not None:
+    if isinstance(found.body, Listing):
         counted("hits")
-        return _opened(stored)
-    return _cold(redis, key, build)
+        return found.body
+    return _cold(redis, key, found.generation, build)
 
 
 def bump() -> None:
@@ -107,14 +115,27 @@ def _nothing_owed() -> bool:
     return not link.owed
 
 
-def _generation(redis: Redis) -> bytes:
-    """Return the word that bodies lie under now. If there is none, whoever is first decides on one."""
+class _Found(NamedTuple):
+    """What Redis said: the generation, and the body of this generation if there is one, or _TOO_LARGE."""
+
+    generation: bytes
+    body: Listing | bytes | None
+
+
+def _ask(redis: Redis, key: str) -> _Found | None:
+    """Return what Redis says of this key; None where it says nothing. If there is no generation, begin one."""
     name = _name("generation")
-    word = redis.get(name)
-    if word is None:
-        redis.set(name, uuid4().hex, nx=True)
-        word = redis.get(name)
-    return bytes(word or b"none")  # type: ignore[arg-type]
+    try:
+        generation, stored = redis.mget(name, key)
+        if generation is None:
+            redis.set(name, uuid4().hex, nx=True)
+            generation, stored = redis.mget(name, key)
+        link.failures = 0
+    except (RedisError, OSError) as error:
+        link.failed(error)
+        return None
+    word = bytes(generation or b"none")  # type: ignore[arg-type]
+    return _Found(word, _opened(stored, word))
 
 
 class _Flight:
@@ -125,18 +146,19 @@ class _Flight:
         self.found: Listing | None = None
 
 
-_flights: dict[str, _Flight] = {}
+_flights: dict[tuple[str, bytes], _Flight] = {}
 _flying = threading.Lock()
 
 
-def _cold(redis: Redis, key: str, build: Callable[[], bytes]) -> Listing:
+def _cold(redis: Redis, key: str, generation: bytes, build: Callable[[], bytes]) -> Listing:
     """Build the body, or share one that is under way: with this process's threads here, with others' by Redis.
 
     Who joins a flight has read the same generation as its pilot, so that the body is as new as one's own would be.
     """
+    name = (key, generation)
     with _flying:
-        pilot = key not in _flights
-        flight = _flights.setdefault(key, _Flight())
+        pilot = name not in _flights
+        flight = _flights.setdefault(name, _Flight())
     if not pilot:
         flight.landed.wait(LONGEST_WAIT)
         if flight.found is not None:
@@ -145,48 +167,48 @@ def _cold(redis: Redis, key: str, build: Callable[[], bytes]) -> Listing:
         counted("misses")
         return _sealed(build())
     try:
-        flight.found = _first(redis, key, build)
+        flight.found = _first(redis, key, generation, build)
         return flight.found
     finally:
         with _flying:
-            del _flights[key]
+            del _flights[name]
         flight.landed.set()
 
 
-def _first(redis: Redis, key: str, build: Callable[[], bytes]) -> Listing:
-    lock = f"{key}:lock"
+def _first(redis: Redis, key: str, generation: bytes, build: Callable[[], bytes]) -> Listing:
+    lock = f"{key}:{generation.decode()}:lock"
     try:
         first = bool(redis.set(lock, b"1", nx=True, px=LOCK_MS))
-        found = None if first else _wait(redis, key)
+        found = None if first else _wait(redis, key, generation)
     except (RedisError, OSError) as error:
         link.failed(error)
         return _bypass(build)
     if found is not None:
         counted("hits")
-        return _opened(found)
+        return found
     counted("misses")
     try:
         made = _sealed(build())
-        _quietly(partial(_store, redis, key, made))
+        _quietly(partial(_store, redis, key, generation, made))
     finally:
         if first:
             _quietly(partial(redis.delete, lock))
     return made
 
 
-def _wait(redis: Redis, key: str) -> bytes | None:
+def _wait(redis: Redis, key: str, generation: bytes) -> Listing | None:
     until = time.monotonic() + LONGEST_WAIT
     while time.monotonic() < until:
         time.sleep(_LOOK_AGAIN)
-        stored = redis.get(key)
-        if stored is not None:
-            return None if stored == _TOO_LARGE else bytes(stored)  # type: ignore[arg-type]
+        found = _opened(redis.get(key), generation)
+        if found is not None:
+            return found if isinstance(found, Listing) else None
     return None
 
 
-def _store(redis: Redis, key: str, made: Listing) -> None:
+def _store(redis: Redis, key: str, generation: bytes, made: Listing) -> None:
     value = _TOO_LARGE if len(made.body) > LARGEST else made.etag.encode() + b"\n" + made.body
-    redis.set(key, value, px=int((LONGEST_LIFE - random.uniform(0, JITTER)) * 1000))
+    redis.set(key, generation + b"\n" + value, px=int((LONGEST_LIFE - random.uniform(0, JITTER)) * 1000))
 
 
 def _quietly(step: Callable[[], object]) -> None:
@@ -205,14 +227,17 @@ def _sealed(body: bytes) -> Listing:
     return Listing(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
 
 
-def _opened(stored: Any) -> Listing:
-    etag, _, body = bytes(stored).partition(b"\n")
+def _opened(stored: Any, generation: bytes) -> Listing | bytes | None:
+    """Return what was stored, unless it is of another generation."""
+    if stored is None:
+        return None
+    mark, _, value = bytes(stored).partition(b"\n")
+    if mark != generation:
+        return None
+    if value == _TOO_LARGE:
+        return _TOO_LARGE
+    etag, _, body = value.partition(b"\n")
     return Listing(body, etag.decode())
-
-
-def _key(generation: bytes, kind: str, scope: str, query: str) -> str:
-    digest = hashlib.sha256("\x00".join([kind, scope, query]).encode()).hexdigest()
-    return _name(f"{generation.decode()}:{digest}")
 
 
 def _name(name: str) -> str:

@@ -18,6 +18,10 @@ lists = pytest.mark.django_db
 committed = pytest.mark.django_db(transaction=True)
 
 
+def key(scope: str = "all", query: str = "") -> str:
+    return list_cache.question(kind="tasks", scope=scope, query=query)
+
+
 class Source:
     """A list whose rows are counted as they are asked for."""
 
@@ -26,7 +30,7 @@ class Source:
         self.asked = 0
 
     def read(self, scope: str = "all", query: str = "") -> bytes:
-        return list_cache.listing(kind="tasks", scope=scope, query=query, build=self.build).body
+        return list_cache.listing(key(scope, query), self.build).body
 
     def build(self) -> bytes:
         self.asked += 1
@@ -77,7 +81,7 @@ def test_a_slow_reader_cannot_bring_back_what_was_replaced():
 
     def read(wait: bool) -> None:
         try:
-            got.append(list_cache.listing(kind="p", scope="", query="", build=lambda: build(wait)).body)
+            got.append(list_cache.listing(key(), lambda: build(wait)).body)
         finally:
             connection.close()
 
@@ -123,7 +127,7 @@ def test_two_hundred_cold_readers_ask_the_database_a_few_times():
         return b"[]"
 
     def read(_: int) -> bytes:
-        return list_cache.listing(kind="tasks", scope="", query="cold", build=build).body
+        return list_cache.listing(key(query="cold"), build).body
 
     with ThreadPoolExecutor(16) as readers:
         assert list(readers.map(read, range(200))) == [b"[]"] * 200
@@ -151,7 +155,7 @@ def test_writers_and_readers_never_meet_an_old_list(planner):
     def read() -> None:
         while time.monotonic() < stop:
             at_least = known[0]
-            found = int(list_cache.listing(kind="tasks", scope="", query="", build=build).body)
+            found = int(list_cache.listing(key(), build).body)
             if found < at_least:
                 stale.append((found, at_least))
         connections.close_all()
@@ -234,7 +238,7 @@ def test_what_fails_while_it_is_built_keeps_nobody_waiting():
     for _ in range(2):
         started = time.monotonic()
         with pytest.raises(LookupError):
-            list_cache.listing(kind="tasks", scope="", query="", build=broken)
+            list_cache.listing(key(), broken)
         assert time.monotonic() - started < list_cache.LONGEST_WAIT / 2
 
 
