@@ -1,0 +1,155 @@
+"""Forks, exits and a server that is killed: with real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from .conftest import status
+
+PACKAGE = Path(__file__).resolve().parents[1]
+PROGRAM = """
+import os, sys
+from opsroom_events import Client
+client = Client(sys.argv[1], "k", max_age=60, exit_timeout=float(sys.argv[2]))
+"""
+
+
+def run(code: str, url: str, exit_timeout: float = 5) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        # Python 3.12 and newer warn of every fork beside a thread, which is what is tried here.
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", PROGRAM + code, url, str(exit_timeout)],
+        env=os.environ | {"PYTHONPATH": str(PACKAGE)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def names(ingest) -> list[str]:
+    return sorted(event["name"] for batch in ingest.batches for event in batch)
+
+
+def test_the_end_of_a_program_sends_what_is_queued(ingest):
+    done = run("for n in range(1200): client.track('s', 'c', str(n))", ingest.url)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert names(ingest) == sorted(str(n) for n in range(1200))
+
+
+def test_a_program_that_fails_sends_too(ingest):
+    done = run("client.track('s', 'c', 'last words'); sys.exit(3)", ingest.url)
+
+    assert done.returncode == 3
+    assert names(ingest) == ["last words"]
+
+
+def test_the_end_of_a_program_does_not_wait_for_ever(ingest):
+    ingest.answers = [status(503, Retry_After="300")]
+
+    done = run("client.track('s', 'c', 'n')", ingest.url, exit_timeout=0.5)  # and `run` has a timeout
+
+    assert done.returncode == 0
+    assert "Closed with 1 events" in done.stderr
+
+
+def test_a_fork_doubles_nothing_and_both_sides_send(ingest):
+    code = """
+client.track("s", "c", "before")
+child = os.fork()
+client.track("s", "c", "child" if child == 0 else "parent")
+if child == 0:
+    print(client.stats.tracked)
+    sys.exit(0)
+os.waitpid(child, 0)
+"""
+    done = run(code, ingest.url)
+
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "1\n")
+    assert names(ingest) == ["before", "child", "parent"]
+
+
+def test_a_fork_while_other_threads_track_leaves_no_lock_behind(ingest):
+    code = """
+import threading
+stop = threading.Event()
+def busy():
+    while not stop.is_set():
+        client.track("s", "c", "busy", {"text": "x" * 1000})
+threads = [threading.Thread(target=busy) for _ in range(4)]
+for thread in threads: thread.start()
+children = []
+for number in range(10):
+    child = os.fork()
+    if child == 0:
+        client.track("s", "c", "child-%d" % number)
+        os._exit(0 if client.close(30) else 1)
+    children.append(child)
+print([os.waitpid(child, 0)[1] for child in children])
+stop.set()
+for thread in threads: thread.join()
+"""
+    done = run(code, ingest.url, exit_timeout=0)
+
+    assert done.stdout == f"{[0] * 10}\n"
+    assert [name for name in names(ingest) if name != "busy"] == [f"child-{n}" for n in range(10)]
+
+
+class Server:
+    """server.py in a process, to be killed and started again on the same port."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.start()
+
+    def start(self) -> None:
+        script = str(Path(__file__).with_name("server.py"))
+        self.process = subprocess.Popen([sys.executable, script, str(self.port), str(self.file)])
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    @property
+    def stored(self) -> list[str]:
+        return [json.loads(line)["event_id"] for line in self.file.read_text().splitlines()]
+
+
+@pytest.fixture
+def server(tmp_path):
+    server = Server(tmp_path / "accepted.jsonl")
+    yield server
+    server.kill()
+
+
+def test_a_server_that_is_killed_and_started_again_loses_and_doubles_nothing(make_client, server, monkeypatch):
+    monkeypatch.setattr("opsroom_events.client.LONGEST_PAUSE", 0.2)
+    client = make_client(url=server.url, max_age=0.01)
+    idle, ids = threading.Event(), []
+
+    for _ in range(8):
+        for _ in range(300):
+            ids.append(client.track("s", "c", "n"))
+            idle.wait(random.uniform(0, 0.001))
+        server.kill()
+        ids += [client.track("s", "c", "while away") for _ in range(100)]
+        idle.wait(0.1)
+        server.start()
+
+    assert client.flush(60)
+    assert None not in ids
+    assert sorted(server.stored) == sorted(ids)  # each exactly once
+    assert client.stats.accepted + client.stats.duplicates == len(ids)
+    assert client.stats.duplicates > 0, "no answer was lost on the way: this run has proved nothing"
