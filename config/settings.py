@@ -252,6 +252,10 @@ if REPORT_HOUR not in range(24):
 
 # --- testrunner ---------------------------------------------------------------------------------
 TEST_UPLOADS = env.str("TEST_UPLOADS", default=str(HOME / "uploads"))  # the folder of uploaded test files
+TESTRUN_SECONDS = env.int("TESTRUN_SECONDS", default=300)  # a run may take so long, where nobody says otherwise
+TESTRUN_MOST_SECONDS = env.int("TESTRUN_MOST_SECONDS", default=3_600)
+if not 0 < TESTRUN_SECONDS <= TESTRUN_MOST_SECONDS:
+    raise ImproperlyConfigured("TESTRUN_SECONDS must be from 1 to TESTRUN_MOST_SECONDS.")
 
 # --- Celery: see config/celery.py ----------------------------------------------------------------
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"

@@ -46,6 +46,8 @@ class TestResult(models.Model):
         FAILED = "failed"
         SKIPPED = "skipped"
         ERROR = "error"  # before or after the test itself: a fixture, an import
+        XFAILED = "xfailed", "failed as expected"
+        XPASSED = "xpassed", "passed unexpectedly"
 
     run = models.ForeignKey(TestRun, models.CASCADE, related_name="results", db_index=False)
     environment = models.ForeignKey(TestEnvironment, models.PROTECT, related_name="+", db_index=False)
@@ -54,7 +56,8 @@ class TestResult(models.Model):
     name = models.CharField(max_length=LONGEST_NODEID)
     outcome = models.CharField(max_length=7, choices=Outcome)
     duration = models.FloatField(default=0)  # seconds
-    message = models.TextField(blank=True, default="")
+    message = models.TextField(blank=True, default="")  # one line
+    details = models.TextField(blank=True, default="")  # the traceback
 
     class Meta:
         ordering = ["run", "id"]
@@ -67,7 +70,8 @@ class TestResult(models.Model):
             # Also how a run's results are found.
             models.UniqueConstraint(fields=["run", "nodeid"], name="testrunner_testresult_once"),
             models.CheckConstraint(
-                condition=Q(outcome__in=["passed", "failed", "skipped", "error"]), name="testrunner_testresult_outcome"
+                condition=Q(outcome__in=["passed", "failed", "skipped", "error", "xfailed", "xpassed"]),
+                name="testrunner_testresult_outcome",
             ),
         ]
 

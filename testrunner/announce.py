@@ -1,0 +1,58 @@
+"""What people who watch are told of test runs and environments, as soon as it is committed: payloads are built here.
+
+- `testrun.updated` on `testruns` and `testrun:<id>`: a run's state and counts, as they are now.
+- `testrun.log` on `testrun:<id>`: the log reaches as far as `size`, to be fetched with Range; a few a second at most.
+- `environment.updated` on `environments`: one of the hundred is free, busy, reserved or closed, and how many wait.
+  Whoever waits there has moved up, or may have: a page that shows a position asks for it again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from live.publish import publish, publish_many
+
+# The models and whoever changes them announce, and no two files import each other: hence rows, not types, here.
+
+
+def run_updated(run: Any) -> None:
+    """Say what has become of a run; the row's values are the news."""
+    data = {
+        "id": run.pk,
+        "environment": run.environment_id,
+        "requested_by": run.requested_by,
+        "status": run.status,
+        "reason": run.reason,
+        "queued_at": run.queued_at,
+        "started_at": run.started_at,
+        "finished_at": run.finished_at,
+        "cancel_requested_at": run.cancel_requested_at,
+        **counts(run),
+        "log_size": run.log_size,
+    }
+    publish_many((topic, "testrun.updated", data) for topic in ("testruns", f"testrun:{run.pk}"))
+
+
+def run_progressed(run_id: int, *, size: int, tests: dict[str, int], results: list[dict[str, Any]]) -> None:
+    """Say how far a run's log reaches, its counts so far and the results that are new, to those who watch this run."""
+    publish(f"testrun:{run_id}", "testrun.log", {"id": run_id, "size": size, **tests, "results": results})
+
+
+def counts(run: Any) -> dict[str, int]:
+    return {name: getattr(run, name) for name in ("tests", "passed", "failed", "skipped", "errors")}
+
+
+def environment_updated(environment: Any) -> None:
+    """Say who is active in an environment, how many wait, and for whom it is reserved."""
+    active = environment.runs.running().values("pk", "requested_by", "started_at").first()
+    data = {
+        "id": environment.pk,
+        "name": environment.name,
+        "enabled": environment.enabled,
+        "active": active and {**active, "id": active.pop("pk")},
+        "queued": environment.runs.queued().count(),
+        "reserved_by": environment.reserved_by.get_username() if environment.is_reserved() else None,
+        "reserved_from": environment.reserved_from,
+        "reserved_until": environment.reserved_until,
+    }
+    publish("environments", "environment.updated", data)

@@ -1,0 +1,164 @@
+"""First come, first served, one at a time: who may start in which environment, and when it was done.
+
+Every step that queues, starts or ends a run is one short transaction that begins by locking the environment's row:
+
+1. `enqueue` inserts the run under that lock. Ids are handed out while it is held, so within an environment the order of
+   ids is the order of commits, and "the oldest" is never overtaken by one that commits later.
+2. `claim_next` looks, without a lock, at the first run that could start in each environment, and takes the one that
+   has waited longest of all: an environment with a long queue keeps no other from its turn. Then it locks that
+   environment, asks again what is first there, and makes it the active one. The environment's generation goes up by
+   one and is the run's token: whoever had an earlier token is refused from now on, whatever he still believes.
+3. `end` writes the outcome where the run still is the worker's own, lets a reservation begin that waited for it, and
+   wakes a worker for whoever is next.
+
+The lock makes the order; `testrunner_testrun_one_active` makes the promise. If the constraint ever speaks up, the
+environment was busy after all: the run goes on waiting. No step takes a time from the transaction's start, since it
+may have waited for the lock: see testrunner/clock.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from django.db import IntegrityError, connection, transaction
+from django.db.models import Case, Exists, F, OuterRef, Q, Subquery, When
+from django.utils import timezone
+
+from live.wake import wake
+from testrunner import announce
+from testrunner.clock import ClockNow
+from testrunner.models import RunFile, TestEnvironment, TestRun
+from testrunner.snapshot import Snapshot
+
+log = structlog.get_logger(__name__)
+
+WORK = "testrunner.tasks.work"
+# A worker renews its leases every 5 s and gives its runs up itself after 15 s without success (testrunner/leases.py).
+LEASE = timedelta(seconds=30)
+
+
+@contextmanager
+def locked(environment_id: int) -> Iterator[TestEnvironment]:
+    """The environment's row, locked to the end of the block's transaction.
+
+    Not against its key: results and runs that refer to it are inserted meanwhile.
+    """
+    with transaction.atomic():
+        yield TestEnvironment.objects.select_for_update(no_key=True).get(pk=environment_id)
+
+
+def database_now() -> datetime:
+    """The database's clock: every time that is stored or compared here is its."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        return cursor.fetchone()[0]
+
+
+def enqueue(run: TestRun, files: Sequence[Snapshot]) -> TestRun:
+    """Put a new run, with the bytes of its files, at the end of its environment's queue."""
+    with locked(run.environment_id) as environment:
+        run.save(force_insert=True)
+        RunFile.objects.bulk_create(
+            RunFile(
+                run=run, position=position, root=file.root, path=file.path, sha256=file.sha256,
+                size=len(file.content), content=file.content,
+            )
+            for position, file in enumerate(files)
+        )  # fmt: skip
+        run.refresh_from_db(fields=["queued_at"])
+        announce.run_updated(run)
+        announce.environment_updated(environment)
+        wake(WORK, run.environment_id)
+    return run
+
+
+def may_start(environment: TestEnvironment) -> Q:
+    """Which of its queued runs could start in a free environment: under a reservation, the holder's only."""
+    if not environment.enabled:
+        return Q(pk__in=[])
+    return Q(created_by=environment.reserved_by) if environment.is_reserved() else Q()
+
+
+def startable() -> list[tuple[int, int]]:
+    """The first run of each free environment and the environment, as far as one can see without a lock; oldest first.
+
+    A hundred looks into an index, however long queues and history are.
+    """
+    queued = TestRun.objects.queued().filter(environment=OuterRef("pk")).order_by("id").values("pk")
+    busy = TestRun.objects.running().filter(environment=OuterRef("pk"))
+    reserved = TestEnvironment.objects.reserved(timezone.now()).filter(reserved_by__isnull=False)
+    holders = Subquery(queued.filter(created_by=OuterRef("reserved_by"))[:1])
+    first = Case(When(pk__in=reserved.values("pk"), then=holders), default=Subquery(queued[:1]))
+    found = TestEnvironment.objects.enabled().filter(~Exists(busy)).annotate(first=first)
+    return list(found.filter(first__isnull=False).order_by("first").values_list("first", "pk"))
+
+
+def claim_next(worker: str) -> TestRun | None:
+    """Make the run that has waited longest the active one of its environment; None where nothing can start now."""
+    for _, environment_id in startable():
+        if (run := claim(environment_id, worker)) is not None:
+            return run
+    return None
+
+
+def claim(environment_id: int, worker: str) -> TestRun | None:
+    """Make the first queued run of this environment its active one; None where it is busy, closed or has none."""
+    try:
+        with locked(environment_id) as environment:
+            if TestRun.objects.running().filter(environment=environment).exists():
+                return None
+            queued = TestRun.objects.queued().filter(may_start(environment), environment=environment)
+            run = queued.order_by("id").first()
+            return run and _activate(run, environment, worker)
+    except IntegrityError:
+        log.warning("environment_busy_after_all", environment=environment_id)
+        return None
+
+
+def _activate(run: TestRun, environment: TestEnvironment, worker: str) -> TestRun:
+    environment.generation += 1
+    environment.save(update_fields=["generation"])
+    TestRun.objects.filter(pk=run.pk, status=TestRun.Status.QUEUED).update(
+        status=TestRun.Status.RUNNING,
+        started_at=ClockNow(),
+        worker=worker[:255],
+        lease_token=environment.generation,
+        lease_until=ClockNow() + LEASE,
+    )
+    run.refresh_from_db()
+    announce.run_updated(run)
+    announce.environment_updated(environment)
+    return run
+
+
+def end(run: TestRun, still: Q, status: TestRun.Status, **fields: Any) -> bool:
+    """Write how a run ended, where it is `still` what the caller took it for; return whether it was.
+
+    `still` names the token, or the state, that makes it the caller's to end.
+    """
+    with locked(run.environment_id) as environment:
+        ended = TestRun.objects.filter(still, pk=run.pk).update(
+            status=status, finished_at=ClockNow(), lease_until=None, **fields
+        )
+        if not ended:
+            return False
+        _begin_reservation(environment)
+        run.refresh_from_db()
+        announce.run_updated(run)
+        announce.environment_updated(environment)
+        return True
+
+
+def _begin_reservation(environment: TestEnvironment) -> None:
+    if environment.reserved_for is None or environment.reserved_until is not None:
+        return
+    if TestRun.objects.running().filter(environment=environment).exists():
+        return  # it was a queued run that ended
+    TestEnvironment.objects.filter(pk=environment.pk).update(
+        reserved_from=ClockNow(), reserved_until=ClockNow() + F("reserved_for")
+    )
+    environment.refresh_from_db()

@@ -1,0 +1,179 @@
+"""The verbs of the test runner: what views, admin, commands and other apps may do. Rows first, a wake-up on commit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import Q
+
+from live.wake import wake
+from testrunner import announce, queue
+from testrunner.clock import ClockNow
+from testrunner.models import NotAllowed, TestEnvironment, TestRun
+from testrunner.snapshot import Snapshot, files_key
+
+MOST_FILES = 200
+MOST_BYTES = 20 * 2**20  # of all files of a run
+LONGEST_RESERVATION = timedelta(days=7)
+
+
+def start_run(
+    *,
+    user: Any,
+    environment: TestEnvironment,
+    files: Sequence[Snapshot],
+    requested_by: str = "",
+    wall_seconds: int | None = None,
+    request_key: UUID | None = None,
+) -> TestRun:
+    """Queue a run of these files, as they are, in the name of `requested_by` (default: the user's name).
+
+    It starts when every earlier run there has ended; see `position` and `expected_start` in testrunner/expected.py.
+    The same `request_key` again returns the run it made the first time. Raises NotAllowed, with a sentence, for no
+    file, the same file twice, too many or too large ones, and a time limit that is none.
+    """
+    _check(files, wall_seconds)
+    return _queued_once(
+        TestRun(
+            environment=environment,
+            requested_by=requested_by.strip()[:255] or user.get_username(),
+            created_by=user,
+            wall_seconds=wall_seconds or settings.TESTRUN_SECONDS,
+            files_key=files_key(files),
+            request_key=request_key,
+        ),
+        files,
+    )
+
+
+def rerun(*, run: TestRun, user: Any, failed_only: bool = False, request_key: UUID | None = None) -> TestRun:
+    """Queue a finished run again: the same bytes in the same environment, all tests or only those that did not pass.
+
+    Raises NotAllowed where it has not finished, or where no test of it failed and only those are wanted.
+    """
+    if not run.is_finished:
+        raise NotAllowed(f"Run {run.pk} has not finished yet.")
+    selection: list[str] = run.selection
+    if failed_only:
+        selection = list(run.results.filter(outcome__in=["failed", "error"]).values_list("nodeid", flat=True))
+        if not selection:
+            raise NotAllowed(f"No test of run {run.pk} failed.")
+    files = [Snapshot(file.root, file.path, bytes(file.content)) for file in run.files.all()]
+    return _queued_once(
+        TestRun(
+            environment_id=run.environment_id, requested_by=user.get_username(), created_by=user, rerun_of=run,
+            selection=selection, wall_seconds=run.wall_seconds, files_key=files_key(files, selection),
+            request_key=request_key,
+        ),
+        files,
+    )  # fmt: skip
+
+
+def cancel_run(*, run: TestRun, user: Any) -> TestRun:
+    """Take a queued run out of the queue, or ask the worker of a running one to stop it, which takes some seconds.
+
+    Returns the run as it is now. Raises NotAllowed where it has ended already.
+    """
+    asked = {"cancel_requested_at": ClockNow(), "cancel_requested_by": user}
+    with queue.locked(run.environment_id):
+        reason = f"Cancelled by {user} while it waited."
+        if not queue.end(run, Q(status=TestRun.Status.QUEUED), TestRun.Status.CANCELLED, reason=reason, **asked):
+            if not TestRun.objects.running().filter(pk=run.pk, cancel_requested_at=None).update(**asked):
+                run.refresh_from_db()
+                if run.is_finished:
+                    raise NotAllowed(f"Run {run.pk} has ended already: {run.get_status_display().lower()}.")
+            run.refresh_from_db()
+            announce.run_updated(run)
+    return run
+
+
+def reserve(
+    *, environment: TestEnvironment, user: Any, duration: timedelta, after_current: bool = False, note: str = ""
+) -> TestEnvironment:
+    """Keep an environment for the user's own runs: others' wait from now on; an active one runs to its end.
+
+    `duration` counts from now or, with `after_current`, from the end of the active run, if there is one. The holder may
+    reserve anew. Raises NotAllowed where somebody else holds it, it is disabled, or the time is none.
+    """
+    if not timedelta(0) < duration <= LONGEST_RESERVATION:
+        raise NotAllowed(f"A reservation lasts for {LONGEST_RESERVATION.days} days at most, and for some time.")
+    with queue.locked(environment.pk) as row:
+        if not row.enabled:
+            raise NotAllowed(f"{row.name} is disabled.")
+        if row.is_reserved() and row.reserved_by != user:
+            raise NotAllowed(f"{row.name} is reserved by {row.reserved_by}.")
+        later = after_current and row.runs.running().exists()
+        row.reserved_by, row.reserved_for, row.reservation_note = user, duration, note.strip()[:200]
+        row.reserved_from = None if later else queue.database_now()
+        row.reserved_until = row.reserved_from and row.reserved_from + duration
+        _save_reservation(row, user)
+    return row
+
+
+def release(*, environment: TestEnvironment, user: Any) -> TestEnvironment:
+    """End a reservation before its time. Raises NotAllowed where there is none (any more)."""
+    with queue.locked(environment.pk) as row:
+        if not row.is_reserved():
+            raise NotAllowed(f"{row.name} is not reserved.")
+        row.reserved_by = row.reserved_for = row.reserved_from = row.reserved_until = None
+        row.reservation_note = ""
+        _save_reservation(row, user)
+    return row
+
+
+def enable(*, environment: TestEnvironment, user: Any) -> TestEnvironment:
+    """Let runs start here (again); those that waited go on."""
+    return change_environment(environment=environment, user=user, enabled=True)
+
+
+def disable(*, environment: TestEnvironment, user: Any) -> TestEnvironment:
+    """Let no run start here; those that are queued wait. Raises NotAllowed while one is active."""
+    return change_environment(environment=environment, user=user, enabled=False)
+
+
+def change_environment(*, environment: TestEnvironment, user: Any, **changes: Any) -> TestEnvironment:
+    """Set `name`, `description`, `enabled`, `project`. Raises NotAllowed for disabling one with an active run."""
+    if unknown := set(changes) - {"name", "description", "enabled", "project"}:
+        raise ValueError(f"Not to be set on an environment: {', '.join(sorted(unknown))}.")
+    with queue.locked(environment.pk) as row:
+        active = row.runs.running().first()
+        if changes.get("enabled") is False and row.enabled and active is not None:
+            raise NotAllowed(f"Run {active.pk} is active in {row.name}: let it end, or cancel it, first.")
+        for name, value in changes.items():
+            setattr(row, name, value)
+        _save(row, user, list(changes))
+    return row
+
+
+def _check(files: Sequence[Snapshot], wall_seconds: int | None) -> None:
+    names = {(file.root, file.path) for file in files}
+    if not files:
+        raise NotAllowed("Choose at least one test file.")
+    if len(names) < len(files):
+        raise NotAllowed("The same file is there twice.")
+    if len(files) > MOST_FILES or sum(len(file.content) for file in files) > MOST_BYTES:
+        raise NotAllowed(f"A run has {MOST_FILES} files and {MOST_BYTES // 2**20} MiB at most.")
+    if wall_seconds is not None and not 0 < wall_seconds <= settings.TESTRUN_MOST_SECONDS:
+        raise NotAllowed(f"A run may take from 1 to {settings.TESTRUN_MOST_SECONDS} seconds.")
+
+
+def _queued_once(run: TestRun, files: Sequence[Snapshot]) -> TestRun:
+    """Queue a run, unless this press of the button did already."""
+    with queue.locked(run.environment_id):  # two deliveries of one press come one after the other
+        made = run.request_key and TestRun.objects.filter(request_key=run.request_key).first()
+        return made or queue.enqueue(run, files)
+
+
+def _save_reservation(row: TestEnvironment, user: Any) -> None:
+    _save(row, user, ["reserved_by", "reserved_for", "reserved_from", "reserved_until", "reservation_note"])
+
+
+def _save(row: TestEnvironment, user: Any, fields: list[str]) -> None:
+    row._history_user = user  # type: ignore[attr-defined]
+    row.save(update_fields=fields)
+    announce.environment_updated(row)
+    wake(queue.WORK, row.pk)
