@@ -32,7 +32,11 @@ app.conf.update(
     task_queues=[_queue(name) for name in ("default", "broadcasts", "events", "testruns")],
     task_default_queue="default",
     task_create_missing_queues=False,
-    task_routes={"chats.tasks.prepare": {"queue": "broadcasts"}, "chats.tasks.fan_out": {"queue": "broadcasts"}},
+    task_routes={
+        "chats.tasks.prepare": {"queue": "broadcasts"},
+        "chats.tasks.fan_out": {"queue": "broadcasts"},
+        "events.tasks.digest": {"queue": "events"},
+    },
     accept_content=["json"],
     task_serializer="json",
     result_serializer="json",
@@ -75,6 +79,7 @@ app.conf.beat_schedule = {
     # Both look for what is due, however late they come: no moment of the day is special to beat.
     "remind": {"task": "projects.tasks.remind", "schedule": 60.0, "options": {"expires": 60}},
     "daily report": {"task": "projects.tasks.report", "schedule": 60.0, "options": {"expires": 60}},
+    "digest": {"task": "events.tasks.digest", "schedule": 2.0, "options": {"expires": 4}},
     "sweep broadcasts": {"task": "chats.tasks.sweep", "schedule": 3.0, "options": {"expires": 10}},
 }
 app.steps["worker"].add(DjangoStructLogInitStep)

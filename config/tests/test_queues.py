@@ -49,6 +49,7 @@ def wait_for(queue: Queue):
         ("chats.tasks.fan_out", "broadcasts"),
         ("chats.tasks.sweep", "default"),
         ("config.tasks.tick", "default"),
+        ("events.tasks.digest", "events"),
         ("projects.tasks.remind", "default"),
         ("projects.tasks.report", "default"),
         ("projects.tasks.settle_lists", "default"),

@@ -3,6 +3,7 @@ from events.models.digest import Batch, Minute, Session
 from events.models.event import Event, RejectedEvent
 from events.models.event_type import EventType, SchemaVersion
 from events.models.notification import Notification
+from events.models.replay import Replay
 
 __all__ = [
     "Application",
@@ -12,6 +13,7 @@ __all__ = [
     "Minute",
     "Notification",
     "RejectedEvent",
+    "Replay",
     "SchemaVersion",
     "Session",
     "WriteKey",

@@ -6,9 +6,13 @@ from datetime import datetime
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+from simple_history.models import HistoricalRecords
+
+is_origin = RegexValidator(r"^https?://[^/?#\s@]+\Z", "An origin is https://host or http://host:port, nothing more.")
 
 
 class Application(models.Model):
@@ -27,7 +31,7 @@ class Application(models.Model):
         help_text="What becomes of an event whose category and name nobody has described yet.",
     )
     # scheme://host:port each, as browsers send it; empty: pages of any origin. Advice to browsers, no protection.
-    allowed_origins = ArrayField(models.CharField(max_length=300), default=list, blank=True)
+    allowed_origins = ArrayField(models.CharField(max_length=300, validators=[is_origin]), default=list, blank=True)
     rate = models.PositiveIntegerField(
         default=0, help_text="The most events a second that are taken from it by one web process; 0: no limit."
     )
@@ -36,6 +40,8 @@ class Application(models.Model):
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, editable=False, related_name="+"
     )
     created_at = models.DateTimeField("created", db_default=Now(), editable=False)
+
+    history = HistoricalRecords()
 
     class Meta:
         ordering = ["name"]

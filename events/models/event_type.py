@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+from simple_history.models import HistoricalRecords
 
 
 def anything() -> dict[str, Any]:
@@ -25,6 +26,8 @@ class EventType(models.Model):
     version = models.PositiveIntegerField(default=1, editable=False)
     created_at = models.DateTimeField("created", db_default=Now(), editable=False)
     updated_at = models.DateTimeField("updated", auto_now=True)
+
+    history = HistoricalRecords(excluded_fields=["schema"])  # that one has versions
 
     class Meta:
         ordering = ["category", "name"]

@@ -1,0 +1,137 @@
+"""From batches to sessions and counts a minute: every event is counted once, whoever dies while counting.
+
+One transaction does all of it:
+
+1. Lock the oldest batches that nobody else has (SKIP LOCKED). The lock is the claim, and dies with its connection.
+2. Add their events to their sessions, and then to the minutes: rows that several workers want are locked in one order,
+   and the ones that all of them want, the present minute's, last and for the shortest time.
+3. Delete the batches. Events, counts and batches come and go by commits only, so an event is counted if and only if
+   its batch is gone. Whoever changes or deletes an event locks its batch first, and so knows (events/counts.py).
+4. Tell those who watch, on the same commit.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
+from django.db.models.functions import Now
+
+from events import messages
+from events.models import Batch
+from events.models.event import BATCH_ROWS
+
+AT_ONCE = 300  # batches a transaction
+ROWS_AT_ONCE = 50_000  # and about as many rows, so that it stays short
+SECONDS = 8.0  # in one task
+
+# Each batch's events, by its range of ids and only in the partitions that it reaches.
+_HAPPENED = """
+    FROM unnest(%(ids)s::bigint[], %(first)s::timestamptz[], %(last)s::timestamptz[]) AS batch (id, first, last)
+    JOIN events_event AS event
+      ON event.id >= batch.id * %(rows)s AND event.id < (batch.id + 1) * %(rows)s
+     AND event.timestamp BETWEEN batch.first AND batch.last
+"""
+_SESSIONS = f"""
+    INSERT INTO events_session AS known (session_id, first_seen, last_seen, event_count)
+    SELECT event.session_id, min(event.timestamp), max(event.timestamp), count(*) {_HAPPENED}
+    GROUP BY event.session_id ORDER BY event.session_id COLLATE "C"
+    ON CONFLICT (session_id) DO UPDATE SET
+        first_seen = least(known.first_seen, excluded.first_seen),
+        last_seen = greatest(known.last_seen, excluded.last_seen),
+        event_count = known.event_count + excluded.event_count
+"""
+_MINUTES = f"""
+    INSERT INTO events_minute AS known (minute, application_id, category, name, events, rejected)
+    SELECT minute, application_id, category, name, sum(events), sum(rejected) FROM (
+        SELECT date_trunc('minute', event.timestamp, 'UTC') AS minute, event.application_id, event.category, event.name,
+               count(*) AS events, 0 AS rejected {_HAPPENED} GROUP BY 1, 2, 3, 4
+        UNION ALL
+        SELECT date_trunc('minute', wrong.received_at, 'UTC'), wrong.application_id, wrong.category, wrong.name,
+               0, count(*)
+        FROM unnest(%(ids)s::bigint[]) AS batch (id)
+        JOIN events_rejectedevent AS wrong
+          ON wrong.id >= batch.id * %(rows)s AND wrong.id < (batch.id + 1) * %(rows)s
+        GROUP BY 1, 2, 3, 4
+    ) AS counted
+    GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, category COLLATE "C", name COLLATE "C"
+    ON CONFLICT (minute, application_id, category, name) DO UPDATE SET
+        events = known.events + excluded.events, rejected = known.rejected + excluded.rejected
+"""  # noqa: S608
+_REJECTED = """
+    SELECT wrong.application_id, application.name, wrong.category, wrong.name, wrong.code, wrong.pointer, count(*)
+    FROM unnest(%(ids)s::bigint[]) AS batch (id)
+    JOIN events_rejectedevent AS wrong ON wrong.id >= batch.id * %(rows)s AND wrong.id < (batch.id + 1) * %(rows)s
+    JOIN events_application AS application ON application.id = wrong.application_id
+    GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 7 DESC, 1, 3, 4, 5, 6 LIMIT %(groups)s
+"""
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one transaction counted."""
+
+    batches: int
+    events: int
+    rejected: int
+
+
+def run(seconds: float = SECONDS) -> Round:
+    """Digest until nothing is left, or for about `seconds`; return how much that was."""
+    until = time.monotonic() + seconds
+    rounds = [digest_some()]
+    while rounds[-1].batches and time.monotonic() < until:
+        rounds.append(digest_some())
+    return Round(*(sum(getattr(one, name) for one in rounds) for name in ("batches", "events", "rejected")))
+
+
+def digest_some(at_once: int = AT_ONCE) -> Round:
+    """Count the oldest batches that nobody else is counting, in one transaction."""
+    with transaction.atomic():
+        batches = _claim(at_once)
+        done = Round(len(batches), sum(row.events for row in batches), sum(row.rejected for row in batches))
+        if not batches:
+            return done
+        with connection.cursor() as cursor:
+            _count(cursor, batches, done)
+        Batch.objects.filter(pk__in=[batch.pk for batch in batches]).delete()
+    return done
+
+
+def lag() -> float:
+    """Return for how many seconds the oldest batch has been waiting; 0.0 where nothing waits."""
+    oldest = Batch.objects.order_by("pk").values_list("created_at", Now()).first()
+    return max((oldest[1] - oldest[0]).total_seconds(), 0.0) if oldest else 0.0
+
+
+def _claim(at_once: int) -> list[Batch]:
+    """Lock batches, as many as make about ROWS_AT_ONCE rows; at least one if there is any."""
+    claimed = Batch.objects.select_for_update(skip_locked=True).order_by("pk")[:at_once]
+    chosen: list[Batch] = []
+    rows = 0
+    for batch in claimed:
+        rows += batch.events + batch.rejected
+        if chosen and rows > ROWS_AT_ONCE:
+            break
+        chosen.append(batch)
+    return chosen
+
+
+def _count(cursor: CursorWrapper, batches: list[Batch], done: Round) -> None:
+    values: dict[str, Any] = {
+        "ids": [batch.pk for batch in batches],
+        "first": [batch.first_timestamp for batch in batches],
+        "last": [batch.last_timestamp for batch in batches],
+        "rows": BATCH_ROWS,
+        "groups": messages.MOST_GROUPS,
+    }
+    cursor.execute(_SESSIONS, values)
+    groups: list[tuple[Any, ...]] = []
+    if done.rejected:
+        cursor.execute(_REJECTED, values)
+        groups = cursor.fetchall()
+    messages.digested(done.events, done.rejected, groups)
+    cursor.execute(_MINUTES, values)

@@ -1,0 +1,47 @@
+"""The verbs of events: the REST interface, the admin, commands and other apps go through them.
+
+Each verb is one transaction. What the ingest keeps in memory of applications, keys and types it reads again by itself:
+nobody is to be told here.
+"""
+
+from events.digest import lag
+from events.dry_run import DryRun, dry_run
+from events.schema_check import SchemaError
+from events.services.applications import (
+    NewApplication,
+    NewKey,
+    create_application,
+    delete_application,
+    pause,
+    resume,
+    revoke_key,
+    rotate_key,
+    update_application,
+)
+from events.services.event_types import create_event_type, delete_event_type, describe_event_type, publish_schema
+from events.services.events import delete_event, delete_rejected, update_event
+from events.services.history import Refused
+
+__all__ = [
+    "DryRun",
+    "NewApplication",
+    "NewKey",
+    "Refused",
+    "SchemaError",
+    "create_application",
+    "create_event_type",
+    "delete_application",
+    "delete_event",
+    "delete_event_type",
+    "delete_rejected",
+    "describe_event_type",
+    "dry_run",
+    "lag",
+    "pause",
+    "publish_schema",
+    "resume",
+    "revoke_key",
+    "rotate_key",
+    "update_application",
+    "update_event",
+]

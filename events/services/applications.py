@@ -1,0 +1,125 @@
+"""Who may send events: applications and their write keys."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from events.models import Application, Event, RejectedEvent, WriteKey
+from events.services.history import Refused, note, save
+
+KEY_BEGINNING = 8  # characters of a key that are kept and shown
+LONGEST_OVERLAP = 30 * 24  # hours in which an old key still works
+_FIELDS = {"name", "unknown_types", "allowed_origins", "rate"}
+
+
+class NewApplication(NamedTuple):
+    application: Application
+    write_key: str  # to be shown once: nobody can read it from the database
+
+
+class NewKey(NamedTuple):
+    key: WriteKey
+    write_key: str
+
+
+def create_application(
+    *,
+    name: str,
+    unknown_types: str = Application.UnknownTypes.ACCEPTED,
+    allowed_origins: Sequence[str] = (),
+    rate: int = 0,
+    actor: Any = None,
+) -> NewApplication:
+    """Let a new client send events. Raises Refused where one has that name."""
+    application = Application(
+        name=name, unknown_types=unknown_types, allowed_origins=list(allowed_origins), rate=rate, created_by=actor
+    )
+    with transaction.atomic():
+        save(application, actor, "Created")
+        return NewApplication(application, _new_key(application, actor).write_key)
+
+
+def update_application(*, application: Application, actor: Any = None, **changes: Any) -> Application:
+    """Set `name`, `unknown_types`, `allowed_origins`, `rate`. Return the application as it is now.
+
+    Raises Application.DoesNotExist where it is gone, Refused where another has that name.
+    """
+    if unknown := set(changes) - _FIELDS:
+        raise ValueError(f"Not to be set on an application: {', '.join(sorted(unknown))}.")
+    return _change(application, actor, changes, "Changed")
+
+
+def pause(*, application: Application, actor: Any = None) -> Application:
+    """Refuse its keys until it is resumed."""
+    return _change(application, actor, {"paused": True}, "Paused")
+
+
+def resume(*, application: Application, actor: Any = None) -> Application:
+    """Take its events again."""
+    return _change(application, actor, {"paused": False}, "Resumed")
+
+
+def delete_application(*, application: Application, actor: Any = None) -> None:
+    """Delete an application of which there is no event, right or rejected. Raises Refused else: pause it instead."""
+    with transaction.atomic():
+        locked = Application.objects.select_for_update().filter(pk=application.pk).first()
+        if locked is None:
+            return
+        # Asked before, because Django would load all of them to name them in its refusal.
+        if any(kind.objects.filter(application=locked).exists() for kind in (Event, RejectedEvent)):
+            raise Refused(f"There are events of {locked}: pause it instead.")
+        locked._history_user = actor  # type: ignore[attr-defined]
+        locked.delete()
+
+
+def rotate_key(*, application: Application, overlap_hours: float = 24, actor: Any = None) -> NewKey:
+    """Give the application a new key; those that it has work for `overlap_hours` more, or as long as they would anyway.
+
+    Raises ValueError for an overlap that is negative or longer than LONGEST_OVERLAP.
+    """
+    if not 0 <= overlap_hours <= LONGEST_OVERLAP:
+        raise ValueError(f"The overlap is between 0 and {LONGEST_OVERLAP} hours.")
+    ends = timezone.now() + timedelta(hours=overlap_hours)
+    with transaction.atomic():
+        locked = Application.objects.select_for_update().get(pk=application.pk)  # one rotation after the other
+        locked.keys.filter(Q(expires_at=None) | Q(expires_at__gt=ends)).update(expires_at=ends)
+        made = _new_key(locked, actor)
+        note(locked, actor, f"Rotated its key to {made.key}")
+    return made
+
+
+def revoke_key(*, key: WriteKey, actor: Any = None) -> None:
+    """Refuse this key from now on; nothing happens where it has expired or is gone."""
+    with transaction.atomic():
+        application = Application.objects.select_for_update().get(pk=key.application_id)
+        now = timezone.now()
+        if application.keys.filter(Q(expires_at=None) | Q(expires_at__gt=now), pk=key.pk).update(expires_at=now):
+            note(application, actor, f"Revoked its key {key}")
+
+
+def _change(application: Application, actor: Any, changes: dict[str, Any], reason: str) -> Application:
+    with transaction.atomic():
+        locked = Application.objects.select_for_update().get(pk=application.pk)
+        found = [name for name, value in changes.items() if getattr(locked, name) != value]
+        for name in found:
+            setattr(locked, name, changes[name])
+        if found:
+            save(locked, actor, reason, found)
+    return locked
+
+
+def _new_key(application: Application, actor: Any) -> NewKey:
+    secret = f"wk_{secrets.token_urlsafe(24)}"
+    digest = hashlib.sha256(secret.encode()).hexdigest()
+    key = WriteKey.objects.create(
+        application=application, prefix=secret[:KEY_BEGINNING], key_hash=digest, created_by=actor
+    )
+    return NewKey(key, secret)

@@ -1,0 +1,83 @@
+"""What a right event is: types and their schemas, version after version."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from django.db import transaction
+from django.db.models import Max
+
+from events.models import EventType, SchemaVersion
+from events.models.event_type import anything
+from events.schema_check import compiled
+from events.services.history import save
+
+
+def create_event_type(
+    *,
+    category: str,
+    name: str,
+    schema: dict[str, Any] | None = None,
+    description: str = "",
+    note: str = "",
+    actor: Any = None,
+) -> EventType:
+    """Describe a kind of event; without `schema` any object is right.
+
+    Raises SchemaError for what is no schema, Refused where that type is described already.
+    """
+    wanted = anything() if schema is None else schema
+    compiled(wanted)
+    event_type = EventType(category=category, name=name, schema=wanted, description=description)
+    with transaction.atomic():
+        save(event_type, actor, "Created")
+        _publish(event_type, 1, note, actor)
+    return event_type
+
+
+def describe_event_type(*, event_type: EventType, description: str, actor: Any = None) -> EventType:
+    """Say in words what a type is. Raises EventType.DoesNotExist where it is gone."""
+    with transaction.atomic():
+        locked = EventType.objects.select_for_update().get(pk=event_type.pk)
+        if locked.description != description:
+            locked.description = description
+            save(locked, actor, "Described", ["description", "updated_at"])
+    return locked
+
+
+def publish_schema(*, event_type: EventType, schema: dict[str, Any], note: str = "", actor: Any = None) -> EventType:
+    """Make this the schema that counts, as a new version; nothing happens where it counts already.
+
+    Raises SchemaError for what is no schema, EventType.DoesNotExist where the type is gone.
+    """
+    compiled(schema)
+    with transaction.atomic():
+        locked = EventType.objects.select_for_update().get(pk=event_type.pk)
+        if _text(locked.schema) == _text(schema):
+            return locked
+        newest = locked.versions.aggregate(number=Max("number"))["number"] or 0
+        locked.schema, locked.version = schema, max(newest, locked.version) + 1
+        save(locked, actor, f"Published version {locked.version}", ["schema", "version", "updated_at"])
+        _publish(locked, locked.version, note, actor)
+    return locked
+
+
+def delete_event_type(*, event_type: EventType, actor: Any = None) -> None:
+    """Forget a type and its versions: its events are of an unknown type from now on."""
+    with transaction.atomic():
+        locked = EventType.objects.select_for_update().filter(pk=event_type.pk).first()
+        if locked is not None:
+            locked._history_user = actor  # type: ignore[attr-defined]
+            locked.delete()
+
+
+def _text(schema: dict[str, Any]) -> bytes:
+    """For comparing: in Python, 1 == True."""
+    return orjson.dumps(schema, option=orjson.OPT_SORT_KEYS)
+
+
+def _publish(event_type: EventType, number: int, note: str, actor: Any) -> None:
+    SchemaVersion.objects.create(
+        event_type=event_type, number=number, schema=event_type.schema, note=note, published_by=actor
+    )

@@ -1,0 +1,128 @@
+"""Changing what is stored, by hand: sessions and counts stay right, and who did it is written down."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from django.contrib.admin.models import CHANGE, DELETION, LogEntry
+from django.db import IntegrityError, transaction
+from django.db.models import F, Value
+from django.db.models.functions import Greatest, Least
+
+from events import counts
+from events.models import Batch, Event, RejectedEvent, Session
+from events.models.event import BATCH_ROWS
+from events.services.history import Refused
+
+_FIELDS = ("session_id", "category", "name", "data", "timestamp")
+_COUNTED = frozenset(_FIELDS) - {"data"}  # what sessions and counts depend on
+
+
+def update_event(*, event: Event, actor: Any = None, **changes: Any) -> Event:
+    """Set `session_id`, `category`, `name`, `data`, `timestamp`. Return the event as it is now.
+
+    Raises Event.DoesNotExist where it is gone, Refused where its application's event of that id and time exists.
+    """
+    if unknown := set(changes) - set(_FIELDS):
+        raise ValueError(f"Not to be set on an event: {', '.join(sorted(unknown))}.")
+    with transaction.atomic():
+        before = Event.objects.select_for_update().get(pk=event.pk)
+        found = {name: value for name, value in changes.items() if _differ(getattr(before, name), value)}
+        if not found:
+            return before
+        batch = counts.uncounted([before.pk]).get(before.pk // BATCH_ROWS)
+        _write(before, found)
+        after = Event.objects.get(pk=before.pk)
+        if batch is not None:
+            _widen(batch, after)
+        elif _COUNTED & set(found):
+            _count_anew(before, after)
+        _log(after, CHANGE, actor, f"Changed {', '.join(sorted(found))}.")
+    return after
+
+
+def delete_event(*, event: Event, actor: Any = None) -> bool:
+    """Delete an event; return whether it was there."""
+    with transaction.atomic():
+        found = Event.objects.select_for_update().filter(pk=event.pk).first()
+        if found is None:
+            return False
+        batch = counts.uncounted([found.pk]).get(found.pk // BATCH_ROWS)
+        Event.objects.filter(pk=found.pk).delete()
+        if batch is not None:
+            _shrink(batch, events=1)
+        else:
+            counts.change_session(found.session_id, -1)
+            counts.add(Counter({counts.kind_of(found): -1}), "events")
+        _log(found, DELETION, actor, f"Deleted {found.event_id}.")
+    return True
+
+
+def delete_rejected(*, ids: list[int], actor: Any = None) -> int:
+    """Forget these rejected events; return how many there were."""
+    with transaction.atomic():
+        rows = list(RejectedEvent.objects.select_for_update().filter(pk__in=ids).defer("raw", "reasons").order_by("pk"))
+        forget_rejected(rows)
+        for row in rows:
+            _log(row, DELETION, actor, "Deleted.")
+    return len(rows)
+
+
+def forget_rejected(rows: list[RejectedEvent]) -> None:
+    """Delete rejected events that the caller has locked, in the order of their ids, and take them from the counts."""
+    batches = counts.uncounted(row.pk for row in rows)
+    RejectedEvent.objects.filter(pk__in=[row.pk for row in rows]).delete()
+    for number, rejected in sorted(Counter(row.pk // BATCH_ROWS for row in rows).items()):
+        if number in batches:
+            _shrink(batches[number], rejected=rejected)
+    counted = Counter(counts.kind_of_rejected(row) for row in rows if row.pk // BATCH_ROWS not in batches)
+    counts.add(Counter({kind: -number for kind, number in counted.items()}), "rejected")
+
+
+def _differ(one: Any, other: Any) -> bool:
+    """In Python, 1 == True."""
+    return one != other or repr(one) != repr(other)
+
+
+def _write(before: Event, found: dict[str, Any]) -> None:
+    try:
+        with transaction.atomic():
+            Event.objects.filter(pk=before.pk).update(**found)
+    except IntegrityError as error:
+        if "event_id" not in str(error):
+            raise
+        raise Refused("The application has sent an event of this id and time already.") from error
+
+
+def _count_anew(before: Event, after: Event) -> None:
+    sessions = sorted({before.session_id, after.session_id})
+    list(Session.objects.select_for_update().filter(pk__in=sessions).order_by("pk"))  # both, before either is changed
+    if before.session_id == after.session_id:
+        counts.change_session(after.session_id, 0)
+    else:
+        counts.change_session(before.session_id, -1)
+        counts.add_to_session(after.session_id, after.timestamp)
+    moved = Counter({counts.kind_of(before): -1})
+    moved[counts.kind_of(after)] += 1
+    counts.add(moved, "events")
+
+
+def _widen(batch: Batch, event: Event) -> None:
+    """Let the digest find the event at its new time."""
+    Batch.objects.filter(pk=batch.pk).update(
+        first_timestamp=Least("first_timestamp", Value(event.timestamp)),
+        last_timestamp=Greatest("last_timestamp", Value(event.timestamp)),
+    )
+
+
+def _shrink(batch: Batch, *, events: int = 0, rejected: int = 0) -> None:
+    left = batch.events - events
+    span = {} if left else {"first_timestamp": None, "last_timestamp": None}
+    Batch.objects.filter(pk=batch.pk).update(events=left, rejected=F("rejected") - rejected, **span)
+
+
+def _log(row: Event | RejectedEvent, verb: int, actor: Any, words: str) -> None:
+    """Into the admin's log, which the REST interface shares; without an actor it is the house itself."""
+    if actor is not None:
+        LogEntry.objects.log_actions(actor.pk, [row], verb, words, single_object=True)

@@ -1,0 +1,31 @@
+"""Saving what has a history: who did it and why goes with the row, and a name that is taken is a refusal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from events.models import Application, EventType
+
+
+class Refused(Exception):
+    """What was asked for contradicts what is there; the message says why."""
+
+
+def save(row: Application | EventType, actor: Any, reason: str, fields: list[str] | None = None) -> None:
+    row._history_user, row._change_reason = actor, reason  # type: ignore[union-attr]
+    try:
+        with transaction.atomic():
+            row.save(update_fields=fields)
+    except IntegrityError as error:
+        if "unique" not in str(error):
+            raise
+        raise Refused(f"There is a {row._meta.verbose_name} {row} already.") from error
+
+
+def note(application: Application, actor: Any, reason: str) -> None:
+    """Write into the history what has changed beside the row itself."""
+    Application.history.bulk_history_create(
+        [application], update=True, default_user=actor, default_change_reason=reason
+    )
