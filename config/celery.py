@@ -76,9 +76,10 @@ app.conf.beat_schedule = {
     # Expiring after one period: what a stopped worker missed need not be caught up tick by tick.
     "tick": {"task": "config.tasks.tick", "schedule": 5.0, "options": {"expires": 15}},
     "clean up live": {"task": "live.tasks.clean_up", "schedule": 600.0, "options": {"expires": 600}},
-    # Both look for what is due, however late they come: no moment of the day is special to beat.
-    "remind": {"task": "projects.tasks.remind", "schedule": 60.0, "options": {"expires": 60}},
-    "daily report": {"task": "projects.tasks.report", "schedule": 60.0, "options": {"expires": 60}},
+    # Both look for what is due, however late they come: no moment of the day is special to beat. Often
+    # enough that what a killed worker left is taken up within 45 s.
+    "remind": {"task": "projects.tasks.remind", "schedule": 30.0, "options": {"expires": 30}},
+    "daily report": {"task": "projects.tasks.report", "schedule": 30.0, "options": {"expires": 30}},
     "digest": {"task": "events.tasks.digest", "schedule": 2.0, "options": {"expires": 4}},
     "sweep broadcasts": {"task": "chats.tasks.sweep", "schedule": 3.0, "options": {"expires": 10}},
 }

@@ -68,7 +68,7 @@ class Task(models.Model):
             models.Index(fields=["assignee", "status"], name="projects_task_assignee"),
             # The list by due date, forwards and backwards; the calendar's month; the iCalendar feed.
             models.Index(fields=["due_date", "id"], name="projects_task_due"),
-            # Every minute: which open tasks are due soon? Few, however many are done.
+            # Every half minute: which open tasks are due soon? Few, however many are done.
             models.Index(fields=["due_date"], condition=~Q(status="completed"), name="projects_task_open_due"),
             # The report's "done yesterday".
             models.Index(

@@ -1,6 +1,7 @@
 """A mail server that speaks SMTP on a real socket, and keeps what it is given."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -11,11 +12,17 @@ from config.tests.ports import free_port
 
 
 class Mailbox:
-    """What the server took, in order. While `refuse` is set it takes nothing, and says that."""
+    """What the server took, in order. While `refuse` is set it takes nothing, and says that.
+
+    It has each mail before it says so: while `is_silent` is true of one, the sender waits for an answer.
+    """
+
+    port: int
 
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
         self.refuse = ""
+        self.is_silent: Callable[[EmailMessage], bool] = lambda mail: False
 
     async def handle_DATA(self, server, session, envelope) -> str:
         if self.refuse:
@@ -23,6 +30,8 @@ class Mailbox:
         mail = message_from_bytes(envelope.content, policy=policy.default)
         mail["X-To"] = ", ".join(envelope.rcpt_tos)
         self.mails.append(mail)
+        while self.is_silent(mail):  # noqa: ASYNC110 - a condition of another thread
+            await asyncio.sleep(0.01)
         return "250 OK"
 
     @property
@@ -31,17 +40,25 @@ class Mailbox:
 
 
 @contextmanager
-def serving(settings) -> Iterator[Mailbox]:
-    """Run the server, and point Django's settings at it."""
+def running() -> Iterator[Mailbox]:
+    """Run the server; `port` of its mailbox is where."""
     mailbox = Mailbox()
     controller = Controller(mailbox, hostname="127.0.0.1", port=free_port(), ready_timeout=10)
     controller.start()
-    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", controller.server.sockets[0].getsockname()[1]
-    settings.EMAIL_USE_TLS = settings.EMAIL_USE_SSL = False
-    settings.EMAIL_HOST_USER = settings.EMAIL_HOST_PASSWORD = ""
-    settings.EMAIL_TIMEOUT = 5
+    mailbox.port = controller.server.sockets[0].getsockname()[1]
     try:
         yield mailbox
     finally:
         controller.stop()
+
+
+@contextmanager
+def serving(settings) -> Iterator[Mailbox]:
+    """Run the server, and point Django's settings at it."""
+    with running() as mailbox:
+        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", mailbox.port
+        settings.EMAIL_USE_TLS = settings.EMAIL_USE_SSL = False
+        settings.EMAIL_HOST_USER = settings.EMAIL_HOST_PASSWORD = ""
+        settings.EMAIL_TIMEOUT = 5
+        yield mailbox
