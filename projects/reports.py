@@ -1,7 +1,8 @@
 """The daily report: made once a day however often it is started, stored, told live, and mailed once.
 
-`data` is `{"totals": {…}, "projects": [{"id", "name", …}, …]}` with the counts total, pending, in_progress, completed,
-due_today, overdue, done_yesterday in both. Days are UTC's.
+`data` is `{"totals": {…}, "projects": [{"id", "name", …}, …], "house": […]}` with the counts total, pending,
+in_progress, completed, due_today, overdue, done_yesterday in the first two; projects/house.py says what `house` is.
+Days are UTC's.
 
 Once: the date is unique, and row and message are written in one transaction; whoever comes second finds the row. The
 mail is claimed by a lease on the row, sent outside of any transaction, and noted; see projects/reminders.py, 2 to 4.
@@ -14,23 +15,33 @@ from typing import Any
 
 import structlog
 from django.conf import settings
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.db import IntegrityError, transaction
 from django.db.models import Count, F, Q
 from django.utils import timezone
 
+from live.wake import wake
 from projects import mail, messages
+from projects.house import happened_on, register
 from projects.models import Report, Task
 from projects.models.ledger import MOST_ATTEMPTS
 
+__all__ = ["NotResent", "count", "generate_report", "mail_reports", "register", "resend", "run_daily"]
+
 log = structlog.get_logger(__name__)
 
+MAIL = "projects.tasks.report"
 MOST_PROJECTS = 1_000  # in one report; the totals are of all
 AGAIN = timedelta(minutes=10)  # until a mail that was not taken is tried again
 MAILED_FOR = timedelta(days=1)  # a report of before yesterday that was never mailed is no news
 
 
+class NotResent(Exception):
+    """A report cannot be mailed again now. Its text is a sentence for a person."""
+
+
 def run_daily() -> None:
-    """What beat calls every minute: make today's report once its hour has come, also hours late; mail what is to be."""
+    """What beat calls again and again: make today's report once its hour has come, or late; mail what is to be."""
     now = timezone.now()
     today = now.astimezone(UTC).date()
     if now.astimezone(UTC).hour >= settings.REPORT_HOUR and not Report.objects.filter(date=today).exists():
@@ -63,7 +74,8 @@ def count(day: date) -> dict[str, Any]:
         .reverse()[:MOST_PROJECTS]
     )
     rows = [{"id": row.pop("project_id"), "name": row.pop("project__name"), **row} for row in projects]
-    return {"totals": Task.objects.aggregate(**numbers), "projects": rows}
+    totals = Task.objects.aggregate(**numbers)
+    return {"totals": totals, "projects": rows, "house": happened_on(day - timedelta(days=1))}
 
 
 def _numbers(start: datetime, now: datetime) -> dict[str, Count]:
@@ -82,40 +94,84 @@ def _numbers(start: datetime, now: datetime) -> dict[str, Count]:
     }
 
 
+def resend(*, report: Report, actor: Any, mailed_at: datetime | None) -> None:
+    """Have a report mailed once more, by a worker; `mailed_at` is when it was mailed the last time, as the actor knows.
+
+    Twice the same request is one mail: the second one's `mailed_at` is a past one, or the first is not done yet.
+    Raises NotResent.
+    """
+    if not settings.REPORT_EMAILS:
+        raise NotResent("Nobody gets the report: REPORT_EMAILS names no address.")
+    now = timezone.now()
+    with transaction.atomic():
+        unasked = Q(resend_at=None) | Q(attempts=MOST_ATTEMPTS)  # or asked in vain
+        idle = Report.objects.filter(unasked, _nobody_is_at_it(now), pk=report.pk, mailed_at=mailed_at)
+        if not idle.update(resend_at=now, attempts=0, lease_until=None, error=""):
+            raise NotResent(_why_not(report, mailed_at))
+        told = f"Had it mailed again to {', '.join(settings.REPORT_EMAILS)}."
+        LogEntry.objects.log_actions(actor.pk, [report], CHANGE, told, single_object=True)
+        wake(MAIL)
+
+
+def _why_not(report: Report, mailed_at: datetime | None) -> str:
+    report.refresh_from_db()
+    if report.mailed_at != mailed_at:
+        return "This report was mailed again meanwhile, and is not mailed twice."
+    return "A mail of this report is on its way already, and is not sent twice."
+
+
+def _nobody_is_at_it(now: datetime) -> Q:
+    return Q(lease_until=None) | Q(lease_until__lte=now)
+
+
 def mail_reports() -> int:
-    """Mail the reports that were not mailed; return how many the server took. None is mailed of an empty house."""
+    """Mail the reports that were not mailed, or are to be again; return how many the server took.
+
+    None is mailed by itself of a house without tasks.
+    """
     now, sent = timezone.now(), 0
     if not settings.REPORT_EMAILS:
         return 0
-    recent = Report.objects.filter(mailed_at=None, date__gte=(now - MAILED_FOR).date(), data__totals__total__gt=0)
-    free = recent.filter(Q(lease_until=None) | Q(lease_until__lte=now), attempts__lt=MOST_ATTEMPTS)
-    for report in free.order_by("pk"):
+    is_news = Q(mailed_at=None, date__gte=(now - MAILED_FOR).date(), data__totals__total__gt=0)
+    wanted = Report.objects.filter(is_news | Q(resend_at__isnull=False))
+    for report in wanted.filter(_nobody_is_at_it(now), attempts__lt=MOST_ATTEMPTS).order_by("pk"):
         sent += _mail(report, now)
     return sent
 
 
 def _mail(report: Report, now: datetime) -> bool:
     """Claim by "update where nobody has claimed since we looked, exactly one changed?", send, note."""
-    mine = Report.objects.filter(pk=report.pk, mailed_at=None, attempts=report.attempts)
+    wish = Report.objects.filter(pk=report.pk, mailed_at=report.mailed_at, resend_at=report.resend_at)
     lease = now + timedelta(seconds=mail.LEASE_SECONDS)
-    if not mine.update(attempts=F("attempts") + 1, lease_until=lease):
+    if not wish.filter(attempts=report.attempts).update(attempts=F("attempts") + 1, lease_until=lease):
         return False
-    claimed = Report.objects.filter(pk=report.pk, mailed_at=None, attempts=report.attempts + 1)
+    claimed = wish.filter(attempts=report.attempts + 1)
     try:
         mail.send(
             to=settings.REPORT_EMAILS,
             subject=f"Opsroom on {report.date}: {_headline(report.data['totals'])}",
             template="report",
-            context={"report": report, "totals": report.data["totals"], "projects": report.data["projects"][:50]},
-            identity=f"report-{report.date}-{report.pk}",
+            context={
+                "report": report,
+                "totals": report.data["totals"],
+                "projects": report.data["projects"][:50],
+                "sections": report.data.get("house", []),  # reports of before had none
+            },
+            identity=_identity(report),
         )
     except OSError as error:
         reason = f"{type(error).__name__}: {error}"
         log.warning("report_not_mailed", date=str(report.date), error=reason)
         claimed.update(lease_until=now + AGAIN, error=reason[:500])
         return False
-    claimed.update(mailed_at=timezone.now(), lease_until=None, error="")
+    claimed.update(mailed_at=timezone.now(), resend_at=None, lease_until=None, error="")
     return True
+
+
+def _identity(report: Report) -> str:
+    """Another one for each wish: mail programs hide what has the id of a mail they know."""
+    again = f"-{report.resend_at:%Y%m%d%H%M%S%f}" if report.resend_at else ""
+    return f"report-{report.date}-{report.pk}{again}"
 
 
 def _headline(totals: dict[str, int]) -> str:

@@ -79,15 +79,29 @@ class ProjectCountsSerializer(CountsSerializer):
     name = serializers.CharField()
 
 
+class HouseRowSerializer(serializers.Serializer):
+    name = serializers.CharField()
+    number = serializers.IntegerField()
+
+
+class HouseSectionSerializer(serializers.Serializer):
+    name = serializers.CharField(help_text="Which part of the house, such as Chats.")
+    rows = HouseRowSerializer(many=True)
+
+
 class ReportSerializer(serializers.ModelSerializer):
     totals = CountsSerializer(source="data.totals", read_only=True)
     projects = ProjectCountsSerializer(
         source="data.projects", many=True, read_only=True, help_text="Those with tasks; the busiest 1,000 of more."
     )
 
+    house = HouseSectionSerializer(
+        source="data.house", many=True, read_only=True, default=[], help_text="What else happened the day before."
+    )
+
     class Meta:
         model = Report
-        fields = ["date", "created_at", "mailed_at", "totals", "projects"]
+        fields = ["date", "created_at", "mailed_at", "totals", "projects", "house"]
 
 
 class CalendarTokenSerializer(serializers.Serializer):

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
@@ -16,16 +18,22 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from projects.admin.chart import chart_until
+from projects.admin.resend import ResendPages, may_resend
 from projects.models import Report
+
+MOST_RESENDS = 5  # on the page
 
 
 @admin.register(Report)
-class ReportAdmin(ModelAdmin):
+class ReportAdmin(ResendPages, ModelAdmin):
     list_display = ["day", "done", "due", "overdue", "mailed"]
     list_display_links = None  # the day leads to its page
     list_per_page = 31
     actions = None
     change_list_template = "projects/report_list.html"
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        return [*self.list_display, "again"] if may_resend(request) else self.list_display
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -59,6 +67,10 @@ class ReportAdmin(ModelAdmin):
     def mailed(self, report: Report) -> str:
         return render_to_string("projects/report_mailed.html", {"report": report})
 
+    @display(description="Again")
+    def again(self, report: Report) -> str:
+        return render_to_string("projects/resend_button.html", {"report": report, "small": True})
+
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
@@ -76,12 +88,22 @@ class ReportAdmin(ModelAdmin):
             "report": report,
             "totals": report.data["totals"],
             "projects": report.data["projects"],
+            "sections": report.data.get("house", []),  # reports of before had none
+            "resends": _resends(report),
+            "may_resend": may_resend(request),
             "chart": chart_until(report.date),
             "before": Report.objects.filter(date__lt=report.date).first(),
             "after": Report.objects.filter(date__gt=report.date).last(),
             "may_view_board": request.user.has_perm("projects.view_task"),
         }
         return render(request, "projects/report.html", context)
+
+
+def _resends(report: Report) -> QuerySet[LogEntry]:
+    """Who had it mailed again, the last ones first."""
+    kind = ContentType.objects.get_for_model(Report)
+    found = LogEntry.objects.filter(content_type=kind, object_id=str(report.pk)).select_related("user")
+    return found.order_by("-action_time")[:MOST_RESENDS]
 
 
 def _number(report: Report, name: str) -> str:

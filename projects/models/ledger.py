@@ -68,16 +68,22 @@ class Report(models.Model):
     data = models.JSONField()
     created_at = models.DateTimeField("created", db_default=Now(), editable=False)
     mailed_at = models.DateTimeField("mailed", null=True, editable=False)
+    resend_at = models.DateTimeField(null=True, editable=False)  # when somebody asked for the mail again, until it went
     lease_until = models.DateTimeField(null=True, editable=False)
     attempts = models.PositiveSmallIntegerField(default=0, editable=False)
     error = models.CharField(max_length=500, blank=True, default="", editable=False)
 
     class Meta:
         ordering = ["-date"]
-        default_permissions = ("view", "add")
+        default_permissions = ("view",)
+        permissions = [("resend_report", "Can mail a report again")]
         indexes = [
-            # Every minute: is there a report that was not mailed?
-            models.Index(fields=["id"], condition=Q(mailed_at__isnull=True), name="projects_report_unmailed"),
+            # Every half minute: is there a report to be mailed?
+            models.Index(
+                fields=["id"],
+                condition=Q(mailed_at__isnull=True) | Q(resend_at__isnull=False),
+                name="projects_report_to_mail",
+            ),
         ]
         constraints = [
             models.UniqueConstraint(fields=["date"], name="projects_report_once_a_day"),

@@ -1,0 +1,73 @@
+"""Mail a report again: a question, and the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.admin import ModelAdmin
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import URLPattern, path, reverse
+from django.utils.dateparse import parse_datetime
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+
+from projects import reports
+from projects.models import Report
+
+
+def may_resend(request: HttpRequest) -> bool:
+    return request.user.has_perm("projects.resend_report")
+
+
+class ResendPages(ModelAdmin):
+    """A mixin of the reports' admin."""
+
+    def get_urls(self) -> list[URLPattern]:
+        view: Callable[..., HttpResponse] = never_cache(require_http_methods(["GET", "HEAD", "POST"])(self.resend))
+        return [
+            path("<int:pk>/resend/", self.admin_site.admin_view(view), name="projects_report_resend"),
+            *super().get_urls(),
+        ]
+
+    def resend(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """GET asks, with the number of people; POST has a worker mail it."""
+        if not (self.has_view_permission(request) and may_resend(request)):
+            raise PermissionDenied
+        report = Report.objects.filter(pk=pk).first()
+        if report is None:
+            raise Http404
+        if request.method != "POST":
+            return self._question(request, report)
+        try:
+            reports.resend(report=report, actor=request.user, mailed_at=_moment(request.POST.get("mailed_at", "")))
+            messages.success(request, f"The report of {report.date.day} {report.date:%B %Y} is being mailed again.")
+        except reports.NotResent as refusal:
+            messages.warning(request, str(refusal))
+        return HttpResponseRedirect(reverse("admin:projects_report_change", args=[pk]))
+
+    def _question(self, request: HttpRequest, report: Report) -> HttpResponse:
+        context: dict[str, Any] = {
+            **self.admin_site.each_context(request),
+            "title": f"Mail the report of {report.date.day} {report.date:%B %Y} again",
+            "opts": self.opts,
+            "original": report,
+            "report": report,
+            "recipients": settings.REPORT_EMAILS,
+            "known": report.mailed_at.isoformat() if report.mailed_at else "",
+        }
+        in_dialog = request.headers.get("HX-Request")
+        return render(request, f"projects/resend_{'dialog' if in_dialog else 'page'}.html", context)
+
+
+def _moment(given: str) -> Any:
+    """What the question was asked about: when the report had been mailed, or None."""
+    try:
+        found = parse_datetime(given)
+    except ValueError:
+        return None
+    return found if found and found.tzinfo else None
