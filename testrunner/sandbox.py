@@ -1,10 +1,33 @@
-"""The limits of a run, and the walls around it."""
+"""The limits of a run, and the walls around it: which of them this machine allows, found out by trying.
+
+Best first. The mode in force is part of every run's record, in words.
+
+1. *namespaces*: processes, mounts and IPC of its own. Everything is read-only but one bounded file system in memory. A
+   worker that is root also gives each run a user of its own, so that its limit of processes is the run's alone.
+2. *namespaces in a user namespace*: the same without root, as the worker's own user.
+3. *user*: a worker that is root where namespaces are forbidden (most containers) still gives each run its own user.
+4. *plain*: limits, group, guard. What runs can read what the worker's user can read: same user is no boundary.
+
+The network stays open in all of them: tests are there to call services.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import os
+import random
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 KIB, MIB, GIB = 2**10, 2**20, 2**30
+USERS = range(61184, 65520)  # systemd keeps these for short-lived users; nobody's files are theirs
+NOBODY = 65534
+MARK = "OPSROOM_RUN"  # in the environment of every process of a run
 
 
 @dataclass(frozen=True)
@@ -24,3 +47,103 @@ class Limits:
     results: int = 20_000  # tests; a run with more is an error
     report_bytes: int = 64 * MIB
     junit_bytes: int = 8 * MIB
+
+    def in_words(self) -> str:
+        return (
+            f"{size(self.memory_bytes)} memory a process, {size(self.disk_bytes)} of files,"
+            f" {self.processes} processes, network open"
+        )
+
+
+def size(count: int) -> str:
+    return f"{count / GIB:.3g} GiB" if count >= GIB else f"{count / MIB:.3g} MiB"
+
+
+@dataclass(frozen=True)
+class Mode:
+    """One way to wall a run in."""
+
+    words: str
+    namespaces: bool = False
+    user_namespace: bool = False
+    change_user: bool = False
+
+
+MODES = (
+    Mode("own processes, read-only files, own user", namespaces=True, change_user=True),
+    Mode("own processes, read-only files", namespaces=True, user_namespace=True),
+    Mode("own user, no namespaces", change_user=True),
+    Mode("limits only, the worker's user"),
+)
+
+
+@contextlib.contextmanager
+def user_for_a_run(mode: Mode) -> Iterator[int]:
+    """Give a number that no other run on this machine has, until the end of the block or of the process.
+
+    The claim is the name of an abstract socket: whoever binds it is alone with it, and the kernel frees it.
+    """
+    if not mode.change_user:
+        yield os.geteuid() or NOBODY
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as claim:
+        yield _first_free(claim)
+
+
+def _first_free(claim: socket.socket) -> int:
+    for user in random.sample(USERS, len(USERS)):
+        with contextlib.suppress(OSError):
+            claim.bind(f"\0opsroom-user-{user}")
+            return user
+    raise OSError("All users for runs are taken.")
+
+
+def python() -> str:
+    """Return the interpreter's address without links in its directories: they may be hidden from the run."""
+    return os.path.join(os.path.realpath(os.path.dirname(sys.executable)), os.path.basename(sys.executable))
+
+
+def kept_and_hidden(directory: Path, kept: Sequence[Path], hidden: Sequence[Path], mode: Mode) -> dict[str, list[str]]:
+    """Return what must stay visible (the interpreter, `kept`), and what must not (home, `hidden`), as real addresses.
+
+    For another user, a directory that only its owner may enter is in the way of what is kept below it, and hidden too:
+    what is hidden is replaced by an empty directory with, below it, what is kept.
+    """
+    keep = {os.path.realpath(path) for path in (Path(sys.prefix), Path(sys.base_prefix), *kept)}
+    hide = {os.path.realpath(path) for path in (Path.home(), *hidden)}
+    if mode.change_user:
+        hide |= {str(path) for kept_path in (*keep, str(directory)) for path in closed_directories(Path(kept_path))}
+    return {"kept": sorted(keep), "hidden": sorted(hide - keep - {"/", str(directory)})}
+
+
+def closed_directories(path: Path) -> Iterator[Path]:
+    """Yield the outermost directory above this path that only its owner may enter, if there is one."""
+    for parent in reversed(path.parents):
+        if not parent.stat().st_mode & 0o001:
+            yield parent
+            return
+
+
+def make_undumpable() -> None:
+    """Keep this process's environment and memory from others of the same user (`/proc/<pid>/environ`).
+
+    A worker calls this at its start. Root is not kept out, and neither are files that the user may read.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
+
+
+def sweep(run_name: str) -> int:
+    """Kill every process of this machine that carries the run's mark; return how many there were.
+
+    For the modes without namespaces, after a run and after the death of its worker and its guard. A process that was
+    started with an emptied environment is not found.
+    """
+    mark = f"{MARK}={run_name}".encode()
+    killed = 0
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mark in (entry / "environ").read_bytes().split(b"\0") and int(entry.name) != os.getpid():
+                os.kill(int(entry.name), signal.SIGKILL)
+                killed += 1
+    return killed

@@ -1,0 +1,111 @@
+"""The log of a run: made safe to store and to show, capped in its middle, and in memory never more than its tail.
+
+People want the beginning, as it comes, and the end, where the traceback is. So the head goes out live; after it only
+the last bytes are kept, raw and cheaply, and cleaned when the run is over.
+"""
+
+from __future__ import annotations
+
+import codecs
+import time
+from collections.abc import Callable
+
+LINE = 16 * 2**10
+FLUSH_BYTES, FLUSH_SECONDS = 64 * 2**10, 0.25
+
+
+class Cleaner:
+    """Turns bytes in any pieces into valid UTF-8 without NUL, and cuts lines off at 16 KiB."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._column = 0  # bytes of the line that is open, those cut off included
+
+    def clean(self, raw: bytes, *, final: bool = False) -> bytes:
+        text = self._decoder.decode(raw.translate(None, b"\0"), final).encode()
+        first, newline, rest = text.partition(b"\n")
+        start = _cut(first, max(0, LINE - self._column), mark=self._column <= LINE)
+        if not newline:
+            self._column += len(first)
+            return start
+        self._column = len(rest) - rest.rfind(b"\n") - 1
+        if len(rest) > LINE:
+            rest = b"\n".join([_cut(line, LINE) for line in rest.split(b"\n")])
+        return start + newline + rest
+
+    def unfinished(self) -> bytes:
+        """Return the first bytes of a character whose others have not come yet."""
+        return self._decoder.getstate()[0]
+
+
+def _cut(line: bytes, room: int, *, mark: bool = True) -> bytes:
+    if len(line) <= room:
+        return line
+    return _whole(line[:room]) + (b" [line cut]" if mark else b"")
+
+
+def _whole(text: bytes) -> bytes:
+    """Return the text without the character that was cut in its middle."""
+    return text.decode(errors="ignore").encode()
+
+
+class Log:
+    """Takes what the tests write, and passes on head, one line about what was left out, and tail."""
+
+    def __init__(self, pass_on: Callable[[bytes], None], *, head: int, tail: int) -> None:
+        self._pass_on, self._head_room, self._tail_size = pass_on, head, tail
+        self._cleaner = Cleaner()
+        self._waiting = bytearray()
+        self._flushed = time.monotonic()
+        self._tail = bytearray()  # up to twice its size: to cut it at every write would move 3 MiB for every byte
+        self.bytes = 0
+        self.dropped = 0
+
+    def write(self, raw: bytes) -> None:
+        self.bytes += len(raw)
+        if self._head_room == 0:
+            self._tail += raw
+            if len(self._tail) > 2 * self._tail_size:
+                self._drop(len(self._tail) - self._tail_size)
+            return
+        text = self._cleaner.clean(raw)
+        head = text if len(text) <= self._head_room else _whole(text[: self._head_room])
+        self._waiting += head
+        if len(text) >= self._head_room:
+            self._head_room = 0
+            self._tail += text[len(head) :] + self._cleaner.unfinished()
+        else:
+            self._head_room -= len(head)
+        self.flush(now=len(self._waiting) >= FLUSH_BYTES)
+
+    def _drop(self, count: int) -> None:
+        del self._tail[:count]
+        self.dropped += count
+
+    def flush(self, *, now: bool = False) -> None:
+        """Pass on what is waiting, if it has been waiting for long enough."""
+        if self._waiting and (now or time.monotonic() - self._flushed >= FLUSH_SECONDS):
+            text = bytes(self._waiting)
+            self._waiting.clear()
+            self._flushed = time.monotonic()
+            self._pass_on(text)
+
+    def last(self, size: int) -> bytes:
+        """Return the end of what came after the head, for those who watch now: `size` bytes at most."""
+        text = Cleaner().clean(bytes(self._tail[-size:]), final=True)
+        return text[-size:].decode(errors="ignore").encode()
+
+    def close(self) -> None:
+        """Pass on the rest: what waits, the line about what was left out, the tail from its first whole line."""
+        if self._head_room:
+            self._waiting += self._cleaner.clean(b"", final=True)
+        self.flush(now=True)
+        surplus = max(0, len(self._tail) - self._tail_size)
+        if self.dropped or surplus:
+            self._drop(self._tail.find(b"\n", surplus, surplus + LINE) + 1 or surplus)
+        text = Cleaner().clean(bytes(self._tail), final=True)[-self._tail_size :].decode(errors="ignore").encode()
+        if self.dropped:
+            text = f"\n… {self.dropped:,} bytes left out …\n".encode() + text
+        self._tail.clear()
+        for start in range(0, len(text), FLUSH_BYTES):
+            self._pass_on(text[start : start + FLUSH_BYTES])

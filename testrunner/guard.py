@@ -1,0 +1,156 @@
+"""The executor's end of a guard (`launch.py`), and the trial that tells which walls this machine allows."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from testrunner.sandbox import MODES, Limits, Mode, kept_and_hidden, python, user_for_a_run
+
+LAUNCH = Path(__file__).with_name("launch.py")
+TRIAL_SECONDS = 10
+
+_probe_lock = threading.Lock()
+_probed: dict[str, Mode] = {}
+
+
+class Guard:
+    """One started guard. `messages` are its words so far: pid, failed, exit.
+
+    The plan goes through a file without a name: neither its size nor a guard that dies early can block the worker. The
+    guard gets an empty environment, so that nothing of the worker's is in any /proc/<pid>/environ that a test can read.
+    """
+
+    def __init__(self, plan: Mapping[str, Any], *, output: int, descriptors: Sequence[int]) -> None:
+        self.control, theirs = socket.socketpair()
+        self.messages: dict[str, Any] = {}
+        self._partial = b""
+        with theirs, tempfile.TemporaryFile() as file:
+            file.write(json.dumps({**plan, "control": theirs.fileno(), "descriptors": list(descriptors)}).encode())
+            file.seek(0)
+            try:
+                self.process = subprocess.Popen(  # noqa: S603
+                    [sys.executable, "-I", "-S", "-B", str(LAUNCH)],
+                    stdin=file,
+                    stdout=output,
+                    stderr=output,
+                    pass_fds=[theirs.fileno(), *descriptors],
+                    start_new_session=True,
+                    env={},
+                    cwd="/",
+                )
+            except BaseException:
+                self.control.close()
+                raise
+        self.control.setblocking(False)
+
+    def listen(self) -> bool:
+        """Take in what the guard said; return False once it will say no more."""
+        try:
+            words = self.control.recv(65536)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        *lines, self._partial = (self._partial + words).split(b"\n")
+        for line in lines:
+            self.messages.update(json.loads(line))
+        return bool(words)
+
+    def order(self, letter: bytes) -> None:
+        """ "I": interrupt pytest. "T": terminate everything."""
+        with contextlib.suppress(OSError):
+            self.control.send(letter)
+
+    def kill(self) -> None:
+        """Ask for the end of everything: the guard reads the end of the file."""
+        with contextlib.suppress(OSError):
+            self.control.shutdown(socket.SHUT_WR)
+
+    def close(self, patience: float = 10) -> None:
+        """Kill what is left, and wait for the guard, which goes last."""
+        self.kill()
+        try:
+            self.process.wait(patience)
+        except subprocess.TimeoutExpired:
+            self.process.kill()  # with namespaces the kernel kills the rest; without, the caller's sweep
+            self.process.wait()
+        self.control.close()
+
+
+def plan(
+    mode: Mode,
+    *,
+    user: int,
+    directory: Path,
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    limits: Limits,
+    files: Sequence[tuple[str, bytes]] = (),
+    kept: Sequence[Path] = (),
+    hidden: Sequence[Path] = (),
+) -> dict[str, Any]:
+    """Return what `launch.py` reads."""
+    return {
+        "namespaces": mode.namespaces,
+        "user_namespace": mode.user_namespace,
+        "change_user": mode.change_user,
+        "user": user,
+        "directory": str(directory),
+        "command": list(command),
+        "environment": dict(environment),
+        "limits": asdict(limits),
+        "files": [(path, base64.b64encode(content).decode()) for path, content in files],
+        **kept_and_hidden(directory, kept, hidden, mode),
+    }
+
+
+def make_directory(root: Path, name: str, mode: Mode, user: int) -> Path:
+    """Make the run's fresh directory, for its owner alone."""
+    root.mkdir(parents=True, exist_ok=True)
+    directory = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=root)).resolve()
+    if mode.change_user and not mode.namespaces:
+        os.chown(directory, user, user)
+    return directory
+
+
+def probe(root: Path) -> Mode:
+    """Return the best mode in which this machine runs pytest below `root`, found out once by trying (0.3 s a mode)."""
+    with _probe_lock:
+        if str(root) not in _probed:
+            _probed[str(root)] = next((mode for mode in MODES[:-1] if _works(mode, root)), MODES[-1])
+        return _probed[str(root)]
+
+
+def _works(mode: Mode, root: Path) -> bool:
+    if sys.platform != "linux" or (mode.change_user and os.geteuid() != 0):
+        return False
+    try:
+        with user_for_a_run(mode) as user, open(os.devnull, "wb") as null:
+            directory = make_directory(root, "trial", mode, user)
+            command = [python(), "-I", "-B", "-c", "import pytest, tempfile; tempfile.TemporaryFile().close()"]
+            what = plan(mode, user=user, directory=directory, command=command, environment={}, limits=Limits())
+            guard = Guard(what, output=null.fileno(), descriptors=[])
+            try:
+                guard.control.setblocking(True)
+                guard.control.settimeout(TRIAL_SECONDS)
+                while guard.listen():
+                    pass
+            finally:
+                guard.close()
+                shutil.rmtree(directory, ignore_errors=True)
+            return guard.messages.get("exit") == 0
+    except OSError:
+        return False

@@ -1,0 +1,72 @@
+"""What the executor's tests share: one call that runs text as a test, and everything it told."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from testrunner.executor import TestBytes, execute
+from testrunner.results import Finished, TestResult
+from testrunner.sandbox import Limits, Mode
+
+SAMPLES = Path(__file__).parents[2] / "sample_tests"
+CORPUS = Path(__file__).parent / "corpus"
+SHORT = Limits(wall_seconds=20, grace_seconds=2)
+
+
+@dataclass
+class Ran:
+    """A finished run with all that its callbacks heard."""
+
+    log: bytes = b""
+    told: list[TestResult] = field(default_factory=list)
+    pids: list[int] = field(default_factory=list)
+    chunks: list[bytes] = field(default_factory=list)
+    finished: Finished | None = None
+
+    @property
+    def outcomes(self) -> dict[str, str]:
+        return {result.nodeid.rpartition("::")[2]: result.outcome for result in self.finished.results}
+
+
+def run(
+    root: Path,
+    *files: tuple[str, str | bytes] | Path,
+    limits: Limits = SHORT,
+    environment: Mapping[str, str] | None = None,
+    should_stop: Callable[[Ran], str | None] = lambda ran: None,
+    name: str = "run-test",
+    **more: Mode | list[Path] | None,
+) -> Ran:
+    """Run these files (addresses, or names with text) and return what came of it."""
+    ran = Ran()
+    contents = [(file.name, file.read_bytes()) if isinstance(file, Path) else file for file in files]
+    ran.finished = execute(
+        [TestBytes(path, text.encode() if isinstance(text, str) else text) for path, text in contents],
+        root=root,
+        run_name=name,
+        environment=environment or {},
+        on_log=ran.chunks.append,
+        on_result=ran.told.append,
+        should_stop=lambda: should_stop(ran),
+        on_started=ran.pids.append,
+        limits=limits,
+        **more,
+    )
+    ran.log = b"".join(ran.chunks)
+    return ran
+
+
+def processes_of(name: str) -> list[int]:
+    """Return who carries the mark of this run, all over the machine."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            environ = (entry / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if f"OPSROOM_RUN={name}".encode() in environ and int(entry.name) != os.getpid():
+            found.append(int(entry.name))
+    return found

@@ -1,0 +1,177 @@
+"""What a run of ordinary files comes to."""
+
+from pathlib import Path
+
+import pytest
+
+from testrunner.executor import TestBytes, execute
+from testrunner.results import Outcome
+from testrunner.sandbox import Limits
+from testrunner.tests.running import SAMPLES, processes_of, run
+
+
+@pytest.mark.parametrize(
+    ("sample", "outcome", "words"),
+    [
+        ("success", Outcome.SUCCESS, ""),
+        ("fail", Outcome.FAILED, "1 of 2 tests failed."),
+        ("error", Outcome.ERROR, "The set-up or teardown of 1 of 1 test failed."),
+        ("empty", Outcome.ERROR, "No tests were collected."),
+        ("colours", Outcome.SUCCESS, ""),
+        ("parametrised", Outcome.SUCCESS, ""),
+    ],
+)
+def test_a_sample_ends_as_its_name_says(tmp_path, sample, outcome, words):
+    ran = run(tmp_path, SAMPLES / f"test_{sample}.py")
+
+    assert (ran.finished.outcome, ran.finished.reason) == (outcome, words)
+    assert ran.told == ran.finished.results
+    assert list(tmp_path.iterdir()) == []
+    assert processes_of("run-test") == []
+
+
+def test_several_files_are_one_run_with_a_result_for_each_test(tmp_path):
+    ran = run(tmp_path, *(SAMPLES / f"test_{name}.py" for name in ("success", "fail", "error", "empty")))
+
+    assert ran.finished.outcome == Outcome.FAILED
+    assert ran.outcomes == {
+        "test_addition": "passed",
+        "test_a_word_contains_its_letters": "passed",
+        "test_the_answer_is_known": "failed",
+        "test_the_question_is_known": "passed",
+        "test_an_account_has_an_owner": "error",
+    }
+    failed = next(result for result in ran.told if result.outcome == "failed")
+    assert failed.message == "assert 54 == 42"
+    assert "answer = 6 * 9" in failed.details
+
+
+def test_results_tell_skipped_and_expected_failures_apart(tmp_path):
+    ran = run(tmp_path, SAMPLES / "test_parametrised.py")
+
+    assert len(ran.told) == 102
+    assert ran.outcomes["test_skipped"] == "skipped"
+    assert ran.outcomes["test_expected_to_fail"] == "xfailed"
+    messages = {result.message for result in ran.told if result.outcome != "passed"}
+    assert messages == {"Skipped: Shows how a skipped test looks.", "Shows how an expected failure looks."}
+
+
+def test_a_file_that_does_not_import_is_an_error_that_names_it(tmp_path):
+    ran = run(tmp_path, ("test_import.py", "import no_such_module\n"))
+
+    assert ran.finished.outcome == Outcome.ERROR
+    assert "test_import.py: ModuleNotFoundError: No module named 'no_such_module'" in ran.finished.reason
+
+
+def test_the_log_arrives_while_the_tests_run(tmp_path):
+    text = """
+        import pathlib, time
+        def test_it():
+            print("ready", flush=True)
+            time.sleep(60)
+    """
+
+    ran = run(tmp_path, ("test_it.py", _dedent(text)), should_stop=lambda ran: "seen" if _seen(ran, b"ready") else None)
+
+    assert (ran.finished.outcome, ran.finished.reason) == (Outcome.CANCELLED, "seen")
+    assert ran.finished.seconds < 20
+
+
+def _seen(ran, words: bytes) -> bool:
+    return words in b"".join(ran.chunks)
+
+
+def test_a_stopped_run_tidies_up_and_says_where_it_was(tmp_path):
+    text = """
+        import time, pytest
+        @pytest.fixture
+        def account():
+            yield
+            print("account deleted")
+        def test_it(account):
+            print("ready")
+            time.sleep(60)
+    """
+
+    ran = run(tmp_path, ("test_it.py", _dedent(text)), should_stop=lambda ran: "stop" if _seen(ran, b"ready") else None)
+
+    assert b"account deleted" in ran.log
+    assert b"KeyboardInterrupt" in ran.log
+    assert [(result.nodeid, result.outcome) for result in ran.told] == [("test_it.py::test_it", "error")]
+    assert ran.told[0].message == "The run ended before this test did."
+
+
+def test_an_endless_run_times_out(tmp_path):
+    ran = run(
+        tmp_path,
+        ("test_it.py", "import time\ndef test_it():\n    time.sleep(60)\n"),
+        limits=Limits(wall_seconds=2, grace_seconds=2),
+    )
+
+    assert (ran.finished.outcome, ran.finished.reason) == (Outcome.TIMED_OUT, "Not finished after 2 s.")
+    assert ran.finished.seconds < 10
+
+
+def test_a_test_sees_its_variables_and_nothing_of_the_worker(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORKER_SECRET", "hunter2")
+    text = "import os\ndef test_it():\n    print('variables', sorted(os.environ))\n    assert os.environ['API_URL']\n"
+    given = {"API_URL": "http://api", "PYTEST_ADDOPTS": "--collect-only", "LD_PRELOAD": "/x.so", "HOME": "/root"}
+
+    ran = run(tmp_path, ("test_it.py", text), environment=given)
+
+    assert ran.finished.outcome == Outcome.SUCCESS
+    seen = ran.log.partition(b"variables ")[2].partition(b"]")[0].decode()
+    assert "API_URL" in seen
+    assert not {"WORKER_SECRET", "PYTEST_ADDOPTS", "LD_PRELOAD"} & set(seen.replace("'", "").split(", "))
+
+
+def test_a_broken_callback_ends_the_run_and_reaches_the_caller(tmp_path):
+    def lost(ran):
+        if ran.pids:
+            raise ConnectionError("lease lost")
+
+    with pytest.raises(ConnectionError, match="lease lost"):
+        run(tmp_path, ("test_it.py", "import time\ndef test_it():\n    time.sleep(60)\n"), should_stop=lost)
+
+    assert processes_of("run-test") == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("path", ["../test_x.py", "/etc/test_x.py", "a/../../test_x.py", "", "a\\test_x.py", "a\0.py"])
+def test_a_path_that_leaves_the_directory_is_refused(tmp_path, path):
+    with pytest.raises(ValueError, match="Not a path below"):
+        execute(
+            [TestBytes(path, b"")],
+            root=tmp_path,
+            run_name="run-test",
+            environment={},
+            on_log=print,
+            on_result=print,
+            should_stop=lambda: None,
+        )
+
+
+def test_a_file_in_a_directory_finds_its_conftest(tmp_path):
+    conftest = "import pytest\n@pytest.fixture\ndef number():\n    return 7\n"
+
+    ran = run(
+        tmp_path,
+        ("smoke/conftest.py", conftest),
+        ("smoke/test_it.py", "def test_it(number):\n    assert number == 7\n"),
+    )
+
+    assert ran.finished.outcome == Outcome.SUCCESS
+    assert [result.nodeid for result in ran.told] == ["smoke/test_it.py::test_it"]
+
+
+def test_the_record_says_which_walls_stood(tmp_path):
+    ran = run(tmp_path, SAMPLES / "test_success.py")
+
+    assert ran.finished.sandbox.endswith("2 GiB memory a process, 512 MiB of files, 128 processes, network open")
+    assert Path(f"/proc/{ran.pids[0]}").exists() is False
+
+
+def _dedent(text: str) -> str:
+    from textwrap import dedent
+
+    return dedent(text)
