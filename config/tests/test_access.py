@@ -16,6 +16,7 @@ PUBLIC = {
     "admin/logout/": "says good-bye and leads to the login",
     "admin/jsi18n/": "translations of the login page",
     "standin/": "the local stand-in of a public API",
+    "events/opsroom.js": "the script of pages that send events; they are anybody's",
     "": "leads to the front page, which asks for a login",
 }
 VALUES = {"uuid": str(uuid.uuid4()), "int": "1", "str": "x", "path": "x/y.webp", "slug": "x"}

@@ -1,0 +1,70 @@
+"""An ingest that writes down what it was sent, and another origin's pages that send it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from events.script import FILE
+
+
+class Site:
+    """A server on a port of its own, and so an origin of its own. `page` is what every address shows."""
+
+    page = ""
+
+    def __init__(self) -> None:
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(self))
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class Ingest(Site):
+    """Answers with `status`, and keeps events once by their id, as the real one does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.status = 202
+        self.requests: list[dict[str, Any]] = []
+        self.events: dict[str, dict[str, Any]] = {}
+
+    def take(self, query: str, headers: Any, body: bytes) -> None:
+        request = {"key": parse_qs(query).get("write_key"), "type": headers["Content-Type"], "size": len(body)}
+        self.requests.append(request | {"origin": headers["Origin"], "status": self.status})
+        if self.status == 202:
+            for event in json.loads(body):
+                self.events.setdefault(event["event_id"], event)
+
+
+def _handler_of(site: Site) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            is_script = self.path == "/events/opsroom.js"
+            kind = "text/javascript" if is_script else "text/html"
+            self._answer(200, FILE.read_bytes() if is_script else site.page.encode(), kind)
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            assert isinstance(site, Ingest)
+            site.take(urlsplit(self.path).query, self.headers, body)
+            self._answer(site.status, b"{}", "application/json")
+
+        def _answer(self, status: int, body: bytes, kind: str) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", f"{kind}; charset=utf-8")
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Access-Control-Allow-Origin", "*")
+            self.end_headers()
+            self.wfile.write(body)
+
+        log_message: Callable[..., None] = lambda *_: None
+
+    return Handler

@@ -1,0 +1,212 @@
+"""opsroom.js in a real browser, on pages of another origin than the ingest's."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page
+
+from config.tests.browser import find_chromium, running_browser
+from events.tests.recording_server import Ingest, Site
+
+CHROMIUM = find_chromium()
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt install chromium, or name one in CHROMIUM"),
+]
+OLD_BROWSER = "delete Crypto.prototype.randomUUID; delete AbortSignal.timeout;"
+NO_STORAGE = "Object.defineProperty(window, 'localStorage', { get() { throw new Error('blocked'); } });"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with running_browser(CHROMIUM or "") as browser:
+        yield browser
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A visitor: a profile with a storage of its own."""
+    context = browser.new_context()
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def ingest() -> Iterator[Ingest]:
+    ingest = Ingest()
+    yield ingest
+    ingest.close()
+
+
+@pytest.fixture
+def site(ingest: Ingest) -> Iterator[Site]:
+    site = Site()
+    site.page = f'<title>Shop</title><script src="{ingest.url}/events/opsroom.js" data-key="wk" async></script>'
+    yield site
+    site.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext, site: Site) -> Page:
+    page = context.new_page()
+    page.on("pageerror", lambda error: pytest.fail(f"the script threw into the page: {error}"))
+    page.goto(f"{site.url}/shop?secret=1#top")
+    page.wait_for_function("!!window.opsroom")
+    return page
+
+
+def wait_for(condition) -> None:
+    until = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < until, "not within 20 s"
+        time.sleep(0.05)
+
+
+def names(ingest: Ingest) -> list[str]:
+    return [event["name"] for event in ingest.events.values()]
+
+
+def test_a_page_view_arrives_from_another_origin_without_a_preflight(page: Page, ingest: Ingest, site: Site):
+    wait_for(lambda: ingest.events)
+
+    [event] = ingest.events.values()
+    assert event["category"] == "page interaction"
+    assert event["name"] == "pageview"
+    assert event["data"] == {"host": site.url.removeprefix("http://"), "path": "/shop"}
+    assert uuid.UUID(event["event_id"]) and uuid.UUID(event["session_id"])
+    [request] = ingest.requests  # an OPTIONS would have been refused
+    assert request["key"] == ["wk"]
+    assert request["origin"] == site.url
+    assert request["type"].startswith("text/plain")
+
+
+def test_moving_inside_the_page_is_a_page_view_and_coming_back_too(page: Page, ingest: Ingest):
+    page.evaluate("history.pushState({}, '', '/cart')")
+    page.evaluate("history.pushState({}, '', '/cart?step=2')")
+    page.evaluate("history.back(); history.back()")
+    page.wait_for_url("**/shop?secret=1#top")
+    page.evaluate("location.hash = 'bottom'")
+    page.evaluate("opsroom.flush()")
+
+    wait_for(lambda: len(ingest.events) == 3)
+    assert [event["data"]["path"] for event in ingest.events.values()] == ["/shop", "/cart", "/shop"]
+
+
+def test_what_happens_in_the_last_moment_arrives_by_beacon(page: Page, ingest: Ingest):
+    wait_for(lambda: ingest.events)
+
+    page.evaluate("addEventListener('pagehide', () => opsroom.track('form interaction', 'leave', {}), true)")
+    page.evaluate("opsroom.track('form interaction', 'submit', {form: {first_name: 'Ada'}})")
+    page.goto("about:blank")
+
+    wait_for(lambda: "submit" in names(ingest))
+
+
+def test_what_a_closing_tab_may_not_send_is_sent_by_the_next_page(
+    context: BrowserContext, page: Page, ingest: Ingest, site: Site
+):
+    page.evaluate("for (let n = 0; n < 250; n += 1) opsroom.track('c', 'n', {n, text: 'x'.repeat(250)})")
+    page.close(run_before_unload=True)
+    wait_for(lambda: len(ingest.events) > 1)  # as far as 64 KiB go
+
+    context.new_page().goto(site.url)
+
+    wait_for(lambda: names(ingest).count("n") == 250)
+    assert max(request["size"] for request in ingest.requests) < 64 * 1024
+
+
+def test_events_that_no_server_took_are_sent_by_the_next_page_with_the_same_ids(
+    context: BrowserContext, page: Page, ingest: Ingest, site: Site
+):
+    wait_for(lambda: ingest.events)
+    ingest.status = 503
+    page.evaluate("opsroom.track('c', 'while away', {})")
+    wait_for(lambda: ingest.requests[-1]["status"] == 503)
+    page.close(run_before_unload=True)
+    ingest.status = 202
+
+    context.new_page().goto(site.url)
+
+    wait_for(lambda: "while away" in names(ingest) and names(ingest).count("pageview") == 2)
+    assert len({event["session_id"] for event in ingest.events.values()}) == 1
+
+
+def test_a_page_sends_again_by_itself_when_the_server_is_back(page: Page, ingest: Ingest):
+    wait_for(lambda: ingest.events)
+    ingest.status = 503
+    page.evaluate("opsroom.track('c', 'while away', {})")
+    wait_for(lambda: [request["status"] for request in ingest.requests].count(503) >= 2)
+
+    ingest.status = 202
+
+    wait_for(lambda: "while away" in names(ingest))
+    page.wait_for_function("Object.keys(localStorage).filter((name) => name.startsWith('opsroom.batch')).length === 0")
+
+
+def test_a_browser_that_was_offline_loses_nothing(context: BrowserContext, page: Page, ingest: Ingest):
+    wait_for(lambda: ingest.events)
+    context.set_offline(True)
+    page.evaluate("opsroom.track('c', 'in the tunnel', {}); opsroom.flush()")
+    page.wait_for_function("Object.keys(localStorage).some((name) => name.startsWith('opsroom.batch'))")
+
+    context.set_offline(False)
+
+    wait_for(lambda: "in the tunnel" in names(ingest))
+
+
+def test_what_is_kept_is_bounded(page: Page, ingest: Ingest):
+    wait_for(lambda: ingest.events)
+    ingest.status = 503
+
+    page.evaluate("for (let n = 0; n < 8000; n += 1) opsroom.track('c', 'n', {n})")
+
+    kept = page.evaluate("Object.keys(localStorage).filter((name) => name.startsWith('opsroom.batch')).length")
+    assert kept == 50
+
+
+def test_half_an_hour_without_an_event_ends_the_session(page: Page, ingest: Ingest):
+    wait_for(lambda: ingest.events)
+    page.evaluate("""() => {
+        const session = JSON.parse(localStorage["opsroom.session"]);
+        localStorage["opsroom.session"] = JSON.stringify({ ...session, seen: session.seen - 30 * 60 * 1000 - 1 });
+        opsroom.track("c", "later", {});
+        opsroom.track("c", "and then", {});
+    }""")
+
+    wait_for(lambda: len(ingest.events) == 3)
+    first, second, third = (event["session_id"] for event in ingest.events.values())
+    assert first != second == third
+
+
+@pytest.mark.parametrize("script", [OLD_BROWSER, NO_STORAGE], ids=["old browser", "no storage"])
+def test_a_poor_browser_sends_too(context: BrowserContext, ingest: Ingest, site: Site, script: str):
+    page = context.new_page()
+    page.add_init_script(script)
+    page.goto(site.url)
+
+    wait_for(lambda: ingest.events)
+    [event] = ingest.events.values()
+    assert uuid.UUID(event["event_id"]).version == uuid.UUID(event["session_id"]).version == 4
+
+
+def test_calls_before_the_script_and_wrong_ones_harm_nobody(context: BrowserContext, ingest: Ingest, site: Site):
+    site.page = f"""<script>
+        window.opsroom = [["track", "c", "early", {{}}], ["nonsense"], null,
+                          ["init", {{ url: "{ingest.url}", key: "wk", pageviews: false }}]];
+        </script><script src="{ingest.url}/events/opsroom.js"></script>
+        <script>
+        const circle = {{}}; circle.circle = circle;
+        opsroom.track("c", "circle", circle); opsroom.track("c", "big", 10n); opsroom.init(); opsroom.push();
+        opsroom.push(["track", "c", "late", {{}}]); document.title = "alive";
+        </script>"""
+    page = context.new_page()
+    page.on("pageerror", lambda error: pytest.fail(f"the script threw into the page: {error}"))
+
+    page.goto(site.url)
+
+    wait_for(lambda: names(ingest) == ["early", "late"])
+    assert page.title() == "alive"
