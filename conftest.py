@@ -117,3 +117,18 @@ def planner_api(planner: User) -> APIClient:
 @pytest.fixture
 def stranger_api(stranger: User) -> APIClient:
     return _api(stranger)
+
+
+@pytest.fixture
+def tester(db) -> User:
+    return _person("tess", "testing")
+
+
+@pytest.fixture
+def as_tester(tester: User) -> Client:
+    return _signed_in(tester)
+
+
+@pytest.fixture
+def tester_api(tester: User) -> APIClient:
+    return _api(tester)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from django.conf import settings
 from django.db import transaction
 
 from testrunner.models import Root, TestFile
+from testrunner.snapshot import Snapshot
 
 LARGEST = 1024 * 1024  # bytes of one test file
 MOST_FILES = 5_000  # below one root; the choice is for people
@@ -60,6 +61,11 @@ def read(file: TestFile) -> bytes:
         return _read(folder(file.root), file.path)
     except (OSError, ValueError) as error:
         raise Gone(f"{file} is not there any more, or cannot be read.") from error
+
+
+def snapshots(chosen: Iterable[TestFile]) -> list[Snapshot]:
+    """The bytes of these files at this moment, for a run. Raises Gone."""
+    return [Snapshot(file.root, file.path, read(file)) for file in chosen]
 
 
 def digest(content: bytes) -> str:

@@ -1,5 +1,20 @@
-"""Every address of the test runner."""
+from django.urls import path
+from rest_framework import renderers
+from rest_framework.routers import SimpleRouter
 
-from django.urls.resolvers import URLPattern
+from testrunner import views
 
-urlpatterns: list[URLPattern] = []
+router = SimpleRouter(use_regex_path=False)
+router.register("environments", views.Environments, "environment")
+router.register("test-files", views.TestFiles, "test-file")
+router.register("test-runs", views.TestRuns, "test-run")
+
+# A file's name, so without a slash at the end.
+junit = views.TestRuns.as_view(
+    {"get": "junit"},
+    renderer_classes=[views.Xml, renderers.JSONRenderer],
+    pagination_class=None,
+    filterset_class=None,
+)
+
+urlpatterns = [path("test-runs/<int:pk>/junit.xml", junit, name="test-run-junit"), *router.urls]

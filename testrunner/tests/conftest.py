@@ -7,21 +7,12 @@ from testrunner.models import TestEnvironment
 from testrunner.snapshot import Snapshot
 
 
-def _tester(name: str) -> User:
-    user = User.objects.create_user(name, password="correct horse", is_staff=True)
-    user.groups.set(Group.objects.filter(name="testing"))
-    return user
-
-
-@pytest.fixture
-def tester(db) -> User:
-    return _tester("tess")
-
-
 @pytest.fixture
 def colleague(db) -> User:
     """A second tester."""
-    return _tester("cole")
+    user = User.objects.create_user("cole", password="correct horse", is_staff=True)
+    user.groups.set(Group.objects.filter(name="testing"))
+    return user
 
 
 @pytest.fixture

@@ -1,0 +1,129 @@
+"""When will it be my turn? The place in the queue, and when a run can be expected to start.
+
+A run is expected to take as long as the same files took before: the median here, else the median in other environments,
+else that of all tests lately, else its time limit. What is ahead is summed up. Runs of whoever holds a reservation come
+first, others' at its end at the earliest. It is a guess and is shown as one; nobody is started by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import connection
+from django.utils import timezone
+
+from testrunner.models import TestEnvironment, TestRun
+
+LAST = 20  # runs that a median is taken of
+_MEDIANS = """
+SELECT wanted.files_key, wanted.environment_id, percentile_cont(0.5) WITHIN GROUP (ORDER BY took)
+FROM unnest(%(keys)s::text[], %(environments)s::int[]) AS wanted (files_key, environment_id)
+CROSS JOIN LATERAL (
+    SELECT extract(epoch FROM finished_at - started_at) AS took FROM testrunner_testrun
+    WHERE files_key = wanted.files_key AND environment_id = wanted.environment_id AND status IN ('success', 'failed')
+    ORDER BY id DESC LIMIT %(last)s
+) AS runs
+GROUP BY 1, 2
+"""
+_MEDIANS_ANYWHERE = """
+SELECT wanted.files_key, percentile_cont(0.5) WITHIN GROUP (ORDER BY took)
+FROM unnest(%(keys)s::text[]) AS wanted (files_key)
+CROSS JOIN LATERAL (
+    SELECT extract(epoch FROM finished_at - started_at) AS took FROM testrunner_testrun
+    WHERE files_key = wanted.files_key AND status IN ('success', 'failed') LIMIT %(last)s
+) AS runs
+GROUP BY 1
+"""
+_MEDIAN_OF_ALL = """
+SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY took) FROM (
+    SELECT extract(epoch FROM finished_at - started_at) AS took FROM testrunner_testrun
+    WHERE status IN ('success', 'failed') ORDER BY id DESC LIMIT %(last)s
+) AS runs
+"""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A waiting run's place (1 starts next) and expected start; None while the environment is closed."""
+
+    position: int
+    start: datetime | None
+
+
+@dataclass
+class Queue:
+    """An environment's active run and who waits, in the order in which they will start."""
+
+    active: TestRun | None
+    waiting: list[TestRun]
+
+
+def queues(environments: Iterable[TestEnvironment], now: datetime | None = None) -> dict[int, Queue]:
+    """Who is active and who waits in each of these environments, by their ids: one query."""
+    found = {environment.pk: Queue(None, []) for environment in environments}
+    runs = TestRun.objects.unfinished().filter(environment__in=found).defer("junit_xml", "selection")
+    for run in runs.order_by("id"):
+        if run.status == TestRun.Status.RUNNING:
+            found[run.environment_id].active = run
+        else:
+            found[run.environment_id].waiting.append(run)
+    for environment in environments:
+        if environment.is_reserved(now):
+            found[environment.pk].waiting.sort(key=lambda run: run.created_by_id != environment.reserved_by_id)
+    return found
+
+
+def turns(environments: Iterable[TestEnvironment], found: dict[int, Queue] | None = None) -> dict[int, Turn]:
+    """When it will be whose turn in these environments, by the ids of the waiting runs."""
+    environments, now = list(environments), timezone.now()
+    found = found if found is not None else queues(environments, now)
+    everybody = [run for queue in found.values() for run in [*filter(None, [queue.active]), *queue.waiting]]
+    takes = _durations(everybody)
+    all_turns: dict[int, Turn] = {}
+    for environment in environments:
+        all_turns |= _turns_in(environment, found[environment.pk], takes, now)
+    return all_turns
+
+
+def _turns_in(
+    environment: TestEnvironment, queue: Queue, takes: dict[int, timedelta], now: datetime
+) -> dict[int, Turn]:
+    free = now
+    if queue.active is not None and queue.active.started_at is not None:
+        free = max(now, queue.active.started_at + takes[queue.active.pk])
+    told = {}
+    for position, run in enumerate(queue.waiting, start=1):
+        if environment.is_reserved(now) and run.created_by_id != environment.reserved_by_id:
+            free = max(free, environment.reserved_until or free + (environment.reserved_for or timedelta()))
+        told[run.pk] = Turn(position, free if environment.enabled else None)
+        free += takes[run.pk]
+    return told
+
+
+def _durations(runs: list[TestRun]) -> dict[int, timedelta]:
+    """How long each of these is likely to take."""
+    if not runs:
+        return {}
+    kinds = sorted({(run.files_key, run.environment_id) for run in runs})
+    keys = [key for key, _ in kinds]
+    here = {(key, place): took for key, place, took in _ask(_MEDIANS, keys=keys, environments=[p for _, p in kinds])}
+    unknown = sorted({key for key, place in kinds if (key, place) not in here})
+    anywhere = dict(_ask(_MEDIANS_ANYWHERE, keys=unknown)) if unknown else {}
+    [(of_all,)] = _ask(_MEDIAN_OF_ALL) if set(unknown) - set(anywhere) else [(None,)]
+
+    def seconds(run: TestRun) -> float:
+        for took in (here.get((run.files_key, run.environment_id)), anywhere.get(run.files_key), of_all):
+            if took is not None:
+                return float(took)
+        return float(run.wall_seconds)
+
+    return {run.pk: timedelta(seconds=seconds(run)) for run in runs}
+
+
+def _ask(query: str, **values: Any) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(query, {"last": LAST, **values})
+        return cursor.fetchall()

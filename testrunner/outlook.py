@@ -1,0 +1,65 @@
+"""What is shown with an environment or a run and is in no column of theirs: state, holder, queue, expected start.
+
+For many rows at once, in a number of queries that does not grow with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from testrunner import expected
+from testrunner.models import TestEnvironment, TestFile, TestRun
+
+NOT_WAITING = expected.Turn(0, None)
+
+
+def add_to_environments(environments: Iterable[TestEnvironment]) -> None:
+    """Give each of these `state`, `active`, `queue`, `holder` and `shown_variables`."""
+    environments = list(environments)
+    found = expected.queues(environments)
+    turns = expected.turns(environments, found)
+    row: Any
+    for environment in environments:
+        queue, row = found[environment.pk], environment
+        for run in queue.waiting:
+            _add_turn(run, turns[run.pk])
+        row.active, row.queue = queue.active, queue.waiting
+        row.holder = str(environment.reserved_by) if environment.is_reserved() else None
+        row.state = _state(environment, queue.active)
+        row.shown_variables = [shown(variable) for variable in environment.variables.all()]
+
+
+def add_to_runs(runs: Iterable[TestRun]) -> None:
+    """Give each of these `position` and `expected_start`: None where it does not wait."""
+    runs = list(runs)
+    places = {run.environment_id for run in runs if run.status == TestRun.Status.QUEUED}
+    turns = expected.turns(TestEnvironment.objects.filter(pk__in=places)) if places else {}
+    for run in runs:
+        _add_turn(run, turns.get(run.pk, NOT_WAITING))
+
+
+def file_ids(runs: Sequence[TestRun]) -> Callable[[TestRun], list[int]]:
+    """Return what tells the ids of a run's test files; of a file, not of its bytes then."""
+    wanted = {(file.root, file.path) for run in runs for file in run.files.all()}
+    rows = TestFile.objects.filter(path__in={path for _, path in wanted}).only("pk", "root", "path")
+    known = {(row.root, row.path): row.pk for row in rows}
+    return lambda run: [known[file.root, file.path] for file in run.files.all() if (file.root, file.path) in known]
+
+
+def shown(variable: Any) -> dict[str, Any]:
+    """A variable as people may see it."""
+    return {"name": variable.name, "value": None if variable.secret else variable.value, "secret": variable.secret}
+
+
+def _state(environment: TestEnvironment, active: TestRun | None) -> str:
+    if not environment.enabled:
+        return "disabled"
+    if active is not None:
+        return "busy"
+    return "reserved" if environment.is_reserved() else "free"
+
+
+def _add_turn(run: TestRun, turn: expected.Turn) -> None:
+    row: Any = run
+    row.position, row.expected_start = turn.position or None, turn.start

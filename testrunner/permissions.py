@@ -1,0 +1,41 @@
+"""Permissions that are not the model's own four."""
+
+from typing import Any
+
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from testrunner.models import TestRun
+
+
+class MayReserve(BasePermission):
+    """Who may keep an environment for their own runs may also give one back."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        return request.user.has_perm("testrunner.reserve_testenvironment")
+
+
+class MayUpload(BasePermission):
+    """An upload is code that will run on the test runner's machine."""
+
+    message = "You may not upload test files."
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        return request.user.has_perm("testrunner.upload_testfile")
+
+
+class MayStart(BasePermission):
+    def has_permission(self, request: Request, view: Any) -> bool:
+        return request.user.has_perm("testrunner.add_testrun")
+
+
+class MayCancel(BasePermission):
+    """One's own runs, or with a permission everybody's."""
+
+    message = "You may not cancel this run: it is somebody else's."
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        return request.user.has_perm("testrunner.view_testrun")
+
+    def has_object_permission(self, request: Request, view: Any, run: TestRun) -> bool:
+        return run.created_by_id == request.user.pk or request.user.has_perm("testrunner.cancel_testrun")

@@ -1,0 +1,150 @@
+"""Bodies of the test runner's interface. What is read and what is written are different things here."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from projects.models import Project
+from testrunner import services
+from testrunner.models import RunFile, TestEnvironment, TestFile, TestResult, TestRun
+
+
+class VariableSerializer(serializers.Serializer):
+    name = serializers.CharField()
+    value = serializers.CharField(allow_null=True, help_text="null: it is secret.")
+    secret = serializers.BooleanField()
+
+
+class ActiveRunSerializer(serializers.Serializer):
+    id = serializers.IntegerField()
+    requested_by = serializers.CharField()
+    started_at = serializers.DateTimeField()
+
+
+class WaitingRunSerializer(serializers.Serializer):
+    id = serializers.IntegerField()
+    requested_by = serializers.CharField()
+    queued_at = serializers.DateTimeField()
+    position = serializers.IntegerField(help_text="1 starts next.")
+    expected_start = serializers.DateTimeField(allow_null=True)
+
+
+class EnvironmentSerializer(serializers.ModelSerializer):
+    state = serializers.ChoiceField(["free", "busy", "reserved", "disabled"], read_only=True)
+    active = ActiveRunSerializer(allow_null=True, read_only=True, help_text="The run that holds it.")
+    queue = WaitingRunSerializer(many=True, read_only=True, help_text="Who waits, in order.")
+    reserved_by = serializers.CharField(source="holder", allow_null=True, read_only=True)
+    variables = VariableSerializer(source="shown_variables", many=True, read_only=True)
+    project = serializers.PrimaryKeyRelatedField(
+        queryset=Project.objects.all(), required=False, allow_null=True, help_text="Where failed tests open tasks."
+    )
+
+    class Meta:
+        model = TestEnvironment
+        fields = [
+            "id", "name", "description", "enabled", "state", "active", "queue", "reserved_by", "reserved_from",
+            "reserved_until", "reservation_note", "project", "variables",
+        ]  # fmt: skip
+        read_only_fields = ["reserved_from", "reserved_until", "reservation_note"]
+
+
+class ReservationSerializer(serializers.Serializer):
+    minutes = serializers.IntegerField(
+        min_value=1, max_value=int(services.LONGEST_RESERVATION / timedelta(minutes=1)), help_text="How long."
+    )
+    after_current = serializers.BooleanField(
+        default=False, help_text="Count from the end of the active run, if there is one."
+    )
+    note = serializers.CharField(required=False, allow_blank=True, max_length=200)
+
+
+class TestFileSerializer(serializers.ModelSerializer):
+    __test__ = False
+    path = serializers.CharField(source="__str__", read_only=True, help_text="root/directory/name")
+    directory = serializers.CharField(read_only=True, help_text="Below the root; may be empty.")
+    uploaded_by: Any = serializers.SlugRelatedField(slug_field="username", read_only=True, allow_null=True)
+
+    class Meta:
+        model = TestFile
+        fields = ["id", "root", "path", "directory", "size", "sha256", "uploaded_by", "uploaded_at"]
+
+
+class UploadSerializer(serializers.Serializer):
+    file = serializers.FileField(max_length=300, allow_empty_file=True, help_text="One .py file, UTF-8, that compiles.")
+    directory = serializers.CharField(
+        required=False, allow_blank=True, max_length=300, default="", help_text="Existing or new, below uploads/."
+    )
+    overwrite = serializers.BooleanField(default=False, help_text="Replace the file of this name, if there is one.")
+
+
+class ResultSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = TestResult
+        fields = ["nodeid", "path", "name", "outcome", "duration", "message"]
+        extra_kwargs = {"duration": {"help_text": "Seconds."}}
+
+
+class SnapshotSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = RunFile
+        fields = ["root", "path", "size", "sha256"]
+
+
+class RunSummarySerializer(serializers.ModelSerializer):
+    """A run without its results: what lists show."""
+
+    position = serializers.IntegerField(allow_null=True, read_only=True, help_text="1 starts next; null: not waiting.")
+    expected_start = serializers.DateTimeField(allow_null=True, read_only=True)
+    files = serializers.SerializerMethodField(help_text="Their ids.")
+    cancel_requested = serializers.SerializerMethodField()
+
+    class Meta:
+        model = TestRun
+        fields = [
+            "id", "environment", "files", "requested_by", "status", "reason", "position", "expected_start",
+            "queued_at", "started_at", "finished_at", "cancel_requested", "tests", "passed", "failed", "skipped",
+            "errors", "rerun_of",
+        ]  # fmt: skip
+        read_only_fields = fields
+
+    @extend_schema_field({"type": "array", "items": {"type": "integer"}})
+    def get_files(self, run: TestRun) -> list[int]:
+        return self.context["file_ids"](run)
+
+    def get_cancel_requested(self, run: TestRun) -> bool:
+        return run.cancel_requested_at is not None
+
+
+class RunSerializer(RunSummarySerializer):
+    snapshot = SnapshotSerializer(source="files", many=True, read_only=True, help_text="The bytes it runs.")
+    results = ResultSerializer(many=True, read_only=True, help_text="One a test, as they come.")
+
+    class Meta(RunSummarySerializer.Meta):
+        fields = [
+            *RunSummarySerializer.Meta.fields, "snapshot", "results", "worker", "sandbox", "exit_code",
+            "wall_seconds", "log_size", "log_dropped",
+        ]  # fmt: skip
+        read_only_fields = fields
+
+
+class NewRunSerializer(serializers.Serializer):
+    environment = serializers.PrimaryKeyRelatedField(queryset=TestEnvironment.objects.all())
+    files = serializers.PrimaryKeyRelatedField(
+        queryset=TestFile.objects.there(), many=True, allow_empty=False, help_text="Ids of test files, in order."
+    )
+    requested_by = serializers.CharField(
+        required=False, allow_blank=True, max_length=255, help_text="Default: your username."
+    )
+    wall_seconds = serializers.IntegerField(required=False, min_value=1, help_text="The most that it may take.")
+
+    def validate_files(self, files: Sequence[TestFile]) -> Sequence[TestFile]:
+        if len(files) > services.MOST_FILES:
+            raise serializers.ValidationError(f"A run has {services.MOST_FILES} files at most.")
+        return files
+
+
+class RerunSerializer(serializers.Serializer):
+    failed_only = serializers.BooleanField(default=False, help_text="Only the tests that did not pass.")

@@ -1,0 +1,283 @@
+"""The REST interface of the test runner: parse, permit, one service call, serialise."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import Prefetch, QuerySet
+from django.http import HttpResponse
+from django.http.response import HttpResponseBase
+from django_filters import rest_framework as filters
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
+from rest_framework import mixins, renderers, status, viewsets
+from rest_framework.decorators import action
+from rest_framework.exceptions import APIException, ValidationError
+from rest_framework.pagination import PageNumberPagination
+from rest_framework.parsers import FormParser, MultiPartParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from testrunner import files, outlook, serializers, services, uploads
+from testrunner.downloads import junit_response, log_response
+from testrunner.models import NotAllowed, Root, RunFile, TestEnvironment, TestFile, TestRun
+from testrunner.permissions import MayCancel, MayReserve, MayStart, MayUpload
+
+
+class Conflict(APIException):
+    status_code = status.HTTP_409_CONFLICT
+
+
+class Text(renderers.BaseRenderer):
+    """Only so that `Accept: text/plain` finds the log: it renders itself."""
+
+    media_type = "text/plain"
+    format = "txt"
+
+    def render(self, data: Any, *args: Any, **kwargs: Any) -> bytes:
+        return renderers.JSONRenderer().render(data)
+
+
+class Xml(Text):
+    """The same for the JUnit report."""
+
+    media_type = "application/xml"
+    format = "xml"
+
+
+class Hundred(PageNumberPagination):
+    """All environments fit on one page."""
+
+    page_size = 100
+
+
+class EnvironmentFilter(filters.FilterSet):
+    enabled = filters.BooleanFilter()
+    search = filters.CharFilter("name", "icontains", label="Part of the name.")
+
+    class Meta:
+        model = TestEnvironment
+        fields: list[str] = []
+
+
+@extend_schema(tags=["environments"])
+class Environments(mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.UpdateModelMixin, viewsets.GenericViewSet):
+    """The hundred environments, each with its state, its holder and its queue."""
+
+    queryset = TestEnvironment.objects.select_related("reserved_by").prefetch_related("variables")
+    serializer_class = serializers.EnvironmentSerializer
+    filterset_class = EnvironmentFilter
+    pagination_class = Hundred
+    lookup_value_converter = "int"
+    http_method_names = ["get", "head", "options", "patch", "post"]
+
+    def get_serializer(self, *args: Any, **kwargs: Any) -> Any:
+        if args:
+            outlook.add_to_environments(args[0] if kwargs.get("many") else [args[0]])
+        return super().get_serializer(*args, **kwargs)
+
+    def perform_update(self, serializer: Any) -> None:
+        try:
+            serializer.instance = services.change_environment(
+                environment=serializer.instance, user=self.request.user, **serializer.validated_data
+            )
+        except NotAllowed as error:
+            raise Conflict(str(error)) from error
+        outlook.add_to_environments([serializer.instance])
+
+    @extend_schema(request=serializers.ReservationSerializer)
+    @action(detail=True, methods=["post"], permission_classes=[MayReserve])
+    def reserve(self, request: Request, pk: int) -> Response:
+        """Keep it for your own runs; others' wait. An active run goes on to its end."""
+        given = serializers.ReservationSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        asked = dict(given.validated_data)
+        duration = timedelta(minutes=asked.pop("minutes"))
+        return self._after(services.reserve, duration=duration, **asked)
+
+    @extend_schema(request=None)
+    @action(detail=True, methods=["post"], permission_classes=[MayReserve])
+    def release(self, request: Request, pk: int) -> Response:
+        """End a reservation before its time; it is written down who did."""
+        return self._after(services.release)
+
+    def _after(self, verb: Any, **more: Any) -> Response:
+        try:
+            environment = verb(environment=self.get_object(), user=self.request.user, **more)
+        except NotAllowed as error:
+            raise Conflict(str(error)) from error
+        return Response(self.get_serializer(environment).data)
+
+
+class TestFileFilter(filters.FilterSet):
+    __test__ = False
+    root = filters.ChoiceFilter(choices=Root.choices)
+    directory = filters.CharFilter("path", "startswith", label="What the path below the root begins with.")
+    search = filters.CharFilter("path", "icontains", label="Part of the path.")
+
+    class Meta:
+        model = TestFile
+        fields: list[str] = []
+
+
+class Files(PageNumberPagination):
+    page_size = 200
+    page_size_query_param = "page_size"
+    max_page_size = 1_000
+
+
+@extend_schema(tags=["test files"])
+@extend_schema_view(
+    destroy=extend_schema(
+        responses={204: None, 409: OpenApiResponse(description="It was not uploaded, but ships with Opsroom.")}
+    )
+)
+class TestFiles(mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.DestroyModelMixin, viewsets.GenericViewSet):
+    """The test files that can be run, as they lie on the file system now. POST uploads one."""
+
+    __test__ = False
+    queryset = TestFile.objects.there().select_related("uploaded_by")
+    serializer_class = serializers.TestFileSerializer
+    filterset_class = TestFileFilter
+    pagination_class = Files
+    lookup_value_converter = "int"
+    parser_classes = [MultiPartParser, FormParser]
+
+    def get_permissions(self) -> list[Any]:
+        return [MayUpload()] if self.action == "create" else list(super().get_permissions())
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        files.look()
+        return super().list(request, *args, **kwargs)
+
+    @extend_schema(
+        request={"multipart/form-data": serializers.UploadSerializer},
+        responses={
+            201: serializers.TestFileSerializer,
+            409: OpenApiResponse(description="There is a file of this name, and `overwrite` is not set."),
+        },
+    )
+    def create(self, request: Request) -> Response:
+        """Upload a test file into an existing directory or a new one. It can be run at once."""
+        given = serializers.UploadSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        asked = dict(given.validated_data)
+        sent = asked.pop("file")
+        try:
+            file = uploads.upload(name=sent.name, content=sent.read(files.LARGEST + 1), user=request.user, **asked)
+        except uploads.Taken as taken:
+            raise Conflict(str(taken)) from taken
+        except uploads.Refused as refused:
+            raise ValidationError({refused.field: [str(refused)]}) from refused
+        return Response(self.get_serializer(file).data, status=201)
+
+    def perform_destroy(self, instance: TestFile) -> None:
+        try:
+            uploads.remove(file=instance, user=self.request.user)
+        except uploads.Refused as refused:
+            raise Conflict(str(refused)) from refused
+
+
+class TestRunFilter(filters.FilterSet):
+    __test__ = False
+    environment = filters.NumberFilter("environment_id", min_value=1, max_value=100, decimal_places=0)
+    status = filters.MultipleChoiceFilter(choices=TestRun.Status.choices)
+    requested_by = filters.CharFilter()
+
+    class Meta:
+        model = TestRun
+        fields: list[str] = []
+
+
+RANGE = OpenApiParameter(
+    "Range", str, OpenApiParameter.HEADER, description="bytes=first-last, of the log as it is now."
+)
+
+
+@extend_schema(tags=["test runs"])
+class TestRuns(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
+    """Test runs, newest first. POST queues one: it starts when all earlier ones in its environment have ended."""
+
+    __test__ = False
+    queryset = TestRun.objects.prefetch_related(Prefetch("files", RunFile.objects.defer("content")))
+    serializer_class = serializers.RunSummarySerializer
+    filterset_class = TestRunFilter
+    lookup_value_converter = "int"
+
+    def get_permissions(self) -> list[Any]:
+        special = {"create": MayStart, "rerun": MayStart, "cancel": MayCancel}
+        return [special[self.action]()] if self.action in special else list(super().get_permissions())
+
+    def get_queryset(self) -> QuerySet[TestRun]:
+        runs = super().get_queryset().defer("junit_xml")
+        return runs if self.action == "list" else runs.prefetch_related("results")
+
+    def get_serializer(self, *args: Any, **kwargs: Any) -> Any:
+        if args:
+            runs = args[0] if kwargs.get("many") else [args[0]]
+            outlook.add_to_runs(runs)
+            kwargs["context"] = {**self.get_serializer_context(), "file_ids": outlook.file_ids(runs)}
+        return super().get_serializer(*args, **kwargs)
+
+    @extend_schema(responses=serializers.RunSerializer)
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return Response(self._whole(self.get_object()))
+
+    @extend_schema(request=serializers.NewRunSerializer, responses={201: serializers.RunSerializer})
+    def create(self, request: Request) -> Response:
+        """Queue a run of these files, as they are now. Later changes of a file do not matter to it."""
+        files.look()
+        given = serializers.NewRunSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        asked = dict(given.validated_data)
+        try:
+            snapshots = files.snapshots(asked.pop("files"))
+            run = services.start_run(user=request.user, files=snapshots, **asked)
+        except (files.Gone, NotAllowed) as refused:
+            raise ValidationError({"files": [str(refused)]}) from refused
+        return Response(self._whole(run), status=201)
+
+    @extend_schema(request=None, responses=serializers.RunSerializer)
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, pk: int) -> Response:
+        """Take it out of the queue, or stop it: it is `cancelled` some seconds later, when nothing of it is left."""
+        return Response(self._whole(self._after(services.cancel_run)))
+
+    @extend_schema(request=serializers.RerunSerializer, responses={201: serializers.RunSerializer})
+    @action(detail=True, methods=["post"])
+    def rerun(self, request: Request, pk: int) -> Response:
+        """Queue it again: the same bytes in the same environment."""
+        given = serializers.RerunSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        return Response(self._whole(self._after(services.rerun, **given.validated_data)), status=201)
+
+    @extend_schema(
+        parameters=[RANGE],
+        responses={
+            (200, "text/plain"): OpenApiTypes.STR,
+            (206, "text/plain"): OpenApiTypes.STR,
+            416: OpenApiResponse(description="Nothing is there (yet)."),
+        },
+    )
+    @action(detail=True, renderer_classes=[Text, renderers.JSONRenderer], pagination_class=None, filterset_class=None)
+    def log(self, request: Request, pk: int) -> HttpResponseBase:
+        """What the run has written so far, as UTF-8 text. With Range, what is new since the last look."""
+        return log_response(self.get_object(), request.headers.get("Range", ""))
+
+    @extend_schema(
+        operation_id="test_runs_junit_retrieve",
+        responses={(200, "application/xml"): OpenApiTypes.STR, 404: OpenApiResponse(description="Not yet.")},
+    )
+    def junit(self, request: Request, pk: int) -> HttpResponse:
+        """The results as JUnit XML, once the run has ended."""
+        return junit_response(self.get_object())
+
+    def _after(self, verb: Any, **more: Any) -> TestRun:
+        try:
+            return verb(run=self.get_object(), user=self.request.user, **more)
+        except NotAllowed as error:
+            raise Conflict(str(error)) from error
+
+    def _whole(self, run: TestRun) -> Any:
+        context = {**self.get_serializer_context(), "file_ids": outlook.file_ids([run])}
+        outlook.add_to_runs([run])
+        return serializers.RunSerializer(run, context=context).data
