@@ -100,8 +100,10 @@ class BannerSerializer(serializers.ModelSerializer):
 
 
 class BroadcastSerializer(serializers.ModelSerializer):
-    banner = BannerSerializer(read_only=True)
-    created_by: serializers.SlugRelatedField = serializers.SlugRelatedField(slug_field="username", read_only=True)
+    banner = BannerSerializer(read_only=True, allow_null=True)
+    created_by: serializers.SlugRelatedField = serializers.SlugRelatedField(
+        slug_field="username", read_only=True, allow_null=True
+    )
     audience_size = serializers.IntegerField(
         read_only=True, allow_null=True, help_text="Known once the audience is frozen, when sending starts."
     )

@@ -1,5 +1,7 @@
 """What every REST view has unless it says otherwise: closed by default, newest first, cursor pages."""
 
+from typing import Any
+
 from rest_framework.pagination import CursorPagination
 from rest_framework.permissions import DjangoModelPermissions
 
@@ -20,3 +22,13 @@ class NewestFirst(CursorPagination):
     ordering = "-id"
     page_size_query_param = "page_size"
     max_page_size = 500
+
+
+def document_ids(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Schema hook: an id in a path is never negative. Such an address is none, whoever asks."""
+    for operations in result.get("paths", {}).values():
+        for operation in operations.values():
+            for parameter in operation.get("parameters", []):
+                if parameter["in"] == "path" and parameter["schema"].get("type") == "integer":
+                    parameter["schema"].setdefault("minimum", 0)
+    return result

@@ -4,8 +4,9 @@ import sys
 from http import HTTPStatus
 from typing import Any
 
+import structlog
 from django.core.exceptions import PermissionDenied
-from django.db import InterfaceError, OperationalError
+from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views.defaults import page_not_found, permission_denied, server_error
@@ -13,7 +14,10 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
 
+log = structlog.get_logger(__name__)
+
 CONTENT_TYPE = "application/problem+json"
+OUT_OF_RANGE = "A value is beyond what can be stored or compared."
 DATABASE_AWAY = "The database does not answer. Please try again in a moment."
 Body = dict[str, Any]
 
@@ -37,6 +41,10 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
         return Response(
             problem(503, DATABASE_AWAY), status=503, headers={"Retry-After": "5"}, content_type=CONTENT_TYPE
         )
+    if isinstance(exc, DataError):
+        # What every check of a field lets through and Postgres does not, such as a moment at +19:55.
+        log.warning("value_out_of_range", error=str(exc))
+        return Response(problem(400, OUT_OF_RANGE), status=400, content_type=CONTENT_TYPE)
     response = drf_exception_handler(exc, context)
     if response is None:
         return None

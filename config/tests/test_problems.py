@@ -1,9 +1,9 @@
 """Every error has one shape."""
 
 import pytest
-from django.db import OperationalError
+from django.db import DataError, OperationalError
 
-from config.problems import CONTENT_TYPE
+from config.problems import CONTENT_TYPE, exception_handler
 
 pytestmark = pytest.mark.django_db
 
@@ -77,3 +77,11 @@ def test_a_token_is_had_for_a_username_and_a_password(marketer, client):
 
 def test_a_wrong_password_is_400(marketer, client):
     is_problem(client.post("/auth/token/", {"username": "mara", "password": "guess"}), 400)
+
+
+def test_what_no_column_can_hold_or_compare_is_a_problem_of_the_callers():
+    response = exception_handler(DataError("time zone displacement out of range"), {})
+
+    assert response is not None
+    assert (response.status_code, response.data["title"]) == (400, "Bad Request")
+    assert response.content_type == "application/problem+json"
