@@ -13,6 +13,7 @@ from testrunner.sandbox import Limits, Mode
 
 SAMPLES = Path(__file__).parents[2] / "sample_tests"
 CORPUS = Path(__file__).parent / "corpus"
+NAME = f"run-test-{os.getpid()}"  # others may run the same tests on this machine
 SHORT = Limits(wall_seconds=20, grace_seconds=2)
 
 
@@ -37,7 +38,7 @@ def run(
     limits: Limits = SHORT,
     environment: Mapping[str, str] | None = None,
     should_stop: Callable[[Ran], str | None] = lambda ran: None,
-    name: str = "run-test",
+    name: str = NAME,
     **more: Mode | list[Path] | None,
 ) -> Ran:
     """Run these files (addresses, or names with text) and return what came of it."""
@@ -59,7 +60,7 @@ def run(
     return ran
 
 
-def processes_of(name: str) -> list[int]:
+def processes_of(name: str = NAME) -> list[int]:
     """Return who carries the mark of this run, all over the machine."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):

@@ -27,7 +27,7 @@ def test_a_sample_ends_as_its_name_says(tmp_path, sample, outcome, words):
     assert (ran.finished.outcome, ran.finished.reason) == (outcome, words)
     assert ran.told == ran.finished.results
     assert list(tmp_path.iterdir()) == []
-    assert processes_of("run-test") == []
+    assert processes_of() == []
 
 
 def test_several_files_are_one_run_with_a_result_for_each_test(tmp_path):
@@ -133,7 +133,7 @@ def test_a_broken_callback_ends_the_run_and_reaches_the_caller(tmp_path):
     with pytest.raises(ConnectionError, match="lease lost"):
         run(tmp_path, ("test_it.py", "import time\ndef test_it():\n    time.sleep(60)\n"), should_stop=lost)
 
-    assert processes_of("run-test") == []
+    assert processes_of() == []
     assert list(tmp_path.iterdir()) == []
 
 
