@@ -4,6 +4,7 @@
                         threads of its own, one connection each, however many sockets are open
     /standin/…          the local stand-in of the banner API, in a pool of its own: the banner client asks it from
                         inside a request, and must not wait for the very threads that are busy asking
+    POST /events/       the ingest of events (events/ingest.py), which answers when Postgres has committed
     everything else     Django, in a bounded pool of threads with persistent connections to Postgres
 
 Why WSGI in threads inside an ASGI server: under Django's own ASGI handler every request is a thread of its own
@@ -16,12 +17,14 @@ from a2wsgi import WSGIMiddleware
 from django.conf import settings
 
 from config.wsgi import application as django  # sets Django up, which the next import needs
+from events.ingest import Ingest
 from live.consumer import Notifications
 
 THREADS = 10  # one Postgres connection each
 _django = WSGIMiddleware(django, workers=THREADS)
 _standin = WSGIMiddleware(django, workers=2)
 _notifications = Notifications.as_asgi()
+_ingest = Ingest()
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -30,6 +33,8 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
         await _notifications(scope, receive, send)
     elif scope["type"] != "http":
         await send({"type": "websocket.close", "code": 4404})
+    elif scope["path"] == "/events/" and scope["method"] in ("POST", "OPTIONS"):
+        await _ingest(scope, receive, send)
     elif settings.STANDIN and scope["path"].startswith("/standin/"):
         await _standin(scope, receive, send)
     else:

@@ -1,0 +1,79 @@
+"""A request's body: read, and inflated, within limits of size and time."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+LARGEST = 512 * 1024  # bytes, as sent and as inflated
+SLOWEST = 10.0  # seconds for all of it
+PLAIN = (b"application/json", b"text/plain", b"")
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+
+
+class Refused(Exception):
+    """A request that is not taken: its answer's status and sentence, and when to try again."""
+
+    def __init__(self, status: int, detail: str, *, retry_after: int | None = None, **more: Any) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.retry_after, self.more = status, detail, retry_after, more
+
+
+class Disconnected(Exception):
+    """The client hung up before it had sent everything."""
+
+
+async def read_body(headers: dict[bytes, bytes], receive: Receive, hold: Callable[[int], None]) -> bytes:
+    """Return the body. `hold` is told of bytes as they come, and may refuse them. Raises Refused, Disconnected."""
+    kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if kind not in PLAIN:
+        raise Refused(415, "Send JSON, as application/json or text/plain.")
+    coding = headers.get(b"content-encoding", b"").strip().lower()
+    if coding not in (b"", b"identity", b"gzip"):
+        raise Refused(415, "Of the content encodings only gzip is understood.")
+    length = headers.get(b"content-length", b"")
+    if length.isdigit() and int(length) > LARGEST:
+        raise _too_large()
+    try:
+        async with asyncio.timeout(SLOWEST):
+            content = await _receive(receive, hold)
+    except TimeoutError:
+        raise Refused(408, f"The body did not arrive within {SLOWEST:.0f} seconds.") from None
+    return _inflated(content) if coding == b"gzip" else content
+
+
+async def _receive(receive: Receive, hold: Callable[[int], None]) -> bytes:
+    parts, size, more = [], 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        part = message.get("body", b"")
+        more = message.get("more_body", False)
+        size += len(part)
+        if size > LARGEST:
+            raise _too_large()
+        hold(len(part))
+        parts.append(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _inflated(content: bytes) -> bytes:
+    """Inflate no more than is allowed: a bomb is as small as any other body until somebody lets it out."""
+    stream = zlib.decompressobj(wbits=31)
+    try:
+        inflated = stream.decompress(content, LARGEST + 1)
+    except zlib.error as error:
+        raise Refused(400, "The body is not gzip, though its Content-Encoding says so.") from error
+    if len(inflated) > LARGEST:
+        raise _too_large()
+    if not stream.eof or stream.unused_data:
+        raise Refused(400, "The body is not exactly one whole gzip stream.")
+    return inflated
+
+
+def _too_large() -> Refused:
+    return Refused(413, f"A body may have {LARGEST // 1024} KiB, also when it is inflated. Send fewer events at once.")

@@ -1,0 +1,177 @@
+"""Bytes → checked events: what an event must have, before and besides its type's own schema.
+
+    {event_id?, session_id, category, name, data, timestamp}
+
+Members that are not among these are left out: an application may be ahead of us. An event without an id gets one; the
+answer tells it. A timestamp is ISO 8601, and UTC where it names no zone; digits beyond the microsecond are dropped.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jsonschema_rs
+import orjson
+from django.conf import settings
+
+from events.items import Body, Read, too_deep
+from events.models.event import TEXT_MOST
+from events.reasons import Reason, reason, storable
+from events.schemas import judge
+
+Types = Mapping[tuple[str, str], jsonschema_rs.Validator]
+NEVER = datetime.min.replace(tzinfo=UTC)
+
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+# The forms that fromisoformat() takes for an instant, without weeks, days of the year and dates alone.
+_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d.*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What one application's events are measured by, at one moment."""
+
+    application: int
+    types: Types
+    rejects_unknown: bool
+    now: datetime
+
+
+@dataclass(slots=True)
+class Item:
+    """One thing that was sent as an event: right, or wrong for `reasons`. What is readable of it is filled in."""
+
+    application: int
+    body: Body
+    place: int  # in the body
+    event_id: str = ""  # a UUID in its usual form; made up where none was given
+    session_id: str = ""
+    category: str = ""
+    name: str = ""
+    data: bytes = b"{}"  # JSON
+    timestamp: datetime = NEVER
+    reasons: list[Reason] = field(default_factory=list)
+    status: str = ""  # accepted, duplicate, rejected: told by the store
+
+    @property
+    def raw(self) -> bytes:
+        """Its bytes, exactly as they came."""
+        return self.body.raws[self.place]
+
+    def result(self) -> dict[str, Any]:
+        return {"event_id": self.event_id, "status": self.status, "errors": self.reasons}
+
+
+def read(content: bytes, rules: Rules) -> list[Item]:
+    """Return the items of a request's body, checked. Raises TooManyItems."""
+    body = Body(content)
+    return [check(one, Item(rules.application, body, place), rules) for place, one in enumerate(body.read())]
+
+
+def check(one: Read, item: Item, rules: Rules) -> Item:
+    """Fill `item` in from what was read, and with the reasons why it is no event."""
+    value, unstorable = one
+    item.reasons += unstorable
+    if not isinstance(value, dict):
+        item.event_id = str(uuid.uuid4())
+        if not unstorable:
+            item.reasons.append(reason("type", [], "An event is an object."))
+        return item
+    _event_id(value, item)
+    item.session_id = _text(value, "session_id", item)
+    item.category = _text(value, "category", item)
+    item.name = _text(value, "name", item)
+    if not unstorable:
+        _timestamp(value, item, rules.now)
+        _payload(value, item, rules)
+    return item
+
+
+def _event_id(value: dict[str, Any], item: Item) -> None:
+    given = value.get("event_id")
+    if given is None:
+        item.event_id = str(uuid.uuid4())
+    elif isinstance(given, str) and _UUID.fullmatch(given):
+        item.event_id = given
+    else:
+        try:
+            item.event_id = str(uuid.UUID(given))
+        except (ValueError, TypeError, AttributeError):
+            item.event_id = str(uuid.uuid4())
+            item.reasons.append(reason("format", ["event_id"], "This is no UUID."))
+
+
+def _text(value: dict[str, Any], member: str, item: Item) -> str:
+    """Return a text that is there and fits, else what of it can be shown, having noted why."""
+    text = value.get(member)
+    if type(text) is str and 0 < len(text) <= TEXT_MOST:
+        return text if not item.reasons else storable(text)
+    if member not in value:
+        item.reasons.append(reason("required", [member], f'"{member}" is a required property'))
+    elif not isinstance(text, str):
+        item.reasons.append(reason("type", [member], 'This is not of type "string".'))
+    elif not text:
+        item.reasons.append(reason("minLength", [member], "This is empty."))
+    else:
+        item.reasons.append(reason("maxLength", [member], f"This is longer than {TEXT_MOST} characters."))
+        return storable(text[:TEXT_MOST])
+    return ""
+
+
+def _timestamp(value: dict[str, Any], item: Item, now: datetime) -> None:
+    text = value.get("timestamp")
+    if type(text) is not str:
+        code, words = (
+            ("type", 'This is not of type "string".')
+            if "timestamp" in value
+            else ("required", '"timestamp" is a required property')
+        )
+        item.reasons.append(reason(code, ["timestamp"], words))
+        return
+    try:
+        item.timestamp = instant(text)
+    except (ValueError, OverflowError):
+        words = "This is no time as in 2026-01-31T12:00:00Z, of the years 1 to 9999."
+        item.reasons.append(reason("format", ["timestamp"], words))
+        return
+    if item.timestamp > now + timedelta(seconds=settings.EVENT_CLOCK_SKEW):
+        words = f"This is more than {settings.EVENT_CLOCK_SKEW} seconds in the future."
+        item.reasons.append(reason("future", ["timestamp"], words))
+    elif item.timestamp < now - timedelta(days=settings.EVENT_RETENTION_DAYS):
+        words = f"This is longer ago than the {settings.EVENT_RETENTION_DAYS} days that events are kept."
+        item.reasons.append(reason("too_old", ["timestamp"], words))
+
+
+def instant(text: str) -> datetime:
+    """Return the moment, in UTC. Raises ValueError or OverflowError."""
+    if not _TIMESTAMP.fullmatch(text):
+        raise ValueError(text)
+    moment = datetime.fromisoformat(text)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _payload(value: dict[str, Any], item: Item, rules: Rules) -> None:
+    data = value.get("data")
+    if not isinstance(data, dict):
+        code, words = (
+            ("type", 'This is not of type "object".')
+            if "data" in value
+            else ("required", '"data" is a required property')
+        )
+        item.reasons.append(reason(code, ["data"], words))
+        return
+    try:
+        item.data = orjson.dumps(data)
+    except orjson.JSONEncodeError:  # more than its 254 levels; json and Postgres give up much later
+        item.reasons.append(too_deep(["data"]))
+        return
+    validator = rules.types.get((item.category, item.name))
+    if validator is not None:
+        item.reasons += judge(validator, data)
+    elif rules.rejects_unknown and item.category and item.name:
+        item.reasons.append(reason("unknown_type", [], "Nobody has described events of this category and name."))

@@ -1,0 +1,230 @@
+"""`POST /events/`: a small ASGI application beside Django. 202 means committed.
+
+1. The key says who sends (events/keys.py); the body is read within limits (events/body.py).
+2. Its items are checked, each on its own (events/items.py, envelope.py, schemas.py).
+3. They are committed together with whatever else is waiting (events/commit.py, store.py), the wrong ones among the
+   rejected events; then the answer says of each what became of it.
+
+A body that is no JSON at all is answered 400, and kept all the same: under an id made from its bytes, so that a client
+that repeats itself is kept once. What is under way is bounded, in requests and in bytes, from the first byte of a body
+to its answer; beyond that, and while Postgres is away, the answer is 503 with Retry-After, and the client sends the
+same again: events with ids are never doubled. A stopping server answers what is under way first, so nothing that was
+acknowledged needs saving.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+import uuid
+from collections import Counter as Tally
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from functools import partial
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qs
+
+import orjson
+import structlog
+from prometheus_client import Counter, Gauge
+
+from events.body import Disconnected, Receive, Refused, read_body
+from events.commit import GroupCommit
+from events.envelope import Item, Rules, read
+from events.items import MOST_ITEMS, TooManyItems
+from events.keys import Directory, Sender
+from events.line import Line, Unavailable
+from events.rate import Buckets
+
+log = structlog.get_logger(__name__)
+
+WRITERS = 2  # groups under way at once, a connection each
+MOST_REQUESTS = 1_000  # under way
+MOST_BYTES = 32 * 1024 * 1024  # held for them
+ITEM_BYTES = 512  # what an item weighs beyond its bytes, roughly
+SMALL = 16 * 1024  # bytes; a larger body is checked in a thread, so that it doesn't stop everybody else
+ANSWER = 8.0  # seconds from the end of a body to its answer
+GARBAGE = uuid.UUID("6c1a53f0-5a0c-4a52-9a4b-6f1f0d1f8a01")  # namespace of the ids of what is no JSON
+
+CORS = [(b"access-control-allow-methods", b"POST"), (b"access-control-max-age", b"86400")]
+CORS += [(b"access-control-allow-headers", b"authorization, content-encoding, content-type, x-write-key")]
+
+items_total = Counter("opsroom_events_items_total", "Items that were committed, by what became of them", ["status"])
+refused_total = Counter("opsroom_events_refused_total", "Requests that were not taken, by their answer", ["status"])
+under_way = Gauge("opsroom_events_under_way_requests", "Requests from their first byte to their answer")
+held_bytes = Gauge("opsroom_events_held_bytes", "Bytes held for requests that are under way")
+
+
+class Held:
+    """What one request weighs, taken from what all of them may."""
+
+    def __init__(self, ingest: Ingest) -> None:
+        self._ingest = ingest
+        self.weight = 0
+
+    def add(self, weight: int) -> None:
+        if self._ingest.held + weight > MOST_BYTES:
+            raise busy("There is too much to do.")
+        self.weight += weight
+        self._ingest.held += weight
+        held_bytes.set(self._ingest.held)
+
+    def __enter__(self) -> Held:
+        if self._ingest.requests >= MOST_REQUESTS:
+            raise busy("There is too much to do.")
+        self._ingest.requests += 1
+        under_way.set(self._ingest.requests)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ingest.requests -= 1
+        self._ingest.held -= self.weight
+        under_way.set(self._ingest.requests)
+        held_bytes.set(self._ingest.held)
+
+
+def busy(why: str) -> Refused:
+    """503, to be tried again: not by everybody at the same moment."""
+    return Refused(503, f"{why} Please send the same again in a moment.", retry_after=random.randint(1, 4))
+
+
+class Ingest:
+    """The ASGI application, for `POST` and `OPTIONS` at any path."""
+
+    def __init__(self) -> None:
+        self.requests = self.held = 0
+        self._lines = [Line(f"ingest-{number}") for number in range(WRITERS)]
+        self._looking = Line("ingest-keys")
+        self._directory = Directory(self._looking)
+        self._commit = GroupCommit(list(self._lines))
+        self._buckets = Buckets()
+        self._checking = ThreadPoolExecutor(max_workers=2, thread_name_prefix="ingest-check")
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Any) -> None:
+        headers = dict(scope["headers"])
+        if scope["method"] == "OPTIONS":
+            await _answer(send, 204, b"", [*CORS, (b"allow", b"POST, OPTIONS"), *_allow(headers)])
+            return
+        try:
+            with Held(self) as held:
+                body = await self._take(scope, headers, receive, held)
+            await _answer(send, 202, body, [(b"content-type", b"application/json"), *_allow(headers)])
+        except Refused as refused:
+            await _refuse(send, headers, refused)
+        except Disconnected:
+            return
+        except Exception:
+            log.exception("events_ingest_failed")
+            await _refuse(send, headers, busy("Something went wrong here."))
+
+    async def _take(self, scope: dict[str, Any], headers: dict[bytes, bytes], receive: Receive, held: Held) -> bytes:
+        now = datetime.now(UTC)
+        try:
+            sender = await self._sender(_key(scope, headers), headers, now)
+            content = await read_body(headers, receive, held.add)
+            async with asyncio.timeout(ANSWER):
+                return await self._store(content, sender, held)
+        except (Unavailable, TimeoutError) as error:
+            raise busy("The database does not answer.") from error
+
+    async def _sender(self, key: str, headers: dict[bytes, bytes], now: datetime) -> Sender:
+        sender = await self._directory.sender(key, now) if key else None
+        if sender is None:
+            raise Refused(401, "A write key is needed, and this one is none, has expired, or was paused.")
+        origin = headers.get(b"origin", b"").decode("latin-1")
+        if origin and sender.origins and origin not in sender.origins:
+            raise Refused(403, "This application does not take events from pages of that origin.")
+        if wait := self._buckets.wait(sender.application, sender.rate):
+            raise Refused(429, f"This application may send {sender.rate} events a second.", retry_after=wait)
+        return sender
+
+    async def _store(self, content: bytes, sender: Sender, held: Held) -> bytes:
+        items = await self._check(content, sender, held)
+        self._buckets.take(sender.application, sender.rate, len(items))
+        held.add(ITEM_BYTES * len(items))
+        garbage = _garbage(items)
+        if items:
+            await self._commit.commit(items)
+        tally = Tally(item.status for item in items)
+        for status, number in tally.items():
+            items_total.labels(status).inc(number)
+        results = [item.result() for item in items]
+        if garbage:
+            raise Refused(400, f"This is no JSON: {items[0].reasons[0]['message']}", results=results)
+        return orjson.dumps(
+            {
+                "accepted": tally["accepted"],
+                "duplicates": tally["duplicate"],
+                "rejected": tally["rejected"],
+                "results": results,
+            }
+        )
+
+    async def _check(self, content: bytes, sender: Sender, held: Held) -> list[Item]:
+        if not content.strip():
+            raise Refused(400, "The body is empty. Send an event, or an array of events, as JSON.")
+        types = (await self._directory.known()).types
+        work = partial(read, content, Rules(sender.application, types, sender.rejects_unknown, datetime.now(UTC)))
+        try:
+            if len(content) <= SMALL:
+                return work()
+            return await asyncio.get_running_loop().run_in_executor(self._checking, work)
+        except TooManyItems:
+            raise Refused(413, f"A request may have {MOST_ITEMS} events. Send fewer at once.") from None
+
+    def close(self) -> None:
+        """Hang up, and wait until that is done. Nothing may be under way."""
+        for line in [*self._lines, self._looking]:
+            line.close()
+        self._checking.shutdown()
+
+
+def _key(scope: dict[str, Any], headers: dict[bytes, bytes]) -> str:
+    """Return the write key. A beacon can set no header, so that the address may have it, too."""
+    scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+    if scheme.lower() == b"bearer":
+        return token.strip().decode("latin-1")
+    if b"x-write-key" in headers:
+        return headers[b"x-write-key"].decode("latin-1")
+    return parse_qs(scope["query_string"].decode("latin-1")).get("write_key", [""])[0]
+
+
+def _garbage(items: list[Item]) -> bool:
+    """Whether the body was no JSON at all; then its id comes from its bytes, so that it is kept once."""
+    if len(items) != 1 or items[0].body.is_array:
+        return False
+    if not items[0].reasons or items[0].reasons[0]["code"] not in ("not_json", "encoding"):
+        return False
+    items[0].event_id = str(uuid.uuid5(GARBAGE, hashlib.sha256(items[0].raw).hexdigest()))
+    return True
+
+
+def _allow(headers: dict[bytes, bytes], status: int = 202) -> list[tuple[bytes, bytes]]:
+    """Let the page that asks read the answer, which holds nothing but what was sent; of a foreign page, nothing."""
+    if b"origin" not in headers or status == 403:
+        return []
+    return [(b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", b"retry-after")]
+
+
+async def _refuse(send: Any, headers: dict[bytes, bytes], refused: Refused) -> None:
+    """Answer with problem details, in the shape of the whole house (config/problems.py)."""
+    status = refused.status
+    refused_total.labels(status).inc()
+    title = HTTPStatus(status).phrase
+    body = {"type": "about:blank", "title": title, "status": status, "detail": refused.detail, **refused.more}
+    more = [(b"content-type", b"application/problem+json"), *_allow(headers, status)]
+    if refused.retry_after is not None:
+        more.append((b"retry-after", str(refused.retry_after).encode()))
+    if status == 401:
+        more.append((b"www-authenticate", b"Bearer"))
+    if status == 408:
+        more.append((b"connection", b"close"))
+    await _answer(send, status, orjson.dumps(body), more)
+
+
+async def _answer(send: Any, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+    length = [] if status == 204 else [(b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, *length]})
+    await send({"type": "http.response.body", "body": body})

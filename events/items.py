@@ -1,0 +1,161 @@
+"""A body's items, each on its own: one that is no JSON must not harm its neighbours.
+
+1. orjson reads the whole body at once. Nearly every body is right, and nothing more happens to it.
+2. Where it refuses, or may have altered what was sent (it rounds integers beyond 64 bits) or read what Postgres cannot
+   hold (NUL), the array is cut into the bytes of its items, without recursion, and each is read alone, by a reader that
+   takes everything, so that the reason can name the place.
+
+Of a member that is there twice the last one counts, as in Postgres and in JavaScript.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import deque
+from functools import cached_property
+from typing import Any
+
+import orjson
+
+from events.reasons import MOST, Reason, reason
+
+MOST_ITEMS = 500  # in one request
+
+_SPACE = b" \t\r\n"
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["\[\]{},]', re.DOTALL)  # a whole string, or what structures
+_DIGITS = bytes(0x30 if chr(byte).isdigit() and byte < 128 else 0 for byte in range(256))  # each digit to "0"
+_LONG_INTEGER = b"0" * 19  # from here on a number may be beyond 64 bits
+_INTEGERS = range(-(2**63), 2**64)
+
+Read = tuple[Any, list[Reason]]  # an item's value, and why it cannot be stored; without reasons it can
+
+
+class TooManyItems(ValueError):
+    """More than MOST_ITEMS in one body."""
+
+
+class Body:
+    """What was sent in one request."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    @property
+    def is_array(self) -> bool:
+        return self.content.lstrip(_SPACE)[:1] == b"["
+
+    def read(self) -> list[Read]:
+        """Return its items in their order. Raises TooManyItems."""
+        if not _is_suspect(self.content):
+            try:
+                value = orjson.loads(self.content)
+            except orjson.JSONDecodeError:
+                pass
+            else:
+                values = value if isinstance(value, list) else [value]
+                if len(values) > MOST_ITEMS:
+                    raise TooManyItems
+                return [(one, []) for one in values]
+        return [read_one(raw) for raw in self.raws]
+
+    @cached_property
+    def raws(self) -> list[bytes]:
+        """The bytes of each item, exactly as they came."""
+        return split(self.content) if self.is_array else [self.content]
+
+
+def _is_suspect(content: bytes) -> bool:
+    return b"\\u0000" in content or _LONG_INTEGER in content.translate(_DIGITS)
+
+
+def split(content: bytes) -> list[bytes]:
+    """Cut an array at the commas of its own level. What is after its end, or has none, is an item, too.
+
+    Raises TooManyItems.
+    """
+    items: list[bytes] = []
+    level, begin = 0, content.index(b"[") + 1
+    for token in _TOKEN.finditer(content):
+        mark = token[0]
+        if mark in b"[{":
+            level += 1
+        elif mark == b'"':  # a string without an end: nothing behind it can be told apart
+            break
+        elif mark in b"]}":
+            level -= 1
+        if (mark == b"," and level == 1) or level == 0:
+            items.append(content[begin : token.start()].strip(_SPACE))
+            begin = token.end()
+        if len(items) > MOST_ITEMS:
+            raise TooManyItems
+        if level == 0:
+            break
+    if items == [b""] and level == 0:  # []
+        items = []
+    if rest := content[begin:].strip(_SPACE):
+        items.append(rest)
+    if len(items) > MOST_ITEMS:
+        raise TooManyItems
+    return items
+
+
+def read_one(raw: bytes) -> Read:
+    """Read one item by itself, and say what about it no database can hold."""
+    try:
+        value = json.loads(raw.decode(), parse_int=_integer)
+    except UnicodeDecodeError as error:
+        return None, [reason("encoding", [], f"Byte {error.start} is not UTF-8.")]
+    except json.JSONDecodeError as error:
+        return None, [reason("not_json", [], f"{error.msg} at character {error.pos}.")]
+    except RecursionError:
+        return None, [too_deep([])]
+    return value, _unstorable(value)
+
+
+def too_deep(path: list[str | int]) -> Reason:
+    return reason("depth", path, "This is nested too deeply.")
+
+
+def _integer(digits: str) -> float:
+    if len(digits) > 20:  # Python refuses to read thousands of digits
+        return math.inf
+    return number if (number := int(digits)) in _INTEGERS else math.inf
+
+
+def _unstorable(value: Any) -> list[Reason]:
+    """Walk through a value without recursion, as deep as it may be."""
+    found: list[Reason] = []
+    waiting: deque[tuple[Any, tuple[Any, ...]]] = deque([(value, ())])  # a path is (path before, step)
+    while waiting and len(found) < MOST:
+        one, path = waiting.popleft()
+        if isinstance(one, str):
+            found += _of_text(one, path)
+        elif isinstance(one, float) and not math.isfinite(one):
+            found.append(reason("number", _steps(path), "This number is beyond 64 bits, or none at all."))
+        elif isinstance(one, dict):
+            for name, member in one.items():
+                found += _of_text(name, (path, name))
+                waiting.append((member, (path, name)))
+        elif isinstance(one, list):
+            waiting.extend((member, (path, place)) for place, member in enumerate(one))
+    return found[:MOST]
+
+
+def _of_text(text: str, path: tuple[Any, ...]) -> list[Reason]:
+    if "\0" in text:
+        return [reason("nul", _steps(path), "No text may hold the character NUL.")]
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return [reason("surrogate", _steps(path), "This text holds half of a surrogate pair.")]
+    return []
+
+
+def _steps(path: tuple[Any, ...]) -> list[str | int]:
+    steps: list[str | int] = []
+    while path:
+        path, step = path
+        steps.append(step)
+    return steps[::-1]

@@ -1,0 +1,206 @@
+"""One set-based write: a group of checked items, in one transaction.
+
+1. Of events that are the same (application, id, timestamp) within the group the first one counts. Rows are inserted in
+   the order of that key, so that two writers that store the same events wait for each other in a line, not in a circle.
+2. A large group is copied straight into the tables. If Postgres finds one of its events there already, that is rolled
+   back, and as retries come in bunches, nothing is copied for a moment.
+3. A small group, and one with events that are there, is one statement that inserts what is new and says what that was.
+4. The batch that the digest counts by is written along with them, and only if anything was new.
+5. What Postgres refuses to hold, though all checks let it pass, is found by halving the group. It is kept as rejected.
+
+Measured for groups of 500: copying stores 1.5 times as many as the statement; for groups of 16 they are even.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+import psycopg2
+import structlog
+from prometheus_client import Counter
+
+from events.envelope import Item
+from events.models.event import BATCH_ROWS
+from events.reasons import reason
+
+log = structlog.get_logger(__name__)
+COPY_FROM = 64  # events; below, one statement is as fast, and cheaper here
+NO_COPY = 5.0  # seconds after something that was copied was there
+REFUSED = (psycopg2.DataError, psycopg2.IntegrityError, ValueError)  # it is the rows' fault
+TOO_LARGE = "54"  # the class of Postgres' errors for what exceeds its own limits
+
+again = Counter(
+    "opsroom_events_groups_again_total", "Groups that held what was there, or what Postgres refused", ["why"]
+)
+
+NEW_BATCH = """
+INSERT INTO events_batch (events, rejected, first_timestamp, last_timestamp) VALUES (%s, %s, %s, %s) RETURNING id
+"""
+COPY_EVENTS = """
+COPY events_event (id, application_id, event_id, session_id, category, name, data, timestamp) FROM STDIN
+"""
+COPY_REJECTED = """
+COPY events_rejectedevent (id, application_id, event_id, category, name, code, pointer, reasons, raw, raw_hash)
+FROM STDIN
+"""
+STORE = f"""
+WITH batch AS MATERIALIZED (
+    SELECT nextval('events_batch_id_seq') AS id
+), stored AS (
+    INSERT INTO events_event (id, application_id, event_id, session_id, category, name, data, timestamp)
+    SELECT batch.id * {BATCH_ROWS} + place, application, event_id, session_id, category, name, data, timestamp
+    FROM batch, json_to_recordset(%s) AS sent (place int, application bigint, event_id uuid, session_id varchar,
+        category varchar, name varchar, data jsonb, timestamp timestamptz)
+    ON CONFLICT DO NOTHING RETURNING id, timestamp
+), kept AS (
+    INSERT INTO events_rejectedevent
+        (id, application_id, event_id, category, name, code, pointer, reasons, raw, raw_hash)
+    SELECT batch.id * {BATCH_ROWS} + place, application, event_id, category, name, code, pointer, reasons,
+        decode(raw, 'hex'), raw_hash
+    FROM batch, json_to_recordset(%s) AS sent (place int, application bigint, event_id uuid, category varchar,
+        name varchar, code varchar, pointer varchar, reasons jsonb, raw text, raw_hash varchar)
+    ON CONFLICT DO NOTHING RETURNING id
+), noted AS (
+    INSERT INTO events_batch (id, events, rejected, first_timestamp, last_timestamp)
+    SELECT batch.id, count(stored.id), (SELECT count(*) FROM kept), min(stored.timestamp), max(stored.timestamp)
+    FROM batch LEFT JOIN stored ON true
+    GROUP BY batch.id HAVING count(stored.id) + (SELECT count(*) FROM kept) > 0
+)
+SELECT id %% {BATCH_ROWS} FROM stored
+"""  # noqa: S608  a constant of ours
+
+
+class Store:
+    """Writes groups through the connections it is given; a connection is used by one thread at a time."""
+
+    def __init__(self) -> None:
+        self._copy_after = 0.0
+
+    def write(self, connection: Any, items: Sequence[Item]) -> None:
+        """Commit at most BATCH_ROWS items, and tell each one's status. Raises psycopg2.OperationalError.
+
+        After an error it is unknown which of them are stored.
+        """
+        try:
+            self._write(connection, items)
+        except (psycopg2.Error, ValueError) as error:
+            if not isinstance(error, REFUSED) and not (getattr(error, "pgcode", "") or "").startswith(TOO_LARGE):
+                raise
+            self._write_apart(connection, items, error)
+
+    def _write_apart(self, connection: Any, items: Sequence[Item], error: Exception) -> None:
+        if len(items) > 1:
+            half = len(items) // 2
+            self.write(connection, items[:half])
+            self.write(connection, items[half:])
+            return
+        item = items[0]
+        again.labels("refused").inc()
+        log.error("events_unstorable", event_id=item.event_id, application=item.application, error=str(error))
+        if item.reasons:
+            raise psycopg2.OperationalError(f"A rejected event cannot be kept: {error}") from error
+        item.reasons.append(reason("unstorable", [], "The database refuses to hold this."))
+        item.category = item.name = ""
+        self.write(connection, items)
+
+    def _write(self, connection: Any, items: Sequence[Item]) -> None:
+        rejected = [item for item in items if item.reasons]
+        events: dict[tuple[int, str, Any], Item] = {}
+        for item in items:
+            item.status = "rejected" if item.reasons else "duplicate"
+            if not item.reasons:
+                events.setdefault((item.application, item.event_id, item.timestamp), item)
+        places = {key: place for place, key in enumerate(events)}  # in the order in which they came
+        rows = [(places[key], events[key]) for key in sorted(events)]
+        if len(rows) >= COPY_FROM and time.monotonic() > self._copy_after:
+            try:
+                _copy(connection, rows, rejected)
+            except psycopg2.errors.UniqueViolation:
+                self._copy_after = time.monotonic() + NO_COPY
+                again.labels("duplicates").inc()
+            else:
+                for item in events.values():
+                    item.status = "accepted"
+                return
+        new = _store(connection, rows, rejected)
+        for place, item in rows:
+            if place in new:
+                item.status = "accepted"
+
+
+def _copy(connection: Any, rows: Sequence[tuple[int, Item]], rejected: Sequence[Item]) -> None:
+    times = [item.timestamp for _, item in rows]
+    connection.autocommit = False
+    try:
+        with connection, connection.cursor() as cursor:
+            cursor.execute(NEW_BATCH, (len(rows), len(rejected), min(times), max(times)))
+            first = cursor.fetchone()[0] * BATCH_ROWS
+            cursor.copy_expert(COPY_EVENTS, io.BytesIO(b"".join([_event_line(first + at, item) for at, item in rows])))
+            if rejected:
+                lines = [_rejected_line(first + at, item) for at, item in enumerate(rejected)]
+                cursor.copy_expert(COPY_REJECTED, io.BytesIO(b"".join(lines)))
+    finally:
+        if not connection.closed:
+            connection.autocommit = True
+
+
+def _event_line(number: int, item: Item) -> bytes:
+    texts = f"{item.session_id}\t{item.category}\t{item.name}"
+    if "\\" in texts or not (item.session_id + item.category + item.name).isprintable():
+        texts = "\t".join(map(_escaped, (item.session_id, item.category, item.name)))
+    data = item.data.replace(b"\\", b"\\\\") if b"\\" in item.data else item.data
+    head = f"{number}\t{item.application}\t{item.event_id}\t{texts}\t".encode()
+    return head + data + b"\t" + item.timestamp.isoformat().encode() + b"\n"
+
+
+def _rejected_line(number: int, item: Item) -> bytes:
+    row = _rejected(item)
+    texts = [row["category"], row["name"], row["code"], row["pointer"], orjson.dumps(row["reasons"]).decode()]
+    escaped = "\t".join(map(_escaped, texts))
+    return f"{number}\t{item.application}\t{item.event_id}\t{escaped}\t\\\\x{row['raw']}\t{row['raw_hash']}\n".encode()
+
+
+def _escaped(text: str) -> str:
+    """Return a text as COPY reads it."""
+    return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+
+
+def _store(connection: Any, rows: Sequence[tuple[int, Item]], rejected: Sequence[Item]) -> set[int]:
+    """Insert what is new, and return the places of the new events."""
+    events = [
+        {
+            "place": place,
+            "application": item.application,
+            "event_id": item.event_id,
+            "session_id": item.session_id,
+            "category": item.category,
+            "name": item.name,
+            "data": orjson.Fragment(item.data),
+            "timestamp": item.timestamp,
+        }
+        for place, item in rows
+    ]
+    wrong = [{"place": place, **_rejected(item)} for place, item in enumerate(rejected)]
+    with connection.cursor() as cursor:
+        cursor.execute(STORE, (orjson.dumps(events).decode(), orjson.dumps(wrong).decode()))
+        return {place for (place,) in cursor.fetchall()}
+
+
+def _rejected(item: Item) -> dict[str, Any]:
+    raw = item.raw
+    return {
+        "application": item.application,
+        "event_id": item.event_id,
+        "category": item.category,
+        "name": item.name,
+        "code": item.reasons[0]["code"],
+        "pointer": item.reasons[0]["pointer"],
+        "reasons": item.reasons,
+        "raw": raw.hex(),
+        "raw_hash": hashlib.sha256(raw).hexdigest(),
+    }
