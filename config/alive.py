@@ -1,4 +1,4 @@
-"""The containers' health check: `python -m config.alive web|worker|beat` is 0 where that part gives signs of life."""
+"""The containers' health check: `python -m config.alive web|worker|runner|beat` is 0 where that part is alive."""
 
 from __future__ import annotations
 

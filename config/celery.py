@@ -36,6 +36,8 @@ app.conf.update(
         "chats.tasks.prepare": {"queue": "broadcasts"},
         "chats.tasks.fan_out": {"queue": "broadcasts"},
         "events.tasks.digest": {"queue": "events"},
+        # While every slot is busy the sweeper goes on waking: what is this old says nothing new.
+        "testrunner.tasks.work": {"queue": "testruns", "expires": 30},
     },
     accept_content=["json"],
     task_serializer="json",
@@ -81,6 +83,8 @@ app.conf.beat_schedule = {
     "remind": {"task": "projects.tasks.remind", "schedule": 30.0, "options": {"expires": 30}},
     "daily report": {"task": "projects.tasks.report", "schedule": 30.0, "options": {"expires": 30}},
     "digest": {"task": "events.tasks.digest", "schedule": 2.0, "options": {"expires": 4}},
+    "sweep test runs": {"task": "testrunner.tasks.sweep", "schedule": 3.0, "options": {"expires": 10}},
+    "forget old logs": {"task": "testrunner.tasks.retain", "schedule": 3_600.0, "options": {"expires": 3_600}},
     "sweep broadcasts": {"task": "chats.tasks.sweep", "schedule": 3.0, "options": {"expires": 10}},
 }
 app.steps["worker"].add(DjangoStructLogInitStep)
@@ -90,15 +94,16 @@ SIGN_SECONDS = 5.0
 
 
 class SignOfLife(bootsteps.StartStopStep):
-    """Leave a sign of this worker process every few seconds, for the health page."""
+    """Leave a sign of this worker process every few seconds, for the health page: `worker`, or `runner` of tests."""
 
     requires = ("celery.worker.components:Timer",)
 
     def start(self, worker: Any) -> None:
         from config.signs import leave_sign  # the cache needs Django's settings, which are ready by now
 
-        leave_sign("worker", worker.hostname)
-        worker.timer.call_repeatedly(SIGN_SECONDS, leave_sign, ("worker", worker.hostname))
+        kind = "runner" if "testruns" in worker.app.amqp.queues.consume_from else "worker"
+        leave_sign(kind, worker.hostname)
+        worker.timer.call_repeatedly(SIGN_SECONDS, leave_sign, (kind, worker.hostname))
 
 
 app.steps["worker"].add(SignOfLife)

@@ -76,10 +76,10 @@ def _heard_of(kind: str) -> Part:
 
 
 def parts() -> list[Part]:
-    """Check database, Redis and broker at the same time, then read the signs of worker and beat."""
+    """Check database, Redis and broker at the same time, then read the signs of worker, runner and beat."""
     running = [_checked("database", _database), _checked("redis", _redis), _checked("broker", _broker)]
     answers = [result() for result in running]
-    return [*answers, _heard_of("worker"), _heard_of("beat")]
+    return [*answers, *map(_heard_of, ("worker", "runner", "beat"))]
 
 
 @never_cache

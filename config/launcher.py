@@ -80,8 +80,11 @@ def commands(port: int) -> list[Command]:
     # Nobody else listens: gossip and mingle only cost a second at the start.
     alone = ["--without-gossip", "--without-mingle"]
     worker = [*celery, "worker", "-n", "worker@%h", "-Q", "default,broadcasts,events", "-c", "2", *alone]
+    # Threads, since each run is a process of its own.
+    slots = os.environ.get("TESTRUN_SLOTS") or "2"
+    runner = [*celery, "worker", "-n", "runner@%h", "-Q", "testruns", "-P", "threads", "-c", slots, *alone]
     beat = [*celery, "beat", "--pidfile="]
-    named = {"web": web, "worker": worker, "beat": beat}
+    named = {"web": web, "worker": worker, "runner": runner, "beat": beat}
     return [Command(name, argv, {"OPSROOM_PROCESS": name}) for name, argv in named.items()]
 
 

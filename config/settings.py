@@ -262,6 +262,9 @@ TESTRUN_SECONDS = env.int("TESTRUN_SECONDS", default=300)  # a run may take so l
 TESTRUN_MOST_SECONDS = env.int("TESTRUN_MOST_SECONDS", default=3_600)
 if not 0 < TESTRUN_SECONDS <= TESTRUN_MOST_SECONDS:
     raise ImproperlyConfigured("TESTRUN_SECONDS must be from 1 to TESTRUN_MOST_SECONDS.")
+TESTRUN_FOLDER = env.str("TESTRUN_FOLDER", default=str(HOME / "testruns"))  # each run has a folder below it meanwhile
+TESTRUN_STOP_SECONDS = env.float("TESTRUN_STOP_SECONDS", default=2.0)  # a stopped worker's runs may still take so long
+TESTRUN_LOG_DAYS = env.int("TESTRUN_LOG_DAYS", default=90)
 
 # --- Celery: see config/celery.py ----------------------------------------------------------------
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"

@@ -57,6 +57,7 @@ def execute(
     should_stop: Callable[[], str | None],
     on_started: Callable[[int], None] = lambda pid: None,
     limits: Limits = Limits(),  # noqa: B008 - immutable
+    selection: Sequence[str] = (),
     hidden: Sequence[Path] = (),
     mode: Mode | None = None,
 ) -> Finished:
@@ -72,6 +73,7 @@ def execute(
       more than `log_head + log_tail` and one line that says how much was left out. Head as it comes, tail at the end.
     - `on_result(result)`: every test once, as it ends; those that never ended come last, as errors.
     - `should_stop()`: called at least every 0.5 s. Words end the run with these as its reason: "cancelled by mara".
+    - `selection`: the ids of the tests to run, as `TestResult.nodeid` has them; all tests of the files if empty.
     - `hidden`: directories and files that the tests must not see, where there are namespaces: the project, its data.
     - `mode`: the walls; by default the best that this machine allows.
     - `on_started(pid)`: the process to look for on this machine; it leads a session and process group of its own.
@@ -99,7 +101,7 @@ def execute(
             mode,
             user=user,
             directory=directory,
-            command=command([file.path for file in files], *descriptors),
+            command=command(selection or tests_of(files), *descriptors),
             environment=environment_of_run(environment, directory, run_name),
             limits=limits,
             files=[(file.path, file.content) for file in files],
@@ -280,16 +282,32 @@ def check_path(path: str) -> None:
         raise ValueError(f"Not a path below the run's directory: {path!r}")
 
 
-def command(paths: Sequence[str], report: int, junit: int) -> list[str]:
+def tests_of(files: Sequence[TestBytes]) -> list[str]:
+    """Return the paths in which pytest is to look for tests."""
+    return [file.path for file in files if PurePosixPath(file.path).name not in ("conftest.py", "__init__.py")]
+
+
+def command(wanted: Sequence[str], report: int, junit: int) -> list[str]:
     """Return the command line: no configuration, no plugins and no files but those of the run.
 
     -u because -I makes Python deaf to PYTHONUNBUFFERED; -s so that the log shows what a test prints while it runs.
     """
-    tests = [f"./{path}" for path in paths if PurePosixPath(path).name not in ("conftest.py", "__init__.py")]
     options = "-c /dev/null --rootdir . --confcutdir . -p no:cacheprovider -p pytest_reportlog.plugin"
     more = f"--import-mode=importlib --color=yes -v -s --junitxml=/dev/fd/{junit}"
     program = (resources("testrunner") / "inside.py").read_text()
-    return [python(), "-I", "-B", "-u", "-c", program, str(report), *options.split(), *more.split(), "--", *tests]
+    return [
+        python(),
+        "-I",
+        "-B",
+        "-u",
+        "-c",
+        program,
+        str(report),
+        *options.split(),
+        *more.split(),
+        "--",
+        *(f"./{name}" for name in wanted),
+    ]
 
 
 # Names that steer Python, pytest, the loader or the sandbox: a variable of an environment must not.

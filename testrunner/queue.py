@@ -39,6 +39,7 @@ log = structlog.get_logger(__name__)
 WORK = "testrunner.tasks.work"
 # A worker renews its leases every 5 s and gives its runs up itself after 15 s without success (testrunner/leases.py).
 LEASE = timedelta(seconds=30)
+RESERVATION = ["reserved_by", "reserved_for", "reserved_from", "reserved_until", "reservation_note"]
 
 
 @contextmanager
@@ -162,3 +163,9 @@ def _begin_reservation(environment: TestEnvironment) -> None:
         reserved_from=ClockNow(), reserved_until=ClockNow() + F("reserved_for")
     )
     environment.refresh_from_db()
+
+
+def clear_reservation(environment: TestEnvironment) -> None:
+    environment.reserved_by = environment.reserved_for = None
+    environment.reserved_from = environment.reserved_until = None
+    environment.reservation_note = ""

@@ -53,7 +53,8 @@ def start_run(
 def rerun(*, run: TestRun, user: Any, failed_only: bool = False, request_key: UUID | None = None) -> TestRun:
     """Queue a finished run again: the same bytes in the same environment, all tests or only those that did not pass.
 
-    Raises NotAllowed where it has not finished, or where no test of it failed and only those are wanted.
+    Raises NotAllowed where it has not finished, where its files are not kept any more, or where no test of it
+    failed and only those are wanted.
     """
     if not run.is_finished:
         raise NotAllowed(f"Run {run.pk} has not finished yet.")
@@ -63,6 +64,8 @@ def rerun(*, run: TestRun, user: Any, failed_only: bool = False, request_key: UU
         if not selection:
             raise NotAllowed(f"No test of run {run.pk} failed.")
     files = [Snapshot(file.root, file.path, bytes(file.content)) for file in run.files.all()]
+    if any(len(file.content) != stored.size for file, stored in zip(files, run.files.all(), strict=True)):
+        raise NotAllowed(f"The files of run {run.pk} have been let go of since: start a new run.")
     return _queued_once(
         TestRun(
             environment_id=run.environment_id, requested_by=user.get_username(), created_by=user, rerun_of=run,
@@ -110,7 +113,7 @@ def reserve(
         row.reserved_by, row.reserved_for, row.reservation_note = user, duration, note.strip()[:200]
         row.reserved_from = None if later else queue.database_now()
         row.reserved_until = row.reserved_from and row.reserved_from + duration
-        _save_reservation(row, user)
+        _save(row, user, queue.RESERVATION)
     return row
 
 
@@ -119,9 +122,8 @@ def release(*, environment: TestEnvironment, user: Any) -> TestEnvironment:
     with queue.locked(environment.pk) as row:
         if not row.is_reserved():
             raise NotAllowed(f"{row.name} is not reserved.")
-        row.reserved_by = row.reserved_for = row.reserved_from = row.reserved_until = None
-        row.reservation_note = ""
-        _save_reservation(row, user)
+        queue.clear_reservation(row)
+        _save(row, user, queue.RESERVATION)
     return row
 
 
@@ -166,10 +168,6 @@ def _queued_once(run: TestRun, files: Sequence[Snapshot]) -> TestRun:
     with queue.locked(run.environment_id):  # two deliveries of one press come one after the other
         made = run.request_key and TestRun.objects.filter(request_key=run.request_key).first()
         return made or queue.enqueue(run, files)
-
-
-def _save_reservation(row: TestEnvironment, user: Any) -> None:
-    _save(row, user, ["reserved_by", "reserved_for", "reserved_from", "reserved_until", "reservation_note"])
 
 
 def _save(row: TestEnvironment, user: Any, fields: list[str]) -> None:

@@ -83,6 +83,10 @@ class Instance:
         celery = ["celery", "-q", "-A", "config.celery", "worker", "--without-gossip", "--without-mingle"]
         self._start(name, [*celery, "-n", f"{name}@%h", "-Q", "default,broadcasts,events", "-c", str(processes)])
 
+    def start_runner(self, name: str = "runner", *, slots: int = 2) -> None:
+        celery = ["celery", "-q", "-A", "config.celery", "worker", "--without-gossip", "--without-mingle"]
+        self._start(name, [*celery, "-n", f"{name}@%h", "-Q", "testruns", "-P", "threads", "-c", str(slots)])
+
     def start_beat(self) -> None:
         self._start("beat", ["celery", "-q", "-A", "config.celery", "beat", "--pidfile="])
 

@@ -14,7 +14,7 @@ from config import alive, launcher
 PROJECT = Path(__file__).resolve().parents[2]
 COMPOSE = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = ["web", "worker", "beat", "migrate"]
+OURS = ["web", "worker", "testrunner-worker", "beat", "migrate"]
 SERVERS = ["postgres", "redis", "rabbitmq"]
 # The command line's interpolation: ${NAME}, ${NAME:-default}, ${NAME:?message}; $$ is a dollar sign.
 VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(?::([-?])([^}]*))?\}")
@@ -71,7 +71,8 @@ def test_containers_run_what_make_run_runs():
     local["web"][local["web"].index("--host") + 1] = "0.0.0.0"
 
     for name, argv in local.items():
-        assert plain(SERVICES[name]["command"])[1:] == argv[argv.index("-m") :], name
+        service = SERVICES["testrunner-worker" if name == "runner" else name]
+        assert plain(service["command"])[1:] == argv[argv.index("-m") :], name
 
 
 def test_the_image_itself_starts_web():
@@ -80,7 +81,7 @@ def test_the_image_itself_starts_web():
     assert re.findall(r'"([^"]*)"', written[0]) == plain(SERVICES["web"]["command"])
 
 
-@pytest.mark.parametrize("name", ["web", "worker", "beat"])
+@pytest.mark.parametrize("name", ["web", "worker", "testrunner-worker", "beat"])
 def test_nothing_starts_before_what_it_needs(name: str):
     needs = SERVICES[name]["depends_on"]
 

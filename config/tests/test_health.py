@@ -16,15 +16,15 @@ def test_ping_needs_no_database_and_no_login(client):
 
 @pytest.mark.django_db(transaction=True)
 def test_health_names_every_part_with_its_state(client):
-    leave_sign("worker")
-    leave_sign("beat")
+    for kind in ("worker", "runner", "beat"):
+        leave_sign(kind)
 
     answer = client.get("/health/")
 
     body = answer.json()
     assert answer.status_code == 200, body
     assert body["status"] == "ok"
-    assert set(body["parts"]) == {"database", "redis", "broker", "worker", "beat"}
+    assert set(body["parts"]) == {"database", "redis", "broker", "worker", "runner", "beat"}
     assert all(part["ok"] for part in body["parts"].values())
 
 

@@ -53,6 +53,9 @@ def wait_for(queue: Queue):
         ("projects.tasks.remind", "default"),
         ("projects.tasks.report", "default"),
         ("projects.tasks.settle_lists", "default"),
+        ("testrunner.tasks.work", "testruns"),
+        ("testrunner.tasks.sweep", "default"),
+        ("testrunner.tasks.retain", "default"),
     ],
 )
 def test_a_fan_out_never_keeps_the_sweepers_waiting(task: str, queue: str):

@@ -33,3 +33,10 @@ def _hundred_environments(request):
         request.getfixturevalue("transactional_db")
         hundred = [TestEnvironment(id=number, name=f"Environment {number}") for number in range(1, 101)]
         TestEnvironment.objects.bulk_create(hundred, ignore_conflicts=True)
+
+
+@pytest.fixture(autouse=True)
+def _no_wake_ups(request, monkeypatch):
+    """Nobody listens in these tests; those that start real processes say so by their mark."""
+    if not request.node.get_closest_marker("chaos"):
+        monkeypatch.setattr("live.wake._send", lambda task, args: None)

@@ -39,7 +39,7 @@ def run(
     environment: Mapping[str, str] | None = None,
     should_stop: Callable[[Ran], str | None] = lambda ran: None,
     name: str = NAME,
-    **more: Mode | list[Path] | None,
+    **more: Mode | list[Path] | list[str] | None,
 ) -> Ran:
     """Run these files (addresses, or names with text) and return what came of it."""
     ran = Ran()

@@ -1,0 +1,153 @@
+"""One run from its claim to its record, and one worker's way from run to run.
+
+1. Claim whoever has waited longest (testrunner/queue.py), and wake another worker if somebody else could start, too.
+2. Keep the lease (testrunner/leases.py) while the executor runs the tests; write down what it tells as it tells it.
+3. End the run, and begin again: the next one starts without a message, a broker or a timer. A message that finds
+   nothing to do does nothing.
+
+A worker that is told to stop lets its runs go on for a moment, then ends them as lost: at once, rather than when the
+leases are over. They are not started again by themselves, since nobody knows what half a run has left in its
+environment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+from django.conf import settings
+
+from live.wake import wake
+from testrunner import deadman, executor, queue
+from testrunner.leases import Lease, LeaseLost, keeper
+from testrunner.mask import Mask
+from testrunner.models import TestRun
+from testrunner.recorder import Recorder
+from testrunner.results import Finished, Outcome
+from testrunner.sandbox import Limits
+
+log = structlog.get_logger(__name__)
+
+STOPPED = "The worker was stopped while the run was active."
+Execute = Callable[..., Finished]
+
+
+class _Stop:
+    """When this process was asked to stop, if it was. Set in a signal handler: no lock, nothing that could wait."""
+
+    at: float | None = None
+
+
+def stop_soon() -> None:
+    """Claim nothing more; let what runs go on for TESTRUN_STOP_SECONDS."""
+    _Stop.at = deadman.boottime()
+
+
+def work(worker: str, execute: Execute | None = None) -> int:
+    """Carry out runs until none can start now; return how many it were."""
+    done = 0
+    while _Stop.at is None:
+        asked = deadman.boottime()
+        run = queue.claim_next(worker)
+        if run is None:
+            break
+        assert run.lease_token is not None  # noqa: S101  it was claimed
+        if others := queue.startable():
+            wake(queue.WORK, others[0][1])
+        carry_out(run, Lease(run.pk, run.lease_token, asked), execute or executor.execute)
+        done += 1
+    return done
+
+
+def carry_out(run: TestRun, lease: Lease, execute: Execute) -> None:
+    """Run the tests of a run that is ours, and write down what came of it, unless it stops being ours."""
+    environment, secrets = _variables(run)
+    recorder = Recorder(run, lease, Mask(secrets))
+    try:
+        with keeper.keeping(lease):
+            finished = _executed(run, lease, execute, environment, recorder)
+            recorder.flush()
+            recorder.insist(lambda: _end(run, lease, finished, recorder))
+    except LeaseLost:
+        log.warning("lease_lost", run=run.pk, token=lease.token)
+
+
+def _executed(
+    run: TestRun, lease: Lease, execute: Execute, environment: dict[str, str], recorder: Recorder
+) -> Finished:
+    def should_stop() -> str | None:
+        recorder.flush_if_due()
+        return why_stop(lease)
+
+    files = [executor.TestBytes(f"{file.root}/{file.path}", bytes(file.content)) for file in run.files.all()]
+    try:
+        return execute(
+            files,
+            root=Path(settings.TESTRUN_FOLDER),
+            run_name=f"run-{run.pk}-{lease.token}",
+            environment=environment,
+            on_log=recorder.log,
+            on_result=recorder.result,
+            should_stop=should_stop,
+            on_started=lambda pid: keeper.watch(lease, pid),
+            limits=Limits(wall_seconds=run.wall_seconds),
+            selection=run.selection,
+            hidden=[Path(settings.BASE_DIR), Path(settings.HOME), Path(settings.MEDIA_ROOT)],
+        )
+    except LeaseLost:
+        raise
+    except Exception as error:  # whatever it is: its processes are gone, and somebody waits for the outcome
+        log.exception("run_not_executed", run=run.pk)
+        return Finished(Outcome.ERROR, f"The test runner could not run it: {type(error).__name__}: {error}", None)
+
+
+def why_stop(lease: Lease) -> str | None:
+    """Words if the run must stop now: somebody wants it cancelled, or the worker stops. Raises LeaseLost."""
+    if lease.is_lost:
+        raise LeaseLost
+    if _Stop.at is not None and deadman.boottime() - _Stop.at >= settings.TESTRUN_STOP_SECONDS:
+        return STOPPED
+    return lease.wish or None
+
+
+def _variables(run: TestRun) -> tuple[dict[str, str], list[str]]:
+    """What the tests see of their environment, and which values of it are secret."""
+    variables = list(run.environment.variables.all())
+    seen = {variable.name: variable.value for variable in variables}
+    seen |= {"TEST_ENVIRONMENT_ID": str(run.environment_id), "TEST_ENVIRONMENT_NAME": run.environment.name}
+    return seen, [variable.value for variable in variables if variable.secret]
+
+
+def _end(run: TestRun, lease: Lease, finished: Finished, recorder: Recorder) -> None:
+    status, reason = verdict(finished, recorder.figures())
+    mask = recorder.mask
+    written = queue.end(
+        run,
+        lease.mine,
+        status,
+        **recorder.figures(),
+        reason=mask.text(reason)[:500],
+        exit_code=finished.exit_code,
+        sandbox=finished.sandbox[:200],
+        junit_xml=mask.text(finished.junit_xml.decode(errors="replace")),
+        log_dropped=finished.log_dropped,
+    )
+    if not written and not _was_written(run, lease, status):
+        raise LeaseLost
+
+
+def verdict(finished: Finished, counts: dict[str, int]) -> tuple[TestRun.Status, str]:
+    """What the run's row says of it. A success has to be one by the counts, too."""
+    if finished.outcome == Outcome.SUCCESS:
+        if finished.exit_code == 0 and counts["tests"] and not counts["failed"] and not counts["errors"]:
+            return TestRun.Status.SUCCESS, ""
+        return TestRun.Status.ERROR, "The tests' report does not fit the exit code."
+    if finished.reason == STOPPED:
+        return TestRun.Status.LOST, STOPPED
+    return TestRun.Status(finished.outcome.value), finished.reason or f"The tests ended: {finished.outcome.value}."
+
+
+def _was_written(run: TestRun, lease: Lease, status: TestRun.Status) -> bool:
+    """Whether our own commit went through and nobody heard of it."""
+    return TestRun.objects.filter(pk=run.pk, lease_token=lease.token, status=status).exists()

@@ -1,0 +1,36 @@
+from typing import Any
+
+from celery import current_task, shared_task
+from celery.signals import worker_init, worker_shutting_down
+
+from testrunner import reaper, retention, runs, sandbox
+
+
+@shared_task
+def work(environment_id: int) -> None:
+    """Carry out runs until none can start now. Which environment it was woken for does not matter: see queue.py."""
+    runs.work(current_task.request.hostname or "somewhere")
+
+
+@shared_task(soft_time_limit=20, time_limit=30)
+def sweep() -> None:
+    """Do what nobody announced: dead workers, lost wake-ups, reservations that are over."""
+    reaper.sweep()
+
+
+@shared_task(soft_time_limit=150, time_limit=180)
+def retain() -> None:
+    """Let go of old logs."""
+    retention.forget_old_logs()
+
+
+@worker_shutting_down.connect
+def _stop_soon(**_: Any) -> None:
+    """A warm stop waits for the runs under way, which must not take for ever."""
+    runs.stop_soon()
+
+
+@worker_init.connect
+def _keep_secrets(**_: Any) -> None:
+    """A test must not read the worker's environment, where the keys of the house are."""
+    sandbox.make_undumpable()

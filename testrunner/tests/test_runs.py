@@ -1,0 +1,291 @@
+"""One run from its claim to its record, with a small function in the executor's place."""
+
+import contextlib
+import threading
+import time
+from datetime import timedelta
+
+import pytest
+from django.db import OperationalError, connection
+from django.db.models import F
+
+from testrunner import deadman, leases, queue, recorder, runs, services
+from testrunner.leases import Lease
+from testrunner.models import EnvironmentVariable, LogChunk, TestRun
+from testrunner.results import Finished, Outcome, TestResult
+
+pytestmark = pytest.mark.django_db(transaction=True)
+PASSED = TestResult("samples/test_success.py::test_ok", "passed", 0.01)
+FAILED = TestResult("samples/test_success.py::test_bad", "failed", 0.02, "assert 1 == 2", "a\nb")
+
+
+@pytest.fixture
+def run(tester, environment, file) -> TestRun:
+    return services.start_run(user=tester, environment=environment, files=[file])
+
+
+@pytest.fixture(autouse=True)
+def _no_connection_left():
+    """The thread that renews leases hangs up when there are none; a test's database must be free of it."""
+    yield
+    assert eventually(lambda: not leases.keeper._leases)
+
+
+def eventually(condition) -> bool:
+    return any(condition() or time.sleep(0.05) for _ in range(400))
+
+
+def success(files, *, on_log, on_result, **_) -> Finished:
+    on_log(b"hello\n")
+    on_result(PASSED)
+    return Finished(Outcome.SUCCESS, "", 0, [PASSED], b"<testsuites/>", "no walls", 6, 0, 0.1)
+
+
+def ended(run: TestRun) -> TestRun:
+    run.refresh_from_db()
+    return run
+
+
+def log_of(run: TestRun) -> bytes:
+    return b"".join(bytes(chunk.data) for chunk in LogChunk.objects.filter(run=run).order_by("offset"))
+
+
+def test_a_run_leaves_its_outcome_log_and_results(run):
+    assert runs.work("runner@here", success) == 1
+
+    assert (ended(run).status, run.reason, run.exit_code, run.worker) == ("success", "", 0, "runner@here")
+    assert (run.tests, run.passed, run.failed) == (1, 1, 0)
+    assert (log_of(run), run.log_size) == (b"hello\n", 6)
+    assert (run.junit_xml, run.sandbox) == ("<testsuites/>", "no walls")
+    result = run.results.get()
+    assert (result.nodeid, result.name, result.path, result.environment_id) == (
+        "samples/test_success.py::test_ok",
+        "test_ok",
+        "samples/test_success.py",
+        17,
+    )
+
+
+def test_the_tests_get_the_bytes_and_what_their_environment_says(run):
+    EnvironmentVariable.objects.create(environment_id=17, name="API_URL", value="https://seventeen.example")
+    seen = {}
+
+    def look(files, **given):
+        seen.update(given, files=files)
+        return success(files, **given)
+
+    runs.work("w", look)
+
+    (file,) = seen["files"]
+    assert (file.path, file.content) == ("samples/test_success.py", b"def test_ok():\n    assert True\n")
+    assert seen["environment"] == {
+        "API_URL": "https://seventeen.example",
+        "TEST_ENVIRONMENT_ID": "17",
+        "TEST_ENVIRONMENT_NAME": "Environment 17",
+    }
+    assert seen["limits"].wall_seconds == run.wall_seconds
+
+
+def test_a_worker_that_cannot_run_it_says_why(run):
+    def broken(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    runs.work("w", broken)
+
+    assert ended(run).status == "error"
+    assert "No space left on device" in run.reason
+
+
+def test_results_and_log_are_there_while_it_runs(run):
+    seen = []
+
+    def slow(files, *, on_log, on_result, should_stop, **_):
+        on_log(b"one\n")
+        on_result(FAILED)
+        time.sleep(recorder.FLUSH)
+        should_stop()
+        seen.append((log_of(run), list(run.results.values_list("outcome", flat=True)), ended(run).failed))
+        return Finished(Outcome.FAILED, "1 failed.", 1, [FAILED])
+
+    runs.work("w", slow)
+
+    assert seen == [(b"one\n", ["failed"], 1)]
+
+
+def test_a_worker_goes_on_until_nothing_can_start(tester, environment, file, run):
+    later = services.start_run(user=tester, environment=environment, files=[file])
+
+    assert runs.work("w", success) == 2
+    assert runs.work("w", success) == 0
+    assert ended(run).finished_at <= ended(later).started_at
+
+
+def test_whoever_asks_to_cancel_stops_the_run(run, tester, monkeypatch):
+    monkeypatch.setattr(leases, "TICK", 0.05)
+
+    def endless(files, *, should_stop, **_):
+        services.cancel_run(run=run, user=tester)
+        while not (reason := should_stop()):
+            time.sleep(0.02)
+        return Finished(Outcome.CANCELLED, reason, None)
+
+    runs.work("w", endless)
+
+    assert (ended(run).status, run.reason) == ("cancelled", "Cancelled by tess while it ran.")
+
+
+def test_a_lease_is_renewed_by_the_databases_clock(run, monkeypatch):
+    monkeypatch.setattr(leases, "TICK", 0.05)
+    monkeypatch.setattr(leases, "BEAT", 0.1)
+    found = []
+
+    def long(files, **_):
+        TestRun.objects.filter(pk=run.pk).update(lease_until=queue.database_now())
+        found.append(eventually(lambda: ended(run).lease_until - queue.database_now() > timedelta(seconds=29)))
+        return Finished(Outcome.ERROR, "enough", 1)
+
+    runs.work("w", long)
+
+    assert found == [True]
+
+
+def test_a_worker_whose_run_was_taken_writes_nothing_more(run, monkeypatch):
+    """The late worker: it wakes up when somebody has called its run lost and the next one is active."""
+    stopped = threading.Event()
+
+    def late(files, *, on_log, on_result, should_stop, **_):
+        TestRun.objects.filter(pk=run.pk).update(
+            status="lost", reason="not heard of", lease_until=None, finished_at=queue.database_now()
+        )
+        on_log(b"too late\n")
+        stopped.set()
+        raise AssertionError("nobody stopped it")
+
+    runs.work("w", late)
+
+    assert (ended(run).status, run.log_size, log_of(run)) == ("lost", 0, b"")
+    assert not stopped.is_set()
+
+
+def test_an_old_token_is_refused_though_the_run_is_active(run):
+    claimed = queue.claim(17, "w")
+    mine = Lease(claimed.pk, claimed.lease_token, deadman.boottime())
+    TestRun.objects.update(lease_token=F("lease_token") + 1)
+
+    runs.carry_out(claimed, mine, success)
+
+    assert (ended(run).status, run.log_size, run.results.count()) == ("running", 0, 0)
+
+
+def test_without_a_renewal_for_15_seconds_the_run_is_given_up(run, monkeypatch):
+    """Whatever the database says: this worker cannot know any more."""
+    claimed = queue.claim(17, "w")
+    lease = Lease(claimed.pk, claimed.lease_token, deadman.boottime() - 15.1)
+    asked = []
+
+    def careful(files, *, should_stop, **_):
+        asked.append(1)
+        should_stop()
+        raise AssertionError("nobody stopped it")
+
+    runs.carry_out(claimed, lease, careful)
+
+    assert (asked, ended(run).status) == ([1], "running")
+
+
+def test_a_worker_that_is_told_to_stop_ends_its_run_as_lost_and_claims_no_other(
+    run, tester, environment, file, monkeypatch, settings
+):
+    settings.TESTRUN_STOP_SECONDS = 0
+    monkeypatch.setattr(runs._Stop, "at", None)
+    waiting = services.start_run(user=tester, environment=environment, files=[file])
+
+    def long(files, *, should_stop, **_):
+        assert should_stop() is None
+        runs.stop_soon()
+        return Finished(Outcome.CANCELLED, should_stop(), None)
+
+    assert runs.work("w", long) == 1
+    assert (ended(run).status, run.reason) == ("lost", "The worker was stopped while the run was active.")
+    assert ended(waiting).status == "queued"
+
+
+@contextlib.contextmanager
+def database_away(monkeypatch, times: int):
+    """The next transactions of the recorder commit, but nobody hears of it; as if the line had broken just then."""
+    usual, left = recorder.Recorder._write, [times]
+
+    def write(self, piece, results):
+        usual(self, piece, results)
+        if left[0]:
+            left[0] -= 1
+            raise OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(recorder.Recorder, "_write", write)
+    monkeypatch.setattr(recorder, "RETRY", 0.01)
+    yield
+
+
+def test_what_was_committed_though_nobody_heard_of_it_is_not_there_twice(run, monkeypatch):
+    def chatty(files, *, on_log, on_result, should_stop, **_):
+        for number in range(5):
+            on_log(f"line {number}\n".encode())
+            on_result(TestResult(f"test_a.py::test_{number}", "failed"))
+            time.sleep(0.02)
+        return Finished(Outcome.FAILED, "5 failed.", 1)
+
+    with database_away(monkeypatch, times=3):
+        runs.work("w", chatty)
+
+    assert ended(run).status == "failed"
+    assert log_of(run) == b"line 0\nline 1\nline 2\nline 3\nline 4\n"
+    assert [run.log_size, run.results.count(), run.failed] == [35, 5, 5]
+
+
+def test_postgres_gone_for_a_moment_is_waited_for(run):
+    def unlucky(files, *, on_log, **_):
+        on_log(b"before\n")
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pid FROM pg_stat_activity WHERE datname = current_database()")
+            pids = {pid for (pid,) in cursor.fetchall()} - {cursor.connection.info.backend_pid}
+            for pid in pids:
+                cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
+            with contextlib.suppress(OperationalError):
+                cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        on_log(b"after\n")
+        return Finished(Outcome.ERROR, "enough", 1)
+
+    runs.work("w", unlucky)
+
+    assert (ended(run).status, log_of(run)) == ("error", b"before\nafter\n")
+
+
+def test_an_id_too_long_for_an_index_is_stored_all_the_same(run):
+    names = [f"test_a.py::test_x[{'ä' * 900}{number}]" for number in range(2)]
+
+    def many(files, *, on_result, **_):
+        for name in names:
+            on_result(TestResult(name, "failed"))
+        return Finished(Outcome.FAILED, "2 failed.", 1)
+
+    runs.work("w", many)
+
+    assert run.results.count() == 2
+
+
+def test_secrets_stay_out_of_everything(run):
+    EnvironmentVariable.objects.create(environment_id=17, name="API_KEY", value="hush-hush", secret=True)
+
+    def leaky(files, *, on_log, on_result, environment, **_):
+        assert environment["API_KEY"] == "hush-hush"
+        on_log(b"the key is hush-")
+        on_log(b"hush, and hush\n")
+        on_result(TestResult("test_a.py::test_b", "failed", 0.1, "assert 'hush-hush'", "E hush-hush\0"))
+        return Finished(Outcome.FAILED, "hush-hush", 1, [], b"<a>hush-hush</a>")
+
+    runs.work("w", leaky)
+
+    result = run.results.get()
+    assert log_of(run) == b"the key is ***, and hush\n"
+    assert (result.message, result.details) == ("assert '***'", "E ***\N{REPLACEMENT CHARACTER}")
+    assert (ended(run).reason, run.junit_xml) == ("***", "<a>***</a>")
