@@ -129,6 +129,7 @@ UNFOLD = {
                     ),
                     _item("Calendar", "calendar_month", "admin:projects_task_calendar", "projects.view_task"),
                     _item("Reports", "summarize", "admin:projects_report_changelist", "projects.view_report"),
+                    _item("Reminders", "notifications", "admin:projects_reminder_changelist", "projects.view_reminder"),
                     {
                         "title": "Mails",
                         "icon": "mail",

@@ -1,5 +1,6 @@
 from projects.admin import (  # noqa: F401
     projects,
+    reminders,
     reports,
     tasks,
 )
