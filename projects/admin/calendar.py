@@ -85,7 +85,6 @@ class CalendarPages(ModelAdmin):
             **self.admin_site.each_context(request),
             **self._days(request),
             "title": "Calendar",
-            "opts": self.opts,
             "projects": Project.objects.order_by("name"),
             "token": CalendarToken.objects.filter(user=request.user.pk).first(),
             "zone": timezone.get_current_timezone_name(),

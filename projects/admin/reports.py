@@ -19,6 +19,7 @@ from unfold.decorators import display
 
 from projects.admin.chart import chart_until
 from projects.admin.resend import ResendPages, may_resend
+from projects.admin.spark import with_sparks
 from projects.models import Report
 
 MOST_RESENDS = 5  # on the page
@@ -87,7 +88,7 @@ class ReportAdmin(ResendPages, ModelAdmin):
             "original": report,
             "report": report,
             "totals": report.data["totals"],
-            "projects": report.data["projects"],
+            "projects": with_sparks(report),
             "sections": report.data.get("house", []),  # reports of before had none
             "resends": _resends(report),
             "may_resend": may_resend(request),

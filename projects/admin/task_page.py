@@ -47,13 +47,15 @@ class TaskPages(ModelAdmin):
         if not self.has_add_permission(request):
             raise PermissionDenied
         asked = {name: request.GET[name] for name in ("project", "status", "due_date") if name in request.GET}
+        asked["priority"] = Task.Priority.NORMAL
         form = TaskForm(request.POST) if request.method == "POST" else TaskForm(initial=asked)
         if request.method == "POST" and form.is_valid():
             task = self._attempt(form, lambda: services.create_task(**form.cleaned_data, actor=request.user))
             if task is not None:
                 messages.success(request, f"“{task.title}” is on the board.")
                 return HttpResponseRedirect(reverse("admin:projects_project_board", args=[task.project_id]))
-        return render(request, "projects/task.html", {**self._frame(request, "New task"), "form": form})
+        context = {**self._frame(request, "New task"), "opts": None, "form": form}  # it has no place in the list yet
+        return render(request, "projects/task.html", context)
 
     @in_viewers_zone
     def change_view(

@@ -32,6 +32,20 @@ def test_a_day_shows_each_project_and_the_fortnight(as_viewer):
     assert page.count("no report") == 12 and "6 done the day before" in page and "highest: 6" in page
 
 
+def test_each_project_has_its_own_fortnight(as_viewer):
+    project = ProjectFactory()
+    report = report_of(DAY, project, done_yesterday=3)
+    report_of(DAY - timedelta(days=2), project, done_yesterday=6)
+    report_of(DAY - timedelta(days=14), project, done_yesterday=100)
+    report_of(DAY - timedelta(days=1), ProjectFactory(), done_yesterday=50)
+
+    spark = as_viewer.get(page_of(report)).context["projects"][0]["spark"]
+
+    assert spark.done == [None] * 11 + [6, None, 3]
+    assert [bar.height for bar in spark.bars][-3:] == [24, 1, 12]
+    assert spark.words == "9 done in 14 days"
+
+
 def test_a_day_alone_with_nothing_done_is_a_page(as_viewer):
     assert as_viewer.get(page_of(report_of(DAY))).status_code == 200
 

@@ -34,6 +34,13 @@ def form_of(client, task: Task) -> dict[str, str]:
     return sent
 
 
+def test_a_new_task_is_of_normal_priority_unless_somebody_says_otherwise(as_planner, task):
+    page = as_planner.get("/admin/projects/task/add/", {"project": task.project_id})
+
+    assert page.context["form"]["priority"].value() == "normal"
+    assert '<option value="normal" selected>' in page.content.decode()
+
+
 # --- Changing -----------------------------------------------------------------------------------------
 def test_an_untouched_form_changes_nothing(as_planner, task):
     as_planner.post(page_of(task), form_of(as_planner, task))
