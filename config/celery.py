@@ -38,6 +38,7 @@ app.conf.update(
         "events.tasks.digest": {"queue": "events"},
         # While every slot is busy the sweeper goes on waking: what is this old says nothing new.
         "testrunner.tasks.work": {"queue": "testruns", "expires": 30},
+        "events.tasks.replay": {"queue": "events"},
     },
     accept_content=["json"],
     task_serializer="json",
@@ -85,6 +86,9 @@ app.conf.beat_schedule = {
     "digest": {"task": "events.tasks.digest", "schedule": 2.0, "options": {"expires": 4}},
     "sweep test runs": {"task": "testrunner.tasks.sweep", "schedule": 3.0, "options": {"expires": 10}},
     "forget old logs": {"task": "testrunner.tasks.retain", "schedule": 3_600.0, "options": {"expires": 3_600}},
+    "make event partitions": {"task": "events.tasks.make_partitions", "schedule": 3600.0, "options": {"expires": 600}},
+    "retain events": {"task": "events.tasks.retain", "schedule": 3600.0, "options": {"expires": 600}},
+    "sweep replays": {"task": "events.tasks.sweep_replays", "schedule": 10.0, "options": {"expires": 10}},
     "sweep broadcasts": {"task": "chats.tasks.sweep", "schedule": 3.0, "options": {"expires": 10}},
 }
 app.steps["worker"].add(DjangoStructLogInitStep)

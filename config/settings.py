@@ -252,9 +252,9 @@ if REPORT_HOUR not in range(24):
 
 # --- events -------------------------------------------------------------------------------------
 EVENT_CLOCK_SKEW = env.int("EVENT_CLOCK_SKEW", default=300)  # seconds that a sender's clock may be ahead
-EVENT_RETENTION_DAYS = env.int("EVENT_RETENTION_DAYS", default=3650)
-if not 1 <= EVENT_RETENTION_DAYS <= 36_500:
-    raise ImproperlyConfigured("EVENT_RETENTION_DAYS must be 1 to 36500 days.")
+EVENT_RETENTION_DAYS = env.int("EVENT_RETENTION_DAYS", default=3650)  # 0: for ever
+if not 0 <= EVENT_RETENTION_DAYS <= 36_500:
+    raise ImproperlyConfigured("EVENT_RETENTION_DAYS must be 1 to 36500 days, or 0: nothing is ever deleted.")
 
 # --- testrunner ---------------------------------------------------------------------------------
 TEST_UPLOADS = env.str("TEST_UPLOADS", default=str(HOME / "uploads"))  # the folder of uploaded test files

@@ -1,4 +1,7 @@
+from typing import Any
+
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 from live import topics
 
@@ -10,3 +13,14 @@ class EventsConfig(AppConfig):
 
     def ready(self) -> None:
         topics.register("events", "events.view_event")
+        from events import metrics  # noqa: F401  registers what Prometheus asks for; needs the models
+
+        post_migrate.connect(_make_partitions, self, dispatch_uid="events partitions")
+
+
+def _make_partitions(**_: Any) -> None:
+    """A database that was just migrated has room for this month's events, and does not wait for beat."""
+    from events import partitions
+
+    if partitions.is_partitioned():
+        partitions.ensure_ahead()

@@ -1,4 +1,4 @@
-"""What would become of the last events of a type under another schema, before anybody publishes it."""
+"""What would become of events under another schema, before anybody publishes it."""
 
 from __future__ import annotations
 
@@ -8,25 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from events.keyset import older
-from events.models import Event
-from events.schema_check import compiled, pointer
+from events.models import Event, RejectedEvent
+from events.rehearsal import Reason, Reasons, Rehearsal, rehearse
+from events.schema_check import compiled
+from events.schemas import judge
+from events.second_look import Judge
 
 LAST = 10_000
 MOST = 100_000  # events that one dry run looks at
-SECONDS = 10.0  # and for how long: somebody waits for the answer
+SECONDS = 10.0  # and for how long: somebody waits for the answer; half as long again for the rejected ones
 _AT_ONCE = 2_000  # rows in memory
-_MOST_REASONS = 1_000  # different ones that are counted; an array's places may make any number of them
-
-
-@dataclass
-class Reason:
-    """Why events would be rejected: how many, and one of them."""
-
-    code: str
-    pointer: str
-    message: str
-    count: int = 0
-    sample: int = 0  # an event's id
 
 
 @dataclass
@@ -36,29 +27,29 @@ class DryRun:
     checked: int = 0
     rejected: int = 0
     complete: bool = True
-    reasons: list[Reason] = field(default_factory=list)  # of the first fault of each, most frequent first
+    reasons: list[Reason] = field(default_factory=list)  # the first fault of each, most frequent first
+    rejected_now: Rehearsal = field(default_factory=Rehearsal)  # what would become of those that are rejected now
 
 
 def dry_run(*, category: str, name: str, schema: dict[str, Any], last: int = LAST, seconds: float = SECONDS) -> DryRun:
-    """Check the last `last` events of this type against `schema`. Raises SchemaError for what is no schema."""
+    """Check the last `last` events of this type, and the rejected ones, by `schema`.
+
+    Raises SchemaError for what is no schema.
+    """
     validator = compiled(schema)
-    found = DryRun()
-    reasons: dict[tuple[str, str], Reason] = {}
+    found, reasons = DryRun(), Reasons()
     until = time.monotonic() + seconds
     for id, data in _newest(category, name, min(last, MOST)):
         if found.checked % 256 == 255 and time.monotonic() > until:
             found.complete = False
             break
         found.checked += 1
-        if validator.is_valid(data):
-            continue
-        found.rejected += 1
-        error = next(iter(validator.iter_errors(data)))
-        place = "/data" + pointer(error.instance_path)
-        key = (error.kind.name, place)
-        if key in reasons or len(reasons) < _MOST_REASONS:
-            reasons.setdefault(key, Reason(*key, error.message, sample=id)).count += 1
-    found.reasons = sorted(reasons.values(), key=lambda reason: (-reason.count, reason.code, reason.pointer))
+        if faults := judge(validator, data):
+            found.rejected += 1
+            reasons.note(faults[0], id)
+    found.reasons = reasons.by_count()
+    rows = RejectedEvent.objects.filter(category=category, name=name)
+    found.rejected_now = rehearse(rows, Judge({(category, name): validator}), most=last, seconds=seconds / 2)
     return found
 
 

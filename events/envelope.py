@@ -142,7 +142,7 @@ def _timestamp(value: dict[str, Any], item: Item, now: datetime) -> None:
     if item.timestamp > now + timedelta(seconds=settings.EVENT_CLOCK_SKEW):
         words = f"This is more than {settings.EVENT_CLOCK_SKEW} seconds in the future."
         item.reasons.append(reason("future", ["timestamp"], words))
-    elif item.timestamp < now - timedelta(days=settings.EVENT_RETENTION_DAYS):
+    elif settings.EVENT_RETENTION_DAYS and item.timestamp < now - timedelta(days=settings.EVENT_RETENTION_DAYS):
         words = f"This is longer ago than the {settings.EVENT_RETENTION_DAYS} days that events are kept."
         item.reasons.append(reason("too_old", ["timestamp"], words))
 

@@ -11,9 +11,12 @@ from typing import Any
 import jsonschema_rs
 import orjson
 
+from events.reasons import pointer
+from events.schemas import PATTERNS
+from events.schemas import compiled as judging
+
 MOST_BYTES = 64 * 1024
 DEEPEST = 64  # levels of objects and arrays
-MOST_PATTERN = 1024 * 1024  # bytes of one compiled regular expression
 
 
 class SchemaError(ValueError):
@@ -34,18 +37,12 @@ def compiled(schema: dict[str, Any]) -> jsonschema_rs.Validator:
     _check_shape(schema)
     try:
         # This checks it against its draft, too. `meta.validate` would fetch what "$schema" names.
-        return jsonschema_rs.validator_for(
-            schema, offline=True, validate_formats=True, pattern_options=jsonschema_rs.RegexOptions(MOST_PATTERN)
-        )
+        jsonschema_rs.validator_for(schema, offline=True, validate_formats=True, pattern_options=PATTERNS)
+        return judging(schema)  # the same, but for words that repeat nothing of an event
     except jsonschema_rs.ValidationError as error:
         raise SchemaError(error.message, pointer(error.instance_path)) from error
     except (ValueError, jsonschema_rs.ReferencingError) as error:
         raise SchemaError(str(error).splitlines()[0]) from error
-
-
-def pointer(path: list[str | int]) -> str:
-    """Return a path of keys and indexes as a JSON pointer."""
-    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
 
 
 def _check_shape(schema: Any) -> None:

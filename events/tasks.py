@@ -1,9 +1,37 @@
 from celery import shared_task
 
 from events import digest as digesting
+from events import partitions, retention, services
+from events import replay as replaying
+from live.wake import wake
 
 
 @shared_task(soft_time_limit=30, time_limit=40)
 def digest() -> None:
     """Count the events of the batches that wait."""
     digesting.run()
+
+
+@shared_task(soft_time_limit=50, time_limit=60)
+def replay(replay_id: int) -> None:
+    """Ask rejected events again for a while; if there are more, let the queue's next task go first."""
+    if replaying.run(replay_id):
+        wake(services.REPLAY, replay_id)
+
+
+@shared_task(soft_time_limit=10, time_limit=20)
+def sweep_replays() -> None:
+    """Go on with the replays that nobody is working on."""
+    services.sweep_replays()
+
+
+@shared_task(soft_time_limit=330, time_limit=360)  # making a month may have to move its rows
+def make_partitions() -> None:
+    """Have the next months' partitions ready."""
+    partitions.ensure_ahead()
+
+
+@shared_task(soft_time_limit=80, time_limit=120)
+def retain() -> None:
+    """Delete what is older than events are kept."""
+    retention.retain()

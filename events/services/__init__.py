@@ -6,7 +6,9 @@ nobody is to be told here.
 
 from events.digest import lag
 from events.dry_run import DryRun, dry_run
+from events.rehearsal import Rehearsal
 from events.schema_check import SchemaError
+from events.selection import Selection
 from events.services.applications import (
     NewApplication,
     NewKey,
@@ -21,13 +23,17 @@ from events.services.applications import (
 from events.services.event_types import create_event_type, delete_event_type, describe_event_type, publish_schema
 from events.services.events import delete_event, delete_rejected, update_event
 from events.services.history import Refused
+from events.services.replays import REPLAY, rehearse_replay, start_replay, sweep_replays
 
 __all__ = [
+    "REPLAY",
     "DryRun",
     "NewApplication",
     "NewKey",
     "Refused",
+    "Rehearsal",
     "SchemaError",
+    "Selection",
     "create_application",
     "create_event_type",
     "delete_application",
@@ -39,9 +45,12 @@ __all__ = [
     "lag",
     "pause",
     "publish_schema",
+    "rehearse_replay",
     "resume",
     "revoke_key",
     "rotate_key",
+    "start_replay",
+    "sweep_replays",
     "update_application",
     "update_event",
 ]

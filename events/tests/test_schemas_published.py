@@ -3,7 +3,7 @@
 import pytest
 
 from events import services
-from events.factories import EventFactory, EventTypeFactory
+from events.factories import EventFactory, EventTypeFactory, RejectedEventFactory
 from events.models import EventType
 
 pytestmark = pytest.mark.django_db
@@ -81,12 +81,27 @@ def test_a_dry_run_tells_how_many_would_be_wrong_and_why():
 
     assert (found.checked, found.rejected, found.complete) == (6, 4, True)
     assert [(reason.code, reason.pointer, reason.count) for reason in found.reasons] == [
-        ("required", "/data", 2),
+        ("required", "/data/host", 2),
         ("maxLength", "/data/host", 1),
         ("type", "/data/host", 1),
     ]
     assert found.reasons[-1].sample == sample.pk
     assert services.dry_run(category="shop", name="order", schema=HOST, last=1).checked == 1
+
+
+def test_a_dry_run_tells_what_would_become_of_the_rejected_ones():
+    EventTypeFactory(category="shop", name="order", schema=HOST)
+    for data in ('{"path": "/"}', '{"host": 5}', "[]"):
+        sent = (
+            f'"session_id": "s", "category": "shop", "name": "order", "timestamp": "2026-01-01T00:00", "data": {data}'
+        )
+        RejectedEventFactory(category="shop", name="order", raw=f"{{{sent}}}".encode())
+
+    found = services.dry_run(category="shop", name="order", schema={"properties": {"host": {"type": "string"}}})
+
+    assert (found.rejected_now.checked, found.rejected_now.accepted, found.rejected_now.still_rejected) == (3, 1, 2)
+    assert {reason.pointer for reason in found.rejected_now.reasons} == {"/data", "/data/host"}
+    assert found.rejected_now.complete
 
 
 def test_a_dry_run_reads_page_after_page_also_where_times_are_the_same(monkeypatch):

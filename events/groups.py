@@ -1,0 +1,59 @@
+"""Rejected events in groups: the same application, type, reason and place. Some dozen rows for a million."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+
+MOST = 200  # groups in one answer
+
+# The first part reads nothing but the index of groups, the second one row a group. Without a beginning it is all of it.
+_GROUPS = """
+    SELECT counted.*, application.name AS application_name, sample.id
+    FROM (
+        SELECT application_id, category, name, code, pointer, count(*) AS events,
+               min(received_at) AS first, max(received_at) AS last
+        FROM events_rejectedevent WHERE {conditions}
+        GROUP BY application_id, category, name, code, pointer
+        ORDER BY events DESC, last DESC LIMIT %(most)s
+    ) AS counted
+    JOIN events_application AS application ON application.id = counted.application_id
+    LEFT JOIN LATERAL (
+        SELECT id FROM events_rejectedevent AS wrong
+        WHERE wrong.application_id = counted.application_id AND wrong.category = counted.category
+          AND wrong.name = counted.name AND wrong.code = counted.code AND wrong.pointer = counted.pointer
+          AND wrong.received_at = counted.last
+        LIMIT 1
+    ) AS sample ON true
+    ORDER BY events DESC, last DESC
+"""
+
+
+@dataclass(frozen=True)
+class Group:
+    application: int
+    category: str
+    name: str
+    code: str
+    pointer: str
+    count: int
+    first_received: datetime
+    last_received: datetime
+    application_name: str
+    sample: int | None  # the id of its newest
+
+
+def groups(*, since: datetime | None = None, most: int = MOST, **members: Any) -> list[Group]:
+    """Return the largest groups of what was received since then; of `application`, `category`, `name`, … if given."""
+    columns = {"application": "application_id", "category": "category", "name": "name", "code": "code"}
+    wanted = {name: value for name, value in members.items() if value is not None}
+    conditions = [f"{columns[name]} = %({name})s" for name in wanted]
+    if since is not None:
+        conditions.append("received_at >= %(since)s")
+    query = _GROUPS.format(conditions=" AND ".join(conditions) or "true")
+    with connection.cursor() as cursor:
+        cursor.execute(query, {**wanted, "since": since, "most": min(most, MOST)})
+        return [Group(*row) for row in cursor.fetchall()]

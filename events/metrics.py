@@ -1,0 +1,18 @@
+"""What Prometheus is told of the digest."""
+
+import math
+
+from django.db import DatabaseError
+from prometheus_client import Gauge
+
+from events import digest
+
+
+def _lag() -> float:
+    try:
+        return digest.lag()
+    except DatabaseError:
+        return math.nan  # the other metrics can be told all the same
+
+
+Gauge("opsroom_events_digest_lag_seconds", "How long the oldest batch of events has been waiting").set_function(_lag)

@@ -1,0 +1,47 @@
+"""Rejected events judged again: exactly as the ingest would now, but by the clock of when they came."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import jsonschema_rs
+import orjson
+
+from events.envelope import Item, Rules, Types, check
+from events.items import Body, read_one
+from events.models import Application, EventType, RejectedEvent
+from events.schemas import compiled
+
+TypeName = tuple[str, str]  # category, name
+
+
+class Judge:
+    """What applications and types say at this moment; `instead` are schemas that nobody has published yet."""
+
+    def __init__(self, instead: dict[TypeName, jsonschema_rs.Validator] | None = None) -> None:
+        self._types: Types = {**_types_now(), **(instead or {})}
+        self._rejecting = set(
+            Application.objects.filter(unknown_types=Application.UnknownTypes.REJECTED).values_list("pk", flat=True)
+        )
+
+    def look(self, row: RejectedEvent) -> Item:
+        """Return what it is now: an event with the id that its sender was told, or wrong for `reasons`."""
+        raw = bytes(row.raw)
+        rules = Rules(row.application_id, self._types, row.application_id in self._rejecting, row.received_at)
+        # Alone, also where it begins like an array: it was one item of a body.
+        item = check(read_one(raw), Item(row.application_id, Body(raw), 0), rules)
+        if row.event_id is not None:
+            item.event_id = str(row.event_id)
+        return item
+
+
+def _types_now() -> dict[TypeName, jsonschema_rs.Validator]:
+    rows = EventType.objects.values_list("category", "name", "schema")
+    return {(category, name): _compiled(orjson.dumps(schema)) for category, name, schema in rows}
+
+
+@lru_cache(maxsize=1_000)
+def _compiled(schema: bytes) -> jsonschema_rs.Validator:
+    loaded: Any = orjson.loads(schema)
+    return compiled(loaded)

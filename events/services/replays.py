@@ -1,0 +1,41 @@
+"""Asking rejected events again, after a schema or a setting has changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Count, Max
+
+from events.models import Replay
+from events.rehearsal import Rehearsal, rehearse
+from events.second_look import Judge
+from events.selection import Selection
+from events.services.history import Refused
+from live.wake import wake
+
+REPLAY = "events.tasks.replay"
+
+
+def rehearse_replay(*, selection: Selection) -> Rehearsal:
+    """Tell what a replay of these would do; of many, of the newest ones."""
+    return rehearse(selection.rows(), Judge())
+
+
+def start_replay(*, selection: Selection, actor: Any = None) -> Replay:
+    """Ask these rejected events again, in the background. Raises Refused where there are none."""
+    with transaction.atomic():
+        found = selection.rows().aggregate(total=Count("pk"), last=Max("pk"))
+        if not found["total"]:
+            raise Refused("There are no such rejected events any more.")
+        replay = Replay.objects.create(
+            selection=selection.as_json(), last_id=found["last"], total=found["total"], created_by=actor
+        )
+        wake(REPLAY, replay.pk)
+    return replay
+
+
+def sweep_replays() -> None:
+    """Wake workers for the replays under way: what is being worked on is locked, and they pass it by."""
+    for replay_id in Replay.objects.under_way().order_by("pk").values_list("pk", flat=True)[:20]:
+        wake(REPLAY, replay_id)
