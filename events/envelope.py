@@ -21,7 +21,7 @@ from django.conf import settings
 
 from events.items import Body, Read, too_deep
 from events.models.event import TEXT_MOST
-from events.reasons import Reason, reason, storable
+from events.reasons import MOST, Reason, reason, storable
 from events.schemas import judge
 
 Types = Mapping[tuple[str, str], jsonschema_rs.Validator]
@@ -89,6 +89,7 @@ def check(one: Read, item: Item, rules: Rules) -> Item:
     if not unstorable:
         _timestamp(value, item, rules.now)
         _payload(value, item, rules)
+    del item.reasons[MOST:]
     return item
 
 
