@@ -82,7 +82,7 @@ def measure() -> list[Figure]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 8192)), hard))
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"  # the loop of the clients has nothing to do while we commit
-    with web():
+    with web(LIVE_SOCKETS_PER_USER=str(SOCKETS)):  # all are one user's
         return asyncio.run(_measure(token()))
 
 

@@ -234,6 +234,7 @@ BROADCAST_CHUNK = env.int("BROADCAST_CHUNK", default=25_000)  # chats a transact
 # --- live ---------------------------------------------------------------------------------------
 # A client that was away for longer is told to reload. No CHANNEL_LAYERS: live/hub.py says why none is needed.
 LIVE_RETENTION_HOURS = env.int("LIVE_RETENTION_HOURS", default=24)
+LIVE_SOCKETS_PER_USER = env.int("LIVE_SOCKETS_PER_USER", default=20)  # in one web process
 
 # --- projects -----------------------------------------------------------------------------------
 PUBLIC_URL = env.str("PUBLIC_URL", default=f"http://127.0.0.1:{PORT}").rstrip("/")  # what links in mails begin with

@@ -9,8 +9,9 @@
     {"type": "subscribed", "topics": […], "seq": 1240}    after what was missed; from here on it is live
     {"type": "unsubscribed", "topics": […]}, {"type": "pong"}, {"type": "error", "detail": "…", "topic": "…"}
 
-Closed with 4401: not signed in (any more); 4403: a permission was withdrawn; 4408: too slow; 4429: too many messages;
-1009, 1003: too long, or not text; 1013: try again later. A handshake from a foreign page is refused with HTTP 403.
+Closed with 4401: not signed in (any more); 4403: a permission was withdrawn; 4408: too slow; 4409: too many sockets of
+one user; 4429: too many messages; 1009, 1003: too long, or not text; 1013: try again later. A handshake from a foreign
+page is refused with HTTP 403.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
 from django.db import Error as DatabaseError
 
 from live import subscriber as closing
@@ -62,8 +64,14 @@ class Notifications(AsyncWebsocketConsumer):
         if credential is None or credential not in known:
             await self.close(closing.SIGNED_OUT, "not signed in")
             return
+        visitor = known[credential]
+        # From here until the hub has counted this socket in, nothing else runs: two cannot both be the last one.
+        if the_hub().sockets_of(visitor.user_id) >= settings.LIVE_SOCKETS_PER_USER:
+            closing.dropped.labels(code=closing.TOO_MANY_SOCKETS).inc()
+            await self.close(closing.TOO_MANY_SOCKETS, "too many sockets")
+            return
         self.subscriber = Subscriber(
-            credential, known[credential], send=self.send, close=self.close, wire=Wire(self.base_send)
+            credential, visitor, send=self.send, close=self.close, wire=Wire(self.base_send)
         )  # fmt: skip
         await the_hub().enter(self.subscriber)
 

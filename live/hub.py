@@ -59,6 +59,10 @@ class Hub:
         async with asyncio.timeout(START_SECONDS):
             await self._ready.wait()
 
+    def sockets_of(self, user_id: int) -> int:
+        """Return how many sockets this user has open here."""
+        return sum(subscriber.visitor.user_id == user_id for subscriber in self._subscribers)
+
     def leave(self, subscriber: Subscriber) -> None:
         self.part(subscriber, list(subscriber.topics))
         self._subscribers.discard(subscriber)

@@ -20,6 +20,7 @@ LONGEST_CLOSE = 2.0  # seconds that a last word may take to leave
 LINGER = 12.0  # seconds after which a closed connection is cut, if the peer hasn't closed it either
 
 SIGNED_OUT, FORBIDDEN, TOO_SLOW, TOO_MANY, TOO_BIG, NOT_TEXT, TRY_LATER = 4401, 4403, 4408, 4429, 1009, 1003, 1013
+TOO_MANY_SOCKETS = 4409
 dropped = Counter("opsroom_live_dropped", "Sockets that the server closed, by close code", ["code"])
 
 

@@ -45,7 +45,7 @@ print(slowest)
 
 @pytest.fixture(scope="module")
 def instance(tmp_path_factory) -> Iterator[Instance]:
-    with running_instance(tmp_path_factory.mktemp("live")) as instance:
+    with running_instance(tmp_path_factory.mktemp("live"), LIVE_SOCKETS_PER_USER=str(2 * CLIENTS)) as instance:
         instance.shell(MAKE_USER)
         instance.start_web()
         yield instance

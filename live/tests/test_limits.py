@@ -15,6 +15,7 @@ import uvicorn
 from channels.db import database_sync_to_async
 from channels.routing import get_default_application
 from django.db import connection
+from rest_framework.authtoken.models import Token
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_socket
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -22,7 +23,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from live import subscriber as subscriber_module
 from live.hub import Hub
 from live.publish import publish_many
-from live.subscriber import TOO_BIG, TOO_MANY, TOO_SLOW
+from live.subscriber import TOO_BIG, TOO_MANY, TOO_MANY_SOCKETS, TOO_SLOW
 from live.tests.conftest import PATIENCE, headers, publish
 from live.wire import Wire
 
@@ -195,6 +196,39 @@ async def test_what_the_wire_does_not_take_at_once_goes_out_in_order(server, hub
         assert [json.loads(await socket.recv())["data"]["n"] for _ in range(300)] == list(range(300))
 
 
+async def test_a_user_has_so_many_sockets_and_one_more_is_told_why(server, hub, token, marketer, settings):
+    settings.LIVE_SOCKETS_PER_USER = 3
+    other = await in_database(Token.objects.create)(user=marketer)
+    async with contextlib.AsyncExitStack() as stack:
+        opened = [await stack.enter_async_context(server.open(token)) for _ in range(3)]
+        for socket in opened:
+            await watch(socket)
+
+        async with server.open(token) as refused:
+            assert await code_of(refused) == TOO_MANY_SOCKETS
+            assert refused.close_reason == "too many sockets"
+
+        async with server.open(other.key) as somebody_elses:
+            await watch(somebody_elses)
+        await publish("broadcasts", "x", {})
+        assert [json.loads(await socket.recv())["type"] for socket in opened] == ["x"] * 3
+
+        await opened[0].close()
+        await until(lambda: len(hub._subscribers) == 2)
+        async with server.open(token) as another:
+            await watch(another)
+
+
+async def test_of_many_that_come_at_once_no_more_are_let_in(server, hub, token, settings):
+    settings.LIVE_SOCKETS_PER_USER = 3
+
+    async with contextlib.AsyncExitStack() as stack:
+        opened = await asyncio.gather(*[stack.enter_async_context(server.open(token)) for _ in range(12)])
+        await until(lambda: sum(socket.close_code == TOO_MANY_SOCKETS for socket in opened) == 9)
+
+        assert len(hub._subscribers) == 3
+
+
 async def test_leaving_leaves_nothing_behind(server, hub, token):
     async with server.open(token) as socket:
         await watch(socket)
@@ -204,7 +238,8 @@ async def test_leaving_leaves_nothing_behind(server, hub, token):
     await until(lambda: not hub._watchers and not hub._subscribers)
 
 
-async def test_hundreds_of_sockets_hold_two_connections_to_postgres(server, hub, token):
+async def test_hundreds_of_sockets_hold_two_connections_to_postgres(server, hub, token, settings):
+    settings.LIVE_SOCKETS_PER_USER = 300
     async with contextlib.AsyncExitStack() as stack:
         before = await in_database(_connections)()
         opened = await asyncio.gather(*[stack.enter_async_context(server.open(token)) for _ in range(300)])
