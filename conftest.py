@@ -132,3 +132,18 @@ def as_tester(tester: User) -> Client:
 @pytest.fixture
 def tester_api(tester: User) -> APIClient:
     return _api(tester)
+
+
+@pytest.fixture
+def analyst(db) -> User:
+    return _person("anna", "analytics")
+
+
+@pytest.fixture
+def as_analyst(analyst: User) -> Client:
+    return _signed_in(analyst)
+
+
+@pytest.fixture
+def analyst_api(analyst: User) -> APIClient:
+    return _api(analyst)

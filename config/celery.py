@@ -39,6 +39,7 @@ app.conf.update(
         # While every slot is busy the sweeper goes on waking: what is this old says nothing new.
         "testrunner.tasks.work": {"queue": "testruns", "expires": 30},
         "events.tasks.replay": {"queue": "events"},
+        "events.tasks.notify": {"queue": "events"},
     },
     accept_content=["json"],
     task_serializer="json",
@@ -83,6 +84,7 @@ app.conf.beat_schedule = {
     # enough that what a killed worker left is taken up within 45 s.
     "remind": {"task": "projects.tasks.remind", "schedule": 30.0, "options": {"expires": 30}},
     "daily report": {"task": "projects.tasks.report", "schedule": 30.0, "options": {"expires": 30}},
+    "notify": {"task": "events.tasks.notify", "schedule": 5.0, "options": {"expires": 10}},
     "digest": {"task": "events.tasks.digest", "schedule": 2.0, "options": {"expires": 4}},
     "sweep test runs": {"task": "testrunner.tasks.sweep", "schedule": 3.0, "options": {"expires": 10}},
     "forget old logs": {"task": "testrunner.tasks.retain", "schedule": 3_600.0, "options": {"expires": 3_600}},

@@ -209,7 +209,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
-    "ENUM_NAME_OVERRIDES": {"TestRunStatus": "testrunner.models.TestRun.Status"},
+    "ENUM_NAME_OVERRIDES": {
+        "NotificationStatusEnum": "events.models.Notification.Status",
+        "TestRunStatus": "testrunner.models.TestRun.Status",
+    },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "config.problems.document_problems",

@@ -13,6 +13,7 @@ class EventsConfig(AppConfig):
 
     def ready(self) -> None:
         topics.register("events", "events.view_event")
+        topics.register("notifications", "events.view_notification")
         from events import metrics  # noqa: F401  registers what Prometheus asks for; needs the models
 
         post_migrate.connect(_make_partitions, self, dispatch_uid="events partitions")

@@ -1,4 +1,4 @@
-"""What watchers of the topic `events` are told, built in one place: see docs/api.md for the shapes."""
+"""What watchers of the topics `events` and `notifications` are told, built in one place: docs/api.md has the shapes."""
 
 from __future__ import annotations
 
@@ -26,3 +26,9 @@ def replayed(replay: Any) -> None:
     """Say how far a replay is; the row's values are the news."""
     names = ("id", "total", "accepted", "duplicates", "still_rejected", "gone", "finished_at")
     publish(TOPIC, "replay.updated", {name: getattr(replay, name) for name in names})
+
+
+def notification_updated(notification: Any) -> None:
+    """Say what has become of a notification; the row's values are the news."""
+    names = ("event_id", "user_id", "status", "attempts", "error", "processed_at")
+    publish("notifications", "notification.updated", {name: getattr(notification, name) for name in names})

@@ -1,7 +1,7 @@
 from celery import shared_task
 
 from events import digest as digesting
-from events import partitions, retention, services
+from events import notifications, partitions, retention, services
 from events import replay as replaying
 from live.wake import wake
 
@@ -35,3 +35,9 @@ def make_partitions() -> None:
 def retain() -> None:
     """Delete what is older than events are kept."""
     retention.retain()
+
+
+@shared_task(soft_time_limit=30, time_limit=40)
+def notify() -> None:
+    """Send the notifications that wait."""
+    notifications.process()

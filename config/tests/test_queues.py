@@ -54,6 +54,7 @@ def wait_for(queue: Queue):
         ("events.tasks.replay", "events"),
         ("events.tasks.retain", "default"),
         ("events.tasks.sweep_replays", "default"),
+        ("events.tasks.notify", "events"),
         ("projects.tasks.remind", "default"),
         ("projects.tasks.report", "default"),
         ("projects.tasks.settle_lists", "default"),

@@ -54,3 +54,9 @@ class Notification(models.Model):
 
     def __str__(self) -> str:
         return f"Notification {self.event_id}"
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether nobody will try again by themselves."""
+        is_over = self.attempts >= MOST_ATTEMPTS and self.lease_until is None
+        return is_over and self.status == self.Status.NOT_PROCESSED

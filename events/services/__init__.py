@@ -23,6 +23,7 @@ from events.services.applications import (
 from events.services.event_types import create_event_type, delete_event_type, describe_event_type, publish_schema
 from events.services.events import delete_event, delete_rejected, update_event
 from events.services.history import Refused
+from events.services.notifications import resend_notification, send_notification, set_notification_status
 from events.services.replays import REPLAY, rehearse_replay, start_replay, sweep_replays
 
 __all__ = [
@@ -46,9 +47,12 @@ __all__ = [
     "pause",
     "publish_schema",
     "rehearse_replay",
+    "resend_notification",
     "resume",
     "revoke_key",
     "rotate_key",
+    "send_notification",
+    "set_notification_status",
     "start_replay",
     "sweep_replays",
     "update_application",

@@ -1,0 +1,87 @@
+"""The REST interface of notifications: parse, permit, one service call, serialise."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django_filters import rest_framework as filters
+from drf_spectacular.utils import extend_schema
+from rest_framework import exceptions, generics, serializers
+from rest_framework.pagination import CursorPagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from events import services
+from events.models import Notification
+
+
+class NotificationSerializer(serializers.ModelSerializer):
+    status = serializers.ChoiceField(choices=Notification.Status.choices, read_only=True)
+    chat = serializers.UUIDField(
+        source="message.chat.user_uuid", read_only=True, default=None, allow_null=True, help_text="Where the text is."
+    )
+
+    class Meta:
+        model = Notification
+        fields = [
+            "event_id", "user_id", "description", "status", "attempts", "error", "chat", "created_at", "processed_at",
+        ]  # fmt: skip
+        read_only_fields = ["attempts", "error", "processed_at"]
+
+
+class NotificationStatusSerializer(serializers.Serializer):
+    status = serializers.ChoiceField(
+        choices=Notification.Status.choices,
+        help_text="`NotProcessed` has it sent, again if need be; `Processed` calls it sent.",
+    )
+
+
+class NotificationFilter(filters.FilterSet):
+    status = filters.MultipleChoiceFilter(choices=Notification.Status.choices)
+    created = filters.IsoDateTimeFromToRangeFilter(field_name="created_at")
+
+    class Meta:
+        model = Notification
+        fields = ["status", "user_id", "created"]
+
+
+class Newest(CursorPagination):
+    """Newest first, along events_notification_newest."""
+
+    ordering = ("-created_at", "-event_id")
+    page_size_query_param = "page_size"
+    max_page_size = 500
+
+
+@extend_schema(tags=["notifications"])
+class Notifications(generics.ListCreateAPIView):
+    """What users are to be told, newest first; POST stores and queues one more."""
+
+    queryset = Notification.objects.select_related("message__chat")
+    serializer_class = NotificationSerializer
+    filterset_class = NotificationFilter
+    pagination_class = Newest
+
+    def perform_create(self, serializer: Any) -> None:
+        serializer.instance = services.send_notification(**serializer.validated_data)
+
+
+@extend_schema(tags=["notifications"])
+class OneNotification(generics.RetrieveAPIView):
+    """One notification, and what became of it."""
+
+    queryset = Notification.objects.select_related("message__chat")
+    serializer_class = NotificationSerializer
+    lookup_field = "event_id"
+
+    @extend_schema(request=NotificationStatusSerializer, responses=NotificationSerializer)
+    def put(self, request: Request, event_id: UUID) -> Response:
+        """Set the status by hand."""
+        given = NotificationStatusSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        try:
+            services.set_notification_status(event_id=event_id, **given.validated_data)
+        except Notification.DoesNotExist as gone:
+            raise exceptions.NotFound() from gone
+        return Response(self.get_serializer(self.get_object()).data)

@@ -1,0 +1,248 @@
+"""What other services want users to be told arrives once, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+import time_machine
+from django.db import connection, transaction
+from django.utils import timezone
+
+from chats import services as chats
+from chats.factories import ChatFactory
+from chats.models import Message
+from events import notifications, services
+from events.factories import NotificationFactory
+from events.models import Notification
+from events.models.notification import MOST_ATTEMPTS
+from live.models import Event as LiveMessage
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def chat():
+    return ChatFactory()
+
+
+@pytest.fixture
+def notification(chat) -> Notification:
+    return NotificationFactory(user_id=str(chat.user_uuid), description="Your parcel has arrived.")
+
+
+@pytest.fixture
+def broken_chats(monkeypatch):
+    def post_message(**_):
+        raise OSError("no room")
+
+    monkeypatch.setattr(chats, "post_message", post_message)
+
+
+def later(seconds: float):
+    return time_machine.travel(timezone.now() + timedelta(seconds=seconds), tick=True)
+
+
+def test_the_text_lands_in_the_users_chat_and_the_notification_is_processed(notification, chat):
+    assert notifications.process() == 1
+
+    notification.refresh_from_db()
+    assert notification.status == "Processed"
+    assert (notification.attempts, notification.error, notification.lease_until) == (1, "", None)
+    assert notification.processed_at is not None
+    assert notification.message.text == "Your parcel has arrived."
+    assert notification.message.chat == chat
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_log_has_exactly_the_promised_line(notification, caplog):
+    with caplog.at_level(logging.INFO, "events.notifications"):
+        notifications.process()
+
+    [record] = [record for record in caplog.records if record.name == "events.notifications"]
+    assert record.levelno == logging.INFO
+    assert record.getMessage() == (
+        f"Event {notification.event_id} has been sent to {notification.user_id}: Your parcel has arrived."
+    )
+
+
+@pytest.mark.parametrize("user_id", [str(uuid4()), "customer 42"], ids=["no chat", "no UUID"])
+def test_a_user_without_a_chat_is_no_failure(user_id):
+    notification = NotificationFactory(user_id=user_id)
+
+    assert notifications.process() == 1
+
+    notification.refresh_from_db()
+    assert (notification.status, notification.message) == ("Processed", None)
+    assert not Message.objects.exists()
+
+
+def test_whoever_watches_hears_of_it(notification, chat):
+    notifications.process()
+
+    told = {(event.topic, event.type) for event in LiveMessage.objects.all()}
+    assert (f"chat:{chat.pk}", "message.created") in told
+    assert ("notifications", "notification.updated") in told
+
+
+def test_a_second_delivery_finds_nothing_left_to_do(notification):
+    assert notifications.process() == 1
+    assert notifications.process() == 0
+
+    assert Message.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_five_workers_at_once_send_each_once(chat):
+    ids = [NotificationFactory(user_id=str(chat.user_uuid), description=str(n)).pk for n in range(40)]
+    sent = []
+
+    def work() -> None:
+        try:
+            sent.append(notifications.process())
+        finally:
+            connection.close()
+
+    workers = [threading.Thread(target=work) for _ in range(5)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+
+    assert sum(sent) == len(ids)
+    assert sorted(message.text for message in Message.objects.all()) == sorted(str(n) for n in range(40))
+    assert not Notification.objects.exclude(status="Processed").exists()
+
+
+def test_a_failure_is_visible_and_tried_again_later(notification, broken_chats, monkeypatch):
+    assert notifications.process() == 0
+    assert notifications.process() == 0  # not yet
+
+    notification.refresh_from_db()
+    assert (notification.status, notification.attempts) == ("NotProcessed", 1)
+    assert notification.error == "OSError: no room"
+    assert not notification.has_failed
+    monkeypatch.undo()
+    with later(10):
+        assert notifications.process() == 1
+    notification.refresh_from_db()
+    assert (notification.status, notification.attempts, notification.error) == ("Processed", 2, "")
+
+
+def test_one_that_fails_does_not_keep_the_others(chat, notification, monkeypatch):
+    post = chats.post_message
+    monkeypatch.setattr(
+        chats, "post_message", lambda *, chat, text: 1 / 0 if "parcel" in text else post(chat=chat, text=text)
+    )
+    other = NotificationFactory(user_id=str(chat.user_uuid), description="Something else")
+
+    assert notifications.process() == 1
+
+    other.refresh_from_db()
+    assert other.status == "Processed"
+
+
+def test_after_the_last_attempt_it_waits_for_a_person(notification, broken_chats, monkeypatch):
+    for attempt in range(MOST_ATTEMPTS + 2):
+        with later(attempt * 3600):
+            notifications.process()
+    notification.refresh_from_db()
+    assert (notification.attempts, notification.has_failed) == (MOST_ATTEMPTS, True)
+    monkeypatch.undo()
+
+    services.resend_notification(event_id=notification.event_id)
+
+    assert notifications.process() == 1
+
+
+def test_a_worker_that_died_leaves_a_lease_that_ends(notification):
+    claim = notifications._claim()
+    assert claim is not None
+    assert notifications.process() == 0
+
+    with later(31):
+        assert notifications.process() == 1
+
+    assert Message.objects.count() == 1
+
+
+def test_a_worker_that_died_at_the_last_attempt_is_written_down(notification):
+    Notification.objects.update(attempts=MOST_ATTEMPTS, lease_until=timezone.now())
+
+    with later(1):
+        notifications.process()
+
+    notification.refresh_from_db()
+    assert notification.has_failed
+    assert notification.error == notifications.KILLED
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_message_and_the_status_are_one_transaction(notification, monkeypatch):
+    """Killed anywhere before the commit: neither is there."""
+    monkeypatch.setattr(notifications.messages, "notification_updated", lambda _: 1 / 0)
+    claim = notifications._claim()
+
+    with pytest.raises(ZeroDivisionError):
+        notifications._send(claim)
+
+    notification.refresh_from_db()
+    assert notification.status == "NotProcessed"
+    assert not Message.objects.exists()
+
+
+def test_an_attempt_that_is_not_the_newest_any_more_sends_nothing(notification):
+    slow = notifications._claim()
+    with later(31):
+        assert notifications.process() == 1
+
+    assert notifications._send(slow) is False
+
+    assert Message.objects.count() == 1
+
+
+def test_a_chat_may_be_deleted_later(notification, chat):
+    notifications.process()
+
+    chat.delete()
+
+    notification.refresh_from_db()
+    assert (notification.status, notification.message) == ("Processed", None)
+
+
+def test_sending_again_puts_a_second_message_into_the_chat(notification):
+    notifications.process()
+
+    services.resend_notification(event_id=notification.event_id)
+
+    assert notifications.process() == 1
+    assert Message.objects.count() == 2
+
+
+def test_what_is_under_way_is_not_sent_again(notification):
+    claim = notifications._claim()
+
+    services.resend_notification(event_id=notification.event_id)
+
+    assert notifications.process() == 0
+    assert notifications._send(claim) is True
+
+
+def test_a_notification_wakes_a_worker_on_commit(monkeypatch, django_capture_on_commit_callbacks):
+    woken = []
+    monkeypatch.setattr("live.wake._send", lambda *task: woken.append(task))
+
+    with django_capture_on_commit_callbacks(execute=True), transaction.atomic():
+        services.send_notification(user_id="1", description="Hello")
+        assert woken == []
+
+    assert woken == [("events.tasks.notify", ())]
+
+
+@pytest.mark.parametrize(("user_id", "description"), [("", "x"), (" ", "x"), ("1", ""), ("1", " \n")])
+def test_nobody_and_nothing_cannot_be_sent(user_id, description):
+    with pytest.raises(ValueError, match="needs a user and a text"):
+        services.send_notification(user_id=user_id, description=description)
