@@ -29,9 +29,10 @@ from testrunner.capture import Log
 from testrunner.guard import Guard, make_directory, plan, probe
 from testrunner.junit import junit_xml
 from testrunner.results import Finished, Outcome, Report, TestResult
-from testrunner.sandbox import MARK, Limits, Mode, python, sweep, user_for_a_run
+from testrunner.sandbox import MARK, Limits, Mode, python, size, sweep, user_for_a_run, uses_more_than
 from testrunner.verdict import verdict
 
+DISK_TICK = 1.0  # seconds between two looks at what the run has written, where nothing bounds it
 TICK = 0.25  # seconds between two looks at the clock, the wish to stop, and what waits to be passed on
 PIECE = 64 * 2**10
 
@@ -113,7 +114,8 @@ def execute(
             for pipe in pipes.values():
                 pipe.close_theirs()
             on_started(guard.process.pid)
-            stopped = Watch(guard, readers, log, limits, should_stop, started).run()
+            watched = None if mode.namespaces else directory
+            stopped = Watch(guard, readers, log, limits, should_stop, started, watched).run()
         finally:
             guard.close()
             if not mode.namespaces:
@@ -150,12 +152,14 @@ class Watch:
         limits: Limits,
         should_stop: Callable[[], str | None],
         started: float,
+        directory: Path | None,
     ) -> None:
         self.guard, self.log, self.limits, self.should_stop, self.started = guard, log, limits, should_stop, started
         self.selector = selectors.DefaultSelector()
         self.selector.register(guard.control, selectors.EVENT_READ, None)
         for descriptor, reader in readers.items():
             self.selector.register(descriptor, selectors.EVENT_READ, reader)
+        self.directory, self.next_measure = directory, 0.0
         self.stopped: tuple[Outcome, str] | None = None
         self.steps: list[tuple[float, Callable[[], None]]] = []  # what is still to do to those who do not stop
 
@@ -190,10 +194,19 @@ class Watch:
                 self.stop(Outcome.CANCELLED, wish)
             elif time.monotonic() - self.started > self.limits.wall_seconds:
                 self.stop(Outcome.TIMED_OUT, f"Not finished after {self.limits.wall_seconds:g} s.")
+            elif self.too_much_written():
+                most = f"{size(self.limits.disk_bytes)} or {self.limits.files:,} files"
+                self.stop(Outcome.ERROR, f"More than {most} were written.")
         while self.steps and time.monotonic() >= self.steps[0][0]:
             _, step = self.steps.pop(0)
             step()
         return not self.stopped or bool(self.steps)
+
+    def too_much_written(self) -> bool:
+        if self.directory is None or time.monotonic() < self.next_measure:
+            return False
+        self.next_measure = time.monotonic() + DISK_TICK
+        return uses_more_than(self.directory, self.limits)
 
     def stop(self, outcome: Outcome, reason: str) -> None:
         """Interrupt pytest, so that fixtures tidy up and the log says where it was; then less and less kindly."""
@@ -328,6 +341,7 @@ def environment_of_run(given: Mapping[str, str], directory: Path, run_name: str)
         "LANG": "C.UTF-8",
         "TZ": os.environ.get("TZ", "UTC"),
         "COLUMNS": "120",
+        "MALLOC_ARENA_MAX": "2",  # the limit of memory is one of addresses, and every thread's arena takes 64 MiB
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",

@@ -79,7 +79,7 @@ class Guard:
         with contextlib.suppress(OSError):
             self.control.shutdown(socket.SHUT_WR)
 
-    def close(self, patience: float = 10) -> None:
+    def close(self, patience: float = 5) -> None:
         """Kill what is left, and wait for the guard, which goes last."""
         self.kill()
         try:

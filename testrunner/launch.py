@@ -184,7 +184,7 @@ def build_walls(plan: Plan) -> None:
     call(libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None), "mount private")
     attributes = (ctypes.c_uint64 * 4)(MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID, 0, 0, 0)
     call(libc.syscall(SYS_MOUNT_SETATTR, -100, b"/", AT_RECURSIVE, attributes, 32), "mount_setattr")
-    mount_memory(directory, f"size={plan['limits']['disk_bytes']},nr_inodes=50000,mode=711")
+    mount_memory(directory, f"size={plan['limits']['disk_bytes']},nr_inodes={plan['limits']['files']},mode=711")
     temporary = directory + "/tmp"  # noqa: S108
     os.mkdir(temporary)
     os.chmod(temporary, 0o1777)  # noqa: S103 - as /tmp is

@@ -66,6 +66,7 @@ class Report:
         self.collected: int | None = None
         self.uncollectable: list[str] = []  # files, each with its problem
         self.exit_status: int | None = None  # as pytest itself wrote it at its end
+        self.unfinished = 0  # tests that started and never ended; they have a result all the same
         self.problem = ""  # why this report says nothing
 
     def write(self, raw: bytes) -> None:
@@ -86,6 +87,7 @@ class Report:
         """Count whoever has not ended as an error."""
         if self._partial:
             self._give_up("it ends in the middle of a line")
+        self.unfinished = len(self._open)
         for nodeid, test in self._open.items():
             test.update(outcome="error", message="The run ended before this test did.")
             self._add(nodeid, test)

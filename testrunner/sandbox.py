@@ -20,6 +20,7 @@ import random
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,7 @@ class Limits:
     memory_bytes: int = 2 * GIB  # address space of each process
     file_bytes: int = 256 * MIB  # each file
     disk_bytes: int = 512 * MIB  # all files together
+    files: int = 50_000
     processes: int = 128  # processes and threads together
     open_files: int = 512  # of each process
     log_head: int = MIB
@@ -124,6 +126,19 @@ def closed_directories(path: Path) -> Iterator[Path]:
             return
 
 
+def uses_more_than(directory: Path, limits: Limits) -> bool:
+    """Return whether a run has written more than it may: for the modes whose file system is everybody's."""
+    room, names = limits.disk_bytes, limits.files
+    for parent, _, files in os.walk(directory):
+        names -= 1 + len(files)
+        for file in files:
+            with contextlib.suppress(OSError):
+                room -= os.lstat(f"{parent}/{file}").st_blocks * 512
+        if room < 0 or names < 0:
+            return True
+    return False
+
+
 def make_undumpable() -> None:
     """Keep this process's environment and memory from others of the same user (`/proc/<pid>/environ`).
 
@@ -133,17 +148,35 @@ def make_undumpable() -> None:
         ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
 
 
-def sweep(run_name: str) -> int:
-    """Kill every process of this machine that carries the run's mark; return how many there were.
+def sweep(run_name: str, patience: float = 5) -> int:
+    """Kill every process of this machine that carries the run's mark, wait for their end, return how many there were.
 
     For the modes without namespaces, after a run and after the death of its worker and its guard. A process that was
     started with an emptied environment is not found.
     """
+    killed: set[int] = set()
+    until = time.monotonic() + patience
+    while (found := set(_marked(run_name))) and time.monotonic() < until:
+        frozen: set[int] = set()
+        while new := found - frozen:  # who is frozen cannot fork while others are looked for
+            _send(new, signal.SIGSTOP)
+            frozen |= new
+            found = set(_marked(run_name))
+        _send(frozen, signal.SIGKILL)
+        killed |= frozen
+        time.sleep(0.01)  # they are dying
+    return len(killed)
+
+
+def _marked(run_name: str) -> Iterator[int]:
     mark = f"{MARK}={run_name}".encode()
-    killed = 0
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if mark in (entry / "environ").read_bytes().split(b"\0") and int(entry.name) != os.getpid():
-                os.kill(int(entry.name), signal.SIGKILL)
-                killed += 1
-    return killed
+                yield int(entry.name)
+
+
+def _send(processes: set[int], number: int) -> None:
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(process, number)

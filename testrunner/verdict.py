@@ -37,9 +37,10 @@ def verdict(
 
 
 def _counted(report: Report, exit_code: int) -> tuple[Outcome, str]:
-    if report.collected is None or report.collected != len(report.results):
-        told = f"{len(report.results)} of {_count(report.collected or 0, 'test')}"
-        return Outcome.ERROR, f"Only {told} gave a result: did one of them end pytest?"
+    ended = len(report.results) - report.unfinished
+    if report.collected is None or report.collected != ended:
+        told = f"{ended} of {_count(report.collected or 0, 'test')}"
+        return Outcome.ERROR, f"pytest told of {told} how it ended: did one of them end pytest?"
     outcomes = [result.outcome for result in report.results]
     if failed := outcomes.count("failed"):
         return Outcome.FAILED, f"{failed} of {_count(len(outcomes), 'test')} failed."

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import uuid4
 
 from testrunner.executor import TestBytes, execute
 from testrunner.results import Finished, TestResult
@@ -13,7 +14,6 @@ from testrunner.sandbox import Limits, Mode
 
 SAMPLES = Path(__file__).parents[2] / "sample_tests"
 CORPUS = Path(__file__).parent / "corpus"
-NAME = f"run-test-{os.getpid()}"  # others may run the same tests on this machine
 SHORT = Limits(wall_seconds=20, grace_seconds=2)
 
 
@@ -21,6 +21,7 @@ SHORT = Limits(wall_seconds=20, grace_seconds=2)
 class Ran:
     """A finished run with all that its callbacks heard."""
 
+    name: str
     log: bytes = b""
     told: list[TestResult] = field(default_factory=list)
     pids: list[int] = field(default_factory=list)
@@ -38,16 +39,15 @@ def run(
     limits: Limits = SHORT,
     environment: Mapping[str, str] | None = None,
     should_stop: Callable[[Ran], str | None] = lambda ran: None,
-    name: str = NAME,
     **more: Mode | list[Path] | list[str] | None,
 ) -> Ran:
     """Run these files (addresses, or names with text) and return what came of it."""
-    ran = Ran()
+    ran = Ran(name=f"run-{uuid4().hex[:12]}")
     contents = [(file.name, file.read_bytes()) if isinstance(file, Path) else file for file in files]
     ran.finished = execute(
         [TestBytes(path, text.encode() if isinstance(text, str) else text) for path, text in contents],
         root=root,
-        run_name=name,
+        run_name=ran.name,
         environment=environment or {},
         on_log=ran.chunks.append,
         on_result=ran.told.append,
@@ -60,7 +60,7 @@ def run(
     return ran
 
 
-def processes_of(name: str = NAME) -> list[int]:
+def processes_of(name: str) -> list[int]:
     """Return who carries the mark of this run, all over the machine."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):

@@ -27,7 +27,7 @@ def test_a_sample_ends_as_its_name_says(tmp_path, sample, outcome, words):
     assert (ran.finished.outcome, ran.finished.reason) == (outcome, words)
     assert ran.told == ran.finished.results
     assert list(tmp_path.iterdir()) == []
-    assert processes_of() == []
+    assert processes_of(ran.name) == []
 
 
 def test_several_files_are_one_run_with_a_result_for_each_test(tmp_path):
@@ -126,14 +126,17 @@ def test_a_test_sees_its_variables_and_nothing_of_the_worker(tmp_path, monkeypat
 
 
 def test_a_broken_callback_ends_the_run_and_reaches_the_caller(tmp_path):
+    names = []
+
     def lost(ran):
+        names.append(ran.name)
         if ran.pids:
             raise ConnectionError("lease lost")
 
     with pytest.raises(ConnectionError, match="lease lost"):
         run(tmp_path, ("test_it.py", "import time\ndef test_it():\n    time.sleep(60)\n"), should_stop=lost)
 
-    assert processes_of() == []
+    assert processes_of(names[0]) == []
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,0 +1,6 @@
+"""Never ends."""
+
+
+def test_it():
+    while True:
+        pass

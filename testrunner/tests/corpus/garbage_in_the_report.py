@@ -1,0 +1,10 @@
+"""Writes into everything that is open."""
+
+import contextlib
+import os
+
+
+def test_it():
+    for descriptor in range(3, 64):
+        with contextlib.suppress(OSError):
+            os.write(descriptor, b'{"$report_type": "TestReport", "nodeid": 5}\n[[[[\n\xff\0')

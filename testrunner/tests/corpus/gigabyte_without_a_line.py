@@ -1,0 +1,11 @@
+"""A quarter of a gigabyte without a line's end."""
+
+import os
+
+
+def test_it():
+    piece = b"x" * 2**20
+    for _ in range(256):
+        left = memoryview(piece)
+        while left:
+            left = left[os.write(1, left) :]

@@ -1,0 +1,11 @@
+"""Does not want to go."""
+
+import signal
+import time
+
+
+def test_it():
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    while True:
+        time.sleep(1)

@@ -1,0 +1,163 @@
+"""The hostile corpus: each file ends in its stated outcome, in time, and leaves nothing behind.
+
+Every test also holds what is true for all of them: see `hostile`.
+"""
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from testrunner.guard import probe
+from testrunner.results import Outcome
+from testrunner.sandbox import MIB, Limits
+from testrunner.tests.running import CORPUS, SAMPLES, processes_of, run
+
+LIMITS = Limits(
+    wall_seconds=60, grace_seconds=2, cpu_seconds=60, memory_bytes=1024 * MIB, disk_bytes=64 * MIB, processes=40
+)
+ENDLESS = replace(LIMITS, wall_seconds=5)  # for those that end in no other way
+
+
+@pytest.fixture
+def hostile(tmp_path):
+    """Run a file of the corpus, and hold what is true for each."""
+
+    def run_it(name: str, limits: Limits = LIMITS):
+        forget_peak()
+        before, started = memory("VmRSS"), time.monotonic()
+        ran = run(tmp_path, CORPUS / f"{name}.py", limits=limits)
+
+        assert time.monotonic() - started < limits.wall_seconds + 10
+        assert processes_of(ran.name) == []
+        assert not Path(f"/proc/{ran.pids[0]}").exists()
+        assert list(tmp_path.iterdir()) == []
+        assert memory("VmHWM") - before < 50 * MIB
+        assert len(ran.log) <= LIMITS.log_head + LIMITS.log_tail + 100
+        assert "\0" not in ran.log.decode()
+        assert b"root:x:0:0" not in ran.log + ran.finished.junit_xml
+        assert ran.told == ran.finished.results
+        return ran
+
+    return run_it
+
+
+def memory(field: str) -> int:
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
+    return int(line.split()[1]) * 1024
+
+
+def forget_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome", "words"),
+    [
+        ("broken_text", Outcome.SUCCESS, ""),
+        ("daemon", Outcome.SUCCESS, ""),
+        ("disk_filler", Outcome.FAILED, "1 of 1 test failed."),
+        ("exits_early", Outcome.ERROR, "pytest told of 1 of 3 tests how it ended"),
+        ("exits_without_a_word", Outcome.ERROR, "did a test call os._exit()?"),
+        ("floods_the_report", Outcome.ERROR, "The report of the tests cannot be read: it is too large."),
+        ("forges_its_report", Outcome.ERROR, "how it ended"),
+        ("four_gigabytes_of_memory", Outcome.FAILED, "1 of 1 test failed."),
+        ("garbage_in_the_report", Outcome.ERROR, "The report of the tests cannot be read"),
+        ("gigabyte_of_output", Outcome.SUCCESS, ""),
+        ("gigabyte_without_a_line", Outcome.SUCCESS, ""),
+        ("many_files", Outcome.FAILED, "1 of 1 test failed."),
+        ("swaps_links", Outcome.SUCCESS, ""),
+        ("threads_without_end", Outcome.FAILED, "1 of 1 test failed."),
+    ],
+)
+def test_it_ends_as_stated_and_leaves_nothing(hostile, name, outcome, words):
+    ran = hostile(name)
+
+    assert ran.finished.outcome == outcome, ran.log[-2000:]
+    assert words in ran.finished.reason
+
+
+@pytest.mark.parametrize("name", ["endless_loop", "fork_bomb", "ignores_signals", "stops_itself", "stops_its_parent"])
+def test_it_times_out_leaves_nothing_and_the_next_run_works(hostile, tmp_path, name):
+    ran = hostile(name, ENDLESS)
+
+    assert (ran.finished.outcome, ran.finished.reason) == (Outcome.TIMED_OUT, "Not finished after 5 s.")
+    assert run(tmp_path, SAMPLES / "test_success.py").finished.outcome == Outcome.SUCCESS
+
+
+def test_the_end_of_a_gigabyte_is_kept(hostile):
+    ran = hostile("gigabyte_of_output")
+
+    assert ran.finished.log_bytes > 2**30 - 2**20
+    assert b"the very end" in ran.log[-2000:]
+    assert f"{ran.finished.log_dropped:,} bytes left out".encode() in ran.log
+
+
+def test_closing_the_output_cannot_make_a_success_of_nothing(hostile):
+    ran = hostile("closes_its_output")
+
+    assert ran.finished.outcome in (Outcome.SUCCESS, Outcome.ERROR)
+    assert ran.finished.outcome == Outcome.ERROR or ran.outcomes == {"test_it": "passed"}
+
+
+def test_killing_the_parent_never_becomes_a_success_of_nothing(hostile):
+    ran = hostile("kills_its_parent")
+
+    expected = Outcome.SUCCESS if ran.finished.results[0].outcome == "passed" else Outcome.ERROR
+    assert ran.finished.outcome == expected
+
+
+def test_text_that_is_none_is_made_readable(hostile):
+    lines = hostile("broken_text").log.decode().splitlines()
+
+    assert any("beforeafter �� � ��� 😀 whole" in line for line in lines)
+    assert any(line.startswith("y" * 1000) and line.endswith("[line cut]") and len(line) < 17_000 for line in lines)
+    assert "last line" in lines
+
+
+@pytest.mark.parametrize("name", ["x" * 300 + ".py", "d" * 300 + "/x.py"])
+def test_a_name_that_no_file_can_have_is_an_error_in_words(tmp_path, name):
+    ran = run(tmp_path, (name, "def test_it(): pass\n"))
+
+    assert ran.finished.outcome == Outcome.ERROR
+    assert ran.finished.reason.startswith("The tests could not be started: OSError: [Errno 36] File name too long")
+
+
+@pytest.mark.parametrize("name", ["-x.py", "@x.py", "sp ace/tëst ☃.py", "--collect-only.py", "x.txt.py"])
+def test_a_strange_name_is_still_only_a_name(tmp_path, name):
+    ran = run(tmp_path, (name, "def test_it(): pass\n"))
+
+    assert ran.finished.outcome == Outcome.SUCCESS, ran.log.decode()
+
+
+@pytest.mark.parametrize("text", ["import sys\nsys.exit(0)\n", "import os\nos._exit(0)\n", "raise KeyboardInterrupt\n"])
+def test_a_conftest_that_ends_pytest_is_an_error(tmp_path, text):
+    ran = run(tmp_path, ("conftest.py", text), ("test_it.py", "def test_it(): pass\n"))
+
+    assert ran.finished.outcome == Outcome.ERROR
+
+
+def test_nothing_is_written_outside_of_the_run(hostile, tmp_path):
+    ran = hostile("writes_everywhere")
+
+    left = [top for top in ("/tmp", "/var/tmp", "/dev/shm", "/run", "/") if Path(top, "opsroom-left-behind").exists()]
+    for top in left:
+        Path(top, "opsroom-left-behind").unlink()
+    assert left == [] or not probe(tmp_path).namespaces
+    assert b".py" not in ran.log.partition(b"written: [")[2].partition(b"]")[0]
+
+
+def test_the_junit_file_stays_well_formed(hostile):
+    from xml.etree import ElementTree
+
+    for name in ("exits_without_a_word", "swaps_links", "garbage_in_the_report"):
+        ElementTree.fromstring(hostile(name).finished.junit_xml)
+
+
+def test_every_file_of_the_corpus_is_tried():
+    text = Path(__file__).read_text() + (Path(__file__).parent / "test_worker_killed.py").read_text()
+
+    assert [path.stem for path in CORPUS.glob("*.py") if path.stem not in text] == []
+    assert os.listdir(CORPUS)

@@ -1,0 +1,90 @@
+"""What runs does not outlive its worker, and does not learn its secrets."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from testrunner.tests.running import CORPUS, SAMPLES, processes_of
+
+PROJECT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def worker(tmp_path):
+    """Start a worker in a process of its own."""
+    started = []
+
+    def start(mode: str, *files: Path) -> subprocess.Popen:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "testrunner.tests.worker", str(tmp_path), mode, "60", *map(str, files)],
+            cwd=PROJECT,
+            env={**os.environ, "WORKER_SECRET": "hunter2"},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def until(process: subprocess.Popen, words: str) -> None:
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        if words in line:
+            return
+    raise AssertionError(f"{words!r} never came: {seen}")
+
+
+def eventually(true, seconds: float = 15) -> bool:
+    until_then = time.monotonic() + seconds
+    while not true() and time.monotonic() < until_then:
+        time.sleep(0.05)
+    return bool(true())
+
+
+@pytest.mark.parametrize("file", [SAMPLES / "test_slow.py", CORPUS / "ignores_signals.py", CORPUS / "fork_bomb.py"])
+def test_nobody_outlives_a_worker_killed_with_9(worker, tmp_path, file):
+    process = worker("best", file)
+    until(process, "test session starts")
+    until(process, "::test_")
+    assert processes_of(f"run-{tmp_path.name}") != []
+
+    os.kill(process.pid, signal.SIGKILL)
+
+    assert eventually(lambda: processes_of(f"run-{tmp_path.name}") == [])
+    assert eventually(lambda: list(tmp_path.iterdir()) == [])
+
+
+def test_nobody_outlives_a_guard_killed_with_9(worker, tmp_path):
+    process = worker("best", SAMPLES / "test_slow.py")
+    guard = json.loads(process.stdout.readline())["started"]
+    until(process, "::test_")
+
+    os.kill(guard, signal.SIGKILL)
+
+    until(process, '"outcome": "error"')
+    assert processes_of(f"run-{tmp_path.name}") == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_test_cannot_read_its_workers_environment(worker):
+    process = worker("best", CORPUS / "reads_environments.py")
+
+    output = process.communicate()[0]
+
+    assert "environ" in output
+    assert '"outcome": "success"' in output
+    assert "hunter2" not in output
+    assert os.environ["SECRET_KEY"] not in output

@@ -1,0 +1,44 @@
+"""A worker for tests: a process that runs files through the executor, and prints what it is told, a line of JSON each.
+
+python -m testrunner.tests.worker ROOT MODE SECONDS FILE…
+
+MODE is "best", or a number of testrunner.sandbox.MODES; SECONDS the limit of time.
+"""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from testrunner.executor import TestBytes, execute
+from testrunner.guard import probe
+from testrunner.sandbox import MIB, MODES, Limits, make_undumpable
+from testrunner.tests.running import processes_of
+
+LIMITS = Limits(grace_seconds=2, cpu_seconds=60, memory_bytes=1024 * MIB, disk_bytes=64 * MIB, processes=40)
+
+
+def say(**words: object) -> None:
+    print(json.dumps(words), flush=True)
+
+
+def main(root: Path, mode: str, seconds: str, *files: str) -> None:
+    make_undumpable()
+    finished = execute(
+        [TestBytes(Path(file).name, Path(file).read_bytes()) for file in files],
+        root=root,
+        run_name=f"run-{root.name}",
+        environment={},
+        on_log=lambda chunk: say(log=chunk.decode()),
+        on_result=lambda result: say(result=result.outcome),
+        should_stop=lambda: None,
+        on_started=lambda pid: say(started=pid),
+        limits=replace(LIMITS, wall_seconds=int(seconds)),
+        mode=probe(root) if mode == "best" else MODES[int(mode)],
+    )
+    left, alive = [str(path) for path in root.iterdir()], processes_of(f"run-{root.name}")
+    say(outcome=finished.outcome, reason=finished.reason, left=left, alive=alive)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), *sys.argv[2:])
