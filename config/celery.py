@@ -36,10 +36,9 @@ app.conf.update(
         "chats.tasks.prepare": {"queue": "broadcasts"},
         "chats.tasks.fan_out": {"queue": "broadcasts"},
         "events.tasks.digest": {"queue": "events"},
-        # While every slot is busy the sweeper goes on waking: what is this old says nothing new.
-        "testrunner.tasks.work": {"queue": "testruns", "expires": 30},
         "events.tasks.replay": {"queue": "events"},
         "events.tasks.notify": {"queue": "events"},
+        "testrunner.tasks.work": {"queue": "testruns"},
     },
     accept_content=["json"],
     task_serializer="json",

@@ -25,14 +25,15 @@ REST_SECONDS = 5.0
 failures = Counter("opsroom_wake_failures", "Wake-ups that could not be sent; a sweeper does their work", ["task"])
 
 
-def wake(task: str, *args: Any) -> None:
+def wake(task: str, *args: Any, expires: float | None = None) -> None:
     """Send the task of this name with `args` (ids only) on commit; at once outside of a transaction.
 
-    By name, so that who wakes need not import who works. Never raises for a broker's sake and never blocks for
-    longer than LONGEST_WAIT: publishing happens in a thread of its own, because not every transport honours its
-    timeouts in every state.
+    By name, so that who wakes need not import who works. A message that is `expires` seconds old says nothing new and
+    is dropped: for what a sweeper repeats anyway. Never raises for a broker's sake and never blocks for longer than
+    LONGEST_WAIT: publishing happens in a thread of its own, because not every transport honours its timeouts in every
+    state.
     """
-    transaction.on_commit(partial(_send, task, args), robust=True)
+    transaction.on_commit(partial(_send, task, args, {} if expires is None else {"expires": expires}), robust=True)
 
 
 class _Sender:
@@ -45,11 +46,11 @@ class _Sender:
     def _fresh_pool(self) -> None:
         self.pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="wake")
 
-    def send(self, task: str, args: tuple[Any, ...]) -> None:
+    def send(self, task: str, args: tuple[Any, ...], options: dict[str, Any]) -> None:
         if time.monotonic() < self.rest_until:
             raise TimeoutError("the broker did not answer a moment ago")
         context = contextvars.copy_context()  # the request's id goes with the message
-        future = self.pool.submit(context.run, partial(current_app.send_task, task, args))
+        future = self.pool.submit(context.run, partial(current_app.send_task, task, args, **options))
         try:
             future.result(timeout=LONGEST_WAIT)
         except BaseException:
@@ -71,9 +72,9 @@ def _start_afresh() -> None:
 os.register_at_fork(after_in_child=_start_afresh)
 
 
-def _send(task: str, args: tuple[Any, ...]) -> None:
+def _send(task: str, args: tuple[Any, ...], options: dict[str, Any]) -> None:
     try:
-        _sender.send(task, args)
+        _sender.send(task, args, options)
     except Exception as error:
         failures.labels(task=task).inc()
         log.warning("wake_failed", task=task, args=args, error=f"{type(error).__name__}: {error}")

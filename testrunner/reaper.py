@@ -12,7 +12,6 @@ from datetime import timedelta
 from django.db.models import Q
 from django.utils import timezone
 
-from live.wake import wake
 from testrunner import announce, queue
 from testrunner.models import TestEnvironment, TestRun
 
@@ -25,7 +24,7 @@ def sweep() -> None:
     reap()
     end_reservations()
     for _, environment_id in queue.startable()[:MOST_WAKE_UPS]:
-        wake(queue.WORK, environment_id)
+        queue.call_worker(environment_id)
 
 
 def reap() -> int:

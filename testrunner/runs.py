@@ -18,7 +18,6 @@ from pathlib import Path
 import structlog
 from django.conf import settings
 
-from live.wake import wake
 from testrunner import deadman, executor, queue
 from testrunner.leases import Lease, LeaseLost, keeper
 from testrunner.mask import Mask
@@ -54,7 +53,7 @@ def work(worker: str, execute: Execute | None = None) -> int:
             break
         assert run.lease_token is not None  # noqa: S101  it was claimed
         if others := queue.startable():
-            wake(queue.WORK, others[0][1])
+            queue.call_worker(others[0][1])
         carry_out(run, Lease(run.pk, run.lease_token, asked), execute or executor.execute)
         done += 1
     return done
@@ -67,7 +66,6 @@ def carry_out(run: TestRun, lease: Lease, execute: Execute) -> None:
     try:
         with keeper.keeping(lease):
             finished = _executed(run, lease, execute, environment, recorder)
-            recorder.flush()
             recorder.insist(lambda: _end(run, lease, finished, recorder))
     except LeaseLost:
         log.warning("lease_lost", run=run.pk, token=lease.token)
@@ -82,7 +80,7 @@ def _executed(
 
     files = [executor.TestBytes(f"{file.root}/{file.path}", bytes(file.content)) for file in run.files.all()]
     try:
-        return execute(
+        finished = execute(
             files,
             root=Path(settings.TESTRUN_FOLDER),
             run_name=f"run-{run.pk}-{lease.token}",
@@ -95,6 +93,8 @@ def _executed(
             selection=run.selection,
             hidden=[Path(settings.BASE_DIR), Path(settings.HOME), Path(settings.MEDIA_ROOT)],
         )
+        recorder.flush()
+        return finished
     except LeaseLost:
         raise
     except Exception as error:  # whatever it is: its processes are gone, and somebody waits for the outcome

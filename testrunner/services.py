@@ -10,7 +10,6 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models import Q
 
-from live.wake import wake
 from testrunner import announce, queue
 from testrunner.clock import ClockNow
 from testrunner.models import NotAllowed, TestEnvironment, TestRun
@@ -174,4 +173,4 @@ def _save(row: TestEnvironment, user: Any, fields: list[str]) -> None:
     row._history_user = user  # type: ignore[attr-defined]
     row.save(update_fields=fields)
     announce.environment_updated(row)
-    wake(queue.WORK, row.pk)
+    queue.call_worker(row.pk)

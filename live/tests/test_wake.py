@@ -80,6 +80,16 @@ def test_a_worker_is_woken_only_after_the_commit(sent):
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_wake_up_that_would_say_nothing_new_is_dropped(monkeypatch):
+    sent = []
+    monkeypatch.setattr(current_app, "send_task", lambda *what, **options: sent.append((what, options)))
+
+    wake(TASK, 7, expires=30)
+
+    assert sent == [((TASK, (7,)), {"expires": 30})]
+
+
+@pytest.mark.django_db(transaction=True)
 def test_nobody_is_woken_for_what_was_rolled_back(sent):
     with pytest.raises(ZeroDivisionError), transaction.atomic():
         wake(TASK, 7)

@@ -39,4 +39,4 @@ def _hundred_environments(request):
 def _no_wake_ups(request, monkeypatch):
     """Nobody listens in these tests; those that start real processes say so by their mark."""
     if not request.node.get_closest_marker("chaos"):
-        monkeypatch.setattr("live.wake._send", lambda task, args: None)
+        monkeypatch.setattr("live.wake._send", lambda task, args, options: None)

@@ -156,7 +156,7 @@ def test_a_claim_waits_for_whoever_holds_the_environment_and_then_sees_what_he_d
 @pytest.mark.django_db(transaction=True)
 def test_a_wake_up_goes_out_with_the_commit(tester, file, monkeypatch):
     sent = []
-    monkeypatch.setattr("live.wake._send", lambda task, args: sent.append((task, args)))
+    monkeypatch.setattr("live.wake._send", lambda task, args, options: sent.append((task, args)))
 
     with transaction.atomic():
         start(tester, file)

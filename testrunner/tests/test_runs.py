@@ -6,7 +6,7 @@ import time
 from datetime import timedelta
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import DataError, OperationalError, connection
 from django.db.models import F
 
 from testrunner import deadman, leases, queue, recorder, runs, services
@@ -289,3 +289,15 @@ def test_secrets_stay_out_of_everything(run):
     assert log_of(run) == b"the key is ***, and hush\n"
     assert (result.message, result.details) == ("assert '***'", "E ***\N{REPLACEMENT CHARACTER}")
     assert (ended(run).reason, run.junit_xml) == ("***", "<a>***</a>")
+
+
+def test_a_result_that_cannot_be_stored_ends_the_run_in_words(run, monkeypatch):
+    def broken(self, piece, results):
+        raise DataError("value too long")
+
+    monkeypatch.setattr(recorder.Recorder, "_write", broken)
+
+    runs.work("w", success)
+
+    assert ended(run).status == "error"
+    assert "value too long" in run.reason

@@ -1,0 +1,102 @@
+from datetime import timedelta
+
+import pytest
+from django.db.models import Q
+
+from testrunner import queue, reaper, services
+from testrunner.factories import RunFactory
+from testrunner.models import TestEnvironment, TestRun
+
+pytestmark = pytest.mark.django_db
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def woken(monkeypatch) -> list[int]:
+    """The environments for which a worker was called."""
+    called: list[int] = []
+    monkeypatch.setattr(queue, "call_worker", called.append)
+    return called
+
+
+def silent_for(run: TestRun, seconds: float) -> TestRun:
+    """As if its worker had renewed the lease that long ago."""
+    TestRun.objects.filter(pk=run.pk).update(
+        lease_until=queue.database_now() + queue.LEASE - timedelta(seconds=seconds)
+    )
+    return run
+
+
+def test_the_run_of_a_silent_worker_is_lost_and_the_next_one_may_start(tester, environment, file, woken):
+    run, following = (services.start_run(user=tester, environment=environment, files=[file]) for _ in range(2))
+    queue.claim(17, "runner@gone")
+    silent_for(run, 36)
+
+    reaper.sweep()
+
+    run.refresh_from_db()
+    assert (run.status, run.reason) == ("lost", "Its worker runner@gone was not heard of for 35 s.")
+    assert run.finished_at is not None
+    assert woken[-1] == 17
+    assert queue.claim_next("w") == following
+
+
+@pytest.mark.parametrize("seconds", [0, 14, 29, 34])
+def test_a_worker_that_may_still_be_there_is_left_alone(seconds, woken):
+    run = silent_for(RunFactory(running=True), seconds)
+
+    assert reaper.reap() == 0
+
+    run.refresh_from_db()
+    assert run.status == "running"
+
+
+def test_a_lease_that_was_renewed_meanwhile_is_left_alone(woken, monkeypatch):
+    """Between the reaper's look and its lock the worker has spoken."""
+    run = silent_for(RunFactory(running=True), 36)
+    usual = queue.end
+
+    def renewed_just_before(run, still, status, **fields):
+        silent_for(run, 0)
+        return usual(run, still, status, **fields)
+
+    monkeypatch.setattr(queue, "end", renewed_just_before)
+
+    assert reaper.reap() == 0
+    run.refresh_from_db()
+    assert run.status == "running"
+
+
+def test_a_late_worker_cannot_end_what_was_reaped(tester, environment, file):
+    services.start_run(user=tester, environment=environment, files=[file])
+    late = queue.claim(17, "late")
+    reaper_saw = silent_for(TestRun.objects.get(pk=late.pk), 36)
+    reaper.reap()
+
+    mine = Q(lease_token=late.lease_token, status=TestRun.Status.RUNNING)
+    assert not queue.end(late, mine, TestRun.Status.SUCCESS, exit_code=0, tests=1)
+
+    reaper_saw.refresh_from_db()
+    assert reaper_saw.status == "lost"
+
+
+def test_the_sweeper_calls_a_worker_for_whoever_could_start(woken):
+    RunFactory(environment_id=3)
+    RunFactory(environment_id=4)
+    RunFactory(environment_id=4, running=True)
+
+    reaper.sweep()
+
+    assert woken == [3]
+
+
+def test_a_reservation_that_is_over_is_taken_down(tester, environment, woken):
+    services.reserve(environment=environment, user=tester, duration=HOUR)
+    TestEnvironment.objects.filter(pk=17).update(
+        reserved_from=queue.database_now() - HOUR, reserved_until=queue.database_now()
+    )
+
+    reaper.sweep()
+
+    environment.refresh_from_db()
+    assert (environment.reserved_by, environment.reserved_until, environment.reserved_for) == (None, None, None)

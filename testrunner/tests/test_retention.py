@@ -1,0 +1,39 @@
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from testrunner import retention, services
+from testrunner.factories import ResultFactory, RunFactory
+from testrunner.models import LogChunk, NotAllowed, RunFile
+
+pytestmark = pytest.mark.django_db
+
+
+def finished(days_ago: int):
+    end = timezone.now() - timedelta(days=days_ago)
+    run = RunFactory(success=True, queued_at=end, started_at=end, finished_at=end, log_size=3, junit_xml="<x/>")
+    LogChunk.objects.create(run=run, offset=0, data=b"log")
+    RunFile.objects.create(run=run, position=0, root="samples", path="a.py", sha256="0" * 64, size=1, content=b"1")
+    ResultFactory(run=run)
+    return run
+
+
+def test_old_logs_and_copies_of_files_go_and_results_stay(settings):
+    settings.TESTRUN_LOG_DAYS = 90
+    old, young = finished(days_ago=91), finished(days_ago=89)
+
+    assert retention.forget_old_logs() == 1
+
+    old.refresh_from_db()
+    assert (old.log.count(), old.log_size, old.junit_xml, old.results.count()) == (0, 0, "", 1)
+    assert (young.log.count(), bytes(young.files.get().content)) == (1, b"1")
+    assert retention.forget_old_logs() == 0
+
+
+def test_a_run_whose_files_are_gone_is_not_rerun(tester):
+    old = finished(days_ago=91)
+    retention.forget_old_logs()
+
+    with pytest.raises(NotAllowed, match="let go of"):
+        services.rerun(run=old, user=tester)
