@@ -1,13 +1,13 @@
 """A few believable projects for a fresh local instance."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
 from projects import services
-from projects.models import Project, Task
+from projects.models import Project, Report, Task
 
 # Title, days until it is due (None: no date), and what became of it so far.
 _Plan = list[tuple[str, float | None, str]]
@@ -45,7 +45,10 @@ PLANS: dict[str, _Plan] = {
 
 @transaction.atomic
 def create_demo_projects(*, planner: Any) -> None:
-    """Create the projects with some 40 tasks, as of today, in the name of `planner`; nothing where there are any."""
+    """Create the projects with some 40 tasks, as of today, in the name of `planner`, and the reports of a fortnight.
+
+    Nothing where there are any projects.
+    """
     if Project.objects.exists():
         return
     now = timezone.now().replace(minute=0, second=0, microsecond=0)
@@ -68,3 +71,44 @@ def create_demo_projects(*, planner: Any) -> None:
     services.add_comment(task=made[3], content="The French one is a line too long.", actor=planner)
     services.add_comment(task=made[3], content="Shortened. Please look again.", author="marketer")
     services.add_comment(task=made[13], content="Only the Android app does it.", author="viewer")
+    _write_past_reports(made, now)
+
+
+def _write_past_reports(tasks: list[Task], now: datetime) -> None:
+    """Write the reports of the fortnight before, as they would have been made; today's is the house's own work."""
+    today = datetime.combine(now.astimezone(UTC).date(), time(), UTC)
+    mornings = [today - timedelta(days=number) for number in range(13, 0, -1)]
+    by_project: dict[Project, list[Task]] = {}
+    for task in tasks:
+        by_project.setdefault(task.project, []).append(task)
+    reports = [
+        Report(
+            date=morning.date(),
+            data={
+                "totals": _counted(tasks, morning),
+                "projects": [{"id": it.pk, "name": it.name, **_counted(of, morning)} for it, of in by_project.items()],
+            },
+            created_at=morning + timedelta(hours=6),
+            mailed_at=morning + timedelta(hours=6, minutes=1),
+        )
+        for morning in mornings
+    ]
+    Report.objects.bulk_create(reports, ignore_conflicts=True)  # a house without projects may have reports
+
+
+def _counted(tasks: list[Task], morning: datetime) -> dict[str, int]:
+    """What projects/reports.py would have counted on that morning."""
+    day = timedelta(days=1)
+    was_open = [task for task in tasks if not (task.completed_at and task.completed_at < morning)]
+    started = sum(task.status != PENDING for task in was_open)
+    due = [task.due_date for task in was_open if task.due_date]
+    done = [task.completed_at for task in tasks if task.completed_at]
+    return {
+        "total": len(tasks),
+        "pending": len(was_open) - started,
+        "in_progress": started,
+        "completed": len(tasks) - len(was_open),
+        "due_today": sum(morning <= moment < morning + day for moment in due),
+        "overdue": sum(moment < morning for moment in due),
+        "done_yesterday": sum(morning - day <= moment < morning for moment in done),
+    }
