@@ -111,8 +111,30 @@ def calendar(page: Page, instance: Instance) -> None:
     page.wait_for_timeout(500)
 
 
+def calendar_week(page: Page, instance: Instance) -> None:
+    page.goto(f"{instance.url}/admin/projects/task/calendar/?view=week")
+    page.wait_for_timeout(500)
+
+
+def reports(page: Page, instance: Instance) -> None:
+    page.goto(f"{instance.url}/admin/projects/report/")
+    page.wait_for_timeout(500)
+
+
+def resend(page: Page, instance: Instance) -> None:
+    report(page, instance)
+    page.get_by_role("button", name="Mail again").click()
+    page.get_by_role("button", name="Mail it again").wait_for()
+    page.wait_for_timeout(500)
+
+
+def reminders(page: Page, instance: Instance) -> None:
+    page.goto(f"{instance.url}/admin/projects/reminder/")
+    page.wait_for_timeout(500)
+
+
 def report(page: Page, instance: Instance) -> None:
-    newest = instance.one("SELECT max(id) FROM projects_report")
+    newest = instance.one("SELECT id FROM projects_report ORDER BY date DESC LIMIT 1")
     page.goto(f"{instance.url}/admin/projects/report/{newest}/change/")
 
 
@@ -175,7 +197,8 @@ def take_projects(browser: Browser, instance: Instance) -> None:
     """What the planner sees; the day's report is made and mailed first."""
     instance.manage("make_report")
     screens: dict[str, Show] = {
-        "projects": projects, "board": board, "task": task, "calendar": calendar, "report": report, "mails": mails,
+        "projects": projects, "board": board, "task": task, "calendar": calendar, "calendar-week": calendar_week,
+        "reports": reports, "report": report, "report-resend": resend, "reminders": reminders, "mails": mails,
     }  # fmt: skip
     take(browser, instance, screens, "planner")
 
