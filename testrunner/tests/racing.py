@@ -1,0 +1,157 @@
+"""Several worker processes that race for runs, and a broker that loses, doubles and delays what wakes them.
+
+`python -m testrunner.tests.racing FOLDER SLOTS check-then-lock|as-it-is` is one worker: a line on standard input is a
+message; a line on standard output is a wake-up that it sends. The run itself takes a lock file of its environment that
+nobody else may have at that moment, and appends its number to a list: what holds inside the tests is what counts.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+LOST, DOUBLED, DELAYED = 0.3, 0.2, 0.3  # shares of all wake-ups
+LONGEST_DELAY = 0.3  # seconds
+
+
+class Broker:
+    """Hands wake-ups to the workers, badly."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self.chance = chance
+        self.workers: list[subprocess.Popen[str]] = []
+        self.timers: list[threading.Timer] = []
+        self.closed = False
+
+    def take(self) -> None:
+        fate = self.chance.random()
+        if fate < LOST:
+            return
+        for _ in range(2 if fate < LOST + DOUBLED else 1):
+            delay = self.chance.uniform(0, LONGEST_DELAY) if self.chance.random() < DELAYED else 0
+            timer = threading.Timer(delay, self._deliver)
+            self.timers.append(timer)
+            timer.start()
+
+    def _deliver(self) -> None:
+        worker = self.chance.choice(self.workers)
+        if not self.closed:
+            worker.stdin.write("go\n")
+            worker.stdin.flush()
+
+    def listen(self, worker: subprocess.Popen[str]) -> None:
+        for line in worker.stdout:
+            if line == "wake\n":
+                self.take()
+
+    def close(self) -> None:
+        for timer in self.timers:
+            timer.join()
+        self.closed = True
+
+
+@contextmanager
+def workers(folder: Path, database: str, *, processes: int, slots: int, how: str, broker: Broker) -> Iterator[None]:
+    """These many real processes, each with some slots, on the tests' own database."""
+    url = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{database}").geturl()
+    command = [sys.executable, "-W", "ignore", "-m", "testrunner.tests.racing", str(folder), str(slots), how]
+    broker.workers = [
+        subprocess.Popen(
+            command, env=os.environ | {"DATABASE_URL": url}, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        for _ in range(processes)
+    ]
+    listeners = [threading.Thread(target=broker.listen, args=(worker,)) for worker in broker.workers]
+    for listener in listeners:
+        listener.start()
+    try:
+        yield
+    finally:
+        broker.close()
+        for worker in broker.workers:
+            worker.stdin.close()
+            worker.wait(60)
+        for listener in listeners:
+            listener.join()
+        for worker in broker.workers:
+            worker.stdout.close()
+
+
+def main(folder: Path, slots: int, how: str) -> None:
+    import django
+
+    django.setup()
+    from django.db import connection
+
+    from live import wake as live_wake
+    from testrunner import queue, runs
+
+    live_wake._send = lambda task, args, options: print("wake", flush=True)
+    if how == "check-then-lock":
+        queue.claim = check_then_lock
+
+    def work() -> None:
+        try:
+            runs.work(f"racer-{os.getpid()}", instant_in(folder))
+        except Exception:
+            (folder / f"problem-{os.getpid()}").write_text(repr(sys.exc_info()))
+            raise
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(slots) as pool:
+        for _ in sys.stdin:
+            pool.submit(work)
+
+
+def instant_in(folder: Path):
+    from testrunner.results import Finished, Outcome, TestResult
+
+    def instant(files, *, environment, run_name, on_result, **_) -> Finished:
+        place, number = environment["TEST_ENVIRONMENT_ID"], run_name.split("-")[1]
+        lock = folder / f"lock-{place}"
+        try:
+            os.close(os.open(lock, os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            append(folder / "overlaps", number)
+        append(folder / f"order-{place}", number)
+        time.sleep(random.uniform(0, 0.004))
+        lock.unlink(missing_ok=True)
+        result = TestResult("test_a.py::test_a", "passed")
+        on_result(result)
+        return Finished(Outcome.SUCCESS, "", 0, [result])
+
+    return instant
+
+
+def append(path: Path, line: str) -> None:
+    with open(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600), "w") as file:
+        file.write(line + "\n")
+
+
+def check_then_lock(environment_id: int, worker: str):
+    """What one writes first: nobody runs there, so take the oldest. Between the two, somebody else does the same."""
+    from django.db import transaction
+
+    from testrunner import queue
+    from testrunner.models import TestEnvironment, TestRun
+
+    if TestRun.objects.running().filter(environment=environment_id).exists():
+        return None
+    with transaction.atomic():
+        queued = TestRun.objects.queued().filter(environment=environment_id).order_by("id")
+        run = queued.select_for_update(skip_locked=True).first()
+        return run and queue._activate(run, TestEnvironment.objects.get(pk=environment_id), worker)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

@@ -1,0 +1,131 @@
+"""Instant runs, several worker processes, and wake-ups that are lost, doubled and late: the promise of this app."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from django.db import connection
+
+from testrunner import reaper, services
+from testrunner.models import TestEnvironment, TestRun
+from testrunner.snapshot import Snapshot
+from testrunner.tests.racing import Broker, workers
+
+SWEEP = 1.0  # seconds; beat's are three
+PATIENCE = 600.0
+
+
+@dataclass
+class Race:
+    """What was seen inside the runs, and when each was asked for."""
+
+    folder: Path
+    asked: list[tuple[int, int, float, float]]  # environment, run, begin and end of the call that queued it
+
+    @property
+    def overlaps(self) -> int:
+        path = self.folder / "overlaps"
+        return len(path.read_text().split()) if path.exists() else 0
+
+    @property
+    def ran(self) -> dict[int, list[int]]:
+        files = self.folder.glob("order-*")
+        return {int(file.name.split("-")[1]): list(map(int, file.read_text().split())) for file in files}
+
+    @property
+    def inversions(self) -> int:
+        """Pairs of which one was there before somebody asked for the other, and yet ran later."""
+        count = 0
+        for environment, order in self.ran.items():
+            place = {run: number for number, run in enumerate(order)}
+            here = [asked for asked in self.asked if asked[0] == environment]
+            count += sum(
+                1 for _, run, _, end in here for _, other, begin, _ in here if end < begin and place[run] > place[other]
+            )
+        return count
+
+
+def race(tester, folder: Path, *, runs: int, environments: int, how: str = "as-it-is") -> Race:
+    """Queue these many runs from four threads, while four processes with two slots each carry them out."""
+    chance = random.Random(runs)
+    broker = Broker(chance)
+    asked: list[tuple[int, int, float, float]] = []
+    file = Snapshot("samples", "test_a.py", b"")
+
+    def ask(environment: int) -> None:
+        begin = time.monotonic()
+        run = services.start_run(user=tester, environment=TestEnvironment(pk=environment), files=[file])
+        asked.append((environment, run.pk, begin, time.monotonic()))
+
+    def client(some: list[int]) -> None:
+        try:
+            for environment in some:
+                ask(environment)
+        finally:
+            connection.close()
+
+    wanted = [chance.randint(1, environments) for _ in range(runs)]
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        workers(folder, connection.settings_dict["NAME"], processes=4, slots=2, how=how, broker=broker),
+    ):
+        patch.setattr("live.wake._send", lambda task, args, options: broker.take())
+        with ThreadPoolExecutor(4) as pool:
+            clients = [pool.submit(client, wanted[number::4]) for number in range(4)]
+            until = time.monotonic() + PATIENCE
+            while not all(it.done() for it in clients) or TestRun.objects.unfinished().exists():
+                assert time.monotonic() < until, "somebody was forgotten"
+                reaper.sweep()
+                threading.Event().wait(SWEEP)
+        for it in clients:
+            it.result()
+    assert list(folder.glob("problem-*")) == []
+    return Race(folder, asked)
+
+
+def check(found: Race, runs: int) -> None:
+    assert found.overlaps == 0
+    assert found.inversions == 0
+    assert sorted(run for order in found.ran.values() for run in order) == sorted(run for _, run, _, _ in found.asked)
+    assert TestRun.objects.filter(status="success").count() == runs
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.timeout(600)
+def test_100_runs_in_10_environments_never_overlap_nor_overtake(tester, tmp_path):
+    check(race(tester, tmp_path, runs=100, environments=10), 100)
+
+
+@pytest.mark.chaos
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.timeout(900)
+def test_1000_runs_in_10_environments_never_overlap_nor_overtake(tester, tmp_path):
+    check(race(tester, tmp_path, runs=1_000, environments=10), 1_000)
+
+
+@pytest.fixture
+def without_the_constraint():
+    """It would not let two be active: without it, only the claim stands between them."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_get_indexdef('testrunner_testrun_one_active'::regclass)")
+        (definition,) = cursor.fetchone()
+        cursor.execute("DROP INDEX testrunner_testrun_one_active")
+    yield
+    TestRun.objects.running().delete()
+    with connection.cursor() as cursor:
+        cursor.execute(definition)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.timeout(600)
+def test_check_then_lock_fails_this_very_test(tester, tmp_path, without_the_constraint):
+    """The race is there to be lost: whoever checks first and locks then does lose it."""
+    found = race(tester, tmp_path, runs=100, environments=3, how="check-then-lock")
+
+    assert found.overlaps > 0
