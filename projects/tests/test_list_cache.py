@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection, connections, transaction
+from django.test import Client
+from rest_framework.authtoken.models import Token
 
 from projects import list_cache, list_link, services
 from projects.factories import ProjectFactory, TaskFactory
@@ -16,6 +18,7 @@ from projects.models import Task
 
 lists = pytest.mark.django_db
 committed = pytest.mark.django_db(transaction=True)
+THREADS = 10  # as many as serve requests: config/asgi.py
 
 
 def key(scope: str = "all", query: str = "") -> str:
@@ -326,3 +329,33 @@ def test_a_person_who_is_renamed_is_renamed_in_lists_and_a_login_changes_nothing
     planner.save()
     source.read()
     assert source.asked == 2
+
+
+@committed
+def test_two_hundred_cold_readers_over_http_cost_one_count_and_one_page(monkeypatch):
+    """As many threads as the server has; every reader has the whole of the work before them but the first."""
+    monkeypatch.setattr(list_cache, "LONGEST_WAIT", 30.0)  # however slow this machine is just now
+    TaskFactory.create_batch(3)
+    token = Token.objects.create(user=User.objects.create_superuser("root")).key
+    asked: list[str] = []
+
+    def watch(execute, sql, params, many, context):
+        asked.append(sql)
+        return execute(sql, params, many, context)
+
+    def read(_: int) -> int:
+        with connection.execute_wrapper(watch):
+            return Client(headers={"Authorization": f"Token {token}"}).get("/tasks/").status_code
+
+    def leave(_: int) -> None:
+        together.wait()  # one in each thread
+        connections.close_all()
+
+    together = threading.Barrier(THREADS, timeout=30)
+    with ThreadPoolExecutor(THREADS) as readers:
+        assert list(readers.map(read, range(200))) == [200] * 200
+        list(readers.map(leave, range(THREADS)))
+
+    assert sum('FROM "projects_task"' in sql for sql in asked) == 2
+    # Who they are and what they may see, once before REST framework begins, and once in it where nothing was stored.
+    assert len(asked) - 2 <= 200 + 2 * THREADS + THREADS
