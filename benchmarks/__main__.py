@@ -16,6 +16,7 @@ BENCHMARKS = [
     "live",
     "press",
     "serving",
+    "testrun",
 ]  # modules of this package, each with a measure()
 
 

@@ -18,7 +18,7 @@ from testrunner.tests.running import CORPUS, SAMPLES, processes_of, run
 LIMITS = Limits(
     wall_seconds=60, grace_seconds=2, cpu_seconds=60, memory_bytes=1024 * MIB, disk_bytes=64 * MIB, processes=40
 )
-ENDLESS = replace(LIMITS, wall_seconds=5)  # for those that end in no other way
+ENDLESS = replace(LIMITS, wall_seconds=4, grace_seconds=1)  # for those that end in no other way
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_it_ends_as_stated_and_leaves_nothing(hostile, name, outcome, words):
 def test_it_times_out_leaves_nothing_and_the_next_run_works(hostile, tmp_path, name):
     ran = hostile(name, ENDLESS)
 
-    assert (ran.finished.outcome, ran.finished.reason) == (Outcome.TIMED_OUT, "Not finished after 5 s.")
+    assert (ran.finished.outcome, ran.finished.reason) == (Outcome.TIMED_OUT, "Not finished after 4 s.")
     assert run(tmp_path, SAMPLES / "test_success.py").finished.outcome == Outcome.SUCCESS
 
 

@@ -80,7 +80,7 @@ def _as_nobody(tmp_path: Path, command: list[str]) -> bytes:
     ids=lambda value: value.stem if isinstance(value, Path) else None,
 )
 def test_it_ends_as_stated_in_weaker_walls(unprivileged, mode, file, outcome):
-    said = unprivileged(mode, file, seconds=5 if outcome == "timed_out" else 60)
+    said = unprivileged(mode, file, seconds=4 if outcome == "timed_out" else 60)
 
     if outcome is None:  # whoever can kill its guard gets an error for it
         outcome = "success" if mode == USER_NAMESPACE else "error"

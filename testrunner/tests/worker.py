@@ -15,7 +15,7 @@ from testrunner.guard import probe
 from testrunner.sandbox import MIB, MODES, Limits, make_undumpable
 from testrunner.tests.running import processes_of
 
-LIMITS = Limits(grace_seconds=2, cpu_seconds=60, memory_bytes=1024 * MIB, disk_bytes=64 * MIB, processes=40)
+LIMITS = Limits(grace_seconds=1, cpu_seconds=60, memory_bytes=1024 * MIB, disk_bytes=64 * MIB, processes=40)
 
 
 def say(**words: object) -> None:

@@ -1,0 +1,80 @@
+"""The log is safe, capped in its middle, and keeps head and end."""
+
+import random
+
+import pytest
+
+from testrunner.capture import LINE, Cleaner, Log
+
+
+def logged(*pieces: bytes, head: int = 1000, tail: int = 3000) -> tuple[bytes, Log]:
+    chunks: list[bytes] = []
+    log = Log(chunks.append, head=head, tail=tail)
+    for piece in pieces:
+        log.write(piece)
+    log.close()
+    return b"".join(chunks), log
+
+
+def test_what_fits_is_passed_on_whole():
+    text, log = logged(b"one\n", b"two\n" * 900)
+
+    assert text == b"one\n" + b"two\n" * 900
+    assert (log.bytes, log.dropped) == (3604, 0)
+
+
+def test_the_middle_is_left_out_and_counted():
+    lines = b"".join(b"line %06d\n" % number for number in range(10_000))
+
+    text, log = logged(*(lines[start : start + 777] for start in range(0, len(lines), 777)))
+
+    head, notice, tail = text.partition(f"\n… {log.dropped:,} bytes left out …\n".encode())
+    assert notice
+    assert lines.startswith(head)
+    assert lines.endswith(tail)
+    assert tail.startswith(b"line ")
+    assert len(head) + log.dropped + len(tail) == log.bytes == len(lines)
+    assert len(head) == 1000
+    assert 2900 < len(tail) <= 3000
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_pieces_make_no_difference(seed):
+    chance = random.Random(seed)
+    raw = "aé☃😀\0\n".encode() * 50 + b"\xff\xc3\xed\xa0\x80" + b"z" * (LINE + 5) + "😀\nend".encode()
+    cuts = sorted(chance.choices(range(len(raw)), k=40))
+    cleaner = Cleaner()
+
+    pieces = [cleaner.clean(raw[start:end]) for start, end in zip([0, *cuts], [*cuts, len(raw)], strict=True)]
+    text = b"".join(pieces) + cleaner.clean(b"", final=True)
+
+    assert text == Cleaner().clean(raw, final=True)
+    assert b"\0" not in text
+    assert text.decode().endswith(" [line cut]\nend")
+
+
+def test_a_character_across_the_cap_stays_whole():
+    for head in range(1, 12):
+        text, _ = logged("☃☃".encode(), "☃☃😀".encode(), head=head, tail=100)
+
+        assert text.decode() == "☃☃☃☃😀"
+
+
+def test_every_chunk_is_text_by_itself():
+    chunks: list[bytes] = []
+    log = Log(chunks.append, head=2**20, tail=2**20)
+
+    for byte in "☃😀\n".encode() * 30_000:
+        log.write(bytes([byte]))
+    log.close()
+
+    assert "".join(chunk.decode() for chunk in chunks) == "☃😀\n" * 30_000
+
+
+def test_watchers_can_see_the_end_while_the_middle_is_left_out():
+    log = Log(lambda chunk: None, head=10, tail=1000)
+
+    log.write(b"x" * 5000)
+    log.write(b"the latest")
+
+    assert log.last(20) == b"xxxxxxxxxxthe latest"
