@@ -139,6 +139,22 @@ UNFOLD = {
                 ],
             },
             {
+                "title": "Test runner",
+                "separator": True,
+                "items": [
+                    _item("Runs", "science", "admin:testrunner_testrun_changelist", "testrunner.view_testrun"),
+                    _item(
+                        "Environments",
+                        "grid_view",
+                        "admin:testrunner_testenvironment_changelist",
+                        "testrunner.view_testenvironment",
+                    ),
+                    _item(
+                        "Test files", "folder_open", "admin:testrunner_testfile_changelist", "testrunner.view_testfile"
+                    ),
+                ],
+            },
+            {
                 "title": "House",
                 "separator": True,
                 "collapsible": True,

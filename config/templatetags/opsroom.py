@@ -29,7 +29,7 @@ UNKNOWN = Look("waiting", "question_mark")
 # The one vocabulary. A new state of any app is entered here.
 LOOKS: dict[str, Look] = {
     **dict.fromkeys(["scheduled", "queued", "waiting", "pending", "open", "disabled", "reserved", "idle"], WAITING),
-    **dict.fromkeys(["sending", "running", "preparing", "processing", "active", "in_progress"], MOVING),
+    **dict.fromkeys(["sending", "running", "preparing", "processing", "active", "in_progress", "busy"], MOVING),
     **dict.fromkeys(["paused", "degraded", "unread", "lost", "skipped", "locked", "muted"], AMBER),
     **dict.fromkeys(["sent", "success", "passed", "done", "completed", "processed"], GOOD),
     **dict.fromkeys(["failed", "error", "timed_out", "rejected", "away", "down", "locked out"], FAILED),

@@ -1,0 +1,5 @@
+from testrunner.admin import (  # noqa: F401
+    environments,
+    files,
+    runs,
+)

@@ -1,0 +1,124 @@
+"""The file browser: what can be run, who uploaded it, what is in it. And uploads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.views.decorators.http import require_POST
+from unfold.admin import ModelAdmin
+
+from testrunner import files, uploads
+from testrunner.admin.dialogs import Question, ask
+from testrunner.admin.tree import Leaf, tree_of
+from testrunner.models import Root, TestFile
+
+
+@admin.register(TestFile)
+class FileAdmin(ModelAdmin):
+    """A browser rather than a table: files lie in directories."""
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("upload/", wrap(require_POST(self.upload_view)), name="testrunner_testfile_upload"),
+            *super().get_urls(),
+        ]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False  # files are uploaded, not typed
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        files.look()
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": "Test files",
+            "tree": tree_of(),
+            "may_upload": request.user.has_perm("testrunner.upload_testfile"),
+            "may_run": request.user.has_perm("testrunner.add_testrun"),
+            "directories": uploads.directories(),
+        }
+        return TemplateResponse(request, "testrunner/files.html", context)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        file = self._file(request, object_id)
+        try:
+            text, problem = files.read(file).decode("utf-8", "replace"), ""
+        except files.Gone as gone:
+            text, problem = "", str(gone)
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "original": file,
+            "title": str(file),
+            "file": file,
+            "lines": text.splitlines(),
+            "problem": problem,
+            "may_run": request.user.has_perm("testrunner.add_testrun") and not problem,
+            "may_delete": file.root == Root.UPLOADS and self.has_delete_permission(request, file),
+        }
+        return TemplateResponse(request, "testrunner/file.html", context)
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        file = self._file(request, object_id)
+        if not self.has_delete_permission(request, file):
+            raise PermissionDenied
+        page = reverse("admin:testrunner_testfile_change", args=[file.pk])
+        if request.method != "POST":
+            words = "It can be chosen no more. Runs keep the bytes they ran. This cannot be undone."
+            return ask(
+                self, request, Question(f"Delete {file}?", words, page, "Delete the file", is_dangerous=True), file
+            )
+        try:
+            uploads.remove(file=file, user=request.user)
+        except uploads.Refused as refused:
+            messages.error(request, str(refused))
+            return HttpResponseRedirect(page)
+        messages.success(request, f"{file} is deleted.")
+        return HttpResponseRedirect(reverse("admin:testrunner_testfile_changelist"))
+
+    def upload_view(self, request: HttpRequest) -> HttpResponse:
+        """Take one file from a page's script; answer with its row for the tree, or with what is wrong, by field."""
+        if not request.user.has_perm("testrunner.upload_testfile"):
+            return JsonResponse({"field": "file", "detail": "You may not upload test files."}, status=403)
+        sent = request.FILES.get("file")
+        if sent is None:
+            return JsonResponse({"field": "file", "detail": "There is no file in this."}, status=400)
+        try:
+            file = uploads.upload(
+                name=sent.name or "",
+                directory=request.POST.get("directory", ""),
+                content=sent.read(files.LARGEST + 1),
+                user=request.user,
+                overwrite=request.POST.get("overwrite") == "yes",
+            )
+        except uploads.Refused as refused:
+            taken = isinstance(refused, uploads.Taken)
+            answer = {"field": refused.field, "detail": str(refused), "taken": taken}
+            return JsonResponse(answer, status=409 if taken else 400)
+        leaf = render_to_string("testrunner/tree_leaf.html", {"leaf": Leaf(file, is_chosen=True)}, request)
+        return JsonResponse({"id": file.pk, "path": str(file), "directory": file.directory, "leaf": leaf}, status=201)
+
+    def _file(self, request: HttpRequest, object_id: str) -> TestFile:
+        file = self.get_object(request, object_id)
+        if file is None or file.removed:
+            raise Http404
+        if not self.has_view_permission(request, file):
+            raise PermissionDenied
+        return file

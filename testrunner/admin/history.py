@@ -1,0 +1,97 @@
+"""Is this test reliable? Its last outcomes, environment by environment, and a mark on those that waver."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+from django.contrib.admin import ModelAdmin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.views.decorators.http import require_safe
+
+from testrunner.models import TestResult
+
+RECENT_RUNS = 500  # whose tests are offered
+LAST = 40  # outcomes of a strip
+MOST_TESTS = 200
+FLIPS = 3  # changes between good and bad among the last outcomes that make a test flaky; a fix alone is one
+_GOOD = {"passed": True, "failed": False, "error": False}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One test's outcomes, oldest first: all in one environment, or one of several lines."""
+
+    nodeid: str
+    environment: Any
+    results: Sequence[TestResult]
+
+    @property
+    def is_flaky(self) -> bool:
+        """It changed its mind at least three times: once is a fault, twice a fault and its fix."""
+        good = [_GOOD[result.outcome] for result in self.results if result.outcome in _GOOD]
+        return sum(one != other for one, other in pairwise(good)) >= FLIPS
+
+    @property
+    def failures(self) -> int:
+        return sum(result.outcome in ("failed", "error") for result in self.results)
+
+    @property
+    def typical(self) -> float:
+        return median(result.duration for result in self.results)
+
+
+class HistoryPages(ModelAdmin):
+    """A mixin of the runs' admin: tests over time."""
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(require_safe(self.test_history_view))
+        return [path("tests/", view, name="testrunner_testrun_test_history"), *super().get_urls()]
+
+    def test_history_view(self, request: HttpRequest) -> HttpResponse:
+        """`?test=` one test in every environment; else all tests of late, the wavering and failing ones first."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        test, words = request.GET.get("test", ""), request.GET.get("q", "").replace("\x00", "").strip()[:200]
+        lines = lines_of(test) if test else recent_lines(words)
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": test or "Tests over time",
+            "lines": lines,
+            "test": test,
+            "words": words,
+        }
+        return TemplateResponse(request, "testrunner/history.html", context)
+
+
+def lines_of(nodeid: str) -> list[Line]:
+    """The last outcomes of one test, in each environment where it ran."""
+    results = TestResult.objects.filter(nodeid=nodeid.replace("\x00", "")).select_related("environment")
+    return _lines(results.defer("message").order_by("-run")[: LAST * 20])
+
+
+def recent_lines(words: str = "") -> list[Line]:
+    """All tests of the last runs, the wavering first, then by failures."""
+    last = TestResult.objects.order_by("-run").values_list("run", flat=True)[:1]
+    since = max((last[0] if last else 0) - RECENT_RUNS, 0)
+    results = TestResult.objects.filter(run__gt=since).select_related("environment").defer("message")
+    if words:
+        results = results.filter(nodeid__icontains=words)
+    lines = _lines(results.order_by("-run")[: LAST * MOST_TESTS])
+    return sorted(lines, key=lambda line: (not line.is_flaky, -line.failures, line.nodeid))[:MOST_TESTS]
+
+
+def _lines(results: Any) -> list[Line]:
+    found: dict[tuple[str, int], list[TestResult]] = defaultdict(list)
+    for result in results:
+        if len(found[result.nodeid, result.environment_id]) < LAST:
+            found[result.nodeid, result.environment_id].append(result)
+    return [Line(nodeid, strip[0].environment, strip[::-1]) for (nodeid, _), strip in sorted(found.items())]

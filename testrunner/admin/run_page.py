@@ -1,0 +1,155 @@
+"""One run: what is happening, why did it fail? And its buttons."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.admin import ModelAdmin
+from django.core.exceptions import PermissionDenied
+from django.db.models import Case, QuerySet, Value, When
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from testrunner import outlook, services
+from testrunner.admin.dialogs import Question, ask
+from testrunner.downloads import junit_response, log_response
+from testrunner.models import FailureTask, NotAllowed, TestResult, TestRun
+
+MOST_RESULTS = 500  # on the page; failures first. The JUnit report has them all.
+
+
+class RunPages(ModelAdmin):
+    """A mixin of the runs' admin: the page, what of it moves, and what it does."""
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("<int:pk>/live/", wrap(never_cache(require_safe(self.live_view))), name="testrunner_testrun_live"),
+            path("<int:pk>/log/", wrap(require_safe(self.log_view)), name="testrunner_testrun_log"),
+            path("<int:pk>/junit.xml", wrap(require_safe(self.junit_view)), name="testrunner_testrun_junit"),
+            path("<int:pk>/cancel/", wrap(self.cancel_view), name="testrunner_testrun_cancel"),
+            path("<int:pk>/rerun/", wrap(self.rerun_view), name="testrunner_testrun_rerun"),
+            path("<int:pk>/rerun-failed/", wrap(self.rerun_failed_view), name="testrunner_testrun_rerun_failed"),
+            *super().get_urls(),
+        ]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        run = self._run(request, object_id)
+        context = {
+            **self.admin_site.each_context(request),
+            **self._live_context(request, run),
+            "opts": self.opts,
+            "original": run,
+            "title": str(run),
+        }
+        return TemplateResponse(request, "testrunner/run.html", context)
+
+    def live_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """A fragment: everything on the page but the log."""
+        run = self._run(request, str(pk))
+        return render(request, "testrunner/run_live.html", self._live_context(request, run))
+
+    def log_view(self, request: HttpRequest, pk: int) -> HttpResponseBase:
+        return log_response(self._run(request, str(pk)), request.headers.get("Range", ""))
+
+    def junit_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        return junit_response(self._run(request, str(pk)))
+
+    def cancel_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        run = self._run(request, str(pk))
+        if not _may_cancel(request, run):
+            raise PermissionDenied
+        if request.method == "POST":
+            return self._do(
+                request, run, "It is being stopped.", lambda: services.cancel_run(run=run, user=request.user)
+            )
+        words = (
+            "It is taken out of the queue." if run.status == TestRun.Status.QUEUED else "Its tests are stopped at once."
+        )
+        question = Question(f"Cancel run {run.pk}?", words, _page(run), "Cancel the run", is_dangerous=True)
+        ended = Question(f"Run {run.pk} has ended", "There is nothing left to cancel.", _page(run))
+        return ask(self, request, ended if run.is_finished else question, run)
+
+    def rerun_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        return self._rerun(request, pk, "the same files, with the bytes they had then", failed_only=False)
+
+    def rerun_failed_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        return self._rerun(request, pk, "only the tests that did not pass", failed_only=True)
+
+    def _rerun(self, request: HttpRequest, pk: int, what: str, *, failed_only: bool) -> HttpResponse:
+        run = self._run(request, str(pk))
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        if request.method == "POST":
+            return self._do(
+                request, run, "Queued again.",
+                lambda: services.rerun(run=run, user=request.user, failed_only=failed_only),
+            )  # fmt: skip
+        words = f"It runs {what}, in {run.environment}, as soon as all who wait there had their turn."
+        return ask(self, request, Question(f"Run {run.pk} again?", words, _page(run), "Run it again"), run)
+
+    def _do(self, request: HttpRequest, run: TestRun, done: str, verb: Any) -> HttpResponse:
+        try:
+            run = verb()
+            messages.success(request, done)
+        except NotAllowed as refusal:
+            messages.error(request, str(refusal))
+        return HttpResponseRedirect(_page(run))
+
+    def _run(self, request: HttpRequest, object_id: str) -> TestRun:
+        run = self.get_object(request, object_id)
+        if run is None:
+            raise Http404
+        if not self.has_view_permission(request, run):
+            raise PermissionDenied
+        return run
+
+    def _live_context(self, request: HttpRequest, run: TestRun) -> dict[str, Any]:
+        outlook.add_to_runs([run])
+        results = failures_first(run.results.all())
+        shown = list(results[:MOST_RESULTS])
+        return {
+            "run": run,
+            "took": run.duration(),
+            "files": run.files.defer("content"),
+            "results": shown,
+            "more": run.results.count() - len(shown) if len(shown) == MOST_RESULTS else 0,
+            "tasks": _tasks(request, run, shown),
+            "may_cancel": not run.is_finished and _may_cancel(request, run),
+            "may_rerun": run.is_finished and self.has_add_permission(request),
+            "any_failed": run.failed + run.errors > 0,
+            "limit": timedelta(seconds=run.wall_seconds),
+        }
+
+
+def failures_first(results: QuerySet[TestResult]) -> QuerySet[TestResult]:
+    """What went wrong, then the rest, each in the order of the tests."""
+    wrong = Case(When(outcome__in=["failed", "error"], then=Value(0)), default=Value(1))
+    return results.order_by(wrong, "id")
+
+
+def _may_cancel(request: HttpRequest, run: TestRun) -> bool:
+    own = run.created_by_id == request.user.pk and request.user.has_perm("testrunner.add_testrun")
+    return own or request.user.has_perm("testrunner.cancel_testrun")
+
+
+def _tasks(request: HttpRequest, run: TestRun, results: list[TestResult]) -> dict[str, int]:
+    """The tasks that failed tests of these opened, by the tests' ids, for those who may see tasks."""
+    wrong = [result.nodeid for result in results if result.outcome in ("failed", "error")]
+    if not wrong or not request.user.has_perm("projects.view_task"):
+        return {}
+    links = FailureTask.objects.filter(environment=run.environment_id, nodeid__in=wrong)
+    return dict(links.values_list("nodeid", "task"))
+
+
+def _page(run: TestRun) -> str:
+    return reverse("admin:testrunner_testrun_change", args=[run.pk])
