@@ -1,0 +1,65 @@
+"""A report is mailed again by a dialog, by the keyboard, and once however often one clicks."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from config.tests.browser import find_chromium, log_in, running_browser
+from config.tests.instance import Instance, running_instance
+
+CHROMIUM = find_chromium()
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt install chromium, or name one in CHROMIUM"),
+]
+REPORT = """
+from django.contrib.auth.models import Group, User
+from projects.reports import generate_report
+person = User.objects.create_user("paula", password="12345", is_staff=True)
+person.groups.add(Group.objects.get(name="planning"))
+generate_report()
+"""
+WISHES = "SELECT count(*) FROM django_admin_log"
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[Instance]:
+    with running_instance(tmp_path / "home") as instance:
+        instance.shell(REPORT)
+        instance.start_web()
+        yield instance
+
+
+@pytest.fixture
+def page(instance: Instance) -> Iterator[Page]:
+    with running_browser(CHROMIUM or "") as browser:
+        page = browser.new_page()
+        page.set_default_timeout(20_000)
+        log_in(page, instance.url, "paula", "12345")
+        yield page
+
+
+def test_a_double_click_is_one_wish_and_a_second_one_is_refused_in_words(page: Page, instance: Instance):
+    page.goto(f"{instance.url}/admin/projects/report/")
+    again = page.get_by_role("button", name="Mail again")
+    again.click()
+    page.get_by_role("link", name="Leave it").click()
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    assert instance.one(WISHES) == 0
+
+    again.focus()
+    page.keyboard.press("Enter")
+    sure = page.get_by_role("button", name="Mail it again")
+    expect(sure).to_be_focused()
+    sure.dblclick()
+
+    expect(page.get_by_text("is being mailed again.")).to_be_visible()
+    expect(page.get_by_text("paula had it mailed again")).to_be_visible()
+    assert instance.one(WISHES) == 1
+    page.get_by_role("button", name="Mail again").click()
+    page.get_by_role("button", name="Mail it again").click()
+    expect(page.get_by_text("is on its way already")).to_be_visible()
+    assert instance.one(WISHES) == 1
