@@ -139,6 +139,18 @@ UNFOLD = {
                 ],
             },
             {
+                "title": "Events",
+                "separator": True,
+                "items": [
+                    _item(
+                        "Notifications",
+                        "mark_chat_unread",
+                        "admin:events_notification_changelist",
+                        "events.view_notification",
+                    ),
+                ],
+            },
+            {
                 "title": "Test runner",
                 "separator": True,
                 "items": [

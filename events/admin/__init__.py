@@ -1,0 +1,3 @@
+from events.admin import (  # noqa: F401
+    notifications,
+)
