@@ -39,7 +39,7 @@ chaos: setup  ## The tests that kill and restart things
 coverage: setup  ## The suite with branch coverage, and what it misses
 	@$(PYTEST) $(PARALLEL) --cov --cov-branch --cov-report=term-missing:skip-covered $(ARGS)
 
-.PHONY: fmt lint bench screenshots lock
+.PHONY: fmt lint bench loadtest screenshots lock
 fmt: setup  ## Format the code
 	@$(BIN) -m ruff format .
 	@$(BIN) -m ruff check --fix .
@@ -56,6 +56,14 @@ lint: setup  ## Style, floors, types, migrations, settings for production, API d
 bench: setup  ## Every figure of docs/, each against its peer and its limit in the same run
 	@$(BIN) -m benchmarks $(ARGS)
 
+PORT ?= 8000
+USERS ?= 50
+SECONDS ?= 30
+loadtest:  ## Load on the running local instance, with a report (PORT=8001, USERS=50, SECONDS=30)
+	@$(PYTHON) -I config/bootstrap.py load
+	@.venv-load/bin/python -m locust --locustfile loadtest/locustfile.py --headless --only-summary --reset-stats \
+		--host http://127.0.0.1:$(PORT) --users $(USERS) --spawn-rate $(USERS) --run-time $(SECONDS)s $(ARGS)
+
 screenshots: setup  ## The pictures in docs/, anew (needs chromium)
 	@$(BIN) -m docs.take_screenshots
 
@@ -63,6 +71,7 @@ lock: setup  ## Lock the newest versions that the .in files allow, for every pla
 	@$(BIN) -m uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --upgrade requirements-dev.in -o requirements-dev.txt
 	@$(BIN) -m uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -c requirements-dev.txt requirements-embedded.in -o requirements-embedded.txt
 	@$(BIN) -m uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -c requirements-dev.txt requirements.in -o requirements.txt
+	@$(BIN) -m uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --upgrade requirements-load.in -o requirements-load.txt
 
 # Containers: docs/operations.md. COMPOSE="podman compose" chooses another client.
 COMPOSE ?= docker compose
