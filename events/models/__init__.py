@@ -2,6 +2,7 @@ from events.models.application import Application, WriteKey
 from events.models.digest import Batch, Minute, Session
 from events.models.event import Event, RejectedEvent
 from events.models.event_type import EventType, SchemaVersion
+from events.models.mute import RejectedMute
 from events.models.notification import Notification
 from events.models.replay import Replay
 
@@ -13,6 +14,7 @@ __all__ = [
     "Minute",
     "Notification",
     "RejectedEvent",
+    "RejectedMute",
     "Replay",
     "SchemaVersion",
     "Session",

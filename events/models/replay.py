@@ -54,3 +54,14 @@ class Replay(models.Model):
 
     def __str__(self) -> str:
         return f"Replay {self.pk}"
+
+    @property
+    def done(self) -> int:
+        return self.accepted + self.duplicates + self.still_rejected + self.gone
+
+    @property
+    def percent(self) -> int:
+        """100 only if it has finished."""
+        if self.finished_at is not None:
+            return 100
+        return min(self.done * 100 // self.total, 99) if self.total else 0
