@@ -1,3 +1,7 @@
 from events.admin import (  # noqa: F401
-    notifications,
+    applications,
+    event_types,
+    explorer,
+    rejected,
+    sessions,
 )

@@ -1,0 +1,186 @@
+"""The page of one application: what comes from it, its settings, its keys, and how to send with them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.contrib.admin import ModelAdmin
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.cache import add_never_cache_headers
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from events import services
+from events.admin.chart import chart_of
+from events.admin.snippets import snippets
+from events.admin.which import Which
+from events.models import Application
+from projects.admin.zone import in_viewers_zone
+
+MOST_KEYS = 20
+ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+")  # as a browser writes it: no path, no slash at the end
+
+
+class ApplicationForm(forms.Form):
+    name = forms.CharField(max_length=100, error_messages={"required": "Give it a name."})
+    unknown_types = forms.ChoiceField(
+        choices=Application.UnknownTypes.choices, initial=Application.UnknownTypes.ACCEPTED
+    )
+    allowed_origins = forms.CharField(required=False, max_length=10_000)
+    rate = forms.IntegerField(min_value=0, max_value=1_000_000, initial=0, required=False)
+
+    def clean_allowed_origins(self) -> list[str]:
+        """One origin a line, as browsers send them."""
+        found = list(dict.fromkeys(self.cleaned_data["allowed_origins"].lower().split()))
+        if wrong := [origin for origin in found if len(origin) > 300 or not ORIGIN.fullmatch(origin)]:
+            raise forms.ValidationError(
+                f"This is no origin: {wrong[0][:100]} An origin is like https://www.example.com"
+            )
+        return found
+
+    def clean_rate(self) -> int:
+        return self.cleaned_data["rate"] or 0
+
+    @classmethod
+    def showing(cls, application: Application) -> ApplicationForm:
+        return cls(
+            initial={
+                "name": application.name,
+                "unknown_types": application.unknown_types,
+                "allowed_origins": "\n".join(application.allowed_origins),
+                "rate": application.rate,
+            }
+        )
+
+
+class ApplicationPage(ModelAdmin):
+    """A mixin of the applications' admin."""
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("<int:pk>/traffic/", wrap(never_cache(require_safe(self.traffic))), name="events_application_traffic"),
+            *super().get_urls(),
+        ]
+
+    @in_viewers_zone
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """A new application's page shows its key, once."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        form = ApplicationForm(request.POST if request.method == "POST" else None)
+        if form.is_valid():
+            made = attempt(form, lambda: services.create_application(**form.cleaned_data, actor=request.user))
+            if made is not None:
+                return self.page(request, made.application, secret=made.write_key)
+        return self.page(request, None, form)
+
+    @in_viewers_zone
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        application = self.application(request, object_id)
+        if request.method != "POST":
+            return self.page(request, application)
+        if not self.has_change_permission(request, application):
+            raise PermissionDenied
+        form = ApplicationForm(request.POST)
+        if form.is_valid():
+            saved = attempt(
+                form,
+                lambda: services.update_application(application=application, actor=request.user, **form.cleaned_data),
+            )
+            if saved is not None:
+                messages.success(request, "Saved. The ingest knows it within two seconds.")
+                return HttpResponseRedirect(request.path)
+        return self.page(request, application, form)
+
+    @in_viewers_zone
+    def traffic(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """A fragment: the chart of the last day."""
+        return render(request, "events/chart.html", _chart(self.application(request, str(pk))))
+
+    def application(self, request: HttpRequest, object_id: str) -> Application:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if not object_id.isdecimal() or len(object_id) > 18:
+            raise Http404
+        application = Application.objects.filter(pk=object_id).first()
+        if application is None:
+            raise Http404("There is no such application.")
+        return application
+
+    def page(
+        self,
+        request: HttpRequest,
+        application: Application | None,
+        form: ApplicationForm | None = None,
+        secret: str = "",
+    ) -> HttpResponse:
+        """Show an application, or the form of a new one; `secret` is a key that nobody will see again."""
+        may = self.has_change_permission(request, application) if application else self.has_add_permission(request)
+        if form is None and application is not None:
+            form = ApplicationForm.showing(application)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": application.name if application else "New application",
+            "opts": self.opts,
+            "original": application,
+            "application": application,
+            "form": form,
+            "choices": Application.UnknownTypes.choices,
+            "may_change": may,
+            "secret": secret,
+            "snippets": snippets(request),
+        }
+        if application is not None:
+            context |= {**_chart(application), "keys": _keys(application)}
+        response = render(request, "events/application.html", context)
+        if secret:
+            add_never_cache_headers(response)
+        return response
+
+
+def attempt(form: forms.Form, write: Callable[[], Any]) -> Any:
+    """Return what the service returns, or None with its refusal beside the form's fields."""
+    try:
+        return write()
+    except services.Refused as error:
+        form.add_error("name", str(error))
+    except Application.DoesNotExist:
+        form.add_error(None, "Somebody has deleted this application.")
+    return None
+
+
+def page_of(pk: int) -> str:
+    return reverse("admin:events_application_change", args=[pk])
+
+
+def _chart(application: Application) -> dict[str, Any]:
+    which = Which.of({"application": str(application.pk), "range": "24h"})
+    explorer = reverse("admin:events_event_changelist")
+    return {"which": which, "chart": chart_of(which), "query": which.as_query(), "explorer": explorer}
+
+
+def _keys(application: Application) -> list[tuple[Any, str]]:
+    """Return the newest keys, each with the word for what it is worth."""
+    now: datetime = timezone.now()
+    found = application.keys.select_related("created_by")[:MOST_KEYS]
+    return [(key, _worth(key.expires_at, now)) for key in found]
+
+
+def _worth(expires_at: datetime | None, now: datetime) -> str:
+    if expires_at is None:
+        return "valid"
+    return "ending" if expires_at > now else "expired"

@@ -1,0 +1,93 @@
+"""Applications: who may send events, and who does?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import Max, Prefetch, Q, Sum
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+from simple_history.admin import SimpleHistoryAdmin
+from unfold.admin import ModelAdmin
+
+from events.admin.application_page import ApplicationPage
+from events.admin.application_verbs import ApplicationVerbs
+from events.models import Application, Minute, WriteKey
+
+MOST = 500  # in the list; applications are made by hand
+SEEN_WITHIN = timedelta(days=30)  # how far back "last seen" looks
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What came from one application. `share` is that of the rejected over 24 hours, in percent."""
+
+    a_minute: float = 0.0  # over the last hour
+    share: float | None = None
+    last_seen: datetime | None = None
+
+
+@admin.register(Application)
+class ApplicationAdmin(ApplicationVerbs, ApplicationPage, SimpleHistoryAdmin, ModelAdmin):
+    """One list and one page. Everything is written by services."""
+
+    def has_delete_permission(self, request: HttpRequest, obj: Application | None = None) -> bool:
+        return False  # paused instead: its events refer to it
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("live/", wrap(never_cache(require_safe(self.live))), name="events_application_live"),
+            *super().get_urls(),
+        ]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            **self._rows(request),
+            "title": "Applications",
+            "opts": self.opts,
+            "may_add": self.has_add_permission(request),
+        }
+        return render(request, "events/applications.html", context)
+
+    def live(self, request: HttpRequest) -> HttpResponse:
+        """A fragment: the table."""
+        return render(request, "events/application_rows.html", self._rows(request))
+
+    def _rows(self, request: HttpRequest) -> dict[str, Any]:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        valid = WriteKey.objects.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()))
+        found = Application.objects.prefetch_related(Prefetch("keys", valid, to_attr="valid_keys"))
+        traffic = traffic_of()
+        rows = [(application, traffic.get(application.pk, Traffic())) for application in found[:MOST]]
+        return {"rows": rows, "live": reverse("admin:events_application_live")}
+
+
+def traffic_of() -> dict[int, Traffic]:
+    """Sum up what came from each application, from the counts a minute."""
+    now = timezone.now()
+    hour, day = now - timedelta(hours=1), now - timedelta(hours=24)
+    last = _by_application(Minute.objects.filter(minute__gte=now - SEEN_WITHIN), at=Max("minute"))
+    sums = _by_application(Minute.objects.filter(minute__gte=day), good=Sum("events"), bad=Sum("rejected"))
+    recent = _by_application(Minute.objects.filter(minute__gte=hour), good=Sum("events"), bad=Sum("rejected"))
+    return {pk: _traffic(row["at"], sums.get(pk), recent.get(pk)) for pk, row in last.items()}
+
+
+def _by_application(minutes: Any, **sums: Any) -> dict[int, dict[str, Any]]:
+    rows = minutes.order_by().values("application_id").annotate(**sums)
+    return {row["application_id"]: row for row in rows}
+
+
+def _traffic(last: datetime, day: dict[str, Any] | None, hour: dict[str, Any] | None) -> Traffic:
+    share = day["bad"] * 100 / (day["good"] + day["bad"]) if day and day["good"] + day["bad"] else None
+    return Traffic((hour["good"] + hour["bad"]) / 60 if hour else 0.0, share, last)

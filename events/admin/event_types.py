@@ -1,0 +1,78 @@
+"""The list of event types: which kinds are described, how many come, and how many are wrong."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Sum
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.html import format_html
+from simple_history.admin import SimpleHistoryAdmin
+from unfold.admin import ModelAdmin
+from unfold.decorators import display
+from unfold.views import ChangeList
+
+from events import services
+from events.admin.cells import when
+from events.admin.event_type_page import EventTypePage
+from events.models import EventType, Minute
+
+
+class TypeList(ChangeList):
+    """Looks up the last day's counts once, for the rows of the page."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        counts = last_day()
+        for row in self.result_list:
+            row.came, row.wrong = counts.get((row.category, row.name), (0, 0))
+
+
+@admin.register(EventType)
+class EventTypeAdmin(EventTypePage, SimpleHistoryAdmin, ModelAdmin):
+    list_display = ["type", "in_version", "came", "wrong", "changed"]
+    list_per_page = 50
+    search_fields = ["category", "name"]
+    search_help_text = "Category or name"
+    sortable_by = ()
+    actions = None
+    change_list_template = "events/event_type_list.html"
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[TypeList]:
+        return TypeList
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return super().changelist_view(request, {"title": "Event types", **(extra_context or {})})
+
+    @display(description="Type")
+    def type(self, row: EventType) -> str:
+        return format_html('<strong>{}</strong> <span class="faint">{}</span>', row.name, row.category)
+
+    @display(description="Version")
+    def in_version(self, row: EventType) -> str:
+        return str(row.version)
+
+    @display(description="Events, 24 hours")
+    def came(self, row: Any) -> str:
+        return format_html('<span class="number">{}</span>', f"{row.came:,}")
+
+    @display(description="Rejected, 24 hours")
+    def wrong(self, row: Any) -> str:
+        return format_html('<span class="number {}">{}</span>', "ev-bad" if row.wrong else "faint", f"{row.wrong:,}")
+
+    @display(description="Changed")
+    def changed(self, row: EventType) -> str:
+        return when(row.updated_at, "ago")
+
+    def delete_model(self, request: HttpRequest, obj: EventType) -> None:
+        services.delete_event_type(event_type=obj, actor=request.user)
+
+
+def last_day() -> dict[tuple[str, str], tuple[int, int]]:
+    """Count events and rejected ones of every type over the last 24 hours."""
+    since = timezone.now() - timedelta(hours=24)
+    kinds = Minute.objects.filter(minute__gte=since).order_by().values_list("category", "name")
+    return {(row[0], row[1]): (row[2], row[3]) for row in kinds.annotate(Sum("events"), Sum("rejected"))}

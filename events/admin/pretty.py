@@ -1,0 +1,130 @@
+"""JSON as a person reads it: indented, coloured, with the places marked that the reasons name.
+
+What is shown may be hostile: it is read here again, literally, so that 1e400, duplicate keys and lone surrogates look
+as they were sent. What is no JSON is shown as text, and what is no text as bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from django.utils.html import escape, format_html
+from django.utils.safestring import SafeString, mark_safe
+
+DEEPEST = 40  # levels; what is below is shown in one line
+MOST_CHARACTERS = 60_000  # of the page's
+MOST_LINES = 1_500
+MOST_BYTES = 2_048  # of what is shown in hexadecimal
+CONTROL = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t"} | {127: "␡"}
+
+
+class Literal(str):
+    """A number as it was written."""
+
+
+class Pairs(list[tuple[str, Any]]):
+    """An object as it was written: in its order, doubled keys and all."""
+
+
+def pretty(value: Any, marked: Iterable[str] = ()) -> SafeString:
+    """Show a value that was read already."""
+    return pretty_text(json.dumps(value, ensure_ascii=False), marked)
+
+
+def pretty_raw(raw: bytes, marked: Iterable[str] = ()) -> SafeString:
+    """Show bytes that should have been JSON, and may be anything."""
+    try:
+        return pretty_text(raw.decode(), marked)
+    except UnicodeDecodeError:
+        return format_html('<pre class="json json-raw">{}</pre>', "\n".join(_dump(raw)))
+
+
+def pretty_text(text: str, marked: Iterable[str] = ()) -> SafeString:
+    """Show a text that should be JSON; each of `marked` is a JSON pointer, RFC 6901, to what is to be marked."""
+    try:
+        value = _read(text)
+    except (ValueError, RecursionError):
+        shown = text[:MOST_CHARACTERS].translate(CONTROL) + _cut(len(text), MOST_CHARACTERS, "characters")
+        return format_html('<pre class="json json-raw">{}</pre>', _clean(shown))
+    lines = list(_lines(value, {_there(value, pointer) for pointer in marked}))
+    rest = _cut(len(lines), MOST_LINES, "lines")
+    return format_html('<pre class="json">{}</pre>', mark_safe("".join(lines[:MOST_LINES]) + rest))  # noqa: S308
+
+
+def _read(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=Pairs, parse_float=Literal, parse_int=Literal, parse_constant=Literal)
+
+
+def _there(value: Any, pointer: str) -> tuple[str, ...]:
+    """Return the path to the pointed place; where there is nothing, to the nearest place around it."""
+    found: list[str] = []
+    for part in pointer.split("/")[1:]:
+        key = part.replace("~1", "/").replace("~0", "~")
+        inside = dict(_entries(value))
+        if key not in inside:
+            break
+        value = inside[key]
+        found.append(key)
+    return tuple(found)
+
+
+def _entries(value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Pairs):
+        yield from value
+    elif isinstance(value, list):
+        yield from ((str(number), each) for number, each in enumerate(value))
+
+
+def _lines(
+    value: Any, marked: set[tuple[str, ...]], path: tuple[str, ...] = (), key: str | None = None, comma: str = ""
+) -> Iterator[str]:
+    """Yield the lines of a value: the first with its key, the last with its comma."""
+    indent = "  " * len(path)
+    before = f'{indent}<span class="json-key">{_quoted(key)}</span>: ' if key is not None else indent
+    opening, closing = ("{", "}") if isinstance(value, Pairs) else ("[", "]")
+    if not isinstance(value, list) or not value or len(path) >= DEEPEST:
+        whole = _scalar(value) if not isinstance(value, list) else opening + ("…" if value else "") + closing
+        yield _line(before + whole + comma, path in marked)
+        return
+    yield _line(before + opening, path in marked)
+    entries = list(_entries(value))
+    for number, (name, each) in enumerate(entries, 1):
+        shown = name if isinstance(value, Pairs) else None
+        yield from _lines(each, marked, (*path, name), shown, "," if number < len(entries) else "")
+    yield _line(indent + closing + comma, path in marked)
+
+
+def _line(line: str, is_marked: bool) -> str:
+    return f'<mark class="json-line">{line}</mark>\n' if is_marked else f"{line}\n"
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, Literal):
+        return f'<span class="json-number">{escape(value[:200])}</span>'
+    if isinstance(value, str):
+        return f'<span class="json-text">{_quoted(value)}</span>'
+    word = {True: "true", False: "false", None: "null"}[value]
+    return f'<span class="json-word">{word}</span>'
+
+
+def _quoted(text: str) -> str:
+    return escape(_clean(json.dumps(text[:MOST_CHARACTERS], ensure_ascii=False)))
+
+
+def _clean(text: str) -> str:
+    """Spell out what no page can carry: half a character outside the basic plane."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _dump(raw: bytes) -> Iterator[str]:
+    for at in range(0, min(len(raw), MOST_BYTES), 16):
+        row = raw[at : at + 16]
+        readable = "".join(chr(byte) if 32 <= byte < 127 else "·" for byte in row)
+        yield f"{at:06x}  {row.hex(' '):<47}  {readable}"
+    yield _cut(len(raw), MOST_BYTES, "bytes")
+
+
+def _cut(there: int, shown: int, unit: str) -> str:
+    return f"\n… {there - shown:,} more {unit}" if there > shown else ""

@@ -1,0 +1,175 @@
+"""Rejected events: who is sending what wrong, since when? In groups that share a reason; a group's own page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import Max, Min
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import URLPattern, path, reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+from unfold.admin import ModelAdmin
+
+from events.admin.cursor import page_of
+from events.admin.group import GroupKey, drawn, sparks
+from events.admin.pretty import pretty_raw
+from events.admin.rejected_verbs import RejectedVerbs
+from events.admin.span import PRESETS, Span
+from events.admin.which import number
+from events.groups import MOST, Group, groups
+from events.models import Application, RejectedEvent, RejectedMute, Replay
+from projects.admin.zone import in_viewers_zone
+
+USUAL = "7d"
+PAGE = 50
+
+
+@admin.register(RejectedEvent)
+class RejectedAdmin(RejectedVerbs, ModelAdmin):
+    """Groups instead of a list: a million wrong events are some dozen mistakes."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: RejectedEvent | None = None) -> bool:
+        return False
+
+    def get_urls(self) -> list[URLPattern]:
+        def page(view: Any) -> Any:
+            return self.admin_site.admin_view(never_cache(require_safe(view)))
+
+        return [
+            path("live/", page(self.live), name="events_rejectedevent_live"),
+            path("group/", page(self.group), name="events_rejectedevent_group"),
+            path("group/rows/", page(self.group_rows), name="events_rejectedevent_rows"),
+            path("<int:pk>/beside/", page(self.beside), name="events_rejectedevent_beside"),
+            *super().get_urls(),
+        ]
+
+    # --- The groups -----------------------------------------------------------------------------
+    @in_viewers_zone
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            **self._groups(request),
+            "title": "Rejected",
+            "opts": self.opts,
+            "presets": [(name, words) for name, (words, _) in PRESETS.items()],
+            "applications": Application.objects.only("name"),
+        }
+        return render(request, "events/rejected.html", context)
+
+    @in_viewers_zone
+    def live(self, request: HttpRequest) -> HttpResponse:
+        """A fragment: the groups."""
+        return render(request, "events/rejected_groups.html", self._groups(request))
+
+    def _groups(self, request: HttpRequest) -> dict[str, Any]:
+        self._may_view(request)
+        span = Span.of({"range": request.GET.get("range", "")}, USUAL)
+        application = number(request.GET.get("application", ""))
+        found = groups(since=span.start, application=application or None)
+        muted = {GroupKey.like(mute) for mute in RejectedMute.objects.all()}
+        shows_muted = request.GET.get("muted") == "1"
+        keys = [GroupKey.like(group) for group in found]
+        shown = [(group, key) for group, key in zip(found, keys, strict=True) if (key in muted) == shows_muted]
+        came = sparks([key for _, key in shown], span.start)
+        words = _messages(found)
+        return {
+            "span": span,
+            "application": application,
+            "shows_muted": shows_muted,
+            "muted_count": sum(key in muted for key in keys),
+            "open_count": sum(key not in muted for key in keys),
+            "is_cut": len(found) >= MOST,
+            "groups": [
+                (group, key, drawn(counts), words.get(group.sample or 0, ""))
+                for (group, key), counts in zip(shown, came, strict=True)
+            ],
+            "live": f"{reverse('admin:events_rejectedevent_live')}?{request.GET.urlencode()}",
+        }
+
+    # --- One group ------------------------------------------------------------------------------
+    @in_viewers_zone
+    def group(self, request: HttpRequest) -> HttpResponse:
+        key = GroupKey.of(request.GET)
+        rows = self._rows(request, key)
+        context = {
+            **self.admin_site.each_context(request),
+            **rows,
+            "title": f"{key.code} {key.pointer}".strip(),
+            "opts": self.opts,
+            "application": Application.objects.filter(pk=key.application).first(),
+            "verbs": self.verbs_for(request, key, rows["count"]),
+            "replays": _replays(key) if request.user.has_perm("events.replay_rejectedevent") else [],
+        }
+        if rows["page"].rows:
+            context |= _shown(rows["page"].rows[0])
+        return render(request, "events/rejected_group.html", context)
+
+    @in_viewers_zone
+    def group_rows(self, request: HttpRequest) -> HttpResponse:
+        """A fragment: the group's numbers and rows."""
+        return render(request, "events/rejected_rows.html", self._rows(request, GroupKey.of(request.GET)))
+
+    @in_viewers_zone
+    def beside(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """A fragment: one rejected event."""
+        return render(request, "events/rejected_one.html", _shown(self._one(request, str(pk))))
+
+    @in_viewers_zone
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        row = self._one(request, object_id)
+        frame = {**self.admin_site.each_context(request), "title": str(row), "opts": self.opts, "original": row}
+        return render(request, "events/rejected_page.html", {**frame, **_shown(row), "key": GroupKey.like(row)})
+
+    # --- Inside ---------------------------------------------------------------------------------
+    def _may_view(self, request: HttpRequest) -> None:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+
+    def _one(self, request: HttpRequest, object_id: str) -> RejectedEvent:
+        self._may_view(request)
+        if not object_id.isdecimal() or len(object_id) > 18:
+            raise Http404
+        row = RejectedEvent.objects.select_related("application").filter(pk=object_id).first()
+        if row is None:
+            raise Http404("It is not among the rejected any more.")
+        return row
+
+    def _rows(self, request: HttpRequest, key: GroupKey) -> dict[str, Any]:
+        self._may_view(request)
+        rows = key.rows()
+        span = rows.aggregate(first=Min("received_at"), last=Max("received_at"))
+        (counts,) = sparks([key], span["first"])
+        return {
+            "key": key,
+            "count": rows.count(),
+            **span,
+            "spark": drawn(counts),
+            "page": page_of(rows.defer("raw"), request.GET, PAGE, by="received_at"),
+            "rows_address": f"{reverse('admin:events_rejectedevent_rows')}?{request.GET.urlencode()}",
+        }
+
+
+def _shown(row: RejectedEvent) -> dict[str, Any]:
+    """Return what a template shows of one: its bytes with every place that a reason names marked."""
+    places = [reason.get("pointer", "") for reason in row.reasons]
+    return {"row": row, "json": pretty_raw(bytes(row.raw), places), "size": len(row.raw)}
+
+
+def _messages(found: list[Group]) -> dict[int, str]:
+    """Return the sentence of each group's newest event."""
+    samples = [group.sample for group in found if group.sample]
+    rows = RejectedEvent.objects.filter(pk__in=samples).values_list("pk", "reasons")
+    return {pk: reasons[0].get("message", "") for pk, reasons in rows if reasons}
+
+
+def _replays(key: GroupKey) -> list[Replay]:
+    return list(Replay.objects.filter(selection=key.selection().as_json()).select_related("created_by")[:3])

@@ -1,0 +1,170 @@
+"""Sessions: what did this visitor do? The list, newest first, and one session's events in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin
+from unfold.decorators import display
+from unfold.paginator import InfinitePaginator
+
+from events.admin.cells import when
+from events.admin.cursor import in_order
+from events.admin.pretty import pretty
+from events.admin.which import text
+from events.models import Event, Session
+from projects.admin.zone import in_viewers_zone
+
+PAGE = 200
+MOST_KINDS = 50  # offered as filters
+MOST_COUNTED = 20_000  # events of a session by type; beyond, it is no visitor but a program
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One event, and how long after the one before it that is shown."""
+
+    event: Event
+    since: timedelta | None
+    json: SafeString
+
+    @property
+    def pause(self) -> str:
+        return lasting(self.since) if self.since is not None else ""
+
+    @property
+    def is_long(self) -> bool:
+        return self.since is not None and self.since >= timedelta(minutes=5)
+
+
+@admin.register(Session)
+class SessionAdmin(ModelAdmin):
+    """Made by the digest, never by hand."""
+
+    list_display = ["id_of", "began", "ended", "lasted", "counted"]
+    list_per_page = 50
+    show_full_result_count = False
+    paginator = InfinitePaginator
+    sortable_by = ()
+    search_fields = ["session_id"]
+    search_help_text = "Session id, or how it begins"
+    change_list_template = "events/session_list.html"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Session | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Session | None = None) -> bool:
+        return False
+
+    # --- The list -------------------------------------------------------------------------------
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Session], search_term: str
+    ) -> tuple[QuerySet[Session], bool]:
+        """Search by how the id begins, on the primary key's index, where the default would scan the table."""
+        term = search_term.strip().replace("\x00", "")[:100]
+        return (queryset.filter(session_id__startswith=term) if term else queryset), False
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return super().changelist_view(request, {"title": "Sessions", **(extra_context or {})})
+
+    @display(description="Session")
+    def id_of(self, session: Session) -> str:
+        return format_html('<span class="mono">{}</span>', session.session_id)
+
+    @display(description="First event")
+    def began(self, session: Session) -> str:
+        return when(session.first_seen)
+
+    @display(description="Last event")
+    def ended(self, session: Session) -> str:
+        return when(session.last_seen, "ago")
+
+    @display(description="Lasted")
+    def lasted(self, session: Session) -> str:
+        return lasting(session.last_seen - session.first_seen)
+
+    @display(description="Events")
+    def counted(self, session: Session) -> str:
+        return format_html('<span class="number">{}</span>', f"{session.event_count:,}")
+
+    # --- One session ----------------------------------------------------------------------------
+    @in_viewers_zone
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show the session's events in order. Events that the digest has not counted yet have a page as well."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        session_id = unquote(object_id).replace("\x00", "")[:100]
+        session = Session.objects.filter(session_id=session_id).first()
+        events = Event.objects.filter(session_id=session_id)
+        if session is None and not events.exists():
+            raise Http404("There is no such session, or no more.")
+        context = {
+            **self.admin_site.each_context(request),
+            **_timeline(request, events, session.event_count if session else 0),
+            "title": session_id,
+            "opts": self.opts,
+            "session": session,
+            "session_id": session_id,
+            "lasted": lasting(session.last_seen - session.first_seen) if session else "",
+            "address": reverse("admin:events_session_change", args=[object_id]),
+        }
+        template = "events/session_timeline.html" if request.headers.get("HX-Request") else "events/session.html"
+        return render(request, template, context)
+
+
+def _timeline(request: HttpRequest, events: QuerySet[Event], counted: int) -> dict[str, Any]:
+    category, name = text(request.GET, "category"), text(request.GET, "name")
+    shown = events.filter(category=category, name=name) if category else events
+    rows, later, before = in_order(shown.select_related("application"), request.GET.get("later", ""), PAGE)
+    return {
+        "kinds": _kinds(events) if counted <= MOST_COUNTED else [],
+        "category": category,
+        "name": name,
+        "moments": _moments(rows, before),
+        "later": later,
+        "is_first": before is None,
+    }
+
+
+def _kinds(events: QuerySet[Event]) -> list[tuple[str, str, int]]:
+    found = events.order_by().values_list("category", "name").annotate(count=Count("pk"))
+    return list(found.order_by("-count", "category", "name")[:MOST_KINDS])
+
+
+def _moments(events: list[Event], before: datetime | None) -> list[Moment]:
+    """Pair each event with the pause before it; `before` is when the last one of the page before was."""
+    moments = []
+    for event in events:
+        moments.append(Moment(event, event.timestamp - before if before else None, pretty(event.data)))
+        before = event.timestamp
+    return moments
+
+
+def lasting(length: timedelta) -> str:
+    """Say how long, in the two largest units that matter."""
+    seconds = length.total_seconds()
+    if seconds < 10:
+        return f"{seconds:.1f} s" if seconds >= 0.05 else f"{seconds * 1000:.0f} ms"
+    units = [("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)]
+    at = next(number for number, (_, size) in enumerate(units) if seconds >= size)
+    (big, size), rest = units[at], int(seconds % units[at][1])
+    words = f"{int(seconds // size)} {big}"
+    if at == len(units) - 1 or rest < units[at + 1][1]:
+        return words
+    return f"{words} {rest // units[at + 1][1]} {units[at + 1][0]}"

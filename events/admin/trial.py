@@ -1,0 +1,95 @@
+"""Trying a schema before it counts: on one example while one types, and on what really came."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+
+from events import services
+from events.admin.group import GroupKey
+from events.admin.pretty import pretty
+from events.admin.schema_text import TypedWrong, read_json, write_json
+from events.admin.which import text
+from events.models import Event, EventType, RejectedEvent
+from events.reasons import Reason
+from events.schema_check import SchemaError, compiled
+from events.schemas import judge
+
+SIZES = [1_000, 10_000, 100_000]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`problem` where the schema or the example cannot be read; else `reasons`, none if the example is right."""
+
+    problem: str = ""
+    of_schema: bool = False
+    reasons: list[Reason] = field(default_factory=list)
+    json: SafeString | str = ""
+    is_empty: bool = False
+
+
+def verdict_on(schema: str, example: str) -> Verdict:
+    """Judge an example, which is an event's data or a whole event, by a schema; both as they were typed."""
+    try:
+        validator = compiled(read_json(schema))
+    except (TypedWrong, SchemaError) as error:
+        return Verdict(str(error), of_schema=True)
+    if not example.strip():
+        return Verdict(is_empty=True)
+    try:
+        data = _payload(read_json(example))
+    except TypedWrong as error:
+        return Verdict(str(error))
+    reasons = judge(validator, data)
+    return Verdict(
+        reasons=reasons, json=pretty({"data": data}, [reason["pointer"] for reason in reasons]) if reasons else ""
+    )
+
+
+def rehearsed(posted: Any) -> dict[str, Any]:
+    """Return the dry run of a posted schema, or why there is none."""
+    category, name = text(posted, "category"), text(posted, "name")
+    last = int(posted.get("last", "")) if posted.get("last", "") in map(str, SIZES) else SIZES[1]
+    try:
+        schema = read_json(posted.get("schema", ""))
+        run = services.dry_run(category=category, name=name, schema=schema, last=last)
+    except (TypedWrong, SchemaError) as error:
+        return {"problem": str(error)}
+    return {"run": run, "last": last}
+
+
+def example_of(request: HttpRequest, type: EventType | None, form: Any) -> dict[str, Any]:
+    """Return the example that a page begins with: the rejected event one comes from, else the newest event."""
+    key = GroupKey.of(dict(parse_qsl(request.GET.get("rejected", ""), keep_blank_values=True)))
+    rejected = key.rows().order_by("-received_at").first() if key.application else None
+    if rejected is not None:
+        example = _as_sent(rejected)
+    else:
+        category, name = (
+            (type.category, type.name) if type else (form.initial.get("category"), form.initial.get("name"))
+        )
+        newest = Event.objects.filter(category=category, name=name).order_by("-timestamp", "-pk").first()
+        example = write_json(newest.data) if newest else ""
+    group = {"group": key, "group_count": key.rows().count()} if key.application else {}
+    return {"example": example, "sizes": SIZES, **group}
+
+
+def _payload(value: Any) -> Any:
+    """A whole event may be pasted as well as its data alone."""
+    is_whole = isinstance(value, dict) and "data" in value and {"category", "name", "session_id"} & set(value)
+    return value["data"] if is_whole else value
+
+
+def _as_sent(row: RejectedEvent) -> str:
+    """Return the data that was sent; all of it, where none can be made out."""
+    raw = bytes(row.raw)
+    try:
+        return write_json(_payload(orjson.loads(raw)))
+    except (ValueError, RecursionError):
+        return raw.decode(errors="replace").replace("\x00", "\ufffd")

@@ -1,0 +1,158 @@
+"""Applications on screen: who may send, who does, and their keys."""
+
+import hashlib
+import re
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from events.factories import EventFactory, WriteKeyFactory
+from events.models import Application, Minute, WriteKey
+
+pytestmark = pytest.mark.django_db
+ADDRESS = "/admin/events/application/"
+SECRET = re.compile(r'id="secret" value="(wk_[^"]+)"')
+FIELDS = {"name": "Shop", "unknown_types": "rejected", "allowed_origins": "", "rate": "0"}
+
+
+@pytest.fixture
+def shop() -> Application:
+    return WriteKeyFactory(application__name="Shop").application
+
+
+def page_of(application: Application) -> str:
+    return f"{ADDRESS}{application.pk}/change/"
+
+
+# --- The list -----------------------------------------------------------------------------------------
+def test_the_list_says_how_much_comes_and_how_much_of_it_is_wrong(as_viewer, shop):
+    minute = (timezone.now() - timedelta(minutes=5)).replace(second=0, microsecond=0)
+    Minute.objects.create(minute=minute, application=shop, category="a", name="b", events=90, rejected=30)
+
+    page = as_viewer.get(ADDRESS).content.decode()
+
+    assert "Sending" in page and "25.0" in page and ">2<" in page and f"{shop.keys.get().prefix}…" in page
+
+
+def test_an_application_without_a_valid_key_says_so(as_viewer, shop):
+    shop.keys.update(expires_at=timezone.now() - timedelta(hours=1))
+
+    assert "no valid key" in as_viewer.get(ADDRESS).content.decode()
+
+
+def test_the_list_takes_the_same_few_queries_for_any_number(as_viewer, django_assert_max_num_queries):
+    for _ in range(20):
+        WriteKeyFactory()
+
+    with django_assert_max_num_queries(11):
+        as_viewer.get(ADDRESS)
+
+
+def test_an_empty_list_says_what_belongs_here(as_analyst):
+    assert "No applications yet" in as_analyst.get(ADDRESS).content.decode()
+
+
+# --- Keys ---------------------------------------------------------------------------------------------
+def test_a_new_applications_key_is_shown_exactly_once(as_analyst):
+    made = as_analyst.post(f"{ADDRESS}add/", FIELDS)
+    secret = SECRET.search(made.content.decode())[1]
+    again = as_analyst.get(page_of(Application.objects.get())).content.decode()
+
+    assert WriteKey.objects.get().key_hash == hashlib.sha256(secret.encode()).hexdigest()
+    assert made.content.decode().count(secret) == 1 and "no-store" in made.headers["Cache-Control"]
+    assert secret not in again and "YOUR_WRITE_KEY" in again
+
+
+def test_a_rotated_key_is_shown_once_and_the_old_one_ends_later(as_analyst, shop):
+    old = shop.keys.get()
+    asked = as_analyst.get(f"{ADDRESS}{shop.pk}/rotate/").content.decode()
+
+    page = as_analyst.post(f"{ADDRESS}{shop.pk}/rotate/", {"overlap_hours": "2"}).content.decode()
+
+    old.refresh_from_db()
+    assert "shown once" in asked and SECRET.search(page) and "Ending" in page
+    assert timedelta(hours=1) < old.expires_at - timezone.now() <= timedelta(hours=2)
+
+
+@pytest.mark.parametrize("hours", ["-1", "1e9", "x", "", "nan"])
+def test_a_senseless_overlap_is_refused_in_the_dialog(as_analyst, shop, hours):
+    page = as_analyst.post(f"{ADDRESS}{shop.pk}/rotate/", {"overlap_hours": hours}).content.decode()
+
+    assert 'aria-invalid="true"' in page and shop.keys.count() == 1
+
+
+def test_revoking_says_what_is_left_and_ends_the_key(as_analyst, shop):
+    key = shop.keys.get()
+
+    asked = as_analyst.get(f"{ADDRESS}{shop.pk}/keys/{key.pk}/revoke/").content.decode()
+    as_analyst.post(f"{ADDRESS}{shop.pk}/keys/{key.pk}/revoke/")
+
+    key.refresh_from_db()
+    assert "the only key that works" in asked and key.expires_at <= timezone.now()
+
+
+def test_anothers_key_is_not_revoked_by_this_address(as_analyst, shop):
+    other = WriteKeyFactory()
+
+    assert as_analyst.post(f"{ADDRESS}{shop.pk}/keys/{other.pk}/revoke/").status_code == 404
+
+
+# --- Settings, pause ----------------------------------------------------------------------------------
+def test_settings_are_saved_and_what_is_refused_keeps_what_was_typed(as_analyst, shop):
+    as_analyst.post(page_of(shop), {**FIELDS, "name": "Store", "allowed_origins": "https://A.example\nhttp://b:8000"})
+    refused = as_analyst.post(page_of(shop), {**FIELDS, "name": "X", "allowed_origins": "https://a.example/path"})
+
+    shop.refresh_from_db()
+    assert (shop.name, shop.unknown_types) == ("Store", "rejected")
+    assert shop.allowed_origins == ["https://a.example", "http://b:8000"]
+    assert "This is no origin" in refused.content.decode() and 'value="X"' in refused.content.decode()
+
+
+def test_a_name_that_is_taken_is_refused_in_words(as_analyst, shop):
+    page = as_analyst.post(f"{ADDRESS}add/", FIELDS).content.decode()
+
+    assert "already" in page and Application.objects.count() == 1
+
+
+def test_pausing_says_the_consequence_and_resuming_undoes_it(as_analyst, shop):
+    asked = as_analyst.get(f"{ADDRESS}{shop.pk}/pause/").content.decode()
+    as_analyst.post(f"{ADDRESS}{shop.pk}/pause/")
+    shop.refresh_from_db()
+    assert "not stored" in asked and shop.paused
+
+    as_analyst.post(f"{ADDRESS}{shop.pk}/pause/")
+    shop.refresh_from_db()
+    assert not shop.paused
+
+
+# --- Who may ------------------------------------------------------------------------------------------
+def test_a_viewer_looks_only(as_viewer, shop):
+    page = as_viewer.get(page_of(shop)).content.decode()
+
+    assert 'id="verb-' not in page and "Revoke" not in page and ">Save<" not in page
+    for part in ("add/", f"{shop.pk}/change/", f"{shop.pk}/rotate/", f"{shop.pk}/pause/", f"{shop.pk}/keys/1/revoke/"):
+        assert as_viewer.post(ADDRESS + part, FIELDS).status_code == 403
+
+
+def test_an_application_is_paused_rather_than_deleted(as_superuser, shop):
+    EventFactory(application=shop)
+
+    assert as_superuser.post(f"{ADDRESS}{shop.pk}/delete/", {"post": "yes"}).status_code == 403
+
+
+@pytest.mark.parametrize("part", ["", "live/", "add/", "1/change/", "1/traffic/", "1/rotate/", "1/pause/"])
+def test_a_stranger_sees_nothing(as_stranger, part):
+    assert as_stranger.get(ADDRESS + part).status_code == 403
+
+
+@pytest.mark.parametrize("part", ["rotate/", "pause/"])
+def test_dialogs_are_posted_with_a_token_only(analyst, shop, part):
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(analyst)
+
+    asked = client.get(f"{ADDRESS}{shop.pk}/{part}", headers={"HX-Request": "true"}).content.decode()
+
+    assert "csrfmiddlewaretoken" in asked and "<html" not in asked
+    assert client.post(f"{ADDRESS}{shop.pk}/{part}", {"overlap_hours": "1"}).status_code == 403

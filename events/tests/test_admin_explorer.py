@@ -1,0 +1,214 @@
+"""The explorer: what happened, by application, type, session and time."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.utils import timezone
+
+from events.factories import ApplicationFactory, EventFactory, EventTypeFactory, RejectedEventFactory
+from events.models import Application, Minute
+
+pytestmark = pytest.mark.django_db
+ADDRESS = "/admin/events/event/"
+
+
+@pytest.fixture
+def shop() -> Application:
+    return ApplicationFactory(name="Shop")
+
+
+def shown(client, query: str = "") -> str:
+    answer = client.get(ADDRESS + query)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def rows(page: str) -> int:
+    return page.count("<tr data-event=")
+
+
+def count(at: datetime, application: Application, **numbers: int) -> Minute:
+    at = at.replace(second=0, microsecond=0)
+    return Minute.objects.create(
+        minute=at, application=application, category="page interaction", name="pageview", **numbers
+    )
+
+
+# --- Filters, in the address --------------------------------------------------------------------------
+def test_events_are_found_by_application_type_and_session(as_viewer, shop):
+    EventFactory(application=shop, session_id="abc", category="form interaction", name="submit")
+    EventFactory(application=shop, session_id="abd")
+    EventFactory()
+
+    assert rows(shown(as_viewer)) == 3
+    assert rows(shown(as_viewer, f"?application={shop.pk}")) == 2
+    assert rows(shown(as_viewer, "?session=abc")) == 1
+    assert rows(shown(as_viewer, "?category=form+interaction")) == 1
+    assert rows(shown(as_viewer, "?type=form+interaction+/+submit")) == 1
+    assert rows(shown(as_viewer, "?type=page+interaction+/+submit")) == 0
+
+
+def test_a_range_of_time_is_a_preset_or_two_moments(as_viewer, shop):
+    now = timezone.now()
+    for hours in (0, 3, 100, 2000):
+        EventFactory(application=shop, timestamp=now - timedelta(hours=hours))
+
+    found = [rows(shown(as_viewer, f"?range={name}")) for name in ("1h", "24h", "7d", "30d", "all")]
+    exact = shown(
+        as_viewer,
+        f"?from={now - timedelta(hours=101):%Y-%m-%dT%H:%M:%SZ}&to={now - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}",
+    )
+
+    assert found == [1, 2, 3, 3, 4] and rows(exact) == 2
+
+
+def test_moments_are_meant_in_the_viewers_zone(as_viewer, shop):
+    EventFactory(application=shop, timestamp=datetime(2026, 3, 1, 11, 30, tzinfo=UTC))
+    as_viewer.cookies["opsroom_zone"] = "Asia%2FTokyo"
+
+    assert rows(shown(as_viewer, "?from=2026-03-01T20:00&to=2026-03-01T21:00")) == 1
+    assert rows(shown(as_viewer, "?from=2026-03-01T11:00&to=2026-03-01T12:00")) == 0
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "?application=x&range=1y&from=never&older=x.y&newer=", "?from=9999-12-31T23:59:59Z&to=0001-01-01T00:00Z",
+        "?older=99999999999999999999.1", "?newer=-.1", "?older=9223372036854775807.9", "?session=%00%00",
+        "?from=+14:00",
+        "?type=%F0%9F%98%80", "?from=2026-01-01T00:00:00%2B14:00", "?application=" + "9" * 30, "?older=1.-1",
+    ],
+)  # fmt: skip
+def test_nonsense_in_the_address_is_passed_over(as_viewer, shop, query):
+    EventFactory(application=shop)
+
+    shown(as_viewer, query)
+
+
+# --- The table ----------------------------------------------------------------------------------------
+def test_the_newest_come_first_page_by_page_and_back(as_viewer, shop):
+    at = timezone.now()
+    for number in range(120):  # some at the same moment
+        EventFactory(application=shop, timestamp=at - timedelta(seconds=number // 3), event_id=None or f"{number:032x}")
+
+    first = as_viewer.get(ADDRESS).context
+    second = as_viewer.get(ADDRESS, {"older": first["page"].older}).context
+    third = as_viewer.get(ADDRESS, {"older": second["page"].older}).context
+    back = as_viewer.get(ADDRESS, {"newer": third["page"].newer}).context
+    seen = [event.pk for context in (first, second, third) for event, _ in context["rows"]]
+
+    assert len(seen) == 120 == len(set(seen))
+    assert [event.pk for event, _ in back["rows"]] == [event.pk for event, _ in second["rows"]]
+    assert not third["page"].older and not first["page"].newer
+
+
+def test_any_number_of_events_takes_the_same_few_queries(as_viewer, shop, django_assert_max_num_queries):
+    EventTypeFactory.create_batch(3)
+    EventFactory.create_batch(40)
+
+    with django_assert_max_num_queries(11):
+        shown(as_viewer)
+
+
+def test_what_is_not_first_or_has_an_end_does_not_move(as_viewer, shop):
+    EventFactory(application=shop)
+
+    assert 'data-live="events"' in shown(as_viewer)
+    assert 'data-live="events"' not in shown(as_viewer, "?from=2020-01-01T00:00&to=2030-01-01T00:00")
+
+
+def test_the_live_part_is_what_the_page_shows(as_viewer, shop):
+    EventFactory(application=shop, session_id="abc")
+
+    part = as_viewer.get(ADDRESS + "live/?session=abc").content.decode()
+
+    assert rows(part) == 1 and "<html" not in part
+
+
+# --- One event ----------------------------------------------------------------------------------------
+def test_one_event_is_readable_beside_the_table_and_at_its_own_address(as_viewer):
+    event = EventFactory(data={"path": "/<b>", "price": 12.5})
+
+    beside = as_viewer.get(f"{ADDRESS}{event.pk}/beside/").content.decode()
+    page = as_viewer.get(f"{ADDRESS}{event.pk}/change/").content.decode()
+
+    for text in (beside, page):
+        assert "/&lt;b&gt;" in text and "12.5" in text and str(event.event_id) in text
+    assert "<html" not in beside and "<html" in page
+
+
+@pytest.mark.parametrize("pk", ["999", "9" * 30, "x"])
+def test_an_event_that_is_not_there_is_not_found(as_viewer, pk):
+    assert as_viewer.get(f"{ADDRESS}{pk}/change/").status_code == 404
+
+
+# --- The chart ----------------------------------------------------------------------------------------
+def test_the_chart_counts_a_range_by_the_minutes_rejected_ones_too(as_viewer, shop):
+    now = timezone.now()
+    count(now - timedelta(minutes=30), shop, events=30, rejected=10)
+    count(now - timedelta(hours=5), shop, events=5)
+    count(now - timedelta(minutes=30), ApplicationFactory(), events=7)
+    EventFactory(application=shop)
+
+    hour = as_viewer.get(ADDRESS, {"range": "1h", "application": shop.pk}).context["chart"]
+    day = as_viewer.get(ADDRESS, {"range": "24h"}).context["chart"]
+
+    assert (hour.events, hour.rejected, hour.share, hour.most) == (30, 10, 25.0, 40)
+    assert day.events == 42 and 40 <= len(day.bars) <= 61
+    assert sum(bar.events for bar in day.bars) == 42
+
+
+def test_a_sessions_chart_counts_its_own_events(as_viewer, shop):
+    count(timezone.now(), shop, events=30)
+    EventFactory.create_batch(3, application=shop, session_id="abc")
+
+    assert as_viewer.get(ADDRESS, {"session": "abc"}).context["chart"].events == 3
+
+
+def test_all_time_begins_with_the_first_event(as_viewer, shop):
+    count(datetime(2021, 1, 1, 9, 15, tzinfo=UTC), shop, events=3)
+    EventFactory(application=shop, timestamp=datetime(2021, 1, 1, 9, 15, tzinfo=UTC))
+
+    chart = as_viewer.get(ADDRESS, {"range": "all"}).context["chart"]
+
+    assert chart.events == 3 and len(chart.bars) <= 61 and chart.bars[0].start.year <= 2021
+
+
+# --- Nothing there, and nobody's business -------------------------------------------------------------
+def test_an_empty_house_shows_how_to_send_the_first_event(as_viewer):
+    page = shown(as_viewer)
+
+    assert "No events yet" in page and "http://testserver/events/" in page and "YOUR_WRITE_KEY" in page
+
+
+def test_an_empty_range_says_what_was_rejected_meanwhile(as_viewer, shop):
+    EventFactory(application=shop, timestamp=timezone.now() - timedelta(days=3))
+    RejectedEventFactory(application=shop)
+    count(timezone.now() - timedelta(minutes=3), shop, rejected=412)
+
+    page = shown(as_viewer, "?range=1h")
+
+    assert "412 were rejected meanwhile" in page and "Look at all time" in page
+
+
+def test_the_export_has_the_same_filters(as_viewer, shop):
+    EventFactory(application=shop)
+
+    page = shown(
+        as_viewer, f"?application={shop.pk}&category=page+interaction&from=2026-01-01T00:00&to=2026-02-01T00:00"
+    )
+
+    wanted = f"/events/export/?application={shop.pk}&amp;category=page+interaction&amp;from=2026-01-01T00%3A00%3A00Z"
+    assert wanted in page and "format=csv" in page and "format=ndjson" in page
+
+
+@pytest.mark.parametrize("part", ["", "live/", "1/beside/", "1/change/"])
+def test_a_stranger_sees_nothing(as_stranger, part):
+    assert as_stranger.get(ADDRESS + part).status_code == 403
+
+
+@pytest.mark.parametrize("part", ["add/", "1/delete/"])
+def test_nobody_writes_events_by_hand(as_superuser, part):
+    EventFactory(pk=1)
+
+    assert as_superuser.post(ADDRESS + part, {"post": "yes"}).status_code == 403
