@@ -22,6 +22,8 @@ from django.views.decorators.http import require_safe
 from chats.census import count_chats
 from chats.models import Broadcast, Chunk
 from config.health import parts
+from events.admin.chart import chart_of
+from events.admin.which import Which
 from projects.admin.zone import zone_of
 from projects.models import Report, Task
 
@@ -82,6 +84,15 @@ def report(request: HttpRequest) -> Card | None:
     return Card("report.html", {"report": last, "totals": last.data["totals"]}) if last else None
 
 
+def events(request: HttpRequest) -> Card | None:
+    """Events a minute over 24 hours, and the share of the rejected."""
+    if not request.user.has_perm("events.view_event"):
+        return None
+    with timezone.override(zone_of(request)):
+        chart = chart_of(Which.of({"range": "24h"}))
+    return Card("events.html", {"chart": chart, "a_minute": (chart.events + chart.rejected) / (24 * 60)})
+
+
 def figures(request: HttpRequest) -> Card | None:
     """How many chats there are, and what reached them in the last day."""
     if not request.user.has_perm("chats.view_chat"):
@@ -111,6 +122,7 @@ def health(request: HttpRequest) -> Card | None:
 CARDS: dict[str, Callable[[HttpRequest], Card | None]] = {
     "moving": moving,
     "figures": figures,
+    "events": events,
     "due": due,
     "report": report,
     "recent": recent,
@@ -119,6 +131,7 @@ CARDS: dict[str, Callable[[HttpRequest], Card | None]] = {
 WIDTHS = {
     "moving": "card-main",
     "figures": "card-side",
+    "events": "card-main",
     "due": "card-main card-tall",
     "report": "card-side",
     "recent": "card-main",

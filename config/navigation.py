@@ -142,12 +142,11 @@ UNFOLD = {
                 "title": "Events",
                 "separator": True,
                 "items": [
-                    _item(
-                        "Notifications",
-                        "mark_chat_unread",
-                        "admin:events_notification_changelist",
-                        "events.view_notification",
-                    ),
+                    _item("Explorer", "monitoring", "admin:events_event_changelist", "events.view_event"),
+                    _item("Sessions", "footprint", "admin:events_session_changelist", "events.view_session"),
+                    _item("Rejected", "rule", "admin:events_rejectedevent_changelist", "events.view_rejectedevent"),
+                    _item("Event types", "schema", "admin:events_eventtype_changelist", "events.view_eventtype"),
+                    _item("Applications", "key", "admin:events_application_changelist", "events.view_application"),
                 ],
             },
             {

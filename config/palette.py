@@ -1,17 +1,20 @@
-"""What the command palette (Ctrl+K) finds beside the pages: a chat by how its UUID begins, a project by its name, a
-task by its title. Asked with every key that is pressed, so each look is bounded, however long the tables are.
+"""What the command palette (Ctrl+K) finds beside the pages: a chat by how its UUID begins, a project, an application or
+an event type by its name, a task by its title, a session by its whole id. Asked with every key that is pressed, so
+each look is bounded, however long the tables are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from django.db.models import Max
+from django.contrib.admin.utils import quote
+from django.db.models import Max, Q
 from django.http import HttpRequest
 from django.urls import reverse
 from unfold.dataclasses import SearchResult
 
 from chats.models import Chat
+from events.models import Application, EventType, Session
 from projects.models import Project, Task
 
 SHORTEST = 4  # digits: fewer fit too many chats to mean one
@@ -23,7 +26,8 @@ NEWEST = 20_000  # projects and tasks that are looked through; older ones are fo
 def search(request: HttpRequest, term: str) -> list[SearchResult]:
     """The theme's callback: what `term` may mean, of what this person may see."""
     term = term.replace("\x00", "").strip()
-    return [*_projects(request, term), *_tasks(request, term), *_chats(request, term)]
+    kinds = (_projects, _tasks, _chats, _applications, _event_types, _sessions)
+    return [found for kind in kinds for found in kind(request, term)]
 
 
 def _chats(request: HttpRequest, term: str) -> Iterator[SearchResult]:
@@ -52,6 +56,32 @@ def _tasks(request: HttpRequest, term: str) -> Iterator[SearchResult]:
         page = reverse("admin:projects_task_change", args=[task.pk])
         words = f"Task, {task.get_status_display().lower()}: {task.project.name}"
         yield SearchResult(title=task.title, description=words, link=page, icon="task_alt")
+
+
+def _applications(request: HttpRequest, term: str) -> Iterator[SearchResult]:
+    # Some dozen, made by hand; as event types are.
+    if len(term) < SHORTEST_WORD or not request.user.has_perm("events.view_application"):
+        return
+    for application in Application.objects.filter(name__icontains=term)[:MOST]:
+        page = reverse("admin:events_application_change", args=[application.pk])
+        yield SearchResult(title=application.name, description="Application", link=page, icon="key")
+
+
+def _event_types(request: HttpRequest, term: str) -> Iterator[SearchResult]:
+    if len(term) < SHORTEST_WORD or not request.user.has_perm("events.view_eventtype"):
+        return
+    for kind in EventType.objects.filter(Q(name__icontains=term) | Q(category__icontains=term))[:MOST]:
+        page = reverse("admin:events_eventtype_change", args=[kind.pk])
+        yield SearchResult(title=kind.name, description=f"Event type: {kind.category}", link=page, icon="schema")
+
+
+def _sessions(request: HttpRequest, term: str) -> Iterator[SearchResult]:
+    if not request.user.has_perm("events.view_session"):
+        return
+    for session in Session.objects.filter(pk=term):
+        page = reverse("admin:events_session_change", args=[quote(session.pk)])
+        words = f"Session: {session.event_count:,} event{'' if session.event_count == 1 else 's'}"
+        yield SearchResult(title=session.pk, description=words, link=page, icon="footprint")
 
 
 def _last(model: type[Project] | type[Task]) -> int:

@@ -18,6 +18,8 @@ from rest_framework.authtoken.models import Token
 from unfold.admin import ModelAdmin
 
 from chats.factories import BannerFactory, BroadcastFactory, ChatFactory, MessageFactory
+from events.factories import EventFactory, EventTypeFactory, RejectedEventFactory
+from events.models import Session
 from projects.factories import TaskFactory
 from projects.reports import generate_report
 
@@ -39,6 +41,10 @@ def populated(superuser) -> None:
     CrontabSchedule.objects.create(hour="7")
     ClockedSchedule.objects.create(clocked_time=timezone.now())
     SolarSchedule.objects.create(event="sunrise", latitude=52, longitude=13)
+    EventTypeFactory()
+    RejectedEventFactory()
+    seen = EventFactory().timestamp
+    Session.objects.create(session_id="visit", first_seen=seen, last_seen=seen, event_count=1)
     access = {"username": "mara", "ip_address": "192.0.2.1", "user_agent": "a", "http_accept": "b", "path_info": "/c"}
     AccessAttempt.objects.create(**access, failures_since_start=5)
     AccessLog.objects.create(**access)

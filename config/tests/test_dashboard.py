@@ -12,6 +12,8 @@ from chats.factories import BroadcastFactory, ChatFactory
 from chats.models import Chunk
 from config import dashboard
 from config.health import Part
+from events.factories import ApplicationFactory
+from events.models import Minute
 
 pytestmark = pytest.mark.django_db
 
@@ -134,3 +136,17 @@ def test_the_page_takes_as_many_queries_for_many_broadcasts_as_for_one(as_viewer
         as_viewer.get("/admin/")
 
     assert len(for_many) == len(for_one)
+
+
+def test_events_a_minute_and_the_rejected_share_are_for_those_who_may_see_events(as_viewer, as_marketer):
+    minute = timezone.now().replace(second=0, microsecond=0)
+    Minute.objects.create(minute=minute, application=ApplicationFactory(), events=2_700, rejected=180)
+
+    page = card(as_viewer, "events")
+
+    assert "2 a minute" in page and "2,700 events" in page and "180 rejected, 6.3" in page
+    assert card(as_marketer, "events") == ""
+
+
+def test_a_day_without_events_is_said_in_words(as_viewer):
+    assert "No events in the last 24 hours" in card(as_viewer, "events")

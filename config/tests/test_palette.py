@@ -3,8 +3,11 @@
 import re
 
 import pytest
+from django.utils import timezone
 
 from config import palette
+from events.factories import ApplicationFactory, EventTypeFactory
+from events.models import Session
 from projects.factories import ProjectFactory, TaskFactory
 from projects.models import Project, Task
 
@@ -51,7 +54,7 @@ def test_each_kind_is_bounded_in_rows_and_in_what_is_looked_through(
     project = ProjectFactory(name="Paint the oldest")
     tasks = TaskFactory.create_batch(palette.MOST + 2, title="Paint", project=project)
 
-    with django_assert_max_num_queries(8):  # session, user, permissions, and two for each kind
+    with django_assert_max_num_queries(11):  # session, user, permissions, and one or two for each kind
         page = found(as_viewer, "paint")
 
     newest = {str(task.pk) for task in tasks[-palette.MOST :]}
@@ -59,3 +62,20 @@ def test_each_kind_is_bounded_in_rows_and_in_what_is_looked_through(
     Project.objects.bulk_create(Project(name=f"Newer {number}") for number in range(3))
     monkeypatch.setattr(palette, "NEWEST", 3)
     assert "oldest" not in found(as_viewer, "paint the")
+
+
+def test_an_application_a_type_and_a_session_are_found_by_those_who_may(as_viewer, as_planner):
+    application = ApplicationFactory(name="Web shop")
+    kind = EventTypeFactory(category="shop", name="checkout")
+    now = timezone.now()
+    Session.objects.create(session_id="visit/1", first_seen=now, last_seen=now, event_count=3)
+    pages = {
+        "web": f"/admin/events/application/{application.pk}/change/",
+        "check": f"/admin/events/eventtype/{kind.pk}/change/",
+        "visit/1": "/admin/events/session/visit_2F1/change/",
+    }
+
+    for term, page in pages.items():
+        assert page in found(as_viewer, term)
+        assert page not in found(as_planner, term)
+    assert pages["visit/1"] not in found(as_viewer, "visit")
