@@ -18,7 +18,7 @@ from pathlib import Path
 import structlog
 from django.conf import settings
 
-from testrunner import deadman, executor, queue
+from testrunner import deadman, executor, failures, queue
 from testrunner.leases import Lease, LeaseLost, keeper
 from testrunner.mask import Mask
 from testrunner.models import TestRun
@@ -132,7 +132,10 @@ def _end(run: TestRun, lease: Lease, finished: Finished, recorder: Recorder) -> 
         sandbox=finished.sandbox[:200],
         junit_xml=mask.text(finished.junit_xml.decode(errors="replace")),
         log_dropped=finished.log_dropped,
+        tasks_due=failures.are_due(run, status),
     )
+    if run.tasks_due:
+        failures.call_worker(run.environment_id)
     if not written and not _was_written(run, lease, status):
         raise LeaseLost
 

@@ -61,6 +61,7 @@ def wait_for(queue: Queue):
         ("testrunner.tasks.work", "testruns"),
         ("testrunner.tasks.sweep", "default"),
         ("testrunner.tasks.retain", "default"),
+        ("testrunner.tasks.settle_failures", "default"),
     ],
 )
 def test_a_fan_out_never_keeps_the_sweepers_waiting(task: str, queue: str):

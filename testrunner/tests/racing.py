@@ -79,7 +79,7 @@ def workers(folder: Path, database: str, *, processes: int, slots: int, how: str
         broker.close()
         for worker in broker.workers:
             worker.stdin.close()
-            worker.wait(60)
+            worker.wait(120)
         for listener in listeners:
             listener.join()
         for worker in broker.workers:
@@ -106,11 +106,12 @@ def main(folder: Path, slots: int, how: str) -> None:
             (folder / f"problem-{os.getpid()}").write_text(repr(sys.exc_info()))
             raise
         finally:
-            connection.close()
+            connection.close_if_unusable_or_obsolete()
 
     with ThreadPoolExecutor(slots) as pool:
         for _ in sys.stdin:
             pool.submit(work)
+        pool.shutdown(cancel_futures=True)  # messages that nobody needs any more
 
 
 def instant_in(folder: Path):

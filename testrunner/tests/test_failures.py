@@ -1,0 +1,169 @@
+import pytest
+from django.db.models import ProtectedError
+
+from projects.factories import ProjectFactory
+from projects.gone import Gone
+from projects.models import Comment, Task
+from testrunner import failures, queue, runs, services
+from testrunner.factories import ResultFactory, RunFactory
+from testrunner.models import FailureTask, TestEnvironment, TestRun
+from testrunner.results import Finished, Outcome, TestResult
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def project():
+    project = ProjectFactory(name="Payments")
+    TestEnvironment.objects.filter(pk=17).update(project=project)
+    return project
+
+
+def ran(**outcomes: str) -> TestRun:
+    """A run of these tests has ended like this, and what is due was done."""
+    run = RunFactory(failure=True, tasks_due=True)
+    for name, outcome in outcomes.items():
+        ResultFactory(run=run, name=name, outcome=outcome, message="assert 1 == 2" if outcome == "failed" else "")
+    failures.settle(17)
+    return run
+
+
+def comments() -> list[str]:
+    return [comment.content.partition("\n")[0].partition(":")[0] for comment in Comment.objects.order_by("id")]
+
+
+def test_a_failed_test_opens_a_task_in_the_environments_project(project):
+    run = ran(test_pay="failed", test_refund="error", test_list="passed", test_old="skipped")
+
+    pay, refund = Task.objects.order_by("title")
+    assert (pay.project, pay.title, refund.title) == (
+        project, "test_pay fails in Environment 17", "test_refund fails in Environment 17",
+    )  # fmt: skip
+    assert "test_one.py::test_pay\n\nassert 1 == 2" in pay.description
+    assert f"/admin/testrunner/testrun/{run.pk}/change/" in pay.description
+    assert not TestRun.objects.filter(tasks_due=True).exists()
+
+
+def test_a_test_that_fails_again_has_no_second_task_but_a_comment(project):
+    ran(test_pay="failed")
+    ran(test_pay="failed")
+
+    assert Task.objects.count() == 1
+    assert comments() == ["Fails again. assert 1 == 2"]
+
+
+def test_a_test_that_passes_again_completes_its_task_once(project):
+    ran(test_pay="failed")
+    ran(test_pay="passed")
+    ran(test_pay="passed")
+
+    assert Task.objects.get().status == "completed"
+    assert comments() == ["Passes again"]
+
+
+def test_a_completed_task_is_open_again_when_its_test_fails(project):
+    for outcome in ("failed", "passed", "failed"):
+        ran(test_pay=outcome)
+
+    assert Task.objects.get().status == "pending"
+    assert comments() == ["Passes again", "Fails again. assert 1 == 2"]
+
+
+def test_the_same_test_in_another_environment_has_a_task_of_its_own(project):
+    ran(test_pay="failed")
+    TestEnvironment.objects.filter(pk=18).update(project=project)
+    run = RunFactory(failure=True, tasks_due=True, environment_id=18)
+    ResultFactory(run=run, name="test_pay", outcome="failed")
+
+    failures.settle(18)
+
+    assert Task.objects.count() == 2
+
+
+def test_a_task_that_was_deleted_is_opened_anew(project):
+    ran(test_pay="failed")
+    Task.objects.all().delete()
+
+    ran(test_pay="failed")
+
+    assert FailureTask.objects.get().task == Task.objects.get()
+
+
+def test_doing_it_twice_changes_nothing(project):
+    ran(test_pay="failed")
+
+    assert failures.settle(17) == 0
+    assert Task.objects.count() == 1
+
+
+def test_what_went_wrong_half_way_is_done_later_and_once(project, monkeypatch):
+    usual = failures.projects.create_task
+
+    def gone_at_the_second(**fields):
+        if "test_b" in fields["title"]:
+            raise Gone("project")
+        return usual(**fields)
+
+    monkeypatch.setattr(failures.projects, "create_task", gone_at_the_second)
+    with pytest.raises(Gone):
+        ran(test_a="failed", test_b="failed")
+    assert not FailureTask.objects.filter(nodeid__endswith="test_b").exists()
+    monkeypatch.setattr(failures.projects, "create_task", usual)
+
+    failures.settle(17)
+
+    assert Task.objects.count() == 2
+
+
+def test_where_everything_fails_fifty_tasks_say_so(project):
+    ran(**{f"test_{number:03}": "failed" for number in range(60)})
+
+    assert Task.objects.count() == failures.MOST_NEW
+
+
+def test_without_a_project_nothing_is_opened():
+    ran(test_pay="failed")
+
+    assert not Task.objects.exists()
+
+
+def test_a_worker_is_called_for_what_is_still_due(project, monkeypatch):
+    called = []
+    monkeypatch.setattr(failures, "call_worker", called.append)
+    RunFactory(failure=True, tasks_due=True)
+    RunFactory(failure=True)
+
+    failures.sweep()
+
+    assert called == [17]
+
+
+def test_a_project_is_deleted_with_its_tasks_and_the_environment_forgets_it(project):
+    ran(test_pay="failed")
+
+    project.delete()
+
+    assert TestEnvironment.objects.get(pk=17).project is None
+    assert not FailureTask.objects.exists()
+    with pytest.raises(ProtectedError):
+        TestEnvironment.objects.get(pk=17).delete()
+
+
+@pytest.mark.parametrize(("outcome", "due"), [(Outcome.FAILED, True), (Outcome.CANCELLED, False)])
+@pytest.mark.django_db(transaction=True)
+def test_a_run_that_judged_its_tests_marks_that_there_is_something_to_do(
+    project, tester, environment, file, monkeypatch, outcome, due
+):
+    called = []
+    monkeypatch.setattr(failures, "call_worker", called.append)
+    run = services.start_run(user=tester, environment=environment, files=[file])
+
+    def failing(files, *, on_result, **_):
+        TestRun.objects.filter(pk=run.pk).update(cancel_requested_at=queue.database_now())
+        on_result(TestResult("samples/test_a.py::test_a", "failed"))
+        return Finished(outcome, "1 of 1 test failed.", 1)
+
+    runs.work("w", failing)
+
+    run.refresh_from_db()
+    assert (run.tasks_due, called) == (due, [17] if due else [])
