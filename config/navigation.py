@@ -147,6 +147,12 @@ UNFOLD = {
                     _item("Rejected", "rule", "admin:events_rejectedevent_changelist", "events.view_rejectedevent"),
                     _item("Event types", "schema", "admin:events_eventtype_changelist", "events.view_eventtype"),
                     _item("Applications", "key", "admin:events_application_changelist", "events.view_application"),
+                    _item(
+                        "Notifications",
+                        "mark_chat_unread",
+                        "admin:events_notification_changelist",
+                        "events.view_notification",
+                    ),
                 ],
             },
             {

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from config.tests.browser import find_chromium, running_browser
+from config.tests.instance import Instance, running_instance
 from events.tests.recording_server import Ingest, Site
 
 CHROMIUM = find_chromium()
@@ -210,3 +212,31 @@ def test_calls_before_the_script_and_wrong_ones_harm_nobody(context: BrowserCont
 
     wait_for(lambda: names(ingest) == ["early", "late"])
     assert page.title() == "alive"
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[Instance]:
+    with running_instance(tmp_path / "home") as instance:
+        instance.shell("from events.factories import WriteKeyFactory; WriteKeyFactory(secret='wk_shop')")
+        instance.start_web()
+        yield instance
+
+
+@pytest.mark.timeout(180)
+def test_a_real_opsroom_stores_page_view_and_beacon_of_another_origin_once(
+    context: BrowserContext, instance: Instance, site: Site
+):
+    site.page = f'<script src="{instance.url}/events/opsroom.js" data-key="wk_shop" async></script>'
+    page = context.new_page()
+    page.goto(f"{site.url}/shop")
+    stored = "SELECT name, data ->> 'path' FROM events_event ORDER BY timestamp"
+    wait_for(lambda: instance.sql(stored) == [("pageview", "/shop")])
+
+    page.evaluate("opsroom.track('form interaction', 'submit', {path: '/shop'})")
+    page.goto("about:blank")
+
+    wait_for(lambda: instance.sql(stored) == [("pageview", "/shop"), ("submit", "/shop")])
+    page.goto(f"{site.url}/cart")  # which sends once more what went by beacon
+    wait_for(lambda: len(instance.sql(stored)) == 3)
+    page.wait_for_function("Object.keys(localStorage).filter((name) => name.startsWith('opsroom.batch')).length === 0")
+    assert instance.sql(stored) == [("pageview", "/shop"), ("submit", "/shop"), ("pageview", "/cart")]

@@ -1,0 +1,62 @@
+"""Send a notification again: a question, and the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.admin import ModelAdmin
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import URLPattern, path, reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+
+from events import services
+from events.models import Notification
+
+
+def may_resend(request: HttpRequest) -> bool:
+    return request.user.has_perm("events.change_notification")
+
+
+class ResendPages(ModelAdmin):
+    """A mixin of the notifications' admin."""
+
+    def get_urls(self) -> list[URLPattern]:
+        view: Callable[..., HttpResponse] = never_cache(require_http_methods(["GET", "HEAD", "POST"])(self.resend))
+        return [
+            path("<uuid:pk>/resend/", self.admin_site.admin_view(view), name="events_notification_resend"),
+            *super().get_urls(),
+        ]
+
+    def resend(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        """GET asks, with the consequence; POST has a worker send it."""
+        if not (self.has_view_permission(request) and may_resend(request)):
+            raise PermissionDenied
+        notification = Notification.objects.filter(pk=pk).first()
+        if notification is None:
+            raise Http404
+        if request.method != "POST":
+            return self._question(request, notification)
+        if request.POST.get("status") != notification.status:
+            messages.warning(request, "It was processed meanwhile, and is not sent again. Look, and ask once more.")
+        else:
+            services.resend_notification(event_id=pk)
+            self.log_change(request, notification, "Had it sent again.")
+            messages.success(request, f"The notification to {notification.user_id} is being sent again.")
+        return HttpResponseRedirect(reverse("admin:events_notification_change", args=[pk]))
+
+    def _question(self, request: HttpRequest, notification: Notification) -> HttpResponse:
+        context: dict[str, Any] = {
+            **self.admin_site.each_context(request),
+            "title": f"Send the notification to {notification.user_id} again",
+            "opts": self.opts,
+            "original": notification,
+            "notification": notification,
+        }
+        in_dialog = request.headers.get("HX-Request")
+        return render(request, f"events/resend_{'dialog' if in_dialog else 'page'}.html", context)
