@@ -26,6 +26,7 @@ from events.admin.chart import chart_of
 from events.admin.which import Which
 from projects.admin.zone import zone_of
 from projects.models import Report, Task
+from testrunner.admin.environments import board as environment_board
 
 MOST_MOVING = 50  # broadcasts under way; the page is for people
 MOST_DUE = 6  # tasks; the others are in the list
@@ -113,6 +114,14 @@ def _last_day() -> dict[str, int]:
     }
 
 
+def environments(request: HttpRequest) -> Card | None:
+    """The hundred environments as small tiles."""
+    if not request.user.has_perm("testrunner.view_testenvironment"):
+        return None
+    found = environment_board()
+    return Card("environments.html", found, every=SOON if dict(found["counts"])["busy"] else LATER)
+
+
 def health(request: HttpRequest) -> Card | None:
     """Does every part of the house answer? Bounded, but not quick: never part of the page itself."""
     found = parts()
@@ -125,6 +134,7 @@ CARDS: dict[str, Callable[[HttpRequest], Card | None]] = {
     "events": events,
     "due": due,
     "report": report,
+    "environments": environments,
     "recent": recent,
     "health": health,
 }
@@ -134,6 +144,7 @@ WIDTHS = {
     "events": "card-main",
     "due": "card-main card-tall",
     "report": "card-side",
+    "environments": "card-main",
     "recent": "card-main",
     "health": "card-side",
 }
@@ -189,4 +200,7 @@ def _buttons(request: HttpRequest) -> list[dict[str, Any]]:
     if request.user.has_perm("projects.add_task"):
         address = reverse("admin:projects_task_add")
         buttons.append({"title": "New task", "icon": "add_task", "link": address, "main": not buttons})
+    if request.user.has_perm("testrunner.add_testrun"):
+        address = reverse("admin:testrunner_testrun_add")
+        buttons.append({"title": "New run", "icon": "play_arrow", "link": address, "main": not buttons})
     return buttons

@@ -1,6 +1,6 @@
-"""What the command palette (Ctrl+K) finds beside the pages: a chat by how its UUID begins, a project, an application or
-an event type by its name, a task by its title, a session by its whole id. Asked with every key that is pressed, so
-each look is bounded, however long the tables are.
+"""What the command palette (Ctrl+K) finds beside the pages: a chat by how its UUID begins, a task by its title, a
+session by its whole id, a test run by its number; projects, applications, event types and environments by their names.
+Asked with every key that is pressed, so each look is bounded, however long the tables are.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from unfold.dataclasses import SearchResult
 from chats.models import Chat
 from events.models import Application, EventType, Session
 from projects.models import Project, Task
+from testrunner.models import TestEnvironment, TestRun
 
 SHORTEST = 4  # digits: fewer fit too many chats to mean one
 SHORTEST_WORD = 2  # letters of a name or title
+LONGEST_NUMBER = 18  # digits of an id
 MOST = 5  # of each kind
 NEWEST = 20_000  # projects and tasks that are looked through; older ones are found in their lists
 
@@ -26,7 +28,7 @@ NEWEST = 20_000  # projects and tasks that are looked through; older ones are fo
 def search(request: HttpRequest, term: str) -> list[SearchResult]:
     """The theme's callback: what `term` may mean, of what this person may see."""
     term = term.replace("\x00", "").strip()
-    kinds = (_projects, _tasks, _chats, _applications, _event_types, _sessions)
+    kinds = (_environments, _runs, _projects, _tasks, _chats, _applications, _event_types, _sessions)
     return [found for kind in kinds for found in kind(request, term)]
 
 
@@ -82,6 +84,26 @@ def _sessions(request: HttpRequest, term: str) -> Iterator[SearchResult]:
         page = reverse("admin:events_session_change", args=[quote(session.pk)])
         words = f"Session: {session.event_count:,} event{'' if session.event_count == 1 else 's'}"
         yield SearchResult(title=session.pk, description=words, link=page, icon="footprint")
+
+
+def _environments(request: HttpRequest, term: str) -> Iterator[SearchResult]:
+    if len(term) < SHORTEST_WORD or not request.user.has_perm("testrunner.view_testenvironment"):
+        return
+    for environment in TestEnvironment.objects.filter(name__icontains=term)[:MOST]:
+        page = reverse("admin:testrunner_testenvironment_change", args=[environment.pk])
+        yield SearchResult(title=environment.name, description="Environment", link=page, icon="grid_view")
+
+
+def _runs(request: HttpRequest, term: str) -> Iterator[SearchResult]:
+    number = term.removeprefix("#").removeprefix("run").strip()
+    if not (number.isascii() and number.isdigit() and len(number) < LONGEST_NUMBER):
+        return
+    if not request.user.has_perm("testrunner.view_testrun"):
+        return
+    for run in TestRun.objects.filter(pk=int(number)).select_related("environment").defer("junit_xml"):
+        page = reverse("admin:testrunner_testrun_change", args=[run.pk])
+        words = f"{run.get_status_display().capitalize()}, in {run.environment}"
+        yield SearchResult(title=str(run), description=words, link=page, icon="science")
 
 
 def _last(model: type[Project] | type[Task]) -> int:

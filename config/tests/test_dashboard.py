@@ -14,6 +14,7 @@ from config import dashboard
 from config.health import Part
 from events.factories import ApplicationFactory
 from events.models import Minute
+from testrunner.factories import RunFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -150,3 +151,19 @@ def test_events_a_minute_and_the_rejected_share_are_for_those_who_may_see_events
 
 def test_a_day_without_events_is_said_in_words(as_viewer):
     assert "No events in the last 24 hours" in card(as_viewer, "events")
+
+
+def test_the_hundred_environments_are_tiles_with_their_state_in_words(as_viewer):
+    RunFactory(running=True, environment_id=17, requested_by="the night shift")
+    RunFactory(environment_id=17)
+
+    shown = card(as_viewer, "environments")
+
+    assert shown.count('class="mini mini--') == 100
+    assert 'title="Environment 17: busy, the night shift, 1 waiting"' in shown
+    assert "99 free" in shown and "1 busy" in shown and "1 run waiting" in shown
+
+
+def test_a_tester_gets_a_button_to_start_a_run(as_tester, as_viewer):
+    assert "New run" in as_tester.get("/admin/").content.decode()
+    assert "New run" not in as_viewer.get("/admin/").content.decode()

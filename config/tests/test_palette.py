@@ -10,6 +10,7 @@ from events.factories import ApplicationFactory, EventTypeFactory
 from events.models import Session
 from projects.factories import ProjectFactory, TaskFactory
 from projects.models import Project, Task
+from testrunner.factories import RunFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -54,7 +55,7 @@ def test_each_kind_is_bounded_in_rows_and_in_what_is_looked_through(
     project = ProjectFactory(name="Paint the oldest")
     tasks = TaskFactory.create_batch(palette.MOST + 2, title="Paint", project=project)
 
-    with django_assert_max_num_queries(11):  # session, user, permissions, and one or two for each kind
+    with django_assert_max_num_queries(12):  # session, user, permissions, and one or two for each kind
         page = found(as_viewer, "paint")
 
     newest = {str(task.pk) for task in tasks[-palette.MOST :]}
@@ -79,3 +80,13 @@ def test_an_application_a_type_and_a_session_are_found_by_those_who_may(as_viewe
         assert page in found(as_viewer, term)
         assert page not in found(as_planner, term)
     assert pages["visit/1"] not in found(as_viewer, "visit")
+
+
+def test_an_environment_is_found_by_its_name_and_a_run_by_its_number(as_viewer, as_stranger):
+    run = RunFactory(environment_id=17)
+
+    assert "Environment 17" in found(as_viewer, "ronment 17")
+    for term in (str(run.pk), f"#{run.pk}", f"run {run.pk}"):
+        assert f"/testrun/{run.pk}/" in found(as_viewer, term), term
+    assert "/testrun/" not in found(as_viewer, "9" * 40)
+    assert "/testrun/" not in found(as_stranger, str(run.pk)) and "/testenvironment/" not in found(as_stranger, "ronm")

@@ -11,7 +11,13 @@ from projects.demo import create_demo_projects
 
 CHATS = 1_000
 PASSWORD = "12345"  # noqa: S105  printed on the console of an instance that listens on loopback only
-PEOPLE = {"analyst": "analytics", "marketer": "marketing", "planner": "planning", "viewer": "viewer"}
+PEOPLE = {
+    "marketer": "marketing",
+    "planner": "planning",
+    "analyst": "analytics",
+    "tester": "testing",
+    "viewer": "viewer",
+}
 
 
 class Command(BaseCommand):

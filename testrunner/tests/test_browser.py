@@ -1,0 +1,124 @@
+"""The main job of a tester in a real browser, on a whole instance: upload, start, watch, and wait for one's turn."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from config.tests.browser import find_chromium, log_in, running_browser
+from config.tests.instance import Instance, running_instance
+
+CHROMIUM = find_chromium()
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt install chromium, or name one in CHROMIUM"),
+]
+SLOW = """
+import time
+
+
+def test_slow():
+    for step in range(8):
+        print(f"\\x1b[32mstep {step}\\x1b[0m <b>&amp;</b>", flush=True)
+        time.sleep(1)
+
+
+def test_fast():
+    assert 1 == 2
+"""
+
+
+@pytest.fixture(scope="module")
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    with running_instance(tmp_path_factory.mktemp("browser") / "home") as instance:
+        instance.manage("create_demo")
+        instance.start_web()
+        instance.start_worker()
+        instance.start_runner()
+        instance.start_beat()
+        yield instance
+
+
+@pytest.fixture
+def page(instance: Instance) -> Iterator[Page]:
+    expect.set_options(timeout=30_000)
+    with running_browser(CHROMIUM or "") as browser:
+        page = browser.new_context(viewport={"width": 1300, "height": 860}).new_page()
+        broken: list[str] = []
+        page.on("pageerror", lambda error: broken.append(str(error)))
+        page.set_default_timeout(30_000)
+        log_in(page, instance.url, "tester", "12345")
+        yield page
+        assert broken == []
+
+
+def upload(page: Page, tmp_path: Path, name: str, text: str, directory: str = "smoke") -> None:
+    (tmp_path / name).write_text(text)
+    page.fill("[data-upload-directory]", directory)
+    page.set_input_files("[data-upload-file]", tmp_path / name)
+
+
+def start(page: Page, instance: Instance, environment: int, leaf: str) -> None:
+    page.goto(f"{instance.url}/admin/testrunner/testrun/add/")
+    page.locator(f"[data-leaf='{leaf}'] input").check()
+    page.select_option("#id_environment", str(environment))
+    page.get_by_role("button", name="Start and watch").click()
+    page.wait_for_url(re.compile(r"/testrun/\d+/change/"))
+
+
+def test_a_test_is_uploaded_in_place_started_and_watched_to_its_end(page: Page, instance: Instance, tmp_path: Path):
+    page.goto(f"{instance.url}/admin/testrunner/testrun/add/")
+    upload(page, tmp_path, "test_slow_one.py", SLOW)
+    expect(page.locator("[data-upload-said]")).to_contain_text("uploaded as uploads/smoke/test_slow_one.py")
+    upload(page, tmp_path, "broken.py", "def test(:\n")
+    expect(page.locator("[data-upload-said]")).to_contain_text("does not compile")
+    expect(page.locator("[data-chosen]")).to_have_text("1 file chosen")
+
+    page.locator("[data-leaf='samples/test_success.py'] input").check()
+    page.select_option("#id_environment", "17")
+    page.get_by_role("button", name="Start and watch").click()
+
+    expect(page.locator("#run-live h2")).to_contain_text("Running")
+    expect(page.locator("[data-log-rows]")).to_contain_text("step 1 <b>&amp;</b>")  # as text, while it runs
+    assert page.locator("[data-log-rows] .ansi-fg-2", has_text="step 1").count() == 1
+    expect(page.locator("#run-live h2")).to_contain_text("Failed", timeout=60_000)
+    expect(page.locator("#run-live")).to_contain_text("test_slow_one.py::test_fast")
+    expect(page.locator("#run-live")).to_contain_text("samples/test_success.py::test_addition")
+    page.locator("[data-log-failure]").click()
+    page.fill("[data-log-query]", "assert 1 == 2")
+    expect(page.locator("[data-log-found]")).to_contain_text("1 of ")
+    expect(page.locator("[data-log-rows] mark").first).to_be_visible()
+
+
+def test_who_comes_second_is_told_the_place_and_starts_by_itself(page: Page, instance: Instance, tmp_path: Path):
+    page.goto(f"{instance.url}/admin/testrunner/testrun/add/")
+    upload(page, tmp_path, "test_slow_two.py", SLOW, directory="waiting")
+    expect(page.locator("[data-upload-said]")).to_contain_text("uploaded as")
+    start(page, instance, 18, "uploads/waiting/test_slow_two.py")
+    expect(page.locator("#run-live h2")).to_contain_text("Running")
+
+    start(page, instance, 18, "samples/test_success.py")
+
+    expect(page.locator("#run-live")).to_contain_text(re.compile("Position 1, expected start"))
+    expect(page.locator("#run-live h2")).to_contain_text("Success", timeout=60_000)
+
+
+def test_a_waiting_run_is_cancelled_and_the_board_shows_who_is_in(page: Page, instance: Instance, tmp_path: Path):
+    page.goto(f"{instance.url}/admin/testrunner/testrun/add/")
+    upload(page, tmp_path, "test_slow_three.py", SLOW, directory="board")
+    expect(page.locator("[data-upload-said]")).to_contain_text("uploaded as")
+    board = page.context.new_page()
+    board.goto(f"{instance.url}/admin/testrunner/testenvironment/")
+    expect(board.locator("#tile-19")).to_contain_text("Free")
+
+    start(page, instance, 19, "uploads/board/test_slow_three.py")
+
+    expect(board.locator("#tile-19")).to_contain_text("Busy")  # nobody reloaded it
+    start(page, instance, 19, "samples/test_success.py")
+    page.locator("#run-cancel").click()
+    page.get_by_role("button", name="Cancel the run").click()
+    expect(page.locator("#run-live h2")).to_contain_text("Cancelled")
+    expect(board.locator("#tile-19")).to_contain_text("Free", timeout=60_000)
