@@ -215,6 +215,7 @@ SPECTACULAR_SETTINGS = {
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
+        "events.openapi.document_ingest",
         "config.problems.document_problems",
         "config.api.document_ids",
     ],

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from events.keyset import older
 from events.models import Event, RejectedEvent
+from events.pages import beyond
 from events.rehearsal import Reason, Reasons, Rehearsal, rehearse
 from events.schema_check import compiled
 from events.schemas import judge
@@ -63,4 +63,4 @@ def _newest(category: str, name: str, most: int) -> Iterator[tuple[int, Any]]:
         yield from ((id, data) for id, _, data in page)
         left -= len(page)
         id, timestamp, _ = page[-1]
-        page = list(rows.filter(older(timestamp, id))[: min(left, _AT_ONCE)]) if left else []
+        page = list(rows.filter(beyond("timestamp", timestamp, id))[: min(left, _AT_ONCE)]) if left else []

@@ -45,6 +45,11 @@ def compiled(schema: dict[str, Any]) -> jsonschema_rs.Validator:
         raise SchemaError(str(error).splitlines()[0]) from error
 
 
+def check_schema(schema: Any) -> None:
+    """Raise SchemaError unless this may be published."""
+    compiled(schema)
+
+
 def _check_shape(schema: Any) -> None:
     if not isinstance(schema, dict):
         raise SchemaError("A schema is a JSON object.")

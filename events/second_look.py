@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 import jsonschema_rs
 import orjson
+from django.core.serializers.json import DjangoJSONEncoder
 
 from events.envelope import Item, Rules, Types, check
 from events.items import Body, read_one
-from events.models import Application, EventType, RejectedEvent
+from events.models import Application, Event, EventType, RejectedEvent
+from events.reasons import Reason
 from events.schemas import compiled
 
 TypeName = tuple[str, str]  # category, name
@@ -27,13 +31,22 @@ class Judge:
 
     def look(self, row: RejectedEvent) -> Item:
         """Return what it is now: an event with the id that its sender was told, or wrong for `reasons`."""
-        raw = bytes(row.raw)
-        rules = Rules(row.application_id, self._types, row.application_id in self._rejecting, row.received_at)
-        # Alone, also where it begins like an array: it was one item of a body.
-        item = check(read_one(raw), Item(row.application_id, Body(raw), 0), rules)
+        item = self._check(bytes(row.raw), row.application_id, row.received_at)
         if row.event_id is not None:
             item.event_id = str(row.event_id)
         return item
+
+    def reasons(self, event: Event, changes: dict[str, Any]) -> list[Reason]:
+        """Return why the event, so changed, would be none; nothing if it would be right."""
+        members = ("event_id", "session_id", "category", "name", "data", "timestamp")
+        told = {name: changes.get(name, getattr(event, name)) for name in members}
+        raw = json.dumps(told, cls=DjangoJSONEncoder, ensure_ascii=True).encode()
+        return self._check(raw, event.application_id, event.received_at).reasons
+
+    def _check(self, raw: bytes, application: int, received_at: datetime) -> Item:
+        rules = Rules(application, self._types, application in self._rejecting, received_at)
+        # Alone, also where it begins like an array: it was one item of a body.
+        return check(read_one(raw), Item(application, Body(raw), 0), rules)
 
 
 def _types_now() -> dict[TypeName, jsonschema_rs.Validator]:

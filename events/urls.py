@@ -1,13 +1,29 @@
-"""Every address of the events."""
+"""Every address of the events. POST /events/ never comes this far: config/asgi.py hands it to events/ingest.py."""
 
 from django.urls import path
-from django.urls.resolvers import URLPattern
+from rest_framework.routers import SimpleRouter
 
 from events.notification_api import Notifications, OneNotification
 from events.script import script
+from events.views.applications import Applications, EventTypes, OneKey, SchemaVersions
+from events.views.events import Events, OneSession, Sessions
+from events.views.rejected import OneReplay, RejectedEvents, Replays
 
-urlpatterns: list[URLPattern] = [
+router = SimpleRouter(use_regex_path=False)
+router.register("applications", Applications)
+router.register("event-types", EventTypes)
+router.register("events", Events)
+router.register("rejected-events", RejectedEvents)
+
+urlpatterns = [
     path("events/opsroom.js", script, name="opsroom-js"),
+    path("applications/<int:application_id>/keys/<int:pk>/", OneKey.as_view(), name="write-key"),
+    path("event-types/<int:event_type_id>/versions/", SchemaVersions.as_view(), name="schema-versions"),
+    path("rejected-events/replays/", Replays.as_view(), name="replays"),
+    path("rejected-events/replays/<int:pk>/", OneReplay.as_view(), name="replay"),
+    path("sessions/", Sessions.as_view(), name="sessions"),
+    path("sessions/<path:session_id>/", OneSession.as_view(), name="session"),
     path("notifications/", Notifications.as_view(), name="notifications"),
     path("notifications/<uuid:event_id>/", OneNotification.as_view(), name="notification"),
+    *router.urls,
 ]

@@ -25,6 +25,14 @@ from schemathesis.specs.openapi import checks
 
 from chats.factories import BroadcastFactory, ChatFactory
 from config.wsgi import application
+from events.factories import (
+    ApplicationFactory,
+    EventFactory,
+    EventTypeFactory,
+    RejectedEventFactory,
+    WriteKeyFactory,
+)
+from events.models import Replay, Session
 from projects.factories import CommentFactory, ProjectFactory, TaskFactory
 from projects.models import Report
 
@@ -41,7 +49,10 @@ EXCLUDED = {
 }
 ID = 1_000_000  # far from what sequences reach in tests
 # What the names in paths stand for: `cast` makes them. Of other names, values are made up.
-EXISTING = {"id": ID, "task_id": ID, "user_uuid": str(UUID(int=1)), "date": "2030-01-01"}
+EXISTING = {
+    "id": ID, "task_id": ID, "application_id": ID, "event_type_id": ID, "session_id": "fuzzed",
+    "user_uuid": str(UUID(int=1)), "date": "2030-01-01",
+}  # fmt: skip
 EXAMPLES, MANY_EXAMPLES = 6, 100
 TOTALS = dict.fromkeys(
     ["total", "pending", "in_progress", "completed", "due_today", "overdue", "done_yesterday"], 1
@@ -78,6 +89,18 @@ def cast(db) -> None:
     Report.objects.create(date=EXISTING["date"], data={"totals": TOTALS, "projects": []})
     ChatFactory(user_uuid=EXISTING["user_uuid"])
     BroadcastFactory(pk=ID)
+    events_cast()
+
+
+def events_cast() -> None:
+    sender = ApplicationFactory(pk=ID)
+    WriteKeyFactory(pk=ID, application=sender)
+    EventTypeFactory(pk=ID)
+    event = EventFactory(pk=ID, application=sender, session_id=EXISTING["session_id"])
+    moment = event.timestamp
+    Session.objects.create(pk=EXISTING["session_id"], first_seen=moment, last_seen=moment, event_count=1)
+    RejectedEventFactory(pk=ID, application=sender)
+    Replay.objects.create(pk=ID, selection={"ids": [ID]}, last_id=ID, total=1)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ nobody is to be told here.
 from events.digest import lag
 from events.dry_run import DryRun, dry_run
 from events.rehearsal import Rehearsal
-from events.schema_check import SchemaError
+from events.schema_check import SchemaError, check_schema
 from events.selection import Selection
 from events.services.applications import (
     NewApplication,
@@ -21,7 +21,7 @@ from events.services.applications import (
     update_application,
 )
 from events.services.event_types import create_event_type, delete_event_type, describe_event_type, publish_schema
-from events.services.events import delete_event, delete_rejected, update_event
+from events.services.events import Wrong, delete_event, delete_rejected, update_event
 from events.services.history import Refused
 from events.services.notifications import resend_notification, send_notification, set_notification_status
 from events.services.replays import REPLAY, rehearse_replay, start_replay, sweep_replays
@@ -35,6 +35,8 @@ __all__ = [
     "Rehearsal",
     "SchemaError",
     "Selection",
+    "Wrong",
+    "check_schema",
     "create_application",
     "create_event_type",
     "delete_application",

@@ -13,16 +13,27 @@ from django.db.models.functions import Greatest, Least
 from events import counts
 from events.models import Batch, Event, RejectedEvent, Session
 from events.models.event import BATCH_ROWS
+from events.reasons import Reason
+from events.second_look import Judge
 from events.services.history import Refused
 
 _FIELDS = ("session_id", "category", "name", "data", "timestamp")
 _COUNTED = frozenset(_FIELDS) - {"data"}  # what sessions and counts depend on
 
 
+class Wrong(Exception):
+    """What the event would be is none: why, as the ingest would say it."""
+
+    def __init__(self, reasons: list[Reason]) -> None:
+        super().__init__("; ".join(f"{reason['pointer']}: {reason['message']}" for reason in reasons))
+        self.reasons = reasons
+
+
 def update_event(*, event: Event, actor: Any = None, **changes: Any) -> Event:
     """Set `session_id`, `category`, `name`, `data`, `timestamp`. Return the event as it is now.
 
-    Raises Event.DoesNotExist where it is gone, Refused where its application's event of that id and time exists.
+    Raises Event.DoesNotExist where it is gone, Wrong where the ingest would not take it so, Refused where its
+    application's event of that id and time exists.
     """
     if unknown := set(changes) - set(_FIELDS):
         raise ValueError(f"Not to be set on an event: {', '.join(sorted(unknown))}.")
@@ -31,6 +42,8 @@ def update_event(*, event: Event, actor: Any = None, **changes: Any) -> Event:
         found = {name: value for name, value in changes.items() if _differ(getattr(before, name), value)}
         if not found:
             return before
+        if reasons := Judge().reasons(before, found):
+            raise Wrong(reasons)
         batch = counts.uncounted([before.pk]).get(before.pk // BATCH_ROWS)
         _write(before, found)
         after = Event.objects.get(pk=before.pk)

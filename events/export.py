@@ -1,0 +1,117 @@
+"""Events as CSV or NDJSON, however many: page by page along the index, each page a statement of its own.
+
+So memory stays flat, no transaction is kept open while a client reads slowly, and no statement runs for long. What a
+slow reader does occupy is a thread of the web process, of which there are ten: hence AT_ONCE and LONGEST.
+"""
+
+from __future__ import annotations
+
+import csv
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import orjson
+from django.db.models import QuerySet, TextField
+from django.db.models.functions import Cast
+
+from events.models import Event
+from events.pages import beyond
+
+COLUMNS = [
+    "id", "application_id", "event_id", "session_id", "category", "name", "timestamp", "received_at", "data"
+]  # fmt: skip
+PAGE = 2_000  # rows in memory
+AT_ONCE = 2  # exports in one web process
+LONGEST = 1_800.0  # seconds; then the answer breaks off, which its reader notices
+# A spreadsheet would compute a cell that begins like this: https://owasp.org/www-community/attacks/CSV_Injection
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+_places = threading.BoundedSemaphore(AT_ONCE)
+
+
+class Busy(Exception):
+    """As many exports are under way as may be."""
+
+
+class Export:
+    """The lines of an export. It has a place from the beginning, and gives it back when it is closed or at its end."""
+
+    def __init__(self, events: QuerySet[Event], form: str) -> None:
+        """`form` is "csv" or "ndjson". Raises Busy."""
+        if not _places.acquire(blocking=False):
+            raise Busy
+        self._has_place = True
+        self._lines = _FORMS[form](_rows(events))
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            return next(self._lines)
+        except BaseException:  # its end, too
+            self.close()
+            raise
+
+    def close(self) -> None:
+        if self._has_place:
+            self._has_place = False
+            _places.release()
+
+
+def _rows(events: QuerySet[Event]) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield pages of rows, newest first."""
+    until = time.monotonic() + LONGEST
+    # As text: Postgres has the JSON in a form that need not be read and written once more.
+    texts = events.annotate(text=Cast("data", TextField()))
+    rows = texts.order_by("-timestamp", "-id").values_list(*COLUMNS[:-1], "text")
+    page = list(rows[:PAGE])
+    while page:
+        yield page
+        if time.monotonic() > until:
+            raise TimeoutError(f"An export has {LONGEST:.0f} seconds.")
+        id, timestamp = page[-1][0], page[-1][6]
+        page = list(rows.filter(beyond("timestamp", timestamp, id))[:PAGE]) if len(page) == PAGE else []
+
+
+class _Lines:
+    """A file that keeps what is written to it until it is asked."""
+
+    def __init__(self) -> None:
+        self._written: list[str] = []
+        self.write = self._written.append
+
+    def take(self) -> bytes:
+        text = "".join(self._written)
+        self._written.clear()
+        return text.encode()
+
+
+def _csv(pages: Iterator[list[tuple[Any, ...]]]) -> Iterator[bytes]:
+    lines = _Lines()
+    writer = csv.writer(lines)
+    writer.writerow(["application" if name == "application_id" else name for name in COLUMNS])
+    yield lines.take()
+    for page in pages:
+        for id, application, event_id, session_id, category, name, timestamp, received_at, data in page:
+            texts = [disarmed(text) for text in (session_id, category, name)]
+            moments = [timestamp.isoformat(), received_at.isoformat()]
+            writer.writerow([id, application, event_id, *texts, *moments, data])
+        yield lines.take()
+
+
+def _ndjson(pages: Iterator[list[tuple[Any, ...]]]) -> Iterator[bytes]:
+    names = ["application" if name == "application_id" else name for name in COLUMNS]
+    for page in pages:
+        yield b"".join(
+            orjson.dumps(dict(zip(names, (*row, orjson.Fragment(data)), strict=True))) + b"\n" for *row, data in page
+        )
+
+
+def disarmed(text: str) -> str:
+    """Return the text so that no spreadsheet takes it for a formula."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+_FORMS: dict[str, Callable[[Iterator[list[tuple[Any, ...]]]], Iterator[bytes]]] = {"csv": _csv, "ndjson": _ndjson}

@@ -1,0 +1,44 @@
+"""What the views of events share: refusals as problems, and a patient parser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.core.exceptions import ObjectDoesNotExist
+from rest_framework import exceptions, parsers, status
+
+from events import services
+
+
+class Conflict(exceptions.APIException):
+    status_code = status.HTTP_409_CONFLICT
+
+
+class Json(parsers.JSONParser):
+    """Depth is an error of who sent it."""
+
+    def parse(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().parse(*args, **kwargs)
+        except RecursionError as error:
+            raise exceptions.ParseError("This is nested too deeply.") from error
+
+
+@contextmanager
+def problems() -> Iterator[None]:
+    """Let a service's refusals answer in words: 400, 404, 409."""
+    try:
+        yield
+    except services.Wrong as wrong:
+        fields: dict[str, list[str]] = {}
+        for reason in wrong.reasons:
+            _, member, *rest = [*reason["pointer"].split("/"), ""]
+            place = f"/{'/'.join(rest[:-1])}: " if len(rest) > 1 else ""
+            fields.setdefault(member or "non_field_errors", []).append(place + reason["message"])
+        raise exceptions.ValidationError(fields) from wrong
+    except services.Refused as refused:
+        raise Conflict(str(refused)) from refused
+    except ObjectDoesNotExist as gone:
+        raise exceptions.NotFound() from gone

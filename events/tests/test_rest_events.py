@@ -1,0 +1,291 @@
+"""Events and sessions over REST, as a client meets them."""
+
+import json
+from datetime import timedelta
+from urllib.parse import quote
+from uuid import uuid4
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from events import digest, export
+from events.factories import ApplicationFactory, EventFactory, EventTypeFactory, RejectedEventFactory
+from events.models import Event
+from events.tests.counting import NOON, assert_all_counted, commit
+
+pytestmark = pytest.mark.django_db
+
+
+def listed(api, address: str) -> list[int]:
+    answer = api.get(address)
+    assert answer.status_code == 200, answer.content
+    return [row["id"] for row in answer.json()["results"]]
+
+
+@pytest.fixture
+def three() -> list[int]:
+    """The third of them is the newest."""
+    application = ApplicationFactory(pk=1_000)
+    shared = {"application": application, "session_id": "mine"}
+    events = [
+        EventFactory(**shared, name="pageview", timestamp=NOON),
+        EventFactory(**shared, name="cta click", timestamp=NOON + timedelta(seconds=1)),
+        EventFactory(category="form interaction", name="submit", timestamp=NOON + timedelta(hours=1)),
+    ]
+    return [event.pk for event in events]
+
+
+@pytest.mark.parametrize(
+    ("query", "places"),
+    [
+        ("", [2, 1, 0]),
+        ("session=mine", [1, 0]),
+        ("category=form interaction", [2]),
+        ("category=page interaction&name=pageview", [0]),
+        ("application=1000", [1, 0]),
+        (f"from={quote((NOON + timedelta(seconds=1)).isoformat())}", [2, 1]),
+        (f"to={quote((NOON + timedelta(seconds=1)).isoformat())}", [0]),
+        ("session=mine&from=2026-05-04T12:00:01&to=2026-05-04T13:00:00Z", [1]),
+        ("session=nobody", []),
+    ],
+)
+def test_events_are_found_newest_first(query, places, three, viewer_api):
+    assert listed(viewer_api, f"/events/?{query}") == [three[place] for place in places]
+
+
+def test_an_event_is_found_by_the_id_its_application_knows(three, viewer_api):
+    event = Event.objects.get(pk=three[1])
+
+    assert listed(viewer_api, f"/events/?event_id={event.event_id}") == [event.pk]
+    assert listed(viewer_api, f"/events/?event_id={uuid4()}") == []
+
+
+@pytest.mark.parametrize(
+    "query", ["from=yesterday", "to=99999-01-01", "application=x", "application=1e400", "event_id=1", "session=%00"]
+)
+def test_a_filter_that_is_none_is_refused(query, viewer_api):
+    answer = viewer_api.get(f"/events/?{query}")
+
+    assert answer.status_code == 400
+    assert set(answer.json()["errors"]) == {query.partition("=")[0]}
+
+
+@pytest.mark.parametrize("same", [True, False], ids=["at the same moment", "at different moments"])
+def test_pages_hold_every_event_once_forth_and_back(same, viewer_api):
+    application = ApplicationFactory()
+    for number in range(7):
+        EventFactory(application=application, timestamp=NOON if same else NOON + timedelta(seconds=number))
+    expected = [event.pk for event in Event.objects.order_by("-timestamp", "-id")]
+
+    pages, backwards = [], []
+    address = "/events/?page_size=3"
+    while address:
+        answer = viewer_api.get(address).json()
+        pages.append([row["id"] for row in answer["results"]])
+        address, previous = answer["next"], answer["previous"]
+    while previous:
+        answer = viewer_api.get(previous).json()
+        backwards.append([row["id"] for row in answer["results"]])
+        previous = answer["previous"]
+
+    assert pages == [expected[:3], expected[3:6], expected[6:]]
+    assert backwards == [expected[3:6], expected[:3]]
+    assert viewer_api.get("/events/?cursor=bm9uc2Vuc2U").status_code == 404
+
+
+def test_a_list_is_one_query_and_reads_one_index_of_the_partitions_it_needs(three, viewer_api):
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        viewer_api.get("/events/?session=mine&from=2026-01-01")
+
+    asked = [query["sql"] for query in queries if "events_event" in query["sql"]]
+    assert len(asked) == 1
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute("SET LOCAL enable_sort = off")
+        plans = {}
+        for name, address in {
+            "session_id": "session=mine",
+            "category": "category=page interaction",
+            "newest": "from=2026-05-01&to=2026-06-01",
+        }.items():
+            with CaptureQueriesContext(connection) as queries:
+                viewer_api.get(f"/events/?{address}")
+            cursor.execute("EXPLAIN (COSTS OFF) " + next(q["sql"] for q in queries if "events_event" in q["sql"]))
+            plans[name] = "\n".join(row[0] for row in cursor.fetchall())
+    assert "session_id_timestamp_id_idx" in plans["session_id"]
+    assert "category_timestamp_id_idx" in plans["category"]
+    assert "timestamp_id_idx" in plans["newest"] and "events_event_y" not in plans["newest"]
+
+
+def test_an_event_is_changed_and_its_session_follows(analyst_api):
+    commit([{"application": ApplicationFactory(), "session_id": "mine"}])
+    digest.run()
+    event = Event.objects.get()
+
+    answer = analyst_api.patch(f"/events/{event.pk}/", {"session_id": "yours", "data": {"host": "a"}})
+
+    assert answer.status_code == 200, answer.content
+    assert (answer.json()["session_id"], answer.json()["data"]) == ("yours", {"host": "a"})
+    assert analyst_api.delete(f"/events/{event.pk}/").status_code == 204
+    assert_all_counted()
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"data": {"host": 5}}, "data"),
+        ({"data": {"host": "\0"}}, "data"),
+        ({"data": []}, "data"),
+        ({"session_id": ""}, "session_id"),
+        ({"timestamp": "2999-01-01T00:00:00Z"}, "timestamp"),
+        ({"timestamp": "yesterday"}, "timestamp"),
+    ],
+)
+def test_a_change_must_leave_a_right_event(change, field, three, analyst_api):
+    schema = {"properties": {"host": {"type": "string"}}}
+    EventTypeFactory(category="page interaction", name="pageview", schema=schema)
+
+    answer = analyst_api.patch(f"/events/{three[0]}/", change)
+
+    assert answer.status_code == 400
+    assert list(answer.json()["errors"]) == [field]
+
+
+@pytest.mark.parametrize("body", ["[" * 100_000, '{"data": ' * 5_000, '{"data": 1e400}', '{"data": NaN}', "\x00"])
+def test_a_hostile_body_is_the_senders_error(body, three, analyst_api):
+    answer = analyst_api.patch(f"/events/{three[0]}/", body, content_type="application/json")
+
+    assert answer.status_code == 400
+
+
+def test_the_time_of_another_event_with_its_id_is_a_conflict(three, analyst_api):
+    first, second = Event.objects.filter(pk__in=three[:2]).order_by("timestamp")
+    Event.objects.filter(pk=second.pk).update(event_id=first.event_id)
+
+    answer = analyst_api.patch(f"/events/{second.pk}/", {"timestamp": NOON.isoformat()})
+
+    assert answer.status_code == 409
+
+
+def test_a_session_tells_its_events_in_order(three, viewer_api):
+    commit([{"session_id": "a/b c", "timestamp": NOON + timedelta(seconds=second)} for second in (2, 0, 1)])
+    digest.run()
+
+    first = viewer_api.get("/sessions/a%2Fb%20c/?page_size=2").json()
+
+    assert (first["event_count"], first["duration"]) == (3, 2.0)
+    second = viewer_api.get(first["next"]).json()
+    times = [event["timestamp"] for page in (first, second) for event in page["events"]]
+    assert times == sorted(times) and len(times) == 3
+    assert second["next"] is None
+    assert viewer_api.get("/sessions/nobody/").status_code == 404
+
+
+def test_sessions_come_last_seen_first(viewer_api):
+    for day in (1, 3, 2):
+        commit([{"session_id": f"day {day}", "timestamp": NOON + timedelta(days=day)}])
+    digest.run()
+
+    def found(query: str) -> list[str]:
+        return [row["session_id"] for row in viewer_api.get(f"/sessions/?{query}").json()["results"]]
+
+    assert found("") == ["day 3", "day 2", "day 1"]
+    assert found("from=2026-05-06&to=2026-05-07") == ["day 2"]
+
+
+def test_a_chart_is_asked_for_by_interval_and_group(viewer_api):
+    application = ApplicationFactory(name="Website")
+    commit([{"application": application, "name": "a"}, {"application": application, "name": "b"}])
+    digest.run()
+    commit([{}])
+
+    query = "from=2026-05-04T12:00:00Z&to=2026-05-04T14:00:00Z"
+    answer = viewer_api.get(f"/events/stats/?{query}&by=name&application={application.pk}").json()
+
+    assert answer["times"] == ["2026-05-04T12:00:00Z", "2026-05-04T13:00:00Z"]
+    assert [(one["group"], one["events"]) for one in answer["series"]] == [
+        ("page interaction / a", [1, 0]),
+        ("page interaction / b", [1, 0]),
+    ]
+    assert answer["lag"] > 0
+    assert viewer_api.get("/events/stats/").json()["interval"] == "hour"
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["interval=second", "by=session", "from=2000-01-01T00:00Z&interval=minute", "to=0001-01-01T00:00Z", "from=x"],
+)
+def test_a_chart_that_cannot_be_drawn_is_refused(query, viewer_api):
+    assert viewer_api.get(f"/events/stats/?{query}").status_code == 400
+
+
+def test_an_export_is_the_list_as_a_file(three, viewer_api, monkeypatch):
+    monkeypatch.setattr(export, "PAGE", 2)  # the last page is full, and so is the one before
+    EventFactory(session_id="=HYPERLINK()", name='a,"b"\nc', timestamp=NOON - timedelta(days=1))
+
+    answer = viewer_api.get("/events/export/?category=page interaction")
+
+    assert answer["Content-Disposition"] == 'attachment; filename="events.csv"'
+    assert answer["Content-Type"] == "text/csv; charset=utf-8"
+    text = b"".join(answer.streaming_content).decode()
+    assert text.startswith("id,application,event_id,session_id,category,name,timestamp,received_at,data\r\n")
+    assert text.count("\r\n") == 4
+    assert "'=HYPERLINK()" in text and '"a,""b""\nc"' in text
+
+
+def test_an_export_as_ndjson_has_an_event_a_line(three, viewer_api):
+    for answer in (
+        viewer_api.get("/events/export/?format=ndjson"),
+        viewer_api.get("/events/export/", headers={"Accept": "application/x-ndjson"}),
+    ):
+        rows = [json.loads(line) for line in b"".join(answer.streaming_content).splitlines()]
+
+        assert [row["id"] for row in rows] == three[::-1]
+        assert rows[0]["data"] == {"host": "www.example.com", "path": "/"}
+
+
+def test_an_export_is_refused_in_words(viewer_api, stranger_api, anon_api):
+    assert "csv or ndjson" in viewer_api.get("/events/export/?format=xlsx").json()["errors"]["format"][0]
+    assert viewer_api.get("/events/export/?from=x").status_code == 400
+    assert stranger_api.get("/events/export/").status_code == 403
+    assert anon_api.get("/events/export/").status_code == 401
+
+
+def test_exports_leave_threads_to_others(three, viewer_api):
+    under_way = [viewer_api.get("/events/export/") for _ in range(export.AT_ONCE)]
+
+    refused = viewer_api.get("/events/export/")
+    assert (refused.status_code, refused["Retry-After"]) == (503, "10")
+
+    hang_up(under_way[0])
+    b"".join(under_way[1].streaming_content)
+    again = [viewer_api.get("/events/export/") for _ in range(export.AT_ONCE)]
+    assert {answer.status_code for answer in again} == {200}
+    for answer in again:
+        hang_up(answer)
+
+
+def hang_up(answer) -> None:
+    """As a server does whose reader went away; without the signal that would close the test's connection."""
+    for close in answer._resource_closers:
+        close()
+
+
+def test_an_export_reads_page_by_page(viewer_api, monkeypatch, django_assert_num_queries):
+    monkeypatch.setattr(export, "PAGE", 10)
+    EventFactory.create_batch(25, application=ApplicationFactory(), timestamp=NOON)
+
+    lines = export.Export(Event.objects.all(), "ndjson")
+    with django_assert_num_queries(1):
+        next(lines)
+    with django_assert_num_queries(2):
+        assert len(list(lines)) == 2
+
+
+def test_rejected_events_are_not_among_them(viewer_api):
+    RejectedEventFactory()
+
+    assert listed(viewer_api, "/events/") == []

@@ -1,0 +1,1 @@
+"""The REST interface of events: parse, permit, one service call, serialise."""

@@ -1,0 +1,154 @@
+"""Events and sessions, charts and export. POST /events/ is the ingest's: events/ingest.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import StreamingHttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import exceptions, generics, mixins, renderers, viewsets
+from rest_framework.decorators import action
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.pagination import CursorPagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
+
+from events import export, filters, serializers, services
+from events.models import Event, Session
+from events.pages import NewestFirst, OldestFirst
+from events.rest import Json, problems
+from events.stats import stats
+
+
+class _File(renderers.BaseRenderer):
+    """Only so that it is found by its name or type: the export renders itself."""
+
+    charset = "utf-8"
+
+    def render(self, data: Any, *args: Any, **kwargs: Any) -> bytes:
+        return renderers.JSONRenderer().render(data)
+
+
+class Csv(_File):
+    media_type = "text/csv"
+    format = "csv"
+
+
+class Ndjson(_File):
+    media_type = "application/x-ndjson"
+    format = "ndjson"
+
+
+class ByNameOrType(DefaultContentNegotiation):
+    """`?format=` is REST framework's own way to choose a renderer; a name that is none is an error in words."""
+
+    def filter_renderers(self, renderers: Any, format: str) -> Any:
+        found = [renderer for renderer in renderers if renderer.format == format]
+        if not found:
+            raise exceptions.ValidationError({"format": ["Choose csv or ndjson."]})
+        return found
+
+
+class Busy(exceptions.APIException):
+    status_code = 503
+    default_detail = "Other exports are under way. Please try again in a moment."
+    wait = 10  # REST framework's name for Retry-After
+
+
+@extend_schema(tags=["events"])
+class Events(
+    mixins.ListModelMixin,
+    mixins.RetrieveModelMixin,
+    mixins.UpdateModelMixin,
+    mixins.DestroyModelMixin,
+    viewsets.GenericViewSet,
+):
+    """Events, newest first. A change must leave a right event, and sessions and counts follow it."""
+
+    queryset = Event.objects.all()
+    serializer_class = serializers.EventSerializer
+    filterset_class = filters.EventFilter
+    pagination_class = NewestFirst
+    parser_classes = [Json]
+    lookup_value_converter = "int"
+
+    def perform_update(self, serializer: BaseSerializer) -> None:
+        event: Any = serializer.instance
+        with problems():
+            serializer.instance = services.update_event(
+                event=event, actor=self.request.user, **serializer.validated_data
+            )
+
+    def perform_destroy(self, instance: Event) -> None:
+        services.delete_event(event=instance, actor=self.request.user)
+
+    @extend_schema(parameters=[serializers.AskForStats], responses=serializers.StatsSerializer, filters=False)
+    @action(detail=False, pagination_class=None, filterset_class=None)
+    def stats(self, request: Request) -> Response:
+        """How many events happened, and how many were rejected, in each interval: from the counts a minute."""
+        asked = serializers.AskForStats(data=request.query_params)
+        asked.is_valid(raise_exception=True)
+        try:
+            found = stats(**asked.validated_data)
+        except (ValueError, OverflowError) as error:
+            raise exceptions.ValidationError({"interval": [str(error)]}) from error
+        found_now = {"interval": found.interval, "times": found.times, "series": found.series, "lag": services.lag()}
+        return Response(serializers.StatsSerializer(found_now).data)
+
+    @extend_schema(
+        parameters=[OpenApiParameter("format", enum=["csv", "ndjson"], description="Default: csv.")],
+        responses={(200, "text/csv"): OpenApiTypes.STR, (200, "application/x-ndjson"): OpenApiTypes.STR},
+    )
+    @action(
+        detail=False,
+        pagination_class=None,
+        renderer_classes=[Csv, Ndjson],
+        content_negotiation_class=ByNameOrType,
+    )
+    def export(self, request: Request) -> StreamingHttpResponse:
+        """The events that the filters leave, newest first, as a file: all of them, row by row."""
+        form = request.accepted_renderer.format
+        try:
+            lines = export.Export(self.filter_queryset(self.get_queryset()), form)
+        except export.Busy as busy:
+            raise Busy() from busy
+        return StreamingHttpResponse(
+            lines,
+            content_type=f"{request.accepted_renderer.media_type}; charset=utf-8",
+            headers={"Content-Disposition": f'attachment; filename="events.{form}"'},
+        )
+
+
+class LastSeenFirst(CursorPagination):
+    ordering = ("-last_seen", "session_id")
+    page_size_query_param = "page_size"
+    max_page_size = 500
+
+
+@extend_schema(tags=["sessions"])
+class Sessions(generics.ListAPIView):
+    """Sessions, the one that was last seen first. What was stored in the last seconds may not be in them yet."""
+
+    queryset = Session.objects.all()
+    serializer_class = serializers.SessionSerializer
+    filterset_class = filters.SessionFilter
+    pagination_class = LastSeenFirst
+
+
+@extend_schema(tags=["sessions"], parameters=[OpenApiParameter("cursor"), OpenApiParameter("page_size", int)])
+class OneSession(generics.RetrieveAPIView):
+    """A session and its events in the order in which they happened, page by page."""
+
+    queryset = Session.objects.all()
+    serializer_class = serializers.OneSessionSerializer
+    lookup_field = "session_id"
+    filter_backends = []
+
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        session: Any = self.get_object()
+        pages = OldestFirst()
+        session.events = pages.paginate_queryset(Event.objects.filter(session_id=session.pk), request)
+        session.next, session.previous = pages.next, pages.previous
+        return Response(self.get_serializer(session).data)
