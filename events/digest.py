@@ -96,9 +96,17 @@ def digest_some(at_once: int = AT_ONCE) -> Round:
         if not batches:
             return done
         with connection.cursor() as cursor:
-            _count(cursor, batches, done)
+            messages.digested(done.events, done.rejected, _groups(cursor, batches) if done.rejected else [])
+            add_up(cursor, batches)
         Batch.objects.filter(pk__in=[batch.pk for batch in batches]).delete()
     return done
+
+
+def add_up(cursor: CursorWrapper, batches: list[Batch]) -> None:
+    """Add the events of these batches, and the rejected ones, to sessions and minutes, in the caller's transaction."""
+    values = _values(batches)
+    cursor.execute(_SESSIONS, values)
+    cursor.execute(_MINUTES, values)
 
 
 def lag() -> float:
@@ -120,18 +128,15 @@ def _claim(at_once: int) -> list[Batch]:
     return chosen
 
 
-def _count(cursor: CursorWrapper, batches: list[Batch], done: Round) -> None:
-    values: dict[str, Any] = {
+def _groups(cursor: CursorWrapper, batches: list[Batch]) -> list[tuple[Any, ...]]:
+    cursor.execute(_REJECTED, {**_values(batches), "groups": messages.MOST_GROUPS})
+    return cursor.fetchall()
+
+
+def _values(batches: list[Batch]) -> dict[str, Any]:
+    return {
         "ids": [batch.pk for batch in batches],
         "first": [batch.first_timestamp for batch in batches],
         "last": [batch.last_timestamp for batch in batches],
         "rows": BATCH_ROWS,
-        "groups": messages.MOST_GROUPS,
     }
-    cursor.execute(_SESSIONS, values)
-    groups: list[tuple[Any, ...]] = []
-    if done.rejected:
-        cursor.execute(_REJECTED, values)
-        groups = cursor.fetchall()
-    messages.digested(done.events, done.rejected, groups)
-    cursor.execute(_MINUTES, values)

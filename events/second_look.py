@@ -31,7 +31,7 @@ class Judge:
 
     def look(self, row: RejectedEvent) -> Item:
         """Return what it is now: an event with the id that its sender was told, or wrong for `reasons`."""
-        item = self._check(bytes(row.raw), row.application_id, row.received_at)
+        item = self.check(bytes(row.raw), row.application_id, row.received_at)
         if row.event_id is not None:
             item.event_id = str(row.event_id)
         return item
@@ -41,9 +41,10 @@ class Judge:
         members = ("event_id", "session_id", "category", "name", "data", "timestamp")
         told = {name: changes.get(name, getattr(event, name)) for name in members}
         raw = json.dumps(told, cls=DjangoJSONEncoder, ensure_ascii=True).encode()
-        return self._check(raw, event.application_id, event.received_at).reasons
+        return self.check(raw, event.application_id, event.received_at).reasons
 
-    def _check(self, raw: bytes, application: int, received_at: datetime) -> Item:
+    def check(self, raw: bytes, application: int, received_at: datetime) -> Item:
+        """Judge the bytes of one item, as if they came then."""
         rules = Rules(application, self._types, application in self._rejecting, received_at)
         # Alone, also where it begins like an array: it was one item of a body.
         return check(read_one(raw), Item(application, Body(raw), 0), rules)

@@ -152,7 +152,7 @@ def _copy(connection: Any, rows: Sequence[tuple[int, Item]], rejected: Sequence[
 def _event_line(number: int, item: Item) -> bytes:
     texts = f"{item.session_id}\t{item.category}\t{item.name}"
     if "\\" in texts or not (item.session_id + item.category + item.name).isprintable():
-        texts = "\t".join(map(_escaped, (item.session_id, item.category, item.name)))
+        texts = "\t".join(map(escaped, (item.session_id, item.category, item.name)))
     data = item.data.replace(b"\\", b"\\\\") if b"\\" in item.data else item.data
     head = f"{number}\t{item.application}\t{item.event_id}\t{texts}\t".encode()
     return head + data + b"\t" + item.timestamp.isoformat().encode() + b"\n"
@@ -161,11 +161,11 @@ def _event_line(number: int, item: Item) -> bytes:
 def _rejected_line(number: int, item: Item) -> bytes:
     row = _rejected(item)
     texts = [row["category"], row["name"], row["code"], row["pointer"], orjson.dumps(row["reasons"]).decode()]
-    escaped = "\t".join(map(_escaped, texts))
-    return f"{number}\t{item.application}\t{item.event_id}\t{escaped}\t\\\\x{row['raw']}\t{row['raw_hash']}\n".encode()
+    cells = "\t".join(map(escaped, texts))
+    return f"{number}\t{item.application}\t{item.event_id}\t{cells}\t\\\\x{row['raw']}\t{row['raw_hash']}\n".encode()
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Return a text as COPY reads it."""
     return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
 

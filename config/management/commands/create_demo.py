@@ -7,9 +7,12 @@ from django.core.management.base import BaseCommand, CommandError
 
 from chats.fake import create_fake_chats
 from chats.models import Chat
+from events.fake import create_fake_events
+from events.models import Event
 from projects.demo import create_demo_projects
 
 CHATS = 1_000
+EVENTS, EVENT_DAYS = 10_000, 7
 PASSWORD = "12345"  # noqa: S105  printed on the console of an instance that listens on loopback only
 PEOPLE = {
     "marketer": "marketing",
@@ -36,5 +39,7 @@ class Command(BaseCommand):
                 person.groups.add(Group.objects.get(name=group))
         if not Chat.objects.exists():
             create_fake_chats(CHATS, messages=3)
+        if not Event.objects.exists():
+            create_fake_events(EVENTS, EVENT_DAYS, ("Website", "Mobile app"))
         create_demo_projects(planner=User.objects.filter(username="planner").first())
         self.stdout.write("Demo data is there.")
