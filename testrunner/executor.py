@@ -13,38 +13,22 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
-import re
-import selectors
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from importlib.resources import files as resources
-from pathlib import Path, PurePosixPath
-from typing import ClassVar
+from pathlib import Path
 
 from testrunner.capture import Log
 from testrunner.guard import Guard, make_directory, plan, probe
+from testrunner.invocation import TestBytes, cannot_run, check_path, invocation, prefix_of
 from testrunner.junit import junit_xml
+from testrunner.pipes import Bounded, Pipe, drain
 from testrunner.results import Finished, Outcome, Report, TestResult
-from testrunner.sandbox import MARK, Limits, Mode, python, size, sweep, user_for_a_run, uses_more_than
+from testrunner.sandbox import Limits, Mode, sweep, user_for_a_run
 from testrunner.verdict import verdict
+from testrunner.watch import Watch
 
-DISK_TICK = 1.0  # seconds between two looks at what the run has written, where nothing bounds it
-TICK = 0.25  # seconds between two looks at the clock, the wish to stop, and what waits to be passed on
-PIECE = 64 * 2**10
-
-
-@dataclass(frozen=True)
-class TestBytes:
-    """A file as it was when the run was asked for."""
-
-    __test__: ClassVar[bool] = False  # not a test, whatever its name
-
-    path: str  # relative to the run's directory, with "/": "smoke/test_login.py"
-    content: bytes
+__all__ = ["TestBytes", "execute"]
 
 
 def execute(
@@ -61,6 +45,7 @@ def execute(
     selection: Sequence[str] = (),
     hidden: Sequence[Path] = (),
     mode: Mode | None = None,
+    project: Path | None = None,
 ) -> Finished:
     """Run pytest on these files in a fresh directory below `root`, and wait for its end.
 
@@ -77,6 +62,8 @@ def execute(
     - `selection`: the ids of the tests to run, as `TestResult.nodeid` has them; all tests of the files if empty.
     - `hidden`: directories and files that the tests must not see, where there are namespaces: the project, its data.
     - `mode`: the walls; by default the best that this machine allows.
+    - `project`: where Opsroom lies. Files whose path begins with "project/" are its own tests, run in its own place on
+      services of their own (invocation.py); they cannot be in one run with others.
     - `on_started(pid)`: the process to look for on this machine; it leads a session and process group of its own.
 
     Never raises for what a test does. Raises ValueError for a path that leaves the directory, OSError if this machine
@@ -85,27 +72,36 @@ def execute(
     started = time.monotonic()
     for file in files:
         check_path(file.path)
+    if refusal := cannot_run(files, project):
+        return not_started(refusal)
     mode = mode or probe(root)
     log = Log(on_log, head=limits.log_head, tail=limits.log_tail)
-    report = Report(on_result, most_bytes=limits.report_bytes, most_results=limits.results)
+    report = Report(
+        on_result,
+        most_bytes=limits.report_bytes,
+        most_results=limits.results,
+        prefix=prefix_of(files, project),
+    )
     junit = Bounded(limits.junit_bytes)
     with (
         contextlib.ExitStack() as stack,
         user_for_a_run(mode) as user,
         fresh_directory(root, run_name, mode, user) as directory,
     ):
-        pipes = {
-            name: stack.enter_context(Pipe(user if mode.change_user else None)) for name in ("log", "report", "junit")
-        }
+        owner = user if mode.change_user else None
+        pipes = {name: stack.enter_context(Pipe(owner)) for name in ("log", "report", "junit")}
         descriptors = [pipes["report"].theirs, pipes["junit"].theirs]
+        how = invocation(files, selection, environment, directory, run_name, project)
         what = plan(
             mode,
             user=user,
             directory=directory,
-            command=command(selection or tests_of(files), *descriptors),
-            environment=environment_of_run(environment, directory, run_name),
+            command=how.on(*descriptors),
+            environment=how.environment,
             limits=limits,
-            files=[(file.path, file.content) for file in files],
+            files=how.files,
+            working_directory=how.working_directory,
+            kept=how.kept,
             hidden=hidden,
         )
         guard = Guard(what, output=pipes["log"].theirs, descriptors=descriptors)
@@ -141,142 +137,8 @@ def execute(
     )
 
 
-class Watch:
-    """The loop from pytest's start to its end."""
-
-    def __init__(
-        self,
-        guard: Guard,
-        readers: Mapping[int, Callable[[bytes], None]],
-        log: Log,
-        limits: Limits,
-        should_stop: Callable[[], str | None],
-        started: float,
-        directory: Path | None,
-    ) -> None:
-        self.guard, self.log, self.limits, self.should_stop, self.started = guard, log, limits, should_stop, started
-        self.selector = selectors.DefaultSelector()
-        self.selector.register(guard.control, selectors.EVENT_READ, None)
-        for descriptor, reader in readers.items():
-            self.selector.register(descriptor, selectors.EVENT_READ, reader)
-        self.directory, self.next_measure = directory, 0.0
-        self.stopped: tuple[Outcome, str] | None = None
-        self.steps: list[tuple[float, Callable[[], None]]] = []  # what is still to do to those who do not stop
-
-    def run(self) -> tuple[Outcome, str] | None:
-        """Return once the guard is through: what the run was stopped for, or None if it ended by itself."""
-        with self.selector:
-            next_look = 0.0
-            while self.read(max(0.0, next_look - time.monotonic())):
-                if time.monotonic() >= next_look:
-                    next_look = time.monotonic() + TICK
-                    self.log.flush()
-                    if not self.look():
-                        return self.stopped
-            return self.stopped
-
-    def read(self, patience: float) -> bool:
-        """Pass on what has come; return False once the guard says no more."""
-        for key, _ in self.selector.select(patience):
-            if key.data is None:
-                if not self.guard.listen():
-                    return False
-            elif not (piece := read_piece(key.fd)):
-                self.selector.unregister(key.fd)
-            else:
-                key.data(piece)
-        return True
-
-    def look(self) -> bool:
-        """Stop the run if it is time; return False if even its guard does not go."""
-        if self.stopped is None:
-            if wish := self.should_stop():
-                self.stop(Outcome.CANCELLED, wish)
-            elif time.monotonic() - self.started > self.limits.wall_seconds:
-                self.stop(Outcome.TIMED_OUT, f"Not finished after {self.limits.wall_seconds:g} s.")
-            elif self.too_much_written():
-                most = f"{size(self.limits.disk_bytes)} or {self.limits.files:,} files"
-                self.stop(Outcome.ERROR, f"More than {most} were written.")
-        while self.steps and time.monotonic() >= self.steps[0][0]:
-            _, step = self.steps.pop(0)
-            step()
-        return not self.stopped or bool(self.steps)
-
-    def too_much_written(self) -> bool:
-        if self.directory is None or time.monotonic() < self.next_measure:
-            return False
-        self.next_measure = time.monotonic() + DISK_TICK
-        return uses_more_than(self.directory, self.limits)
-
-    def stop(self, outcome: Outcome, reason: str) -> None:
-        """Interrupt pytest, so that fixtures tidy up and the log says where it was; then less and less kindly."""
-        self.stopped = outcome, reason
-        now, grace = time.monotonic(), self.limits.grace_seconds
-        self.guard.order(b"I")
-        self.steps = [
-            (now + grace / 2, lambda: self.guard.order(b"T")),
-            (now + grace, self.guard.kill),
-            (now + grace + 2, lambda: None),  # the caller kills the guard itself
-        ]
-
-
-class Pipe:
-    """A pipe from the run to the worker. The run may open its end anew by name (/dev/fd/7), so it has to own it."""
-
-    def __init__(self, owner: int | None) -> None:
-        self.ours, self.theirs = os.pipe()
-        os.set_blocking(self.ours, False)
-        with contextlib.suppress(OSError, AttributeError):
-            fcntl.fcntl(self.theirs, fcntl.F_SETPIPE_SZ, 2**18)
-        if owner is not None:
-            os.fchown(self.theirs, owner, owner)
-
-    def close_theirs(self) -> None:
-        if self.theirs >= 0:
-            os.close(self.theirs)
-            self.theirs = -1
-
-    def __enter__(self) -> Pipe:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close_theirs()
-        os.close(self.ours)
-
-
-class Bounded:
-    """Bytes up to a limit, and none of them beyond it."""
-
-    def __init__(self, most: int) -> None:
-        self._most, self._content = most, bytearray()
-        self.too_much = False
-
-    def write(self, piece: bytes) -> None:
-        self.too_much = self.too_much or len(self._content) + len(piece) > self._most
-        if self.too_much:
-            self._content.clear()
-        else:
-            self._content += piece
-
-    @property
-    def content(self) -> bytes | None:
-        return None if self.too_much else bytes(self._content)
-
-
-def read_piece(descriptor: int) -> bytes:
-    """Return what is there; nothing at the end."""
-    try:
-        return os.read(descriptor, PIECE)
-    except BlockingIOError:
-        return b""
-
-
-def drain(readers: Mapping[int, Callable[[bytes], None]]) -> None:
-    """Read what is left in the pipes. Nobody should write any more; a survivor of the weakest mode gets one second."""
-    until = time.monotonic() + 1
-    for descriptor, reader in readers.items():
-        while (piece := read_piece(descriptor)) and time.monotonic() < until:
-            reader(piece)
+def not_started(reason: str) -> Finished:
+    return Finished(Outcome.ERROR, reason, None, junit_xml=junit_xml(None, [], reason=reason))
 
 
 @contextlib.contextmanager
@@ -286,64 +148,3 @@ def fresh_directory(root: Path, name: str, mode: Mode, user: int) -> Iterator[Pa
         yield directory
     finally:
         shutil.rmtree(directory, ignore_errors=True)  # the guard did, unless it was killed
-
-
-def check_path(path: str) -> None:
-    """Raise ValueError unless this is a plain relative path. What is only unusual fails in the run, with words."""
-    parts = PurePosixPath(path).parts
-    if not parts or path.startswith("/") or ".." in parts or "\0" in path or "\\" in path:
-        raise ValueError(f"Not a path below the run's directory: {path!r}")
-
-
-def tests_of(files: Sequence[TestBytes]) -> list[str]:
-    """Return the paths in which pytest is to look for tests."""
-    return [file.path for file in files if PurePosixPath(file.path).name not in ("conftest.py", "__init__.py")]
-
-
-def command(wanted: Sequence[str], report: int, junit: int) -> list[str]:
-    """Return the command line: no configuration, no plugins and no files but those of the run.
-
-    -u because -I makes Python deaf to PYTHONUNBUFFERED; -s so that the log shows what a test prints while it runs.
-    """
-    options = "-c /dev/null --rootdir . --confcutdir . -p no:cacheprovider -p pytest_reportlog.plugin"
-    more = f"--import-mode=importlib --color=yes -v -s --junitxml=/dev/fd/{junit}"
-    program = (resources("testrunner") / "inside.py").read_text()
-    return [
-        python(),
-        "-I",
-        "-B",
-        "-u",
-        "-c",
-        program,
-        str(report),
-        *options.split(),
-        *more.split(),
-        "--",
-        *(f"./{name}" for name in wanted),
-    ]
-
-
-# Names that steer Python, pytest, the loader or the sandbox: a variable of an environment must not.
-RESERVED = re.compile(
-    r"^(PYTHON.*|PYTEST_.*|LD_.*|DYLD_.*|OPSROOM_.*|PATH|HOME|TMPDIR|TEMP|TMP|USER|LOGNAME|LANG|LC_ALL|COLUMNS)$|=|\0|^$"
-)
-
-
-def environment_of_run(given: Mapping[str, str], directory: Path, run_name: str) -> dict[str, str]:
-    """Return all variables of the run: nothing of the worker's own but its time zone."""
-    return {
-        **{name: value for name, value in given.items() if not RESERVED.search(name) and "\0" not in value},
-        "PATH": f"{os.path.dirname(python())}:/usr/local/bin:/usr/bin:/bin",
-        "HOME": f"{directory}/home",
-        "TMPDIR": f"{directory}/tmp",  # noqa: S108
-        "USER": "tester",
-        "LOGNAME": "tester",
-        "LANG": "C.UTF-8",
-        "TZ": os.environ.get("TZ", "UTC"),
-        "COLUMNS": "120",
-        "MALLOC_ARENA_MAX": "2",  # the limit of memory is one of addresses, and every thread's arena takes 64 MiB
-        "PYTHONUNBUFFERED": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-        MARK: run_name,
-    }

@@ -99,6 +99,7 @@ def plan(
     environment: Mapping[str, str],
     limits: Limits,
     files: Sequence[tuple[str, bytes]] = (),
+    working_directory: str = "/",
     kept: Sequence[Path] = (),
     hidden: Sequence[Path] = (),
 ) -> dict[str, Any]:
@@ -109,6 +110,7 @@ def plan(
         "change_user": mode.change_user,
         "user": user,
         "directory": str(directory),
+        "working_directory": working_directory,
         "command": list(command),
         "environment": dict(environment),
         "limits": asdict(limits),

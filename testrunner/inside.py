@@ -2,7 +2,8 @@
 
 The executor hands this file over as text (`python -c`), so that the child needs to read nothing of the project.
 pytest-reportlog tells what each test came to, but not how many there should have been: a test that calls
-`pytest.exit(returncode=0)` ends the run early with exit code 0. The first argument is the descriptor of the report.
+`pytest.exit(returncode=0)` ends the run early with exit code 0. The first two arguments are the descriptors of the
+report and of the JUnit XML.
 """
 
 import json
@@ -30,6 +31,6 @@ class Recorder:
 
 
 if __name__ == "__main__":
-    report = int(sys.argv[1])
-    arguments = sys.argv[2:]
-    sys.exit(pytest.main([*arguments, f"--report-log=/dev/fd/{report}"], plugins=[Recorder(report)]))
+    report, junit = sys.argv[1:3]
+    outputs = [f"--report-log=/dev/fd/{report}", f"--junitxml=/dev/fd/{junit}"]
+    sys.exit(pytest.main([*outputs, *sys.argv[3:]], plugins=[Recorder(int(report))]))

@@ -191,6 +191,7 @@ def build_walls(plan: Plan) -> None:
     for name in ("files", "home"):
         os.mkdir(f"{directory}/{name}", 0o700)
         os.chown(f"{directory}/{name}", plan["user"], plan["user"])
+    name_the_user(plan)
     kept = {path: os.open(path, os.O_PATH) for path in [*plan["kept"], directory]}
     shared = os.open(temporary, os.O_PATH)
     for path in sorted([*plan["hidden"], *filter(is_own_directory, ("/tmp", "/var/tmp", "/dev/shm"))]):  # noqa: S108
@@ -206,6 +207,18 @@ def build_walls(plan: Plan) -> None:
             if inside.startswith(path.rstrip("/") + "/"):
                 put_back(kept[inside], inside)
     call(libc.mount(b"proc", b"/proc", b"proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, None), "mount /proc")
+
+
+def name_the_user(plan: Plan) -> None:
+    """Give the run's user an entry in /etc/passwd: initdb and others refuse to work for a mere number."""
+    users = f"{plan['directory']}/passwd"
+    write(
+        users,
+        "root:x:0:0:root:/root:/usr/sbin/nologin\n"
+        f"tester:x:{plan['user']}:{plan['user']}:the run's own user:{plan['directory']}/home:/bin/sh\n",
+    )
+    os.chmod(users, 0o444)
+    bind(os.open(users, os.O_PATH), "/etc/passwd")
 
 
 def is_own_directory(path: str) -> bool:
@@ -290,6 +303,7 @@ def put_down(plan: Plan) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with open(os.open(path, flags, 0o600), "wb") as file:
             file.write(base64.b64decode(content))
+    os.chdir(plan["working_directory"])
 
 
 def pass_on(kept: list[int], control: int) -> None:

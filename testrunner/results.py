@@ -57,9 +57,11 @@ class Finished:
 class Report:
     """pytest's report, line by line (pytest-reportlog's, and the two kinds that `inside.py` adds)."""
 
-    def __init__(self, on_result: Callable[[TestResult], None], *, most_bytes: int, most_results: int) -> None:
+    def __init__(
+        self, on_result: Callable[[TestResult], None], *, most_bytes: int, most_results: int, prefix: str = ""
+    ) -> None:
         self._on_result, self._bytes_left, self._most_results = on_result, most_bytes, most_results
-        self._told = 0
+        self._told, self._prefix = 0, prefix
         self._partial = b""
         self._open: dict[str, dict[str, Any]] = {}  # tests that have started and not ended
         self.results: list[TestResult] = []
@@ -143,7 +145,7 @@ class Report:
         if len(self.results) >= self._most_results:
             self._give_up("it has too many tests")
         else:
-            self.results.append(TestResult(nodeid=nodeid, **test))
+            self.results.append(TestResult(nodeid=_text(self._prefix + nodeid, NODEID), **test))
 
     def _tell(self) -> None:
         while self._told < len(self.results):  # outside of every `except`: the caller's problems are the caller's

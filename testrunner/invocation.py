@@ -1,0 +1,167 @@
+"""How pytest is called: command line, variables, directory. For files from anywhere, and for the project's own tests.
+
+The project's own tests are no strangers, but they run behind the same walls: the project is there to read, with its
+pytest.ini and its plugins, and everything they need is started anew inside of the run. PostgreSQL and Redis from the
+wheels of `make test` live in the run's own directory and end with it, so neither the instance's database nor its cache
+nor its broker can be met. Where those wheels are not installed, pytest says so in the log, and the run is an error.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files as resources
+from pathlib import Path, PurePosixPath
+from typing import ClassVar
+
+from testrunner.sandbox import MARK, python
+
+PROGRAM = (resources("testrunner") / "inside.py").read_text()
+OWN = "project/"  # before the paths and node ids of the project's own tests
+
+
+@dataclass(frozen=True)
+class TestBytes:
+    """A file as it was when the run was asked for."""
+
+    __test__: ClassVar[bool] = False  # not a test, whatever its name
+
+    path: str  # relative to the run's directory, with "/": "smoke/test_login.py"
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """What the guard needs to know of a run besides its walls."""
+
+    command: list[str]
+    environment: dict[str, str]
+    files: list[tuple[str, bytes]]  # to put down before the start
+    working_directory: str
+    kept: list[Path] = field(default_factory=list)  # to stay visible, though something above may be hidden
+
+    def on(self, report: int, junit: int) -> list[str]:
+        """Return the command line that writes its report and its JUnit XML to these descriptors."""
+        before, after = self.command[: self.command.index(PROGRAM) + 1], self.command[self.command.index(PROGRAM) + 1 :]
+        return [*before, str(report), str(junit), *after]
+
+
+def cannot_run(files: Sequence[TestBytes], project: Path | None) -> str:
+    """Return why these files cannot be run, in words; nothing if they can."""
+    own = [file for file in files if file.path.startswith(OWN)]
+    if project is None or not own:
+        return ""
+    if len(own) < len(files):
+        return "The project's own tests need a run of their own: they cannot be together with other files."
+    changed = [file.path for file in own if _bytes_below(project, file.path.removeprefix(OWN)) != file.content]
+    return f"{changed[0]} has changed since it was chosen." if changed else ""
+
+
+def prefix_of(files: Sequence[TestBytes], project: Path | None) -> str:
+    """Return what stands before every node id that pytest tells of these files."""
+    return OWN if project and any(file.path.startswith(OWN) for file in files) else ""
+
+
+def invocation(
+    files: Sequence[TestBytes],
+    wanted: Sequence[str],
+    given: Mapping[str, str],
+    directory: Path,
+    run_name: str,
+    project: Path | None = None,
+) -> Invocation:
+    """Return how to run these files, which `cannot_run` has nothing against."""
+    environment = {**_allowed(given), **_environment(directory, run_name)}
+    tests = list(wanted) or tests_of(files)
+    if project and prefix_of(files, project):
+        return _of_the_project(project, [name.removeprefix(OWN) for name in tests], environment, directory)
+    return Invocation(
+        command=_command(
+            "-c /dev/null --rootdir . --confcutdir . --import-mode=importlib -p pytest_reportlog.plugin",
+            [f"./{name}" for name in tests],
+            isolated=True,
+        ),
+        environment={**environment, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        files=[(file.path, file.content) for file in files],
+        working_directory=f"{directory}/files",
+    )
+
+
+def _of_the_project(project: Path, tests: list[str], environment: dict[str, str], directory: Path) -> Invocation:
+    own = {
+        "OPSROOM_HOME": f"{directory}/home/opsroom",
+        "OPSROOM_LOCAL": "1",
+        "HYPOTHESIS_STORAGE_DIRECTORY": f"{directory}/home/hypothesis",  # the project is there to read only
+    }
+    return Invocation(
+        command=_command(f"-c {project}/pytest.ini --rootdir {project}", tests, isolated=False),
+        environment={**environment, **own},
+        files=[],
+        working_directory=str(project),
+        kept=[project],
+    )
+
+
+def _bytes_below(project: Path, path: str) -> bytes | None:
+    """Return a regular file's content; None if it is no such file any more."""
+    try:
+        descriptor = os.open(project / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with open(descriptor, "rb") as file:
+        return file.read() if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+
+
+def check_path(path: str) -> None:
+    """Raise ValueError unless this is a plain relative path. What is only unusual fails in the run, with words."""
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith("/") or ".." in parts or "\0" in path or "\\" in path:
+        raise ValueError(f"Not a path below the run's directory: {path!r}")
+
+
+def tests_of(files: Sequence[TestBytes]) -> list[str]:
+    """Return the paths in which pytest is to look for tests."""
+    return [file.path for file in files if PurePosixPath(file.path).name not in ("conftest.py", "__init__.py")]
+
+
+def _command(options: str, tests: Sequence[str], *, isolated: bool) -> list[str]:
+    """Return the command line, without the descriptors of report and JUnit XML: see `Invocation.on`.
+
+    -I: no configuration and no modules but those of the run. -u because -I makes Python deaf to PYTHONUNBUFFERED; -s so
+    that the log shows what a test prints while it runs.
+    """
+    common = "-p no:cacheprovider --color=yes -v -s"
+    flags = ["-I"] if isolated else []
+    return [python(), *flags, "-B", "-u", "-c", PROGRAM, *options.split(), *common.split(), "--", *tests]
+
+
+# Names that steer Python, pytest, the loader or the sandbox: a variable of an environment must not.
+RESERVED = re.compile(
+    r"^(PYTHON.*|PYTEST_.*|LD_.*|DYLD_.*|OPSROOM_.*|PATH|HOME|TMPDIR|TEMP|TMP|USER|LOGNAME|LANG|LC_ALL|COLUMNS)$|=|\0|^$"
+)
+
+
+def _allowed(given: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of an environment that its tests may see."""
+    return {name: value for name, value in given.items() if not RESERVED.search(name) and "\0" not in value}
+
+
+def _environment(directory: Path, run_name: str) -> dict[str, str]:
+    """Return what every run's environment holds: nothing of the worker's own but its time zone."""
+    return {
+        "PATH": f"{os.path.dirname(python())}:/usr/local/bin:/usr/bin:/bin",
+        "HOME": f"{directory}/home",
+        "TMPDIR": f"{directory}/tmp",  # noqa: S108
+        "USER": "tester",
+        "LOGNAME": "tester",
+        "LANG": "C.UTF-8",
+        "TZ": os.environ.get("TZ", "UTC"),
+        "COLUMNS": "120",
+        "MALLOC_ARENA_MAX": "2",  # the limit of memory is one of addresses, and every thread's arena takes 64 MiB
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        MARK: run_name,
+    }
