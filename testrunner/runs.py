@@ -78,6 +78,7 @@ def _executed(
         recorder.flush_if_due()
         return why_stop(lease)
 
+    base = Path(settings.BASE_DIR)
     files = [executor.TestBytes(f"{file.root}/{file.path}", bytes(file.content)) for file in run.files.all()]
     try:
         finished = execute(
@@ -91,7 +92,8 @@ def _executed(
             on_started=lambda pid: keeper.watch(lease, pid),
             limits=Limits(wall_seconds=run.wall_seconds),
             selection=run.selection,
-            hidden=[Path(settings.BASE_DIR), Path(settings.HOME), Path(settings.MEDIA_ROOT)],
+            hidden=[base, base / ".env", base / ".git", Path(settings.HOME), Path(settings.MEDIA_ROOT)],
+            project=base,
         )
         recorder.flush()
         return finished
