@@ -10,6 +10,7 @@ from chats.models import Chat
 from events.fake import create_fake_events
 from events.models import Event
 from projects.demo import create_demo_projects
+from testrunner.demo import create_demo_test_runs
 
 CHATS = 1_000
 EVENTS, EVENT_DAYS = 10_000, 7
@@ -42,4 +43,5 @@ class Command(BaseCommand):
         if not Event.objects.exists():
             create_fake_events(EVENTS, EVENT_DAYS, ("Website", "Mobile app"))
         create_demo_projects(planner=User.objects.filter(username="planner").first())
+        create_demo_test_runs()
         self.stdout.write("Demo data is there.")
