@@ -14,6 +14,7 @@ BENCHMARKS = [
     "fake_chats",
     "lists",
     "live",
+    "long_log",
     "press",
     "serving",
     "testrun",

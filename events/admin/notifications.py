@@ -39,13 +39,13 @@ class NotificationAdmin(ResendPages, ModelAdmin):
     def get_list_display(self, request: HttpRequest) -> Any:
         return [*self.list_display, "again"] if may_resend(request) else self.list_display
 
-    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
         if obj is None:
             return ["user_id", "description"]
         fields = ["user", "description", "state", "tries", "arrived", "created", "processed", "event_id"]
         return [*fields, "again"] if may_resend(request) else fields
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
         return [] if obj is None else self.get_fields(request, obj)
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:

@@ -1,0 +1,112 @@
+"""A log of 100 MB in the browser: usable from the first second on, in memory that doesn't grow with it.
+
+The run's page in headless Chromium, from a web process as the launcher starts it. Times in ms from the page's request
+to the first lines in view, and from a jump anywhere in the log to its lines drawn; the JavaScript heap in MB after
+every line was read once, and after the jumps. The limits are those of a page one would call usable: a second or two to
+the first line, a jump within a quarter of a second, and a heap far below the log's size plus the page's own.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count, islice
+from statistics import quantiles
+
+from playwright.sync_api import Page
+
+from benchmarks.instance import sql, web
+from benchmarks.report import Figure, at_most
+from config.tests.browser import find_chromium, running_browser
+
+MEGABYTES = 100
+PIECE = 64 * 1024  # bytes a row, as the runner writes them
+LINE = 70  # bytes
+ROUNDS, JUMPS = 3, 30
+FIRST_LINES, ONE_JUMP, HEAP = 2_000, 250, 200  # ms, ms, MB
+# Scroll to a share of the log, and answer when the line that belongs there is drawn.
+JUMP = """share => new Promise(done => {
+  const view = document.querySelector("[data-log-view]"), from = performance.now();
+  view.scrollTop = (view.scrollHeight - view.clientHeight) * share;
+  const look = () => {
+    const shown = [...document.querySelectorAll("[data-log-rows] .log-row")];
+    const box = view.getBoundingClientRect();
+    const place = row => row.getBoundingClientRect();
+    const inView = shown.filter(row => place(row).top < box.bottom && place(row).bottom > box.top);
+    if (inView.length > 5 && inView.every(row => row.textContent !== "…")) done(performance.now() - from);
+    else requestAnimationFrame(look);
+  };
+  requestAnimationFrame(look);
+})"""
+
+
+def measure() -> list[Figure]:
+    if find_chromium() is None:
+        print("No Chromium here: left out.")
+        return []
+    run, cookie = write_log()
+    first, jumps, heaps = [], [], []
+    with web():
+        for _ in range(ROUNDS):
+            with page_of(cookie) as page:
+                started = time.perf_counter()
+                page.goto(f"http://127.0.0.1:{os.environ['PORT']}/admin/testrunner/testrun/{run}/change/")
+                page.locator("[data-log-rows] .log-row").first.wait_for()
+                first.append((time.perf_counter() - started) * 1000)
+                page.wait_for_function("!document.querySelector('[data-log-count]').textContent.includes('reading')")
+                took = [page.evaluate(JUMP, random.random()) for _ in range(JUMPS)]
+                jumps.append(quantiles(took, n=20)[-1])
+                heaps.append(page.evaluate("performance.memory.usedJSHeapSize / 1e6"))
+    return [
+        at_most(f"a log of {MEGABYTES} MB: first lines", FIRST_LINES, first, " ms", 0),
+        at_most(f"a log of {MEGABYTES} MB: p95 of a jump", ONE_JUMP, jumps, " ms", 0),
+        at_most(f"a log of {MEGABYTES} MB: heap", HEAP, heaps, " MB", 0),
+    ]
+
+
+def write_log() -> tuple[int, dict[str, str]]:
+    """A finished run with its log; return its id, and the cookie of somebody who may see it."""
+    from django.conf import settings
+    from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+    from django.contrib.auth.models import User
+    from django.contrib.sessions.backends.db import SessionStore
+
+    from testrunner.factories import RunFactory
+    from testrunner.models import LogChunk, TestRun
+
+    sql("TRUNCATE testrunner_testrun CASCADE")
+    run: TestRun = RunFactory.create(success=True)
+    size = 0
+    for data in pieces():
+        LogChunk.objects.create(run=run, offset=size, data=data)
+        size += len(data)
+    run.log_size = size
+    run.save(update_fields=["log_size"])
+    user, _ = User.objects.get_or_create(username="long_log", is_staff=True, is_superuser=True)
+    session = SessionStore()
+    session[SESSION_KEY], session[BACKEND_SESSION_KEY] = str(user.pk), settings.AUTHENTICATION_BACKENDS[-1]
+    session[HASH_SESSION_KEY] = user.get_session_auth_hash()
+    session.save()
+    print(f"{size:,} bytes of log in pieces of {PIECE:,}, {ROUNDS} rounds of {JUMPS} jumps")
+    return run.pk, {"name": settings.SESSION_COOKIE_NAME, "value": session.session_key or ""}
+
+
+def pieces() -> Iterator[bytes]:
+    line = "\x1b[3{}mline {:08}\x1b[0m: checked the answer of the service, as expected\n"
+    numbers = count(1)
+    for _ in range(MEGABYTES * 10**6 // PIECE):
+        lines = [line.format(number % 7 + 1, number) for number in islice(numbers, PIECE // LINE)]
+        yield "".join(lines).encode()
+
+
+@contextmanager
+def page_of(cookie: dict[str, str]) -> Iterator[Page]:
+    with running_browser(find_chromium() or "") as browser:
+        context = browser.new_context(viewport={"width": 1300, "height": 900})
+        context.add_cookies([{**cookie, "url": f"http://127.0.0.1:{os.environ['PORT']}"}])  # type: ignore[typeddict-item]
+        page = context.new_page()
+        page.set_default_timeout(120_000)
+        yield page
