@@ -91,9 +91,13 @@ class Instance:
         self._start("beat", ["celery", "-q", "-A", "config.celery", "beat", "--pidfile="])
 
     def start_web(self) -> None:
-        server = ["uvicorn", "config.asgi:application", "--port", str(self.port), "--lifespan", "off"]
-        self._start("web", [*server, "--no-access-log", "--log-level", "warning"])
-        self.wait_for(lambda: self._ping())
+        self.begin_web("web", self.port)
+        self.wait_for(lambda: self.answers(self.port))
+
+    def begin_web(self, name: str, port: int) -> None:
+        """Start one web process of several, each at a port of its own, without waiting for it."""
+        server = ["uvicorn", "config.asgi:application", "--port", str(port), "--lifespan", "off"]
+        self._start(name, [*server, "--no-access-log", "--log-level", "warning"])
 
     def _start(self, name: str, module: list[str]) -> None:
         self.processes[name] = subprocess.Popen(
@@ -101,9 +105,9 @@ class Instance:
             cwd=PROJECT, env=self.env, stdout=self.log, stderr=self.log, start_new_session=True,
         )  # fmt: skip
 
-    def _ping(self) -> bool:
+    def answers(self, port: int) -> bool:
         with contextlib.suppress(requests.RequestException):
-            return requests.get(f"{self.url}/ping/", timeout=2).ok
+            return requests.get(f"http://127.0.0.1:{port}/ping/", timeout=2).ok
         return False
 
     @property
