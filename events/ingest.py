@@ -124,6 +124,7 @@ class Ingest:
         try:
             sender = await self._sender(_key(scope, headers), headers, now)
             content = await read_body(headers, receive, held.add)
+            held.add(max(0, len(content) - held.weight))  # what was inflated weighs more than what came
             async with asyncio.timeout(ANSWER):
                 return await self._store(content, sender, held)
         except (Unavailable, TimeoutError) as error:
