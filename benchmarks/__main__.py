@@ -12,6 +12,7 @@ from benchmarks.report import Figure, table
 BENCHMARKS = [
     "fanout",
     "fake_chats",
+    "ingest",
     "lists",
     "live",
     "long_log",

@@ -47,8 +47,8 @@ def load_all(server: str, key: str, results: Results) -> None:
     os.environ["PORT"] = str(free_port())
     with web(server, REDIS_URL=os.environ["REDIS_URL"] if server == CACHED else NOBODY):
         for path in (*VIEWS.values(), NO_OP):
-            run(int(os.environ["PORT"]), path, token=key, seconds=0.5)  # warm up
-            load = run(int(os.environ["PORT"]), path, token=key, seconds=SECONDS)
+            run(int(os.environ["PORT"]), path, authorization=f"Token {key}", seconds=0.5)  # warm up
+            load = run(int(os.environ["PORT"]), path, authorization=f"Token {key}", seconds=SECONDS)
             assert load.errors == 0, f"{load.errors} wrong answers from {path}, {server}"
             results[server, path].append(load)
 

@@ -39,8 +39,10 @@ def measure() -> list[Figure]:
             os.environ["PORT"] = str(free_port())
             with web(server, argv(server)):
                 for view, path in VIEWS.items():
-                    run(int(os.environ["PORT"]), path, token=key, seconds=0.5)  # warm up
-                    results[server, view].append(run(int(os.environ["PORT"]), path, token=key, seconds=SECONDS))
+                    run(int(os.environ["PORT"]), path, authorization=f"Token {key}", seconds=0.5)  # warm up
+                    results[server, view].append(
+                        run(int(os.environ["PORT"]), path, authorization=f"Token {key}", seconds=SECONDS)
+                    )
                 connections[server].append(opened(server))
     show(results, connections)
     return figures(results, connections)
