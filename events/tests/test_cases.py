@@ -1,9 +1,10 @@
 """The JSON API's cases: every file in cases/ is a list of requests with what they must answer.
 
 A case has `description`, `url`, `method`, `status`, and where there is a body `input` and `expected` (what the answer
-must contain). Optional: `as` (analyst, viewer, stranger or nobody; default analyst) and `save` (names for values of the
-answer, such as {"id": "event_id"}), which later cases of the file use as `{id}`. In `expected`, "<uuid>", "<time>",
-"<text>", "<number>" and "<any>" stand for anything of that kind; an object may have more fields, an array is complete.
+must contain). One event is there already: a page view of `session-1`, whose id is `{stored}`. Optional: `as` (analyst,
+viewer, stranger or nobody; default analyst) and `save` (names for values of the answer, such as {"id": "event_id"}),
+which later cases of the file use as `{id}`. In `expected`, "<uuid>", "<time>", "<text>", "<number>" and "<any>" stand
+for anything of that kind; an object may have more fields, an array is complete.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from uuid import UUID
 
 import pytest
 from rest_framework.test import APIClient
+
+from events.factories import EventFactory
 
 FILES = sorted((Path(__file__).parent / "cases").glob("*.json"))
 KINDS = {
@@ -36,7 +39,7 @@ def clients(anon_api, stranger_api, viewer_api, analyst_api) -> dict[str, APICli
 @pytest.mark.django_db
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_every_case_of_the_file_answers_as_it_says(clients, file: Path):
-    saved: dict[str, str] = {}
+    saved = {"stored": str(EventFactory(session_id="session-1").pk)}
 
     for case in json.loads(file.read_text()):
         where = f"{file.name}: {case['description']}"
