@@ -10,6 +10,7 @@ from benchmarks.instance import set_up
 from benchmarks.report import Figure, table
 
 BENCHMARKS = [
+    "events_read",
     "fanout",
     "fake_chats",
     "ingest",

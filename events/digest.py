@@ -26,7 +26,7 @@ from events.models.event import BATCH_ROWS
 
 AT_ONCE = 300  # batches a transaction
 ROWS_AT_ONCE = 50_000  # and about as many rows, so that it stays short
-SECONDS = 8.0  # in one task
+SECONDS = 4.0  # in one task: a worker has two places, and others wait for theirs
 
 # Each batch's events, by its range of ids and only in the partitions that it reaches.
 _HAPPENED = """
