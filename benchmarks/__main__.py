@@ -13,6 +13,7 @@ BENCHMARKS = [
     "events_read",
     "fanout",
     "fake_chats",
+    "handover",
     "ingest",
     "lists",
     "live",

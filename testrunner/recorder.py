@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import DatabaseError, Error, InterfaceError, OperationalError, connection, transaction
 
 from testrunner import announce, deadman
 from testrunner.leases import Lease, LeaseLost
@@ -24,7 +24,6 @@ from testrunner.nodeids import shortened
 if TYPE_CHECKING:
     from testrunner.results import TestResult as Told
 
-AWAY = (OperationalError, InterfaceError)  # the database, for a moment
 FLUSH = 0.25  # seconds: how far behind a page may be
 RETRY = 0.5  # seconds
 LARGEST_CHUNK = 256 * 1024  # bytes of log in one row
@@ -58,8 +57,8 @@ class Recorder:
             try:
                 self._flush()
                 pause = FLUSH
-            except AWAY:
-                connection.close()
+            except Error as error:
+                _hang_up_or_raise(error)
                 pause = RETRY
             self._next_flush = deadman.boottime() + pause
 
@@ -74,8 +73,8 @@ class Recorder:
         while not self.lease.is_lost:
             try:
                 return write()
-            except AWAY:
-                connection.close()
+            except Error as error:
+                _hang_up_or_raise(error)
                 time.sleep(RETRY)
         raise LeaseLost
 
@@ -126,3 +125,13 @@ class Recorder:
             name=name or nodeid, outcome=told.outcome, duration=told.seconds, message=self.mask.text(told.message),
             details=self.mask.text(told.details),
         )  # fmt: skip
+
+
+def _hang_up_or_raise(error: Error) -> None:
+    """Where the database is away for a moment, make the next attempt a new connection's; raise what is no such thing.
+
+    psycopg2 calls a connection that broke in the middle of a query a plain DatabaseError.
+    """
+    if not isinstance(error, OperationalError | InterfaceError) and type(error) is not DatabaseError:
+        raise error
+    connection.close()

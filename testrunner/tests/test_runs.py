@@ -6,7 +6,7 @@ import time
 from datetime import timedelta
 
 import pytest
-from django.db import DataError, OperationalError, connection
+from django.db import DatabaseError, DataError, InterfaceError, OperationalError, connection
 from django.db.models import F
 
 from testrunner import deadman, leases, queue, recorder, runs, services
@@ -211,7 +211,7 @@ def test_a_worker_that_is_told_to_stop_ends_its_run_as_lost_and_claims_no_other(
 
 
 @contextlib.contextmanager
-def database_away(monkeypatch, times: int):
+def database_away(monkeypatch, kind: type[Exception], times: int):
     """The next transactions of the recorder commit, but nobody hears of it; as if the line had broken just then."""
     usual, left = recorder.Recorder._write, [times]
 
@@ -219,14 +219,15 @@ def database_away(monkeypatch, times: int):
         usual(self, piece, results)
         if left[0]:
             left[0] -= 1
-            raise OperationalError("server closed the connection unexpectedly")
+            raise kind("server closed the connection unexpectedly")
 
     monkeypatch.setattr(recorder.Recorder, "_write", write)
     monkeypatch.setattr(recorder, "RETRY", 0.01)
     yield
 
 
-def test_what_was_committed_though_nobody_heard_of_it_is_not_there_twice(run, monkeypatch):
+@pytest.mark.parametrize("kind", [OperationalError, InterfaceError, DatabaseError])
+def test_what_was_committed_though_nobody_heard_of_it_is_not_there_twice(run, monkeypatch, kind):
     def chatty(files, *, on_log, on_result, should_stop, **_):
         for number in range(5):
             on_log(f"line {number}\n".encode())
@@ -234,7 +235,7 @@ def test_what_was_committed_though_nobody_heard_of_it_is_not_there_twice(run, mo
             time.sleep(0.02)
         return Finished(Outcome.FAILED, "5 failed.", 1)
 
-    with database_away(monkeypatch, times=3):
+    with database_away(monkeypatch, kind, times=3):
         runs.work("w", chatty)
 
     assert ended(run).status == "failed"
