@@ -90,11 +90,6 @@ class Log:
             self._flushed = time.monotonic()
             self._pass_on(text)
 
-    def last(self, size: int) -> bytes:
-        """Return the end of what came after the head, for those who watch now: `size` bytes at most."""
-        text = Cleaner().clean(bytes(self._tail[-size:]), final=True)
-        return text[-size:].decode(errors="ignore").encode()
-
     def close(self) -> None:
         """Pass on the rest: what waits, the line about what was left out, the tail from its first whole line."""
         if self._head_room:

@@ -24,7 +24,7 @@ from testrunner.invocation import TestBytes, cannot_run, check_path, invocation,
 from testrunner.junit import junit_xml
 from testrunner.pipes import Bounded, Pipe, drain
 from testrunner.results import Finished, Outcome, Report, TestResult
-from testrunner.sandbox import Limits, Mode, sweep, user_for_a_run
+from testrunner.sandbox import Limits, Mode, size, sweep, user_for_a_run
 from testrunner.verdict import verdict
 from testrunner.watch import Watch
 
@@ -121,6 +121,9 @@ def execute(
     report.close()
     failed_to_start = guard.messages.get("failed", "")
     exit_code = None if failed_to_start else guard.messages.get("exit")
+    if "ended" in guard.messages:
+        most = size(limits.total_memory_bytes)
+        stopped = Outcome.ERROR, f"The run's processes occupied more than {most} of memory together."
     outcome, reason = stopped or verdict(
         report, exit_code, failed_to_start=failed_to_start, cpu_seconds=limits.cpu_seconds
     )

@@ -27,7 +27,7 @@ _probed: dict[str, Mode] = {}
 
 
 class Guard:
-    """One started guard. `messages` are its words so far: pid, failed, exit.
+    """One started guard. `messages` are its words so far: pid, failed, ended, exit.
 
     The plan goes through a file without a name: neither its size nor a guard that dies early can block the worker. The
     guard gets an empty environment, so that nothing of the worker's is in any /proc/<pid>/environ that a test can read.

@@ -39,6 +39,8 @@ MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 0x2, 0x4, 0x8, 0x1
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 36, 38
 SYS_MOUNT_SETATTR, AT_RECURSIVE, MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID = 442, 0x8000, 0x1, 0x2
 
+MEMORY_TICK = 500  # milliseconds between two looks at the memory of all of them; the kernel limits only each
+
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -50,6 +52,7 @@ def main() -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     prctl(PR_SET_PDEATHSIG, signal.SIGTERM)  # beside the socket, which a forked child of the worker might hold open
     prctl(PR_SET_CHILD_SUBREAPER, 1)
+    plan["limits"]["processes"] += counted_with_the_run(plan)
     alive, mine = os.pipe()
     if plan["namespaces"]:
         enter_namespaces(plan)
@@ -99,14 +102,20 @@ def watch(child: int, control: socket.socket, wake_up: int, plan: Plan) -> int |
     poll.register(control, select.POLLIN)
     poll.register(wake_up, select.POLLIN)
     while True:
-        for descriptor, _ in poll.poll():
+        if resident(descendants(os.getpid())) > plan["limits"]["total_memory_bytes"]:
+            tell(control, ended="memory")
+            kill_and_wait(child)
+            return None
+        for descriptor, _ in poll.poll(MEMORY_TICK):
             if descriptor == wake_up:
                 if {signal.SIGTERM, signal.SIGHUP} & set(os.read(wake_up, 4096)):
                     kill_and_wait(child)
                     return None
-                ended, status = os.waitpid(child, os.WNOHANG)
-                if ended:
-                    return status
+                ended, status = os.waitpid(-1, os.WNOHANG)
+                while ended:  # the others are orphans, whom this process buries
+                    if ended == child:
+                        return status
+                    ended, status = os.waitpid(-1, os.WNOHANG)
             else:
                 orders = received(control)
                 if not orders:
@@ -283,6 +292,25 @@ def set_limits(plan: Plan) -> None:
     limit("RLIMIT_CPU", limits["cpu_seconds"], limits["cpu_seconds"] + 2)
 
 
+def counted_with_the_run(plan: Plan) -> int:
+    """Return how many threads of others count toward the run's limit of processes, which is one of the user.
+
+    None for a user that is the run's alone, and none in a user namespace since Linux 5.14, which counts by itself.
+    """
+    if not LINUX or plan["change_user"]:
+        return 0
+    major, minor = (int(part) for part in os.uname().release.split(".")[:2])
+    if plan["user_namespace"] and (major, minor) >= (5, 14):
+        return 0
+    threads = 0
+    for name in os.listdir("/proc"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            if name.isdigit() and os.stat(f"/proc/{name}").st_uid == os.geteuid():
+                with open(f"/proc/{name}/stat", "rb") as file:
+                    threads += int(file.read().rpartition(b")")[2].split()[17])
+    return threads
+
+
 def limit(name: str, soft: int, hard: int) -> None:
     kind = getattr(resource, name)
     most = resource.getrlimit(kind)[1]
@@ -373,6 +401,15 @@ def descendants(of: int) -> list[int]:
         found += below
         open_ends += below
     return found
+
+
+def resident(processes: list[int]) -> int:
+    """Return the bytes of memory that these processes occupy; what several share is counted for each."""
+    pages = 0
+    for process in processes:
+        with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{process}/statm", "rb") as file:
+            pages += int(file.read().split()[1])
+    return pages * resource.getpagesize()
 
 
 def send_all(processes: Any, number: int) -> None:

@@ -39,6 +39,7 @@ class Limits:
     grace_seconds: float = 5  # between the request to stop and the kill
     cpu_seconds: int = 300  # of each process
     memory_bytes: int = 2 * GIB  # address space of each process
+    total_memory_bytes: int = 4 * GIB  # resident, of all processes together; looked at every half second
     file_bytes: int = 256 * MIB  # each file
     disk_bytes: int = 512 * MIB  # all files together
     files: int = 50_000
@@ -52,7 +53,8 @@ class Limits:
 
     def in_words(self) -> str:
         return (
-            f"{size(self.memory_bytes)} memory a process, {size(self.disk_bytes)} of files,"
+            f"{size(self.memory_bytes)} memory a process, {size(self.total_memory_bytes)} together,"
+            f" {size(self.disk_bytes)} of files,"
             f" {self.processes} processes, network open"
         )
 

@@ -69,12 +69,3 @@ def test_every_chunk_is_text_by_itself():
     log.close()
 
     assert "".join(chunk.decode() for chunk in chunks) == "☃😀\n" * 30_000
-
-
-def test_watchers_can_see_the_end_while_the_middle_is_left_out():
-    log = Log(lambda chunk: None, head=10, tail=1000)
-
-    log.write(b"x" * 5000)
-    log.write(b"the latest")
-
-    assert log.last(20) == b"xxxxxxxxxxthe latest"

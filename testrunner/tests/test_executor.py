@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from testrunner.executor import TestBytes, execute
+from testrunner.guard import probe
 from testrunner.results import Outcome
 from testrunner.sandbox import Limits
 from testrunner.tests.running import SAMPLES, processes_of, run
@@ -170,7 +171,9 @@ def test_a_file_in_a_directory_finds_its_conftest(tmp_path):
 def test_the_record_says_which_walls_stood(tmp_path):
     ran = run(tmp_path, SAMPLES / "test_success.py")
 
-    assert ran.finished.sandbox.endswith("2 GiB memory a process, 512 MiB of files, 128 processes, network open")
+    walls, _, limits = ran.finished.sandbox.partition("; ")
+    assert walls == probe(tmp_path).words
+    assert limits == "2 GiB memory a process, 4 GiB together, 512 MiB of files, 128 processes, network open"
     assert Path(f"/proc/{ran.pids[0]}").exists() is False
 
 

@@ -87,6 +87,13 @@ def test_it_times_out_leaves_nothing_and_the_next_run_works(hostile, tmp_path, n
     assert run(tmp_path, SAMPLES / "test_success.py").finished.outcome == Outcome.SUCCESS
 
 
+def test_many_processes_cannot_take_what_one_may_not(hostile):
+    ran = hostile("many_large_processes", replace(LIMITS, total_memory_bytes=1024 * MIB))
+
+    assert ran.finished.outcome == Outcome.ERROR
+    assert ran.finished.reason == "The run's processes occupied more than 1 GiB of memory together."
+
+
 def test_the_end_of_a_gigabyte_is_kept(hostile):
     ran = hostile("gigabyte_of_output")
 

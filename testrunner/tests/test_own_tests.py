@@ -18,7 +18,7 @@ def test_a_test_of_the_project_gets_a_database_of_its_own(tmp_path):
     path = "testrunner/tests/test_database_of_its_own.py"
     own = (f"project/{path}", (PROJECT / path).read_bytes())
 
-    ran = run(tmp_path, own, limits=ROOMY, project=PROJECT, hidden=[PROJECT])
+    ran = run(tmp_path, own, limits=ROOMY, project=PROJECT, hidden=[PROJECT, PROJECT / ".git"])
 
     assert ran.finished.outcome == Outcome.SUCCESS, ran.log.decode()
     assert [result.nodeid for result in ran.told] == [f"project/{path}::test_rows_can_be_written"]

@@ -1,0 +1,13 @@
+"""Eight processes of 200 MB each: every one of them is within its limit."""
+
+import os
+import time
+
+
+def test_it():
+    for _ in range(8):
+        if os.fork() == 0:
+            kept = bytearray(b"x") * 200_000_000
+            time.sleep(600)
+            os._exit(len(kept) % 2)
+    time.sleep(600)
