@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, Page
 from chats.standin_pictures import picture
 from config.tests.browser import find_chromium, log_in, running_browser
 from config.tests.instance import Instance, running_instance
+from docs import testrunner_screens
 
 FOLDER = Path(__file__).parent / "screenshots"
 WIDTHS = {"wide": (1300, 860), "narrow": (400, 860)}
@@ -227,6 +228,8 @@ def main() -> None:
             }  # fmt: skip
             take(browser, instance, finished)
             take_projects(browser, instance)
+            testrunner_screens.prepare(instance)
+            take(browser, instance, testrunner_screens.SCREENS, "tester")
         with running_instance(home, BANNER_API_URL="http://127.0.0.1:9/photos/") as instance:
             instance.start_web()
             with running_browser(chromium) as browser:
