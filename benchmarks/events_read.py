@@ -45,7 +45,7 @@ def measure() -> list[Figure]:
         return f"/events/?{urlencode({'session': sessions.pop()})}"
 
     def of_a_category() -> str:
-        start = until - timedelta(hours=random.uniform(6, DAYS * 24))
+        start = until - timedelta(hours=random.uniform(12, DAYS * 24))
         category = random.choice(["page interaction", "shop", "form interaction", "app"])
         return f"/events/?{urlencode({'category': category, 'from': start, 'to': start + timedelta(hours=6)})}"
 

@@ -25,7 +25,7 @@ from events.store import escaped
 APPLICATIONS = ("Website", "Mobile app", "Help centre", "Partner shop")
 REJECTED = 0.03  # as many rejected events for each event
 BATCHES = 16  # in one transaction
-_SESSION = 5.4  # events, on average
+_AT_FIRST = 0.97  # of the sessions: what is too many would be missing at the end, which is now
 _EVENTS = """
     COPY events_event
         (id, application_id, event_id, session_id, category, name, data, timestamp, received_at) FROM STDIN
@@ -75,10 +75,12 @@ def _describe_types() -> None:
 def _events(
     total: int, since: datetime, until: datetime, applications: list[Application], chance: random.Random
 ) -> Iterator[Row]:
-    """Yield more than `total` lines, nearly in the order of time."""
+    """Yield at least `total` lines, nearly in the order of time: most of them at once, the rest in smaller rounds."""
     known = traffic.journeys()
-    while True:  # once, unless journeys turn out shorter than on average
-        for start in traffic.starts(total / _SESSION * 1.1 + 1, since, until, chance):
+    average = sum(map(len, known)) / len(known)
+    made = 0
+    while made < total:
+        for start in traffic.starts((total - made) / average * _AT_FIRST + 1, since, until, chance):
             application = applications[int(chance.random() ** 2 * len(applications))].pk  # some have more visitors
             session, moment = uuid4(), start
             for step in known[chance.randrange(len(known))]:
@@ -88,6 +90,7 @@ def _events(
                 text = moment.isoformat()
                 line = f"{application}\t{_event_id(moment)}\t{session}\t{step.category}\t{step.name}\t{step.data}"
                 yield moment, f"{line}\t{text}\t{text}\n"
+                made += 1
 
 
 def _event_id(moment: datetime) -> str:

@@ -102,7 +102,7 @@ def test_killed_workers_count_and_replay_everything_once(instance: Instance):
     assert instance.sql(SESSIONS) == [] and instance.sql(MINUTES) == []
 
 
-def kill_until(instance: Instance, over: Callable[[], bool], seconds: float = 200) -> int:
+def kill_until(instance: Instance, over: Callable[[], bool], seconds: float = 250) -> int:
     """Kill a worker's process, or now and then a whole worker, until it is over; return how many were killed."""
     killed, until = 0, time.monotonic() + seconds
     while not over():

@@ -9,7 +9,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from events import digest
-from events.factories import ApplicationFactory
+from events.factories import ApplicationFactory, EventFactory
 from events.models import Batch, Minute, Session
 from events.tests.counting import NOON, assert_all_counted, commit
 from live.models import Event as Message
@@ -95,6 +95,18 @@ def test_only_the_partitions_of_a_batch_are_read():
         plan = "\n".join(row[0] for row in cursor.fetchall())
 
     assert "events_event_y2030" not in plan or "never executed" in plan
+
+
+def test_a_batch_is_found_by_its_ids_however_long_its_time():
+    application = ApplicationFactory()
+    EventFactory.create_batch(300, application=application, timestamp=NOON)
+    batch = commit([{"application": application, "timestamp": NOON - timedelta(days=20)}, {"timestamp": NOON}])
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute(f"EXPLAIN (COSTS OFF) SELECT 1 {digest._HAPPENED}", digest._values([batch]))
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+
+    assert "events_event_default_pkey" in plan and "timestamp_id_idx" not in plan
 
 
 @contextmanager

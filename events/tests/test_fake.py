@@ -21,6 +21,7 @@ def test_there_are_as_many_as_asked_for_and_all_of_them_counted():
     assert Event.objects.count() == 5_000
     oldest, newest = Event.objects.order_by("timestamp")[0], Event.objects.order_by("-timestamp")[0]
     assert timezone.now() - timedelta(days=3, hours=1) < oldest.timestamp < newest.timestamp < timezone.now()
+    assert newest.timestamp > timezone.now() - timedelta(hours=6)
     assert Application.objects.count() > 2 and EventType.objects.count() > 5
     assert 300 < Session.objects.count() < 2_500
     assert_all_counted()
