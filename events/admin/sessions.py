@@ -159,6 +159,8 @@ def _moments(events: list[Event], before: datetime | None) -> list[Moment]:
 def lasting(length: timedelta) -> str:
     """Say how long, in the two largest units that matter."""
     seconds = length.total_seconds()
+    if not seconds:
+        return "–"
     if seconds < 10:
         return f"{seconds:.1f} s" if seconds >= 0.05 else f"{seconds * 1000:.0f} ms"
     units = [("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)]

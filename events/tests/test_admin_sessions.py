@@ -116,7 +116,7 @@ def test_a_session_that_never_was_is_not_found(as_viewer):
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(0.02, "20 ms"), (2.54, "2.5 s"), (59, "59 s"), (61, "1 min 1 s"), (3600, "1 h"), (90_061, "1 d 1 h")],
+    [(0, "–"), (0.02, "20 ms"), (2.54, "2.5 s"), (59, "59 s"), (61, "1 min 1 s"), (3600, "1 h"), (90_061, "1 d 1 h")],
 )
 def test_how_long_is_said_in_words(seconds, words):
     assert lasting(timedelta(seconds=seconds)) == words
