@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page
 from chats.standin_pictures import picture
 from config.tests.browser import find_chromium, log_in, running_browser
 from config.tests.instance import Instance, running_instance
-from docs import testrunner_screens
+from docs import events_screens, testrunner_screens
 
 FOLDER = Path(__file__).parent / "screenshots"
 WIDTHS = {"wide": (1300, 860), "narrow": (400, 860)}
@@ -230,6 +230,7 @@ def main() -> None:
             take_projects(browser, instance)
             testrunner_screens.prepare(instance)
             take(browser, instance, testrunner_screens.SCREENS, "tester")
+            take(browser, instance, events_screens.SCREENS, "analyst")
         with running_instance(home, BANNER_API_URL="http://127.0.0.1:9/photos/") as instance:
             instance.start_web()
             with running_browser(chromium) as browser:

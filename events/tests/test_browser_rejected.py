@@ -134,9 +134,9 @@ def test_the_explorer_hears_of_an_event_and_is_zoomed_by_dragging_and_by_the_key
     anna.wait_for_url(re.compile("from="))
     box = anna.locator("#chart-plot").bounding_box()
     assert box is not None
-    anna.mouse.move(box["x"] + box["width"] * 0.1, box["y"] + 20)
+    anna.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + 20)
     anna.mouse.down()
-    anna.mouse.move(box["x"] + box["width"] * 0.9, box["y"] + 20, steps=5)
+    anna.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + 20, steps=5)
     address = anna.url
     anna.mouse.up()
     anna.wait_for_url(lambda url: url != address)
