@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from urllib.parse import quote, urlencode
 
 from playwright.sync_api import Page
@@ -66,7 +67,7 @@ def application(page: Page, instance: Instance) -> None:
     page.goto(f"{instance.url}/admin/events/application/{newest}/change/")
 
 
-SCREENS = {
+SCREENS: dict[str, Callable[[Page, Instance], None]] = {
     "explorer": explorer,
     "session": session,
     "rejected": rejected,
