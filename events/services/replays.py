@@ -15,6 +15,7 @@ from events.services.history import Refused
 from live.wake import wake
 
 REPLAY = "events.tasks.replay"
+SWEEP_SECONDS = 10.0  # what an older message would do, a newer one has been sent for
 
 
 def rehearse_replay(*, selection: Selection) -> Rehearsal:
@@ -38,4 +39,4 @@ def start_replay(*, selection: Selection, actor: Any = None) -> Replay:
 def sweep_replays() -> None:
     """Wake workers for the replays under way: what is being worked on is locked, and they pass it by."""
     for replay_id in Replay.objects.under_way().order_by("pk").values_list("pk", flat=True)[:20]:
-        wake(REPLAY, replay_id)
+        wake(REPLAY, replay_id, expires=SWEEP_SECONDS)
