@@ -35,6 +35,12 @@ def page_of(rows: QuerySet[Any], asked: Any, size: int, by: str = "timestamp") -
     return CursorPage(found, _cursor(found, -1, by) if more else "", _cursor(found, 0, by) if older else "")
 
 
+def moment_of(cursor: str) -> datetime | None:
+    """Return the moment of a cursor; None if it is none."""
+    at = _read(cursor)
+    return at[0] if at else None
+
+
 def in_order(rows: QuerySet[Any], later: str, size: int) -> tuple[list[Any], str, datetime | None]:
     """Return rows oldest first, those after the cursor `later`: with the next cursor, and the cursor's own moment."""
     at = _read(later)

@@ -15,8 +15,9 @@ from django.views.decorators.http import require_safe
 from unfold.admin import ModelAdmin
 
 from events.admin.chart import chart_of
-from events.admin.cursor import page_of
+from events.admin.cursor import CursorPage, moment_of, page_of
 from events.admin.pretty import pretty
+from events.admin.reach import reachable
 from events.admin.snippets import snippets
 from events.admin.span import PRESETS, written
 from events.admin.which import Which
@@ -93,7 +94,7 @@ class EventAdmin(ModelAdmin):
         return Which.of(request.GET)
 
     def _found(self, request: HttpRequest, which: Which) -> dict[str, Any]:
-        page = page_of(which.events().select_related("application"), request.GET, PAGE)
+        page = _page(which, request.GET)
         return {
             "which": which,
             "chart": chart_of(which),
@@ -115,6 +116,16 @@ class EventAdmin(ModelAdmin):
             raise Http404("There is no such event, or no more.")
         type = EventType.objects.filter(category=event.category, name=event.name).first()
         return {"event": event, "json": pretty(event.data), "type": type}
+
+
+def _page(which: Which, asked: Any) -> CursorPage:
+    reach = None if asked.get("newer") else reachable(which, moment_of(asked.get("older", "")), PAGE)
+    if reach is not None:
+        bounded, is_all = reach
+        page = page_of(bounded.select_related("application"), asked, PAGE)
+        if page.older or is_all:
+            return page
+    return page_of(which.events().select_related("application"), asked, PAGE)
 
 
 def _export(which: Which) -> str:

@@ -102,11 +102,36 @@ def test_the_newest_come_first_page_by_page_and_back(as_viewer, shop):
     assert not third["page"].older and not first["page"].newer
 
 
+def test_few_events_among_many_are_all_found_page_by_page(as_viewer, shop):
+    now, other = timezone.now(), ApplicationFactory()
+    for number in range(120):
+        at = now - timedelta(minutes=7 * number)
+        EventFactory(application=shop, timestamp=at)
+        EventFactory(application=other, timestamp=at)
+        count(at, shop, events=1)
+    first = as_viewer.get(ADDRESS, {"application": shop.pk, "range": "all"}).context
+    second = as_viewer.get(ADDRESS, {"application": shop.pk, "range": "all", "older": first["page"].older}).context
+    rest = as_viewer.get(ADDRESS, {"application": shop.pk, "range": "all", "older": second["page"].older}).context
+
+    found = [event.application_id for context in (first, second, rest) for event, _ in context["rows"]]
+    assert found == [shop.pk] * 120 and not rest["page"].older
+
+
+def test_what_was_deleted_but_is_counted_still_hides_nothing(as_viewer, shop):
+    now = timezone.now()
+    for number in range(60):
+        count(now - timedelta(minutes=number), shop, events=1)
+    count(now - timedelta(days=9), shop, events=1)
+    EventFactory(application=shop, timestamp=now - timedelta(days=9))
+
+    assert rows(shown(as_viewer, f"?application={shop.pk}&range=all")) == 1
+
+
 def test_any_number_of_events_takes_the_same_few_queries(as_viewer, shop, django_assert_max_num_queries):
     EventTypeFactory.create_batch(3)
     EventFactory.create_batch(40)
 
-    with django_assert_max_num_queries(11):
+    with django_assert_max_num_queries(12):
         shown(as_viewer)
 
 
