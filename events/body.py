@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import zlib
 from collections.abc import Awaitable, Callable
 from typing import Any
+
+from events.limits import Limits
 
 LARGEST = 512 * 1024  # bytes, as sent and as inflated
 SLOWEST = 10.0  # seconds for all of it
@@ -27,7 +28,9 @@ class Disconnected(Exception):
     """The client hung up before it had sent everything."""
 
 
-async def read_body(headers: dict[bytes, bytes], receive: Receive, hold: Callable[[int], None]) -> bytes:
+async def read_body(
+    headers: dict[bytes, bytes], receive: Receive, hold: Callable[[int], None], limits: Limits
+) -> bytes:
     """Return the body. `hold` is told of bytes as they come, and may refuse them. Raises Refused, Disconnected."""
     kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if kind not in PLAIN:
@@ -39,7 +42,7 @@ async def read_body(headers: dict[bytes, bytes], receive: Receive, hold: Callabl
     if length.isdigit() and int(length) > LARGEST:
         raise _too_large()
     try:
-        async with asyncio.timeout(SLOWEST):
+        with limits.limit(SLOWEST):
             content = await _receive(receive, hold)
     except TimeoutError:
         raise Refused(408, f"The body did not arrive within {SLOWEST:.0f} seconds.") from None

@@ -27,6 +27,8 @@ durations = Histogram(
     "opsroom_events_group_seconds", "Time of one commit", buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.2, 1, 5)
 )
 
+BESIDE = 500  # items waiting for a second writer to start; below, fewer and larger groups cost less
+
 Waiting = tuple[list[Item], "asyncio.Future[None]"]
 
 
@@ -35,15 +37,17 @@ class GroupCommit:
 
     def __init__(self, lines: list[Line]) -> None:
         self._store = Store()
-        self._idle = lines
+        self._idle, self._lines = lines, len(lines)
         self._busy: set[asyncio.Task[None]] = set()
         self._waiting: deque[Waiting] = deque()
+        self._rows = 0  # in what is waiting
 
     async def commit(self, items: list[Item]) -> None:
         """Return when the items are committed and know their status. Raises Unavailable: they may be, or not."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((items, done))
-        if self._idle:
+        self._rows += len(items)
+        if len(self._idle) == self._lines or (self._idle and self._rows >= BESIDE):
             task = asyncio.create_task(self._work(self._idle.pop()))
             self._busy.add(task)
             task.add_done_callback(self._busy.discard)
@@ -62,6 +66,7 @@ class GroupCommit:
         while self._waiting and rows + len(self._waiting[0][0]) <= BATCH_ROWS:
             group.append(self._waiting.popleft())
             rows += len(group[-1][0])
+        self._rows -= rows
         return group
 
     async def _commit(self, line: Line, group: list[Waiting]) -> None:

@@ -35,6 +35,7 @@ from events.commit import GroupCommit
 from events.envelope import Item, Rules, read
 from events.items import MOST_ITEMS, TooManyItems
 from events.keys import Directory, Sender
+from events.limits import Limits
 from events.line import Line, Unavailable
 from events.rate import Buckets
 
@@ -52,6 +53,7 @@ CORS = [(b"access-control-allow-methods", b"POST"), (b"access-control-max-age", 
 CORS += [(b"access-control-allow-headers", b"authorization, content-encoding, content-type, x-write-key")]
 
 items_total = Counter("opsroom_events_items_total", "Items that were committed, by what became of them", ["status"])
+counters = {status: items_total.labels(status) for status in ("accepted", "duplicate", "rejected")}
 refused_total = Counter("opsroom_events_refused_total", "Requests that were not taken, by their answer", ["status"])
 under_way = Gauge("opsroom_events_under_way_requests", "Requests from their first byte to their answer")
 held_bytes = Gauge("opsroom_events_held_bytes", "Bytes held for requests that are under way")
@@ -69,20 +71,16 @@ class Held:
             raise busy("There is too much to do.")
         self.weight += weight
         self._ingest.held += weight
-        held_bytes.set(self._ingest.held)
 
     def __enter__(self) -> Held:
         if self._ingest.requests >= MOST_REQUESTS:
             raise busy("There is too much to do.")
         self._ingest.requests += 1
-        under_way.set(self._ingest.requests)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._ingest.requests -= 1
         self._ingest.held -= self.weight
-        under_way.set(self._ingest.requests)
-        held_bytes.set(self._ingest.held)
 
 
 def busy(why: str) -> Refused:
@@ -100,7 +98,10 @@ class Ingest:
         self._directory = Directory(self._looking)
         self._commit = GroupCommit(list(self._lines))
         self._buckets = Buckets()
+        self._limits = Limits()
         self._checking = ThreadPoolExecutor(max_workers=2, thread_name_prefix="ingest-check")
+        under_way.set_function(lambda: self.requests)
+        held_bytes.set_function(lambda: self.held)
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Any) -> None:
         headers = dict(scope["headers"])
@@ -123,9 +124,9 @@ class Ingest:
         now = datetime.now(UTC)
         try:
             sender = await self._sender(_key(scope, headers), headers, now)
-            content = await read_body(headers, receive, held.add)
+            content = await read_body(headers, receive, held.add, self._limits)
             held.add(max(0, len(content) - held.weight))  # what was inflated weighs more than what came
-            async with asyncio.timeout(ANSWER):
+            with self._limits.limit(ANSWER):
                 return await self._store(content, sender, held)
         except (Unavailable, TimeoutError) as error:
             raise busy("The database does not answer.") from error
@@ -148,9 +149,9 @@ class Ingest:
         garbage = _garbage(items)
         if items:
             await self._commit.commit(items)
-        tally = Tally(item.status for item in items)
+        tally = Tally([item.status for item in items])
         for status, number in tally.items():
-            items_total.labels(status).inc(number)
+            counters[status].inc(number)
         results = [item.result() for item in items]
         if garbage:
             raise Refused(400, f"This is no JSON: {items[0].reasons[0]['message']}", results=results)
