@@ -21,6 +21,7 @@ from chats.factories import BannerFactory, BroadcastFactory, ChatFactory, Messag
 from events.factories import EventFactory, EventTypeFactory, RejectedEventFactory
 from events.models import Session
 from projects.factories import TaskFactory
+from projects.models import Reminder
 from projects.reports import generate_report
 
 pytestmark = pytest.mark.django_db
@@ -33,7 +34,7 @@ def populated(superuser) -> None:
     """At least one row of every model that has a page."""
     MessageFactory(chat=ChatFactory())
     BroadcastFactory(banner=BannerFactory(), banner_url="https://photos.example.com/1.jpeg")
-    TaskFactory()
+    Reminder.objects.create(task=TaskFactory(), due_date=timezone.now())
     generate_report()
     Token.objects.create(user=superuser)
     every_minute = IntervalSchedule.objects.create(every=1, period="minutes")
