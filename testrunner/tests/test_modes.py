@@ -65,6 +65,7 @@ def _as_nobody(tmp_path: Path, command: list[str]) -> bytes:
         return said
 
 
+@pytest.mark.chaos  # the same corpus as in test_hostile.py, behind weaker walls
 @pytest.mark.parametrize("mode", [USER_NAMESPACE, PLAIN])
 @pytest.mark.parametrize(
     ("file", "outcome"),

@@ -13,6 +13,7 @@ PROJECT = Path(__file__).parents[2]
 ROOMY = replace(SHORT, wall_seconds=110, memory_bytes=4 * GIB)
 
 
+@pytest.mark.chaos  # it starts a database within the run
 @pytest.mark.timeout(150)
 def test_a_test_of_the_project_gets_a_database_of_its_own(tmp_path):
     path = "testrunner/tests/test_database_of_its_own.py"

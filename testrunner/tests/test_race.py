@@ -122,6 +122,7 @@ def without_the_constraint():
         cursor.execute(definition)
 
 
+@pytest.mark.chaos
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.timeout(600)
 def test_check_then_lock_fails_this_very_test(tester, tmp_path, without_the_constraint):
