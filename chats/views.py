@@ -39,7 +39,8 @@ class Chats(generics.ListCreateAPIView):
     queryset = Chat.objects.all()
     serializer_class = serializers.ChatSerializer
 
-    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+    @extend_schema(responses={201: serializers.ChatSerializer, 200: serializers.ChatSerializer})
+    def post(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         given = self.get_serializer(data=request.data)
         given.is_valid(raise_exception=True)
         chat, opened = services.open_chat(**given.validated_data)

@@ -62,12 +62,12 @@ class Broker:
 @contextmanager
 def workers(folder: Path, database: str, *, processes: int, slots: int, how: str, broker: Broker) -> Iterator[None]:
     """These many real processes, each with some slots, on the tests' own database."""
-    url = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{database}").geturl()
+    url = urlsplit(os.environ["DATABASE_URL"])
+    beside = url.path.rpartition("/")[0]  # the embedded server's address begins with its socket's folder
+    environment = os.environ | {"DATABASE_URL": url._replace(path=f"{beside}/{database}").geturl()}
     command = [sys.executable, "-W", "ignore", "-m", "testrunner.tests.racing", str(folder), str(slots), how]
     broker.workers = [
-        subprocess.Popen(
-            command, env=os.environ | {"DATABASE_URL": url}, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
+        subprocess.Popen(command, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         for _ in range(processes)
     ]
     listeners = [threading.Thread(target=broker.listen, args=(worker,)) for worker in broker.workers]

@@ -1,7 +1,8 @@
-"""Fills whatever it can write to."""
+"""Fills whatever it can write to; not so fast that a small disk is full before anybody looks."""
 
 import itertools
 import tempfile
+import time
 
 
 def test_it():
@@ -9,3 +10,4 @@ def test_it():
         with open(f"{tempfile.gettempdir()}/filler-{number}", "wb") as file:
             for _ in range(16):
                 file.write(b"x" * 2**20)
+        time.sleep(0.1)
