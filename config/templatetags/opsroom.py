@@ -30,8 +30,8 @@ UNKNOWN = Look("waiting", "question_mark")
 LOOKS: dict[str, Look] = {
     **dict.fromkeys(["scheduled", "queued", "waiting", "pending", "open", "disabled", "reserved", "idle"], WAITING),
     **dict.fromkeys(["sending", "running", "preparing", "processing", "active", "in_progress", "busy"], MOVING),
-    **dict.fromkeys(["paused", "degraded", "unread", "lost", "skipped", "locked", "muted"], AMBER),
-    **dict.fromkeys(["sent", "success", "passed", "done", "completed", "processed"], GOOD),
+    **dict.fromkeys(["paused", "degraded", "unread", "lost", "skipped", "xpassed", "locked", "muted"], AMBER),
+    **dict.fromkeys(["sent", "success", "passed", "xfailed", "done", "completed", "processed"], GOOD),
     **dict.fromkeys(["failed", "error", "timed_out", "rejected", "away", "down", "locked out"], FAILED),
     **dict.fromkeys(["answers", "free", "read", "on"], GOOD),
     "overdue": LATE,

@@ -140,7 +140,7 @@ class EnvironmentPages(ModelAdmin):
         outlook.add_to_environments([environment])
         past = environment.runs.finished().defer("junit_xml", "selection")
         return {
-            "environment": environment,
+            "place": environment,  # not "environment": the theme shows that one in its header
             "past": past[:MOST_PAST],
             "may_run": request.user.has_perm("testrunner.add_testrun"),
             "may_reserve": request.user.has_perm("testrunner.reserve_testenvironment"),

@@ -90,7 +90,8 @@ class NewRunPages(ModelAdmin):
             "title": "New run",
             "form": form,
             "environments": environments,
-            "environment": request.POST.get("environment") or request.GET.get("environment", ""),
+            # Not "environment": the theme shows that one in its header.
+            "place": request.POST.get("environment") or request.GET.get("environment", ""),
             "tree": tree_of(chosen),
             "given": request.POST,
             "request_key": request.POST.get("request_key") or uuid4(),

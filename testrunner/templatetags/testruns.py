@@ -8,7 +8,7 @@ from django import template
 
 register = template.Library()
 ICONS = {"free": "check", "busy": "autorenew", "reserved": "lock", "disabled": "do_not_disturb_on"}
-SIGNS = {"passed": "✓", "failed": "✗", "error": "!", "skipped": "–"}
+SIGNS = {"passed": "✓", "failed": "✗", "error": "!", "skipped": "–", "xfailed": "✓", "xpassed": "?"}
 
 
 @register.filter

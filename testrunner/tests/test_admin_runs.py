@@ -10,7 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from testrunner.factories import ResultFactory, RunFactory
-from testrunner.models import LogChunk, TestEnvironment, TestFile, TestRun
+from testrunner.models import LogChunk, TestEnvironment, TestFile, TestResult, TestRun
 
 pytestmark = pytest.mark.django_db
 RUNS = "/admin/testrunner/testrun/"
@@ -268,3 +268,14 @@ def test_what_cannot_start_says_so(as_viewer):
     TestEnvironment.objects.filter(pk=17).update(enabled=False)
 
     assert "it starts when the environment is enabled" in as_viewer.get(page_of(RunFactory())).content.decode()
+
+
+def test_every_outcome_that_there_is_can_be_shown(as_viewer):
+    outcomes(*TestResult.Outcome.values)
+    run = RunFactory(failure=True, environment_id=18)
+    for outcome in TestResult.Outcome:
+        ResultFactory(run=run, outcome=outcome)
+
+    assert as_viewer.get(f"{RUNS}tests/").content.decode().count('class="is-') == 2 * len(TestResult.Outcome)
+    page = as_viewer.get(page_of(run)).content.decode()
+    assert "Failed as expected" in page and "question_mark" not in page
