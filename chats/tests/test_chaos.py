@@ -136,6 +136,7 @@ def test_a_press_while_the_broker_is_away_is_queued_and_goes_out_when_it_is_back
     headers = token_of_somebody_who_may_send(instance)
     instance.start_web()
     instance.start_worker()
+    instance.start_runner()
     instance.start_beat()
     instance.wait_for(lambda: requests.get(f"{instance.url}/health/", timeout=10).ok)
 

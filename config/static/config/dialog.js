@@ -1,33 +1,34 @@
-/* The house's dialogs: used by keyboard, and a session that has ended is noticed. A button opens one with
-   hx-get, hx-target="#modal-content" and hx-select="#dialog". */
+/* The house's dialogs: one that opens takes the focus, keeps it, and gives it back to its button when it closes; and a
+   session that has ended is noticed. A button opens one with hx-get, hx-target="#modal-content", hx-select="#dialog". */
 (() => {
   "use strict";
 
   let opener = null;
+  const modal = () => document.getElementById("modal-content");
+  const stops = () => [...modal().querySelectorAll("a[href], button, input:not([type=hidden]), textarea, select")];
 
-  // A dialog that opens takes the focus, and gives it back to its button when it closes.
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    if (event.detail.target && event.detail.target.id === "modal-content" && !modal().contains(event.detail.elt)) {
+      opener = document.activeElement;
+    }
+  });
   document.addEventListener("htmx:afterSettle", (event) => {
     if (event.target.id !== "modal-content") return;
-    const way = event.target.querySelector("button[type=submit], .button-main");
+    const way = event.target.querySelector("[autofocus], button[type=submit], .button-main");
     if (way) setTimeout(() => way.focus(), 60); // once the theme has made it visible
   });
-  document.addEventListener("htmx:beforeRequest", (event) => {
-    if (event.detail.target && event.detail.target.id === "modal-content") opener = document.activeElement;
-  });
   document.addEventListener("keydown", (event) => {
-    const modal = document.getElementById("modal-content");
-    if (!modal || modal.offsetParent === null && getComputedStyle(modal).display === "none") return;
+    if (!modal() || getComputedStyle(modal().parentElement).display === "none") return;
     if (event.key === "Escape" && opener) {
       const again = (opener.id && document.getElementById(opener.id)) || opener;
-      setTimeout(() => again.focus && again.focus(), 60);
+      setTimeout(() => again.focus(), 60);
     }
-    if (event.key !== "Tab" || !modal.contains(document.activeElement)) return;
-    const stops = [...modal.querySelectorAll("a[href], button, input:not([type=hidden]), textarea, select")];
-    const edge = event.shiftKey ? stops[0] : stops[stops.length - 1];
-    if (document.activeElement === edge) {
-      event.preventDefault();
-      (event.shiftKey ? stops[stops.length - 1] : stops[0]).focus();
-    }
+    if (event.key !== "Tab" || !modal().contains(document.activeElement)) return;
+    const all = stops();
+    const edge = event.shiftKey ? all[0] : all[all.length - 1];
+    if (document.activeElement !== edge) return;
+    event.preventDefault();
+    (event.shiftKey ? all[all.length - 1] : all[0]).focus();
   });
 
   // An answer from another address is the login page: go there, whole.
