@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from events.limits import Limits
+from events.limits import Limit
 
 LARGEST = 512 * 1024  # bytes, as sent and as inflated
 SLOWEST = 10.0  # seconds for all of it
@@ -28,10 +28,11 @@ class Disconnected(Exception):
     """The client hung up before it had sent everything."""
 
 
-async def read_body(
-    headers: dict[bytes, bytes], receive: Receive, hold: Callable[[int], None], limits: Limits
-) -> bytes:
-    """Return the body. `hold` is told of bytes as they come, and may refuse them. Raises Refused, Disconnected."""
+async def read_body(headers: dict[bytes, bytes], receive: Receive, hold: Callable[[int], None], limit: Limit) -> bytes:
+    """Return the body, within a time of its own, which begins now. Raises Refused, Disconnected.
+
+    `hold` is told of bytes as they come, and may refuse them.
+    """
     kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if kind not in PLAIN:
         raise Refused(415, "Send JSON, as application/json or text/plain.")
@@ -41,11 +42,8 @@ async def read_body(
     length = headers.get(b"content-length", b"")
     if length.isdigit() and int(length) > LARGEST:
         raise _too_large()
-    try:
-        with limits.limit(SLOWEST):
-            content = await _receive(receive, hold)
-    except TimeoutError:
-        raise Refused(408, f"The body did not arrive within {SLOWEST:.0f} seconds.") from None
+    limit.renew(SLOWEST, _too_slow)
+    content = await _receive(receive, hold)
     return _inflated(content) if coding == b"gzip" else content
 
 
@@ -77,6 +75,10 @@ def _inflated(content: bytes) -> bytes:
     if not stream.eof or stream.unused_data:
         raise Refused(400, "The body is not exactly one whole gzip stream.")
     return inflated
+
+
+def _too_slow() -> Refused:
+    return Refused(408, f"The body did not arrive within {SLOWEST:.0f} seconds.")
 
 
 def _too_large() -> Refused:

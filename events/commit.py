@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from functools import partial
 
 import structlog
 from prometheus_client import Histogram
 
 from events.envelope import Item
-from events.line import Line, Unavailable
+from events.line import Unavailable
 from events.models.event import BATCH_ROWS
-from events.store import Store
+from events.writer import Writer
 
 log = structlog.get_logger(__name__)
 
@@ -29,59 +28,73 @@ durations = Histogram(
 
 BESIDE = 500  # items waiting for a second writer to start; below, fewer and larger groups cost less
 
-Waiting = tuple[list[Item], "asyncio.Future[None]"]
+
+class Waiting:
+    """A request whose items are not committed yet."""
+
+    def __init__(self, items: list[Item], done: asyncio.Future[None]) -> None:
+        self.items, self.done = items, done
 
 
 class GroupCommit:
-    """Commits on these lines, each with one group under way."""
+    """Commits by these writers, each with one group under way."""
 
-    def __init__(self, lines: list[Line]) -> None:
-        self._store = Store()
-        self._idle, self._lines = lines, len(lines)
+    def __init__(self, writers: list[Writer]) -> None:
+        self._idle, self._writers = writers, len(writers)
         self._busy: set[asyncio.Task[None]] = set()
         self._waiting: deque[Waiting] = deque()
         self._rows = 0  # in what is waiting
 
     async def commit(self, items: list[Item]) -> None:
         """Return when the items are committed and know their status. Raises Unavailable: they may be, or not."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((items, done))
+        one = Waiting(items, asyncio.get_running_loop().create_future())
+        self._waiting.append(one)
         self._rows += len(items)
-        if len(self._idle) == self._lines or (self._idle and self._rows >= BESIDE):
+        if len(self._idle) == self._writers or (self._idle and self._rows >= BESIDE):
             task = asyncio.create_task(self._work(self._idle.pop()))
             self._busy.add(task)
             task.add_done_callback(self._busy.discard)
-        await done
+        try:
+            await one.done
+        except asyncio.CancelledError:
+            self._forget(one)
+            raise
 
-    async def _work(self, line: Line) -> None:
+    def _forget(self, one: Waiting) -> None:
+        """Nobody waits for it any more: while Postgres is frozen that is all that keeps the queue from growing."""
+        if one in self._waiting:
+            self._waiting.remove(one)
+            self._rows -= len(one.items)
+
+    async def _work(self, writer: Writer) -> None:
         try:
             while self._waiting:
-                await self._commit(line, self._next())
+                await self._commit(writer, self._next())
         finally:
-            self._idle.append(line)
+            self._idle.append(writer)
 
     def _next(self) -> list[Waiting]:
         """Take as many requests as fit into one batch. A request is never divided: it has 500 items at most."""
         group, rows = [], 0
-        while self._waiting and rows + len(self._waiting[0][0]) <= BATCH_ROWS:
+        while self._waiting and rows + len(self._waiting[0].items) <= BATCH_ROWS:
             group.append(self._waiting.popleft())
-            rows += len(group[-1][0])
+            rows += len(group[-1].items)
         self._rows -= rows
         return group
 
-    async def _commit(self, line: Line, group: list[Waiting]) -> None:
-        items = [item for items, _ in group for item in items]
+    async def _commit(self, writer: Writer, group: list[Waiting]) -> None:
+        items = [item for one in group for item in one.items]
         try:
             with durations.time():
-                await line.run(partial(self._store.write, items=items))
+                await writer.write(items)
         except Exception as error:
             if not isinstance(error, Unavailable):
                 log.exception("events_commit_failed")
-            for _, done in group:
-                if not done.done():
-                    done.set_exception(Unavailable(str(error)))
+            for one in group:
+                if not one.done.done():
+                    one.done.set_exception(Unavailable(str(error)))
             return
         sizes.observe(len(items))
-        for _, done in group:
-            if not done.done():
-                done.set_result(None)
+        for one in group:
+            if not one.done.done():
+                one.done.set_result(None)

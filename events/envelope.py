@@ -32,7 +32,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d.*", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Rules:
     """What one application's events are measured by, at one moment."""
 
@@ -40,6 +40,13 @@ class Rules:
     types: Types
     rejects_unknown: bool
     now: datetime
+    earliest: datetime = field(init=False)
+    latest: datetime = field(init=False)
+
+    def __post_init__(self) -> None:
+        kept = settings.EVENT_RETENTION_DAYS
+        self.earliest = self.now - timedelta(days=kept) if kept else NEVER
+        self.latest = self.now + timedelta(seconds=settings.EVENT_CLOCK_SKEW)
 
 
 @dataclass(slots=True)
@@ -87,7 +94,7 @@ def check(one: Read, item: Item, rules: Rules) -> Item:
     item.category = _text(value, "category", item)
     item.name = _text(value, "name", item)
     if not unstorable:
-        _timestamp(value, item, rules.now)
+        _timestamp(value, item, rules)
         _payload(value, item, rules)
     del item.reasons[MOST:]
     return item
@@ -124,7 +131,7 @@ def _text(value: dict[str, Any], member: str, item: Item) -> str:
     return ""
 
 
-def _timestamp(value: dict[str, Any], item: Item, now: datetime) -> None:
+def _timestamp(value: dict[str, Any], item: Item, rules: Rules) -> None:
     text = value.get("timestamp")
     if type(text) is not str:
         code, words = (
@@ -140,10 +147,10 @@ def _timestamp(value: dict[str, Any], item: Item, now: datetime) -> None:
         words = "This is no time as in 2026-01-31T12:00:00Z, of the years 1 to 9999."
         item.reasons.append(reason("format", ["timestamp"], words))
         return
-    if item.timestamp > now + timedelta(seconds=settings.EVENT_CLOCK_SKEW):
+    if item.timestamp > rules.latest:
         words = f"This is more than {settings.EVENT_CLOCK_SKEW} seconds in the future."
         item.reasons.append(reason("future", ["timestamp"], words))
-    elif settings.EVENT_RETENTION_DAYS and item.timestamp < now - timedelta(days=settings.EVENT_RETENTION_DAYS):
+    elif item.timestamp < rules.earliest:
         words = f"This is longer ago than the {settings.EVENT_RETENTION_DAYS} days that events are kept."
         item.reasons.append(reason("too_old", ["timestamp"], words))
 

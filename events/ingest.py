@@ -18,7 +18,6 @@ import asyncio
 import hashlib
 import random
 import uuid
-from collections import Counter as Tally
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
@@ -38,10 +37,12 @@ from events.keys import Directory, Sender
 from events.limits import Limits
 from events.line import Line, Unavailable
 from events.rate import Buckets
+from events.store import Store
+from events.writer import Writer
 
 log = structlog.get_logger(__name__)
 
-WRITERS = 2  # groups under way at once, a connection each
+WRITERS = 2  # groups under way at once
 MOST_REQUESTS = 1_000  # under way
 MOST_BYTES = 32 * 1024 * 1024  # held for them
 ITEM_BYTES = 512  # what an item weighs beyond its bytes, roughly
@@ -53,7 +54,10 @@ CORS = [(b"access-control-allow-methods", b"POST"), (b"access-control-max-age", 
 CORS += [(b"access-control-allow-headers", b"authorization, content-encoding, content-type, x-write-key")]
 
 items_total = Counter("opsroom_events_items_total", "Items that were committed, by what became of them", ["status"])
-counters = {status: items_total.labels(status) for status in ("accepted", "duplicate", "rejected")}
+COUNTED = [
+    (name, status, items_total.labels(status))
+    for name, status in (("accepted", "accepted"), ("duplicates", "duplicate"), ("rejected", "rejected"))
+]
 refused_total = Counter("opsroom_events_refused_total", "Requests that were not taken, by their answer", ["status"])
 under_way = Gauge("opsroom_events_under_way_requests", "Requests from their first byte to their answer")
 held_bytes = Gauge("opsroom_events_held_bytes", "Bytes held for requests that are under way")
@@ -93,10 +97,11 @@ class Ingest:
 
     def __init__(self) -> None:
         self.requests = self.held = 0
-        self._lines = [Line(f"ingest-{number}") for number in range(WRITERS)]
+        store = Store()
+        self._writers = [Writer(f"ingest-{number}", store) for number in range(WRITERS)]
         self._looking = Line("ingest-keys")
         self._directory = Directory(self._looking)
-        self._commit = GroupCommit(list(self._lines))
+        self._commit = GroupCommit(list(self._writers))
         self._buckets = Buckets()
         self._limits = Limits()
         self._checking = ThreadPoolExecutor(max_workers=2, thread_name_prefix="ingest-check")
@@ -121,18 +126,18 @@ class Ingest:
             await _refuse(send, headers, busy("Something went wrong here."))
 
     async def _take(self, scope: dict[str, Any], headers: dict[bytes, bytes], receive: Receive, held: Held) -> bytes:
-        now = datetime.now(UTC)
         try:
-            sender = await self._sender(_key(scope, headers), headers, now)
-            content = await read_body(headers, receive, held.add, self._limits)
-            held.add(max(0, len(content) - held.weight))  # what was inflated weighs more than what came
-            with self._limits.limit(ANSWER):
+            with self._limits.limit(ANSWER) as limit:
+                sender = await self._sender(_key(scope, headers), headers)
+                content = await read_body(headers, receive, held.add, limit)
+                held.add(max(0, len(content) - held.weight))  # what was inflated weighs more than what came
+                limit.renew(ANSWER)
                 return await self._store(content, sender, held)
         except (Unavailable, TimeoutError) as error:
             raise busy("The database does not answer.") from error
 
-    async def _sender(self, key: str, headers: dict[bytes, bytes], now: datetime) -> Sender:
-        sender = await self._directory.sender(key, now) if key else None
+    async def _sender(self, key: str, headers: dict[bytes, bytes]) -> Sender:
+        sender = await self._directory.sender(key) if key else None
         if sender is None:
             raise Refused(401, "A write key is needed, and this one is none, has expired, or was paused.")
         origin = headers.get(b"origin", b"").decode("latin-1")
@@ -149,20 +154,11 @@ class Ingest:
         garbage = _garbage(items)
         if items:
             await self._commit.commit(items)
-        tally = Tally([item.status for item in items])
-        for status, number in tally.items():
-            counters[status].inc(number)
+        told = _counted([item.status for item in items])
         results = [item.result() for item in items]
         if garbage:
             raise Refused(400, f"This is no JSON: {items[0].reasons[0]['message']}", results=results)
-        return orjson.dumps(
-            {
-                "accepted": tally["accepted"],
-                "duplicates": tally["duplicate"],
-                "rejected": tally["rejected"],
-                "results": results,
-            }
-        )
+        return orjson.dumps({**told, "results": results})
 
     async def _check(self, content: bytes, sender: Sender, held: Held) -> list[Item]:
         if not content.strip():
@@ -178,8 +174,9 @@ class Ingest:
 
     def close(self) -> None:
         """Hang up, and wait until that is done. Nothing may be under way."""
-        for line in [*self._lines, self._looking]:
-            line.close()
+        for writer in self._writers:
+            writer.close()
+        self._looking.close()
         self._checking.shutdown()
 
 
@@ -201,6 +198,16 @@ def _garbage(items: list[Item]) -> bool:
         return False
     items[0].event_id = str(uuid.uuid5(GARBAGE, hashlib.sha256(items[0].raw).hexdigest()))
     return True
+
+
+def _counted(statuses: list[str]) -> dict[str, int]:
+    """Return how many there are of each, as the answer tells it, and add them to the metrics."""
+    told = {}
+    for name, status, counter in COUNTED:
+        told[name] = number = statuses.count(status)
+        if number:
+            counter.inc(number)
+    return told
 
 
 def _allow(headers: dict[bytes, bytes], status: int = 202) -> list[tuple[bytes, bytes]]:

@@ -15,7 +15,7 @@ import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import jsonschema_rs
@@ -87,7 +87,7 @@ class Directory:
             raise Unavailable("Keys and schemas could not be loaded.")
         return self._known
 
-    async def sender(self, key: str, now: datetime) -> Sender | None:
+    async def sender(self, key: str) -> Sender | None:
         """Return who this key belongs to, None if it is worth nothing. Raises Unavailable if that cannot be known."""
         asked = time.monotonic()
         name = hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()
@@ -99,7 +99,7 @@ class Directory:
                 if self._as_of == before:
                     raise Unavailable("Whether this key is known cannot be told now.")
             sender = self._known.senders.get(name)
-        if sender is None or (sender.expires_at is not None and sender.expires_at <= now):
+        if sender is None or (sender.expires_at is not None and sender.expires_at <= datetime.now(UTC)):
             return None
         return sender
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 EXACT = 0.1  # seconds
@@ -21,7 +22,7 @@ class Limits:
 
     def limit(self, seconds: float) -> Limit:
         """Return a context in which the current task may stay for so long. It raises TimeoutError."""
-        return Limit(self, time.monotonic() + seconds)
+        return Limit(self, seconds)
 
     def enter(self, limit: Limit) -> None:
         self._running.add(limit)
@@ -39,23 +40,29 @@ class Limits:
 
 
 class Limit:
-    __slots__ = ("_expired", "_limits", "_task", "until")
+    __slots__ = ("_error", "_expired", "_limits", "_task", "until")
 
-    def __init__(self, limits: Limits, until: float) -> None:
-        self._limits, self.until, self._expired = limits, until, False
+    def __init__(self, limits: Limits, seconds: float) -> None:
+        self._limits, self._expired = limits, False
         self._task: asyncio.Task[object] | None = None
+        self.renew(seconds)
+
+    def renew(self, seconds: float, error: Callable[[], Exception] = TimeoutError) -> None:
+        """Begin anew: so much from now on, and then this error."""
+        self.until, self._error = time.monotonic() + seconds, error
 
     def expire(self) -> None:
         if self._task is not None and not self._expired:
             self._expired = True
             self._task.cancel()
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Limit:
         self._task = asyncio.current_task()
         self._limits.enter(self)
+        return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self._limits.leave(self)
         # As asyncio.timeout() does: unless somebody else has cancelled the task, too.
         if self._expired and self._task is not None and self._task.uncancel() <= 0 and kind is asyncio.CancelledError:
-            raise TimeoutError from error
+            raise self._error() from error

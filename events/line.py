@@ -2,6 +2,7 @@
 
 Plain psycopg2, because the ingest speaks COPY and knows nothing of models. Postgres away is one exception, Unavailable,
 which comes soon: connecting has a timeout, so has each statement, and after a failed attempt nobody tries for a moment.
+Only a Postgres that is frozen says nothing for as long as it is: whoever waits has a limit of their own.
 """
 
 from __future__ import annotations
@@ -29,12 +30,28 @@ class Unavailable(Exception):
     """Postgres is away, or did not answer in time. What was asked of it may or may not have been done."""
 
 
+class Attempts:
+    """To connect: after one that failed there is none for a moment, so that those who wait hear soon."""
+
+    def __init__(self) -> None:
+        self._not_before = 0.0
+
+    def begin(self) -> None:
+        """Raises Unavailable."""
+        if time.monotonic() < self._not_before:
+            raise Unavailable("Postgres was away a moment ago.")
+        self._not_before = time.monotonic() + PAUSE
+
+    def succeeded(self) -> None:
+        self._not_before = 0.0
+
+
 class Line:
     def __init__(self, name: str) -> None:
         self.name = name
         self._thread: ThreadPoolExecutor | None = None
         self._connection: Any = None
-        self._not_before = 0.0
+        self._attempts = Attempts()
 
     async def run(self, work: Callable[[Any], Result]) -> Result:
         """Return what `work(connection)` returns; the connection commits by itself. Raises Unavailable."""
@@ -53,12 +70,10 @@ class Line:
 
     def _connected(self) -> Any:
         if self._connection is None or self._connection.closed:
-            if time.monotonic() < self._not_before:
-                raise Unavailable("Postgres was away a moment ago.")
-            self._not_before = time.monotonic() + PAUSE
+            self._attempts.begin()
             self._connection = psycopg2.connect(**parameters(self.name))
             self._connection.autocommit = True
-            self._not_before = 0.0
+            self._attempts.succeeded()
         return self._connection
 
     def _disconnect(self) -> None:

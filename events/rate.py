@@ -16,8 +16,8 @@ class Buckets:
 
     def wait(self, application: int, rate: int) -> int:
         """Return the seconds until this application may send again; 0 if it may."""
-        left = self._left(application, rate)
-        return 0 if rate == 0 or left > 0 else max(1, math.ceil(-left / rate))
+        left = self._left(application, rate) if rate else 1
+        return 0 if left > 0 else max(1, math.ceil(-left / rate))
 
     def take(self, application: int, rate: int, events: int) -> None:
         if rate:

@@ -75,6 +75,46 @@ WITH batch AS MATERIALIZED (
 )
 SELECT id % {BATCH_ROWS} FROM stored
 """  # noqa: S608  a constant of ours
+EXECUTE = "EXECUTE events_store (%s, %s)"  # what is new, and what was rejected; returns the places of what was new
+
+
+class Group:
+    """Checked items, of which each event is stored once: the first one that is sent as (application, id, timestamp)."""
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        self.rejected = [item for item in items if item.reasons]
+        events: dict[tuple[int, str, Any], Item] = {}
+        for item in items:
+            item.status = "rejected" if item.reasons else "duplicate"
+            if not item.reasons:
+                events.setdefault((item.application, item.event_id, item.timestamp), item)
+        places = {key: place for place, key in enumerate(events)}  # in the order in which they came
+        self.rows = [(places[key], events[key]) for key in sorted(events)]
+
+    def values(self) -> tuple[str, str]:
+        """Return what EXECUTE takes."""
+        events = [
+            {
+                "place": place,
+                "application": item.application,
+                "event_id": item.event_id,
+                "session_id": item.session_id,
+                "category": item.category,
+                "name": item.name,
+                "data": orjson.Fragment(item.data),
+                "timestamp": item.timestamp,
+            }
+            for place, item in self.rows
+        ]
+        wrong = [{"place": place, **_rejected(item)} for place, item in enumerate(self.rejected)]
+        return orjson.dumps(events).decode(), orjson.dumps(wrong).decode()
+
+    def settle(self, found: Sequence[tuple[int]]) -> None:
+        """Tell the events at these places, which EXECUTE returned, that they are new."""
+        new = {place for (place,) in found}
+        for place, item in self.rows:
+            if place in new:
+                item.status = "accepted"
 
 
 class Store:
@@ -111,31 +151,22 @@ class Store:
         self.write(connection, items)
 
     def _write(self, connection: Any, items: Sequence[Item]) -> None:
-        rejected = [item for item in items if item.reasons]
-        events: dict[tuple[int, str, Any], Item] = {}
-        for item in items:
-            item.status = "rejected" if item.reasons else "duplicate"
-            if not item.reasons:
-                events.setdefault((item.application, item.event_id, item.timestamp), item)
-        places = {key: place for place, key in enumerate(events)}  # in the order in which they came
-        rows = [(places[key], events[key]) for key in sorted(events)]
-        if len(rows) >= COPY_FROM and time.monotonic() > self._copy_after:
+        group = Group(items)
+        if len(group.rows) >= COPY_FROM and time.monotonic() > self._copy_after:
             try:
-                _copy(connection, rows, rejected)
+                _copy(connection, group)
             except psycopg2.errors.UniqueViolation:
                 self._copy_after = time.monotonic() + NO_COPY
                 again.labels("duplicates").inc()
             else:
-                for item in events.values():
+                for _, item in group.rows:
                     item.status = "accepted"
                 return
-        new = _store(connection, rows, rejected)
-        for place, item in rows:
-            if place in new:
-                item.status = "accepted"
+        group.settle(_store(connection, group.values()))
 
 
-def _copy(connection: Any, rows: Sequence[tuple[int, Item]], rejected: Sequence[Item]) -> None:
+def _copy(connection: Any, group: Group) -> None:
+    rows, rejected = group.rows, group.rejected
     times = [item.timestamp for _, item in rows]
     connection.autocommit = False
     try:
@@ -172,30 +203,15 @@ def escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
 
 
-def _store(connection: Any, rows: Sequence[tuple[int, Item]], rejected: Sequence[Item]) -> set[int]:
-    """Insert what is new, and return the places of the new events."""
-    events = [
-        {
-            "place": place,
-            "application": item.application,
-            "event_id": item.event_id,
-            "session_id": item.session_id,
-            "category": item.category,
-            "name": item.name,
-            "data": orjson.Fragment(item.data),
-            "timestamp": item.timestamp,
-        }
-        for place, item in rows
-    ]
-    wrong = [{"place": place, **_rejected(item)} for place, item in enumerate(rejected)]
-    values = (orjson.dumps(events).decode(), orjson.dumps(wrong).decode())
+def _store(connection: Any, values: tuple[str, str]) -> list[tuple[int]]:
     with connection.cursor() as cursor:
         try:
-            cursor.execute("EXECUTE events_store (%s, %s)", values)
+            cursor.execute(EXECUTE, values)
         except psycopg2.errors.InvalidSqlStatementName:
             cursor.execute(PREPARE)
-            cursor.execute("EXECUTE events_store (%s, %s)", values)
-        return {place for (place,) in cursor.fetchall()}
+            cursor.execute(EXECUTE, values)
+        new: list[tuple[int]] = cursor.fetchall()
+        return new
 
 
 def _rejected(item: Item) -> dict[str, Any]:

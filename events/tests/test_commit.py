@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from events import ingest, line
+from events import ingest, keys, line
 from events.envelope import Rules, read
 from events.factories import EventTypeFactory, WriteKeyFactory
 from events.line import Unavailable
@@ -74,8 +74,10 @@ def break_lines(sender, monkeypatch):
         raise psycopg2.OperationalError("connection refused")
 
     monkeypatch.setattr(line.psycopg2, "connect", connect)
-    for one in [*sender.app._lines, sender.app._looking]:
+    for one in [*(writer.line for writer in sender.app._writers), sender.app._looking]:
         one._disconnect()
+    for writer in sender.app._writers:
+        writer.statement.close()
 
 
 def test_postgres_away_is_503_and_back_is_202(sender, pageview, monkeypatch):
@@ -113,7 +115,7 @@ def test_a_connection_that_was_cut_is_replaced(sender, pageview):
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE application_name LIKE 'ingest-_' AND datname = current_database()"  # others test beside us
+            " WHERE application_name LIKE 'ingest-_%' AND datname = current_database()"  # others test beside us
         )
 
     statuses = [sender.post(pageview | {"event_id": None}).status for _ in range(6)]
@@ -134,6 +136,30 @@ def test_whoever_would_wait_too_long_is_told_that_nobody_knows(sender, pageview,
     while (again := sender.post(pageview)).status == 503:
         time.sleep(0.05)
     assert (again.json["accepted"] + again.json["duplicates"], Event.objects.count()) == (1, 2)
+
+
+def test_whoever_gives_up_leaves_nothing_in_the_queue(sender, many, monkeypatch):
+    sender.post(many[0])
+    monkeypatch.setattr(ingest, "ANSWER", 0.3)
+    with connection.cursor() as cursor:
+        cursor.execute("BEGIN; LOCK TABLE events_batch")
+        answers = sender.post_together(*many[1:20])
+        cursor.execute("ROLLBACK")
+
+    assert {answer.status for answer in answers} == {503}
+    assert not sender.app._commit._waiting and sender.app._commit._rows == 0
+
+
+def test_nobody_waits_longer_for_keys_than_for_an_answer(sender, pageview, monkeypatch):
+    sender.post(pageview)
+    monkeypatch.setattr(ingest, "ANSWER", 0.3)
+    monkeypatch.setattr(keys, "STALE", 0.0)
+    with connection.cursor() as cursor:
+        cursor.execute("BEGIN; LOCK TABLE events_writekey")
+        answer = sender.post(pageview)
+        cursor.execute("ROLLBACK")
+
+    assert answer.status == 503
 
 
 def test_more_than_can_be_held_is_503_and_what_was_taken_is_stored(sender, many, monkeypatch):
