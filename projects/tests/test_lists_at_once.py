@@ -7,7 +7,7 @@ from django.test import Client
 from rest_framework.authtoken.models import Token
 
 from projects.factories import TaskFactory
-from projects.lists import CachedList
+from projects.lists import ListsAtOnce
 
 pytestmark = pytest.mark.django_db
 
@@ -30,14 +30,14 @@ def paula(planner) -> Client:
 def at_once(monkeypatch) -> list[bool]:
     """Of each request, whether it was answered at once."""
     answered = []
-    ask = CachedList._at_once
+    ask = ListsAtOnce._at_once
 
     def watched(*args, **kwargs):
         found = ask(*args, **kwargs)
         answered.append(found is not None)
         return found
 
-    monkeypatch.setattr(CachedList, "_at_once", watched)
+    monkeypatch.setattr(ListsAtOnce, "_at_once", watched)
     return answered
 
 
@@ -45,7 +45,7 @@ def at_once(monkeypatch) -> list[bool]:
 def test_the_answer_is_the_ordinary_one_to_the_letter(path, paula, monkeypatch, django_assert_num_queries):
     with django_assert_num_queries(1):
         quick = paula.get(path)
-    monkeypatch.setattr(CachedList, "_at_once", lambda *_: None)
+    monkeypatch.setattr(ListsAtOnce, "_at_once", lambda *_: None)
 
     ordinary = paula.get(path)
 
