@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 
 from benchmarks.instance import set_up
@@ -35,7 +36,9 @@ def main() -> int:
 
     print(describe(), flush=True)
     figures: list[Figure] = []
+    port = os.environ["PORT"]
     for name in names:
+        os.environ["PORT"] = port  # the one before may have used others, but this process's settings know this one
         print(f"\n== {name} ==", flush=True)
         figures += importlib.import_module(f"benchmarks.{name}").measure()
     print("\n" + table(figures))
