@@ -1,5 +1,8 @@
 """Reading events: at ten million rows, by session, by category and time range, and the dashboards, over HTTP.
 
+The dashboards are the charts and groups over REST, and the admin's own pages: the front page, the explorer (of a day,
+and of all time), the rejected groups, the applications.
+
 One web process as the launcher starts it, one keep-alive connection, every request with a session, a type or a range
 of its own, so that no page is read from the cache that the one before has filled. The events are those of
 `create_fake_events`, over 30 days. BENCH_EVENTS=1000000 takes fewer of them. Times in ms, until the whole answer.
@@ -16,13 +19,20 @@ from collections.abc import Callable
 from datetime import timedelta
 from urllib.parse import urlencode
 
-from benchmarks.instance import free_port, sql, token, web
+from benchmarks.instance import cookie, free_port, sql, token, web
 from benchmarks.report import Figure, at_most
 
 EVENTS = int(os.environ.get("BENCH_EVENTS", "10000000"))
 DAYS = 30
 REQUESTS = 300  # of each list
 CHARTS = 15  # of each dashboard
+PAGES = {
+    "the front page": "/admin/",
+    "the explorer": "/admin/events/event/",
+    "the explorer of all time": "/admin/events/event/?range=all",
+    "the page of rejected groups": "/admin/events/rejectedevent/",
+    "the page of applications": "/admin/events/application/",
+}
 _TABLES = "events_event, events_session, events_minute, events_rejectedevent, events_batch"
 
 
@@ -55,12 +65,13 @@ def measure() -> list[Figure]:
 
     os.environ["PORT"] = str(free_port())
     with web():
-        ask = asker(token("analytics"))
+        ask, see = asker(token("analytics")), viewer(cookie())
         figures = [
             p95("events of a session, p95", ask, of_a_session, REQUESTS, 50),
             p95("events of a category in six hours, p95", ask, of_a_category, REQUESTS, 50),
             p95(f"chart over {DAYS} days, p95", ask, chart, CHARTS, 1_000),
             p95("groups of rejected events, p95", ask, lambda: "/rejected-events/groups/", CHARTS, 1_000),
+            *(p95(f"{name}, p95", see, lambda path=path: path, CHARTS, 1_000) for name, path in PAGES.items()),
         ]
     sql(f"TRUNCATE {_TABLES}")
     return figures
@@ -68,20 +79,38 @@ def measure() -> list[Figure]:
 
 def asker(key: str) -> Callable[[str], float]:
     """Return what asks for an address and returns the ms until its whole answer."""
-    connection = http.client.HTTPConnection("127.0.0.1", int(os.environ["PORT"]), timeout=30)
+    ask = timed({"Authorization": f"Token {key}"})
 
-    def ask(address: str) -> float:
-        started = time.perf_counter()
-        connection.request("GET", address, headers={"Authorization": f"Token {key}"})
-        answer = connection.getresponse()
-        body = answer.read()
-        assert answer.status == 200, body
-        found = json.loads(body)
-        assert found if isinstance(found, list) else found.get("results") or found.get("series"), address
-        return (time.perf_counter() - started) * 1000
+    def found(address: str) -> float:
+        took, body = ask(address)
+        answer = json.loads(body)
+        assert answer if isinstance(answer, list) else answer.get("results") or answer.get("series"), address
+        return took
 
     for _ in range(3):
-        ask("/applications/")  # warm up
+        found("/applications/")  # warm up
+    return found
+
+
+def viewer(session: dict[str, str]) -> Callable[[str], float]:
+    """Return what loads a page of the admin and returns the ms until all of it is there."""
+    ask = timed({"Cookie": f"{session['name']}={session['value']}"})
+    for path in PAGES.values():
+        ask(path)  # templates are compiled once
+    return lambda path: ask(path)[0]
+
+
+def timed(headers: dict[str, str]) -> Callable[[str], tuple[float, bytes]]:
+    connection = http.client.HTTPConnection("127.0.0.1", int(os.environ["PORT"]), timeout=60)
+
+    def ask(address: str) -> tuple[float, bytes]:
+        started = time.perf_counter()
+        connection.request("GET", address, headers=headers)
+        answer = connection.getresponse()
+        body = answer.read()
+        assert answer.status == 200, body[:500]
+        return (time.perf_counter() - started) * 1000, body
+
     return ask
 
 

@@ -163,5 +163,20 @@ def token(group: str = "") -> str:
     return Token.objects.get_or_create(user=user)[0].key
 
 
+def cookie() -> dict[str, str]:
+    """Return the session cookie of a superuser, by its name and value."""
+    from django.conf import settings
+    from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+    from django.contrib.auth.models import User
+    from django.contrib.sessions.backends.db import SessionStore
+
+    user, _ = User.objects.get_or_create(username="bench", defaults={"is_superuser": True, "is_staff": True})
+    session = SessionStore()
+    session[SESSION_KEY], session[BACKEND_SESSION_KEY] = str(user.pk), settings.AUTHENTICATION_BACKENDS[-1]
+    session[HASH_SESSION_KEY] = user.get_session_auth_hash()
+    session.save()
+    return {"name": settings.SESSION_COOKIE_NAME, "value": session.session_key or ""}
+
+
 def python(*arguments: str) -> list[str]:
     return [sys.executable, *arguments]

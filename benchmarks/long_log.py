@@ -18,7 +18,7 @@ from statistics import quantiles
 
 from playwright.sync_api import Page
 
-from benchmarks.instance import sql, web
+from benchmarks.instance import cookie, sql, web
 from benchmarks.report import Figure, at_most
 from config.tests.browser import find_chromium, running_browser
 
@@ -47,11 +47,11 @@ def measure() -> list[Figure]:
     if find_chromium() is None:
         print("No Chromium here: left out.")
         return []
-    run, cookie = write_log()
+    run = write_log()
     first, jumps, heaps = [], [], []
     with web():
         for _ in range(ROUNDS):
-            with page_of(cookie) as page:
+            with page_of(cookie()) as page:
                 started = time.perf_counter()
                 page.goto(f"http://127.0.0.1:{os.environ['PORT']}/admin/testrunner/testrun/{run}/change/")
                 page.locator("[data-log-rows] .log-row").first.wait_for()
@@ -67,13 +67,8 @@ def measure() -> list[Figure]:
     ]
 
 
-def write_log() -> tuple[int, dict[str, str]]:
-    """A finished run with its log; return its id, and the cookie of somebody who may see it."""
-    from django.conf import settings
-    from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
-    from django.contrib.auth.models import User
-    from django.contrib.sessions.backends.db import SessionStore
-
+def write_log() -> int:
+    """Write a finished run with its log; return its id."""
     from testrunner.factories import RunFactory
     from testrunner.models import LogChunk, TestRun
 
@@ -85,13 +80,8 @@ def write_log() -> tuple[int, dict[str, str]]:
         size += len(data)
     run.log_size = size
     run.save(update_fields=["log_size"])
-    user, _ = User.objects.get_or_create(username="long_log", is_staff=True, is_superuser=True)
-    session = SessionStore()
-    session[SESSION_KEY], session[BACKEND_SESSION_KEY] = str(user.pk), settings.AUTHENTICATION_BACKENDS[-1]
-    session[HASH_SESSION_KEY] = user.get_session_auth_hash()
-    session.save()
     print(f"{size:,} bytes of log in pieces of {PIECE:,}, {ROUNDS} rounds of {JUMPS} jumps")
-    return run.pk, {"name": settings.SESSION_COOKIE_NAME, "value": session.session_key or ""}
+    return run.pk
 
 
 def pieces() -> Iterator[bytes]:
@@ -103,10 +93,10 @@ def pieces() -> Iterator[bytes]:
 
 
 @contextmanager
-def page_of(cookie: dict[str, str]) -> Iterator[Page]:
+def page_of(session: dict[str, str]) -> Iterator[Page]:
     with running_browser(find_chromium() or "") as browser:
         context = browser.new_context(viewport={"width": 1300, "height": 900})
-        context.add_cookies([{**cookie, "url": f"http://127.0.0.1:{os.environ['PORT']}"}])  # type: ignore[typeddict-item]
+        context.add_cookies([{**session, "url": f"http://127.0.0.1:{os.environ['PORT']}"}])  # type: ignore[typeddict-item]
         page = context.new_page()
         page.set_default_timeout(120_000)
         yield page
