@@ -2,12 +2,12 @@
 
 1. The key says who sends (events/keys.py); the body is read within limits (events/body.py).
 2. Its items are checked, each on its own (events/items.py, envelope.py, schemas.py).
-3. They are committed together with whatever else is waiting (events/commit.py, store.py), the wrong ones among the
-   rejected events; then the answer says of each what became of it.
+3. They are committed together with whatever else is waiting (events/commit.py, writer.py, store.py), the wrong ones
+   among the rejected events; then the answer says of each what became of it.
 
 A body that is no JSON at all is answered 400, and kept all the same: under an id made from its bytes, so that a client
-that repeats itself is kept once. What is under way is bounded, in requests and in bytes, from the first byte of a body
-to its answer; beyond that, and while Postgres is away, the answer is 503 with Retry-After, and the client sends the
+that repeats itself is kept once. What is under way is bounded, in requests, in bytes and in time, from the key to the
+answer; beyond that, and while Postgres is away or frozen, the answer is 503 with Retry-After, and the client sends the
 same again: events with ids are never doubled. A stopping server answers what is under way first, so nothing that was
 acknowledged needs saving.
 """
