@@ -24,6 +24,7 @@ import requests
 from config.embedded import Home, broker_in
 from config.embedded.postgres import Postgres
 from config.embedded.valkey import Valkey
+from config.launcher import commands
 from config.tests.ports import free_port
 from config.tests.proxy import Proxy
 
@@ -96,8 +97,8 @@ class Instance:
 
     def begin_web(self, name: str, port: int) -> None:
         """Start one web process of several, each at a port of its own, without waiting for it."""
-        server = ["uvicorn", "config.asgi:application", "--port", str(port), "--lifespan", "off"]
-        self._start(name, [*server, "--no-access-log", "--log-level", "warning"])
+        _python, _m, *module = next(command.argv for command in commands(port) if command.name == "web")
+        self._start(name, module)
 
     def _start(self, name: str, module: list[str]) -> None:
         self.processes[name] = subprocess.Popen(
@@ -136,6 +137,20 @@ class Instance:
         process.send_signal(signal.SIGQUIT)
         process.wait(30)
         self.postgres.ensure()
+
+    @contextlib.contextmanager
+    def frozen_postgres(self) -> Iterator[None]:
+        """Every process of Postgres is there, and does nothing: a stalled disk, a machine that is being moved."""
+        first = self.postgres.find()
+        assert first is not None
+        family = [first, *first.children(recursive=True)]
+        for process in family:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in family:
+                process.resume()
 
     def stop_broker(self) -> None:
         if self.broker:

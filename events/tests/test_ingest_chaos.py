@@ -144,7 +144,9 @@ def test_a_stopping_server_answers_what_is_under_way(instance):
     blocker = psycopg2.connect(instance.dsn)
     blocker.cursor().execute("LOCK TABLE events_event")
     sending.start()
-    waits = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'ingest-_' AND wait_event_type = 'Lock'"
+    waits = (
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'ingest-_%%' AND wait_event_type = 'Lock'"
+    )
     instance.wait_for(lambda: instance.one(waits) == 1)
     instance.processes["web"].send_signal(signal.SIGTERM)
     time.sleep(0.5)
@@ -154,6 +156,29 @@ def test_a_stopping_server_answers_what_is_under_way(instance):
 
     assert answers[0].status_code == 202
     assert instance.one("SELECT count(*) FROM events_event WHERE name = 'last'") == 1
+
+
+def test_a_frozen_postgres_is_503_for_everybody_and_202_when_it_goes_on(instance):
+    instance.start_web()
+    assert post(instance).status_code == 202
+    answers: list[int] = []
+    senders = [threading.Thread(target=lambda: answers.append(post(instance).status_code)) for _ in range(30)]
+
+    with instance.frozen_postgres():
+        for sender in senders:
+            sender.start()
+            time.sleep(0.1)  # some before, some after keys are no longer fresh
+        for sender in senders:
+            sender.join()
+    instance.wait_for(lambda: post(instance).status_code == 202)
+    instance.kill("web")
+
+    assert Counter(answers) == {503: 30}
+
+
+def post(instance: Instance) -> requests.Response:
+    """Raises requests.Timeout where there is no answer within twelve seconds."""
+    return requests.post(f"{instance.url}/events/", json=event(), headers=HEADERS, timeout=12)
 
 
 def test_ten_times_too_much_leaves_memory_flat_and_loses_nothing(instance):
