@@ -1,12 +1,14 @@
 """Several worker processes that race for runs, and a broker that loses, doubles and delays what wakes them.
 
-`python -m testrunner.tests.racing FOLDER SLOTS check-then-lock|as-it-is` is one worker: a line on standard input is a
-message; a line on standard output is a wake-up that it sends. The run itself takes a lock file of its environment that
-nobody else may have at that moment, and appends its number to a list: what holds inside the tests is what counts.
+`python -m testrunner.tests.racing FOLDER SLOTS check-then-lock|as-it-is|in-pytest` is one worker: a line on standard
+input is a message; a line on standard output is a wake-up that it sends. The run itself takes a lock file of its
+environment that nobody else may have at that moment, and appends its number to a list: what holds inside the tests is
+what counts. `in-pytest` does so in a test of a real pytest, the others in its place, within milliseconds.
 """
 
 from __future__ import annotations
 
+import inspect
 import os
 import random
 import subprocess
@@ -15,7 +17,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -99,9 +101,11 @@ def main(folder: Path, slots: int, how: str) -> None:
     if how == "check-then-lock":
         queue.claim = check_then_lock
 
+    execute = pytest_in(folder) if how == "in-pytest" else instant_in(folder)
+
     def work() -> None:
         try:
-            runs.work(f"racer-{os.getpid()}", instant_in(folder))
+            runs.work(f"racer-{os.getpid()}", execute)
         except Exception:
             (folder / f"problem-{os.getpid()}").write_text(repr(sys.exc_info()))
             raise
@@ -118,15 +122,7 @@ def instant_in(folder: Path):
     from testrunner.results import Finished, Outcome, TestResult
 
     def instant(files, *, environment, run_name, on_result, **_) -> Finished:
-        place, number = environment["TEST_ENVIRONMENT_ID"], run_name.split("-")[1]
-        lock = folder / f"lock-{place}"
-        try:
-            os.close(os.open(lock, os.O_CREAT | os.O_EXCL))
-        except FileExistsError:
-            append(folder / "overlaps", number)
-        append(folder / f"order-{place}", number)
-        time.sleep(random.uniform(0, 0.004))
-        lock.unlink(missing_ok=True)
+        alone(str(folder), environment["TEST_ENVIRONMENT_ID"], run_name.split("-")[1])
         result = TestResult("test_a.py::test_a", "passed")
         on_result(result)
         return Finished(Outcome.SUCCESS, "", 0, [result])
@@ -134,9 +130,46 @@ def instant_in(folder: Path):
     return instant
 
 
-def append(path: Path, line: str) -> None:
-    with open(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600), "w") as file:
-        file.write(line + "\n")
+def pytest_in(folder: Path):
+    """The executor itself, on a test that does what an instant run does. Behind walls it could not reach the folder."""
+    from testrunner.executor import TestBytes, execute
+    from testrunner.sandbox import MODES
+
+    def real(files, *, environment, run_name, **more):
+        known = {"RACE_FOLDER": str(folder), "RACE_RUN": run_name.split("-")[1]}
+        files = [TestBytes("test_alone.py", ALONE)]
+        return execute(files, environment=environment | known, run_name=run_name, mode=MODES[-1], **more)
+
+    return real
+
+
+def alone(folder: str, place: str, run: str) -> None:
+    """Hold the environment's lock file for a moment; write down that one was here, and whether somebody else was."""
+
+    def append(name: str) -> None:
+        with open(os.open(f"{folder}/{name}", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600), "w") as file:
+            file.write(f"{run}\n")
+
+    lock = f"{folder}/lock-{place}"
+    try:
+        os.close(os.open(lock, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        append("overlaps")
+    append(f"order-{place}")
+    time.sleep(random.uniform(0, 0.004))
+    with suppress(FileNotFoundError):
+        os.unlink(lock)
+
+
+ALONE = f"""
+import os, random, time
+from contextlib import suppress
+
+{inspect.getsource(alone)}
+
+def test_nobody_else_is_here():
+    alone(os.environ["RACE_FOLDER"], os.environ["TEST_ENVIRONMENT_ID"], os.environ["RACE_RUN"])
+""".encode()
 
 
 def check_then_lock(environment_id: int, worker: str):
