@@ -90,7 +90,7 @@ def _routes() -> dict[str, _Route]:
     for name in ("project-list", "task-list"):
         view: Any = resolve(reverse(name)).func
         model = view.cls.queryset.model._meta
-        methods = [*(method.upper() for method in view.actions), "HEAD", "OPTIONS"]
+        methods = [name.upper() for name in view.cls.http_method_names if name in {*view.actions, "head", "options"}]
         found[reverse(name)] = _Route(
             view.cls.__name__, f"{model.app_label}.view_{model.model_name}", ", ".join(methods)
         )
