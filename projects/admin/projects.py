@@ -14,11 +14,11 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.views.decorators.http import require_safe
-from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.views import ChangeList
 
+from live.history import HistoryPages
 from projects import services
 from projects.admin.board import BoardPages
 from projects.admin.cache_page import cache_page
@@ -41,7 +41,7 @@ class ProjectList(ChangeList):
 
 
 @admin.register(Project)
-class ProjectAdmin(BoardPages, SimpleHistoryAdmin, ModelAdmin):
+class ProjectAdmin(BoardPages, HistoryPages, ModelAdmin):
     list_display = ["named", "owner", "progress", "overdue", "updated"]
     list_display_links = None  # the name leads to the board
     list_per_page = 50

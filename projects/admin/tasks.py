@@ -10,11 +10,11 @@ from django.db.models import F, QuerySet
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils import timezone
-from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.decorators import display
 
+from live.history import HistoryPages
 from projects import services
 from projects.admin.calendar import CalendarPages
 from projects.admin.task_page import TaskPages
@@ -38,7 +38,7 @@ class DueFilter(admin.SimpleListFilter):
 
 
 @admin.register(Task)
-class TaskAdmin(CalendarPages, TaskPages, SimpleHistoryAdmin, ModelAdmin):
+class TaskAdmin(CalendarPages, TaskPages, HistoryPages, ModelAdmin):
     list_display = ["title", "in_project", "state", "due", "assignee", "rank"]
     list_filter = [
         ("project", RelatedDropdownFilter),
