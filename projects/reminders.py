@@ -6,7 +6,7 @@
    and sets a lease. Two beats, doubled messages, several workers: each finds other rows, or none.
 3. The task is looked at again, and the mail sent, outside of any transaction.
 4. How it ended is written where the attempt is still ours. Not taken by the server: again after a while that grows,
-   MOST_ATTEMPTS in all, and then failed, with the reason.
+   MOST_ATTEMPTS in all, and then failed, with the reason. One that is refused holds up no other.
 
 A worker killed between 3 and 4 may have sent: when its lease ends the mail is sent again, under the same Message-ID.
 To lose a reminder would be worse.
@@ -32,7 +32,6 @@ log = structlog.get_logger(__name__)
 
 AHEAD = timedelta(hours=24)
 GRACE = timedelta(hours=24)
-AGAIN = [timedelta(minutes=minutes) for minutes in (1, 5, 15, 60)]  # after the first failure, the second …
 
 _ARM = """
     INSERT INTO projects_reminder (task_id, due_date, status, recipient, attempts, error)
@@ -76,6 +75,8 @@ def send_due(*, seconds: float = 30.0) -> int:
     while time.monotonic() < until and (claim := _claim()):
         try:
             sent += _send(claim)
+        except mail.Refused as refused:
+            _try_again(claim, str(refused), for_good=refused.for_good)
         except OSError as error:
             _try_again(claim, f"{type(error).__name__}: {error}")
             break  # the next one would fare no better, and lose an attempt
@@ -108,7 +109,7 @@ def _claim() -> _Claim | None:
 
 
 def _send(claim: _Claim) -> bool:
-    """Send the mail, or write down why not; return whether it was sent. Raises OSError for the mail server's sake."""
+    """Send the mail, or write down why not; return whether it was sent. Raises what mail.send does."""
     reminder = Reminder.objects.select_related("task__assignee", "task__project__owner").filter(pk=claim.id).first()
     if reminder is None:
         return False  # its task was deleted meanwhile
@@ -146,10 +147,10 @@ def _address(task: Task) -> str:
     return next((person.email for person in people if person.email), settings.REMINDER_FALLBACK_EMAIL)
 
 
-def _try_again(claim: _Claim, reason: str) -> None:
+def _try_again(claim: _Claim, reason: str, *, for_good: bool = False) -> None:
     log.warning("reminder_not_sent", reminder=claim.id, attempt=claim.attempt, error=reason)
-    if claim.attempt >= MOST_ATTEMPTS:
+    if for_good or claim.attempt >= MOST_ATTEMPTS:
         claim.ended(status=Reminder.Status.FAILED, error=reason[:500])
         return
     mine = Reminder.objects.filter(pk=claim.id, status=Reminder.Status.PENDING, attempts=claim.attempt)
-    mine.update(lease_until=timezone.now() + AGAIN[claim.attempt - 1], error=reason[:500])
+    mine.update(lease_until=timezone.now() + mail.AGAIN[claim.attempt - 1], error=reason[:500])

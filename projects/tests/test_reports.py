@@ -13,6 +13,7 @@ from live.models import Event
 from projects.factories import ProjectFactory, TaskFactory
 from projects.models import Report
 from projects.reports import count, generate_report, mail_reports, run_daily
+from projects.tests.mail_server import serving
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2030, 5, 15, 12, tzinfo=UTC)
@@ -98,12 +99,48 @@ def test_a_mail_that_is_not_taken_is_sent_later(tasks, at_noon, mailbox):
     mailbox.refuse = ""
     run_daily()
     assert mailbox.mails == []
-    at_noon.move_to(NOON + timedelta(minutes=11))
+    at_noon.move_to(NOON + timedelta(minutes=2))
     run_daily()
     run_daily()
 
     assert len(mailbox.mails) == 1
     assert Report.objects.get().error == ""
+
+
+def test_an_hour_without_a_mail_server_costs_no_mail(tasks, at_noon, settings):
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1
+    for minute in range(0, 60, 3):
+        at_noon.move_to(NOON + timedelta(minutes=minute))
+        run_daily()
+
+    with serving(settings) as mailbox:
+        at_noon.move_to(NOON + timedelta(hours=2))
+        run_daily()
+        run_daily()
+
+    assert len(mailbox.mails) == 1
+
+
+def test_one_that_kills_its_worker_five_times_is_given_up_with_the_reason(tasks, at_noon, mailbox):
+    report, _ = generate_report()
+    Report.objects.update(attempts=5, lease_until=NOON + timedelta(minutes=5))
+    run_daily()
+    assert Report.objects.get().error == ""
+
+    at_noon.move_to(NOON + timedelta(minutes=6))
+    run_daily()
+
+    assert Report.objects.get(pk=report.pk).error == "The worker died while it was sending."
+    assert mailbox.mails == []
+
+
+def test_an_address_that_is_none_is_said_to_be_one(tasks, mailbox, settings):
+    settings.REPORT_EMAILS = ["a@b@c"]
+
+    run_daily()
+
+    assert "Invalid address" in Report.objects.get().error
 
 
 def test_nothing_is_mailed_of_an_empty_house_or_to_nobody(at_noon, mailbox, settings):
