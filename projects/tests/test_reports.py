@@ -91,6 +91,25 @@ def test_it_waits_for_its_hour_and_is_made_late_after_a_stop(tasks, at_noon, mai
     assert list(Report.objects.values_list("date", flat=True)) == [(NOON + DAY).date(), NOON.date()]
 
 
+def test_the_day_before_is_made_up_for_after_a_stop_until_midnight(tasks, at_noon, mailbox, settings):
+    settings.REPORT_HOUR = 6
+    run_daily()
+    at_noon.move_to(NOON.replace(hour=3) + 2 * DAY)
+    run_daily()
+    run_daily()
+
+    assert Report.objects.filter(date=(NOON + DAY).date(), mailed_at__isnull=False).count() == 1
+    assert Report.objects.count() == len(mailbox.mails) == 2
+
+
+def test_no_report_is_made_of_a_day_before_the_house_began(tasks, at_noon, mailbox):
+    at_noon.move_to(NOON.replace(hour=3))
+    run_daily()
+    run_daily()
+
+    assert Report.objects.filter(date__lt=NOON.date()).count() == 0
+
+
 def test_a_mail_that_is_not_taken_is_sent_later(tasks, at_noon, mailbox):
     mailbox.refuse = "451 Not now"
     run_daily()
