@@ -11,7 +11,7 @@ from django.utils import timezone
 from projects.models import Task
 
 MOST_TASKS = 1_000  # a page
-EARLIEST, LATEST = date(1970, 1, 1), date(2999, 12, 1)
+EARLIEST, LATEST = date(1970, 1, 2), date(2999, 12, 1)  # in every zone something can be due then: models/task.py
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,14 @@ def test_a_moved_date_keeps_its_time_where_the_viewer_is(as_planner, task):
     assert timezone.localtime(Task.objects.get().due_date, UTC) == datetime(2031, 6, 30, 22, 30, tzinfo=UTC)
 
 
+@pytest.mark.parametrize(("day", "status"), [("1970-01-01", 400), ("1970-01-02", 200), ("2999-12-01", 200)])
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Etc/GMT+12"])
+def test_a_date_is_moved_as_far_as_something_can_be_due(as_planner, task, zone, day, status):
+    as_planner.cookies["opsroom_zone"] = zone
+
+    assert as_planner.post(MOVE, {"task": task.pk, "day": day}).status_code == status
+
+
 @pytest.mark.parametrize("given", [{"day": "x"}, {"day": "2031-02-30"}, {"task": "999"}, {"task": "x"}])
 def test_a_move_that_cannot_be_is_refused_in_words(as_planner, task, given):
     answer = as_planner.post(MOVE, {"task": task.pk, "day": "2031-03-12", **given})

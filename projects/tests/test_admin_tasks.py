@@ -71,7 +71,17 @@ def test_what_somebody_else_changed_meanwhile_stays(as_planner, task):
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("title", ""), ("title", "x" * 256), ("status", "lost"), ("due_date", "tomorrow"), ("assignee", "999")],
+    [
+        ("title", ""),
+        ("title", "x" * 256),
+        ("status", "lost"),
+        ("due_date", "tomorrow"),
+        ("assignee", "999"),
+        ("due_date", "0001-01-01T00:00"),
+        ("due_date", "1969-12-31T09:00"),
+        ("due_date", "9999-12-31T23:59"),
+        ("due_date", "3000-01-02T09:00"),
+    ],
 )
 def test_a_refused_form_says_why_and_keeps_what_was_typed(as_planner, task, field, value):
     form = form_of(as_planner, task) | {"description": "typed for an hour", field: value}
