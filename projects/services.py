@@ -46,7 +46,7 @@ def update_project(*, project: Project, actor: Any = None, **changes: Any) -> Pr
                 setattr(project, name, new)
             project.updated_at = timezone.now()
             _save(project, actor, [*found, "updated_at"])
-            messages.tell([messages.project_changed("updated", project, found)])
+            messages.tell([messages.project_changed("updated", project)])
             list_cache.bump()
     return project
 

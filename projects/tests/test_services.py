@@ -13,6 +13,7 @@ from projects import services
 from projects.factories import CommentFactory, ProjectFactory, TaskFactory
 from projects.gone import Gone
 from projects.models import Comment, Project, Task
+from projects.reports import generate_report
 
 pytestmark = pytest.mark.django_db
 
@@ -132,8 +133,22 @@ def test_a_comment_is_told_when_it_comes_changes_and_goes(planner):
     services.update_comment(comment=comment, content="Red")
     services.delete_comment(comment=comment)
 
-    mine = [(type, data["author"]) for topic, type, data in told() if topic == f"project:{task.project_id}"]
-    assert mine == [("comment.created", "paula"), ("comment.updated", "paula"), ("comment.deleted", "paula")]
+    mine = [(type, data) for topic, type, data in told() if topic == f"project:{task.project_id}"]
+    which = {"id": comment.pk, "task": task.pk, "project": task.project_id}
+    assert mine == [("comment.created", which), ("comment.updated", which), ("comment.deleted", which)]
+
+
+def test_who_may_view_tasks_only_hears_nothing_of_what_else_there_is_to_read(planner):
+    project = services.create_project(name="Launch", description="secret plan", owner=planner)
+    services.update_project(project=project, description="secret plan B", owner=None)
+    services.add_comment(task=TaskFactory(project=project), content="secret words", author="secret author")
+    generate_report()
+
+    assert [type for topic, type, _ in told() if topic == "projects"] == [
+        "project.created", "project.updated", "comment.created", "report.generated"
+    ]  # fmt: skip
+    words = str([data for _, _, data in told()])
+    assert "secret" not in words and "paula" not in words and "total" not in words
 
 
 def test_the_largest_change_is_still_a_message():
