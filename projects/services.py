@@ -22,10 +22,11 @@ MOST_TOLD = 1_000  # tasks of a deleted project whose watchers are told of each;
 
 
 def create_project(*, name: str, description: str = "", owner: Any = None, actor: Any = None) -> Project:
-    """Open a project; without `owner` it is nobody's."""
+    """Open a project; without `owner` it is nobody's. Raises Gone where the owner is."""
     project = Project(name=name, description=description, owner=owner)
     with transaction.atomic():
-        _save(project, actor)
+        with still_there("owner"):
+            _save(project, actor)
         messages.tell([messages.project_changed("created", project)])
         list_cache.bump()
     return project
@@ -34,7 +35,7 @@ def create_project(*, name: str, description: str = "", owner: Any = None, actor
 def update_project(*, project: Project, actor: Any = None, **changes: Any) -> Project:
     """Set `name`, `description`, `owner`; only what differs is written and told.
 
-    Returns the project as it is now. Raises Project.DoesNotExist where it is gone.
+    Returns the project as it is now. Raises Project.DoesNotExist where it is gone, Gone where its new owner is.
     """
     if unknown := set(changes) - {"name", "description", "owner"}:
         raise ValueError(f"Not to be set on a project: {', '.join(sorted(unknown))}.")
@@ -45,7 +46,8 @@ def update_project(*, project: Project, actor: Any = None, **changes: Any) -> Pr
             for name, (_, new) in found.items():
                 setattr(project, name, new)
             project.updated_at = timezone.now()
-            _save(project, actor, [*found, "updated_at"])
+            with still_there("owner"):
+                _save(project, actor, [*found, "updated_at"])
             messages.tell([messages.project_changed("updated", project)])
             list_cache.bump()
     return project

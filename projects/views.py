@@ -48,7 +48,10 @@ class Projects(CachedList, viewsets.ModelViewSet):
     lookup_value_converter = "int"
 
     def perform_create(self, serializer: BaseSerializer) -> None:
-        serializer.instance = services.create_project(actor=self.request.user, **serializer.validated_data)
+        try:
+            serializer.instance = services.create_project(actor=self.request.user, **serializer.validated_data)
+        except Gone as gone:
+            _refuse(gone)
 
     def perform_update(self, serializer: BaseSerializer) -> None:
         project: Any = serializer.instance
@@ -58,6 +61,8 @@ class Projects(CachedList, viewsets.ModelViewSet):
             )
         except Project.DoesNotExist as gone:
             raise exceptions.NotFound() from gone
+        except Gone as gone:
+            _refuse(gone)
 
     def perform_destroy(self, instance: Project) -> None:
         services.delete_project(project=instance, actor=self.request.user)

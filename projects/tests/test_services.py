@@ -5,6 +5,7 @@ import threading
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.utils import timezone
 
@@ -167,10 +168,12 @@ def test_nothing_is_told_of_what_was_rolled_back():
     assert told() == []
 
 
-def test_what_belongs_to_something_deleted_is_refused_and_not_at_the_commit():
+def test_what_belongs_to_something_deleted_is_refused_and_not_at_the_commit(planner):
     comment = CommentFactory()
     task, project, other = comment.task, comment.task.project, TaskFactory()
+    nobody = User.objects.get(pk=planner.pk)
     Project.objects.filter(pk=project.pk).delete()
+    planner.delete()
 
     with pytest.raises(Gone, match="project"):
         services.create_task(project=project, title="Paint")
@@ -178,6 +181,12 @@ def test_what_belongs_to_something_deleted_is_refused_and_not_at_the_commit():
         services.update_task(task=other, project=project)
     with pytest.raises(Gone, match="task"):
         services.add_comment(task=task, content="Hm", author="ann")
+    with pytest.raises(Gone, match="This owner has been deleted"):
+        services.create_project(name="x", owner=nobody)
+    with pytest.raises(Gone, match="This owner has been deleted"):
+        services.update_project(project=other.project, owner=nobody)
+    with pytest.raises(Gone, match="This assignee has been deleted"):
+        services.create_task(project=other.project, title="Paint", assignee=nobody)
     with pytest.raises(Task.DoesNotExist):
         services.update_task(task=task, title="x")
     with pytest.raises(Comment.DoesNotExist):
