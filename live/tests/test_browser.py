@@ -84,6 +84,21 @@ def test_a_page_catches_up_after_the_server_was_away_and_asks_by_itself_meanwhil
     expect(page.locator("#status")).to_be_hidden()
 
 
+def test_a_page_whose_user_may_not_watch_it_any_more_says_so_and_is_live_again_when_they_may(
+    page: Page, instance: Instance
+):
+    instance.sql("UPDATE auth_user SET is_superuser = false")
+    expect(page.locator("#status")).to_contain_text("stands still", timeout=60_000)
+
+    instance.sql("UPDATE auth_user SET is_superuser = true")
+    page.evaluate("window.dispatchEvent(new Event('pagehide'))")
+    page.evaluate("window.dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+    publish(instance, 5)
+
+    page.wait_for_function("window.heard.includes(5)")
+    expect(page.locator("#status")).to_be_hidden()
+
+
 def test_a_page_whose_user_was_signed_out_says_so(page: Page, instance: Instance):
     instance.sql("DELETE FROM django_session")
 
