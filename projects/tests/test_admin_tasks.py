@@ -167,7 +167,87 @@ def test_a_long_thread_begins_with_the_newest_and_can_be_shown_whole(as_planner,
     whole = as_planner.get(page_of(task) + "?comments=all").content.decode()
 
     assert "10 earlier comments" in short
+    assert f'href="{page_of(task)}?comments=all"' in short
     assert (short.count('class="comment"'), whole.count('class="comment"')) == (50, 60)
+
+
+def said(client, task: Task, content: str, **more: str):
+    """Send a comment as the page's script does."""
+    return client.post(
+        f"/admin/projects/task/{task.pk}/comment/", {"content": content, **more}, headers={"HX-Request": "true"}
+    )
+
+
+def test_a_comment_sent_by_the_pages_script_is_answered_with_the_thread_and_an_empty_form(as_planner, task):
+    answer = said(as_planner, task, "Fine.").content.decode()
+
+    assert "task-form" not in answer
+    assert 'hx-swap-oob="innerHTML:#comments"' in answer and '<p class="pre comment__text">Fine.</p>' in answer
+    assert answer.split("</textarea>")[0].endswith(">")
+
+
+def test_a_comment_refused_to_the_pages_script_is_still_in_its_form(as_planner, task):
+    answer = said(as_planner, task, "x" * 20_001).content.decode()
+
+    assert answer.split("</textarea>")[0].endswith("x" * 20_001)
+    assert "at most 20000 characters" in answer
+    assert not Comment.objects.exists()
+
+
+def test_the_form_beside_a_refused_comment_saves_the_task_and_not_a_comment(as_planner, task):
+    page = as_planner.post(f"/admin/projects/task/{task.pk}/comment/", {"content": ""}).content.decode()
+
+    assert f'<form method="post" action="{page_of(task)}" class="card" id="task-form"' in page
+
+
+def test_a_thread_that_is_shown_whole_stays_whole(as_planner, task):
+    CommentFactory.create_batch(60, task=task)
+    thread = f"/admin/projects/task/{task.pk}/comments/"
+
+    assert as_planner.get(thread).content.decode().count('class="comment"') == 50
+    whole = as_planner.get(thread, {"comments": "all"}).content.decode()
+    answer = said(as_planner, task, "Fine.", comments="all").content.decode()
+
+    for shown, count in ((whole, 60), (answer, 61)):
+        assert shown.count('class="comment"') == count
+        assert '<input type="hidden" name="comments" value="all">' in shown
+
+
+def test_ones_own_comment_is_put_in_other_words_and_taken_back(as_planner, task):
+    mine, other = CommentFactory(task=task, author="paula"), CommentFactory(task=task, author="ann")
+    page = as_planner.get(page_of(task)).content.decode()
+    here = f"/admin/projects/task/{task.pk}/comments/{mine.pk}/"
+
+    assert page.count("your comment</span></button>") == 2 and f"comments/{other.pk}/" not in page
+    assert mine.content in as_planner.get(here).content.decode()
+    assert "In other words" in as_planner.post(here, {"content": "In other words"}).content.decode()
+    assert Comment.objects.get(pk=mine.pk).content == "In other words"
+    assert "In other words" not in as_planner.post(f"{here}delete/").content.decode()
+    assert list(Comment.objects.all()) == [other]
+    told = Event.objects.filter(topic="projects", type__startswith="comment.").order_by("id")
+    assert [event.type for event in told] == ["comment.updated", "comment.deleted"]
+
+
+def test_words_that_are_refused_stay_in_the_comments_form(as_planner, task):
+    mine = CommentFactory(task=task, author="paula", content="As it was")
+
+    answer = as_planner.post(f"/admin/projects/task/{task.pk}/comments/{mine.pk}/", {"content": " "})
+
+    assert "Write something first." in answer.content.decode()
+    assert answer.headers["HX-Retarget"] == f"#comment-{mine.pk}"
+    assert Comment.objects.get().content == "As it was"
+
+
+def test_nobody_changes_what_another_has_said_or_what_they_may_not(as_planner, as_viewer, task):
+    others, viewers = CommentFactory(task=task, author="ann"), CommentFactory(task=task, author="vic")
+    elsewhere = CommentFactory(author="paula")
+    thread = f"/admin/projects/task/{task.pk}/comments/"
+
+    for client, comment, status in ((as_planner, others, 403), (as_viewer, viewers, 403), (as_planner, elsewhere, 404)):
+        assert client.get(f"{thread}{comment.pk}/").status_code == status
+        assert client.post(f"{thread}{comment.pk}/", {"content": "x"}).status_code == status
+        assert client.post(f"{thread}{comment.pk}/delete/").status_code == status
+    assert Comment.objects.filter(content="x").count() == 0 and Comment.objects.count() == 3
 
 
 # --- The list -----------------------------------------------------------------------------------------
