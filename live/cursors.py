@@ -31,7 +31,7 @@ class CursorPages(CursorPagination):
             raise NotFound(self.invalid_cursor_message)
         return cursor
 
-    def _is_place(self, position: str) -> bool:
+    def _is_place(self, position: Any) -> bool:
         field = self.model._meta.get_field(self.ordering[0].lstrip("-"))
         try:
             place = field.to_python(position)
