@@ -117,7 +117,8 @@ def _replace() -> None:
 def _pay() -> None:
     while not link.is_even():
         time.sleep(PAY_SECONDS)
-        _replace()
+        if link.owed:  # a reader or writer may have been here
+            _replace()
 
 
 def _nothing_owed() -> bool:

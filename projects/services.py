@@ -16,7 +16,7 @@ from django.utils import timezone
 from projects import list_cache, messages
 from projects.gone import still_there
 from projects.models import Comment, Project, Task
-from projects.task_changes import change_tasks
+from projects.task_changes import change_tasks, known
 
 MOST_TOLD = 1_000  # tasks of a deleted project whose watchers are told of each; of more, the project's message is all
 
@@ -126,9 +126,19 @@ def delete_tasks(*, ids: Iterable[int], actor: Any = None) -> int:
         if not locked:
             return 0
         messages.tell([messages.task_deleted(task) for task in locked])
-        Task.objects.filter(pk__in=[task.pk for task in locked]).delete()
+        gone = [task.pk for task in locked]
+        Task.objects.filter(pk__in=gone).delete()
+        Task.history.filter(id__in=gone, history_type="-").update(history_user=known(actor))
         list_cache.bump()
     return len(locked)
+
+
+def let_go(*, person: Any) -> None:
+    """Make a person's projects and tasks nobody's, before the person is deleted: watchers hear of each."""
+    with transaction.atomic():
+        update_tasks(ids=Task.objects.filter(assignee=person).values_list("pk", flat=True), assignee=None)
+        for project in Project.objects.filter(owner=person):
+            update_project(project=project, owner=None)
 
 
 def add_comment(*, task: Task, content: str, author: str = "", actor: Any = None) -> Comment:

@@ -127,6 +127,29 @@ def test_tasks_are_deleted_together_and_told_each():
     assert [type for topic, type, _ in told() if topic == "projects"] == ["task.deleted"] * 3
 
 
+def test_the_history_of_a_deleted_task_says_who_deleted_it(planner):
+    task, other = TaskFactory.create_batch(2)
+
+    services.delete_task(task=task, actor=planner)
+    services.delete_tasks(ids=[other.pk])
+
+    last = Task.history.filter(history_type="-").order_by("id")
+    assert [record.history_user for record in last] == [planner, None]
+
+
+def test_what_belonged_to_somebody_who_is_deleted_is_nobodys_and_told(planner):
+    task = TaskFactory(assignee=planner, project=ProjectFactory(owner=planner))
+    TaskFactory()
+
+    planner.delete()
+
+    assert [(type, data["id"]) for topic, type, data in told() if topic == "projects"] == [
+        ("task.updated", task.pk), ("project.updated", task.project_id)
+    ]  # fmt: skip
+    assert told()[0][2]["changes"] == {"assignee": ["paula", None]}
+    assert task.history.first().assignee_id is None
+
+
 def test_a_comment_is_told_when_it_comes_changes_and_goes(planner):
     task = TaskFactory()
 
