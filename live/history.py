@@ -19,6 +19,8 @@ _SAFE = ("GET", "HEAD", "OPTIONS")
 class HistoryPages(SimpleHistoryAdmin):
     """A mixin of each admin whose model keeps its history: who may see a row may read it, and nobody may write it."""
 
+    object_history_form_template = "live/past.html"
+
     def history_form_view(
         self, request: HttpRequest, object_id: str, version_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
