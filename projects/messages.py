@@ -49,6 +49,16 @@ def report_generated(report: Report) -> Message:
     return set(), "report.generated", {"id": report.pk, "date": report.date}
 
 
+def report_updated(report: Report) -> Message:
+    """It was mailed, could not be, or is to be again."""
+    return set(), "report.updated", {"id": report.pk, "date": report.date}
+
+
+def reminders_updated() -> Message:
+    """Some were armed, sent, given up or are tried again: which ones is asked for by those who may see reminders."""
+    return set(), "reminders.updated", {}
+
+
 def tell(messages: Iterable[Message]) -> None:
     """Publish each of the messages to all of its topics, if and when the transaction commits."""
     publish_many(

@@ -24,7 +24,7 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from projects import mail
+from projects import mail, messages
 from projects.models import Reminder, Task
 from projects.models.ledger import MOST_ATTEMPTS
 
@@ -70,9 +70,9 @@ class _Claim(NamedTuple):
 
 def send_due(*, seconds: float = 30.0) -> int:
     """Arm what is due and send what is armed, for so many seconds at most; return how many mails were taken."""
-    arm()
-    sent, until = 0, time.monotonic() + seconds
+    moved, sent, until = arm(), 0, time.monotonic() + seconds
     while time.monotonic() < until and (claim := _claim()):
+        moved += 1
         try:
             sent += _send(claim)
         except mail.Refused as refused:
@@ -80,23 +80,30 @@ def send_due(*, seconds: float = 30.0) -> int:
         except OSError as error:
             _try_again(claim, f"{type(error).__name__}: {error}")
             break  # the next one would fare no better, and lose an attempt
+    if moved:
+        messages.tell([messages.reminders_updated()])
     return sent
 
 
 def arm() -> int:
-    """Write the ledger's rows for what is due; give up on those whose last attempt ended with its worker."""
+    """Write the ledger's rows for what is due; give up on those whose last attempt ended with its worker.
+
+    Return how many rows that were.
+    """
     now = timezone.now()
     lost = Reminder.objects.filter(status=Reminder.Status.PENDING, attempts__gte=MOST_ATTEMPTS, lease_until__lte=now)
-    lost.update(status=Reminder.Status.FAILED, error="The worker died while it was sending.")
+    given_up = lost.update(status=Reminder.Status.FAILED, error="The worker died while it was sending.")
     with connection.cursor() as cursor:
         cursor.execute(_ARM, {"first": now - GRACE, "last": now + AHEAD})
-        return int(cursor.rowcount)
+        return given_up + int(cursor.rowcount)
 
 
 def retry_reminders(*, ids: Iterable[int]) -> int:
     """Let failed reminders be tried again from the start; return how many there were."""
     failed = Reminder.objects.filter(pk__in=ids, status=Reminder.Status.FAILED)
-    return failed.update(status=Reminder.Status.PENDING, attempts=0, lease_until=None, error="")
+    tried = failed.update(status=Reminder.Status.PENDING, attempts=0, lease_until=None, error="")
+    messages.tell([messages.reminders_updated()] if tried else [])
+    return tried
 
 
 def _claim() -> _Claim | None:

@@ -115,6 +115,7 @@ def resend(*, report: Report, actor: Any, mailed_at: datetime | None) -> None:
             raise NotResent(_why_not(report, mailed_at))
         told = f"Had it mailed again to {', '.join(settings.REPORT_EMAILS)}."
         LogEntry.objects.log_actions(actor.pk, [report], CHANGE, told, single_object=True)
+        messages.tell([messages.report_updated(report)])
         wake(MAIL)
 
 
@@ -172,7 +173,8 @@ def _mail(report: Report, now: datetime) -> bool:
     except OSError as error:
         _note(claimed, report, f"{type(error).__name__}: {error}")
         return False
-    claimed.update(mailed_at=timezone.now(), resend_at=None, lease_until=None, error="")
+    if claimed.update(mailed_at=timezone.now(), resend_at=None, lease_until=None, error=""):
+        messages.tell([messages.report_updated(report)])
     return True
 
 
@@ -181,6 +183,7 @@ def _note(claimed: QuerySet[Report], report: Report, reason: str) -> None:
     log.warning("report_not_mailed", date=str(report.date), error=reason)
     pause = mail.AGAIN[report.attempts] if report.attempts < len(mail.AGAIN) else None
     claimed.update(lease_until=pause and timezone.now() + pause, error=reason[:500])
+    messages.tell([messages.report_updated(report)])
 
 
 def _identity(report: Report) -> str:

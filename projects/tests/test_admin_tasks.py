@@ -285,3 +285,42 @@ def test_deleted_tasks_are_told(as_planner, task):
 
     assert not Task.objects.exists()
     assert Event.objects.filter(topic="projects", type="task.deleted").exists()
+
+
+# --- The list as a file -------------------------------------------------------------------------------
+EXPORT = "/admin/projects/task/export/"
+
+
+def rows_of(answer) -> list[str]:
+    return b"".join(answer.streaming_content).decode().splitlines()
+
+
+def test_the_list_is_exported_as_it_is_filtered_and_searched_and_without_pages(as_viewer):
+    project = ProjectFactory()
+    TaskFactory.create_batch(60, project=project, title="Paint")
+    TaskFactory(project=project, title="Draw")
+    TaskFactory(title="Paint elsewhere")
+    query = f"?project__id__exact={project.pk}&q=paint&o=1"
+    page = as_viewer.get(f"/admin/projects/task/{query}").content.decode()
+
+    answer = as_viewer.get(EXPORT + query)
+
+    assert f'href="{EXPORT}?project__id__exact={project.pk}&amp;q=paint&amp;o=1"' in page
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="tasks.csv"'
+    assert len(rows_of(answer)) == 61
+
+
+def test_an_export_is_on_the_board_and_for_who_may_see_tasks(as_viewer, as_stranger, task):
+    board = as_viewer.get(f"/admin/projects/project/{task.project_id}/board/").content.decode()
+
+    assert f'href="{EXPORT}?project__id__exact={task.project_id}"' in board
+    assert as_stranger.get(EXPORT).status_code == 403
+    assert as_viewer.get(f"{EXPORT}?status__exact=x&nonsense=1").status_code == 302
+    assert as_viewer.post(EXPORT).status_code == 405
+
+
+@pytest.mark.parametrize("model", ["task", "project", "report", "reminder"])
+def test_every_list_moves_by_itself(as_planner, model):
+    page = as_planner.get(f"/admin/projects/{model}/").content.decode()
+
+    assert 'id="list-live" data-live="projects"' in page and "projects/list.js" in page

@@ -1,4 +1,4 @@
-"""Two people at the page of one task, on a real instance: nothing that one of them types is lost."""
+"""Two people at the page of one task, on a real instance: nothing that they type is lost. And the list of all tasks."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -150,4 +150,27 @@ def test_a_task_that_has_moved_to_another_project_is_still_heard_of(at_task, ins
     instance.shell(f"{move}{task_now}services.add_comment(task=task, content='Here, too.', author='ann')")
 
     expect(paula.locator("#comments")).to_contain_text("Here, too.")
+    assert paula.evaluate("window.notReloaded")
+
+
+def test_the_list_moves_by_itself_and_what_is_selected_stays_selected(at_task, instance, task):
+    paula = at_task("paula")
+    paula.goto(f"{instance.url}/admin/projects/task/")
+    paula.evaluate("window.notReloaded = true")
+    row = paula.locator("#result_list tbody").filter(has=paula.locator(f"input.action-select[value='{task}']"))
+    row.locator("input.action-select").check()
+
+    instance.shell(
+        "from projects.models import *; from projects import services;"
+        f"task = Task.objects.get(pk={task});"
+        "services.update_task(task=task, title='Draw two banners', status='completed');"
+        "services.create_task(project=task.project, title='Hang them up')"
+    )
+
+    expect(row).to_contain_text("Draw two banners")
+    expect(row).to_contain_text("completed", ignore_case=True)
+    expect(row.locator("input.action-select")).to_be_checked()
+    expect(paula.locator("#result_list tbody").first).to_contain_text("Hang them up")
+    instance.shell(f"from projects import services; services.delete_tasks(ids=[{task}])")
+    expect(row).to_have_count(0)
     assert paula.evaluate("window.notReloaded")
