@@ -63,8 +63,11 @@ def delete_project(*, project: Project, actor: Any = None) -> None:
         tasks = list(Task.objects.filter(project=locked).order_by("pk").select_for_update()[: MOST_TOLD + 1])
         told = [messages.task_deleted(task) for task in tasks] if len(tasks) <= MOST_TOLD else []
         messages.tell([*told, messages.project_changed("deleted", locked)])
+        pk, begun = locked.pk, timezone.now()
         locked._history_user = actor  # type: ignore[attr-defined]
         locked.delete()
+        along = Task.history.filter(project_id=pk, history_type="-", history_date__gte=begun)
+        along.update(history_user=known(actor))
         list_cache.bump()
 
 

@@ -128,13 +128,15 @@ def test_tasks_are_deleted_together_and_told_each():
 
 
 def test_the_history_of_a_deleted_task_says_who_deleted_it(planner):
-    task, other = TaskFactory.create_batch(2)
+    task, other, third = TaskFactory.create_batch(3)
 
     services.delete_task(task=task, actor=planner)
     services.delete_tasks(ids=[other.pk])
+    services.delete_project(project=other.project)
+    services.delete_project(project=third.project, actor=planner)
 
     last = Task.history.filter(history_type="-").order_by("id")
-    assert [record.history_user for record in last] == [planner, None]
+    assert [record.history_user for record in last] == [planner, None, planner]
 
 
 def test_what_belonged_to_somebody_who_is_deleted_is_nobodys_and_told(planner):
