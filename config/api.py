@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from rest_framework.pagination import CursorPagination
 from rest_framework.permissions import DjangoModelPermissions
+
+from live.cursors import CursorPages
 
 
 class ModelPermissions(DjangoModelPermissions):
@@ -16,12 +17,10 @@ class ModelPermissions(DjangoModelPermissions):
     }
 
 
-class NewestFirst(CursorPagination):
-    """Pages by a cursor over the primary key: equally quick at the first and the millionth row."""
+class NewestFirst(CursorPages):
+    """Along the primary key."""
 
     ordering = "-id"
-    page_size_query_param = "page_size"
-    max_page_size = 500
 
 
 def document_ids(result: dict[str, Any], **_: Any) -> dict[str, Any]:

@@ -149,6 +149,7 @@ AXES_VERBOSE = False
 # One reverse proxy in front at most; without one the peer's own address counts.
 AXES_IPWARE_PROXY_COUNT = env.int("PROXY_COUNT", default=0)
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+SIMPLE_HISTORY_REVERT_DISABLED = True  # what was is read, not written back: live/history.py
 
 HTTPS = flag(env, "HTTPS", default=not LOCAL)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS

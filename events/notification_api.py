@@ -8,12 +8,12 @@ from uuid import UUID
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema
 from rest_framework import exceptions, generics, serializers
-from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from events import services
 from events.models import Notification
+from live.cursors import CursorPages
 
 
 class NotificationSerializer(serializers.ModelSerializer):
@@ -46,12 +46,10 @@ class NotificationFilter(filters.FilterSet):
         fields = ["status", "user_id", "created"]
 
 
-class Newest(CursorPagination):
+class Newest(CursorPages):
     """Newest first, along events_notification_newest."""
 
     ordering = ("-created_at", "-event_id")
-    page_size_query_param = "page_size"
-    max_page_size = 500
 
 
 @extend_schema(tags=["notifications"])

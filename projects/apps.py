@@ -1,6 +1,8 @@
+from typing import Any
+
 from django.apps import AppConfig
 from django.conf import settings
-from django.db.models.signals import post_delete, post_save
+from django.db.models.signals import post_delete, post_save, pre_delete
 
 from live import topics
 
@@ -17,3 +19,11 @@ class ProjectsConfig(AppConfig):
 
         for signal in (post_save, post_delete):
             signal.connect(list_cache.people_changed, settings.AUTH_USER_MODEL, dispatch_uid=f"lists {signal}")
+        pre_delete.connect(_let_go, settings.AUTH_USER_MODEL, dispatch_uid="what was theirs")
+
+
+def _let_go(instance: Any, **_: Any) -> None:
+    """A signal's receiver: people are deleted by another app."""
+    from projects import services
+
+    services.let_go(person=instance)

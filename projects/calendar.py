@@ -42,15 +42,21 @@ def owner_of(secret: str) -> Any | None:
 
 
 def feed(user: Any, *, only_mine: bool = False) -> str:
-    """Return the calendar: open tasks due from a month ago to two years ahead, the nearest first, at most MOST."""
+    """Return the calendar: open tasks due from a month ago to two years ahead, the earliest first.
+
+    Of more than MOST the last event says how many there are besides.
+    """
     now = timezone.now()
     tasks = Task.objects.open().filter(due_date__range=(now - BACK, now + AHEAD)).select_related("project")
     if only_mine:
         tasks = tasks.filter(Q(assignee=user) | Q(assignee=None, project__owner=user))
     lines = ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//Opsroom//Tasks//EN", "CALSCALE:GREGORIAN", "METHOD:PUBLISH"]
     lines += ["X-WR-CALNAME:Opsroom", "REFRESH-INTERVAL;VALUE=DURATION:PT15M", "X-PUBLISHED-TTL:PT15M"]
-    for task in tasks.order_by("due_date", "id")[:MOST]:
+    found = list(tasks.order_by("due_date", "id")[: MOST + 1])
+    for task in found[:MOST]:
         lines += _event(task)
+    if len(found) > MOST:
+        lines += _rest(found[MOST], tasks.count() - MOST, now)
     lines.append("END:VCALENDAR")
     return "".join(f"{part}\r\n" for line in lines for part in _folded(line))
 
@@ -69,6 +75,20 @@ def _event(task: Task) -> list[str]:
         f"CATEGORIES:{_escaped(task.project.name)}",
         f"PRIORITY:{ {'high': 1, 'normal': 5, 'low': 9}[task.priority] }",
         "TRANSP:TRANSPARENT",  # a due date keeps nobody from meeting others
+        "END:VEVENT",
+    ]
+
+
+def _rest(first: Task, count: int, now: datetime) -> list[str]:
+    """An event in the place of those that are left out, so that nobody takes the time after it for free."""
+    assert first.due_date is not None  # noqa: S101  the query asked for it
+    return [
+        "BEGIN:VEVENT",
+        "UID:more@opsroom",
+        f"DTSTAMP:{_utc(now)}",
+        f"DTSTART:{_utc(first.due_date)}",
+        f"SUMMARY:{_escaped(f'From here on {count:,} more: see Opsroom')}",
+        "TRANSP:TRANSPARENT",
         "END:VEVENT",
     ]
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.db import IntegrityError, connection, transaction
+
+_NAMED = re.compile(r"constraint \"projects_[a-z]+_(\w+?)_id_")  # the field, in the names that Django gives
 
 
 class Gone(Exception):
@@ -20,6 +23,7 @@ class Gone(Exception):
 def still_there(field: str) -> Iterator[None]:
     """Check the foreign keys of what is written inside now, not at the commit; raise Gone where a row is missing.
 
+    `field` is what to call it where Postgres does not say.
     From then on to the end of the transaction the check's own lock keeps the rows that are referred to.
     """
     try:
@@ -29,4 +33,5 @@ def still_there(field: str) -> Iterator[None]:
     except IntegrityError as error:
         if "foreign key" not in str(error):
             raise
-        raise Gone("assignee" if "assignee" in str(error) else field) from error
+        named = _NAMED.search(str(error))
+        raise Gone(named[1] if named else field) from error

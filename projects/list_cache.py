@@ -1,4 +1,5 @@
-"""The bodies of project and task lists in Redis: never wrong, never an error, and no key is ever searched for.
+"""The bodies of project and task lists in Redis: never an error, no key is ever searched for, and never an old list,
+but for a moment after Redis was away, and where a process is killed at the worst moment: 3 and 4.
 
 1. All bodies belong to a generation: a random word in a key of its own. A reader reads the word first, then asks the
    database, then stores the body marked with the word it read. A stored body counts only while its mark is the word;
@@ -8,7 +9,9 @@
    such a moment: read old, commit, delete, store old.)
 3. A writer killed between commit and replacement leaves old bodies readable, for LONGEST_LIFE at most.
 4. Redis away: the reader asks the database, and after a few failures nobody here asks Redis for a while. A replacement
-   that failed is owed: this process reads past the cache until it has succeeded, and a worker is asked to do it, too.
+   that failed is owed: this process reads past the cache until it has succeeded, and tries again every PAY_SECONDS
+   whether anybody reads here or not; a worker is asked to do it, too. Other processes, which cannot know of the debt,
+   may read an old body for so long after Redis has come back.
 5. Many cold readers of one list: the first takes a short lock and asks the database, the others wait for its body,
    LONGEST_WAIT at most, and then ask the database themselves. Nobody ever depends on the lock.
 """
@@ -34,6 +37,7 @@ from projects.list_link import counted, link
 
 LONGEST_LIFE = 60.0  # seconds; what a list may be behind where its writer was killed at the worst moment
 JITTER = 15.0  # seconds less than that at most, so that bodies stored together do not end together
+PAY_SECONDS = 0.5
 LOCK_MS = 3_000
 LONGEST_WAIT = 0.2  # seconds for somebody else's body
 LARGEST = 256 * 1024  # bytes
@@ -99,14 +103,22 @@ def people_changed(*, update_fields: Any = None, **_: Any) -> None:
 
 
 def _replace() -> None:
+    missed = link.missed
     try:
         link.connection().set(_name("generation"), uuid4().hex)
-        link.owed = False
+        link.pays(missed)
     except (RedisError, OSError) as error:
-        if not link.owed:
-            link.owed = True
+        if link.owes():
             wake("projects.tasks.settle_lists")
+            threading.Thread(target=_pay, name="list cache", daemon=True).start()
         link.failed(error)
+
+
+def _pay() -> None:
+    while not link.is_even():
+        time.sleep(PAY_SECONDS)
+        if link.owed:  # a reader or writer may have been here
+            _replace()
 
 
 def _nothing_owed() -> bool:

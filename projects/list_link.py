@@ -50,6 +50,9 @@ class Link:
         self.failures = 0
         self.rest_until = 0.0
         self.owed = False  # a generation that could not be replaced: see list_cache, 4
+        self.missed = 0  # how often it could not
+        self.is_paying = False  # somebody tries again and again
+        self._debts = threading.Lock()
         self._redis: Redis | None = None
 
     def client(self) -> Redis | None:
@@ -71,6 +74,24 @@ class Link:
         if self.failures >= MOST_FAILURES:
             self.failures, self.rest_until = 0, time.monotonic() + REST_SECONDS
         log.warning("list_cache_away", error=f"{type(error).__name__}: {error}")
+
+    def owes(self) -> bool:
+        """Note a replacement that failed; return whether it is the caller who has to see to it."""
+        with self._debts:
+            self.owed, self.missed = True, self.missed + 1
+            is_first, self.is_paying = not self.is_paying, True
+        return is_first
+
+    def pays(self, missed: int) -> None:
+        """Note a replacement that was begun when so many had failed: what has failed since then is still owed."""
+        with self._debts:
+            self.owed = missed < self.missed
+
+    def is_even(self) -> bool:
+        """Return whether nothing is owed any more, and that nobody tries again then."""
+        with self._debts:
+            self.is_paying = self.owed
+        return not self.owed
 
     def forget(self) -> None:
         """Start afresh, with the settings of this moment: for tests that move the other end."""

@@ -1,6 +1,7 @@
 """What watchers are told, built in one place: see docs/api.md for the shapes.
 
-Each message goes to the topic `projects` and to `project:<id>`, so that a board hears of its own project only.
+Each message goes to the topic `projects` and to `project:<id>`, so that a board hears of its own project only. Who
+hears it may view tasks, and perhaps nothing else: of all but tasks it says no more than what has happened to which.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from live.publish import publish_many
 from projects.models import Comment, Project, Report, Task
 
 Message = tuple[set[int], str, dict[str, Any]]  # the projects whose watchers hear of it, the type, the data
-LONGEST_TEXT = 500  # characters of a comment; whoever wants the rest asks for it
+LONGEST_TEXT = 500  # characters of a text that has changed; whoever wants the rest asks for it
 
 Changes = Mapping[str, tuple[Any, Any]]
 
@@ -33,25 +34,29 @@ def task_deleted(task: Task) -> Message:
 
 
 def comment_changed(verb: str, comment: Comment) -> Message:
-    data = {
-        "id": comment.pk,
-        "task": comment.task_id,
-        "task_title": comment.task.title,
-        "project": comment.task.project_id,
-        "author": comment.author,
-        "content": comment.content[:LONGEST_TEXT],
-        "created_at": comment.created_at,
-    }
-    return {comment.task.project_id}, f"comment.{verb}", data
+    """Which one, and of which task; what was said is asked for by those who may read comments."""
+    task = comment.task
+    return {task.project_id}, f"comment.{verb}", {"id": comment.pk, "task": task.pk, "project": task.project_id}
 
 
-def project_changed(verb: str, project: Project, changes: Changes | None = None) -> Message:
-    data = {"id": project.pk, "name": project.name, "owner": project.owner_id, "updated_at": project.updated_at}
-    return {project.pk}, f"project.{verb}", data if changes is None else {**data, "changes": _changes(changes)}
+def project_changed(verb: str, project: Project) -> Message:
+    """Which one, and its name, as on each of its tasks."""
+    return {project.pk}, f"project.{verb}", {"id": project.pk, "name": project.name, "updated_at": project.updated_at}
 
 
 def report_generated(report: Report) -> Message:
-    return set(), "report.generated", {"id": report.pk, "date": report.date, "totals": report.data["totals"]}
+    """Of which day; its numbers are asked for by those who may read reports."""
+    return set(), "report.generated", {"id": report.pk, "date": report.date}
+
+
+def report_updated(report: Report) -> Message:
+    """It was mailed, could not be, or is to be again."""
+    return set(), "report.updated", {"id": report.pk, "date": report.date}
+
+
+def reminders_updated() -> Message:
+    """Some were armed, sent, given up or are tried again: which ones is asked for by those who may see reminders."""
+    return set(), "reminders.updated", {}
 
 
 def tell(messages: Iterable[Message]) -> None:

@@ -6,7 +6,7 @@
    and sets a lease. Two beats, doubled messages, several workers: each finds other rows, or none.
 3. The task is looked at again, and the mail sent, outside of any transaction.
 4. How it ended is written where the attempt is still ours. Not taken by the server: again after a while that grows,
-   MOST_ATTEMPTS in all, and then failed, with the reason.
+   MOST_ATTEMPTS in all, and then failed, with the reason. One that is refused holds up no other.
 
 A worker killed between 3 and 4 may have sent: when its lease ends the mail is sent again, under the same Message-ID.
 To lose a reminder would be worse.
@@ -24,7 +24,7 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from projects import mail
+from projects import mail, messages
 from projects.models import Reminder, Task
 from projects.models.ledger import MOST_ATTEMPTS
 
@@ -32,7 +32,6 @@ log = structlog.get_logger(__name__)
 
 AHEAD = timedelta(hours=24)
 GRACE = timedelta(hours=24)
-AGAIN = [timedelta(minutes=minutes) for minutes in (1, 5, 15, 60)]  # after the first failure, the second …
 
 _ARM = """
     INSERT INTO projects_reminder (task_id, due_date, status, recipient, attempts, error)
@@ -71,31 +70,40 @@ class _Claim(NamedTuple):
 
 def send_due(*, seconds: float = 30.0) -> int:
     """Arm what is due and send what is armed, for so many seconds at most; return how many mails were taken."""
-    arm()
-    sent, until = 0, time.monotonic() + seconds
+    moved, sent, until = arm(), 0, time.monotonic() + seconds
     while time.monotonic() < until and (claim := _claim()):
+        moved += 1
         try:
             sent += _send(claim)
+        except mail.Refused as refused:
+            _try_again(claim, str(refused), for_good=refused.for_good)
         except OSError as error:
             _try_again(claim, f"{type(error).__name__}: {error}")
             break  # the next one would fare no better, and lose an attempt
+    if moved:
+        messages.tell([messages.reminders_updated()])
     return sent
 
 
 def arm() -> int:
-    """Write the ledger's rows for what is due; give up on those whose last attempt ended with its worker."""
+    """Write the ledger's rows for what is due; give up on those whose last attempt ended with its worker.
+
+    Return how many rows that were.
+    """
     now = timezone.now()
     lost = Reminder.objects.filter(status=Reminder.Status.PENDING, attempts__gte=MOST_ATTEMPTS, lease_until__lte=now)
-    lost.update(status=Reminder.Status.FAILED, error="The worker died while it was sending.")
+    given_up = lost.update(status=Reminder.Status.FAILED, error="The worker died while it was sending.")
     with connection.cursor() as cursor:
         cursor.execute(_ARM, {"first": now - GRACE, "last": now + AHEAD})
-        return int(cursor.rowcount)
+        return given_up + int(cursor.rowcount)
 
 
 def retry_reminders(*, ids: Iterable[int]) -> int:
     """Let failed reminders be tried again from the start; return how many there were."""
     failed = Reminder.objects.filter(pk__in=ids, status=Reminder.Status.FAILED)
-    return failed.update(status=Reminder.Status.PENDING, attempts=0, lease_until=None, error="")
+    tried = failed.update(status=Reminder.Status.PENDING, attempts=0, lease_until=None, error="")
+    messages.tell([messages.reminders_updated()] if tried else [])
+    return tried
 
 
 def _claim() -> _Claim | None:
@@ -108,7 +116,7 @@ def _claim() -> _Claim | None:
 
 
 def _send(claim: _Claim) -> bool:
-    """Send the mail, or write down why not; return whether it was sent. Raises OSError for the mail server's sake."""
+    """Send the mail, or write down why not; return whether it was sent. Raises what mail.send does."""
     reminder = Reminder.objects.select_related("task__assignee", "task__project__owner").filter(pk=claim.id).first()
     if reminder is None:
         return False  # its task was deleted meanwhile
@@ -146,10 +154,10 @@ def _address(task: Task) -> str:
     return next((person.email for person in people if person.email), settings.REMINDER_FALLBACK_EMAIL)
 
 
-def _try_again(claim: _Claim, reason: str) -> None:
+def _try_again(claim: _Claim, reason: str, *, for_good: bool = False) -> None:
     log.warning("reminder_not_sent", reminder=claim.id, attempt=claim.attempt, error=reason)
-    if claim.attempt >= MOST_ATTEMPTS:
+    if for_good or claim.attempt >= MOST_ATTEMPTS:
         claim.ended(status=Reminder.Status.FAILED, error=reason[:500])
         return
     mine = Reminder.objects.filter(pk=claim.id, status=Reminder.Status.PENDING, attempts=claim.attempt)
-    mine.update(lease_until=timezone.now() + AGAIN[claim.attempt - 1], error=reason[:500])
+    mine.update(lease_until=timezone.now() + mail.AGAIN[claim.attempt - 1], error=reason[:500])

@@ -17,7 +17,7 @@ import structlog
 from django.conf import settings
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.db import IntegrityError, transaction
-from django.db.models import Count, F, Q
+from django.db.models import Count, F, Q, QuerySet
 from django.utils import timezone
 
 from live.wake import wake
@@ -32,7 +32,6 @@ log = structlog.get_logger(__name__)
 
 MAIL = "projects.tasks.report"
 MOST_PROJECTS = 1_000  # in one report; the totals are of all
-AGAIN = timedelta(minutes=10)  # until a mail that was not taken is tried again
 MAILED_FOR = timedelta(days=1)  # a report of before yesterday that was never mailed is no news
 
 
@@ -41,10 +40,16 @@ class NotResent(Exception):
 
 
 def run_daily() -> None:
-    """What beat calls again and again: make today's report once its hour has come, or late; mail what is to be."""
-    now = timezone.now()
-    today = now.astimezone(UTC).date()
-    if now.astimezone(UTC).hour >= settings.REPORT_HOUR and not Report.objects.filter(date=today).exists():
+    """What beat calls again and again: make today's report once its hour has come, or late; mail what is to be.
+
+    Yesterday's is made up for where the house was down until midnight. It has been, if it had reported before.
+    """
+    now = timezone.now().astimezone(UTC)
+    today, yesterday = now.date(), now.date() - timedelta(days=1)
+    made = set(Report.objects.filter(date__gte=yesterday).values_list("date", flat=True))
+    if yesterday not in made and Report.objects.filter(date__lt=yesterday).exists():
+        generate_report(day=yesterday)
+    if today not in made and now.hour >= settings.REPORT_HOUR:
         generate_report(day=today)
     mail_reports()
 
@@ -110,6 +115,7 @@ def resend(*, report: Report, actor: Any, mailed_at: datetime | None) -> None:
             raise NotResent(_why_not(report, mailed_at))
         told = f"Had it mailed again to {', '.join(settings.REPORT_EMAILS)}."
         LogEntry.objects.log_actions(actor.pk, [report], CHANGE, told, single_object=True)
+        messages.tell([messages.report_updated(report)])
         wake(MAIL)
 
 
@@ -127,9 +133,11 @@ def _nobody_is_at_it(now: datetime) -> Q:
 def mail_reports() -> int:
     """Mail the reports that were not mailed, or are to be again; return how many the server took.
 
-    None is mailed by itself of a house without tasks.
+    None is mailed by itself of a house without tasks. One whose last attempt ended with its worker is given up.
     """
     now, sent = timezone.now(), 0
+    lost = Report.objects.filter(attempts__gte=MOST_ATTEMPTS, lease_until__lte=now)
+    lost.update(lease_until=None, error="The worker died while it was sending.")
     if not settings.REPORT_EMAILS:
         return 0
     is_news = Q(mailed_at=None, date__gte=(now - MAILED_FOR).date(), data__totals__total__gt=0)
@@ -159,13 +167,23 @@ def _mail(report: Report, now: datetime) -> bool:
             },
             identity=_identity(report),
         )
-    except OSError as error:
-        reason = f"{type(error).__name__}: {error}"
-        log.warning("report_not_mailed", date=str(report.date), error=reason)
-        claimed.update(lease_until=now + AGAIN, error=reason[:500])
+    except mail.Refused as refused:
+        _note(claimed, report, str(refused))
         return False
-    claimed.update(mailed_at=timezone.now(), resend_at=None, lease_until=None, error="")
+    except OSError as error:
+        _note(claimed, report, f"{type(error).__name__}: {error}")
+        return False
+    if claimed.update(mailed_at=timezone.now(), resend_at=None, lease_until=None, error=""):
+        messages.tell([messages.report_updated(report)])
     return True
+
+
+def _note(claimed: QuerySet[Report], report: Report, reason: str) -> None:
+    """Write down why the mail was not taken, and when to try again; nobody does after the last attempt."""
+    log.warning("report_not_mailed", date=str(report.date), error=reason)
+    pause = mail.AGAIN[report.attempts] if report.attempts < len(mail.AGAIN) else None
+    claimed.update(lease_until=pause and timezone.now() + pause, error=reason[:500])
+    messages.tell([messages.report_updated(report)])
 
 
 def _identity(report: Report) -> str:

@@ -7,7 +7,7 @@ from django.contrib.auth import get_user_model
 from django.utils.dateparse import parse_datetime
 from rest_framework import serializers
 
-from projects.models import Comment, Project, Report, Task
+from projects.models import Comment, Project, Report, Task, check_due
 
 LONGEST_TEXT = 20_000
 
@@ -44,7 +44,12 @@ class ProjectSerializer(serializers.ModelSerializer):
 class TaskSerializer(serializers.ModelSerializer):
     assignee = _person()
     description = serializers.CharField(required=False, allow_blank=True, max_length=LONGEST_TEXT)
-    due_date = ZonedDateTimeField(required=False, allow_null=True, help_text="With its zone; answered in UTC.")
+    due_date = ZonedDateTimeField(
+        required=False,
+        allow_null=True,
+        validators=[check_due],
+        help_text="With its zone, 1970 to 2999; answered in UTC.",
+    )
 
     class Meta:
         model = Task

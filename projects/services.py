@@ -16,16 +16,17 @@ from django.utils import timezone
 from projects import list_cache, messages
 from projects.gone import still_there
 from projects.models import Comment, Project, Task
-from projects.task_changes import change_tasks
+from projects.task_changes import change_tasks, known
 
 MOST_TOLD = 1_000  # tasks of a deleted project whose watchers are told of each; of more, the project's message is all
 
 
 def create_project(*, name: str, description: str = "", owner: Any = None, actor: Any = None) -> Project:
-    """Open a project; without `owner` it is nobody's."""
+    """Open a project; without `owner` it is nobody's. Raises Gone where the owner is."""
     project = Project(name=name, description=description, owner=owner)
     with transaction.atomic():
-        _save(project, actor)
+        with still_there("owner"):
+            _save(project, actor)
         messages.tell([messages.project_changed("created", project)])
         list_cache.bump()
     return project
@@ -34,7 +35,7 @@ def create_project(*, name: str, description: str = "", owner: Any = None, actor
 def update_project(*, project: Project, actor: Any = None, **changes: Any) -> Project:
     """Set `name`, `description`, `owner`; only what differs is written and told.
 
-    Returns the project as it is now. Raises Project.DoesNotExist where it is gone.
+    Returns the project as it is now. Raises Project.DoesNotExist where it is gone, Gone where its new owner is.
     """
     if unknown := set(changes) - {"name", "description", "owner"}:
         raise ValueError(f"Not to be set on a project: {', '.join(sorted(unknown))}.")
@@ -45,8 +46,9 @@ def update_project(*, project: Project, actor: Any = None, **changes: Any) -> Pr
             for name, (_, new) in found.items():
                 setattr(project, name, new)
             project.updated_at = timezone.now()
-            _save(project, actor, [*found, "updated_at"])
-            messages.tell([messages.project_changed("updated", project, found)])
+            with still_there("owner"):
+                _save(project, actor, [*found, "updated_at"])
+            messages.tell([messages.project_changed("updated", project)])
             list_cache.bump()
     return project
 
@@ -61,8 +63,11 @@ def delete_project(*, project: Project, actor: Any = None) -> None:
         tasks = list(Task.objects.filter(project=locked).order_by("pk").select_for_update()[: MOST_TOLD + 1])
         told = [messages.task_deleted(task) for task in tasks] if len(tasks) <= MOST_TOLD else []
         messages.tell([*told, messages.project_changed("deleted", locked)])
+        pk, begun = locked.pk, timezone.now()
         locked._history_user = actor  # type: ignore[attr-defined]
         locked.delete()
+        along = Task.history.filter(project_id=pk, history_type="-", history_date__gte=begun)
+        along.update(history_user=known(actor))
         list_cache.bump()
 
 
@@ -124,9 +129,19 @@ def delete_tasks(*, ids: Iterable[int], actor: Any = None) -> int:
         if not locked:
             return 0
         messages.tell([messages.task_deleted(task) for task in locked])
-        Task.objects.filter(pk__in=[task.pk for task in locked]).delete()
+        gone = [task.pk for task in locked]
+        Task.objects.filter(pk__in=gone).delete()
+        Task.history.filter(id__in=gone, history_type="-").update(history_user=known(actor))
         list_cache.bump()
     return len(locked)
+
+
+def let_go(*, person: Any) -> None:
+    """Make a person's projects and tasks nobody's, before the person is deleted: watchers hear of each."""
+    with transaction.atomic():
+        update_tasks(ids=Task.objects.filter(assignee=person).values_list("pk", flat=True), assignee=None)
+        for project in Project.objects.filter(owner=person):
+            update_project(project=project, owner=None)
 
 
 def add_comment(*, task: Task, content: str, author: str = "", actor: Any = None) -> Comment:

@@ -55,7 +55,7 @@ def _change(ids: list[int], actor: Any, wanted: dict[str, Any]) -> list[Task]:
             **wanted, updated_at=now, **_completed(wanted, now)
         )
     # Who did it: given, or nobody. Not the request's user by way of a thread's memory.
-    Task.history.bulk_history_create(tasks, update=True, default_user=_known(actor))
+    Task.history.bulk_history_create(tasks, update=True, default_user=known(actor))
     messages.tell(messages.task_updated(task, found) for task, found in differences)
     return tasks
 
@@ -79,7 +79,8 @@ def _completed(wanted: dict[str, Any], now: datetime) -> dict[str, Any]:
     return {"completed_at": Coalesce("completed_at", Value(now)) if wanted["status"] == Task.Status.COMPLETED else None}
 
 
-def _known(actor: Any) -> Any:
+def known(actor: Any) -> Any:
+    """Return who history is to name: nobody for what has no user."""
     return actor if actor is not None and actor.is_authenticated else None
 
 

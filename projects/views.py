@@ -9,11 +9,11 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework import exceptions, generics, renderers, viewsets
 from rest_framework.decorators import action
-from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
+from live.cursors import CursorPages
 from projects import export, filters, serializers, services
 from projects.gone import Gone
 from projects.lists import CachedList, Pages
@@ -48,7 +48,10 @@ class Projects(CachedList, viewsets.ModelViewSet):
     lookup_value_converter = "int"
 
     def perform_create(self, serializer: BaseSerializer) -> None:
-        serializer.instance = services.create_project(actor=self.request.user, **serializer.validated_data)
+        try:
+            serializer.instance = services.create_project(actor=self.request.user, **serializer.validated_data)
+        except Gone as gone:
+            _refuse(gone)
 
     def perform_update(self, serializer: BaseSerializer) -> None:
         project: Any = serializer.instance
@@ -58,6 +61,8 @@ class Projects(CachedList, viewsets.ModelViewSet):
             )
         except Project.DoesNotExist as gone:
             raise exceptions.NotFound() from gone
+        except Gone as gone:
+            _refuse(gone)
 
     def perform_destroy(self, instance: Project) -> None:
         services.delete_project(project=instance, actor=self.request.user)
@@ -148,11 +153,10 @@ class OneComment(_OfTask, generics.RetrieveUpdateDestroyAPIView):
         services.delete_comment(comment=instance)
 
 
-class ByDate(CursorPagination):
+class ByDate(CursorPages):
     """Newest day first."""
 
     ordering = "-date"
-    page_size_query_param = "page_size"
     max_page_size = 100
 
 

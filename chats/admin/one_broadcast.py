@@ -12,12 +12,12 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, re_path, reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
-from simple_history.admin import SimpleHistoryAdmin
 
 from chats.admin.send import go_to, may_send, page_of
 from chats.admin.verbs import VERBS, Verb, verbs_for
 from chats.models import Banner, Broadcast, NotAllowed, Step
 from chats.progress import in_words, progress_of
+from live.history import HistoryPages
 
 WORKERS_SHOULD_HAVE_COME = 10  # seconds
 EVERY = 5  # seconds between two looks at what moves: a rate goes down also when nothing happens
@@ -27,7 +27,7 @@ EVERY = 5  # seconds between two looks at what moves: a rate goes down also when
 LOOKS = {"retracted": ("retracted", "Retracted"), "restored": ("on", "Shown again"), "changed": ("waiting", "Changed")}
 
 
-class OneBroadcast(SimpleHistoryAdmin):
+class OneBroadcast(HistoryPages):
     """One broadcast is a page to watch and steer, not a form. What it holds changes by services only."""
 
     def get_urls(self) -> list[URLPattern]:

@@ -15,12 +15,12 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
-from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import ModelAdmin
 
 from events.admin.application_page import ApplicationPage
 from events.admin.application_verbs import ApplicationVerbs
 from events.models import Application, Minute, WriteKey
+from live.history import HistoryPages
 
 MOST = 500  # in the list; applications are made by hand
 SEEN_WITHIN = timedelta(days=30)  # how far back "last seen" looks
@@ -36,7 +36,7 @@ class Traffic:
 
 
 @admin.register(Application)
-class ApplicationAdmin(ApplicationVerbs, ApplicationPage, SimpleHistoryAdmin, ModelAdmin):
+class ApplicationAdmin(ApplicationVerbs, ApplicationPage, HistoryPages, ModelAdmin):
     """One list and one page. Everything is written by services."""
 
     def has_delete_permission(self, request: HttpRequest, obj: Application | None = None) -> bool:

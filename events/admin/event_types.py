@@ -10,7 +10,6 @@ from django.db.models import Sum
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html
-from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.views import ChangeList
@@ -19,6 +18,7 @@ from events import services
 from events.admin.cells import when
 from events.admin.event_type_page import EventTypePage
 from events.models import EventType, Minute
+from live.history import HistoryPages
 
 
 class TypeList(ChangeList):
@@ -32,7 +32,7 @@ class TypeList(ChangeList):
 
 
 @admin.register(EventType)
-class EventTypeAdmin(EventTypePage, SimpleHistoryAdmin, ModelAdmin):
+class EventTypeAdmin(EventTypePage, HistoryPages, ModelAdmin):
     list_display = ["type", "in_version", "came", "wrong", "changed"]
     list_per_page = 50
     search_fields = ["category", "name"]

@@ -10,7 +10,6 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import exceptions, generics, mixins, renderers, viewsets
 from rest_framework.decorators import action
 from rest_framework.negotiation import DefaultContentNegotiation
-from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
@@ -20,6 +19,7 @@ from events.models import Event, Session
 from events.pages import NewestFirst, OldestFirst
 from events.rest import Json, problems
 from events.stats import stats
+from live.cursors import CursorPages
 
 
 class _File(renderers.BaseRenderer):
@@ -121,10 +121,8 @@ class Events(
         )
 
 
-class LastSeenFirst(CursorPagination):
+class LastSeenFirst(CursorPages):
     ordering = ("-last_seen", "session_id")
-    page_size_query_param = "page_size"
-    max_page_size = 500
 
 
 @extend_schema(tags=["sessions"])

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, WebSocketRoute, expect
 
 from config.tests.browser import find_chromium, log_in, running_browser
 from config.tests.instance import Instance, running_instance
@@ -81,6 +81,47 @@ def test_a_page_catches_up_after_the_server_was_away_and_asks_by_itself_meanwhil
     page.wait_for_function("window.heard.length === 3", timeout=45_000)
     assert page.evaluate("window.heard") == [1, 2, 3]
     assert page.evaluate("window.reloads") == 1
+    expect(page.locator("#status")).to_be_hidden()
+
+
+def test_a_line_that_has_died_in_silence_is_noticed_and_what_was_missed_is_told(page: Page, instance: Instance):
+    lines: list[WebSocketRoute] = []
+    dead: list[WebSocketRoute] = []
+
+    def pass_on(line: WebSocketRoute) -> None:
+        lines.append(line)
+        server = line.connect_to_server()
+        line.on_message(server.send)
+        server.on_message(lambda text: None if line in dead else line.send(text))
+
+    page.route_web_socket("**/ws/notifications/", pass_on)
+    page.reload()
+    page.evaluate(MARKED)
+    page.evaluate(SUBSCRIBE)
+    page.wait_for_function("window.reloads === 1")
+    publish(instance, 1)
+    page.wait_for_function("window.heard.length === 1")
+
+    dead.append(lines[0])  # neither an answer nor an end comes through any more
+    publish(instance, 2)
+
+    page.wait_for_function("window.heard.length === 2", timeout=60_000)  # a question every 25 s, 10 s for the answer
+    assert page.evaluate("window.heard") == [1, 2]
+    assert len(lines) == 2
+
+
+def test_a_page_whose_user_may_not_watch_it_any_more_says_so_and_is_live_again_when_they_may(
+    page: Page, instance: Instance
+):
+    instance.sql("UPDATE auth_user SET is_superuser = false")
+    expect(page.locator("#status")).to_contain_text("stands still", timeout=60_000)
+
+    instance.sql("UPDATE auth_user SET is_superuser = true")
+    page.evaluate("window.dispatchEvent(new Event('pagehide'))")
+    page.evaluate("window.dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+    publish(instance, 5)
+
+    page.wait_for_function("window.heard.includes(5)")
     expect(page.locator("#status")).to_be_hidden()
 
 

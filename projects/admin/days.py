@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Count, F, QuerySet, Window
+from django.db.models.functions import RowNumber, TruncDate
 from django.utils import timezone
+from django.utils.http import urlencode
 
 from projects.models import Task
 
-MOST_TASKS = 1_000  # a page
-EARLIEST, LATEST = date(1970, 1, 1), date(2999, 12, 1)
+MOST_TASKS = {"month": 20, "week": 100}  # a day; the rest is in the list
+EARLIEST, LATEST = date(1970, 1, 2), date(2999, 12, 1)  # in every zone something can be due then: models/task.py
 
 
 @dataclass(frozen=True)
@@ -59,20 +62,46 @@ class Day:
     tasks: list[Task]
     is_outside: bool
     is_today: bool
+    count: int
+
+    @property
+    def more(self) -> int:
+        return self.count - len(self.tasks)
+
+    @property
+    def query(self) -> str:
+        """The day, as the list of tasks is asked for it."""
+        begin, end = _midnight(self.date), _midnight(self.date + timedelta(days=1))
+        return urlencode({"due_date__gte": begin.isoformat(sep=" "), "due_date__lt": end.isoformat(sep=" ")})
 
 
 def days_of(span: Span, tasks: QuerySet[Task]) -> list[Day]:
-    """Return every day of the span with the tasks due on it, in order."""
+    """Return every day of the span in order, with the first tasks due on it and how many there are."""
     begin, end = _midnight(span.first), _midnight(span.last + timedelta(days=1))
     by_day: dict[date, list[Task]] = {}
-    for task in tasks.filter(due_date__gte=begin, due_date__lt=end).order_by("due_date", "id")[:MOST_TASKS]:
-        by_day.setdefault(timezone.localtime(task.due_date).date(), []).append(task)
+    counts: dict[date, int] = {}
+    for task in _first_of_each_day(tasks.filter(due_date__gte=begin, due_date__lt=end), MOST_TASKS[span.kind]):
+        by_day.setdefault(task.due_day, []).append(task)
+        counts[task.due_day] = task.of_day
     today = timezone.localdate()
     every = [span.first + timedelta(days=number) for number in range((span.last - span.first).days + 1)]
     month = span.at.month
     return [
-        Day(each, by_day.get(each, []), span.kind == "month" and each.month != month, each == today) for each in every
+        Day(
+            each, by_day.get(each, []), span.kind == "month" and each.month != month, each == today, counts.get(each, 0)
+        )
+        for each in every
     ]
+
+
+def _first_of_each_day(tasks: QuerySet[Task], most: int) -> QuerySet[Any]:
+    """Annotate `due_day` where the viewer is, and `of_day`, how many are due on it."""
+    day = F("due_day")
+    found = tasks.annotate(due_day=TruncDate("due_date", tzinfo=timezone.get_current_timezone())).annotate(
+        place=Window(RowNumber(), partition_by=day, order_by=["due_date", "id"]),
+        of_day=Window(Count("id"), partition_by=day),
+    )
+    return found.filter(place__lte=most).order_by("due_date", "id")
 
 
 def parse_day(given: str) -> date | None:

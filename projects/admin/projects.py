@@ -14,15 +14,16 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.views.decorators.http import require_safe
-from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.views import ChangeList
 
+from live.history import HistoryPages
 from projects import services
 from projects.admin.board import BoardPages
 from projects.admin.cache_page import cache_page
 from projects.admin.mails import mails_page
+from projects.gone import Gone
 from projects.models import Project, Task
 
 FIELDS = ["name", "description", "owner"]
@@ -41,7 +42,7 @@ class ProjectList(ChangeList):
 
 
 @admin.register(Project)
-class ProjectAdmin(BoardPages, SimpleHistoryAdmin, ModelAdmin):
+class ProjectAdmin(BoardPages, HistoryPages, ModelAdmin):
     list_display = ["named", "owner", "progress", "overdue", "updated"]
     list_display_links = None  # the name leads to the board
     list_per_page = 50
@@ -94,6 +95,19 @@ class ProjectAdmin(BoardPages, SimpleHistoryAdmin, ModelAdmin):
         if project is not None and self.has_view_permission(request) and not self.has_change_permission(request):
             return HttpResponseRedirect(reverse("admin:projects_project_board", args=[project.pk]))
         return super().change_view(request, object_id, form_url, extra_context)
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """The form; and a sentence where what it names was deleted while it was on its way."""
+        try:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        except Gone as gone:
+            self.message_user(request, f"{gone} Nothing was saved.", "error")
+            return HttpResponseRedirect(request.get_full_path())
+        except Project.DoesNotExist:
+            self.message_user(request, "Somebody has deleted this project.", "error")
+            return HttpResponseRedirect(reverse("admin:projects_project_changelist"))
 
     def save_model(self, request: HttpRequest, obj: Project, form: ModelForm, change: bool) -> None:
         """Write through the services, which tell everybody who watches."""

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.db.models import QuerySet
 
 from projects.admin.answers import people
-from projects.models import Project, Task
+from projects.models import Project, Task, check_due
 
 FORMAT = "%Y-%m-%dT%H:%M"
 INPUT = "pr-input"
@@ -47,7 +47,7 @@ class TaskForm(forms.Form):
     status = forms.ChoiceField(choices=[(each.value, each.label.capitalize()) for each in Task.Status])
     priority = forms.ChoiceField(choices=[(each.value, each.label.capitalize()) for each in Task.Priority])
     assignee = forms.ModelChoiceField(User.objects.none(), required=False, empty_label="Nobody")
-    due_date = MomentField(required=False, label="Due")
+    due_date = MomentField(required=False, label="Due", validators=[check_due])
 
     def __init__(self, *args: Any, task: Task | None = None, **kwargs: Any) -> None:
         if task is not None:

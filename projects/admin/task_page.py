@@ -6,9 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import messages
-from django.contrib.admin import ModelAdmin
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -16,16 +15,15 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from projects import services
+from projects.admin.comments import CommentPages, thread_of
 from projects.admin.steps import steps_of
 from projects.admin.task_form import CommentForm, TaskForm
 from projects.admin.zone import in_viewers_zone
 from projects.gone import Gone
 from projects.models import Task
 
-MOST_COMMENTS = 50
 
-
-class TaskPages(ModelAdmin):
+class TaskPages(CommentPages):
     """A mixin of the tasks' admin. Everything is written by services, which tell everybody who watches."""
 
     def get_urls(self) -> list[URLPattern]:
@@ -35,7 +33,6 @@ class TaskPages(ModelAdmin):
         return [
             path("<int:pk>/head/", page(require_safe(self.head)), name="projects_task_head"),
             path("<int:pk>/aside/", page(require_safe(self.aside)), name="projects_task_aside"),
-            path("<int:pk>/comments/", page(require_safe(self.comments)), name="projects_task_comments"),
             path("<int:pk>/comment/", page(require_POST(self.comment)), name="projects_task_comment"),
             *super().get_urls(),
         ]
@@ -54,7 +51,8 @@ class TaskPages(ModelAdmin):
             if task is not None:
                 messages.success(request, f"“{task.title}” is on the board.")
                 return HttpResponseRedirect(reverse("admin:projects_project_board", args=[task.project_id]))
-        context = {**self._frame(request, "New task"), "opts": None, "form": form}  # it has no place in the list yet
+        # It has no place in the list yet.
+        context = {**self._frame(request, "New task"), "opts": None, "form": form, "address": request.get_full_path()}
         return render(request, "projects/task.html", context)
 
     @in_viewers_zone
@@ -74,15 +72,17 @@ class TaskPages(ModelAdmin):
 
     @in_viewers_zone
     def comment(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Say something in one's own name."""
+        """Say something in one's own name. The page's script gets the form and the thread, others get the page."""
         task = self._task(request, pk)
         if not request.user.has_perm("projects.add_comment"):
             raise PermissionDenied
         form = CommentForm(request.POST)
-        if form.is_valid():
-            said = self._attempt(form, lambda: services.add_comment(task=task, actor=request.user, **form.cleaned_data))
-            if said is not None:
-                return HttpResponseRedirect(f"{page_of(pk)}#comment-{said.pk}")
+        said = self._say(request, task, form)
+        if request.headers.get("HX-Request"):
+            context = {**thread_of(request, task), "comment_form": None if said else form}
+            return render(request, "projects/task_said.html", context)
+        if said:
+            return HttpResponseRedirect(f"{page_of(pk)}#comment-{said.pk}")
         return self._page(request, task, comment_form=form)
 
     # --- What moves by itself -------------------------------------------------------------------
@@ -93,22 +93,11 @@ class TaskPages(ModelAdmin):
         task = self._task(request, pk)
         return render(request, "projects/task_aside.html", {"task": task, "history": steps_of(task)})
 
-    def comments(self, request: HttpRequest, pk: int) -> HttpResponse:
-        context = self._thread(request, self._task(request, pk))
-        if not context["may_read_comments"]:
-            raise PermissionDenied
-        return render(request, "projects/task_thread.html", context)
-
     # --- Inside ---------------------------------------------------------------------------------
-    def _task(self, request: HttpRequest, pk: int | str) -> Task:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        if not str(pk).isdecimal() or len(str(pk)) > 18:
-            raise Http404
-        task = Task.objects.for_reading().filter(pk=pk).first()
-        if task is None:
-            raise Http404("Somebody has deleted this task.")
-        return task
+    def _say(self, request: HttpRequest, task: Task, form: CommentForm) -> Any:
+        if not form.is_valid():
+            return None
+        return self._attempt(form, lambda: services.add_comment(task=task, actor=request.user, **form.cleaned_data))
 
     def _saved(self, request: HttpRequest, task: Task, form: TaskForm) -> bool:
         changes = form.changes()
@@ -135,7 +124,8 @@ class TaskPages(ModelAdmin):
             form = TaskForm(task=task)
         context = {
             **self._frame(request, task.title),
-            **self._thread(request, task),
+            "address": page_of(task.pk),
+            **thread_of(request, task),
             "original": task,
             "form": form,
             "comment_form": comment_form,
@@ -152,17 +142,6 @@ class TaskPages(ModelAdmin):
             "title": title,
             "opts": self.opts,
             "zone_words": f"Time in {zone.replace('_', ' ')}",
-        }
-
-    def _thread(self, request: HttpRequest, task: Task) -> dict[str, Any]:
-        found = task.comments.order_by("-id")
-        shown = list(found if request.GET.get("comments") == "all" else found[: MOST_COMMENTS + 1])
-        more = request.GET.get("comments") != "all" and len(shown) > MOST_COMMENTS
-        return {
-            "task": task,
-            "comments": shown[:MOST_COMMENTS][::-1] if more else shown[::-1],
-            "earlier": found.count() - MOST_COMMENTS if more else 0,
-            "may_read_comments": request.user.has_perm("projects.view_comment"),
         }
 
 

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Case, IntegerField, Q, Value, When
 from django.db.models.functions import Now
@@ -10,6 +11,16 @@ from django.utils import timezone
 from simple_history.models import HistoricalRecords
 
 from projects.models.project import Project
+
+# What is due before or after is a slip of the keyboard. Near the years 1 and 9999 some zones have no such moment, and
+# Postgres has years that Python cannot read.
+EARLIEST_DUE, LATEST_DUE = datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
+
+
+def check_due(moment: datetime) -> None:
+    """Raise ValidationError where nothing can be due."""
+    if not EARLIEST_DUE <= moment < LATEST_DUE:
+        raise ValidationError("Choose a year from 1970 to 2999.")
 
 
 class TaskQuerySet(models.QuerySet["Task"]):
@@ -85,6 +96,9 @@ class Task(models.Model):
                 condition=Q(status="completed", completed_at__isnull=False)
                 | (~Q(status="completed") & Q(completed_at__isnull=True)),
                 name="projects_task_completed_when",
+            ),
+            models.CheckConstraint(
+                condition=Q(due_date__gte=EARLIEST_DUE, due_date__lt=LATEST_DUE), name="projects_task_due_within_reach"
             ),
         ]
 

@@ -14,7 +14,8 @@ from config.tests.ports import free_port
 class Mailbox:
     """What the server took, in order. While `refuse` is set it takes nothing, and says that.
 
-    It has each mail before it says so: while `is_silent` is true of one, the sender waits for an answer.
+    `closed` holds the addresses that take nothing, and what is said of each. The server has a mail before it says so:
+    while `is_silent` is true of one, the sender waits for an answer.
     """
 
     port: int
@@ -22,7 +23,14 @@ class Mailbox:
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
         self.refuse = ""
+        self.closed: dict[str, str] = {}
         self.is_silent: Callable[[EmailMessage], bool] = lambda mail: False
+
+    async def handle_RCPT(self, server, session, envelope, address, rcpt_options) -> str:
+        if address in self.closed:
+            return self.closed[address]
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
 
     async def handle_DATA(self, server, session, envelope) -> str:
         if self.refuse:

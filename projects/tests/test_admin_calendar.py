@@ -1,6 +1,8 @@
 """The calendar: days where the viewer is, dates that move, and a link that is shown once."""
 
+import re
 from datetime import UTC, date, datetime, timedelta
+from html import unescape
 
 import pytest
 from django.utils import timezone
@@ -31,6 +33,20 @@ def test_a_task_is_on_the_day_it_is_due_where_the_viewer_is(as_planner, task):
     as_planner.cookies["opsroom_zone"] = "Europe%2FBerlin"
 
     assert day_of(as_planner.get(CALENDAR, {"at": "2031-03-01"}), task) == date(2031, 3, 11)
+
+
+@pytest.mark.parametrize(("view", "shown"), [("month", 20), ("week", 100)])
+def test_a_full_day_says_how_many_more_there_are_and_hides_no_other_day(as_planner, task, view, shown):
+    as_planner.cookies["opsroom_zone"] = "Europe%2FBerlin"
+    TaskFactory.create_batch(130, project=task.project, due_date=datetime(2031, 3, 9, 23, 30, tzinfo=UTC))
+
+    page = as_planner.get(CALENDAR, {"at": "2031-03-10", "view": view, "project": task.project_id})
+
+    [full] = [day for day in page.context["days"] if day.date == date(2031, 3, 10)]
+    assert (len(full.tasks), full.more) == (shown, 130 - shown)
+    [link] = re.findall(rf'href="([^"]+)">and {130 - shown} more', page.content.decode())
+    assert day_of(page, task) == date(2031, 3, 11)
+    assert as_planner.get(unescape(link)).context["cl"].result_count == 130
 
 
 @pytest.mark.parametrize("at", ["2026-01-31", "2026-02-01", "2026-12-31", "2032-02-29"])
@@ -86,6 +102,14 @@ def test_a_moved_date_keeps_its_time_where_the_viewer_is(as_planner, task):
 
     assert answer.status_code == 200
     assert timezone.localtime(Task.objects.get().due_date, UTC) == datetime(2031, 6, 30, 22, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("day", "status"), [("1970-01-01", 400), ("1970-01-02", 200), ("2999-12-01", 200)])
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Etc/GMT+12"])
+def test_a_date_is_moved_as_far_as_something_can_be_due(as_planner, task, zone, day, status):
+    as_planner.cookies["opsroom_zone"] = zone
+
+    assert as_planner.post(MOVE, {"task": task.pk, "day": day}).status_code == status
 
 
 @pytest.mark.parametrize("given", [{"day": "x"}, {"day": "2031-02-30"}, {"task": "999"}, {"task": "x"}])

@@ -71,7 +71,17 @@ def test_what_somebody_else_changed_meanwhile_stays(as_planner, task):
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("title", ""), ("title", "x" * 256), ("status", "lost"), ("due_date", "tomorrow"), ("assignee", "999")],
+    [
+        ("title", ""),
+        ("title", "x" * 256),
+        ("status", "lost"),
+        ("due_date", "tomorrow"),
+        ("assignee", "999"),
+        ("due_date", "0001-01-01T00:00"),
+        ("due_date", "1969-12-31T09:00"),
+        ("due_date", "9999-12-31T23:59"),
+        ("due_date", "3000-01-02T09:00"),
+    ],
 )
 def test_a_refused_form_says_why_and_keeps_what_was_typed(as_planner, task, field, value):
     form = form_of(as_planner, task) | {"description": "typed for an hour", field: value}
@@ -157,7 +167,87 @@ def test_a_long_thread_begins_with_the_newest_and_can_be_shown_whole(as_planner,
     whole = as_planner.get(page_of(task) + "?comments=all").content.decode()
 
     assert "10 earlier comments" in short
+    assert f'href="{page_of(task)}?comments=all"' in short
     assert (short.count('class="comment"'), whole.count('class="comment"')) == (50, 60)
+
+
+def said(client, task: Task, content: str, **more: str):
+    """Send a comment as the page's script does."""
+    return client.post(
+        f"/admin/projects/task/{task.pk}/comment/", {"content": content, **more}, headers={"HX-Request": "true"}
+    )
+
+
+def test_a_comment_sent_by_the_pages_script_is_answered_with_the_thread_and_an_empty_form(as_planner, task):
+    answer = said(as_planner, task, "Fine.").content.decode()
+
+    assert "task-form" not in answer
+    assert 'hx-swap-oob="innerHTML:#comments"' in answer and '<p class="pre comment__text">Fine.</p>' in answer
+    assert answer.split("</textarea>")[0].endswith(">")
+
+
+def test_a_comment_refused_to_the_pages_script_is_still_in_its_form(as_planner, task):
+    answer = said(as_planner, task, "x" * 20_001).content.decode()
+
+    assert answer.split("</textarea>")[0].endswith("x" * 20_001)
+    assert "at most 20000 characters" in answer
+    assert not Comment.objects.exists()
+
+
+def test_the_form_beside_a_refused_comment_saves_the_task_and_not_a_comment(as_planner, task):
+    page = as_planner.post(f"/admin/projects/task/{task.pk}/comment/", {"content": ""}).content.decode()
+
+    assert f'<form method="post" action="{page_of(task)}" class="card" id="task-form"' in page
+
+
+def test_a_thread_that_is_shown_whole_stays_whole(as_planner, task):
+    CommentFactory.create_batch(60, task=task)
+    thread = f"/admin/projects/task/{task.pk}/comments/"
+
+    assert as_planner.get(thread).content.decode().count('class="comment"') == 50
+    whole = as_planner.get(thread, {"comments": "all"}).content.decode()
+    answer = said(as_planner, task, "Fine.", comments="all").content.decode()
+
+    for shown, count in ((whole, 60), (answer, 61)):
+        assert shown.count('class="comment"') == count
+        assert '<input type="hidden" name="comments" value="all">' in shown
+
+
+def test_ones_own_comment_is_put_in_other_words_and_taken_back(as_planner, task):
+    mine, other = CommentFactory(task=task, author="paula"), CommentFactory(task=task, author="ann")
+    page = as_planner.get(page_of(task)).content.decode()
+    here = f"/admin/projects/task/{task.pk}/comments/{mine.pk}/"
+
+    assert page.count("your comment</span></button>") == 2 and f"comments/{other.pk}/" not in page
+    assert mine.content in as_planner.get(here).content.decode()
+    assert "In other words" in as_planner.post(here, {"content": "In other words"}).content.decode()
+    assert Comment.objects.get(pk=mine.pk).content == "In other words"
+    assert "In other words" not in as_planner.post(f"{here}delete/").content.decode()
+    assert list(Comment.objects.all()) == [other]
+    told = Event.objects.filter(topic="projects", type__startswith="comment.").order_by("id")
+    assert [event.type for event in told] == ["comment.updated", "comment.deleted"]
+
+
+def test_words_that_are_refused_stay_in_the_comments_form(as_planner, task):
+    mine = CommentFactory(task=task, author="paula", content="As it was")
+
+    answer = as_planner.post(f"/admin/projects/task/{task.pk}/comments/{mine.pk}/", {"content": " "})
+
+    assert "Write something first." in answer.content.decode()
+    assert answer.headers["HX-Retarget"] == f"#comment-{mine.pk}"
+    assert Comment.objects.get().content == "As it was"
+
+
+def test_nobody_changes_what_another_has_said_or_what_they_may_not(as_planner, as_viewer, task):
+    others, viewers = CommentFactory(task=task, author="ann"), CommentFactory(task=task, author="vic")
+    elsewhere = CommentFactory(author="paula")
+    thread = f"/admin/projects/task/{task.pk}/comments/"
+
+    for client, comment, status in ((as_planner, others, 403), (as_viewer, viewers, 403), (as_planner, elsewhere, 404)):
+        assert client.get(f"{thread}{comment.pk}/").status_code == status
+        assert client.post(f"{thread}{comment.pk}/", {"content": "x"}).status_code == status
+        assert client.post(f"{thread}{comment.pk}/delete/").status_code == status
+    assert Comment.objects.filter(content="x").count() == 0 and Comment.objects.count() == 3
 
 
 # --- The list -----------------------------------------------------------------------------------------
@@ -195,3 +285,42 @@ def test_deleted_tasks_are_told(as_planner, task):
 
     assert not Task.objects.exists()
     assert Event.objects.filter(topic="projects", type="task.deleted").exists()
+
+
+# --- The list as a file -------------------------------------------------------------------------------
+EXPORT = "/admin/projects/task/export/"
+
+
+def rows_of(answer) -> list[str]:
+    return b"".join(answer.streaming_content).decode().splitlines()
+
+
+def test_the_list_is_exported_as_it_is_filtered_and_searched_and_without_pages(as_viewer):
+    project = ProjectFactory()
+    TaskFactory.create_batch(60, project=project, title="Paint")
+    TaskFactory(project=project, title="Draw")
+    TaskFactory(title="Paint elsewhere")
+    query = f"?project__id__exact={project.pk}&q=paint&o=1"
+    page = as_viewer.get(f"/admin/projects/task/{query}").content.decode()
+
+    answer = as_viewer.get(EXPORT + query)
+
+    assert f'href="{EXPORT}?project__id__exact={project.pk}&amp;q=paint&amp;o=1"' in page
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="tasks.csv"'
+    assert len(rows_of(answer)) == 61
+
+
+def test_an_export_is_on_the_board_and_for_who_may_see_tasks(as_viewer, as_stranger, task):
+    board = as_viewer.get(f"/admin/projects/project/{task.project_id}/board/").content.decode()
+
+    assert f'href="{EXPORT}?project__id__exact={task.project_id}"' in board
+    assert as_stranger.get(EXPORT).status_code == 403
+    assert as_viewer.get(f"{EXPORT}?status__exact=x&nonsense=1").status_code == 302
+    assert as_viewer.post(EXPORT).status_code == 405
+
+
+@pytest.mark.parametrize("model", ["task", "project", "report", "reminder"])
+def test_every_list_moves_by_itself(as_planner, model):
+    page = as_planner.get(f"/admin/projects/{model}/").content.decode()
+
+    assert 'id="list-live" data-live="projects"' in page and "projects/list.js" in page

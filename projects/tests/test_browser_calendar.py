@@ -54,9 +54,9 @@ def at_calendar(browser: Browser, instance: Instance) -> Iterator:
     instance.shell(TASK)
     contexts = []
 
-    def open_for(name: str, view: str = "month") -> Page:
+    def open_for(name: str, view: str = "month", width: int = 1300) -> Page:
         context = browser.new_context(
-            viewport={"width": 1300, "height": 1400},
+            viewport={"width": width, "height": 1400},
             timezone_id="Europe/Berlin",
             permissions=["clipboard-read", "clipboard-write"],
         )
@@ -111,6 +111,32 @@ def test_a_date_moves_by_the_keyboard_keeps_the_focus_and_says_so(at_calendar, i
 
     expect(task(day(paula, "2031-03-19"))).to_be_focused()
     instance.wait_for(lambda: due(instance) == DUE + 8 * DAY)
+
+
+def test_on_a_narrow_screen_a_task_is_seen_and_focused_on_the_free_day_it_was_moved_to(at_calendar, instance):
+    paula = at_calendar("paula", width=390)
+    expect(day(paula, "2031-03-12")).to_be_hidden()
+
+    task(paula).focus()
+    paula.keyboard.press("ArrowRight")
+
+    expect(task(day(paula, "2031-03-12"))).to_be_focused()
+    instance.wait_for(lambda: due(instance) == DUE + DAY)
+    expect(day(paula, "2031-03-11")).to_be_hidden()
+    paula.keyboard.press("ArrowDown")
+    expect(task(day(paula, "2031-03-19"))).to_be_focused()
+
+
+@pytest.mark.parametrize(("to", "days"), [("2031-03-20", 9), ("2031-05-10", 60)])
+def test_on_a_touch_screen_a_date_is_chosen_on_this_page_or_beyond(at_calendar, instance, to, days):
+    paula = at_calendar("paula", width=390)
+    field = paula.get_by_label("Move “Draw the banner” to another day")
+
+    field.fill(to)
+
+    instance.wait_for(lambda: due(instance).date() == (DUE + days * DAY).date())
+    expect(day(paula, "2031-03-11")).to_be_hidden()
+    expect(task(paula)).to_have_count(1 if days == 9 else 0)
 
 
 def test_a_refused_move_goes_back_and_says_why(at_calendar, instance):

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from projects import calendar
 from projects.factories import TaskFactory
 from projects.models import CalendarToken
 
@@ -75,3 +76,16 @@ def test_the_secret_is_not_stored(planner_api):
     token = CalendarToken.objects.get()
     assert secret not in token.key_hash
     assert len(token.key_hash) == 64
+
+
+def test_a_feed_that_leaves_some_out_says_where_and_how_many(address, client, monkeypatch):
+    monkeypatch.setattr(calendar, "MOST", 3)
+    soon = timezone.now().replace(microsecond=0) + timedelta(days=1)
+    for number in range(5):
+        TaskFactory(due_date=soon + timedelta(days=number))
+
+    text = client.get(address).content.decode()
+
+    assert text.count("BEGIN:VEVENT") == 4
+    assert "SUMMARY:From here on 2 more: see Opsroom\r\n" in text
+    assert f"DTSTART:{soon + timedelta(days=3):%Y%m%dT%H%M%SZ}" in text

@@ -21,6 +21,8 @@ DUE = datetime(2030, 1, 1, tzinfo=UTC)
         ("projects_task_status", {"status": "lost"}),
         ("projects_task_priority", {"priority": "urgent"}),
         ("projects_task_titled", {"title": ""}),
+        ("projects_task_due_within_reach", {"due_date": datetime(1969, 12, 31, tzinfo=UTC)}),
+        ("projects_task_due_within_reach", {"due_date": datetime(3000, 1, 1, tzinfo=UTC)}),
     ],
 )
 def test_a_task_is_as_its_constraints_say(rule, change):

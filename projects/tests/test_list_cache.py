@@ -195,6 +195,39 @@ def test_a_replacement_that_failed_is_owed_and_made_up_for(settings, monkeypatch
     assert Source().read() == b"[]"
 
 
+@pytest.mark.parametrize("seconds", [0.0, 1.5])
+def test_a_process_that_reads_no_lists_makes_up_for_what_it_could_not_replace(settings, monkeypatch, seconds):
+    reader = Source()
+    reader.read()
+    there, settings.REDIS_URL = settings.REDIS_URL, "redis://127.0.0.1:1/0"
+    monkeypatch.setattr(list_cache, "wake", lambda task: None)  # the broker is away as well
+    link.forget()
+
+    for _ in range(3):
+        list_cache.settle()
+    time.sleep(seconds)
+    settings.REDIS_URL = there
+    link._redis = None  # Redis is back, and nobody reads or writes here
+
+    until = time.monotonic() + 5
+    while link.owed or link.is_paying:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    reader.read()
+    assert reader.asked == 2
+
+
+def test_what_fails_while_another_replacement_succeeds_is_still_owed():
+    missed = link.missed
+    link.owes()
+
+    link.pays(missed)
+    assert link.owed
+
+    link.pays(link.missed)
+    assert not link.owed
+
+
 def test_nothing_is_read_from_redis_while_a_replacement_is_owed(monkeypatch):
     source = Source()
     source.read()

@@ -8,6 +8,7 @@ import time_machine
 from django.db import connection
 from django.utils import timezone
 
+from live.models import Event
 from projects import reminders, services
 from projects.factories import ProjectFactory, TaskFactory
 from projects.models import Reminder, Task
@@ -38,6 +39,7 @@ def test_a_task_that_is_due_within_a_day_is_mailed_once_as_text_and_html(task, m
     assert send_due() == 1
     assert send_due() == 0
 
+    assert [event.type for event in Event.objects.all()] == ["reminders.updated"]
     (mail,) = mailbox.mails
     assert mail["To"] == mail["X-To"] == "paula@example.com"
     assert mail["Subject"] == "Due soon: Paint the door"
@@ -147,6 +149,39 @@ def test_a_server_that_is_away_for_an_hour_loses_and_doubles_nothing(planner, se
         assert send_due() == 0
 
     assert len(mailbox.mails) == len({mail["Message-ID"] for mail in mailbox.mails}) == len(tasks)
+
+
+@pytest.mark.parametrize(
+    ("address", "answer", "status", "words"),
+    [
+        ("gone@example.com", "550 No such person", "failed", "No such person"),
+        ("full@example.com", "452 Mailbox full", "pending", "Mailbox full"),
+        ("a@b@c", "", "pending", "Invalid address"),
+    ],
+)
+def test_a_dead_mailbox_holds_up_nobody_else_and_is_said_to_be_one(
+    viewer, mailbox, soon, address, answer, status, words
+):
+    viewer.email = address
+    viewer.save()
+    dead = TaskFactory(due_date=soon, assignee=viewer)
+    TaskFactory.create_batch(2, due_date=soon)
+    mailbox.closed = {address: answer}
+
+    assert send_due() == 2
+
+    reminder = Reminder.objects.get(task=dead)
+    assert (reminder.status, reminder.attempts) == (status, 1)
+    assert words in reminder.error
+
+
+def test_a_mail_that_is_refused_for_what_it_says_holds_up_no_other(planner, mailbox, soon):
+    TaskFactory.create_batch(3, due_date=soon)
+    mailbox.refuse = "554 Spam"
+
+    assert send_due() == 0
+
+    assert Reminder.objects.filter(status="failed", attempts=1, error__contains="Spam").count() == 3
 
 
 def test_a_worker_that_died_while_sending_is_made_up_for_when_its_lease_ends(task, mailbox):

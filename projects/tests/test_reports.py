@@ -13,6 +13,7 @@ from live.models import Event
 from projects.factories import ProjectFactory, TaskFactory
 from projects.models import Report
 from projects.reports import count, generate_report, mail_reports, run_daily
+from projects.tests.mail_server import serving
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2030, 5, 15, 12, tzinfo=UTC)
@@ -59,8 +60,9 @@ def test_it_is_stored_told_and_mailed_as_text_and_html(tasks, mailbox, settings)
     report = Report.objects.get()
     assert report.date == NOON.date()
     assert report.mailed_at is not None
-    (told,) = Event.objects.all()
+    told, mailed = Event.objects.order_by("id")
     assert (told.topic, told.type) == ("projects", "report.generated")
+    assert mailed.type == "report.updated"
     (mail,) = mailbox.mails
     assert mail["X-To"] == "team@example.com, boss@example.com"
     assert mail["Subject"] == "Opsroom on 2030-05-15: 2 due, 2 overdue, 1 done"
@@ -73,7 +75,7 @@ def test_it_is_made_and_mailed_once_however_often_it_is_started(tasks, mailbox):
         run_daily()
         call_command("make_report", stdout=io.StringIO())
 
-    assert Report.objects.count() == Event.objects.count() == len(mailbox.mails) == 1
+    assert Report.objects.count() == Event.objects.filter(type="report.generated").count() == len(mailbox.mails) == 1
 
 
 def test_it_waits_for_its_hour_and_is_made_late_after_a_stop(tasks, at_noon, mailbox, settings):
@@ -90,6 +92,25 @@ def test_it_waits_for_its_hour_and_is_made_late_after_a_stop(tasks, at_noon, mai
     assert list(Report.objects.values_list("date", flat=True)) == [(NOON + DAY).date(), NOON.date()]
 
 
+def test_the_day_before_is_made_up_for_after_a_stop_until_midnight(tasks, at_noon, mailbox, settings):
+    settings.REPORT_HOUR = 6
+    run_daily()
+    at_noon.move_to(NOON.replace(hour=3) + 2 * DAY)
+    run_daily()
+    run_daily()
+
+    assert Report.objects.filter(date=(NOON + DAY).date(), mailed_at__isnull=False).count() == 1
+    assert Report.objects.count() == len(mailbox.mails) == 2
+
+
+def test_no_report_is_made_of_a_day_before_the_house_began(tasks, at_noon, mailbox):
+    at_noon.move_to(NOON.replace(hour=3))
+    run_daily()
+    run_daily()
+
+    assert Report.objects.filter(date__lt=NOON.date()).count() == 0
+
+
 def test_a_mail_that_is_not_taken_is_sent_later(tasks, at_noon, mailbox):
     mailbox.refuse = "451 Not now"
     run_daily()
@@ -98,12 +119,48 @@ def test_a_mail_that_is_not_taken_is_sent_later(tasks, at_noon, mailbox):
     mailbox.refuse = ""
     run_daily()
     assert mailbox.mails == []
-    at_noon.move_to(NOON + timedelta(minutes=11))
+    at_noon.move_to(NOON + timedelta(minutes=2))
     run_daily()
     run_daily()
 
     assert len(mailbox.mails) == 1
     assert Report.objects.get().error == ""
+
+
+def test_an_hour_without_a_mail_server_costs_no_mail(tasks, at_noon, settings):
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1
+    for minute in range(0, 60, 3):
+        at_noon.move_to(NOON + timedelta(minutes=minute))
+        run_daily()
+
+    with serving(settings) as mailbox:
+        at_noon.move_to(NOON + timedelta(hours=2))
+        run_daily()
+        run_daily()
+
+    assert len(mailbox.mails) == 1
+
+
+def test_one_that_kills_its_worker_five_times_is_given_up_with_the_reason(tasks, at_noon, mailbox):
+    report, _ = generate_report()
+    Report.objects.update(attempts=5, lease_until=NOON + timedelta(minutes=5))
+    run_daily()
+    assert Report.objects.get().error == ""
+
+    at_noon.move_to(NOON + timedelta(minutes=6))
+    run_daily()
+
+    assert Report.objects.get(pk=report.pk).error == "The worker died while it was sending."
+    assert mailbox.mails == []
+
+
+def test_an_address_that_is_none_is_said_to_be_one(tasks, mailbox, settings):
+    settings.REPORT_EMAILS = ["a@b@c"]
+
+    run_daily()
+
+    assert "Invalid address" in Report.objects.get().error
 
 
 def test_nothing_is_mailed_of_an_empty_house_or_to_nobody(at_noon, mailbox, settings):
@@ -136,4 +193,4 @@ def test_several_who_start_it_at_the_same_moment_make_one(mailbox, settings):
     for person in people:
         person.join()
 
-    assert Report.objects.count() == Event.objects.count() == len(mailbox.mails) == 1
+    assert Report.objects.count() == Event.objects.filter(type="report.generated").count() == len(mailbox.mails) == 1

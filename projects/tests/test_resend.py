@@ -108,7 +108,7 @@ def test_one_that_was_given_up_gets_five_attempts_more(planner, mailbox):
     for _ in range(6):
         with time_machine.travel(later, tick=True):
             assert mail_reports() == 0
-        later += timedelta(minutes=11)
+        later += timedelta(minutes=61)
     assert Report.objects.get().attempts == 5
     mailbox.refuse = ""
     with time_machine.travel(later, tick=True):

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
+from projects import services
 from projects.factories import CommentFactory, ProjectFactory, TaskFactory
 from projects.models import Comment, Project, Report
 
@@ -130,6 +131,9 @@ def test_comments_are_by_the_caller_unless_they_name_somebody(planner_api):
         ("due_date", "2030-01-01T09:00:00"),
         ("due_date", "2030-13-01T09:00:00Z"),
         ("due_date", "0001-01-01T00:00:00+14:00"),
+        ("due_date", "1969-12-31T23:59:59Z"),
+        ("due_date", "3000-01-01T00:00:00Z"),
+        ("due_date", "9999-12-31T23:59:59Z"),
         ("project", 999_999_999),
         ("project", 10**30),
         ("project", "x"),
@@ -184,6 +188,33 @@ def test_tasks_are_filtered(planner_api, planner):
     assert found("search=HURRY") == [never.pk]
     assert found("search=100%25") == [late.pk]
     assert found("project=99999999") == []
+
+
+def test_projects_are_filtered_and_ordered(planner_api, planner):
+    hers = ProjectFactory(name="Zebra crossing", owner=planner)
+    other = ProjectFactory(name="Apple pie", description="100% butter")
+    last = ProjectFactory(name="middle")
+    services.update_project(project=hers, description="changed last")
+
+    def found(query: str) -> list[int]:
+        return ids(planner_api, f"/projects/?{query}")
+
+    assert found("") == [last.pk, other.pk, hers.pk]
+    assert found("owner=paula") == [hers.pk]
+    assert found("owner=nobody") == []
+    assert found("search=CROSSING") == [hers.pk]
+    assert found("search=100%25") == [other.pk]
+    assert found("ordering=id") == [hers.pk, other.pk, last.pk]
+    assert found("ordering=created_at") == [hers.pk, other.pk, last.pk]
+    assert found("ordering=-updated_at")[0] == hers.pk
+    names = list(Project.objects.order_by("name").values_list("pk", flat=True))
+    assert found("ordering=name") == names and found("ordering=-name") == names[::-1]
+    assert found("owner=paula&search=zebra&ordering=-name&page_size=1") == [hers.pk]
+
+
+@pytest.mark.parametrize("query", ["ordering=secret", "search=%00", "owner=%00", "page=0", "page=x"])
+def test_a_filter_of_projects_that_makes_no_sense_is_refused(planner_api, query):
+    assert planner_api.get(f"/projects/?{query}").status_code == (404 if "page" in query else 400)
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,33 @@ def test_an_assignee_who_goes_meanwhile_is_refused_by_the_fields_name(planner_ap
     assert (answer.status_code, list(answer.json()["errors"])) == (400, ["assignee"])
 
 
+def test_an_owner_who_goes_meanwhile_is_refused_by_the_fields_name(planner_api, monkeypatch, viewer):
+    project = ProjectFactory()
+    for verb in ("create_project", "update_project"):
+        in_between(monkeypatch, verb, lambda: type(viewer).objects.filter(username="vic").delete())
+    made = planner_api.post("/projects/", {"name": "Launch", "owner": viewer.username})
+    type(viewer).objects.create_user("vic")
+    changed = planner_api.patch(f"/projects/{project.pk}/", {"owner": "vic"})
+
+    for answer in (made, changed):
+        assert (answer.status_code, list(answer.json()["errors"])) == (400, ["owner"])
+    assert list(Project.objects.all()) == [project]
+
+
+def test_the_admins_form_of_a_project_says_what_went_meanwhile(as_planner, monkeypatch, viewer):
+    project = ProjectFactory(name="Before")
+    page = f"/admin/projects/project/{project.pk}/change/"
+    given = {"name": "After", "description": "", "owner": viewer.pk}
+    in_between(monkeypatch, "update_project", lambda: type(viewer).objects.filter(pk=viewer.pk).delete())
+
+    without_owner = as_planner.post(page, given, follow=True).content.decode()
+    in_between(monkeypatch, "update_project", lambda: Project.objects.all().delete())
+    without_project = as_planner.post(page, {**given, "owner": ""}, follow=True).content.decode()
+
+    assert "This owner has been deleted. Nothing was saved." in without_owner
+    assert "Somebody has deleted this project." in without_project
+
+
 @pytest.mark.parametrize("method", ["patch", "put"])
 def test_a_task_that_went_with_its_project_is_not_found(planner_api, monkeypatch, method):
     task = TaskFactory()

@@ -5,6 +5,7 @@ import threading
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.utils import timezone
 
@@ -13,6 +14,7 @@ from projects import services
 from projects.factories import CommentFactory, ProjectFactory, TaskFactory
 from projects.gone import Gone
 from projects.models import Comment, Project, Task
+from projects.reports import generate_report
 
 pytestmark = pytest.mark.django_db
 
@@ -125,6 +127,31 @@ def test_tasks_are_deleted_together_and_told_each():
     assert [type for topic, type, _ in told() if topic == "projects"] == ["task.deleted"] * 3
 
 
+def test_the_history_of_a_deleted_task_says_who_deleted_it(planner):
+    task, other, third = TaskFactory.create_batch(3)
+
+    services.delete_task(task=task, actor=planner)
+    services.delete_tasks(ids=[other.pk])
+    services.delete_project(project=other.project)
+    services.delete_project(project=third.project, actor=planner)
+
+    last = Task.history.filter(history_type="-").order_by("id")
+    assert [record.history_user for record in last] == [planner, None, planner]
+
+
+def test_what_belonged_to_somebody_who_is_deleted_is_nobodys_and_told(planner):
+    task = TaskFactory(assignee=planner, project=ProjectFactory(owner=planner))
+    TaskFactory()
+
+    planner.delete()
+
+    assert [(type, data["id"]) for topic, type, data in told() if topic == "projects"] == [
+        ("task.updated", task.pk), ("project.updated", task.project_id)
+    ]  # fmt: skip
+    assert told()[0][2]["changes"] == {"assignee": ["paula", None]}
+    assert task.history.first().assignee_id is None
+
+
 def test_a_comment_is_told_when_it_comes_changes_and_goes(planner):
     task = TaskFactory()
 
@@ -132,8 +159,22 @@ def test_a_comment_is_told_when_it_comes_changes_and_goes(planner):
     services.update_comment(comment=comment, content="Red")
     services.delete_comment(comment=comment)
 
-    mine = [(type, data["author"]) for topic, type, data in told() if topic == f"project:{task.project_id}"]
-    assert mine == [("comment.created", "paula"), ("comment.updated", "paula"), ("comment.deleted", "paula")]
+    mine = [(type, data) for topic, type, data in told() if topic == f"project:{task.project_id}"]
+    which = {"id": comment.pk, "task": task.pk, "project": task.project_id}
+    assert mine == [("comment.created", which), ("comment.updated", which), ("comment.deleted", which)]
+
+
+def test_who_may_view_tasks_only_hears_nothing_of_what_else_there_is_to_read(planner):
+    project = services.create_project(name="Launch", description="secret plan", owner=planner)
+    services.update_project(project=project, description="secret plan B", owner=None)
+    services.add_comment(task=TaskFactory(project=project), content="secret words", author="secret author")
+    generate_report()
+
+    assert [type for topic, type, _ in told() if topic == "projects"] == [
+        "project.created", "project.updated", "comment.created", "report.generated"
+    ]  # fmt: skip
+    words = str([data for _, _, data in told()])
+    assert "secret" not in words and "paula" not in words and "total" not in words
 
 
 def test_the_largest_change_is_still_a_message():
@@ -152,10 +193,12 @@ def test_nothing_is_told_of_what_was_rolled_back():
     assert told() == []
 
 
-def test_what_belongs_to_something_deleted_is_refused_and_not_at_the_commit():
+def test_what_belongs_to_something_deleted_is_refused_and_not_at_the_commit(planner):
     comment = CommentFactory()
     task, project, other = comment.task, comment.task.project, TaskFactory()
+    nobody = User.objects.get(pk=planner.pk)
     Project.objects.filter(pk=project.pk).delete()
+    planner.delete()
 
     with pytest.raises(Gone, match="project"):
         services.create_task(project=project, title="Paint")
@@ -163,6 +206,12 @@ def test_what_belongs_to_something_deleted_is_refused_and_not_at_the_commit():
         services.update_task(task=other, project=project)
     with pytest.raises(Gone, match="task"):
         services.add_comment(task=task, content="Hm", author="ann")
+    with pytest.raises(Gone, match="This owner has been deleted"):
+        services.create_project(name="x", owner=nobody)
+    with pytest.raises(Gone, match="This owner has been deleted"):
+        services.update_project(project=other.project, owner=nobody)
+    with pytest.raises(Gone, match="This assignee has been deleted"):
+        services.create_task(project=other.project, title="Paint", assignee=nobody)
     with pytest.raises(Task.DoesNotExist):
         services.update_task(task=task, title="x")
     with pytest.raises(Comment.DoesNotExist):

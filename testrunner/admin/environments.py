@@ -14,9 +14,9 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
-from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import ModelAdmin
 
+from live.history import HistoryPages
 from testrunner import outlook
 from testrunner.admin.environment_page import EnvironmentPages
 from testrunner.admin.variables import VariableInline
@@ -26,7 +26,7 @@ STATES = ["free", "busy", "reserved", "disabled"]
 
 
 @admin.register(TestEnvironment)
-class EnvironmentAdmin(EnvironmentPages, SimpleHistoryAdmin, ModelAdmin):
+class EnvironmentAdmin(EnvironmentPages, HistoryPages, ModelAdmin):
     """A hundred tiles instead of a table; one opened is a page. Settings are a form behind a button."""
 
     fields = ["name", "description", "project"]

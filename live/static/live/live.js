@@ -64,6 +64,7 @@
   // --- The socket ---
   const known = new Set(); // topics that this socket watches, or has asked for
   const fresh = new Set(); // those of them of which nothing is known before their "subscribed"
+  const granted = new Set(); // topics that this page has watched
   const join = (since) => {
     const topics = [...wanted()].filter((topic) => !known.has(topic));
     for (const topic of topics) {
@@ -86,7 +87,10 @@
       reload(message.topics);
     } else if (message.type === "subscribed") {
       last = Math.max(last, message.seq);
+      for (const topic of message.topics) granted.add(topic);
       reload(message.topics.filter((topic) => fresh.delete(topic)));
+    } else if (message.type === "error" && granted.has(message.topic)) {
+      status("You may not watch this any more: what you see here stands still.");
     }
   };
   const connect = () => {

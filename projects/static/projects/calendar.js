@@ -1,10 +1,12 @@
-/* The calendar: arrow keys move a date by a day or a week; the address of the feed is copied. Moving is in moves.js. */
+/* The calendar: arrow keys move a date by a day or a week, a small field moves it to any day, for those who can't drag;
+   the address of the feed is copied. Moving is in moves.js. */
 (() => {
   "use strict";
 
   const calendar = document.getElementById("calendar");
-  const { move, say, places, placeOf } = Opsroom.moves(calendar, {
-    thing: ".cal-task", place: ".cal-day", list: ".cal-tasks", fields: (day) => ({ day: day.dataset.day }),
+  const tidy = () => places().forEach((day) => day.classList.toggle("is-free", !day.querySelector(".cal-task")));
+  const { move, refresh, post, say, complain, places, placeOf } = Opsroom.moves(calendar, {
+    thing: ".cal-task", place: ".cal-day", list: ".cal-tasks", fields: (day) => ({ day: day.dataset.day }), moved: tidy,
   });
 
   calendar.addEventListener("keydown", (event) => {
@@ -15,6 +17,21 @@
     const to = places()[places().indexOf(placeOf(task)) + days];
     if (to) move(task, to);
     else say("That day is not on this page.");
+  });
+
+  calendar.addEventListener("change", async ({ target }) => {
+    if (!target.matches(".cal-task__day") || !target.value) return;
+    const task = target.closest(".cal-task"), day = target.value, { title } = task.dataset;
+    const to = places().find((each) => each.dataset.day === day);
+    if (to) return move(task, to);
+    try {
+      await post(calendar.dataset.move, { task: task.dataset.task, day });
+      say(`${title}: moved to ${day}.`);
+    } catch (error) {
+      target.value = target.defaultValue;
+      complain(`“${title}” stays where it was. ${error.message}`);
+    }
+    refresh();
   });
 
   for (const button of document.querySelectorAll("[data-copy]")) button.addEventListener("click", async () => {

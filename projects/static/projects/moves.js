@@ -2,7 +2,7 @@
    A thing moves at once, and goes back with a word why if the server refuses. What others do arrives by live.js: the
    parts (data-part) are fetched again, except while one is dragging.
 
-   Opsroom.moves(root, { thing, place, list, fields, word, query }) returns { move, refresh, post, say }. */
+   Opsroom.moves(root, { thing, place, list, fields, word, query }) returns { move, refresh, post, say, complain }. */
 (() => {
   "use strict";
 
@@ -69,8 +69,8 @@
       const put = (into, before) => {
         const hadFocus = card.contains(document.activeElement);
         into.insertBefore(card, before);
+        moved(); // first: what it came into may have been hidden
         if (hadFocus) card.focus();
-        moved();
       };
       asked += 1; // an answer that is on its way knows nothing of this
       under += 1;
@@ -125,7 +125,7 @@
     root.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && event.target.matches(thing)) event.target.querySelector("a").click();
     });
-    return { move, refresh, post, say, places, placeOf };
+    return { move, refresh, post, say, complain, places, placeOf };
   };
 
   window.Opsroom = window.Opsroom || {};

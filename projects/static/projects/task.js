@@ -1,8 +1,32 @@
-/* One task: Ctrl+Enter sends a comment. */
+/* One task: Ctrl+Enter sends a comment; what could not be sent is still there, and says so; a comment that is being put
+   in other words is left alone by what others say; and a task that moves takes its page along to the other project. */
 (() => {
   "use strict";
-  const form = document.getElementById("comment-form");
-  if (form) form.addEventListener("keydown", (event) => {
+
+  const comments = document.getElementById("comments");
+  const head = document.getElementById("task-head");
+
+  document.addEventListener("keydown", (event) => {
+    const form = event.target.closest && event.target.closest("#comment-form, .comment-edit");
+    if (!form) return;
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
+    if (event.key === "Escape" && form.matches(".comment-edit")) form.querySelector("[data-cancel]").click();
+  });
+
+  const unsent = ({ detail }) => {
+    const note = detail.elt.querySelector("[data-unsent]");
+    if (!note) return;
+    const why = { 403: "You may not do this.", 404: "Somebody has deleted it." }[detail.xhr && detail.xhr.status];
+    note.textContent = `${why || "The server does not answer."} What you wrote is still here.`;
+    note.hidden = false;
+  };
+  for (const name of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) document.addEventListener(name, unsent);
+
+  if (comments) comments.addEventListener("htmx:beforeSwap", ({ detail }) => {
+    if (detail.requestConfig.elt === comments && comments.querySelector(".comment-edit")) detail.shouldSwap = false;
+  });
+  if (head) head.addEventListener("htmx:afterSwap", () => {
+    const { topic } = head.querySelector("[data-topic]").dataset;
+    for (const part of document.querySelectorAll("#task-head, #comments, #task-history")) part.dataset.live = topic;
   });
 })();

@@ -1,0 +1,113 @@
+"""What was said about a task, alive beneath it: what one said oneself can be put in other words or taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib.admin import ModelAdmin
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import URLPattern, path
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django_htmx.http import reswap, retarget
+
+from projects import services
+from projects.admin.task_form import CommentForm
+from projects.models import Comment, Task
+
+MOST_COMMENTS = 50
+GONE = "Somebody has deleted this comment."
+
+
+class CommentPages(ModelAdmin):
+    """The thread's fragments: a mixin of the tasks' admin."""
+
+    def get_urls(self) -> list[URLPattern]:
+        def page(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+            return self.admin_site.admin_view(never_cache(view))
+
+        edit = require_http_methods(["GET", "HEAD", "POST"])(self.edit_comment)
+        return [
+            path("<int:pk>/comments/", page(require_safe(self.comments)), name="projects_task_comments"),
+            path("<int:pk>/comments/<int:comment>/", page(edit), name="projects_task_edit_comment"),
+            path(
+                "<int:pk>/comments/<int:comment>/delete/",
+                page(require_POST(self.delete_comment)),
+                name="projects_task_delete_comment",
+            ),
+            *super().get_urls(),
+        ]
+
+    def comments(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The thread."""
+        return self._told(request, self._task(request, pk))
+
+    def edit_comment(self, request: HttpRequest, pk: int, comment: int) -> HttpResponse:
+        """GET is a form in the comment's place; POST answers with the thread, or with the form and why not."""
+        task = self._task(request, pk)
+        mine = _own(request, task, comment, "change")
+        if request.method != "POST":
+            return _form(request, mine, CommentForm(initial={"content": mine.content}))
+        form = CommentForm(request.POST)
+        if not form.is_valid():
+            return reswap(retarget(_form(request, mine, form), f"#comment-{mine.pk}"), "outerHTML")
+        try:
+            services.update_comment(comment=mine, content=form.cleaned_data["content"])
+        except Comment.DoesNotExist:
+            return self._told(request, task, GONE)
+        return self._told(request, task)
+
+    def delete_comment(self, request: HttpRequest, pk: int, comment: int) -> HttpResponse:
+        """Take it back, and answer with the thread."""
+        task = self._task(request, pk)
+        services.delete_comment(comment=_own(request, task, comment, "delete"))
+        return self._told(request, task)
+
+    def _told(self, request: HttpRequest, task: Task, note: str = "") -> HttpResponse:
+        context = thread_of(request, task)
+        if not context["may_read_comments"]:
+            raise PermissionDenied
+        return render(request, "projects/task_thread.html", {**context, "note": note})
+
+    def _task(self, request: HttpRequest, pk: int | str) -> Task:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if not str(pk).isdecimal() or len(str(pk)) > 18:
+            raise Http404
+        task = Task.objects.for_reading().filter(pk=pk).first()
+        if task is None:
+            raise Http404("Somebody has deleted this task.")
+        return task
+
+
+def thread_of(request: HttpRequest, task: Task) -> dict[str, Any]:
+    """Return a template's context: the last comments or, where that was asked for, all."""
+    found = task.comments.order_by("-id")
+    is_whole = "all" in (request.GET.get("comments"), request.POST.get("comments"))
+    shown = list(found if is_whole else found[: MOST_COMMENTS + 1])
+    more = not is_whole and len(shown) > MOST_COMMENTS
+    return {
+        "task": task,
+        "comments": shown[:MOST_COMMENTS][::-1] if more else shown[::-1],
+        "earlier": found.count() - MOST_COMMENTS if more else 0,
+        "is_whole": is_whole,
+        "me": request.user.get_username(),
+        "may_read_comments": request.user.has_perm("projects.view_comment"),
+        "may_change_own": request.user.has_perm("projects.change_comment"),
+        "may_delete_own": request.user.has_perm("projects.delete_comment"),
+    }
+
+
+def _own(request: HttpRequest, task: Task, pk: int, verb: str) -> Comment:
+    """Return a comment that the user said, and may change or delete."""
+    comment = get_object_or_404(Comment.objects.filter(task=task), pk=pk)
+    if comment.author != request.user.get_username() or not request.user.has_perm(f"projects.{verb}_comment"):
+        raise PermissionDenied
+    return comment
+
+
+def _form(request: HttpRequest, comment: Comment, form: CommentForm) -> HttpResponse:
+    return render(request, "projects/task_comment_edit.html", {"comment": comment, "form": form})
