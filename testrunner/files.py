@@ -21,6 +21,7 @@ from django.conf import settings
 from django.db import transaction
 
 from testrunner.models import Root, TestFile
+from testrunner.models.file import LONGEST_PATH
 from testrunner.snapshot import Snapshot
 
 LARGEST = 1024 * 1024  # bytes of one test file
@@ -74,8 +75,9 @@ def digest(content: bytes) -> str:
 
 
 def _look_below(root: Root) -> None:
-    found = {file.path: file for file in _walk(root)}
+    # In this order: what is uploaded between the two is new here, and not gone.
     known = {row.path: row for row in TestFile.objects.filter(root=root)}
+    found = {file.path: file for file in _walk(root)}
     changed = [
         TestFile(root=root, path=file.path, sha256=file.sha256, size=file.size)
         for path, file in found.items()
@@ -102,9 +104,9 @@ def _walk(root: Root) -> Iterator[Found]:
         for directory, names, files in os.walk(start):  # does not follow links
             names[:] = sorted(name for name in names if not name.startswith((".", "__")))
             for name in sorted(files):
-                if not _is_chosen(root, name) or left == 0:
-                    continue
                 path = Path(directory, name).relative_to(below).as_posix()
+                if not _is_chosen(root, name) or not _can_be_stored(path) or left == 0:
+                    continue
                 try:
                     content = _read(below, path)
                 except (OSError, ValueError):
@@ -117,6 +119,11 @@ def _is_chosen(root: Root, name: str) -> bool:
     if root == Root.PROJECT:
         return name.startswith("test_") and name.endswith(".py")
     return name.endswith(".py") and not name.startswith(".")
+
+
+def _can_be_stored(path: str) -> bool:
+    """Whoever can write below a root can choose names that no row takes: they are no choice, and harm no other."""
+    return len(path) <= LONGEST_PATH and path.isprintable()
 
 
 def _read(below: Path, path: str) -> bytes:

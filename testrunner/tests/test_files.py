@@ -91,6 +91,30 @@ def test_what_is_no_regular_file_or_too_large_or_hidden_is_no_choice(uploads: Pa
     assert names() == []
 
 
+def test_a_path_that_no_row_holds_is_no_choice_and_harms_no_other(uploads: Path):
+    deep = uploads / "/".join(["d" * 99] * 5)
+    deep.mkdir(parents=True)
+    (deep / "test_deep.py").write_text("one")
+    (uploads / "test_\udcff.py").write_text("one")
+    (uploads / "test_it.py").write_text("one")
+
+    assert names() == ["test_it.py"]
+
+
+def test_what_is_uploaded_while_somebody_looks_is_not_called_gone(uploads: Path, monkeypatch):
+    usual = files._walk
+
+    def slow(root: Root):
+        found = list(usual(root))
+        if root == Root.UPLOADS:
+            TestFile.objects.create(root=root, path="test_it.py", sha256=files.digest(b"one"), size=3)
+        return found
+
+    monkeypatch.setattr(files, "_walk", slow)
+
+    assert names() == ["test_it.py"]
+
+
 def test_opsrooms_own_tests_are_choices(uploads: Path):
     found = names(Root.PROJECT)
 
