@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import structlog
 from django.db import DatabaseError, Error, InterfaceError, OperationalError, connection, transaction
 
 from testrunner import announce, deadman
@@ -23,6 +24,8 @@ from testrunner.nodeids import shortened
 
 if TYPE_CHECKING:
     from testrunner.results import TestResult as Told
+
+log = structlog.get_logger(__name__)
 
 FLUSH = 0.25  # seconds: how far behind a page may be
 RETRY = 0.5  # seconds
@@ -67,6 +70,13 @@ class Recorder:
         self._log += self.mask.rest()
         while self._log or self._results:
             self.insist(self._flush)
+
+    def flush_what_can_be(self) -> None:
+        """Write what is left of a run that went wrong, unless that is what went wrong. Raises LeaseLost."""
+        try:
+            self.flush()
+        except Error:
+            log.exception("rest_not_written", run=self.run.pk)
 
     def insist(self, write: Callable[[], None]) -> None:
         """Call `write` until the database is there for it. Raises LeaseLost when no time is left."""

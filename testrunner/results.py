@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 LINE_BYTES = 2**20  # of the report: a test with all its output
 NODEID, MESSAGE, DETAILS = 1_000, 1_000, 16 * 2**10
+LONGEST = 604_800.0  # seconds of one test, a week: beyond any run, and within what rows and pages can hold
 
 
 class Outcome(StrEnum):
@@ -34,7 +35,7 @@ class TestResult:
 
     nodeid: str  # "directory/test_file.py::TestClass::test_name[parameter]"; 1,000 characters at most
     outcome: str  # passed | failed | error | skipped | xfailed | xpassed
-    seconds: float = 0.0  # set-up, call and teardown together
+    seconds: float = 0.0  # set-up, call and teardown together; LONGEST at most
     message: str = ""  # one line: the exception, or why it was skipped; 1,000 characters at most
     details: str = ""  # the traceback as text; 16 KiB at most
 
@@ -105,7 +106,7 @@ class Report:
             kind = record.get("$report_type")
             if act := self._kinds.get(kind):
                 act(self, record)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError):
             self._give_up("a line of it is not what pytest writes")
 
     def _started(self, record: dict[str, Any]) -> None:
@@ -128,7 +129,7 @@ class Report:
     def _test_report(self, record: dict[str, Any]) -> None:
         test = self._open_test(record)
         when, outcome = record["when"], _outcome(record)
-        test["seconds"] += max(0.0, float(record.get("duration") or 0.0))
+        test["seconds"] = min(test["seconds"] + max(0.0, float(record.get("duration") or 0.0)), LONGEST)
         if _WORSE.index(outcome) > _WORSE.index(test["outcome"]):
             test["outcome"] = outcome
             test["message"], test["details"] = _explained(record.get("longrepr"))

@@ -101,6 +101,7 @@ def _executed(
         raise
     except Exception as error:  # whatever it is: its processes are gone, and somebody waits for the outcome
         log.exception("run_not_executed", run=run.pk)
+        recorder.flush_what_can_be()
         return Finished(Outcome.ERROR, f"The test runner could not run it: {type(error).__name__}: {error}", None)
 
 

@@ -96,6 +96,12 @@ def test_a_test_has_one_result_a_run():
         ResultFactory(run=result.run, name=result.name)
 
 
+@pytest.mark.parametrize("duration", [-1.0, 604_801.0, float("inf"), float("nan")])
+def test_a_test_takes_a_time_that_pages_can_show(duration: float):
+    with refused("testrunner_testresult_duration"):
+        ResultFactory(duration=duration)
+
+
 def test_an_environment_with_runs_is_not_deleted():
     RunFactory(environment_id=5)
 

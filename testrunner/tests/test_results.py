@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import pytest
 
 from testrunner.junit import is_junit, junit_xml, made_from
-from testrunner.results import DETAILS, Outcome, Report, TestResult
+from testrunner.results import DETAILS, LONGEST, Outcome, Report, TestResult
 from testrunner.verdict import verdict
 
 
@@ -58,6 +58,15 @@ def test_three_phases_make_one_result(outcomes, more, expected):
     assert report.results[0].seconds == 0.5 * len(outcomes)
 
 
+@pytest.mark.parametrize("duration", [float("inf"), float("-inf"), float("nan"), 1e300, -1, True, "1e300"])
+def test_a_forged_duration_is_one_that_rows_and_pages_hold(duration):
+    forged = phases("a", *PASSED).replace(b"0.5", json.dumps(duration).encode())
+
+    report = report_of(*whole(forged))
+
+    assert 0 <= report.results[0].seconds <= LONGEST
+
+
 def test_a_result_is_told_as_soon_as_its_last_phase_is_there():
     told: list[TestResult] = []
     report = Report(told.append, most_bytes=2**20, most_results=100)
@@ -82,6 +91,10 @@ def test_a_result_is_told_as_soon_as_its_last_phase_is_there():
         line("TestReport", nodeid="x", when="call", outcome="wonderful"),
         line("TestReport", nodeid="x", when="call", outcome="failed", longrepr={"reprtraceback": 5}),
         line("Collected", count="many"),
+        line("Collected", count=float("inf")),
+        line("SessionFinish", exitstatus=float("inf")),
+        line("TestReport", nodeid="x", when="call", outcome="passed", duration=10**400),
+        line("TestReport", nodeid="x", when="call", outcome="failed", longrepr={"reprtraceback": {"reprentries": [0]}}),
         b'{"half": ',
         b"x" * (2**20 + 10),
         b"".join(line("Started", nodeid=str(number)) for number in range(200)),

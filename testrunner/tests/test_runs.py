@@ -96,6 +96,18 @@ def test_a_worker_that_cannot_run_it_says_why(run):
     assert "No space left on device" in run.reason
 
 
+def test_what_was_told_before_it_went_wrong_is_kept(run):
+    def breaks(files, *, on_log, on_result, **_):
+        on_log(b"one\n")
+        on_log(b"two\n")
+        on_result(PASSED)
+        raise OverflowError("cannot convert float infinity to integer")
+
+    runs.work("w", breaks)
+
+    assert (ended(run).status, log_of(run), run.results.count()) == ("error", b"one\ntwo\n", 1)
+
+
 def test_results_and_log_are_there_while_it_runs(run):
     seen = []
 
