@@ -22,6 +22,7 @@ from testrunner.capture import Log
 from testrunner.guard import Guard, make_directory, plan, probe
 from testrunner.invocation import TestBytes, cannot_run, check_path, invocation, prefix_of
 from testrunner.junit import junit_xml
+from testrunner.mask import Mask
 from testrunner.pipes import Bounded, Pipe, drain
 from testrunner.results import Finished, Outcome, Report, TestResult
 from testrunner.sandbox import Limits, Mode, size, sweep, user_for_a_run
@@ -43,6 +44,7 @@ def execute(
     on_started: Callable[[int], None] = lambda pid: None,
     limits: Limits = Limits(),  # noqa: B008 - immutable
     selection: Sequence[str] = (),
+    secrets: Sequence[str] = (),
     hidden: Sequence[Path] = (),
     mode: Mode | None = None,
     project: Path | None = None,
@@ -60,6 +62,8 @@ def execute(
     - `on_result(result)`: every test once, as it ends; those that never ended come last, as errors.
     - `should_stop()`: called at least every 0.5 s. Words end the run with these as its reason: "cancelled by mara".
     - `selection`: the ids of the tests to run, as `TestResult.nodeid` has them; all tests of the files if empty.
+    - `secrets`: values that are hidden in all that is told and in the results (mask.py). The JUnit XML may be pytest's
+      own: the caller hides them there.
     - `hidden`: directories and files that the tests must not see, where there are namespaces: the project, its data.
     - `mode`: the walls; by default the best that this machine allows.
     - `project`: where Opsroom lies. Files whose path begins with "project/" are its own tests, run in its own place on
@@ -75,12 +79,13 @@ def execute(
     if refusal := cannot_run(files, project):
         return not_started(refusal)
     mode = mode or probe(root)
-    log = Log(on_log, head=limits.log_head, tail=limits.log_tail)
+    log = Log(on_log, head=limits.log_head, tail=limits.log_tail, mask=Mask(secrets))
     report = Report(
         on_result,
         most_bytes=limits.report_bytes,
         most_results=limits.results,
         prefix=prefix_of(files, project),
+        mask=Mask(secrets),
     )
     junit = Bounded(limits.junit_bytes)
     with (

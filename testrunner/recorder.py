@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -40,6 +41,7 @@ class Recorder:
     def __init__(self, run: TestRun, lease: Lease, mask: Mask) -> None:
         self.run, self.lease, self.mask = run, lease, mask
         self.counts: Counter[str] = Counter()
+        self._outcomes: dict[str, str] = {}  # of the tests that were told, by their stored ids
         self._log = bytearray()
         self._results: list[Told] = []
         self._batch: tuple[bytes, list[Told]] | None = None  # being written, perhaps for the second time
@@ -50,7 +52,12 @@ class Recorder:
         self.flush_if_due()
 
     def result(self, result: Told) -> None:
+        """Take a test's result; whoever is told of twice, by a report that lies, has the last one."""
+        result = replace(result, nodeid=shortened(self.mask.text(result.nodeid)))
+        if (before := self._outcomes.get(result.nodeid)) is not None:
+            self.counts[before] -= 1
         self.counts[result.outcome] += 1
+        self._outcomes[result.nodeid] = result.outcome
         self._results.append(result)
         self.flush_if_due()
 
@@ -119,20 +126,21 @@ class Recorder:
         if piece:
             chunk = LogChunk(run=self.run, offset=self.run.log_size, data=piece)
             LogChunk.objects.bulk_create([chunk], ignore_conflicts=True)
+        # One statement cannot write a row twice.
+        rows = {result.nodeid: self._row(result) for result in results}
         TestResult.objects.bulk_create(
-            [self._row(result) for result in results],
+            rows.values(),
             update_conflicts=True, unique_fields=["run", "nodeid"],
             update_fields=["outcome", "duration", "message", "details"],
         )  # fmt: skip
-        told = [{"nodeid": shortened(result.nodeid), "outcome": result.outcome} for result in results[-MOST_TOLD:]]
+        told = [{"nodeid": result.nodeid, "outcome": result.outcome} for result in results[-MOST_TOLD:]]
         announce.run_progressed(self.run.pk, size=size, tests=self.figures(), results=told)
 
     def _row(self, told: Told) -> TestResult:
-        nodeid = shortened(told.nodeid)
-        path, _, name = nodeid.partition("::")
+        path, _, name = told.nodeid.partition("::")
         return TestResult(
-            run=self.run, environment_id=self.run.environment_id, nodeid=nodeid, path=path[:LONGEST_PATH],
-            name=name or nodeid, outcome=told.outcome, duration=told.seconds, message=self.mask.text(told.message),
+            run=self.run, environment_id=self.run.environment_id, nodeid=told.nodeid, path=path[:LONGEST_PATH],
+            name=name or told.nodeid, outcome=told.outcome, duration=told.seconds, message=self.mask.text(told.message),
             details=self.mask.text(told.details),
         )  # fmt: skip
 

@@ -65,14 +65,19 @@ def carry_out(run: TestRun, lease: Lease, execute: Execute) -> None:
     recorder = Recorder(run, lease, Mask(secrets))
     try:
         with keeper.keeping(lease):
-            finished = _executed(run, lease, execute, environment, recorder)
+            finished = _executed(run, lease, execute, environment, secrets, recorder)
             recorder.insist(lambda: _end(run, lease, finished, recorder))
     except LeaseLost:
         log.warning("lease_lost", run=run.pk, token=lease.token)
 
 
 def _executed(
-    run: TestRun, lease: Lease, execute: Execute, environment: dict[str, str], recorder: Recorder
+    run: TestRun,
+    lease: Lease,
+    execute: Execute,
+    environment: dict[str, str],
+    secrets: list[str],
+    recorder: Recorder,
 ) -> Finished:
     def should_stop() -> str | None:
         recorder.flush_if_due()
@@ -92,6 +97,7 @@ def _executed(
             on_started=lambda pid: keeper.watch(lease, pid),
             limits=Limits(wall_seconds=run.wall_seconds),
             selection=run.selection,
+            secrets=secrets,
             hidden=[base, base / ".env", base / ".git", Path(settings.HOME), Path(settings.MEDIA_ROOT)],
             project=base,
         )

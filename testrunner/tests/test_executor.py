@@ -126,6 +126,28 @@ def test_a_test_sees_its_variables_and_nothing_of_the_worker(tmp_path, monkeypat
     assert not {"WORKER_SECRET", "PYTEST_ADDOPTS", "LD_PRELOAD"} & set(seen.replace("'", "").split(", "))
 
 
+def test_secrets_are_told_to_nobody_though_they_are_in_ids_and_at_cuts(tmp_path):
+    text = """
+        import os, pytest
+        @pytest.mark.parametrize("key", [os.environ["KEY"], os.environ["KEY"] + "x" * 3000])
+        def test_it(key):
+            print("-" * 90, key, sep="")
+            assert key == "another"
+    """
+
+    ran = run(
+        tmp_path,
+        ("test_it.py", _dedent(text)),
+        environment={"KEY": "hüsh & hush"},
+        secrets=["hüsh & hush"],
+        limits=Limits(log_head=300, log_tail=200),
+    )
+
+    told = ran.log.decode() + str(ran.told)
+    assert "sh &" not in told and "sh \\x26" not in told
+    assert [result.outcome for result in ran.told] == ["failed", "failed"]
+
+
 def test_a_broken_callback_ends_the_run_and_reaches_the_caller(tmp_path):
     names = []
 

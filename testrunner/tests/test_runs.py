@@ -9,6 +9,7 @@ import pytest
 from django.db import DatabaseError, DataError, InterfaceError, OperationalError, connection
 from django.db.models import F
 
+from live.models import Event
 from testrunner import deadman, leases, queue, recorder, runs, services
 from testrunner.leases import Lease
 from testrunner.models import EnvironmentVariable, LogChunk, TestRun
@@ -286,6 +287,24 @@ def test_an_id_too_long_for_an_index_is_stored_all_the_same(run):
     assert run.results.count() == 2
 
 
+@pytest.mark.parametrize("pause", [0, 2 * recorder.FLUSH])
+def test_a_test_that_is_told_of_twice_has_the_last_result(run, pause):
+    """A forged line of a report says what another one says, in the same batch or in a later one."""
+
+    def forged(files, *, on_result, should_stop, **_):
+        for outcome in ("passed", "failed"):
+            on_result(TestResult("test_a.py::test_a", outcome))
+            time.sleep(pause)
+            should_stop()
+        return Finished(Outcome.FAILED, "1 failed.", 1)
+
+    runs.work("w", forged)
+
+    assert (ended(run).status, run.reason) == ("failed", "1 failed.")
+    assert (run.tests, run.passed, run.failed) == (1, 0, 1)
+    assert run.results.get().outcome == "failed"
+
+
 def test_secrets_stay_out_of_everything(run):
     EnvironmentVariable.objects.create(environment_id=17, name="API_KEY", value="hush-hush", secret=True)
 
@@ -293,13 +312,15 @@ def test_secrets_stay_out_of_everything(run):
         assert environment["API_KEY"] == "hush-hush"
         on_log(b"the key is hush-")
         on_log(b"hush, and hush\n")
-        on_result(TestResult("test_a.py::test_b", "failed", 0.1, "assert 'hush-hush'", "E hush-hush\0"))
+        on_result(TestResult("test_a.py::test_b[hush-hush]", "failed", 0.1, "assert 'hush-hush'", "E hush-hush\0"))
         return Finished(Outcome.FAILED, "hush-hush", 1, [], b"<a>hush-hush</a>")
 
     runs.work("w", leaky)
 
     result = run.results.get()
     assert log_of(run) == b"the key is ***, and hush\n"
+    assert (result.nodeid, result.name) == ("test_a.py::test_b[***]", "test_b[***]")
+    assert "hush-hush" not in str(list(Event.objects.values_list("data", flat=True)))
     assert (result.message, result.details) == ("assert '***'", "E ***\N{REPLACEMENT CHARACTER}")
     assert (ended(run).reason, run.junit_xml) == ("***", "<a>***</a>")
 
