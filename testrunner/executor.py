@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from testrunner.capture import Log
-from testrunner.guard import Guard, make_directory, plan, probe
+from testrunner.guard import Guard, kill_everything_of, make_directory, plan, probe
 from testrunner.invocation import TestBytes, cannot_run, check_path, invocation, prefix_of
 from testrunner.junit import junit_xml
 from testrunner.mask import Mask
@@ -120,7 +120,7 @@ def execute(
         finally:
             guard.close()
             if not mode.namespaces:
-                sweep(run_name)
+                sweep_up(run_name, mode, user)
         drain(readers)
     log.close()
     report.close()
@@ -143,6 +143,13 @@ def execute(
         log_dropped=log.dropped,
         seconds=time.monotonic() - started,
     )
+
+
+def sweep_up(run_name: str, mode: Mode, user: int) -> None:
+    """Kill whoever is left where the kernel does not: the guard did, unless it was killed itself."""
+    if mode.change_user:
+        kill_everything_of(user)  # whose environment, where the mark is, only a root with all its powers may read
+    sweep(run_name)
 
 
 def not_started(reason: str) -> Finished:

@@ -95,11 +95,22 @@ def user_for_a_run(mode: Mode) -> Iterator[int]:
 
 
 def _first_free(claim: socket.socket) -> int:
+    alive = users_alive()
     for user in random.sample(USERS, len(USERS)):
         with contextlib.suppress(OSError):
-            claim.bind(f"\0opsroom-user-{user}")
-            return user
+            if user not in alive:  # systemd's own, or what a run has left whose worker and guard were killed
+                claim.bind(f"\0opsroom-user-{user}")
+                return user
     raise OSError("All users for runs are taken.")
+
+
+def users_alive() -> set[int]:
+    """Return the users of whom a process of this machine is."""
+    alive = set()
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            alive.add(entry.stat().st_uid)
+    return alive
 
 
 def python() -> str:
