@@ -11,6 +11,8 @@ from projects.models import Project
 from testrunner import services
 from testrunner.models import RunFile, TestEnvironment, TestFile, TestResult, TestRun
 
+ONCE = "A UUID of your own. The same request with the same one again answers with the run that it made the first time."
+
 
 class VariableSerializer(serializers.Serializer):
     name = serializers.CharField()
@@ -139,6 +141,7 @@ class NewRunSerializer(serializers.Serializer):
         required=False, allow_blank=True, max_length=255, help_text="Default: your username."
     )
     wall_seconds = serializers.IntegerField(required=False, min_value=1, help_text="The most that it may take.")
+    request_key = serializers.UUIDField(required=False, help_text=ONCE)
 
     def validate_files(self, files: Sequence[TestFile]) -> Sequence[TestFile]:
         if len(files) > services.MOST_FILES:
@@ -148,3 +151,4 @@ class NewRunSerializer(serializers.Serializer):
 
 class RerunSerializer(serializers.Serializer):
     failed_only = serializers.BooleanField(default=False, help_text="Only the tests that did not pass.")
+    request_key = serializers.UUIDField(required=False, help_text=ONCE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from django.conf import settings
 from django.db.models import Q
@@ -32,8 +32,8 @@ def start_run(
     """Queue a run of these files, as they are, in the name of `requested_by` (default: the user's name).
 
     It starts when every earlier run there has ended; see `position` and `expected_start` in testrunner/expected.py.
-    The same `request_key` again returns the run it made the first time. Raises NotAllowed, with a sentence, for no
-    file, the same file twice, too many or too large ones, and a time limit that is none.
+    The same wish with the same `request_key` again returns the run it made the first time. Raises NotAllowed, with a
+    sentence, for no file, the same file twice, too many or too large ones, and a time limit that is none.
     """
     _check(files, wall_seconds)
     return _queued_once(
@@ -52,8 +52,8 @@ def start_run(
 def rerun(*, run: TestRun, user: Any, failed_only: bool = False, request_key: UUID | None = None) -> TestRun:
     """Queue a finished run again: the same bytes in the same environment, all tests or only those that did not pass.
 
-    Raises NotAllowed where it has not finished, where its files are not kept any more, or where no test of it
-    failed and only those are wanted.
+    `request_key` is as in `start_run`. Raises NotAllowed where it has not finished, where its files are not kept any
+    more, or where no test of it failed and only those are wanted.
     """
     if not run.is_finished:
         raise NotAllowed(f"Run {run.pk} has not finished yet.")
@@ -164,9 +164,17 @@ def _check(files: Sequence[Snapshot], wall_seconds: int | None) -> None:
 
 def _queued_once(run: TestRun, files: Sequence[Snapshot]) -> TestRun:
     """Queue a run, unless this press of the button did already."""
+    run.request_key = run.request_key and uuid5(run.request_key, _wish(run, files))
     with queue.locked(run.environment_id):  # two deliveries of one press come one after the other
         made = run.request_key and TestRun.objects.filter(request_key=run.request_key).first()
         return made or queue.enqueue(run, files)
+
+
+def _wish(run: TestRun, files: Sequence[Snapshot]) -> str:
+    """What was asked for, in a line: whoever goes back to a page and asks for something else means another run."""
+    what = [f"{file.root}/{file.path} {file.sha256}" for file in files]
+    where = [run.created_by_id, run.requested_by, run.environment_id, run.rerun_of_id, run.wall_seconds]
+    return repr([*where, run.selection, *what])
 
 
 def _save(row: TestEnvironment, user: Any, fields: list[str]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from uuid import UUID, uuid4
 
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin
@@ -69,9 +71,7 @@ class RunPages(ModelAdmin):
         if not _may_cancel(request, run):
             raise PermissionDenied
         if request.method == "POST":
-            return self._do(
-                request, run, "It is being stopped.", lambda: services.cancel_run(run=run, user=request.user)
-            )
+            return self._do(request, run, _cancelled, lambda: services.cancel_run(run=run, user=request.user))
         words = (
             "It is taken out of the queue." if run.status == TestRun.Status.QUEUED else "Its tests are stopped at once."
         )
@@ -91,16 +91,21 @@ class RunPages(ModelAdmin):
             raise PermissionDenied
         if request.method == "POST":
             return self._do(
-                request, run, "Queued again.",
-                lambda: services.rerun(run=run, user=request.user, failed_only=failed_only),
+                request, run, lambda run: "Queued again.",
+                lambda: services.rerun(
+                    run=run, user=request.user, failed_only=failed_only, request_key=_request_key(request)
+                ),
             )  # fmt: skip
         words = f"It runs {what}, in {run.environment}, as soon as all who wait there had their turn."
-        return ask(self, request, Question(f"Run {run.pk} again?", words, _page(run), "Run it again"), run)
+        question = Question(f"Run {run.pk} again?", words, _page(run), "Run it again", key=uuid4())
+        return ask(self, request, question, run)
 
-    def _do(self, request: HttpRequest, run: TestRun, done: str, verb: Any) -> HttpResponse:
+    def _do(
+        self, request: HttpRequest, run: TestRun, done: Callable[[TestRun], str], verb: Callable[[], TestRun]
+    ) -> HttpResponse:
         try:
             run = verb()
-            messages.success(request, done)
+            messages.success(request, done(run))
         except NotAllowed as refusal:
             messages.error(request, str(refusal))
         return HttpResponseRedirect(_page(run))
@@ -140,6 +145,17 @@ def failures_first(results: QuerySet[TestResult]) -> QuerySet[TestResult]:
 def _may_cancel(request: HttpRequest, run: TestRun) -> bool:
     own = run.created_by_id == request.user.pk and request.user.has_perm("testrunner.add_testrun")
     return own or request.user.has_perm("testrunner.cancel_testrun")
+
+
+def _cancelled(run: TestRun) -> str:
+    return "It is taken out of the queue." if run.is_finished else "It is being stopped."
+
+
+def _request_key(request: HttpRequest) -> UUID | None:
+    try:
+        return UUID(request.POST.get("request_key", ""))
+    except ValueError:
+        return None
 
 
 def _tasks(request: HttpRequest, run: TestRun, results: list[TestResult]) -> dict[str, int]:

@@ -69,7 +69,8 @@ class TestRun(models.Model):
     wall_seconds = models.PositiveIntegerField()
     # A digest of which files these are, not of their bytes: what earlier durations are looked up by.
     files_key = models.CharField(max_length=64, editable=False)
-    # Two deliveries of one press, a double click included, are one run.
+    # Two deliveries of one press, a double click included, are one run. Made of the key that was sent and of what was
+    # asked for with it: testrunner/services.py.
     request_key = models.UUIDField(null=True, unique=True, editable=False)
 
     queued_at = models.DateTimeField("queued", db_default=ClockNow(), editable=False)

@@ -1,5 +1,6 @@
 """The table of runs, one run's page, and a new run."""
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -106,10 +107,11 @@ def test_a_waiting_run_is_cancelled_after_a_question(as_tester, tester):
     run = RunFactory(created_by=tester)
 
     question = as_tester.get(f"{RUNS}{run.pk}/cancel/").content.decode()
-    as_tester.post(f"{RUNS}{run.pk}/cancel/")
+    page = as_tester.post(f"{RUNS}{run.pk}/cancel/", follow=True).content.decode()
 
     run.refresh_from_db()
     assert "taken out of the queue" in question
+    assert "It is taken out of the queue." in page and "being stopped" not in page
     assert run.status == TestRun.Status.CANCELLED
     assert "There is nothing left to cancel" in as_tester.get(f"{RUNS}{run.pk}/cancel/").content.decode()
 
@@ -142,6 +144,21 @@ def test_a_finished_run_is_run_again_and_leads_to_the_new_one(as_tester, file):
     assert again.rerun_of == run
     refused = as_tester.post(f"{RUNS}{run.pk}/rerun-failed/", follow=True).content.decode()
     assert f"No test of run {run.pk} failed." in refused
+
+
+def test_two_presses_of_rerun_are_one_run_and_two_questions_are_two(as_tester):
+    run = RunFactory(success=True)
+
+    def key() -> str:
+        return re.search(r'name="request_key" value="(.+?)"', as_tester.get(f"{RUNS}{run.pk}/rerun/").content.decode())[
+            1
+        ]
+
+    first, second = key(), key()
+    for request_key in (first, first, second):
+        as_tester.post(f"{RUNS}{run.pk}/rerun/", {"request_key": request_key})
+
+    assert TestRun.objects.filter(rerun_of=run).count() == 2
 
 
 # --- New run ----------------------------------------------------------------------------------------

@@ -230,6 +230,20 @@ def test_a_finished_run_is_run_again_as_it_was(started, tester_api):
     assert tester_api.post(f"/test-runs/{run['id']}/rerun/", {"failed_only": True}).status_code == 409
 
 
+def test_a_request_that_is_sent_twice_is_one_run(started, tester_api):
+    key = "a7c5f1f6-2f4c-4c5b-9c4e-5b1f7f0e2a11"
+
+    first, second = started(request_key=key).json(), started(request_key=key).json()
+    TestRun.objects.filter(pk=first["id"]).update(
+        status="failed", started_at=timezone.now(), finished_at=timezone.now() + timedelta(seconds=1), exit_code=1
+    )
+    again = [tester_api.post(f"/test-runs/{first['id']}/rerun/", {"request_key": key}).json()["id"] for _ in range(2)]
+
+    assert first["id"] == second["id"]
+    assert again[0] == again[1] != first["id"]
+    assert started(request_key="no uuid").json()["errors"].keys() == {"request_key"}
+
+
 def test_results_are_told_with_the_run_and_counts_in_the_list(tester_api, django_assert_max_num_queries):
     run = RunFactory(failure=True)
     ResultFactory(run=run, outcome="failed", message="assert 1 == 2")

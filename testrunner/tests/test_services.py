@@ -1,7 +1,9 @@
+import threading
 from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from django.db import connection
 from django.db.models import Q
 
 from live.models import Event
@@ -47,6 +49,47 @@ def test_a_double_click_is_one_run(tester, environment):
 
     assert first == second
     assert TestRun.objects.count() == 1
+
+
+def test_whoever_goes_back_and_asks_for_something_else_has_another_run(tester, environment, colleague):
+    key, other = uuid4(), TestEnvironment.objects.get(pk=18)
+    edited, another = Snapshot("samples", "test_a.py", b"2"), Snapshot("samples", "test_b.py", b"1")
+
+    runs = [
+        start(tester, environment, request_key=key),
+        start(tester, other, request_key=key),
+        start(tester, environment, edited, request_key=key),
+        start(tester, environment, another, request_key=key),
+        start(tester, environment, wall_seconds=60, request_key=key),
+        start(tester, environment, requested_by="release 2.1", request_key=key),
+        start(colleague, environment, request_key=key),
+    ]
+
+    assert len(set(runs)) == 7
+    assert runs[1].environment == other
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_key_in_two_environments_at_once_is_no_conflict(tester, environment):
+    key, together, outcomes = uuid4(), threading.Barrier(4), []
+
+    def press(place: int) -> None:
+        together.wait()
+        try:
+            outcomes.append(start(tester, TestEnvironment.objects.get(pk=place), request_key=key).pk)
+        except Exception as error:
+            outcomes.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=press, args=(place,)) for place in (17, 18, 17, 18)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(set(outcomes)) == sorted(TestRun.objects.values_list("pk", flat=True))
+    assert TestRun.objects.count() == 2
 
 
 @pytest.mark.parametrize(
