@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import pytest
+from django.core.exceptions import ValidationError
 
 from testrunner.executor import TestBytes, execute
 from testrunner.guard import probe
+from testrunner.invocation import _allowed
+from testrunner.models import EnvironmentVariable
 from testrunner.results import Outcome
 from testrunner.sandbox import Limits
 from testrunner.tests.running import SAMPLES, processes_of, run
@@ -124,6 +127,30 @@ def test_a_test_sees_its_variables_and_nothing_of_the_worker(tmp_path, monkeypat
     seen = ran.log.partition(b"variables ")[2].partition(b"]")[0].decode()
     assert "API_URL" in seen
     assert not {"WORKER_SECRET", "PYTEST_ADDOPTS", "LD_PRELOAD"} & set(seen.replace("'", "").split(", "))
+
+
+HARMLESS = ["USER", "LOGNAME", "LANG", "LC_ALL", "COLUMNS", "TMP", "TEMP", "TZ", "MALLOC_ARENA_MAX", "API_URL"]
+
+
+def test_every_variable_that_can_be_given_reaches_the_test(tmp_path):
+    given = {name: "7" for name in HARMLESS}
+    text = f"import os\ndef test_it():\n    assert {{os.environ.get(name) for name in {HARMLESS}}} == {{'7'}}\n"
+
+    for name in given:
+        EnvironmentVariable(environment_id=17, name=name, value="7").clean_fields(exclude=["environment"])
+    ran = run(tmp_path, ("test_it.py", text), environment=given)
+
+    assert ran.finished.outcome == Outcome.SUCCESS, ran.log.decode()
+
+
+@pytest.mark.parametrize(
+    "name", ["PATH", "HOME", "TMPDIR", "PYTHONPATH", "PYTESTX", "LD_PRELOAD", "DYLD_X", "OPSROOMX"]
+)
+def test_a_variable_that_steers_is_refused_where_it_is_given_and_where_it_is_used(tmp_path, name):
+    with pytest.raises(ValidationError, match="sets this one itself"):
+        EnvironmentVariable(environment_id=17, name=name).clean_fields(exclude=["environment"])
+
+    assert name not in _allowed({name: "x"})
 
 
 def test_secrets_are_told_to_nobody_though_they_are_in_ids_and_at_cuts(tmp_path):
