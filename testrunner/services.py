@@ -12,7 +12,9 @@ from django.db.models import Q
 
 from testrunner import announce, queue
 from testrunner.clock import ClockNow
+from testrunner.mask import STARS
 from testrunner.models import NotAllowed, TestEnvironment, TestRun
+from testrunner.nodeids import to_select
 from testrunner.snapshot import Snapshot, files_key
 
 MOST_FILES = 200
@@ -59,9 +61,7 @@ def rerun(*, run: TestRun, user: Any, failed_only: bool = False, request_key: UU
         raise NotAllowed(f"Run {run.pk} has not finished yet.")
     selection: list[str] = run.selection
     if failed_only:
-        selection = list(run.results.filter(outcome__in=["failed", "error"]).values_list("nodeid", flat=True))
-        if not selection:
-            raise NotAllowed(f"No test of run {run.pk} failed.")
+        selection = _failed_of(run)
     files = [Snapshot(file.root, file.path, bytes(file.content)) for file in run.files.all()]
     if any(len(file.content) != stored.size for file, stored in zip(files, run.files.all(), strict=True)):
         raise NotAllowed(f"The files of run {run.pk} have been let go of since: start a new run.")
@@ -160,6 +160,17 @@ def _check(files: Sequence[Snapshot], wall_seconds: int | None) -> None:
         raise NotAllowed(f"A run has {MOST_FILES} files and {MOST_BYTES // 2**20} MiB at most.")
     if wall_seconds is not None and not 0 < wall_seconds <= settings.TESTRUN_MOST_SECONDS:
         raise NotAllowed(f"A run may take from 1 to {settings.TESTRUN_MOST_SECONDS} seconds.")
+
+
+def _failed_of(run: TestRun) -> list[str]:
+    """What pytest is to run so that all tests of a run that did not pass are run again."""
+    failed = run.results.filter(outcome__in=["failed", "error"]).values_list("nodeid", flat=True)
+    selection = list(dict.fromkeys(to_select(nodeid) for nodeid in failed))
+    if not selection:
+        raise NotAllowed(f"No test of run {run.pk} failed.")
+    if any(STARS in chosen for chosen in selection):
+        raise NotAllowed(f"A failed test of run {run.pk} is in a file whose name is a secret: rerun all of it.")
+    return selection
 
 
 def _queued_once(run: TestRun, files: Sequence[Snapshot]) -> TestRun:

@@ -10,6 +10,7 @@ from live.models import Event
 from testrunner import queue, services
 from testrunner.factories import ResultFactory, RunFactory
 from testrunner.models import NotAllowed, TestEnvironment, TestRun
+from testrunner.nodeids import shortened
 from testrunner.snapshot import Snapshot
 
 pytestmark = pytest.mark.django_db
@@ -172,6 +173,18 @@ def test_only_the_failed_tests_are_rerun_if_so_wanted(tester, environment):
 
     assert again.selection == ["test_one.py::bad", "test_one.py::broken"]
     assert again.files_key != run.files_key
+
+
+def test_of_a_failed_test_whose_id_is_not_stored_whole_more_is_rerun(tester, environment):
+    run = start(tester, environment)
+    queue.end(queue.claim(17, "w"), Q(), TestRun.Status.FAILED, exit_code=1)
+    run.refresh_from_db()
+    for name in ("x[1]", f"x[{'y' * 600}]", f"x[{'z' * 600}]", f"long_{'n' * 600}", "k[***]", "k[***]~2", "k_***[1]"):
+        ResultFactory(run=run, name="test", nodeid=shortened(f"test_one.py::test_{name}"), outcome="failed")
+
+    again = services.rerun(run=run, user=tester, failed_only=True)
+
+    assert again.selection == ["test_one.py::test_x[1]", "test_one.py::test_x", "test_one.py", "test_one.py::test_k"]
 
 
 def test_there_is_nothing_to_rerun_where_nothing_failed(tester):
