@@ -13,7 +13,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from testrunner.capture import Log
 from testrunner.guard import Guard, kill_everything_of, make_directory, plan, probe
 from testrunner.invocation import TestBytes, cannot_run, check_path, invocation, prefix_of
 from testrunner.junit import junit_xml
+from testrunner.launch import remove
 from testrunner.mask import Mask
 from testrunner.pipes import Bounded, Pipe, drain
 from testrunner.results import Finished, Outcome, Report, TestResult
@@ -162,4 +162,4 @@ def fresh_directory(root: Path, name: str, mode: Mode, user: int) -> Iterator[Pa
     try:
         yield directory
     finally:
-        shutil.rmtree(directory, ignore_errors=True)  # the guard did, unless it was killed
+        remove(str(directory))  # the guard did, unless it was killed

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import random
 import signal
@@ -140,16 +141,30 @@ def closed_directories(path: Path) -> Iterator[Path]:
 
 
 def uses_more_than(directory: Path, limits: Limits) -> bool:
-    """Return whether a run has written more than it may: for the modes whose file system is everybody's."""
-    room, names = limits.disk_bytes, limits.files
-    for parent, _, files in os.walk(directory):
-        names -= 1 + len(files)
-        for file in files:
-            with contextlib.suppress(OSError):
-                room -= os.lstat(f"{parent}/{file}").st_blocks * 512
-        if room < 0 or names < 0:
-            return True
-    return False
+    """Return whether a run has written more than it may, for the modes whose file system is everybody's.
+
+    What lies so deep that no path leads there cannot be measured, and is more than it may.
+    """
+    room, names, waiting = limits.disk_bytes, limits.files, [str(directory)]
+    while waiting and room >= 0 and names >= 0:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    names -= 1
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                    else:
+                        room -= _bytes_of(entry)
+        except OSError as error:  # most often it is gone
+            if error.errno == errno.ENAMETOOLONG:
+                return True
+    return room < 0 or names < 0
+
+
+def _bytes_of(entry: os.DirEntry[str]) -> int:
+    with contextlib.suppress(OSError):
+        return entry.stat(follow_symlinks=False).st_blocks * 512
+    return 0
 
 
 def make_undumpable() -> None:

@@ -58,6 +58,7 @@ def forget_peak() -> None:
     [
         ("broken_text", Outcome.SUCCESS, ""),
         ("daemon", Outcome.SUCCESS, ""),
+        ("deep_directories", Outcome.SUCCESS, ""),
         ("disk_filler", Outcome.FAILED, "1 of 1 test failed."),
         ("exits_early", Outcome.ERROR, "pytest told of 1 of 3 tests how it ended"),
         ("exits_without_a_word", Outcome.ERROR, "did a test call os._exit()?"),

@@ -13,8 +13,18 @@ from pathlib import Path
 import pytest
 import yaml
 
+from testrunner import launch
 from testrunner.guard import Guard, kill_everything_of, make_directory, plan, probe
-from testrunner.sandbox import GIB, MODES, Limits, closed_directories, python, user_for_a_run, users_alive
+from testrunner.sandbox import (
+    GIB,
+    MODES,
+    Limits,
+    closed_directories,
+    python,
+    user_for_a_run,
+    users_alive,
+    uses_more_than,
+)
 from testrunner.tests.running import CORPUS, SAMPLES
 
 PROJECT = Path(__file__).parents[2]
@@ -126,7 +136,7 @@ def bystander():
     process.wait()
 
 
-@pytest.mark.parametrize("file", [SAMPLES / "test_success.py", CORPUS / "daemon.py"])
+@pytest.mark.parametrize("file", [SAMPLES / "test_success.py", CORPUS / "daemon.py", CORPUS / "deep_directories.py"])
 def test_in_a_container_each_run_has_a_user_of_its_own(container, file):
     said = container(file)
 
@@ -212,10 +222,46 @@ def test_a_full_disk_is_the_tests_problem_with_a_bounded_file_system(unprivilege
     assert said[-1]["outcome"] == "failed"
 
 
+def test_no_directory_is_too_deep_to_be_removed(unprivileged):
+    said = unprivileged(PLAIN, CORPUS / "deep_directories.py")
+
+    assert said[-1]["outcome"] == "success", said
+    assert said[-1]["left"] == said[-1]["alive"] == []
+
+
+@pytest.fixture
+def deep(tmp_path):
+    """A directory with others in it, deeper than any path reaches, and with a link that leads out."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "kept").touch()
+    here, top = os.open(".", os.O_RDONLY), tmp_path / "run"
+    top.mkdir()
+    os.chdir(top)
+    for _ in range(3_000):
+        os.symlink(tmp_path / "outside", "link")
+        os.mkdir("moved-1")
+        os.chdir("moved-1")
+    os.fchdir(here)
+    os.close(here)
+    yield top
+    launch.remove(str(top))
+
+
+def test_a_directory_deeper_than_a_path_is_removed_and_no_link_followed(deep, tmp_path):
+    launch.remove(str(deep))
+
+    assert not deep.exists()
+    assert (tmp_path / "outside" / "kept").exists()
+
+
+def test_a_directory_too_deep_to_be_measured_is_too_much(deep):
+    assert uses_more_than(deep, Limits())
+
+
 @pytest.mark.parametrize("file", ["disk_filler", "many_files"])
 def test_without_one_the_worker_stops_whoever_writes_too_much(unprivileged, file):
     said = unprivileged(PLAIN, CORPUS / f"{file}.py")
 
     assert said[-1]["outcome"] == "error"
-    assert said[-1]["reason"] == "More than 64 MiB or 50,000 files were written."
+    assert said[-1]["reason"] == "More than 64 MiB or 50,000 files were written, or too deep to measure."
     assert said[-1]["left"] == said[-1]["alive"] == []
