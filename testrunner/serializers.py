@@ -8,7 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from projects.models import Project
-from testrunner import services
+from testrunner import outlook, services
 from testrunner.models import RunFile, TestEnvironment, TestFile, TestResult, TestRun
 
 ONCE = "A UUID of your own. The same request with the same one again answers with the run that it made the first time."
@@ -83,10 +83,17 @@ class UploadSerializer(serializers.Serializer):
 
 
 class ResultSerializer(serializers.ModelSerializer):
+    details = serializers.SerializerMethodField(
+        help_text=f"The traceback, of the first {outlook.MOST_DETAILS} tests that have one; null else."
+    )
+
     class Meta:
         model = TestResult
-        fields = ["nodeid", "path", "name", "outcome", "duration", "message"]
+        fields = ["nodeid", "path", "name", "outcome", "duration", "message", "details"]
         extra_kwargs = {"duration": {"help_text": "Seconds."}}
+
+    def get_details(self, result: TestResult) -> str | None:
+        return self.context["details"].get(result.pk)
 
 
 class SnapshotSerializer(serializers.ModelSerializer):

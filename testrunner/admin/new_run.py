@@ -84,6 +84,7 @@ class NewRunPages(ModelAdmin):
         chosen = set(request.POST.getlist("tests")) if request.method == "POST" else set(request.GET.getlist("file"))
         environments = list(TestEnvironment.objects.select_related("reserved_by").prefetch_related("variables"))
         outlook.add_to_environments(environments)
+        outlook.add_arrivals(environments, request.user)
         return {
             **self.admin_site.each_context(request),
             "opts": self.opts,

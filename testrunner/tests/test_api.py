@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import Permission
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from testrunner import outlook
 from testrunner.factories import ResultFactory, RunFactory
 from testrunner.models import EnvironmentVariable, LogChunk, TestEnvironment, TestRun
 
@@ -257,6 +260,31 @@ def test_results_are_told_with_the_run_and_counts_in_the_list(tester_api, django
     [result] = tester_api.get(f"/test-runs/{run.pk}/").json()["results"]
     assert (result["outcome"], result["message"]) == ("failed", "assert 1 == 2")
     assert [row["id"] for row in tester_api.get("/test-runs/", {"status": "failed"}).json()["results"]] == [run.pk]
+
+
+def test_the_first_tracebacks_are_told_with_the_run(tester_api, monkeypatch):
+    monkeypatch.setattr(outlook, "MOST_DETAILS", 2)
+    run = RunFactory(failure=True)
+    ResultFactory(run=run)
+    for number in range(3):
+        ResultFactory(run=run, outcome="failed", details=f"traceback {number}")
+
+    results = tester_api.get(f"/test-runs/{run.pk}/").json()["results"]
+
+    assert [result["details"] for result in results] == [None, "traceback 0", "traceback 1", None]
+
+
+@pytest.mark.parametrize("address", ["log/", "junit.xml", "cancel/", "rerun/"])
+def test_nobody_reads_all_results_with_their_tracebacks_on_the_way(tester_api, address):
+    run = RunFactory(failure=True, junit_xml="<testsuites/>", log_size=1)
+    ResultFactory(run=run, outcome="failed", details="traceback")
+
+    ask = tester_api.post if address in ("cancel/", "rerun/") else tester_api.get
+    with CaptureQueriesContext(connection) as queries:
+        ask(f"/test-runs/{run.pk}/{address}")
+
+    asked = [query["sql"] for query in queries if 'FROM "testrunner_testresult"' in query["sql"]]
+    assert [sql for sql in asked if f"IN ({run.pk})" in sql] == []
 
 
 # --- What a run leaves ------------------------------------------------------------------------------
