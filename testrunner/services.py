@@ -13,7 +13,7 @@ from django.db.models import Q
 from testrunner import announce, queue
 from testrunner.clock import ClockNow
 from testrunner.mask import STARS
-from testrunner.models import NotAllowed, TestEnvironment, TestRun
+from testrunner.models import NotAllowed, Root, TestEnvironment, TestRun
 from testrunner.nodeids import to_select
 from testrunner.snapshot import Snapshot, files_key
 
@@ -35,7 +35,8 @@ def start_run(
 
     It starts when every earlier run there has ended; see `position` and `expected_start` in testrunner/expected.py.
     The same wish with the same `request_key` again returns the run it made the first time. Raises NotAllowed, with a
-    sentence, for no file, the same file twice, too many or too large ones, and a time limit that is none.
+    sentence, for no file, the same file twice, too many or too large ones, Opsroom's own tests together with others,
+    and a time limit that is none.
     """
     _check(files, wall_seconds)
     return _queued_once(
@@ -156,6 +157,8 @@ def _check(files: Sequence[Snapshot], wall_seconds: int | None) -> None:
         raise NotAllowed("Choose at least one test file.")
     if len(names) < len(files):
         raise NotAllowed("The same file is there twice.")
+    if len({file.root == Root.PROJECT for file in files}) > 1:
+        raise NotAllowed("Opsroom's own tests need a run of their own: choose them alone, or only others.")
     if len(files) > MOST_FILES or sum(len(file.content) for file in files) > MOST_BYTES:
         raise NotAllowed(f"A run has {MOST_FILES} files and {MOST_BYTES // 2**20} MiB at most.")
     if wall_seconds is not None and not 0 < wall_seconds <= settings.TESTRUN_MOST_SECONDS:

@@ -95,6 +95,7 @@ class NewRunPages(ModelAdmin):
             "place": request.POST.get("environment") or request.GET.get("environment", ""),
             "tree": tree_of(chosen),
             "given": request.POST,
+            "cannot_run_own": files.cannot_run_own(),
             "request_key": request.POST.get("request_key") or uuid4(),
             "may_upload": request.user.has_perm("testrunner.upload_testfile"),
             "directories": uploads.directories(),

