@@ -162,6 +162,57 @@ def test_a_lease_is_renewed_by_the_databases_clock(run, monkeypatch):
     assert found == [True]
 
 
+@pytest.mark.parametrize("kind", [OperationalError, OSError, RuntimeError])
+def test_leases_are_renewed_after_whatever_went_wrong_once(run, monkeypatch, kind):
+    monkeypatch.setattr(leases, "TICK", 0.05)
+    monkeypatch.setattr(leases, "BEAT", 0.1)
+    usual, failures = leases.Lease.renew, [kind("once")]
+    found = []
+
+    def renew(self):
+        if failures:
+            raise failures.pop()
+        usual(self)
+
+    monkeypatch.setattr(leases.Lease, "renew", renew)
+
+    def long(files, **_):
+        TestRun.objects.filter(pk=run.pk).update(lease_until=queue.database_now())
+        found.append(eventually(lambda: ended(run).lease_until - queue.database_now() > timedelta(seconds=29)))
+        return Finished(Outcome.ERROR, "enough", 1)
+
+    runs.work("w", long)
+
+    assert (found, failures) == ([True], [])
+
+
+def test_a_keeper_whose_thread_has_died_starts_another(monkeypatch):
+    monkeypatch.setattr(leases, "TICK", 0.01)
+    keeper, lease = leases.Keeper(), Lease(0, 0, deadman.boottime())
+    keeper._thread = threading.Thread(target=lambda: None)
+    keeper._thread.start()
+    keeper._thread.join()
+    monkeypatch.setattr(keeper, "_renew_for_ever", lambda: time.sleep(0.5))
+
+    with keeper.keeping(lease):
+        assert keeper._thread.is_alive()
+
+
+def test_a_switch_that_cannot_be_started_is_tried_again_and_ends_no_run(monkeypatch):
+    keeper, tried = leases.Keeper(), []
+
+    def no_process():
+        tried.append(1)
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(leases, "_start_switch", no_process)
+
+    keeper.watch(Lease(0, 0, deadman.boottime()), 1)
+    keeper.watch(Lease(0, 0, deadman.boottime()), 1)
+
+    assert tried == [1, 1]
+
+
 def test_a_worker_whose_run_was_taken_writes_nothing_more(run, monkeypatch):
     """The late worker: it wakes up when somebody has called its run lost and the next one is active."""
     stopped = threading.Event()
