@@ -96,6 +96,8 @@ class TestRun(models.Model):
     log_size = models.PositiveBigIntegerField(default=0, editable=False)  # bytes kept
     log_dropped = models.PositiveBigIntegerField(default=0, editable=False)  # bytes left out of the middle
     junit_xml = models.TextField(blank=True, default="", editable=False)
+    # Whether log, report, tracebacks and the files' bytes are still there, as far as there were any: retention.py.
+    is_kept = models.BooleanField(db_default=True, editable=False)
     # Whether tasks are still to be opened, commented on or completed for its results: testrunner/failures.py.
     tasks_due = models.BooleanField(default=False, editable=False)
 
@@ -123,7 +125,7 @@ class TestRun(models.Model):
                 name="testrunner_testrun_durations",
             ),
             # Retention: whose log is older than it need be?
-            models.Index(fields=["finished_at"], condition=Q(log_size__gt=0), name="testrunner_testrun_old_logs"),
+            models.Index(fields=["finished_at"], condition=Q(is_kept=True), name="testrunner_testrun_kept"),
             # The sweeper: for which results are tasks still to be opened?
             models.Index(
                 fields=["environment", "id"], condition=Q(tasks_due=True), name="testrunner_testrun_tasks_due"
