@@ -139,6 +139,7 @@ def execute(
         results=report.results,
         junit_xml=junit_xml(junit.content, report.results, reason=reason),
         sandbox=f"{mode.words}; {limits.in_words()}",
+        all_ran=stopped is None and report.is_whole,
         log_bytes=log.bytes,
         log_dropped=log.dropped,
         seconds=time.monotonic() - started,

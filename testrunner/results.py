@@ -56,6 +56,7 @@ class Finished:
     results: list[TestResult] = field(default_factory=list)
     junit_xml: bytes = b""  # pytest's own if it wrote a whole one, else made from `results`; always well-formed
     sandbox: str = ""  # the walls in force, in words: "own processes, read-only files, own user; 2 GiB memory, …"
+    all_ran: bool = False  # the report is whole, and every test that was collected has told how it ended
     log_bytes: int = 0  # written by the tests
     log_dropped: int = 0  # of these, left out in the middle
     seconds: float = 0.0
@@ -85,6 +86,17 @@ class Report:
         self.exit_status: int | None = None  # as pytest itself wrote it at its end
         self.unfinished = 0  # tests that started and never ended; they have a result all the same
         self.problem = ""  # why this report says nothing
+
+    @property
+    def ended(self) -> int:
+        """How many tests came to their end."""
+        return len(self.results) - self.unfinished
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every test that was collected has told how it ended, and pytest that it did."""
+        faults = self.problem or self.uncollectable or self.exit_status is None
+        return not faults and bool(self.collected) and self.collected == self.ended
 
     def write(self, raw: bytes) -> None:
         """Take in a piece of the report."""

@@ -129,19 +129,20 @@ def _variables(run: TestRun) -> tuple[dict[str, str], list[str]]:
 
 
 def _end(run: TestRun, lease: Lease, finished: Finished, recorder: Recorder) -> None:
-    status, reason = verdict(finished, recorder.figures())
+    figures = recorder.figures()
+    status, reason = verdict(finished, figures)
     mask = recorder.mask
     written = queue.end(
         run,
         lease.mine,
         status,
-        **recorder.figures(),
+        **figures,
         reason=mask.text(reason)[:500],
         exit_code=finished.exit_code,
         sandbox=finished.sandbox[:200],
         junit_xml=mask.text(finished.junit_xml.decode(errors="replace")),
         log_dropped=finished.log_dropped,
-        tasks_due=failures.are_due(run, status),
+        tasks_due=failures.are_due(run, status, set_ups_failed=finished.all_ran and figures["errors"] > 0),
     )
     if run.tasks_due:
         failures.call_worker(run.environment_id)

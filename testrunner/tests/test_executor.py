@@ -30,6 +30,7 @@ def test_a_sample_ends_as_its_name_says(tmp_path, sample, outcome, words):
 
     assert (ran.finished.outcome, ran.finished.reason) == (outcome, words)
     assert ran.told == ran.finished.results
+    assert ran.finished.all_ran == (sample != "empty")
     assert list(tmp_path.iterdir()) == []
     assert processes_of(ran.name) == []
 
