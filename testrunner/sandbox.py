@@ -179,8 +179,9 @@ def make_undumpable() -> None:
 def sweep(run_name: str, patience: float = 5) -> int:
     """Kill every process of this machine that carries the run's mark, wait for their end, return how many there were.
 
-    For the modes without namespaces, after a run and after the death of its worker and its guard. A process that was
-    started with an emptied environment is not found.
+    For the modes without namespaces, after a run whose guard may have been killed. Not found are a process that was
+    started with an emptied environment, and what a run has left where worker and guard were both killed with -9: nobody
+    is there to look. Those end with the container.
     """
     killed: set[int] = set()
     until = time.monotonic() + patience

@@ -22,6 +22,10 @@ MOST_BYTES = 20 * 2**20  # of all files of a run
 LONGEST_RESERVATION = timedelta(days=7)
 
 
+class NoSuchTime(NotAllowed):
+    """A time limit that no run can have."""
+
+
 def start_run(
     *,
     user: Any,
@@ -36,7 +40,7 @@ def start_run(
     It starts when every earlier run there has ended; see `position` and `expected_start` in testrunner/expected.py.
     The same wish with the same `request_key` again returns the run it made the first time. Raises NotAllowed, with a
     sentence, for no file, the same file twice, too many or too large ones, Opsroom's own tests together with others,
-    and a time limit that is none.
+    and (NoSuchTime) a time limit that is none.
     """
     _check(files, wall_seconds)
     return _queued_once(
@@ -162,7 +166,7 @@ def _check(files: Sequence[Snapshot], wall_seconds: int | None) -> None:
     if len(files) > MOST_FILES or sum(len(file.content) for file in files) > MOST_BYTES:
         raise NotAllowed(f"A run has {MOST_FILES} files and {MOST_BYTES // 2**20} MiB at most.")
     if wall_seconds is not None and not 0 < wall_seconds <= settings.TESTRUN_MOST_SECONDS:
-        raise NotAllowed(f"A run may take from 1 to {settings.TESTRUN_MOST_SECONDS} seconds.")
+        raise NoSuchTime(f"A run may take from 1 to {settings.TESTRUN_MOST_SECONDS} seconds.")
 
 
 def _failed_of(run: TestRun) -> list[str]:

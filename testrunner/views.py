@@ -231,6 +231,8 @@ class TestRuns(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Generi
         try:
             snapshots = files.snapshots(asked.pop("files"))
             run = services.start_run(user=request.user, files=snapshots, **asked)
+        except services.NoSuchTime as refused:
+            raise ValidationError({"wall_seconds": [str(refused)]}) from refused
         except (files.Gone, NotAllowed) as refused:
             raise ValidationError({"files": [str(refused)]}) from refused
         return Response(self._whole(run), status=201)

@@ -68,7 +68,7 @@ class NewRunPages(ModelAdmin):
                 request_key=given["request_key"],
             )
         except (files.Gone, NotAllowed) as refused:
-            form.add_error("tests", str(refused))
+            form.add_error("minutes" if isinstance(refused, services.NoSuchTime) else "tests", str(refused))
             return None
 
     def _go_on(self, request: HttpRequest, run: TestRun) -> HttpResponse:

@@ -37,7 +37,8 @@ class TestRun(models.Model):
     """One run of some test files in one environment, from the wish to the record.
 
     Ids are handed out under the environment's lock, so that within an environment a lower id was there earlier. Every
-    time is the database's. Rows change by testrunner/services.py, queue.py, runs.py and reaper.py only.
+    time is the database's. From wish to outcome a row is changed by testrunner/services.py, queue.py, leases.py and
+    recorder.py only, the last two by the token; after that failures.py and retention.py take down their own marks.
     """
 
     __test__ = False

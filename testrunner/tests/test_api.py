@@ -187,6 +187,7 @@ def test_the_second_run_waits_behind_the_first(started):
         ({"files": [2**40]}, "files"),
         ({"files": "all"}, "files"),
         ({"wall_seconds": 0}, "wall_seconds"),
+        ({"wall_seconds": 1_000_000}, "wall_seconds"),
         ({"requested_by": "x" * 256}, "requested_by"),
     ],
 )
