@@ -1,5 +1,6 @@
 """What a run of ordinary files comes to."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,32 @@ def test_a_sample_ends_as_its_name_says(tmp_path, sample, outcome, words):
     assert ran.finished.all_ran == (sample != "empty")
     assert list(tmp_path.iterdir()) == []
     assert processes_of(ran.name) == []
+
+
+def test_the_sample_that_asks_a_service_asks_the_one_of_its_environment(tmp_path, httpserver):
+    httpserver.expect_request("/ping/").respond_with_json({"status": "ok"})
+    sample, environment = SAMPLES / "test_public_api.py", {"API_URL": httpserver.url_for("/ping/")}
+
+    ran = run(tmp_path, sample, environment=environment)
+
+    assert ran.finished.outcome == Outcome.SUCCESS, ran.log.decode()
+    assert f"{environment['API_URL']} answered {{'status': 'ok'}}".encode() in ran.log
+    httpserver.clear()
+    assert run(tmp_path, sample, environment=environment).finished.outcome == Outcome.FAILED
+
+
+def test_the_slow_sample_says_each_second_how_far_it_is(tmp_path):
+    seen: list[float] = []
+
+    def look(ran) -> None:
+        if len(seen) < b"".join(ran.chunks).count(b"step "):
+            seen.append(time.monotonic())
+
+    ran = run(tmp_path, SAMPLES / "test_slow.py", limits=Limits(wall_seconds=60), should_stop=look)
+
+    assert ran.finished.outcome == Outcome.SUCCESS
+    assert b"step 10 of 10" in ran.log
+    assert len(seen) >= 9 and seen[-1] - seen[0] > 7
 
 
 def test_several_files_are_one_run_with_a_result_for_each_test(tmp_path):
