@@ -10,6 +10,8 @@ import codecs
 import time
 from collections.abc import Callable
 
+from testrunner.mask import Mask
+
 LINE = 16 * 2**10
 FLUSH_BYTES, FLUSH_SECONDS = 64 * 2**10, 0.25
 
@@ -50,10 +52,20 @@ def _whole(text: bytes) -> bytes:
 
 
 class Log:
-    """Takes what the tests write, and passes on head, one line about what was left out, and tail."""
+    """Takes what the tests write, and passes on head, one line about what was left out, and tail.
 
-    def __init__(self, pass_on: Callable[[bytes], None], *, head: int, tail: int) -> None:
-        self._pass_on, self._head_room, self._tail_size = pass_on, head, tail
+    Secrets are hidden before anything is cut: the lines, the end of the head, the beginning of the tail.
+    """
+
+    def __init__(
+        self,
+        pass_on: Callable[[bytes], None],
+        *,
+        head: int,
+        tail: int,
+        mask: Mask = Mask(),  # noqa: B008
+    ) -> None:
+        self._pass_on, self._head_room, self._tail_size, self._mask = pass_on, head, tail, mask
         self._cleaner = Cleaner()
         self._waiting = bytearray()
         self._flushed = time.monotonic()
@@ -65,15 +77,15 @@ class Log:
         self.bytes += len(raw)
         if self._head_room == 0:
             self._tail += raw
-            if len(self._tail) > 2 * self._tail_size:
-                self._drop(len(self._tail) - self._tail_size)
+            if len(self._tail) > 2 * self._tail_size + self._mask.longest:
+                self._drop(len(self._tail) - self._tail_size - self._mask.longest)
             return
-        text = self._cleaner.clean(raw)
+        text = self._cleaner.clean(self._mask.stream(raw))
         head = text if len(text) <= self._head_room else _whole(text[: self._head_room])
         self._waiting += head
         if len(text) >= self._head_room:
             self._head_room = 0
-            self._tail += text[len(head) :] + self._cleaner.unfinished()
+            self._tail += text[len(head) :] + self._cleaner.unfinished() + self._mask.rest()
         else:
             self._head_room -= len(head)
         self.flush(now=len(self._waiting) >= FLUSH_BYTES)
@@ -93,12 +105,14 @@ class Log:
     def close(self) -> None:
         """Pass on the rest: what waits, the line about what was left out, the tail from its first whole line."""
         if self._head_room:
-            self._waiting += self._cleaner.clean(b"", final=True)
+            self._waiting += self._cleaner.clean(self._mask.rest(), final=True)
         self.flush(now=True)
         surplus = max(0, len(self._tail) - self._tail_size)
         if self.dropped or surplus:
-            self._drop(self._tail.find(b"\n", surplus, surplus + LINE) + 1 or surplus)
-        text = Cleaner().clean(bytes(self._tail), final=True)[-self._tail_size :].decode(errors="ignore").encode()
+            start = self._tail.find(b"\n", surplus, surplus + LINE) + 1 or surplus
+            self._drop(self._mask.beyond(self._tail, start))
+        tail = self._mask.whole(bytes(self._tail))
+        text = Cleaner().clean(tail, final=True)[-self._tail_size :].decode(errors="ignore").encode()
         if self.dropped:
             text = f"\n… {self.dropped:,} bytes left out …\n".encode() + text
         self._tail.clear()

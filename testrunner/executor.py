@@ -13,15 +13,16 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from testrunner.capture import Log
-from testrunner.guard import Guard, make_directory, plan, probe
+from testrunner.guard import Guard, kill_everything_of, make_directory, plan, probe
 from testrunner.invocation import TestBytes, cannot_run, check_path, invocation, prefix_of
 from testrunner.junit import junit_xml
+from testrunner.launch import remove
+from testrunner.mask import Mask
 from testrunner.pipes import Bounded, Pipe, drain
 from testrunner.results import Finished, Outcome, Report, TestResult
 from testrunner.sandbox import Limits, Mode, size, sweep, user_for_a_run
@@ -43,6 +44,7 @@ def execute(
     on_started: Callable[[int], None] = lambda pid: None,
     limits: Limits = Limits(),  # noqa: B008 - immutable
     selection: Sequence[str] = (),
+    secrets: Sequence[str] = (),
     hidden: Sequence[Path] = (),
     mode: Mode | None = None,
     project: Path | None = None,
@@ -60,6 +62,8 @@ def execute(
     - `on_result(result)`: every test once, as it ends; those that never ended come last, as errors.
     - `should_stop()`: called at least every 0.5 s. Words end the run with these as its reason: "cancelled by mara".
     - `selection`: the ids of the tests to run, as `TestResult.nodeid` has them; all tests of the files if empty.
+    - `secrets`: values that are hidden in all that is told and in the results (mask.py). The JUnit XML may be pytest's
+      own: the caller hides them there.
     - `hidden`: directories and files that the tests must not see, where there are namespaces: the project, its data.
     - `mode`: the walls; by default the best that this machine allows.
     - `project`: where Opsroom lies. Files whose path begins with "project/" are its own tests, run in its own place on
@@ -75,12 +79,13 @@ def execute(
     if refusal := cannot_run(files, project):
         return not_started(refusal)
     mode = mode or probe(root)
-    log = Log(on_log, head=limits.log_head, tail=limits.log_tail)
+    log = Log(on_log, head=limits.log_head, tail=limits.log_tail, mask=Mask(secrets))
     report = Report(
         on_result,
         most_bytes=limits.report_bytes,
         most_results=limits.results,
         prefix=prefix_of(files, project),
+        mask=Mask(secrets),
     )
     junit = Bounded(limits.junit_bytes)
     with (
@@ -115,7 +120,7 @@ def execute(
         finally:
             guard.close()
             if not mode.namespaces:
-                sweep(run_name)
+                sweep_up(run_name, mode, user)
         drain(readers)
     log.close()
     report.close()
@@ -134,10 +139,18 @@ def execute(
         results=report.results,
         junit_xml=junit_xml(junit.content, report.results, reason=reason),
         sandbox=f"{mode.words}; {limits.in_words()}",
+        all_ran=stopped is None and report.is_whole,
         log_bytes=log.bytes,
         log_dropped=log.dropped,
         seconds=time.monotonic() - started,
     )
+
+
+def sweep_up(run_name: str, mode: Mode, user: int) -> None:
+    """Kill whoever is left where the kernel does not: the guard did, unless it was killed itself."""
+    if mode.change_user:
+        kill_everything_of(user)  # whose environment, where the mark is, only a root with all its powers may read
+    sweep(run_name)
 
 
 def not_started(reason: str) -> Finished:
@@ -150,4 +163,4 @@ def fresh_directory(root: Path, name: str, mode: Mode, user: int) -> Iterator[Pa
     try:
         yield directory
     finally:
-        shutil.rmtree(directory, ignore_errors=True)  # the guard did, unless it was killed
+        remove(str(directory))  # the guard did, unless it was killed

@@ -71,9 +71,25 @@ def queues(environments: Iterable[TestEnvironment], now: datetime | None = None)
         else:
             found[run.environment_id].waiting.append(run)
     for environment in environments:
-        if environment.is_reserved(now):
-            found[environment.pk].waiting.sort(key=lambda run: run.created_by_id != environment.reserved_by_id)
+        found[environment.pk].waiting = _in_order(environment, found[environment.pk].waiting, now)
     return found
+
+
+def arrivals(environments: Iterable[TestEnvironment], found: dict[int, Queue], user: Any) -> dict[int, Turn]:
+    """The turn of a run that this user would ask for now, by the environments' ids."""
+    joined, now = {}, timezone.now()
+    for environment in environments:
+        run, queue = TestRun(pk=-environment.pk, environment=environment, created_by=user), found[environment.pk]
+        run.wall_seconds = 0  # how long it will take is nobody's wait but that of those who come after
+        joined[environment.pk] = Queue(queue.active, _in_order(environment, [*queue.waiting, run], now))
+    told = turns(environments, joined)
+    return {environment.pk: told[-environment.pk] for environment in environments}
+
+
+def _in_order(environment: TestEnvironment, waiting: list[TestRun], now: datetime | None) -> list[TestRun]:
+    if not environment.is_reserved(now):
+        return waiting
+    return sorted(waiting, key=lambda run: run.created_by_id != environment.reserved_by_id)
 
 
 def turns(environments: Iterable[TestEnvironment], found: dict[int, Queue] | None = None) -> dict[int, Turn]:

@@ -31,9 +31,13 @@ MOST_NEW = 50  # tasks that one run opens: where everything fails, fifty say so 
 FAILS, PASSES = ("failed", "error"), ("passed", "xfailed")
 
 
-def are_due(run: TestRun, status: TestRun.Status) -> bool:
-    """Whether a run that ends like this says anything about its tests, and anybody wants to know."""
-    return status in TestRun.JUDGED and run.environment.project_id is not None
+def are_due(run: TestRun, status: TestRun.Status, *, set_ups_failed: bool) -> bool:
+    """Whether a run that ends like this says anything about its tests, and anybody wants to know.
+
+    One that is an error does where all of its tests ran and the set-up or teardown of some failed.
+    """
+    says = status in TestRun.JUDGED or (status == TestRun.Status.ERROR and set_ups_failed)
+    return says and run.environment.project_id is not None
 
 
 def call_worker(environment_id: int) -> None:

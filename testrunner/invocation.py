@@ -74,7 +74,7 @@ def invocation(
     project: Path | None = None,
 ) -> Invocation:
     """Return how to run these files, which `cannot_run` has nothing against."""
-    environment = {**_allowed(given), **_environment(directory, run_name)}
+    environment = {**_environment(directory, run_name), **_allowed(given)}
     tests = list(wanted) or tests_of(files)
     if project and prefix_of(files, project):
         return _of_the_project(project, [name.removeprefix(OWN) for name in tests], environment, directory)
@@ -138,10 +138,10 @@ def _command(options: str, tests: Sequence[str], *, isolated: bool) -> list[str]
     return [python(), *flags, "-B", "-u", "-c", PROGRAM, *options.split(), *common.split(), "--", *tests]
 
 
-# Names that steer Python, pytest, the loader or the sandbox: a variable of an environment must not.
-RESERVED = re.compile(
-    r"^(PYTHON.*|PYTEST_.*|LD_.*|DYLD_.*|OPSROOM_.*|PATH|HOME|TMPDIR|TEMP|TMP|USER|LOGNAME|LANG|LC_ALL|COLUMNS)$|=|\0|^$"
-)
+# Names that steer Python, pytest, the loader or the sandbox: a variable of an environment must not. Any other wins over
+# what the runner sets. One list for this and for the variables that can be given (models/environment.py).
+STEERING = r"PYTHON.*|PYTEST.*|LD_.*|DYLD_.*|OPSROOM.*|PATH|HOME|TMPDIR"
+RESERVED = re.compile(rf"^({STEERING})$|=|\0|^$")
 
 
 def _allowed(given: Mapping[str, str]) -> dict[str, str]:
@@ -150,7 +150,7 @@ def _allowed(given: Mapping[str, str]) -> dict[str, str]:
 
 
 def _environment(directory: Path, run_name: str) -> dict[str, str]:
-    """Return what every run's environment holds: nothing of the worker's own but its time zone."""
+    """Return what a run's environment holds without its variables: nothing of the worker's own but its time zone."""
     return {
         "PATH": f"{os.path.dirname(python())}:/usr/local/bin:/usr/bin:/bin",
         "HOME": f"{directory}/home",

@@ -423,14 +423,48 @@ def remove(directory: str) -> None:
     with contextlib.suppress(OSError):
         os.rmdir(directory)  # with namespaces it was never more than a place to mount something
         return
-    import shutil
+    with contextlib.suppress(OSError):
+        os.chmod(directory, 0o700)
+        top = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            empty(top)
+        finally:
+            os.close(top)
+        os.rmdir(directory)
 
-    if os.geteuid() != 0:
-        for parent, names, _ in os.walk(directory):  # tests make directories that even their owner may not read
-            for path in (parent, *(f"{parent}/{name}" for name in names)):
-                if not os.path.islink(path):
-                    os.chmod(path, 0o700)
-    shutil.rmtree(directory, ignore_errors=True)
+
+def empty(top: int) -> None:
+    """Remove what is in an open directory. What lies deeper is moved up first, so no depth is too much.
+
+    Neither recursion nor the length of a path ends it. What cannot be removed is left once nothing else is.
+    """
+    moved, before = 0, set[str]()
+    while (names := set(os.listdir(top))) != before:
+        before = names
+        for name in names:
+            with contextlib.suppress(OSError):
+                if not enter(name, top):
+                    os.unlink(name, dir_fd=top)
+                    continue
+                inside = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=top)
+                try:
+                    for deeper in os.listdir(inside):
+                        if enter(deeper, inside):
+                            moved += 1
+                            os.rename(deeper, f"moved-{moved}", src_dir_fd=inside, dst_dir_fd=top)
+                        else:
+                            os.unlink(deeper, dir_fd=inside)
+                finally:
+                    os.close(inside)
+                os.rmdir(name, dir_fd=top)
+
+
+def enter(name: str, where: int) -> bool:
+    """Return whether this is a directory, having opened it: tests make some that even their owner may not read."""
+    if not stat.S_ISDIR(os.stat(name, dir_fd=where, follow_symlinks=False).st_mode):
+        return False
+    os.chmod(name, 0o700, dir_fd=where)
+    return True
 
 
 def prctl(option: int, value: int) -> None:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
-from django.db import Error, connection
+from django.db import connection
 from django.db.models import Q
 
 from testrunner import deadman
@@ -90,7 +90,7 @@ class Keeper:
         """Renew the lease as long as the block lasts."""
         with self._changing:
             self._leases[lease.run_id] = lease
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._renew_for_ever, name="leases", daemon=True)
                 self._thread.start()
         try:
@@ -113,7 +113,7 @@ class Keeper:
                 leases = list(self._leases.values())
             try:
                 self._look_after(leases)
-            except Error as error:
+            except Exception as error:  # whatever it is: all runs of this process depend on this thread
                 log.warning("leases_not_renewed", error=f"{type(error).__name__}: {error}".strip())
                 connection.close()
             if not leases:
@@ -135,13 +135,13 @@ class Keeper:
 
     def _tell_switch(self, words: str) -> None:
         """Speak to the dead man's switch; start it if it is not there. What it must know, it is told again in 5 s."""
-        with self._changing:
+        # What can fail is a pipe that is closed, or that there is no process or no memory for a new one.
+        with self._changing, contextlib.suppress(OSError):
             if self._switch is None or self._switch.poll() is not None:
                 self._switch = _start_switch()
-            with contextlib.suppress(OSError):
-                assert self._switch.stdin is not None  # noqa: S101  it was asked for
-                self._switch.stdin.write(words.encode() + b"\n")
-                self._switch.stdin.flush()
+            assert self._switch.stdin is not None  # noqa: S101  it was asked for
+            self._switch.stdin.write(words.encode() + b"\n")
+            self._switch.stdin.flush()
 
 
 def _start_switch() -> subprocess.Popen[bytes]:

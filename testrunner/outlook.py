@@ -6,11 +6,15 @@ For many rows at once, in a number of queries that does not grow with them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
 from typing import Any
+
+from django.utils import timezone
 
 from testrunner import expected
 from testrunner.models import TestEnvironment, TestFile, TestRun
 
+MOST_DETAILS = 200  # tracebacks in one answer, of 16 KiB at most; a run's results may be 20,000
 NOT_WAITING = expected.Turn(0, None)
 
 
@@ -30,6 +34,16 @@ def add_to_environments(environments: Iterable[TestEnvironment]) -> None:
         row.shown_variables = [shown(variable) for variable in environment.variables.all()]
 
 
+def add_arrivals(environments: Iterable[TestEnvironment], user: Any) -> None:
+    """Give each of these `arrival`: the turn of a run that the user would ask for now, and in how long, at a guess."""
+    environments = list(environments)
+    told, now = expected.arrivals(environments, expected.queues(environments), user), timezone.now()
+    row: Any
+    for environment in environments:
+        row, turn = environment, told[environment.pk]
+        row.arrival, row.arrives_in = turn.position, turn.start and max(turn.start - now, timedelta())
+
+
 def add_to_runs(runs: Iterable[TestRun]) -> None:
     """Give each of these `position` and `expected_start`: None where it does not wait."""
     runs = list(runs)
@@ -45,6 +59,11 @@ def file_ids(runs: Sequence[TestRun]) -> Callable[[TestRun], list[int]]:
     rows = TestFile.objects.filter(path__in={path for _, path in wanted}).only("pk", "root", "path")
     known = {(row.root, row.path): row.pk for row in rows}
     return lambda run: [known[file.root, file.path] for file in run.files.all() if (file.root, file.path) in known]
+
+
+def details_of(run: TestRun) -> dict[int, str]:
+    """The tracebacks of a run's first tests that went wrong, by their results' ids."""
+    return dict(run.results.exclude(details="").order_by("id").values_list("pk", "details")[:MOST_DETAILS])
 
 
 def shown(variable: Any) -> dict[str, Any]:

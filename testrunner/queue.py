@@ -8,8 +8,9 @@ Every step that queues, starts or ends a run is one short transaction that begin
    has waited longest of all: an environment with a long queue keeps no other from its turn. Then it locks that
    environment, asks again what is first there, and makes it the active one. The environment's generation goes up by
    one and is the run's token: whoever had an earlier token is refused from now on, whatever he still believes.
-3. `end` writes the outcome where the run still is the worker's own, lets a reservation begin that waited for it, and
-   wakes a worker for whoever is next.
+3. `end` writes the outcome where the run still is the worker's own, and lets a reservation begin that waited for it. It
+   wakes nobody: the worker that ended a run looks for the next one itself (runs.py), and whoever is next after a run
+   that was lost is found by the sweeper that lost it (reaper.py).
 
 The lock makes the order; `testrunner_testrun_one_active` makes the promise. If the constraint ever speaks up, the
 environment was busy after all: the run goes on waiting. No step takes a time from the transaction's start, since it

@@ -10,8 +10,10 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import structlog
 from django.db import DatabaseError, Error, InterfaceError, OperationalError, connection, transaction
 
 from testrunner import announce, deadman
@@ -23,6 +25,8 @@ from testrunner.nodeids import shortened
 
 if TYPE_CHECKING:
     from testrunner.results import TestResult as Told
+
+log = structlog.get_logger(__name__)
 
 FLUSH = 0.25  # seconds: how far behind a page may be
 RETRY = 0.5  # seconds
@@ -37,6 +41,7 @@ class Recorder:
     def __init__(self, run: TestRun, lease: Lease, mask: Mask) -> None:
         self.run, self.lease, self.mask = run, lease, mask
         self.counts: Counter[str] = Counter()
+        self._outcomes: dict[str, str] = {}  # of the tests that were told, by their stored ids
         self._log = bytearray()
         self._results: list[Told] = []
         self._batch: tuple[bytes, list[Told]] | None = None  # being written, perhaps for the second time
@@ -47,7 +52,12 @@ class Recorder:
         self.flush_if_due()
 
     def result(self, result: Told) -> None:
+        """Take a test's result; whoever is told of twice, by a report that lies, has the last one."""
+        result = replace(result, nodeid=shortened(self.mask.text(result.nodeid)))
+        if (before := self._outcomes.get(result.nodeid)) is not None:
+            self.counts[before] -= 1
         self.counts[result.outcome] += 1
+        self._outcomes[result.nodeid] = result.outcome
         self._results.append(result)
         self.flush_if_due()
 
@@ -67,6 +77,13 @@ class Recorder:
         self._log += self.mask.rest()
         while self._log or self._results:
             self.insist(self._flush)
+
+    def flush_what_can_be(self) -> None:
+        """Write what is left of a run that went wrong, unless that is what went wrong. Raises LeaseLost."""
+        try:
+            self.flush()
+        except Error:
+            log.exception("rest_not_written", run=self.run.pk)
 
     def insist(self, write: Callable[[], None]) -> None:
         """Call `write` until the database is there for it. Raises LeaseLost when no time is left."""
@@ -109,20 +126,21 @@ class Recorder:
         if piece:
             chunk = LogChunk(run=self.run, offset=self.run.log_size, data=piece)
             LogChunk.objects.bulk_create([chunk], ignore_conflicts=True)
+        # One statement cannot write a row twice.
+        rows = {result.nodeid: self._row(result) for result in results}
         TestResult.objects.bulk_create(
-            [self._row(result) for result in results],
+            rows.values(),
             update_conflicts=True, unique_fields=["run", "nodeid"],
             update_fields=["outcome", "duration", "message", "details"],
         )  # fmt: skip
-        told = [{"nodeid": shortened(result.nodeid), "outcome": result.outcome} for result in results[-MOST_TOLD:]]
+        told = [{"nodeid": result.nodeid, "outcome": result.outcome} for result in results[-MOST_TOLD:]]
         announce.run_progressed(self.run.pk, size=size, tests=self.figures(), results=told)
 
     def _row(self, told: Told) -> TestResult:
-        nodeid = shortened(told.nodeid)
-        path, _, name = nodeid.partition("::")
+        path, _, name = told.nodeid.partition("::")
         return TestResult(
-            run=self.run, environment_id=self.run.environment_id, nodeid=nodeid, path=path[:LONGEST_PATH],
-            name=name or nodeid, outcome=told.outcome, duration=told.seconds, message=self.mask.text(told.message),
+            run=self.run, environment_id=self.run.environment_id, nodeid=told.nodeid, path=path[:LONGEST_PATH],
+            name=name or told.nodeid, outcome=told.outcome, duration=told.seconds, message=self.mask.text(told.message),
             details=self.mask.text(told.details),
         )  # fmt: skip
 

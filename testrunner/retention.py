@@ -1,4 +1,7 @@
-"""Old runs keep their outcome and their results; their logs, reports and copies of files go after a while."""
+"""Old runs keep their outcome and their results; logs, reports, tracebacks and copies of files go after a while.
+
+However a run ended: one that was cancelled while it waited has no log, and its files' bytes all the same.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,9 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from testrunner.models import LogChunk, RunFile, TestRun
+from testrunner.models import LogChunk, RunFile, TestResult, TestRun
 
-AT_ONCE = 200  # runs in a transaction
+AT_ONCE = 50  # runs in a transaction; one may have 20,000 results
 MOST = 5_000  # runs in one call; the next one comes in an hour
 
 
@@ -19,13 +22,14 @@ def forget_old_logs() -> int:
     before = timezone.now() - timedelta(days=settings.TESTRUN_LOG_DAYS)
     forgotten = 0
     while forgotten < MOST:
-        old = TestRun.objects.filter(log_size__gt=0, finished_at__lt=before).order_by("finished_at")
+        old = TestRun.objects.filter(is_kept=True, finished_at__lt=before).order_by("finished_at")
         ids = list(old.values_list("pk", flat=True)[:AT_ONCE])
         if not ids:
             break
         with transaction.atomic():
             LogChunk.objects.filter(run__in=ids).delete()
             RunFile.objects.filter(run__in=ids).update(content=b"")
-            TestRun.objects.filter(pk__in=ids).update(log_size=0, junit_xml="")
+            TestResult.objects.filter(run__in=ids).exclude(details="").update(details="")
+            TestRun.objects.filter(pk__in=ids).update(log_size=0, junit_xml="", is_kept=False)
         forgotten += len(ids)
     return forgotten

@@ -65,14 +65,19 @@ def carry_out(run: TestRun, lease: Lease, execute: Execute) -> None:
     recorder = Recorder(run, lease, Mask(secrets))
     try:
         with keeper.keeping(lease):
-            finished = _executed(run, lease, execute, environment, recorder)
+            finished = _executed(run, lease, execute, environment, secrets, recorder)
             recorder.insist(lambda: _end(run, lease, finished, recorder))
     except LeaseLost:
         log.warning("lease_lost", run=run.pk, token=lease.token)
 
 
 def _executed(
-    run: TestRun, lease: Lease, execute: Execute, environment: dict[str, str], recorder: Recorder
+    run: TestRun,
+    lease: Lease,
+    execute: Execute,
+    environment: dict[str, str],
+    secrets: list[str],
+    recorder: Recorder,
 ) -> Finished:
     def should_stop() -> str | None:
         recorder.flush_if_due()
@@ -92,6 +97,7 @@ def _executed(
             on_started=lambda pid: keeper.watch(lease, pid),
             limits=Limits(wall_seconds=run.wall_seconds),
             selection=run.selection,
+            secrets=secrets,
             hidden=[base, base / ".env", base / ".git", Path(settings.HOME), Path(settings.MEDIA_ROOT)],
             project=base,
         )
@@ -101,6 +107,7 @@ def _executed(
         raise
     except Exception as error:  # whatever it is: its processes are gone, and somebody waits for the outcome
         log.exception("run_not_executed", run=run.pk)
+        recorder.flush_what_can_be()
         return Finished(Outcome.ERROR, f"The test runner could not run it: {type(error).__name__}: {error}", None)
 
 
@@ -122,19 +129,20 @@ def _variables(run: TestRun) -> tuple[dict[str, str], list[str]]:
 
 
 def _end(run: TestRun, lease: Lease, finished: Finished, recorder: Recorder) -> None:
-    status, reason = verdict(finished, recorder.figures())
+    figures = recorder.figures()
+    status, reason = verdict(finished, figures)
     mask = recorder.mask
     written = queue.end(
         run,
         lease.mine,
         status,
-        **recorder.figures(),
+        **figures,
         reason=mask.text(reason)[:500],
         exit_code=finished.exit_code,
         sandbox=finished.sandbox[:200],
         junit_xml=mask.text(finished.junit_xml.decode(errors="replace")),
         log_dropped=finished.log_dropped,
-        tasks_due=failures.are_due(run, status),
+        tasks_due=failures.are_due(run, status, set_ups_failed=finished.all_ran and figures["errors"] > 0),
     )
     if run.tasks_due:
         failures.call_worker(run.environment_id)

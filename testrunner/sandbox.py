@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import random
 import signal
@@ -95,11 +96,22 @@ def user_for_a_run(mode: Mode) -> Iterator[int]:
 
 
 def _first_free(claim: socket.socket) -> int:
+    alive = users_alive()
     for user in random.sample(USERS, len(USERS)):
         with contextlib.suppress(OSError):
-            claim.bind(f"\0opsroom-user-{user}")
-            return user
+            if user not in alive:  # systemd's own, or what a run has left whose worker and guard were killed
+                claim.bind(f"\0opsroom-user-{user}")
+                return user
     raise OSError("All users for runs are taken.")
+
+
+def users_alive() -> set[int]:
+    """Return the users of whom a process of this machine is."""
+    alive = set()
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            alive.add(entry.stat().st_uid)
+    return alive
 
 
 def python() -> str:
@@ -129,16 +141,30 @@ def closed_directories(path: Path) -> Iterator[Path]:
 
 
 def uses_more_than(directory: Path, limits: Limits) -> bool:
-    """Return whether a run has written more than it may: for the modes whose file system is everybody's."""
-    room, names = limits.disk_bytes, limits.files
-    for parent, _, files in os.walk(directory):
-        names -= 1 + len(files)
-        for file in files:
-            with contextlib.suppress(OSError):
-                room -= os.lstat(f"{parent}/{file}").st_blocks * 512
-        if room < 0 or names < 0:
-            return True
-    return False
+    """Return whether a run has written more than it may, for the modes whose file system is everybody's.
+
+    What lies so deep that no path leads there cannot be measured, and is more than it may.
+    """
+    room, names, waiting = limits.disk_bytes, limits.files, [str(directory)]
+    while waiting and room >= 0 and names >= 0:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    names -= 1
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                    else:
+                        room -= _bytes_of(entry)
+        except OSError as error:  # most often it is gone
+            if error.errno == errno.ENAMETOOLONG:
+                return True
+    return room < 0 or names < 0
+
+
+def _bytes_of(entry: os.DirEntry[str]) -> int:
+    with contextlib.suppress(OSError):
+        return entry.stat(follow_symlinks=False).st_blocks * 512
+    return 0
 
 
 def make_undumpable() -> None:
@@ -153,8 +179,9 @@ def make_undumpable() -> None:
 def sweep(run_name: str, patience: float = 5) -> int:
     """Kill every process of this machine that carries the run's mark, wait for their end, return how many there were.
 
-    For the modes without namespaces, after a run and after the death of its worker and its guard. A process that was
-    started with an emptied environment is not found.
+    For the modes without namespaces, after a run whose guard may have been killed. Not found are a process that was
+    started with an emptied environment, and what a run has left where worker and guard were both killed with -9: nobody
+    is there to look. Those end with the container.
     """
     killed: set[int] = set()
     until = time.monotonic() + patience

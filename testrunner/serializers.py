@@ -8,8 +8,10 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from projects.models import Project
-from testrunner import services
+from testrunner import outlook, services
 from testrunner.models import RunFile, TestEnvironment, TestFile, TestResult, TestRun
+
+ONCE = "A UUID of your own. The same request with the same one again answers with the run that it made the first time."
 
 
 class VariableSerializer(serializers.Serializer):
@@ -81,10 +83,17 @@ class UploadSerializer(serializers.Serializer):
 
 
 class ResultSerializer(serializers.ModelSerializer):
+    details = serializers.SerializerMethodField(
+        help_text=f"The traceback, of the first {outlook.MOST_DETAILS} tests that have one; null else."
+    )
+
     class Meta:
         model = TestResult
-        fields = ["nodeid", "path", "name", "outcome", "duration", "message"]
+        fields = ["nodeid", "path", "name", "outcome", "duration", "message", "details"]
         extra_kwargs = {"duration": {"help_text": "Seconds."}}
+
+    def get_details(self, result: TestResult) -> str | None:
+        return self.context["details"].get(result.pk)
 
 
 class SnapshotSerializer(serializers.ModelSerializer):
@@ -139,6 +148,7 @@ class NewRunSerializer(serializers.Serializer):
         required=False, allow_blank=True, max_length=255, help_text="Default: your username."
     )
     wall_seconds = serializers.IntegerField(required=False, min_value=1, help_text="The most that it may take.")
+    request_key = serializers.UUIDField(required=False, help_text=ONCE)
 
     def validate_files(self, files: Sequence[TestFile]) -> Sequence[TestFile]:
         if len(files) > services.MOST_FILES:
@@ -148,3 +158,4 @@ class NewRunSerializer(serializers.Serializer):
 
 class RerunSerializer(serializers.Serializer):
     failed_only = serializers.BooleanField(default=False, help_text="Only the tests that did not pass.")
+    request_key = serializers.UUIDField(required=False, help_text=ONCE)

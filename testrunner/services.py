@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from django.conf import settings
 from django.db.models import Q
 
 from testrunner import announce, queue
 from testrunner.clock import ClockNow
-from testrunner.models import NotAllowed, TestEnvironment, TestRun
+from testrunner.mask import STARS
+from testrunner.models import NotAllowed, Root, TestEnvironment, TestRun
+from testrunner.nodeids import to_select
 from testrunner.snapshot import Snapshot, files_key
 
 MOST_FILES = 200
 MOST_BYTES = 20 * 2**20  # of all files of a run
 LONGEST_RESERVATION = timedelta(days=7)
+
+
+class NoSuchTime(NotAllowed):
+    """A time limit that no run can have."""
 
 
 def start_run(
@@ -32,8 +38,9 @@ def start_run(
     """Queue a run of these files, as they are, in the name of `requested_by` (default: the user's name).
 
     It starts when every earlier run there has ended; see `position` and `expected_start` in testrunner/expected.py.
-    The same `request_key` again returns the run it made the first time. Raises NotAllowed, with a sentence, for no
-    file, the same file twice, too many or too large ones, and a time limit that is none.
+    The same wish with the same `request_key` again returns the run it made the first time. Raises NotAllowed, with a
+    sentence, for no file, the same file twice, too many or too large ones, Opsroom's own tests together with others,
+    and (NoSuchTime) a time limit that is none.
     """
     _check(files, wall_seconds)
     return _queued_once(
@@ -52,16 +59,14 @@ def start_run(
 def rerun(*, run: TestRun, user: Any, failed_only: bool = False, request_key: UUID | None = None) -> TestRun:
     """Queue a finished run again: the same bytes in the same environment, all tests or only those that did not pass.
 
-    Raises NotAllowed where it has not finished, where its files are not kept any more, or where no test of it
-    failed and only those are wanted.
+    `request_key` is as in `start_run`. Raises NotAllowed where it has not finished, where its files are not kept any
+    more, or where no test of it failed and only those are wanted.
     """
     if not run.is_finished:
         raise NotAllowed(f"Run {run.pk} has not finished yet.")
     selection: list[str] = run.selection
     if failed_only:
-        selection = list(run.results.filter(outcome__in=["failed", "error"]).values_list("nodeid", flat=True))
-        if not selection:
-            raise NotAllowed(f"No test of run {run.pk} failed.")
+        selection = _failed_of(run)
     files = [Snapshot(file.root, file.path, bytes(file.content)) for file in run.files.all()]
     if any(len(file.content) != stored.size for file, stored in zip(files, run.files.all(), strict=True)):
         raise NotAllowed(f"The files of run {run.pk} have been let go of since: start a new run.")
@@ -156,17 +161,38 @@ def _check(files: Sequence[Snapshot], wall_seconds: int | None) -> None:
         raise NotAllowed("Choose at least one test file.")
     if len(names) < len(files):
         raise NotAllowed("The same file is there twice.")
+    if len({file.root == Root.PROJECT for file in files}) > 1:
+        raise NotAllowed("Opsroom's own tests need a run of their own: choose them alone, or only others.")
     if len(files) > MOST_FILES or sum(len(file.content) for file in files) > MOST_BYTES:
         raise NotAllowed(f"A run has {MOST_FILES} files and {MOST_BYTES // 2**20} MiB at most.")
     if wall_seconds is not None and not 0 < wall_seconds <= settings.TESTRUN_MOST_SECONDS:
-        raise NotAllowed(f"A run may take from 1 to {settings.TESTRUN_MOST_SECONDS} seconds.")
+        raise NoSuchTime(f"A run may take from 1 to {settings.TESTRUN_MOST_SECONDS} seconds.")
+
+
+def _failed_of(run: TestRun) -> list[str]:
+    """What pytest is to run so that all tests of a run that did not pass are run again."""
+    failed = run.results.filter(outcome__in=["failed", "error"]).values_list("nodeid", flat=True)
+    selection = list(dict.fromkeys(to_select(nodeid) for nodeid in failed))
+    if not selection:
+        raise NotAllowed(f"No test of run {run.pk} failed.")
+    if any(STARS in chosen for chosen in selection):
+        raise NotAllowed(f"A failed test of run {run.pk} is in a file whose name is a secret: rerun all of it.")
+    return selection
 
 
 def _queued_once(run: TestRun, files: Sequence[Snapshot]) -> TestRun:
     """Queue a run, unless this press of the button did already."""
+    run.request_key = run.request_key and uuid5(run.request_key, _wish(run, files))
     with queue.locked(run.environment_id):  # two deliveries of one press come one after the other
         made = run.request_key and TestRun.objects.filter(request_key=run.request_key).first()
         return made or queue.enqueue(run, files)
+
+
+def _wish(run: TestRun, files: Sequence[Snapshot]) -> str:
+    """What was asked for, in a line: whoever goes back to a page and asks for something else means another run."""
+    what = [f"{file.root}/{file.path} {file.sha256}" for file in files]
+    where = [run.created_by_id, run.requested_by, run.environment_id, run.rerun_of_id, run.wall_seconds]
+    return repr([*where, run.selection, *what])
 
 
 def _save(row: TestEnvironment, user: Any, fields: list[str]) -> None:

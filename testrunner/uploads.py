@@ -20,9 +20,10 @@ from django.utils import timezone
 
 from testrunner import files
 from testrunner.models import Root, TestFile
+from testrunner.models.file import LONGEST_PATH
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*\.py", re.ASCII)
-DIRECTORY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*", re.ASCII)
+DIRECTORY = re.compile(r"(?!__)[A-Za-z0-9_][A-Za-z0-9_-]*", re.ASCII)
 LONGEST_NAME = 100  # characters, of a file or a directory
 DEEPEST = 5  # directories within each other
 COMPILE_SECONDS = 10
@@ -62,21 +63,14 @@ def upload(*, name: str, directory: str, content: bytes, user: Any, overwrite: b
     """
     path = _path(directory, name)
     _vet(content)
+    _find_room(path)
     replaced = _write(files.folder(Root.UPLOADS), path, content, overwrite=overwrite)
-    with transaction.atomic():
-        file, _ = TestFile.objects.update_or_create(
-            root=Root.UPLOADS,
-            path=path,
-            defaults={
-                "sha256": files.digest(content),
-                "size": len(content),
-                "uploaded_by": user,
-                "uploaded_at": timezone.now(),
-                "removed": False,
-            },
-        )
-        _write_down(user, file, CHANGE if replaced else ADDITION)
-    return file
+    try:
+        return _record(path, content, user, CHANGE if replaced else ADDITION)
+    except BaseException:
+        if not replaced:  # a file that nobody wrote down must not become a choice
+            (files.folder(Root.UPLOADS) / path).unlink(missing_ok=True)
+        raise
 
 
 def remove(*, file: TestFile, user: Any) -> None:
@@ -109,8 +103,19 @@ def _path(directory: str, name: str) -> str:
         raise Refused("directory", f"{DEEPEST} directories within each other are the most.")
     for part in parts:
         if not DIRECTORY.fullmatch(part) or len(part) > LONGEST_NAME:
-            raise Refused("directory", f"A directory's name may hold letters, digits, _ and -; {part!r} is none.")
-    return "/".join([*parts, name])
+            allowed = f"hold letters, digits, _ and -, {LONGEST_NAME} of them at most, and not begin with __"
+            raise Refused("directory", f"A directory's name may {allowed}; {part!r} is none.")
+    path = "/".join([*parts, name])
+    if len(path) > LONGEST_PATH:
+        raise Refused("directory", f"Directory and name have {len(path)} characters together; {LONGEST_PATH} fit.")
+    return path
+
+
+def _find_room(path: str) -> None:
+    """Nobody is shown more files than so many: one more would be taken and never seen."""
+    others = TestFile.objects.there().filter(root=Root.UPLOADS).exclude(path=path)
+    if others.count() >= files.MOST_FILES:
+        raise Refused("file", f"There are {files.MOST_FILES:,} uploaded files already. Delete some first.")
 
 
 def _vet(content: bytes) -> None:
@@ -174,6 +179,23 @@ def _put(new: Path, target: Path, path: str, *, overwrite: bool) -> bool:
         os.replace(new, target)
         return True
     return False
+
+
+@transaction.atomic
+def _record(path: str, content: bytes, user: Any, flag: int) -> TestFile:
+    file, _ = TestFile.objects.update_or_create(
+        root=Root.UPLOADS,
+        path=path,
+        defaults={
+            "sha256": files.digest(content),
+            "size": len(content),
+            "uploaded_by": user,
+            "uploaded_at": timezone.now(),
+            "removed": False,
+        },
+    )
+    _write_down(user, file, flag)
+    return file
 
 
 def _write_down(user: Any, file: TestFile, flag: int) -> None:

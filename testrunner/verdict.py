@@ -37,9 +37,8 @@ def verdict(
 
 
 def _counted(report: Report, exit_code: int) -> tuple[Outcome, str]:
-    ended = len(report.results) - report.unfinished
-    if report.collected is None or report.collected != ended:
-        told = f"{ended} of {_count(report.collected or 0, 'test')}"
+    if not report.is_whole:
+        told = f"{report.ended} of {_count(report.collected or 0, 'test')}"
         return Outcome.ERROR, f"pytest told of {told} how it ended: did one of them end pytest?"
     outcomes = [result.outcome for result in report.results]
     if failed := outcomes.count("failed"):

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import Prefetch, QuerySet, prefetch_related_objects
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django_filters import rest_framework as filters
@@ -19,7 +19,7 @@ from rest_framework.response import Response
 
 from testrunner import files, outlook, serializers, services, uploads
 from testrunner.downloads import junit_response, log_response
-from testrunner.models import NotAllowed, Root, RunFile, TestEnvironment, TestFile, TestRun
+from testrunner.models import NotAllowed, Root, RunFile, TestEnvironment, TestFile, TestResult, TestRun
 from testrunner.permissions import MayCancel, MayReserve, MayStart, MayUpload
 
 
@@ -208,8 +208,7 @@ class TestRuns(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Generi
         return [special[self.action]()] if self.action in special else list(super().get_permissions())
 
     def get_queryset(self) -> QuerySet[TestRun]:
-        runs = super().get_queryset().defer("junit_xml")
-        return runs if self.action == "list" else runs.prefetch_related("results")
+        return super().get_queryset().defer("junit_xml")
 
     def get_serializer(self, *args: Any, **kwargs: Any) -> Any:
         if args:
@@ -232,6 +231,8 @@ class TestRuns(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Generi
         try:
             snapshots = files.snapshots(asked.pop("files"))
             run = services.start_run(user=request.user, files=snapshots, **asked)
+        except services.NoSuchTime as refused:
+            raise ValidationError({"wall_seconds": [str(refused)]}) from refused
         except (files.Gone, NotAllowed) as refused:
             raise ValidationError({"files": [str(refused)]}) from refused
         return Response(self._whole(run), status=201)
@@ -278,6 +279,11 @@ class TestRuns(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Generi
             raise Conflict(str(error)) from error
 
     def _whole(self, run: TestRun) -> Any:
-        context = {**self.get_serializer_context(), "file_ids": outlook.file_ids([run])}
+        context = {
+            **self.get_serializer_context(),
+            "file_ids": outlook.file_ids([run]),
+            "details": outlook.details_of(run),
+        }
         outlook.add_to_runs([run])
+        prefetch_related_objects([run], Prefetch("results", TestResult.objects.defer("details")))
         return serializers.RunSerializer(run, context=context).data

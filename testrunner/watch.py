@@ -72,7 +72,7 @@ class Watch:
                 self.stop(Outcome.TIMED_OUT, f"Not finished after {self.limits.wall_seconds:g} s.")
             elif self.too_much_written():
                 most = f"{size(self.limits.disk_bytes)} or {self.limits.files:,} files"
-                self.stop(Outcome.ERROR, f"More than {most} were written.")
+                self.stop(Outcome.ERROR, f"More than {most} were written, or too deep to measure.")
         while self.steps and time.monotonic() >= self.steps[0][0]:
             _, step = self.steps.pop(0)
             step()

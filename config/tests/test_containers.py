@@ -96,10 +96,19 @@ def test_only_this_machine_reaches_it_and_only_web():
     assert published == {"web": ["127.0.0.1:${PORT:-8000}:8000"]}
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", ["web", "worker", "beat", "migrate"])
 def test_web_and_worker_see_the_same_pictures_and_uploads(name: str):
     assert SERVICES[name]["volumes"] == ["media:/var/lib/opsroom/media", "uploads:/var/lib/opsroom/uploads"]
     assert "OPSROOM_HOME=/var/lib/opsroom" in (PROJECT / "Dockerfile").read_text()
+
+
+def test_tests_find_no_data_in_their_container_and_are_not_the_user_who_knows_the_passwords():
+    runner = {**COMPOSE["x-opsroom"], **SERVICES["testrunner-worker"]}
+
+    assert runner["volumes"] == []
+    assert runner["user"] == "0:0"  # then each run has a user of its own: testrunner/tests/test_modes.py
+    assert runner["cap_drop"] == ["ALL"]
+    assert not {"SYS_ADMIN", "SYS_PTRACE", "NET_ADMIN"} & set(runner["cap_add"])
 
 
 def test_the_health_check_of_web_asks_under_a_name_that_is_allowed(httpserver, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from django import forms
 from django.contrib.admin import ModelAdmin
@@ -24,6 +25,7 @@ class Question:
     firmly: str = ""
     is_dangerous: bool = False
     form: forms.Form | None = None
+    key: UUID | None = None  # sent along as `request_key`: what tells a second press from a second wish
 
 
 def ask(admin: ModelAdmin, request: HttpRequest, question: Question, original: Any) -> HttpResponse:

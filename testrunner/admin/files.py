@@ -46,6 +46,7 @@ class FileAdmin(ModelAdmin):
             "opts": self.opts,
             "title": "Test files",
             "tree": tree_of(),
+            "cannot_run_own": files.cannot_run_own(),
             "may_upload": request.user.has_perm("testrunner.upload_testfile"),
             "may_run": request.user.has_perm("testrunner.add_testrun"),
             "directories": uploads.directories(),

@@ -75,14 +75,15 @@ class HistoryPages(ModelAdmin):
 def lines_of(nodeid: str) -> list[Line]:
     """The last outcomes of one test, in each environment where it ran."""
     results = TestResult.objects.filter(nodeid=nodeid.replace("\x00", "")).select_related("environment")
-    return _lines(results.defer("message").order_by("-run")[: LAST * 20])
+    return _lines(results.defer("message", "details").order_by("-run")[: LAST * 20])
 
 
 def recent_lines(words: str = "") -> list[Line]:
     """All tests of the last runs, the wavering first, then by failures."""
     last = TestResult.objects.order_by("-run").values_list("run", flat=True)[:1]
     since = max((last[0] if last else 0) - RECENT_RUNS, 0)
-    results = TestResult.objects.filter(run__gt=since).select_related("environment").defer("message")
+    results = TestResult.objects.filter(run__gt=since).select_related("environment")
+    results = results.defer("message", "details")
     if words:
         results = results.filter(nodeid__icontains=words)
     lines = _lines(results.order_by("-run")[: LAST * MOST_TESTS])

@@ -68,7 +68,7 @@ class NewRunPages(ModelAdmin):
                 request_key=given["request_key"],
             )
         except (files.Gone, NotAllowed) as refused:
-            form.add_error("tests", str(refused))
+            form.add_error("minutes" if isinstance(refused, services.NoSuchTime) else "tests", str(refused))
             return None
 
     def _go_on(self, request: HttpRequest, run: TestRun) -> HttpResponse:
@@ -84,6 +84,7 @@ class NewRunPages(ModelAdmin):
         chosen = set(request.POST.getlist("tests")) if request.method == "POST" else set(request.GET.getlist("file"))
         environments = list(TestEnvironment.objects.select_related("reserved_by").prefetch_related("variables"))
         outlook.add_to_environments(environments)
+        outlook.add_arrivals(environments, request.user)
         return {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -94,6 +95,7 @@ class NewRunPages(ModelAdmin):
             "place": request.POST.get("environment") or request.GET.get("environment", ""),
             "tree": tree_of(chosen),
             "given": request.POST,
+            "cannot_run_own": files.cannot_run_own(),
             "request_key": request.POST.get("request_key") or uuid4(),
             "may_upload": request.user.has_perm("testrunner.upload_testfile"),
             "directories": uploads.directories(),

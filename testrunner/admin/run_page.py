@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from uuid import UUID, uuid4
 
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin
 from django.core.exceptions import PermissionDenied
-from django.db.models import Case, QuerySet, Value, When
+from django.db.models import Case, Q, QuerySet, Value, When
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
-from django.shortcuts import render
+from django.shortcuts import get_object_or_404, render
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.views.decorators.cache import never_cache
@@ -21,6 +23,7 @@ from testrunner import outlook, services
 from testrunner.admin.dialogs import Question, ask
 from testrunner.downloads import junit_response, log_response
 from testrunner.models import FailureTask, NotAllowed, TestResult, TestRun
+from testrunner.sandbox import Limits
 
 MOST_RESULTS = 500  # on the page; failures first. The JUnit report has them all.
 
@@ -34,6 +37,9 @@ class RunPages(ModelAdmin):
             path("<int:pk>/live/", wrap(never_cache(require_safe(self.live_view))), name="testrunner_testrun_live"),
             path("<int:pk>/log/", wrap(require_safe(self.log_view)), name="testrunner_testrun_log"),
             path("<int:pk>/junit.xml", wrap(require_safe(self.junit_view)), name="testrunner_testrun_junit"),
+            path(
+                "<int:pk>/results/<int:result>/", wrap(require_safe(self.result_view)), name="testrunner_testrun_result"
+            ),
             path("<int:pk>/cancel/", wrap(self.cancel_view), name="testrunner_testrun_cancel"),
             path("<int:pk>/rerun/", wrap(self.rerun_view), name="testrunner_testrun_rerun"),
             path("<int:pk>/rerun-failed/", wrap(self.rerun_failed_view), name="testrunner_testrun_rerun_failed"),
@@ -50,6 +56,7 @@ class RunPages(ModelAdmin):
             "opts": self.opts,
             "original": run,
             "title": str(run),
+            "log_head": Limits().log_head,
         }
         return TemplateResponse(request, "testrunner/run.html", context)
 
@@ -64,14 +71,17 @@ class RunPages(ModelAdmin):
     def junit_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         return junit_response(self._run(request, str(pk)))
 
+    def result_view(self, request: HttpRequest, pk: int, result: int) -> HttpResponse:
+        """A fragment: the traceback of one test, asked for when it is unfolded."""
+        found = get_object_or_404(self._run(request, str(pk)).results, pk=result)
+        return render(request, "testrunner/traceback.html", {"result": found})
+
     def cancel_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         run = self._run(request, str(pk))
         if not _may_cancel(request, run):
             raise PermissionDenied
         if request.method == "POST":
-            return self._do(
-                request, run, "It is being stopped.", lambda: services.cancel_run(run=run, user=request.user)
-            )
+            return self._do(request, run, _cancelled, lambda: services.cancel_run(run=run, user=request.user))
         words = (
             "It is taken out of the queue." if run.status == TestRun.Status.QUEUED else "Its tests are stopped at once."
         )
@@ -91,16 +101,21 @@ class RunPages(ModelAdmin):
             raise PermissionDenied
         if request.method == "POST":
             return self._do(
-                request, run, "Queued again.",
-                lambda: services.rerun(run=run, user=request.user, failed_only=failed_only),
+                request, run, lambda run: "Queued again.",
+                lambda: services.rerun(
+                    run=run, user=request.user, failed_only=failed_only, request_key=_request_key(request)
+                ),
             )  # fmt: skip
         words = f"It runs {what}, in {run.environment}, as soon as all who wait there had their turn."
-        return ask(self, request, Question(f"Run {run.pk} again?", words, _page(run), "Run it again"), run)
+        question = Question(f"Run {run.pk} again?", words, _page(run), "Run it again", key=uuid4())
+        return ask(self, request, question, run)
 
-    def _do(self, request: HttpRequest, run: TestRun, done: str, verb: Any) -> HttpResponse:
+    def _do(
+        self, request: HttpRequest, run: TestRun, done: Callable[[TestRun], str], verb: Callable[[], TestRun]
+    ) -> HttpResponse:
         try:
             run = verb()
-            messages.success(request, done)
+            messages.success(request, done(run))
         except NotAllowed as refusal:
             messages.error(request, str(refusal))
         return HttpResponseRedirect(_page(run))
@@ -115,7 +130,7 @@ class RunPages(ModelAdmin):
 
     def _live_context(self, request: HttpRequest, run: TestRun) -> dict[str, Any]:
         outlook.add_to_runs([run])
-        results = failures_first(run.results.all())
+        results = failures_first(run.results.defer("details").annotate(is_explained=~Q(details="")))
         shown = list(results[:MOST_RESULTS])
         return {
             "run": run,
@@ -126,6 +141,7 @@ class RunPages(ModelAdmin):
             "tasks": _tasks(request, run, shown),
             "may_cancel": not run.is_finished and _may_cancel(request, run),
             "may_rerun": run.is_finished and self.has_add_permission(request),
+            "has_report": TestRun.objects.filter(pk=run.pk).exclude(junit_xml="").exists(),
             "any_failed": run.failed + run.errors > 0,
             "limit": timedelta(seconds=run.wall_seconds),
         }
@@ -140,6 +156,17 @@ def failures_first(results: QuerySet[TestResult]) -> QuerySet[TestResult]:
 def _may_cancel(request: HttpRequest, run: TestRun) -> bool:
     own = run.created_by_id == request.user.pk and request.user.has_perm("testrunner.add_testrun")
     return own or request.user.has_perm("testrunner.cancel_testrun")
+
+
+def _cancelled(run: TestRun) -> str:
+    return "It is taken out of the queue." if run.is_finished else "It is being stopped."
+
+
+def _request_key(request: HttpRequest) -> UUID | None:
+    try:
+        return UUID(request.POST.get("request_key", ""))
+    except ValueError:
+        return None
 
 
 def _tasks(request: HttpRequest, run: TestRun, results: list[TestResult]) -> dict[str, int]:

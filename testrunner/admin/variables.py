@@ -8,28 +8,33 @@ from django import forms
 from django.db.models import Model
 from django.http import HttpRequest
 from unfold.admin import TabularInline
-from unfold.widgets import UnfoldAdminTextInputWidget
+from unfold.decorators import display
+from unfold.widgets import UnfoldAdminTextareaWidget
 
 from testrunner.models import EnvironmentVariable
 
-KEPT = "••••••••  (kept; type to replace it)"
+HIDDEN = "••••••••"
+KEPT = f"{HIDDEN}  (kept; type to replace it)"
 
 
 class VariableForm(forms.ModelForm):
     class Meta:
         model = EnvironmentVariable
         fields = ["name", "value", "secret"]
-        widgets = {"value": UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"})}
+        widgets = {"value": UnfoldAdminTextareaWidget(attrs={"rows": 1, "autocomplete": "off"})}  # a key has many lines
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if self.instance.pk and self.instance.secret:
+        if "value" in self.fields and self.instance.pk and self.instance.secret:
             self.initial["value"] = ""
             self.fields["value"].widget.attrs["placeholder"] = KEPT
 
+    def clean_value(self) -> str:
+        return self.cleaned_data["value"].replace("\r\n", "\n")  # as browsers send the lines of a key
+
     def clean(self) -> dict[str, Any]:
         given: dict[str, Any] = super().clean() or {}
-        if self.instance.pk and self.instance.secret and not given.get("value"):
+        if "value" in self.fields and self.instance.pk and self.instance.secret and not given.get("value"):
             if not given.get("secret"):
                 self.add_error("secret", "A value that was secret is not shown. Type a new one to have it shown.")
             given["value"] = EnvironmentVariable.objects.values_list("value", flat=True).get(pk=self.instance.pk)
@@ -43,6 +48,20 @@ class VariableInline(TabularInline):
     hide_title = True
     verbose_name = "variable"
     verbose_name_plural = "variables that every test here sees"
+    readonly_fields = ["shown"]
+
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
+        """Whoever may not change them is shown no form, which hides secrets, but the values themselves."""
+        value = "value" if self.has_change_permission(request, obj) else "shown"
+        return ["name", value, "secret"]
+
+    @display(description="Value")
+    def shown(self, variable: EnvironmentVariable) -> str:
+        return HIDDEN if variable.secret else variable.value
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return request.user.has_perm("testrunner.view_environmentvariable")
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Not without the right to change them: there would be a form without its value."""
+        return super().has_add_permission(request, obj) and self.has_change_permission(request, obj)

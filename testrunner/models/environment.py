@@ -9,10 +9,13 @@ from django.db.models import F, Q
 from django.utils import timezone
 from simple_history.models import HistoricalRecords
 
+from testrunner.invocation import STEERING
+
 FIRST, LAST = 1, 100  # the environments' ids
-# What a shell can export. The names that the runner sets itself, or that would change how the tests are run, are ours.
+# What a shell can export. The names that the runner sets itself, or that would change how the tests are run, are ours;
+# any other reaches the tests.
 VARIABLE_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
-OUR_NAMES = r"^(TEST_ENVIRONMENT_.*|PYTEST.*|PYTHON.*|LD_.*|PATH|HOME|TMPDIR|OPSROOM.*)$"
+OUR_NAMES = rf"^(TEST_ENVIRONMENT_.*|{STEERING})$"
 
 
 class TestEnvironmentQuerySet(models.QuerySet["TestEnvironment"]):

@@ -3,8 +3,8 @@ from __future__ import annotations
 from django.db import models
 
 from testrunner.models.environment import TestEnvironment
-from testrunner.models.record import LONGEST_NODEID
 from testrunner.models.run import TestRun
+from testrunner.nodeids import LONGEST_NODEID
 
 
 class FailureTask(models.Model):

@@ -8,8 +8,8 @@ from django.db.models import Q
 from testrunner.models.environment import TestEnvironment
 from testrunner.models.file import LONGEST_PATH, Root
 from testrunner.models.run import TestRun
-
-LONGEST_NODEID = 500  # characters; two indexes hold it
+from testrunner.nodeids import LONGEST_NODEID
+from testrunner.results import LONGEST
 
 
 class RunFile(models.Model):
@@ -72,6 +72,10 @@ class TestResult(models.Model):
             models.CheckConstraint(
                 condition=Q(outcome__in=["passed", "failed", "skipped", "error", "xfailed", "xpassed"]),
                 name="testrunner_testresult_outcome",
+            ),
+            # A test writes its own report: no page may break on what it says of itself.
+            models.CheckConstraint(
+                condition=Q(duration__gte=0, duration__lte=LONGEST), name="testrunner_testresult_duration"
             ),
         ]
 

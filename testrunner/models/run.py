@@ -37,7 +37,8 @@ class TestRun(models.Model):
     """One run of some test files in one environment, from the wish to the record.
 
     Ids are handed out under the environment's lock, so that within an environment a lower id was there earlier. Every
-    time is the database's. Rows change by testrunner/services.py, queue.py, runs.py and reaper.py only.
+    time is the database's. From wish to outcome a row is changed by testrunner/services.py, queue.py, leases.py and
+    recorder.py only, the last two by the token; after that failures.py and retention.py take down their own marks.
     """
 
     __test__ = False
@@ -69,7 +70,8 @@ class TestRun(models.Model):
     wall_seconds = models.PositiveIntegerField()
     # A digest of which files these are, not of their bytes: what earlier durations are looked up by.
     files_key = models.CharField(max_length=64, editable=False)
-    # Two deliveries of one press, a double click included, are one run.
+    # Two deliveries of one press, a double click included, are one run. Made of the key that was sent and of what was
+    # asked for with it: testrunner/services.py.
     request_key = models.UUIDField(null=True, unique=True, editable=False)
 
     queued_at = models.DateTimeField("queued", db_default=ClockNow(), editable=False)
@@ -95,6 +97,8 @@ class TestRun(models.Model):
     log_size = models.PositiveBigIntegerField(default=0, editable=False)  # bytes kept
     log_dropped = models.PositiveBigIntegerField(default=0, editable=False)  # bytes left out of the middle
     junit_xml = models.TextField(blank=True, default="", editable=False)
+    # Whether log, report, tracebacks and the files' bytes are still there, as far as there were any: retention.py.
+    is_kept = models.BooleanField(db_default=True, editable=False)
     # Whether tasks are still to be opened, commented on or completed for its results: testrunner/failures.py.
     tasks_due = models.BooleanField(default=False, editable=False)
 
@@ -122,7 +126,7 @@ class TestRun(models.Model):
                 name="testrunner_testrun_durations",
             ),
             # Retention: whose log is older than it need be?
-            models.Index(fields=["finished_at"], condition=Q(log_size__gt=0), name="testrunner_testrun_old_logs"),
+            models.Index(fields=["finished_at"], condition=Q(is_kept=True), name="testrunner_testrun_kept"),
             # The sweeper: for which results are tasks still to be opened?
             models.Index(
                 fields=["environment", "id"], condition=Q(tasks_due=True), name="testrunner_testrun_tasks_due"

@@ -1,9 +1,11 @@
 """The board of environments, one of them, and the file browser."""
 
+import re
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 
@@ -166,6 +168,29 @@ def test_a_secret_is_not_shown_by_unticking_it(as_tester):
 
     kept.refresh_from_db()
     assert kept.secret and "is not shown" in page.content.decode() and "hunter2" not in page.content.decode()
+
+
+@pytest.mark.parametrize("right", ["view", "add", "delete"])
+def test_a_secret_is_not_shown_to_those_who_may_not_change_it(as_viewer, viewer, right):
+    for name in {"view", right}:
+        viewer.user_permissions.add(Permission.objects.get(codename=f"{name}_environmentvariable"))
+    EnvironmentVariable.objects.create(environment_id=17, name="API_KEY", value="hunter2", secret=True)
+    EnvironmentVariable.objects.create(environment_id=17, name="API_URL", value="http://127.0.0.1/")
+
+    page = as_viewer.get(f"{BOARD}17/settings/").content.decode()
+
+    assert "API_KEY" in page and "hunter2" not in page
+    assert "http://127.0.0.1/" in page
+
+
+def test_a_key_of_several_lines_is_kept_as_it_is(as_tester):
+    key = "-----BEGIN KEY-----\r\nMIIEow\r\n-----END KEY-----"
+
+    page = as_tester.get(f"{BOARD}17/settings/").content.decode()
+    as_tester.post(f"{BOARD}17/settings/", settings_form({"name": "KEY", "value": key}))
+
+    assert re.search(r'<textarea name="variables-__prefix__-value"', page)
+    assert EnvironmentVariable.objects.get().value == key.replace("\r\n", "\n")
 
 
 # --- Files ------------------------------------------------------------------------------------------

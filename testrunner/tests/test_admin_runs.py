@@ -1,12 +1,15 @@
 """The table of runs, one run's page, and a new run."""
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from testrunner.factories import ResultFactory, RunFactory
@@ -33,6 +36,9 @@ def file(as_tester) -> TestFile:
 
 def page_of(run: TestRun) -> str:
     return f"{RUNS}{run.pk}/change/"
+
+
+TRACEBACK = "test_a.py:3: AssertionError\n\n>   assert <b>1</b> == 2"
 
 
 # --- The table --------------------------------------------------------------------------------------
@@ -92,6 +98,32 @@ def test_failures_come_first_and_open_with_their_message_as_text(as_viewer):
     assert "assert &lt;script&gt;alert(1)&lt;/script&gt;" in page and "<script>alert(1)" not in page
 
 
+def test_a_traceback_is_beside_its_test_and_read_when_it_is_unfolded(as_viewer, as_stranger):
+    run, other = RunFactory(failure=True), RunFactory(failure=True)
+    result = ResultFactory(run=run, outcome="failed", message="assert 1 == 2", details=TRACEBACK)
+    ResultFactory(run=run, outcome="skipped", message="not today")
+
+    page = as_viewer.get(page_of(run)).content.decode()
+    address = f"{RUNS}{run.pk}/results/{result.pk}/"
+
+    assert page.count("Traceback") == 1 and f'hx-get="{address}"' in page and "AssertionError" not in page
+    assert "&gt;   assert &lt;b&gt;1&lt;/b&gt; == 2" in as_viewer.get(address).content.decode()
+    assert as_viewer.get(f"{RUNS}{other.pk}/results/{result.pk}/").status_code == 404
+    assert as_stranger.get(address).status_code == 403
+
+
+def test_no_page_reads_all_tracebacks(as_viewer):
+    run = RunFactory(failure=True)
+    ResultFactory(run=run, outcome="failed", message="assert 1 == 2", details=TRACEBACK)
+
+    for address in (page_of(run), f"{RUNS}{run.pk}/live/", f"{RUNS}tests/", f"{RUNS}tests/?test=test_one.py::test_0"):
+        with CaptureQueriesContext(connection) as queries:
+            as_viewer.get(address)
+
+        asked = [query["sql"] for query in queries if "testrunner_testresult" in query["sql"]]
+        assert asked and not [sql for sql in asked if re.search(r'"details"(,| FROM)', sql)], address
+
+
 def test_the_log_is_read_by_range_from_byte_0(as_viewer):
     run = RunFactory(running=True, log_size=5)
     LogChunk.objects.create(run=run, offset=0, data=b"\x1b[31m<")
@@ -106,10 +138,11 @@ def test_a_waiting_run_is_cancelled_after_a_question(as_tester, tester):
     run = RunFactory(created_by=tester)
 
     question = as_tester.get(f"{RUNS}{run.pk}/cancel/").content.decode()
-    as_tester.post(f"{RUNS}{run.pk}/cancel/")
+    page = as_tester.post(f"{RUNS}{run.pk}/cancel/", follow=True).content.decode()
 
     run.refresh_from_db()
     assert "taken out of the queue" in question
+    assert "It is taken out of the queue." in page and "being stopped" not in page
     assert run.status == TestRun.Status.CANCELLED
     assert "There is nothing left to cancel" in as_tester.get(f"{RUNS}{run.pk}/cancel/").content.decode()
 
@@ -144,6 +177,21 @@ def test_a_finished_run_is_run_again_and_leads_to_the_new_one(as_tester, file):
     assert f"No test of run {run.pk} failed." in refused
 
 
+def test_two_presses_of_rerun_are_one_run_and_two_questions_are_two(as_tester):
+    run = RunFactory(success=True)
+
+    def key() -> str:
+        return re.search(r'name="request_key" value="(.+?)"', as_tester.get(f"{RUNS}{run.pk}/rerun/").content.decode())[
+            1
+        ]
+
+    first, second = key(), key()
+    for request_key in (first, first, second):
+        as_tester.post(f"{RUNS}{run.pk}/rerun/", {"request_key": request_key})
+
+    assert TestRun.objects.filter(rerun_of=run).count() == 2
+
+
 # --- New run ----------------------------------------------------------------------------------------
 def test_files_are_offered_as_a_tree_and_environments_with_their_state(as_tester, file):
     RunFactory(running=True, environment_id=17)
@@ -155,6 +203,26 @@ def test_files_are_offered_as_a_tree_and_environments_with_their_state(as_tester
     assert f'value="{file.pk}" checked' in page
     assert "Environment 17: busy, 1 waiting" in page
     assert '<option value="18" selected' in page
+
+
+def test_who_chooses_an_environment_is_told_the_place_and_the_expected_start(as_tester, file, tester, colleague):
+    RunFactory(running=True, environment_id=17, wall_seconds=600)
+    RunFactory(environment_id=17, wall_seconds=60)
+    RunFactory(running=True, environment_id=18, wall_seconds=600)
+    RunFactory(environment_id=18, created_by=colleague)
+    now = timezone.now()
+    TestEnvironment.objects.filter(pk=18).update(
+        reserved_by=tester, reserved_for=timedelta(hours=1), reserved_from=now, reserved_until=now + timedelta(hours=1)
+    )
+    TestEnvironment.objects.filter(pk=19).update(enabled=False)
+
+    page = as_tester.get(f"{RUNS}add/").content.decode()
+
+    words = re.findall(r'value="(?:17|18|19)"[^>]*data-words="(.*?)"', page)
+    assert re.search(r"1 waits\. Yours would be number 2 in the queue, and start in about 10 min 5\d s\.$", words[0])
+    assert re.search(r"Yours would be number 1 in the queue, and start in about 9 min 5\d s\.$", words[1])
+    assert words[2] == "It is disabled: runs wait until it is enabled. Yours would be number 1 in the queue."
+    assert 'data-words="It is free: the run starts now."' in page
 
 
 def test_start_and_watch_leads_to_the_run(as_tester, file, tester):

@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import Permission
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from testrunner import outlook
 from testrunner.factories import ResultFactory, RunFactory
 from testrunner.models import EnvironmentVariable, LogChunk, TestEnvironment, TestRun
 
@@ -184,6 +187,7 @@ def test_the_second_run_waits_behind_the_first(started):
         ({"files": [2**40]}, "files"),
         ({"files": "all"}, "files"),
         ({"wall_seconds": 0}, "wall_seconds"),
+        ({"wall_seconds": 1_000_000}, "wall_seconds"),
         ({"requested_by": "x" * 256}, "requested_by"),
     ],
 )
@@ -230,6 +234,20 @@ def test_a_finished_run_is_run_again_as_it_was(started, tester_api):
     assert tester_api.post(f"/test-runs/{run['id']}/rerun/", {"failed_only": True}).status_code == 409
 
 
+def test_a_request_that_is_sent_twice_is_one_run(started, tester_api):
+    key = "a7c5f1f6-2f4c-4c5b-9c4e-5b1f7f0e2a11"
+
+    first, second = started(request_key=key).json(), started(request_key=key).json()
+    TestRun.objects.filter(pk=first["id"]).update(
+        status="failed", started_at=timezone.now(), finished_at=timezone.now() + timedelta(seconds=1), exit_code=1
+    )
+    again = [tester_api.post(f"/test-runs/{first['id']}/rerun/", {"request_key": key}).json()["id"] for _ in range(2)]
+
+    assert first["id"] == second["id"]
+    assert again[0] == again[1] != first["id"]
+    assert started(request_key="no uuid").json()["errors"].keys() == {"request_key"}
+
+
 def test_results_are_told_with_the_run_and_counts_in_the_list(tester_api, django_assert_max_num_queries):
     run = RunFactory(failure=True)
     ResultFactory(run=run, outcome="failed", message="assert 1 == 2")
@@ -243,6 +261,31 @@ def test_results_are_told_with_the_run_and_counts_in_the_list(tester_api, django
     [result] = tester_api.get(f"/test-runs/{run.pk}/").json()["results"]
     assert (result["outcome"], result["message"]) == ("failed", "assert 1 == 2")
     assert [row["id"] for row in tester_api.get("/test-runs/", {"status": "failed"}).json()["results"]] == [run.pk]
+
+
+def test_the_first_tracebacks_are_told_with_the_run(tester_api, monkeypatch):
+    monkeypatch.setattr(outlook, "MOST_DETAILS", 2)
+    run = RunFactory(failure=True)
+    ResultFactory(run=run)
+    for number in range(3):
+        ResultFactory(run=run, outcome="failed", details=f"traceback {number}")
+
+    results = tester_api.get(f"/test-runs/{run.pk}/").json()["results"]
+
+    assert [result["details"] for result in results] == [None, "traceback 0", "traceback 1", None]
+
+
+@pytest.mark.parametrize("address", ["log/", "junit.xml", "cancel/", "rerun/"])
+def test_nobody_reads_all_results_with_their_tracebacks_on_the_way(tester_api, address):
+    run = RunFactory(failure=True, junit_xml="<testsuites/>", log_size=1)
+    ResultFactory(run=run, outcome="failed", details="traceback")
+
+    ask = tester_api.post if address in ("cancel/", "rerun/") else tester_api.get
+    with CaptureQueriesContext(connection) as queries:
+        ask(f"/test-runs/{run.pk}/{address}")
+
+    asked = [query["sql"] for query in queries if 'FROM "testrunner_testresult"' in query["sql"]]
+    assert [sql for sql in asked if f"IN ({run.pk})" in sql] == []
 
 
 # --- What a run leaves ------------------------------------------------------------------------------

@@ -29,6 +29,19 @@ def test_slow():
 def test_fast():
     assert 1 == 2
 """
+FAILS_AND_GOES_ON = """
+import time
+
+
+def test_first():
+    assert [1, 2] == [1, 3], "unlike"
+
+
+def test_then():
+    for step in range(8):
+        print("x" * 200_000 if step == 3 else f"step {step}", flush=True)
+        time.sleep(1)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +104,23 @@ def test_a_test_is_uploaded_in_place_started_and_watched_to_its_end(page: Page, 
     page.fill("[data-log-query]", "assert 1 == 2")
     expect(page.locator("[data-log-found]")).to_contain_text("1 of ")
     expect(page.locator("[data-log-rows] mark").first).to_be_visible()
+
+
+def test_a_traceback_that_was_unfolded_stays_so_while_the_run_goes_on(page: Page, instance: Instance, tmp_path: Path):
+    page.goto(f"{instance.url}/admin/testrunner/testrun/add/")
+    upload(page, tmp_path, "test_goes_on.py", FAILS_AND_GOES_ON, directory="unfolded")
+    expect(page.locator("[data-upload-said]")).to_contain_text("uploaded as")
+    start(page, instance, 20, "uploads/unfolded/test_goes_on.py")
+    page.locator(".tr-trace > summary", has_text="Traceback").click()
+    expect(page.locator(".tr-trace")).to_contain_text("test_goes_on.py:6: AssertionError")
+
+    expect(page.locator("#run-live h2")).to_contain_text("Failed", timeout=60_000)
+    expect(page.locator("#run-live")).to_contain_text("test_then")
+
+    expect(page.locator(".tr-trace pre")).to_be_visible()
+    expect(page.locator(".tr-trace pre")).to_contain_text("unlike")
+    page.locator(".tr-result__time").first.click()
+    expect(page.locator(".tr-trace pre")).to_be_hidden()
 
 
 def test_who_comes_second_is_told_the_place_and_starts_by_itself(page: Page, instance: Instance, tmp_path: Path):

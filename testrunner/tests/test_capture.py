@@ -5,11 +5,12 @@ import random
 import pytest
 
 from testrunner.capture import LINE, Cleaner, Log
+from testrunner.mask import Mask
 
 
-def logged(*pieces: bytes, head: int = 1000, tail: int = 3000) -> tuple[bytes, Log]:
+def logged(*pieces: bytes, head: int = 1000, tail: int = 3000, mask: Mask | None = None) -> tuple[bytes, Log]:
     chunks: list[bytes] = []
-    log = Log(chunks.append, head=head, tail=tail)
+    log = Log(chunks.append, head=head, tail=tail, mask=mask or Mask())
     for piece in pieces:
         log.write(piece)
     log.close()
@@ -58,6 +59,18 @@ def test_a_character_across_the_cap_stays_whole():
         text, _ = logged("☃☃".encode(), "☃☃😀".encode(), head=head, tail=100)
 
         assert text.decode() == "☃☃☃☃😀"
+
+
+@pytest.mark.parametrize("before", range(980, 1_001))
+@pytest.mark.parametrize("line", [b"", b"\n"])
+def test_no_cut_leaves_a_piece_of_a_secret(before, line):
+    secret = b"abcdefghijklmnopqrstuvw"
+    raw = b"-" * before + line + (secret + line) * 2_000 + b"." * (3_000 - before) + b"\n" + b"-" * (LINE - 10) + secret
+
+    text, log = logged(*(raw[start : start + 777] for start in range(0, len(raw), 777)), mask=Mask([secret.decode()]))
+
+    assert log.dropped
+    assert not set("abcdefghijklmnopqrstuvw") & set(text.decode().replace("bytes left out", "").replace("line cut", ""))
 
 
 def test_every_chunk_is_text_by_itself():

@@ -69,7 +69,9 @@ def test_a_run_that_cannot_be_is_refused(constraint: str, fields: dict):
         RunFactory(**{name: times.get(value, value) for name, value in fields.items()})
 
 
-@pytest.mark.parametrize("name", ["", "1ST", "A B", "A=B", "ÄRGER", "TEST_ENVIRONMENT_ID", "PYTEST_ADDOPTS", "PATH"])
+@pytest.mark.parametrize(
+    "name", ["", "1ST", "A B", "A=B", "ÄRGER", "TEST_ENVIRONMENT_ID", "PYTEST_ADDOPTS", "PATH", "DYLD_X"]
+)
 def test_a_variable_that_no_shell_exports_or_that_is_ours_is_refused(name: str):
     with refused("testrunner_environmentvariable_name"):
         EnvironmentVariable.objects.create(environment_id=17, name=name)
@@ -94,6 +96,12 @@ def test_a_test_has_one_result_a_run():
 
     with refused("testrunner_testresult_once"):
         ResultFactory(run=result.run, name=result.name)
+
+
+@pytest.mark.parametrize("duration", [-1.0, 604_801.0, float("inf"), float("nan")])
+def test_a_test_takes_a_time_that_pages_can_show(duration: float):
+    with refused("testrunner_testresult_duration"):
+        ResultFactory(duration=duration)
 
 
 def test_an_environment_with_runs_is_not_deleted():

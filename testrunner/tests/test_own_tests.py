@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 
 from testrunner.results import Outcome
-from testrunner.sandbox import GIB
 from testrunner.tests.running import SAMPLES, SHORT, processes_of, run
 
 PROJECT = Path(__file__).parents[2]
-ROOMY = replace(SHORT, wall_seconds=110, memory_bytes=4 * GIB)
+PRODUCTION = replace(SHORT, wall_seconds=140)  # with the limits of memory, files and processes that every run has
 
 
 @pytest.mark.chaos  # it starts a database within the run
@@ -19,7 +18,7 @@ def test_a_test_of_the_project_gets_a_database_of_its_own(tmp_path):
     path = "testrunner/tests/test_database_of_its_own.py"
     own = (f"project/{path}", (PROJECT / path).read_bytes())
 
-    ran = run(tmp_path, own, limits=ROOMY, project=PROJECT, hidden=[PROJECT, PROJECT / ".git"])
+    ran = run(tmp_path, own, limits=PRODUCTION, project=PROJECT, hidden=[PROJECT, PROJECT / ".git"])
 
     assert ran.finished.outcome == Outcome.SUCCESS, ran.log.decode()
     assert [result.nodeid for result in ran.told] == [f"project/{path}::test_rows_can_be_written"]

@@ -6,7 +6,8 @@ from xml.etree import ElementTree
 import pytest
 
 from testrunner.junit import is_junit, junit_xml, made_from
-from testrunner.results import DETAILS, Outcome, Report, TestResult
+from testrunner.mask import Mask
+from testrunner.results import DETAILS, LONGEST, Outcome, Report, TestResult
 from testrunner.verdict import verdict
 
 
@@ -27,7 +28,7 @@ def phases(nodeid: str, *outcomes: str, **more: object) -> bytes:
 PASSED = ("passed", "passed", "passed")
 
 
-def report_of(*pieces: bytes, **more: int) -> Report:
+def report_of(*pieces: bytes, **more: int | Mask) -> Report:
     report = Report(lambda result: None, **{"most_bytes": 2**20, "most_results": 100, **more})
     for piece in pieces:
         report.write(piece)
@@ -58,6 +59,15 @@ def test_three_phases_make_one_result(outcomes, more, expected):
     assert report.results[0].seconds == 0.5 * len(outcomes)
 
 
+@pytest.mark.parametrize("duration", [float("inf"), float("-inf"), float("nan"), 1e300, -1, True, "1e300"])
+def test_a_forged_duration_is_one_that_rows_and_pages_hold(duration):
+    forged = phases("a", *PASSED).replace(b"0.5", json.dumps(duration).encode())
+
+    report = report_of(*whole(forged))
+
+    assert 0 <= report.results[0].seconds <= LONGEST
+
+
 def test_a_result_is_told_as_soon_as_its_last_phase_is_there():
     told: list[TestResult] = []
     report = Report(told.append, most_bytes=2**20, most_results=100)
@@ -82,6 +92,10 @@ def test_a_result_is_told_as_soon_as_its_last_phase_is_there():
         line("TestReport", nodeid="x", when="call", outcome="wonderful"),
         line("TestReport", nodeid="x", when="call", outcome="failed", longrepr={"reprtraceback": 5}),
         line("Collected", count="many"),
+        line("Collected", count=float("inf")),
+        line("SessionFinish", exitstatus=float("inf")),
+        line("TestReport", nodeid="x", when="call", outcome="passed", duration=10**400),
+        line("TestReport", nodeid="x", when="call", outcome="failed", longrepr={"reprtraceback": {"reprentries": [0]}}),
         b'{"half": ',
         b"x" * (2**20 + 10),
         b"".join(line("Started", nodeid=str(number)) for number in range(200)),
@@ -139,6 +153,37 @@ def test_too_many_tests_and_too_long_words_are_bounded():
     assert many.problem == "it has too many tests"
     assert len(long.results[0].nodeid) == 1000
     assert len(long.results[0].details) == DETAILS
+
+
+def test_tests_with_long_ids_stay_apart():
+    names = [f"test_a.py::test_x[{'n' * 3_000}{number}]" for number in range(2)]
+
+    report = report_of(*whole(*(phases(name, *PASSED) for name in names)))
+
+    assert len({result.nodeid for result in report.results}) == 2
+    assert {len(result.nodeid) for result in report.results} == {1_000}
+
+
+def test_tests_that_differ_in_a_secret_stay_apart():
+    report = report_of(
+        *whole(*(phases(f"test_a.py::test_x[{word}]", *PASSED) for word in ("hush-one", "hush-two"))),
+        mask=Mask(["hush-one", "hush-two"]),
+    )
+
+    assert [result.nodeid for result in report.results] == ["test_a.py::test_x[***]", "test_a.py::test_x[***]~2"]
+
+
+def test_no_cut_leaves_the_beginning_of_a_secret():
+    secret = "s3cret" * 20
+    longrepr = {
+        "reprcrash": {"path": "a.py", "lineno": 1, "message": "m" * 980 + secret},
+        "reprtraceback": {"reprentries": [{"data": {"lines": ["x" * (DETAILS - 1_100) + secret]}}]},
+    }
+    test = phases(f"test_a.py::test_x[{'n' * 950}{secret}]", "passed", "failed", "passed", longrepr=longrepr)
+
+    (result,) = report_of(*whole(test), mask=Mask([secret])).results
+
+    assert "s3cret" not in result.nodeid + result.message + result.details
 
 
 def test_junit_is_pytests_own_if_it_is_whole():

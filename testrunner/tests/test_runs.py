@@ -9,6 +9,7 @@ import pytest
 from django.db import DatabaseError, DataError, InterfaceError, OperationalError, connection
 from django.db.models import F
 
+from live.models import Event
 from testrunner import deadman, leases, queue, recorder, runs, services
 from testrunner.leases import Lease
 from testrunner.models import EnvironmentVariable, LogChunk, TestRun
@@ -96,6 +97,18 @@ def test_a_worker_that_cannot_run_it_says_why(run):
     assert "No space left on device" in run.reason
 
 
+def test_what_was_told_before_it_went_wrong_is_kept(run):
+    def breaks(files, *, on_log, on_result, **_):
+        on_log(b"one\n")
+        on_log(b"two\n")
+        on_result(PASSED)
+        raise OverflowError("cannot convert float infinity to integer")
+
+    runs.work("w", breaks)
+
+    assert (ended(run).status, log_of(run), run.results.count()) == ("error", b"one\ntwo\n", 1)
+
+
 def test_results_and_log_are_there_while_it_runs(run):
     seen = []
 
@@ -147,6 +160,57 @@ def test_a_lease_is_renewed_by_the_databases_clock(run, monkeypatch):
     runs.work("w", long)
 
     assert found == [True]
+
+
+@pytest.mark.parametrize("kind", [OperationalError, OSError, RuntimeError])
+def test_leases_are_renewed_after_whatever_went_wrong_once(run, monkeypatch, kind):
+    monkeypatch.setattr(leases, "TICK", 0.05)
+    monkeypatch.setattr(leases, "BEAT", 0.1)
+    usual, failures = leases.Lease.renew, [kind("once")]
+    found = []
+
+    def renew(self):
+        if failures:
+            raise failures.pop()
+        usual(self)
+
+    monkeypatch.setattr(leases.Lease, "renew", renew)
+
+    def long(files, **_):
+        TestRun.objects.filter(pk=run.pk).update(lease_until=queue.database_now())
+        found.append(eventually(lambda: ended(run).lease_until - queue.database_now() > timedelta(seconds=29)))
+        return Finished(Outcome.ERROR, "enough", 1)
+
+    runs.work("w", long)
+
+    assert (found, failures) == ([True], [])
+
+
+def test_a_keeper_whose_thread_has_died_starts_another(monkeypatch):
+    monkeypatch.setattr(leases, "TICK", 0.01)
+    keeper, lease = leases.Keeper(), Lease(0, 0, deadman.boottime())
+    keeper._thread = threading.Thread(target=lambda: None)
+    keeper._thread.start()
+    keeper._thread.join()
+    monkeypatch.setattr(keeper, "_renew_for_ever", lambda: time.sleep(0.5))
+
+    with keeper.keeping(lease):
+        assert keeper._thread.is_alive()
+
+
+def test_a_switch_that_cannot_be_started_is_tried_again_and_ends_no_run(monkeypatch):
+    keeper, tried = leases.Keeper(), []
+
+    def no_process():
+        tried.append(1)
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(leases, "_start_switch", no_process)
+
+    keeper.watch(Lease(0, 0, deadman.boottime()), 1)
+    keeper.watch(Lease(0, 0, deadman.boottime()), 1)
+
+    assert tried == [1, 1]
 
 
 def test_a_worker_whose_run_was_taken_writes_nothing_more(run, monkeypatch):
@@ -274,6 +338,24 @@ def test_an_id_too_long_for_an_index_is_stored_all_the_same(run):
     assert run.results.count() == 2
 
 
+@pytest.mark.parametrize("pause", [0, 2 * recorder.FLUSH])
+def test_a_test_that_is_told_of_twice_has_the_last_result(run, pause):
+    """A forged line of a report says what another one says, in the same batch or in a later one."""
+
+    def forged(files, *, on_result, should_stop, **_):
+        for outcome in ("passed", "failed"):
+            on_result(TestResult("test_a.py::test_a", outcome))
+            time.sleep(pause)
+            should_stop()
+        return Finished(Outcome.FAILED, "1 failed.", 1)
+
+    runs.work("w", forged)
+
+    assert (ended(run).status, run.reason) == ("failed", "1 failed.")
+    assert (run.tests, run.passed, run.failed) == (1, 0, 1)
+    assert run.results.get().outcome == "failed"
+
+
 def test_secrets_stay_out_of_everything(run):
     EnvironmentVariable.objects.create(environment_id=17, name="API_KEY", value="hush-hush", secret=True)
 
@@ -281,13 +363,15 @@ def test_secrets_stay_out_of_everything(run):
         assert environment["API_KEY"] == "hush-hush"
         on_log(b"the key is hush-")
         on_log(b"hush, and hush\n")
-        on_result(TestResult("test_a.py::test_b", "failed", 0.1, "assert 'hush-hush'", "E hush-hush\0"))
+        on_result(TestResult("test_a.py::test_b[hush-hush]", "failed", 0.1, "assert 'hush-hush'", "E hush-hush\0"))
         return Finished(Outcome.FAILED, "hush-hush", 1, [], b"<a>hush-hush</a>")
 
     runs.work("w", leaky)
 
     result = run.results.get()
     assert log_of(run) == b"the key is ***, and hush\n"
+    assert (result.nodeid, result.name) == ("test_a.py::test_b[***]", "test_b[***]")
+    assert "hush-hush" not in str(list(Event.objects.values_list("data", flat=True)))
     assert (result.message, result.details) == ("assert '***'", "E ***\N{REPLACEMENT CHARACTER}")
     assert (ended(run).reason, run.junit_xml) == ("***", "<a>***</a>")
 

@@ -1,13 +1,16 @@
+import threading
 from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from django.db import connection
 from django.db.models import Q
 
 from live.models import Event
 from testrunner import queue, services
 from testrunner.factories import ResultFactory, RunFactory
 from testrunner.models import NotAllowed, TestEnvironment, TestRun
+from testrunner.nodeids import shortened
 from testrunner.snapshot import Snapshot
 
 pytestmark = pytest.mark.django_db
@@ -49,11 +52,53 @@ def test_a_double_click_is_one_run(tester, environment):
     assert TestRun.objects.count() == 1
 
 
+def test_whoever_goes_back_and_asks_for_something_else_has_another_run(tester, environment, colleague):
+    key, other = uuid4(), TestEnvironment.objects.get(pk=18)
+    edited, another = Snapshot("samples", "test_a.py", b"2"), Snapshot("samples", "test_b.py", b"1")
+
+    runs = [
+        start(tester, environment, request_key=key),
+        start(tester, other, request_key=key),
+        start(tester, environment, edited, request_key=key),
+        start(tester, environment, another, request_key=key),
+        start(tester, environment, wall_seconds=60, request_key=key),
+        start(tester, environment, requested_by="release 2.1", request_key=key),
+        start(colleague, environment, request_key=key),
+    ]
+
+    assert len(set(runs)) == 7
+    assert runs[1].environment == other
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_key_in_two_environments_at_once_is_no_conflict(tester, environment):
+    key, together, outcomes = uuid4(), threading.Barrier(4), []
+
+    def press(place: int) -> None:
+        together.wait()
+        try:
+            outcomes.append(start(tester, TestEnvironment.objects.get(pk=place), request_key=key).pk)
+        except Exception as error:
+            outcomes.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=press, args=(place,)) for place in (17, 18, 17, 18)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(set(outcomes)) == sorted(TestRun.objects.values_list("pk", flat=True))
+    assert TestRun.objects.count() == 2
+
+
 @pytest.mark.parametrize(
     ("files", "words"),
     [
         ([], "at least one"),
         ([Snapshot("samples", "a.py", b"1"), Snapshot("samples", "a.py", b"2")], "twice"),
+        ([Snapshot("samples", "a.py", b"1"), Snapshot("project", "a.py", b"1")], "own tests need a run of their own"),
         ([Snapshot("samples", f"{number}.py", b"") for number in range(201)], "200 files"),
         ([Snapshot("samples", "a.py", b"x" * (20 * 2**20 + 1))], "20 MiB"),
     ],
@@ -129,6 +174,18 @@ def test_only_the_failed_tests_are_rerun_if_so_wanted(tester, environment):
 
     assert again.selection == ["test_one.py::bad", "test_one.py::broken"]
     assert again.files_key != run.files_key
+
+
+def test_of_a_failed_test_whose_id_is_not_stored_whole_more_is_rerun(tester, environment):
+    run = start(tester, environment)
+    queue.end(queue.claim(17, "w"), Q(), TestRun.Status.FAILED, exit_code=1)
+    run.refresh_from_db()
+    for name in ("x[1]", f"x[{'y' * 600}]", f"x[{'z' * 600}]", f"long_{'n' * 600}", "k[***]", "k[***]~2", "k_***[1]"):
+        ResultFactory(run=run, name="test", nodeid=shortened(f"test_one.py::test_{name}"), outcome="failed")
+
+    again = services.rerun(run=run, user=tester, failed_only=True)
+
+    assert again.selection == ["test_one.py::test_x[1]", "test_one.py::test_x", "test_one.py", "test_one.py::test_k"]
 
 
 def test_there_is_nothing_to_rerun_where_nothing_failed(tester):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
-from django.db import connection
+from django.db import DataError, connection
 
 from testrunner import files, uploads
 from testrunner.models import Root, TestFile
@@ -97,12 +97,45 @@ def test_a_name_of_300_characters_is_refused_in_words(send):
         send("t" * 300 + ".py")
 
 
-@pytest.mark.parametrize("directory", ["../up", "a/../b", ".git", "a//b", "a b", "é", "x" * 101, "a/b/c/d/e/f", "a\\b"])
+@pytest.mark.parametrize(
+    "directory", ["../up", "a/../b", ".git", "a//b", "a b", "é", "x" * 101, "a/b/c/d/e/f", "a\\b", "__smoke"]
+)
 def test_a_directory_that_leads_elsewhere_is_refused(send, place: Path, directory: str):
     with pytest.raises(uploads.Refused) as refused:
         send(directory=directory)
 
     assert refused.value.field == "directory"
+
+
+def test_a_path_that_no_row_holds_is_refused_in_words(send, place: Path):
+    with pytest.raises(uploads.Refused, match="510 characters together; 400 fit") as refused:
+        send(directory="/".join(["d" * 99] * 5))
+
+    assert refused.value.field == "directory"
+    assert not place.exists()
+
+
+def test_a_file_that_could_not_be_written_down_is_not_left_behind(send, place: Path, monkeypatch):
+    def broken(*_, **__):
+        raise DataError("value too long")
+
+    monkeypatch.setattr(TestFile.objects, "update_or_create", broken)
+
+    with pytest.raises(DataError):
+        send(directory="smoke")
+
+    assert os.listdir(place / "smoke") == []
+
+
+def test_one_more_file_than_is_ever_shown_is_refused_in_words(send, monkeypatch):
+    monkeypatch.setattr(files, "MOST_FILES", 2)
+    send("test_a.py")
+    send("test_b.py")
+
+    with pytest.raises(uploads.Refused, match="2 uploaded files already"):
+        send("test_c.py")
+
+    send("test_b.py", content=b"x = 1\n", overwrite=True)
 
 
 @pytest.mark.parametrize(

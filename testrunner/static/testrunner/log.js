@@ -68,8 +68,10 @@
     const tell = () => {
       const more = pages.read < pages.size ? ` · reading, ${Math.floor((pages.read / pages.size) * 100)} %` : "";
       const running = root.dataset.running === "yes";
+      // Masks and characters that were not cut in two may take some bytes of the head.
+      const silent = running && pages.size > Number(root.dataset.head) - 4096 ? " · what follows is shown at the end of the run" : "";
       part("count").textContent = pages.lines
-        ? `${pages.lines.toLocaleString("en-GB")} lines, ${pages.size.toLocaleString("en-GB")} bytes${more}` : "";
+        ? `${pages.lines.toLocaleString("en-GB")} lines, ${pages.size.toLocaleString("en-GB")} bytes${more}${silent}` : "";
       note.hidden = pages.lines > 0;
       note.textContent = running ? "Nothing written yet." : "This run has written nothing.";
       part("failure").hidden = pages.firstFailure === null;
