@@ -49,6 +49,8 @@ def test_a_schema_is_published_as_a_new_version_with_a_note(as_analyst, analyst,
         ('{"const": NaN}', "NaN is no JSON"), ("[" * 50_000, "nested too deeply"),
         ('{"$ref": "http://127.0.0.1/x"}', "Retrieval is disabled"), ("{" + "9" * 5000 + "}", "Line 1"),
         ('{"maximum": ' + "9" * 5000 + "}", "too long"),
+        ('{"properties": {"n": {"default": 1e400}}}', "number is too large. (at /properties/n/default)"),
+        ('{"title": "\\u0000"}', "NUL"), ('{"title": "\\ud800"}', "half a character"),
     ],
 )  # fmt: skip
 def test_a_refused_schema_says_where_and_keeps_what_was_typed(as_analyst, sale, typed, said):
@@ -94,7 +96,8 @@ def test_a_type_that_is_described_already_is_refused_in_words(as_analyst, sale):
     [
         ('{"price": 3}', "Would be accepted"), ('{"price": "free"}', "/data/price"), ("{}", "/data/price"),
         ('{"session_id": "s", "data": {"price": "free"}}', "/data/price"), ("", "Paste an example"),
-        ("{\n x", "Line 2, column 2"),
+        ("{\n x", "Line 2, column 2"), ('{"price": "\\ud800"}', "half a character"), ('{"price": 1e400}', "too large"),
+        ('{"\\u0000": 1}', "NUL"),
     ],
 )  # fmt: skip
 def test_an_example_is_judged_while_one_types(as_viewer, example, said):

@@ -162,6 +162,19 @@ def test_what_is_no_schema_is_refused_wherever_it_is_given(schema, analyst_api):
         assert answer.status_code == 400 and list(answer.json()["errors"]) == ["schema"]
 
 
+@pytest.mark.parametrize(
+    "typed", ['{"properties": {"n": {"default": 1e400}}}', r'{"title": "\ud800"}', r'{"\u0000": 1}']
+)
+def test_a_schema_that_no_database_holds_is_refused_as_well(typed, analyst_api):
+    event_type = EventTypeFactory()
+
+    answer = analyst_api.patch(
+        f"/event-types/{event_type.pk}/", f'{{"schema": {typed}}}', content_type="application/json"
+    )
+
+    assert answer.status_code == 400 and list(answer.json()["errors"]) == ["schema"]
+
+
 def test_a_dry_run_is_answered_with_reasons(analyst_api):
     event_type = EventTypeFactory(category="shop", name="order")
     event = EventFactory(category="shop", name="order", data={})
