@@ -25,11 +25,12 @@ from events import counts, late, messages
 from events.envelope import Item
 from events.models import RejectedEvent, Replay
 from events.models.event import BATCH_ROWS
+from events.pages import LARGE, fitting
 from events.second_look import Judge
 from events.selection import Selection
 from events.services.events import forget_rejected
 
-AT_ONCE = 500  # rejected events a transaction; at most BATCH_ROWS
+AT_ONCE = 500  # rejected events a transaction, at most BATCH_ROWS; or as many as MOST_BYTES of events/pages.py allow
 SECONDS = 20.0  # in one task
 
 Judged = tuple[RejectedEvent, Item]
@@ -51,7 +52,8 @@ def replay_some(replay_id: int, at_once: int = AT_ONCE) -> bool:
         if replay is None:
             return False
         left = Selection.from_json(replay.selection).rows().filter(pk__gt=replay.cursor, pk__lte=replay.last_id)
-        ids = list(left.order_by("pk").values_list("pk", flat=True)[:at_once])
+        there = list(left.order_by("pk").values_list("pk", LARGE["raw"])[:at_once])
+        ids = [pk for pk, _ in there[: fitting(size for _, size in there)]]
         if ids:
             _ask(replay, ids)
         else:

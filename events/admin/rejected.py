@@ -153,7 +153,7 @@ class RejectedAdmin(RejectedVerbs, ModelAdmin):
             "count": rows.count(),
             **span,
             "spark": drawn(counts),
-            "page": page_of(rows.defer("raw"), request.GET, PAGE, by="received_at"),
+            "page": page_of(rows.defer("raw"), request.GET, PAGE, by="received_at", large="pk"),
             "rows_address": f"{reverse('admin:events_rejectedevent_rows')}?{request.GET.urlencode()}",
         }
 

@@ -16,6 +16,7 @@ from events.admin.pretty import pretty
 from events.admin.schema_text import TypedWrong, read_json, write_json
 from events.admin.which import text
 from events.models import Event, EventType, RejectedEvent
+from events.reach import Reach
 from events.reasons import Reason
 from events.schema_check import SchemaError, compiled
 from events.schemas import judge
@@ -74,10 +75,16 @@ def example_of(request: HttpRequest, type: EventType | None, form: Any) -> dict[
         category, name = (
             (type.category, type.name) if type else (form.initial.get("category"), form.initial.get("name"))
         )
-        newest = Event.objects.filter(category=category, name=name).order_by("-timestamp", "-pk").first()
+        newest = _newest(category or "", name or "")
         example = write_json(newest.data) if newest else ""
     group = {"group": key, "group_count": key.rows().count()} if key.application else {}
     return {"example": example, "sizes": SIZES, **group}
+
+
+def _newest(category: str, name: str) -> Event | None:
+    events = Event.objects.filter(category=category, name=name).order_by("-timestamp", "-pk")
+    parts = Reach(category=category, name=name).parts(events)
+    return next((event for part in parts if (event := part.first())), None)
 
 
 def _payload(value: Any) -> Any:

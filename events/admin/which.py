@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 
 from events.admin.span import Span
 from events.models import Event
+from events.reach import Reach
 
 LONGEST = 100  # characters of a session, a category, a name
 BETWEEN = " / "  # a category and a name in one field; neither may be told from the other without it
@@ -53,6 +54,12 @@ class Which:
         if self.span.start:
             found = found.filter(timestamp__gte=self.span.start)
         return found.filter(timestamp__lt=self.span.end) if self.span.end else found
+
+    def reach(self) -> Reach:
+        """Return what of the filters has no index."""
+        if self.session:
+            return Reach()
+        return Reach(self.application, self.category, self.name, self.span.start, self.span.end)
 
     def as_query(self, **more: Any) -> str:
         """Return the address's query, `more` put in; what is None is left out."""

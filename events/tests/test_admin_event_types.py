@@ -3,12 +3,15 @@
 import json
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from events.admin.schema_text import TypedWrong, differences, read_json
 from events.factories import ApplicationFactory, EventFactory, RejectedEventFactory
 from events.models import EventType
 from events.services import create_event_type
+from events.tests.counting import count_all
 
 pytestmark = pytest.mark.django_db
 ADDRESS = "/admin/events/eventtype/"
@@ -116,6 +119,7 @@ def test_a_dry_run_counts_what_would_be_rejected_and_changes_nothing(as_analyst,
     shop = ApplicationFactory()
     for price in (1, 2, 3):
         EventFactory(application=shop, category="shop", name="sale", data={"price": price})
+    count_all()
     schema = {"type": "object", "properties": {"price": {"maximum": 1}}}
 
     answer = as_analyst.post(
@@ -131,6 +135,21 @@ def test_a_dry_run_of_no_schema_says_why(as_analyst, sale):
     answer = as_analyst.post(f"{ADDRESS}dry-run/", {"category": "shop", "name": "sale", "schema": "{"})
 
     assert "Line 1, column 2" in answer.content.decode()
+
+
+def test_the_example_is_the_newest_event_and_a_type_without_events_reads_none(as_viewer, sale):
+    shop = ApplicationFactory()
+    assert as_viewer.get(page_of(sale)).context["example"] == ""
+    for price in (1, 2):
+        EventFactory(application=shop, category="shop", name="sale", data={"price": price})
+    EventFactory(application=shop, category="shop", name="other")
+    count_all()
+
+    assert json.loads(as_viewer.get(page_of(sale)).context["example"]) == {"price": 2}
+    EventType.objects.filter(pk=sale.pk).update(name="nothing of it")
+    with CaptureQueriesContext(connection) as queries:
+        as_viewer.get(page_of(sale))
+    assert not [query["sql"] for query in queries if '"events_event"' in query["sql"]]
 
 
 # --- Versions -----------------------------------------------------------------------------------------

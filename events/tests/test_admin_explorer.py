@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from events.factories import ApplicationFactory, EventFactory, EventTypeFactory, RejectedEventFactory
 from events.models import Application, Minute
+from events.tests.counting import count_all
 
 pytestmark = pytest.mark.django_db
 ADDRESS = "/admin/events/event/"
@@ -39,6 +40,7 @@ def test_events_are_found_by_application_type_and_session(as_viewer, shop):
     EventFactory(application=shop, session_id="abc", category="form interaction", name="submit")
     EventFactory(application=shop, session_id="abd")
     EventFactory()
+    count_all()
 
     assert rows(shown(as_viewer)) == 3
     assert rows(shown(as_viewer, f"?application={shop.pk}")) == 2

@@ -8,6 +8,7 @@ from rest_framework.test import APIClient
 from events import tasks
 from events.factories import ApplicationFactory, EventFactory, EventTypeFactory, RejectedEventFactory, WriteKeyFactory
 from events.models import Application, Event, EventType, RejectedEvent, Replay
+from events.tests.counting import count_all
 from events.tests.test_replay import wrong
 
 pytestmark = pytest.mark.django_db
@@ -178,6 +179,7 @@ def test_a_schema_that_no_database_holds_is_refused_as_well(typed, analyst_api):
 def test_a_dry_run_is_answered_with_reasons(analyst_api):
     event_type = EventTypeFactory(category="shop", name="order")
     event = EventFactory(category="shop", name="order", data={})
+    count_all()
     RejectedEventFactory(**wrong(event.application))
 
     answer = analyst_api.post(f"/event-types/{event_type.pk}/dry-run/", {"schema": {"required": ["host"]}}).json()
