@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 from django.db import connection
+from django.db.models.expressions import RawSQL
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -250,6 +251,26 @@ def test_a_hostile_body_is_the_senders_error(body, three, analyst_api):
     answer = analyst_api.patch(f"/events/{three[0]}/", body, content_type="application/json")
 
     assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("number", ["1e20", "-1e19", "1.7976931348623157e308", "1e-300", "18446744073709551615"])
+def test_an_event_with_a_number_that_the_ingest_takes_can_be_changed(number, three, analyst_api):
+    Event.objects.filter(pk=three[0]).update(data=RawSQL("%s::jsonb", [f'{{"n": {number}}}']))
+    address = f"/events/{three[0]}/"
+
+    assert analyst_api.patch(address, {"session_id": "yours"}).status_code == 200
+    told = analyst_api.get(address).json()["data"]
+    assert analyst_api.patch(address, {"data": {**told, "more": 1}}).status_code == 200
+    assert float(analyst_api.get(address).json()["data"]["n"]) == float(number)
+
+
+@pytest.mark.parametrize("number", ["100000000000000000001", "9" * 309, "9" * 4_000])
+def test_a_number_that_the_ingest_would_round_is_refused(number, three, analyst_api):
+    body = f'{{"data": {{"n": {number}}}}}'
+
+    answer = analyst_api.patch(f"/events/{three[0]}/", body, content_type="application/json")
+
+    assert answer.status_code == 400 and "64 bits" in answer.json()["errors"]["data"][0]
 
 
 def test_the_time_of_another_event_with_its_id_is_a_conflict(three, analyst_api):
