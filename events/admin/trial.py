@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -66,12 +66,20 @@ def rehearsed(posted: Any) -> dict[str, Any]:
 
 
 def example_of(request: HttpRequest, type: EventType | None, form: Any) -> dict[str, Any]:
-    """Return the example that a page begins with: the rejected event one comes from, else the newest event."""
+    """Return the example that was typed, else the rejected event one comes from, else the newest event.
+
+    Of each only what this person may see.
+    """
     key = GroupKey.of(dict(parse_qsl(request.GET.get("rejected", ""), keep_blank_values=True)))
+    if not request.user.has_perm("events.view_rejectedevent"):
+        key = replace(key, application=0)
     rejected = key.rows().order_by("-received_at").first() if key.application else None
-    if rejected is not None:
+    example = ""
+    if request.method == "POST":
+        example = request.POST.get("example", "")
+    elif rejected is not None:
         example = _as_sent(rejected)
-    else:
+    elif request.user.has_perm("events.view_event"):
         category, name = (
             (type.category, type.name) if type else (form.initial.get("category"), form.initial.get("name"))
         )

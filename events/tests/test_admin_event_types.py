@@ -1,8 +1,10 @@
 """Event types on screen: a schema is written, tried and published, and its versions compared."""
 
 import json
+from urllib.parse import quote
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -64,6 +66,36 @@ def test_a_refused_schema_says_where_and_keeps_what_was_typed(as_analyst, sale, 
     assert answer.context["form"]["schema"].value() == typed
     sale.refresh_from_db()
     assert sale.version == 1
+
+
+def test_a_refused_schema_keeps_the_example_too_and_changes_nothing(as_analyst, sale):
+    typed = {"description": "Sold.", "note": "Why", "example": '{"price": "typed"}'}
+
+    page = publish(as_analyst, sale, {"type": "objekt"}, **typed)
+
+    assert page.context["example"] == typed["example"]
+    assert page.context["form"]["note"].value() == "Why"
+    assert json.loads(page.context["published"]) == PRICED  # which is what leaving the page would lose the way to
+    sale.refresh_from_db()
+    assert sale.description == ""
+
+
+def test_of_two_who_publish_the_second_is_told_and_loses_nothing(as_analyst, as_superuser, sale):
+    mine = {"type": "object", "required": ["mine"]}
+    begun = str(as_analyst.get(page_of(sale)).context["type"].version)
+    publish(as_superuser, sale, {"type": "object"}, instead_of=begun)
+
+    page = publish(as_analyst, sale, mine, description="Mine.", instead_of=begun)
+
+    shown = page.content.decode()
+    assert "Somebody has published version 2 meanwhile." in shown and "diff-more" in shown
+    assert 'name="instead_of" value="2"' in shown
+    assert json.loads(page.context["form"]["schema"].value()) == mine
+    sale.refresh_from_db()
+    assert (sale.version, sale.schema, sale.description) == (2, {"type": "object"}, "")
+    publish(as_analyst, sale, mine, description="Mine.", instead_of="2")
+    sale.refresh_from_db()
+    assert (sale.version, sale.schema, sale.description) == (3, mine, "Mine.")
 
 
 def test_the_same_schema_again_is_no_new_version(as_analyst, sale):
@@ -192,6 +224,24 @@ def test_the_list_counts_the_last_day_in_few_queries(as_viewer, sale, django_ass
 
 def test_an_empty_list_says_what_belongs_here(as_analyst):
     assert "No event type is described yet" in as_analyst.get(ADDRESS).content.decode()
+
+
+@pytest.mark.parametrize("also", ["view_event", "view_rejectedevent"])
+def test_an_example_is_shown_to_whoever_may_see_such_events(client, django_user_model, sale, also):
+    shop = ApplicationFactory()
+    EventFactory(application=shop, category="shop", name="sale", data={"secret": "right"})
+    RejectedEventFactory(application=shop, category="shop", name="sale", raw=b'{"data": {"secret": "wrong"}}')
+    count_all()
+    user = django_user_model.objects.create_user("erik", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_eventtype"))
+    client.force_login(user)
+    group = quote(f"application={shop.pk}&category=shop&name=sale&code=required&pointer=/data")
+    addresses = {"view_event": page_of(sale), "view_rejectedevent": f"{page_of(sale)}?rejected={group}"}
+
+    assert all("secret" not in client.get(address).content.decode() for address in addresses.values())
+    user.user_permissions.add(Permission.objects.get(codename=also))
+
+    assert "secret" in client.get(addresses[also]).content.decode()
 
 
 def test_a_viewer_reads_the_schema_and_changes_nothing(as_viewer, sale):
