@@ -106,12 +106,16 @@ class SessionAdmin(ModelAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Show the session's events in order. Events that the digest has not counted yet have a page as well."""
+        """Show the session, and its events in order to whoever may see events.
+
+        Events that the digest has not counted yet have a page as well.
+        """
         if not self.has_view_permission(request):
             raise PermissionDenied
         session_id = unquote(object_id).replace("\x00", "")[:100]
         session = Session.objects.filter(session_id=session_id).first()
-        events = Event.objects.filter(session_id=session_id)
+        may_see = request.user.has_perm("events.view_event")
+        events = Event.objects.filter(session_id=session_id) if may_see else Event.objects.none()
         if session is None and not events.exists():
             raise Http404("There is no such session, or no more.")
         context = {
@@ -119,6 +123,7 @@ class SessionAdmin(ModelAdmin):
             **_timeline(request, events, session.event_count if session else 0),
             "title": session_id,
             "opts": self.opts,
+            "may_see": may_see,
             "session": session,
             "session_id": session_id,
             "lasted": lasting(session.last_seen - session.first_seen) if session else "",

@@ -17,10 +17,12 @@ from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
+from rest_framework.settings import api_settings
 
 from events import export, filters, serializers, services
 from events.models import Event, Session
 from events.pages import NewestFirst, OldestFirst, first_rows
+from events.permissions import MaySeeEvents
 from events.reach import Reach
 from events.rest import Json, problems
 from events.stats import stats
@@ -165,6 +167,7 @@ class OneSession(generics.RetrieveAPIView):
 
     queryset = Session.objects.all()
     serializer_class = serializers.OneSessionSerializer
+    permission_classes = [*api_settings.DEFAULT_PERMISSION_CLASSES, MaySeeEvents]
     lookup_field = "session_id"
     filter_backends = []
 
