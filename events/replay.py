@@ -71,8 +71,10 @@ def _ask(replay: Replay, ids: list[int]) -> None:
     judge = Judge()
     judged = [(row, judge.look(row)) for row in rows]
     late.store([(item, row.received_at) for row, item in judged if not item.reasons])
-    forget_rejected([row for row, item in judged if not item.reasons])
-    _note_reasons([one for one in judged if one[1].reasons], set(batches))
+    moved = forget_rejected([row for row, item in judged if not item.reasons])
+    for kind, number in _note_reasons([one for one in judged if one[1].reasons], set(batches)).items():
+        moved[kind] += number
+    counts.add(moved, "rejected")  # all at once, in the one order of their locks
     statuses = Counter(item.status if not item.reasons else "rejected" for _, item in judged)
     replay.cursor = ids[-1]
     replay.accepted += statuses["accepted"]
@@ -81,8 +83,8 @@ def _ask(replay: Replay, ids: list[int]) -> None:
     replay.gone += len(ids) - len(rows)
 
 
-def _note_reasons(judged: Sequence[Judged], uncounted: set[int]) -> None:
-    """Keep why they are wrong now, where that has changed, and count them where they are."""
+def _note_reasons(judged: Sequence[Judged], uncounted: set[int]) -> Counter[counts.Kind]:
+    """Keep why they are wrong now, where that has changed; return by how much the counts are to change."""
     moved: Counter[counts.Kind] = Counter()
     changed: list[RejectedEvent] = []
     for row, item in judged:
@@ -97,7 +99,7 @@ def _note_reasons(judged: Sequence[Judged], uncounted: set[int]) -> None:
             moved[before] -= 1
             moved[counts.kind_of_rejected(row)] += 1
     RejectedEvent.objects.bulk_update(changed, ["category", "name", "code", "pointer", "reasons"])
-    counts.add(moved, "rejected")
+    return moved
 
 
 def _finish(replay: Replay) -> None:

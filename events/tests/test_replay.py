@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import re
 from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from events import digest, replay, services, tasks
 from events.factories import ApplicationFactory, EventTypeFactory
@@ -81,6 +83,25 @@ def test_what_is_right_by_now_becomes_an_event(counted, application, event_type)
     assert (left.code, left.pointer, left.reasons[0]["code"]) == ("type", "/data", "type")
     digest.run()
     assert Session.objects.get(pk="mine").event_count == 2
+    assert_all_counted()
+
+
+def test_a_step_locks_the_minutes_once_in_their_order(application, event_type):
+    hours = [NOON + timedelta(hours=hour) for hour in range(4)]
+    unread = {"category": "", "name": "", "code": "json"}
+    commit([], [{**wrong(application, data), **more, "received_at": at} for at, data, more in zip(
+        hours, [{"host": "a"}, [], {"host": "a"}, []], [{}, unread, {}, unread], strict=True
+    )])  # fmt: skip
+    digest.run()
+
+    with CaptureQueriesContext(connection) as queries:
+        assert outcome(replay_all(application)) == (4, 2, 0, 2, 0)
+
+    locked = [query["sql"] for query in queries if query["sql"].startswith('UPDATE "events_minute"')]
+    moments = [re.search(r"\"minute\" = '([^']+)'", sql) for sql in locked]
+    found = [moment[1] for moment in moments if moment]
+    assert len(found) == 4 and found == sorted(found)
+    digest.run()
     assert_all_counted()
 
 
