@@ -91,6 +91,15 @@ def test_a_new_application_tells_its_key_once(analyst_api):
     assert analyst_api.post("/applications/", {"name": "Website"}).status_code == 400
 
 
+def test_an_origin_is_kept_as_browsers_say_it(analyst_api):
+    given = ["https://Shop.Example.com", "https://shop.example.com", "http://b:8000"]
+    made = analyst_api.post("/applications/", {"name": "Website", "allowed_origins": given}).json()
+    changed = analyst_api.patch(f"/applications/{made['id']}/", {"allowed_origins": given[:1]}).json()
+
+    assert made["allowed_origins"] == ["https://shop.example.com", "http://b:8000"]
+    assert changed["allowed_origins"] == ["https://shop.example.com"]
+
+
 @pytest.mark.parametrize("origin", ["example.com", "https://example.com/path", "https://a b", "javascript://x/"])
 def test_an_origin_is_no_address(origin, analyst_api):
     answer = analyst_api.post("/applications/", {"name": "Website", "allowed_origins": [origin]})
