@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from django.db.models import QuerySet
 
 from events.admin.span import Span
-from events.models import Event
+from events.models import Event, EventType, Minute
 from events.reach import Reach
 
 LONGEST = 100  # characters of a session, a category, a name
@@ -31,7 +31,7 @@ class Which:
         category, name = text(asked, "category"), text(asked, "name")
         typed = text(asked, "type", LONGEST * 2 + len(BETWEEN))
         if typed and not category:
-            category, _, name = typed.partition(BETWEEN)
+            category, name = _divided(typed)
         return cls(Span.of(asked), number(asked.get("application", "")), category, name, text(asked, "session"))
 
     @property
@@ -73,6 +73,18 @@ class Which:
         if {"range", "from", "to"} & set(more):
             parts = {name: value for name, value in parts.items() if name not in ("range", "from", "to")}
         return urlencode({name: value for name, value in {**parts, **more}.items() if value is not None})
+
+
+def _divided(typed: str) -> tuple[str, str]:
+    """Return the category and the name of a typed text: of all ways to divide it, one that there is."""
+    parts = typed.split(BETWEEN)
+    ways = [(BETWEEN.join(parts[:at]), BETWEEN.join(parts[at:])) for at in range(1, len(parts))]
+    for category, name in ways:
+        if any(kinds.objects.filter(category=category, name=name).exists() for kinds in (EventType, Minute)):
+            return category, name
+    if not ways or Event.objects.filter(category=typed).exists():
+        return typed, ""
+    return ways[0]
 
 
 def text(asked: Any, name: str, longest: int = LONGEST) -> str:

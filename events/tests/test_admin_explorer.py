@@ -50,6 +50,25 @@ def test_events_are_found_by_application_type_and_session(as_viewer, shop):
     assert rows(shown(as_viewer, "?type=page+interaction+/+submit")) == 0
 
 
+@pytest.mark.parametrize("is_described", [True, False])
+def test_a_type_whose_words_have_the_separator_in_them_is_found(as_viewer, shop, is_described):
+    for category, name in (
+        ("web / shop", "sale / paid"),
+        ("web", "shop"),
+        ("web", "shop / other"),
+        ("web / blog", "read"),
+    ):
+        EventFactory(application=shop, category=category, name=name)
+        if is_described:
+            EventTypeFactory(category=category, name=name)
+    count_all()
+
+    for typed in ("web / shop / sale / paid", "web / shop", "web / shop / other", "web / blog / read", "web / blog"):
+        page = as_viewer.get(ADDRESS, {"type": typed})
+        assert page.context["which"].type == typed
+        assert rows(page.content.decode()) == 1, typed
+
+
 def test_a_range_of_time_is_a_preset_or_two_moments(as_viewer, shop):
     now = timezone.now()
     for hours in (0, 3, 100, 2000):
@@ -199,6 +218,19 @@ def test_all_time_begins_with_the_first_event(as_viewer, shop):
     chart = as_viewer.get(ADDRESS, {"range": "all"}).context["chart"]
 
     assert chart.events == 3 and len(chart.bars) <= 61 and chart.bars[0].start.year <= 2021
+
+
+@pytest.mark.parametrize("zone", ["America%2FNew_York", "Asia%2FTokyo"])
+def test_all_time_may_begin_with_the_first_year(as_viewer, shop, zone):
+    first = datetime(1, 1, 1, 0, 30, tzinfo=UTC)
+    count(first, shop, events=1)
+    EventFactory(application=shop, timestamp=first, session_id="old")
+    as_viewer.cookies["opsroom_zone"] = zone
+
+    for query in ({"range": "all"}, {"range": "all", "session": "old"}):
+        chart = as_viewer.get(ADDRESS, query).context["chart"]
+        assert chart.events == 1 and len(chart.bars) <= 61
+    assert as_viewer.get("/admin/events/session/old/change/").status_code == 200
 
 
 # --- Nothing there, and nobody's business -------------------------------------------------------------
