@@ -142,7 +142,7 @@ class ApplicationPage(ModelAdmin):
             "choices": Application.UnknownTypes.choices,
             "may_change": may,
             "secret": secret,
-            "snippets": snippets(request),
+            "snippets": snippets(request, secret),
         }
         if application is not None:
             context |= {**_chart(application), "keys": _keys(application)}

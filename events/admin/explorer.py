@@ -17,6 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from unfold.admin import ModelAdmin
 
+from events.admin.cells import lateness
 from events.admin.chart import chart_of
 from events.admin.cursor import CursorPage, moment_of, page_of
 from events.admin.pretty import pretty
@@ -102,6 +103,7 @@ class EventAdmin(ModelAdmin):
             "chart": chart_of(which),
             "page": page,
             "rows": [(event, _summary(event.data)) for event in page.rows],
+            "late": lateness(),
             "is_first": not (request.GET.get("older") or request.GET.get("newer")),
             "query": which.as_query(),
             "wider": which.as_query(range="all"),

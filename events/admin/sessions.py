@@ -19,7 +19,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
-from events.admin.cells import when
+from events.admin.cells import lasting, when
 from events.admin.cursor import in_order
 from events.admin.pretty import pretty
 from events.admin.which import text
@@ -159,19 +159,3 @@ def _moments(events: list[Event], before: datetime | None) -> list[Moment]:
         moments.append(Moment(event, event.timestamp - before if before else None, pretty(event.data)))
         before = event.timestamp
     return moments
-
-
-def lasting(length: timedelta) -> str:
-    """Say how long, in the two largest units that matter."""
-    seconds = length.total_seconds()
-    if not seconds:
-        return "–"
-    if seconds < 10:
-        return f"{seconds:.1f} s" if seconds >= 0.05 else f"{seconds * 1000:.0f} ms"
-    units = [("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)]
-    at = next(number for number, (_, size) in enumerate(units) if seconds >= size)
-    (big, size), rest = units[at], int(seconds % units[at][1])
-    words = f"{int(seconds // size)} {big}"
-    if at == len(units) - 1 or rest < units[at + 1][1]:
-        return words
-    return f"{words} {rest // units[at + 1][1]} {units[at + 1][0]}"

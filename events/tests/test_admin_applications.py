@@ -61,7 +61,10 @@ def test_a_new_applications_key_is_shown_exactly_once(as_analyst):
     again = as_analyst.get(page_of(Application.objects.get())).content.decode()
 
     assert WriteKey.objects.get().key_hash == hashlib.sha256(secret.encode()).hexdigest()
-    assert made.content.decode().count(secret) == 1 and "no-store" in made.headers["Cache-Control"]
+    page = made.content.decode()
+    assert "YOUR_WRITE_KEY" not in page and f"data-key=&quot;{secret}&quot;" in page
+    assert f"Bearer {secret}" in page and f"write_key=&quot;{secret}&quot;" in page
+    assert "no-store" in made.headers["Cache-Control"]
     assert secret not in again and "YOUR_WRITE_KEY" in again
 
 
@@ -72,7 +75,7 @@ def test_a_rotated_key_is_shown_once_and_the_old_one_ends_later(as_analyst, shop
     page = as_analyst.post(f"{ADDRESS}{shop.pk}/rotate/", {"overlap_hours": "2"}).content.decode()
 
     old.refresh_from_db()
-    assert "shown once" in asked and SECRET.search(page) and "Ending" in page
+    assert "shown once" in asked and SECRET.search(page) and "Ending" in page and "YOUR_WRITE_KEY" not in page
     assert timedelta(hours=1) < old.expires_at - timezone.now() <= timedelta(hours=2)
 
 

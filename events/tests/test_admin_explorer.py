@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
+from events import digest
 from events.factories import ApplicationFactory, EventFactory, EventTypeFactory, RejectedEventFactory
-from events.models import Application, Minute
-from events.tests.counting import count_all
+from events.models import Application, Batch, Minute
+from events.tests.counting import commit, count_all
 
 pytestmark = pytest.mark.django_db
 ADDRESS = "/admin/events/event/"
@@ -186,6 +187,18 @@ def test_one_event_is_readable_beside_the_table_and_at_its_own_address(as_viewer
 @pytest.mark.parametrize("pk", ["999", "9" * 30, "x"])
 def test_an_event_that_is_not_there_is_not_found(as_viewer, pk):
     assert as_viewer.get(f"{ADDRESS}{pk}/change/").status_code == 404
+
+
+def test_counts_that_are_behind_are_said_so_in_words(as_viewer, shop):
+    commit([{"application": shop}])
+    assert "behind" not in shown(as_viewer)
+
+    Batch.objects.update(created_at=timezone.now() - timedelta(seconds=130))
+
+    assert "The counts are 2 min 10 s behind" in shown(as_viewer)
+    assert "The counts are 2 min 10 s behind" in as_viewer.get("/admin/").content.decode()
+    digest.run()
+    assert "behind" not in shown(as_viewer)
 
 
 # --- The chart ----------------------------------------------------------------------------------------
