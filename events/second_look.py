@@ -1,4 +1,7 @@
-"""Rejected events judged again: exactly as the ingest would now, but by the clock of when they came."""
+"""Rejected events judged again: exactly as the ingest would now, but as old as they were when they came.
+
+What was from the future then is judged by the clock of now: its time may have come.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from typing import Any
 import jsonschema_rs
 import orjson
 from django.core.serializers.json import DjangoJSONEncoder
+from django.utils import timezone
 
 from events.envelope import Item, Rules, Types, check
 from events.items import Body, read_one
@@ -34,7 +38,10 @@ class Judge:
 
     def look(self, row: RejectedEvent) -> Item:
         """Return what it is now: an event with the id that its sender was told, or wrong for `reasons`."""
-        item = self.check(bytes(row.raw), row.application_id, row.received_at)
+        raw = bytes(row.raw)
+        item = self.check(raw, row.application_id, row.received_at)
+        if any(reason["code"] == "future" for reason in item.reasons):
+            item = self.check(raw, row.application_id, timezone.now())
         if row.event_id is not None:
             item.event_id = str(row.event_id)
         return item

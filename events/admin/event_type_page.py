@@ -166,6 +166,7 @@ class EventTypePage(ModelAdmin):
             "type": type,
             "form": form,
             "may_change": may,
+            "may_delete": type is not None and self.has_delete_permission(request, type),
             "published": write_json(type.schema if type else anything()),
             "missed": _missed(type, form) if type else [],
             "steps": _steps(type) if type else [],

@@ -54,6 +54,14 @@ def test_an_empty_list_says_what_belongs_here(as_analyst):
     assert "No applications yet" in as_analyst.get(ADDRESS).content.decode()
 
 
+def test_a_page_leads_to_what_was_changed_and_by_whom(as_analyst, shop):
+    as_analyst.post(page_of(shop), {**FIELDS, "rate": "7"})
+    address = f"{ADDRESS}{shop.pk}/history/"
+
+    assert address in as_analyst.get(page_of(shop)).content.decode()
+    assert "anna" in as_analyst.get(address).content.decode()
+
+
 # --- Keys ---------------------------------------------------------------------------------------------
 def test_a_new_applications_key_is_shown_exactly_once(as_analyst):
     made = as_analyst.post(f"{ADDRESS}add/", FIELDS)

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from events.admin.schema_text import TypedWrong, differences, read_json
 from events.factories import ApplicationFactory, EventFactory, RejectedEventFactory
-from events.models import EventType
+from events.models import Event, EventType
 from events.services import create_event_type
 from events.tests.counting import count_all
 
@@ -209,6 +209,18 @@ def test_differences_are_line_by_line():
 def test_a_text_that_is_too_long_is_not_read():
     with pytest.raises(TypedWrong, match="characters"):
         read_json(" " * 300_000)
+
+
+def test_a_type_is_deleted_by_whoever_may_and_its_events_stay(as_superuser, as_analyst, sale):
+    EventFactory(category="shop", name="sale")
+    address = f"{ADDRESS}{sale.pk}/delete/"
+    assert address in as_superuser.get(page_of(sale)).content.decode()
+    assert address not in as_analyst.get(page_of(sale)).content.decode()
+
+    assert as_superuser.get(address).status_code == 200
+    as_superuser.post(address, {"post": "yes"})
+
+    assert not EventType.objects.exists() and Event.objects.exists()
 
 
 # --- The list, and who may ----------------------------------------------------------------------------
