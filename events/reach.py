@@ -6,7 +6,8 @@ some, so only those are read: as many as a page needs, from its end on.
 
 1. What the digest has yet to count is as young as its batches say, and is searched as it is. That is asked first: a
    batch that has gone by the time the minutes are read is in them.
-2. Before that, minutes that hold some are looked up AT_ONCE, and neighbours are read as one stretch.
+2. Before that, minutes that hold some are looked up AT_ONCE, and read as stretches. Two of them are one stretch where
+   what lies between is read sooner than another question is asked: that is a matter of how much comes in a minute.
 
 An event that came more than LATE after it happened is found once it is counted, a second or two later.
 """
@@ -24,6 +25,8 @@ from django.utils import timezone
 from events.models import Batch, Event, Minute
 
 AT_ONCE = 200  # minutes looked up at once
+ASKING = 1_000  # events that are read in the time that another question takes
+SAMPLE = 500  # rows of the counts that tell how much comes in a minute
 LATE = timedelta(hours=1)
 BEHIND = timedelta(minutes=1)  # a digest that is further behind counts nothing soon: all that waits is searched
 MINUTE = timedelta(minutes=1)
@@ -51,7 +54,7 @@ class Reach:
         latest = [events.filter(timestamp__gte=young)] if young and not (self.end and self.end < young) else []
         if newest_first:
             yield from latest
-        for first, end in _stretches(self._minutes(young), newest_first):
+        for first, end in _stretches(self._minutes(young), newest_first, _bridged(self.end or young)):
             yield events.filter(timestamp__gte=first, timestamp__lt=min(end, young) if young else end)
         if not newest_first:
             yield from latest
@@ -75,15 +78,28 @@ def _young() -> datetime | None:
     return waiting["first"] if waiting["since"] < now - BEHIND else max(waiting["first"], now - LATE)
 
 
-def _stretches(minutes: QuerySet[Minute], newest_first: bool) -> Iterator[tuple[datetime, datetime]]:
-    """Yield from when until before when there are minutes without a gap."""
+def _bridged(before: datetime | None) -> timedelta:
+    """Return how far apart two minutes may be to be read as one: by what came at that time, of whatever kind."""
+    minutes = Minute.objects.filter(minute__lte=before) if before else Minute.objects.all()
+    sample = list(minutes.order_by("-minute").values_list("minute", "events")[:SAMPLE])
+    if not sample:
+        return MINUTE
+    length = (sample[0][0] - sample[-1][0]) / MINUTE + 1
+    a_minute = max(sum(events for _, events in sample) / length, 0.1)
+    return MINUTE * max(ASKING / a_minute, 1)
+
+
+def _stretches(
+    minutes: QuerySet[Minute], newest_first: bool, bridged: timedelta
+) -> Iterator[tuple[datetime, datetime]]:
+    """Yield from when until before when there are some, the gaps between them longer than what is bridged."""
     sign, beyond = ("-", "minute__lt") if newest_first else ("", "minute__gt")
     order = minutes.order_by(f"{sign}minute").values_list("minute", flat=True)
     found = list(order[:AT_ONCE])
     while found:
         first = last = found[0]
         for minute in found[1:]:
-            if abs(minute - last) > MINUTE:
+            if abs(minute - last) > bridged:
                 yield min(first, last), max(first, last) + MINUTE
                 first = minute
             last = minute
