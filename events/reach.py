@@ -6,8 +6,8 @@ some, so only those are read: as many as a page needs, from its end on.
 
 1. What the digest has yet to count is as young as its batches say, and is searched as it is. That is asked first: a
    batch that has gone by the time the minutes are read is in them.
-2. Before that, minutes that hold some are looked up AT_ONCE, and read as stretches. Two of them are one stretch where
-   what lies between is read sooner than another question is asked: that is a matter of how much comes in a minute.
+2. Before that, minutes that hold some are looked up, and read as stretches. Two of them are one stretch where what lies
+   between is read sooner than another question is asked: that is a matter of how much comes in a minute.
 
 An event that came more than LATE after it happened is found once it is counted, a second or two later.
 """
@@ -24,7 +24,7 @@ from django.utils import timezone
 
 from events.models import Batch, Event, Minute
 
-AT_ONCE = 200  # minutes looked up at once
+AT_FIRST, AT_MOST = 100, 6_400  # minutes looked up at once: four times as many each time
 ASKING = 1_000  # events that are read in the time that another question takes
 SAMPLE = 500  # rows of the counts that tell how much comes in a minute
 LATE = timedelta(hours=1)
@@ -95,7 +95,8 @@ def _stretches(
     """Yield from when until before when there are some, the gaps between them longer than what is bridged."""
     sign, beyond = ("-", "minute__lt") if newest_first else ("", "minute__gt")
     order = minutes.order_by(f"{sign}minute").values_list("minute", flat=True)
-    found = list(order[:AT_ONCE])
+    at_once = AT_FIRST
+    found = list(order[:at_once])
     while found:
         first = last = found[0]
         for minute in found[1:]:
@@ -104,4 +105,5 @@ def _stretches(
                 first = minute
             last = minute
         yield min(first, last), max(first, last) + MINUTE
-        found = list(order.filter(**{beyond: last})[:AT_ONCE]) if len(found) == AT_ONCE else []
+        is_last, at_once = len(found) < at_once, min(at_once * 4, AT_MOST)
+        found = [] if is_last else list(order.filter(**{beyond: last})[:at_once])
