@@ -17,7 +17,6 @@ from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
-from rest_framework.settings import api_settings
 
 from events import export, filters, serializers, services
 from events.models import Event, Session
@@ -167,9 +166,11 @@ class OneSession(generics.RetrieveAPIView):
 
     queryset = Session.objects.all()
     serializer_class = serializers.OneSessionSerializer
-    permission_classes = [*api_settings.DEFAULT_PERMISSION_CLASSES, MaySeeEvents]
     lookup_field = "session_id"
     filter_backends = []
+
+    def get_permissions(self) -> list[Any]:
+        return [*super().get_permissions(), MaySeeEvents()]
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         session: Any = self.get_object()
