@@ -22,6 +22,7 @@ from django.views.decorators.http import require_safe
 from chats.census import count_chats
 from chats.models import Broadcast, Chunk
 from config.health import parts
+from events.admin.cells import lateness
 from events.admin.chart import chart_of
 from events.admin.which import Which
 from projects.admin.zone import zone_of
@@ -91,7 +92,8 @@ def events(request: HttpRequest) -> Card | None:
         return None
     with timezone.override(zone_of(request)):
         chart = chart_of(Which.of({"range": "24h"}))
-    return Card("events.html", {"chart": chart, "a_minute": (chart.events + chart.rejected) / (24 * 60)})
+    a_minute = (chart.events + chart.rejected) / (24 * 60)
+    return Card("events.html", {"chart": chart, "a_minute": a_minute, "late": lateness()})
 
 
 def figures(request: HttpRequest) -> Card | None:

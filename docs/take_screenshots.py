@@ -247,6 +247,7 @@ def main() -> None:
             take(browser, instance, {"list-cache": list_cache}, "admin")
             testrunner_screens.prepare(instance)
             take(browser, instance, testrunner_screens.SCREENS, "tester")
+            events_screens.prepare(instance)
             take(browser, instance, events_screens.SCREENS, "analyst")
         with running_instance(home, BANNER_API_URL="http://127.0.0.1:9/photos/") as instance:
             instance.start_web()

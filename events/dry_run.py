@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from events.models import Event, RejectedEvent
-from events.pages import beyond
+from events.models import Application, Event, RejectedEvent
+from events.pages import beyond, first_rows
+from events.reach import Reach
 from events.rehearsal import Reason, Reasons, Rehearsal, rehearse
 from events.schema_check import compiled
 from events.schemas import judge
@@ -17,7 +18,7 @@ from events.second_look import Judge
 LAST = 10_000
 MOST = 100_000  # events that one dry run looks at
 SECONDS = 10.0  # and for how long: somebody waits for the answer; half as long again for the rejected ones
-_AT_ONCE = 2_000  # rows in memory
+_AT_ONCE = 2_000  # rows in memory, or as many as MOST_BYTES of events/pages.py allow
 
 
 @dataclass
@@ -48,19 +49,22 @@ def dry_run(*, category: str, name: str, schema: dict[str, Any], last: int = LAS
             found.rejected += 1
             reasons.note(faults[0], id)
     found.reasons = reasons.by_count()
-    rows = RejectedEvent.objects.filter(category=category, name=name)
+    # The index that finds a type begins with the application.
+    applications = list(Application.objects.values_list("pk", flat=True))
+    rows = RejectedEvent.objects.filter(application_id__in=applications, category=category, name=name)
     found.rejected_now = rehearse(rows, Judge({(category, name): validator}), most=last, seconds=seconds / 2)
     return found
 
 
 def _newest(category: str, name: str, most: int) -> Iterator[tuple[int, Any]]:
-    """Events of a type, newest first, page by page along the index: no transaction and no cursor is kept open."""
+    """Events of a type, newest first, page by page: no transaction and no cursor is kept open."""
     pages = Event.objects.filter(category=category, name=name).order_by("-timestamp", "-id")
     rows = pages.values_list("id", "timestamp", "data")
-    left = most
-    page = list(rows[: min(left, _AT_ONCE)])
+    reach, left = Reach(category=category, name=name), most
+    page, more = first_rows(reach.parts(rows), min(left, _AT_ONCE))
     while page:
         yield from ((id, data) for id, _, data in page)
         left -= len(page)
         id, timestamp, _ = page[-1]
-        page = list(rows.filter(beyond("timestamp", timestamp, id))[: min(left, _AT_ONCE)]) if left else []
+        rest = replace(reach, end=timestamp).parts(rows.filter(beyond("timestamp", timestamp, id)))
+        page, more = first_rows(rest, min(left, _AT_ONCE)) if more and left else ([], False)

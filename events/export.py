@@ -1,7 +1,8 @@
 """Events as CSV or NDJSON, however many: page by page along the index, each page a statement of its own.
 
-So memory stays flat, no transaction is kept open while a client reads slowly, and no statement runs for long. What a
-slow reader does occupy is a thread of the web process, of which there are ten: hence AT_ONCE and LONGEST.
+So memory stays flat, also where events are large, no transaction is kept open while a client reads slowly, and no
+statement runs for long. What a slow reader does occupy is a thread of the web process, of which there are ten: hence
+AT_ONCE and LONGEST.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import csv
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -17,12 +19,13 @@ from django.db.models import QuerySet, TextField
 from django.db.models.functions import Cast
 
 from events.models import Event
-from events.pages import beyond
+from events.pages import beyond, first_rows
+from events.reach import Reach
 
 COLUMNS = [
     "id", "application_id", "event_id", "session_id", "category", "name", "timestamp", "received_at", "data"
 ]  # fmt: skip
-PAGE = 2_000  # rows in memory
+PAGE = 2_000  # rows in memory, or as many as MOST_BYTES of events/pages.py allow
 AT_ONCE = 2  # exports in one web process
 LONGEST = 1_800.0  # seconds; then the answer breaks off, which its reader notices
 # A spreadsheet would compute a cell that begins like this: https://owasp.org/www-community/attacks/CSV_Injection
@@ -37,12 +40,12 @@ class Busy(Exception):
 class Export:
     """The lines of an export. It has a place from the beginning, and gives it back when it is closed or at its end."""
 
-    def __init__(self, events: QuerySet[Event], form: str) -> None:
-        """`form` is "csv" or "ndjson". Raises Busy."""
+    def __init__(self, events: QuerySet[Event], form: str, reach: Reach | None = None) -> None:
+        """`form` is "csv" or "ndjson", `reach` says what `events` are filtered by. Raises Busy."""
         if not _places.acquire(blocking=False):
             raise Busy
         self._has_place = True
-        self._lines = _FORMS[form](_rows(events))
+        self._lines = _FORMS[form](_rows(events, reach or Reach()))
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -60,19 +63,20 @@ class Export:
             _places.release()
 
 
-def _rows(events: QuerySet[Event]) -> Iterator[list[tuple[Any, ...]]]:
+def _rows(events: QuerySet[Event], reach: Reach) -> Iterator[list[tuple[Any, ...]]]:
     """Yield pages of rows, newest first."""
     until = time.monotonic() + LONGEST
     # As text: Postgres has the JSON in a form that need not be read and written once more.
     texts = events.annotate(text=Cast("data", TextField()))
     rows = texts.order_by("-timestamp", "-id").values_list(*COLUMNS[:-1], "text")
-    page = list(rows[:PAGE])
+    page, more = first_rows(reach.parts(rows), PAGE)
     while page:
         yield page
         if time.monotonic() > until:
             raise TimeoutError(f"An export has {LONGEST:.0f} seconds.")
         id, timestamp = page[-1][0], page[-1][6]
-        page = list(rows.filter(beyond("timestamp", timestamp, id))[:PAGE]) if len(page) == PAGE else []
+        rest = replace(reach, end=timestamp).parts(rows.filter(beyond("timestamp", timestamp, id)))
+        page, more = first_rows(rest, PAGE) if more else ([], False)
 
 
 class _Lines:

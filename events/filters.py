@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 
 from events.models import Application, Event, RejectedEvent, Session
+from events.reach import Reach
 
 
 def _application() -> filters.NumberFilter:
@@ -36,6 +37,14 @@ class EventFilter(filters.FilterSet):
     class Meta:
         model = Event
         fields: list[str] = []
+
+    def reach(self) -> Reach:
+        """Return what is asked for of that which has no index; after it was found valid."""
+        asked = self.form.cleaned_data
+        if asked["session"] or asked["event_id"]:
+            return Reach()
+        application = int(asked["application"]) if asked["application"] else None
+        return Reach(application, asked["category"], asked["name"], asked["from"], asked["to"])
 
     def known(self, events: QuerySet[Event], name: str, value: Any) -> QuerySet[Event]:
         # The index that finds an id begins with the application.

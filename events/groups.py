@@ -8,17 +8,22 @@ from typing import Any
 
 from django.db import connection
 
-MOST = 200  # groups in one answer
+MOST = 200  # groups in one answer that are muted, and as many that are not
 
 # The first part reads nothing but the index of groups, the second one row a group. Without a beginning it is all of it.
 _GROUPS = """
-    SELECT counted.*, application.name AS application_name, sample.id
+    SELECT application_id, category, counted.name, code, pointer, events, first, last, muted,
+           application.name AS application_name, sample.id
     FROM (
-        SELECT application_id, category, name, code, pointer, count(*) AS events,
-               min(received_at) AS first, max(received_at) AS last
-        FROM events_rejectedevent WHERE {conditions}
-        GROUP BY application_id, category, name, code, pointer
-        ORDER BY events DESC, last DESC LIMIT %(most)s
+        SELECT each.*, mute.id IS NOT NULL AS muted,
+               row_number() OVER (PARTITION BY mute.id IS NULL ORDER BY events DESC, last DESC) AS place
+        FROM (
+            SELECT application_id, category, name, code, pointer, count(*) AS events,
+                   min(received_at) AS first, max(received_at) AS last
+            FROM events_rejectedevent WHERE {conditions}
+            GROUP BY application_id, category, name, code, pointer
+        ) AS each
+        LEFT JOIN events_rejectedmute AS mute USING (application_id, category, name, code, pointer)
     ) AS counted
     JOIN events_application AS application ON application.id = counted.application_id
     LEFT JOIN LATERAL (
@@ -28,6 +33,7 @@ _GROUPS = """
           AND wrong.received_at = counted.last
         LIMIT 1
     ) AS sample ON true
+    WHERE place <= %(most)s
     ORDER BY events DESC, last DESC
 """
 
@@ -42,11 +48,12 @@ class Group:
     count: int
     first_received: datetime
     last_received: datetime
+    muted: bool
     application_name: str
     sample: int | None  # the id of its newest
 
 
-def groups(*, since: datetime | None = None, most: int = MOST, **members: Any) -> list[Group]:
+def groups(*, since: datetime | None = None, **members: Any) -> list[Group]:
     """Return the largest groups of what was received since then; of `application`, `category`, `name`, … if given."""
     columns = {"application": "application_id", "category": "category", "name": "name", "code": "code"}
     wanted = {name: value for name, value in members.items() if value is not None}
@@ -55,5 +62,5 @@ def groups(*, since: datetime | None = None, most: int = MOST, **members: Any) -
         conditions.append("received_at >= %(since)s")
     query = _GROUPS.format(conditions=" AND ".join(conditions) or "true")
     with connection.cursor() as cursor:
-        cursor.execute(query, {**wanted, "since": since, "most": min(most, MOST)})
+        cursor.execute(query, {**wanted, "since": since, "most": MOST})
         return [Group(*row) for row in cursor.fetchall()]

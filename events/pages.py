@@ -1,14 +1,20 @@
-"""Pages along a moment and an id: the millionth as quick as the first, however many share a moment."""
+"""Pages along a moment and an id: the millionth as quick as the first, however many share a moment.
+
+A row may have half a MiB, so a page ends where it is large enough in bytes, too.
+"""
 
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable
 from datetime import datetime
+from itertools import accumulate, pairwise
 from typing import Any
 
 import orjson
-from django.db.models import Q
+from django.db.models import F, Func, IntegerField, Q, QuerySet, TextField, Value
 from django.db.models.fields.tuple_lookups import Tuple, TupleGreaterThan, TupleLessThan
+from django.db.models.functions import Cast
 from rest_framework.exceptions import NotFound
 from rest_framework.pagination import BasePagination, _positive_int
 from rest_framework.request import Request
@@ -16,6 +22,13 @@ from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
 PAGE, MOST = 50, 500
+MOST_BYTES = 4 * 1024 * 1024  # of JSON, or of raw bytes, in one page; what is read from them takes several times that
+# How large a row is, by the member that may be.
+LARGE = {
+    "data": Func(Cast("data", TextField()), function="octet_length", output_field=IntegerField()),
+    "raw": Func(F("raw"), function="octet_length", output_field=IntegerField()),
+    "pk": Value(1),  # none is
+}
 
 
 def beyond(moment: str, at: datetime, id: int, *, older: bool = True) -> Q:
@@ -29,11 +42,35 @@ def beyond(moment: str, at: datetime, id: int, *, older: bool = True) -> Q:
     return Q(**{f"{moment}__gte": at}) & Q(TupleGreaterThan(*place))
 
 
+def first_rows(parts: Iterable[QuerySet[Any]], most: int, large: str = "data") -> tuple[list[Any], bool]:
+    """Return the first rows of what comes in these parts, and whether there are more.
+
+    At most `most` of them, and as many as have MOST_BYTES in the member `large`; one that has more comes alone.
+    """
+    found: list[Any] = []
+    taken = 0  # bytes
+    for part in parts:
+        sizes = list(part.values_list(LARGE[large], flat=True)[: most - len(found) + 1])
+        count = min(fitting(sizes, taken), most - len(found))
+        found += part[:count]
+        if count < len(sizes):
+            return found, True
+        taken += sum(sizes)
+    return found, False
+
+
+def fitting(sizes: Iterable[int], taken: int = 0) -> int:
+    """Return how many rows of these sizes go beside what is taken of MOST_BYTES; the first of all always does."""
+    totals = accumulate(sizes, initial=taken)
+    return sum(1 for before, total in pairwise(totals) if total <= MOST_BYTES or not before)
+
+
 class NewestFirst(BasePagination):
-    """`?cursor=` of the answer's own `next` and `previous`, `?page_size=` up to MOST."""
+    """`?cursor=` of the answer's own `next` and `previous`, `?page_size=` up to MOST, or what MOST_BYTES allow."""
 
     moment = "timestamp"
     newest_first = True
+    large = "data"
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         self.address = request.build_absolute_uri()
@@ -42,13 +79,19 @@ class NewestFirst(BasePagination):
         older = forth == self.newest_first
         rows = queryset.filter(beyond(self.moment, *place, older=older)) if place else queryset
         sign = "-" if older else ""
-        page = list(rows.order_by(f"{sign}{self.moment}", f"{sign}id")[: size + 1])
-        more, page = len(page) > size, page[:size]
+        rows = rows.order_by(f"{sign}{self.moment}", f"{sign}id")
+        page, more = self.read(rows, place[0] if place else None, older, size, request)
         if not forth:
             page.reverse()
         self.next = self._link(page, True) if page and (more or not forth) else None
         self.previous = self._link(page, False) if page and place and (more or forth) else None
         return page
+
+    def read(
+        self, rows: QuerySet[Any], at: datetime | None, older: bool, size: int, request: Request
+    ) -> tuple[list[Any], bool]:
+        """Return a page of these rows, which begin after that moment, and whether there are more."""
+        return first_rows([rows], size, self.large)
 
     def get_paginated_response(self, data: Any) -> Response:
         return Response({"next": self.next, "previous": self.previous, "results": data})
@@ -87,6 +130,7 @@ class NewestFirst(BasePagination):
 
 class NewestReceivedFirst(NewestFirst):
     moment = "received_at"
+    large = "pk"  # their bytes are left out
 
 
 class OldestFirst(NewestFirst):

@@ -15,6 +15,13 @@ class MayChangeEventTypes(BasePermission):
         return request.user.has_perm("events.change_eventtype")
 
 
+class MaySeeEvents(BasePermission):
+    """For what shows events though its model is another."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        return request.user.has_perm("events.view_event")
+
+
 class MayReplay(BasePermission):
     """Asking rejected events again, and watching that."""
 

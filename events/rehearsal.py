@@ -10,13 +10,14 @@ from django.db.models import QuerySet
 
 from events.envelope import Item
 from events.models import Event, RejectedEvent
+from events.pages import first_rows
 from events.reasons import Reason as Fault
 from events.second_look import Judge
 
 MOST = 10_000  # rejected events that are looked at
 SECONDS = 10.0  # and for how long: somebody waits for the answer
 MOST_REASONS = 1_000  # different ones that are counted; an array's places may make any number of them
-_AT_ONCE = 500  # rows in memory
+_AT_ONCE = 500  # rows in memory, or as many as MOST_BYTES of events/pages.py allow
 
 
 @dataclass
@@ -79,11 +80,12 @@ def rehearse(rows: QuerySet[RejectedEvent], judge: Judge, *, most: int = MOST, s
 
 def _pages(rows: QuerySet[RejectedEvent], most: int) -> Iterator[list[RejectedEvent]]:
     newest = rows.order_by("-pk")
-    page = list(newest[: min(most, _AT_ONCE)])
+    page, more = first_rows([newest], min(most, _AT_ONCE), "raw")
     while page:
         yield page
         most -= len(page)
-        page = list(newest.filter(pk__lt=page[-1].pk)[: min(most, _AT_ONCE)]) if most else []
+        older = newest.filter(pk__lt=page[-1].pk)
+        page, more = first_rows([older], min(most, _AT_ONCE), "raw") if more and most else ([], False)
 
 
 def _known(items: list[Item]) -> int:

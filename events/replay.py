@@ -25,11 +25,12 @@ from events import counts, late, messages
 from events.envelope import Item
 from events.models import RejectedEvent, Replay
 from events.models.event import BATCH_ROWS
+from events.pages import LARGE, fitting
 from events.second_look import Judge
 from events.selection import Selection
 from events.services.events import forget_rejected
 
-AT_ONCE = 500  # rejected events a transaction; at most BATCH_ROWS
+AT_ONCE = 500  # rejected events a transaction, at most BATCH_ROWS; or as many as MOST_BYTES of events/pages.py allow
 SECONDS = 20.0  # in one task
 
 Judged = tuple[RejectedEvent, Item]
@@ -51,7 +52,8 @@ def replay_some(replay_id: int, at_once: int = AT_ONCE) -> bool:
         if replay is None:
             return False
         left = Selection.from_json(replay.selection).rows().filter(pk__gt=replay.cursor, pk__lte=replay.last_id)
-        ids = list(left.order_by("pk").values_list("pk", flat=True)[:at_once])
+        there = list(left.order_by("pk").values_list("pk", LARGE["raw"])[:at_once])
+        ids = [pk for pk, _ in there[: fitting(size for _, size in there)]]
         if ids:
             _ask(replay, ids)
         else:
@@ -69,8 +71,10 @@ def _ask(replay: Replay, ids: list[int]) -> None:
     judge = Judge()
     judged = [(row, judge.look(row)) for row in rows]
     late.store([(item, row.received_at) for row, item in judged if not item.reasons])
-    forget_rejected([row for row, item in judged if not item.reasons])
-    _note_reasons([one for one in judged if one[1].reasons], set(batches))
+    moved = forget_rejected([row for row, item in judged if not item.reasons])
+    for kind, number in _note_reasons([one for one in judged if one[1].reasons], set(batches)).items():
+        moved[kind] += number
+    counts.add(moved, "rejected")  # all at once, in the one order of their locks
     statuses = Counter(item.status if not item.reasons else "rejected" for _, item in judged)
     replay.cursor = ids[-1]
     replay.accepted += statuses["accepted"]
@@ -79,8 +83,8 @@ def _ask(replay: Replay, ids: list[int]) -> None:
     replay.gone += len(ids) - len(rows)
 
 
-def _note_reasons(judged: Sequence[Judged], uncounted: set[int]) -> None:
-    """Keep why they are wrong now, where that has changed, and count them where they are."""
+def _note_reasons(judged: Sequence[Judged], uncounted: set[int]) -> Counter[counts.Kind]:
+    """Keep why they are wrong now, where that has changed; return by how much the counts are to change."""
     moved: Counter[counts.Kind] = Counter()
     changed: list[RejectedEvent] = []
     for row, item in judged:
@@ -95,7 +99,7 @@ def _note_reasons(judged: Sequence[Judged], uncounted: set[int]) -> None:
             moved[before] -= 1
             moved[counts.kind_of_rejected(row)] += 1
     RejectedEvent.objects.bulk_update(changed, ["category", "name", "code", "pointer", "reasons"])
-    counts.add(moved, "rejected")
+    return moved
 
 
 def _finish(replay: Replay) -> None:

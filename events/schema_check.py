@@ -6,12 +6,14 @@ regular expressions that take linear time, and to references within itself.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Any
 
 import jsonschema_rs
 import orjson
 
-from events.reasons import pointer
+from events.reasons import pointer, storable
 from events.schemas import PATTERNS
 from events.schemas import compiled as judging
 
@@ -55,14 +57,30 @@ def _check_shape(schema: Any) -> None:
         raise SchemaError("A schema is a JSON object.")
     if _is_deeper(schema, DEEPEST):
         raise SchemaError(f"The schema is nested more than {DEEPEST} levels deep.")
+    for words, place in unstorable(schema):
+        raise SchemaError(words, place)
     try:
         text = orjson.dumps(schema)
     except orjson.JSONEncodeError as error:
         raise SchemaError("The schema holds what JSON cannot say.") from error
     if len(text) > MOST_BYTES:
         raise SchemaError(f"The schema has {len(text):,} bytes; {MOST_BYTES:,} are allowed.")
-    if b"\\u0000" in text and _has_nul(schema):
-        raise SchemaError("The schema holds a NUL character, which the database cannot.")
+
+
+def unstorable(value: Any) -> Iterator[tuple[str, str]]:
+    """Yield what of a JSON value no database can hold: in words, and where, as a JSON pointer; however deep it is."""
+    left: list[tuple[tuple[str | int, ...], Any]] = [((), value)]
+    while left:
+        path, one = left.pop()
+        if isinstance(one, float) and not math.isfinite(one):
+            yield "This number is too large.", pointer(path)
+        elif isinstance(one, str) and storable(one) != one:
+            yield f"This text has {'a NUL character' if chr(0) in one else 'half a character'}.", pointer(path)
+        elif isinstance(one, dict):
+            left += [(path, name) for name in one]
+            left += [((*path, name), child) for name, child in one.items() if storable(name) == name]
+        elif isinstance(one, list):
+            left += [((*path, place), child) for place, child in enumerate(one)]
 
 
 def _is_deeper(value: Any, levels: int) -> bool:
@@ -75,15 +93,6 @@ def _is_deeper(value: Any, levels: int) -> bool:
     return True
 
 
-def _has_nul(value: Any) -> bool:
-    """Bounded by the check of the depth."""
-    if isinstance(value, str):
-        return "\0" in value
-    keys = value if isinstance(value, dict) else ()
-    return any("\0" in key for key in keys) or any(_has_nul(child) for child in _children(value, str))
-
-
-def _children(value: Any, *more: type) -> list[Any]:
-    kinds = (dict, list, *more)
-    values = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return [child for child in values if isinstance(child, kinds)]
+def _children(value: Any) -> list[Any]:
+    values = value.values() if isinstance(value, dict) else value
+    return [child for child in values if isinstance(child, (dict, list))]

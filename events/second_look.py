@@ -1,15 +1,21 @@
-"""Rejected events judged again: exactly as the ingest would now, but by the clock of when they came."""
+"""Rejected events judged again: exactly as the ingest would now, but as old as they were when they came.
+
+What was from the future then is judged by the clock of now: its time may have come.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
 import jsonschema_rs
 import orjson
 from django.core.serializers.json import DjangoJSONEncoder
+from django.utils import timezone
 
 from events.envelope import Item, Rules, Types, check
 from events.items import Body, read_one
@@ -18,6 +24,7 @@ from events.reasons import Reason
 from events.schemas import compiled
 
 TypeName = tuple[str, str]  # category, name
+_LONG = re.compile(r"\d{19}")  # from here on a number may be beyond 64 bits
 
 
 class Judge:
@@ -31,7 +38,10 @@ class Judge:
 
     def look(self, row: RejectedEvent) -> Item:
         """Return what it is now: an event with the id that its sender was told, or wrong for `reasons`."""
-        item = self.check(bytes(row.raw), row.application_id, row.received_at)
+        raw = bytes(row.raw)
+        item = self.check(raw, row.application_id, row.received_at)
+        if any(reason["code"] == "future" for reason in item.reasons):
+            item = self.check(raw, row.application_id, timezone.now())
         if row.event_id is not None:
             item.event_id = str(row.event_id)
         return item
@@ -40,14 +50,25 @@ class Judge:
         """Return why the event, so changed, would be none; nothing if it would be right."""
         members = ("event_id", "session_id", "category", "name", "data", "timestamp")
         told = {name: changes.get(name, getattr(event, name)) for name in members}
-        raw = json.dumps(told, cls=DjangoJSONEncoder, ensure_ascii=True).encode()
-        return self.check(raw, event.application_id, event.received_at).reasons
+        raw = json.dumps(told, cls=DjangoJSONEncoder, ensure_ascii=True)
+        if _LONG.search(raw):
+            raw = json.dumps(json.loads(raw, parse_int=_as_sent))
+        return self.check(raw.encode(), event.application_id, event.received_at).reasons
 
     def check(self, raw: bytes, application: int, received_at: datetime) -> Item:
         """Judge the bytes of one item, as if they came then."""
         rules = Rules(application, self._types, application in self._rejecting, received_at)
         # Alone, also where it begins like an array: it was one item of a body.
         return check(read_one(raw), Item(application, Body(raw), 0), rules)
+
+
+def _as_sent(digits: str) -> int | float:
+    """Return the number as an application can have sent it: Postgres tells of 1e20 with all of its digits."""
+    number = int(digits)
+    if -(2**63) <= number < 2**64:
+        return number
+    near = float(digits)  # of what is beyond a float, infinity
+    return near if Decimal(repr(near)) == number else number
 
 
 def _types_now() -> dict[TypeName, jsonschema_rs.Validator]:

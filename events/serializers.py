@@ -263,6 +263,7 @@ class GroupSerializer(serializers.Serializer):
     count = serializers.IntegerField()
     first_received = serializers.DateTimeField()
     last_received = serializers.DateTimeField()
+    muted = serializers.BooleanField(help_text="true: somebody wants it out of the admin's list for now.")
     sample = serializers.IntegerField(allow_null=True, help_text="The id of the newest one.")
 
 

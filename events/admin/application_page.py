@@ -40,7 +40,7 @@ class ApplicationForm(forms.Form):
 
     def clean_allowed_origins(self) -> list[str]:
         """One origin a line, as browsers send them."""
-        found = list(dict.fromkeys(self.cleaned_data["allowed_origins"].lower().split()))
+        found = self.cleaned_data["allowed_origins"].lower().split()
         if wrong := [origin for origin in found if len(origin) > 300 or not ORIGIN.fullmatch(origin)]:
             raise forms.ValidationError(
                 f"This is no origin: {wrong[0][:100]} An origin is like https://www.example.com"
@@ -142,7 +142,7 @@ class ApplicationPage(ModelAdmin):
             "choices": Application.UnknownTypes.choices,
             "may_change": may,
             "secret": secret,
-            "snippets": snippets(request),
+            "snippets": snippets(request, secret),
         }
         if application is not None:
             context |= {**_chart(application), "keys": _keys(application)}

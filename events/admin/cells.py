@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.template.loader import render_to_string
+
+from events import services
+
+USUALLY = 5.0  # seconds that the digest may be behind without anybody's noticing
 
 
 def when(moment: datetime | None, style: str = "short") -> str:
@@ -13,3 +17,25 @@ def when(moment: datetime | None, style: str = "short") -> str:
 
 def state(value: str, word: str = "") -> str:
     return render_to_string("events/state.html", {"value": value, "word": word})
+
+
+def lasting(length: timedelta) -> str:
+    """Say how long, in the two largest units that matter."""
+    seconds = length.total_seconds()
+    if not seconds:
+        return "–"
+    if seconds < 10:
+        return f"{seconds:.1f} s" if seconds >= 0.05 else f"{seconds * 1000:.0f} ms"
+    units = [("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)]
+    at = next(number for number, (_, size) in enumerate(units) if seconds >= size)
+    (big, size), rest = units[at], int(seconds % units[at][1])
+    words = f"{int(seconds // size)} {big}"
+    if at == len(units) - 1 or rest < units[at + 1][1]:
+        return words
+    return f"{words} {rest // units[at + 1][1]} {units[at + 1][0]}"
+
+
+def lateness() -> str:
+    """Say how far the counts are behind, where it is more than they usually are; "" else."""
+    behind = services.lag()
+    return lasting(timedelta(seconds=round(behind))) if behind > USUALLY else ""

@@ -18,7 +18,7 @@ MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 STEPS = [
     MINUTE, MINUTE * 2, MINUTE * 5, MINUTE * 10, MINUTE * 15, MINUTE * 30,
     HOUR, HOUR * 2, HOUR * 3, HOUR * 6, HOUR * 12,
-    DAY, DAY * 2, DAY * 7, DAY * 14, DAY * 30, DAY * 91, DAY * 365,
+    DAY, DAY * 2, DAY * 7, DAY * 14, DAY * 30, DAY * 91, DAY * 365, DAY * 3_650, DAY * 36_500,
 ]  # fmt: skip
 MOST_BARS = 60
 HEIGHT = 100  # of the picture's own units
@@ -126,7 +126,7 @@ def _bounds(which: Which) -> tuple[datetime | None, datetime | None]:
 
 def _origin(start: datetime, step: timedelta) -> datetime:
     """Return the start of the first bar: a round time of day, or midnight, where the viewer is."""
-    local = timezone.localtime(start)
+    local = _local(start)
     midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
     return midnight + (local - midnight) // step * step if step < DAY else midnight
 
@@ -142,7 +142,7 @@ def _drawn(counts: dict[datetime, tuple[int, int]], origin: datetime, step: time
 
 
 def _bar(at: datetime, step: timedelta, events: int, rejected: int, most: int) -> Bar:
-    local = timezone.localtime(at)
+    local = _local(at)
     label = (
         f"{local:%H:%M}"
         if step < HOUR
@@ -151,6 +151,11 @@ def _bar(at: datetime, step: timedelta, events: int, rejected: int, most: int) -
         else f"{local.day} {local:%b %Y}"
     )
     return Bar(at, at + step, events, rejected, _tall(events, most), _tall(rejected, most), label)
+
+
+def _local(at: datetime) -> datetime:
+    """Return the moment where the viewer is, which may be before the first year that there is."""
+    return timezone.localtime(at) if at.year > 1 else at.astimezone(UTC)
 
 
 def _tall(number: int, most: int) -> float:

@@ -5,11 +5,16 @@ Rows are ordered by a moment and their id, and a cursor is the two of one row.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db.models import Q, QuerySet
+
+from events.pages import first_rows
+
+Parts = Callable[[QuerySet[Any], bool], Iterable[QuerySet[Any]]]  # rows in their order, and whether newest first
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -24,14 +29,20 @@ class CursorPage:
     newer: str
 
 
-def page_of(rows: QuerySet[Any], asked: Any, size: int, by: str = "timestamp") -> CursorPage:
-    """Return the page that the address asks for by `older=` or `newer=`, else the first; `by` names the moment."""
+def page_of(
+    rows: QuerySet[Any], asked: Any, size: int, by: str = "timestamp", large: str = "data", parts: Parts | None = None
+) -> CursorPage:
+    """Return the page that the address asks for by `older=` or `newer=`, else the first; `by` names the moment.
+
+    `large` is the member that makes rows large, and `parts` the places where there are any.
+    """
+    parts = parts or (lambda rows, _: [rows])
     older, newer = _read(asked.get("older", "")), _read(asked.get("newer", ""))
     if newer:
-        found, more = _some(_after(rows, newer, by), ["", by], size)
+        found, more = first_rows(parts(_in_order(_after(rows, newer, by), "", by), False), size, large)
         found.reverse()
         return CursorPage(found, _cursor(found, -1, by), _cursor(found, 0, by) if more else "")
-    found, more = _some(_before(rows, older, by) if older else rows, ["-", by], size)
+    found, more = first_rows(parts(_in_order(_before(rows, older, by) if older else rows, "-", by), True), size, large)
     return CursorPage(found, _cursor(found, -1, by) if more else "", _cursor(found, 0, by) if older else "")
 
 
@@ -44,15 +55,12 @@ def moment_of(cursor: str) -> datetime | None:
 def in_order(rows: QuerySet[Any], later: str, size: int) -> tuple[list[Any], str, datetime | None]:
     """Return rows oldest first, those after the cursor `later`: with the next cursor, and the cursor's own moment."""
     at = _read(later)
-    found, more = _some(_after(rows, at, "timestamp") if at else rows, ["", "timestamp"], size)
+    found, more = first_rows([_in_order(_after(rows, at, "timestamp") if at else rows, "", "timestamp")], size)
     return found, _cursor(found, -1, "timestamp") if more else "", at[0] if at else None
 
 
-def _some(rows: QuerySet[Any], order: list[str], size: int) -> tuple[list[Any], bool]:
-    """Return that many rows, and whether there are more."""
-    sign, by = order
-    found = list(rows.order_by(f"{sign}{by}", f"{sign}pk")[: size + 1])
-    return found[:size], len(found) > size
+def _in_order(rows: QuerySet[Any], sign: str, by: str) -> QuerySet[Any]:
+    return rows.order_by(f"{sign}{by}", f"{sign}pk")
 
 
 def _after(rows: QuerySet[Any], at: tuple[datetime, int], by: str) -> QuerySet[Any]:

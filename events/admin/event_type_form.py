@@ -36,6 +36,14 @@ class SchemaForm(forms.Form):
         return None
 
 
+class NextVersionForm(SchemaForm):
+    instead_of = forms.IntegerField(required=False)  # the version that counted when this was begun
+
+    def has_missed(self, present: int) -> bool:
+        """Whether somebody has published another version since."""
+        return self.is_bound and self.cleaned_data.get("instead_of") not in (None, present)
+
+
 class EventTypeForm(SchemaForm):
     """A new type: also what it is called, which never changes."""
 

@@ -19,11 +19,12 @@ from django.views.decorators.http import require_POST, require_safe
 
 from events import services
 from events.admin.dialog import Question, ask, go_to
-from events.admin.event_type_form import EventTypeForm, SchemaForm
+from events.admin.event_type_form import EventTypeForm, NextVersionForm, SchemaForm
 from events.admin.group import GroupKey
-from events.admin.schema_text import differences, write_json
+from events.admin.schema_text import Line, differences, write_json
 from events.admin.trial import example_of, rehearsed, verdict_on
 from events.models import EventType, SchemaVersion
+from events.models.event_type import anything
 
 MOST_VERSIONS = 50
 
@@ -85,12 +86,12 @@ class EventTypePage(ModelAdmin):
         """Show the type; a POST publishes what its form says."""
         type = self._type(request, object_id)
         if request.method != "POST":
-            return self._page(request, SchemaForm(initial=_present(type)), type)
+            return self._page(request, NextVersionForm(initial=_present(type)), type)
         if not self.has_change_permission(request, type):
             raise PermissionDenied
-        form = SchemaForm(request.POST)
+        form = NextVersionForm(request.POST)
         if form.is_valid():
-            after = form.attempt(lambda values: self._publish(type, values, request.user))
+            after = form.attempt(lambda values: services.publish_schema(event_type=type, actor=request.user, **values))
             if after is not None:
                 self._say(request, type, after)
                 return self._done(request, type)
@@ -144,10 +145,6 @@ class EventTypePage(ModelAdmin):
             raise Http404("Somebody has deleted this type.")
         return type
 
-    def _publish(self, type: EventType, values: dict[str, Any], actor: Any) -> EventType:
-        services.describe_event_type(event_type=type, description=values["description"], actor=actor)
-        return services.publish_schema(event_type=type, schema=values["schema"], note=values["note"], actor=actor)
-
     def _say(self, request: HttpRequest, before: EventType, after: EventType) -> None:
         if after.version == before.version:
             messages.info(request, "The schema is as it was: nothing was published.")
@@ -169,6 +166,9 @@ class EventTypePage(ModelAdmin):
             "type": type,
             "form": form,
             "may_change": may,
+            "may_delete": type is not None and self.has_delete_permission(request, type),
+            "published": write_json(type.schema if type else anything()),
+            "missed": _missed(type, form) if type else [],
             "steps": _steps(type) if type else [],
             **example_of(request, type, form),
         }
@@ -181,6 +181,13 @@ def page_of(pk: int) -> str:
 
 def _present(type: EventType) -> dict[str, Any]:
     return {"schema": write_json(type.schema), "description": type.description}
+
+
+def _missed(type: EventType, form: SchemaForm) -> list[Line]:
+    """Return what publishing would do to a version that its author has not seen; nothing where they have."""
+    if not (isinstance(form, NextVersionForm) and form.has_missed(type.version) and "schema" in form.cleaned_data):
+        return []
+    return differences(type.schema, form.cleaned_data["schema"])
 
 
 def _steps(type: EventType) -> list[Step]:

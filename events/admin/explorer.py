@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
@@ -14,10 +17,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from unfold.admin import ModelAdmin
 
+from events.admin.cells import lateness
 from events.admin.chart import chart_of
 from events.admin.cursor import CursorPage, moment_of, page_of
 from events.admin.pretty import pretty
-from events.admin.reach import reachable
 from events.admin.snippets import snippets
 from events.admin.span import PRESETS, written
 from events.admin.which import Which
@@ -100,6 +103,7 @@ class EventAdmin(ModelAdmin):
             "chart": chart_of(which),
             "page": page,
             "rows": [(event, _summary(event.data)) for event in page.rows],
+            "late": lateness(),
             "is_first": not (request.GET.get("older") or request.GET.get("newer")),
             "query": which.as_query(),
             "wider": which.as_query(range="all"),
@@ -119,13 +123,15 @@ class EventAdmin(ModelAdmin):
 
 
 def _page(which: Which, asked: Any) -> CursorPage:
-    reach = None if asked.get("newer") else reachable(which, moment_of(asked.get("older", "")), PAGE)
-    if reach is not None:
-        bounded, is_all = reach
-        page = page_of(bounded.select_related("application"), asked, PAGE)
-        if page.older or is_all:
-            return page
-    return page_of(which.events().select_related("application"), asked, PAGE)
+    """Read only the minutes that hold some, where no index has the filters."""
+    older, newer = moment_of(asked.get("older", "")), moment_of(asked.get("newer", ""))
+    reach = which.reach()
+    reach = replace(reach, start=newer or reach.start, end=reach.end if newer else older or reach.end)
+
+    def parts(events: QuerySet[Event], newest_first: bool) -> Iterator[QuerySet[Event]]:
+        return reach.parts(events, newest_first=newest_first)
+
+    return page_of(which.events().select_related("application"), asked, PAGE, parts=parts)
 
 
 def _export(which: Which) -> str:

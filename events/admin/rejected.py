@@ -21,7 +21,7 @@ from events.admin.rejected_verbs import RejectedVerbs
 from events.admin.span import PRESETS, Span
 from events.admin.which import number
 from events.groups import MOST, Group, groups
-from events.models import Application, RejectedEvent, RejectedMute, Replay
+from events.models import Application, RejectedEvent, Replay
 from projects.admin.zone import in_viewers_zone
 
 USUAL = "7d"
@@ -73,19 +73,18 @@ class RejectedAdmin(RejectedVerbs, ModelAdmin):
         span = Span.of({"range": request.GET.get("range", "")}, USUAL)
         application = number(request.GET.get("application", ""))
         found = groups(since=span.start, application=application or None)
-        muted = {GroupKey.like(mute) for mute in RejectedMute.objects.all()}
         shows_muted = request.GET.get("muted") == "1"
-        keys = [GroupKey.like(group) for group in found]
-        shown = [(group, key) for group, key in zip(found, keys, strict=True) if (key in muted) == shows_muted]
+        shown = [(group, GroupKey.like(group)) for group in found if group.muted == shows_muted]
+        muted_count = sum(group.muted for group in found)
         came = sparks([key for _, key in shown], span.start)
         words = _messages(found)
         return {
             "span": span,
             "application": application,
             "shows_muted": shows_muted,
-            "muted_count": sum(key in muted for key in keys),
-            "open_count": sum(key not in muted for key in keys),
-            "is_cut": len(found) >= MOST,
+            "muted_count": muted_count,
+            "open_count": len(found) - muted_count,
+            "is_cut": len(shown) >= MOST,
             "groups": [
                 (group, key, drawn(counts), words.get(group.sample or 0, ""))
                 for (group, key), counts in zip(shown, came, strict=True)
@@ -153,7 +152,7 @@ class RejectedAdmin(RejectedVerbs, ModelAdmin):
             "count": rows.count(),
             **span,
             "spark": drawn(counts),
-            "page": page_of(rows.defer("raw"), request.GET, PAGE, by="received_at"),
+            "page": page_of(rows.defer("raw"), request.GET, PAGE, by="received_at", large="pk"),
             "rows_address": f"{reverse('admin:events_rejectedevent_rows')}?{request.GET.urlencode()}",
         }
 

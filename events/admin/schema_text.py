@@ -7,6 +7,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from events.schema_check import unstorable
+
 LONGEST = 256 * 1024  # characters that are read at all
 CONTEXT = 3  # lines around a difference
 
@@ -29,9 +31,19 @@ class Line:
 
 
 def read_json(text: str) -> Any:
-    """Return what the text says. Raises TypedWrong; a doubled key is an error here, for one of the two is a mistake."""
+    """Return what the text says. Raises TypedWrong; a doubled key is an error here, for one of the two is a mistake.
+
+    So is what no database can hold, and so no event: 1e400 is JSON, and infinite when it is read.
+    """
     if len(text) > LONGEST:
         raise TypedWrong(f"This has {len(text):,} characters; {LONGEST:,} are allowed.")
+    value = _parsed(text)
+    for words, place in unstorable(value):
+        raise TypedWrong(f"{words} (at {place or 'the top'})")
+    return value
+
+
+def _parsed(text: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
     except json.JSONDecodeError as error:

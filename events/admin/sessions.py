@@ -19,7 +19,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
-from events.admin.cells import when
+from events.admin.cells import lasting, when
 from events.admin.cursor import in_order
 from events.admin.pretty import pretty
 from events.admin.which import text
@@ -106,12 +106,16 @@ class SessionAdmin(ModelAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Show the session's events in order. Events that the digest has not counted yet have a page as well."""
+        """Show the session, and its events in order to whoever may see events.
+
+        Events that the digest has not counted yet have a page as well.
+        """
         if not self.has_view_permission(request):
             raise PermissionDenied
         session_id = unquote(object_id).replace("\x00", "")[:100]
         session = Session.objects.filter(session_id=session_id).first()
-        events = Event.objects.filter(session_id=session_id)
+        may_see = request.user.has_perm("events.view_event")
+        events = Event.objects.filter(session_id=session_id) if may_see else Event.objects.none()
         if session is None and not events.exists():
             raise Http404("There is no such session, or no more.")
         context = {
@@ -119,6 +123,7 @@ class SessionAdmin(ModelAdmin):
             **_timeline(request, events, session.event_count if session else 0),
             "title": session_id,
             "opts": self.opts,
+            "may_see": may_see,
             "session": session,
             "session_id": session_id,
             "lasted": lasting(session.last_seen - session.first_seen) if session else "",
@@ -154,19 +159,3 @@ def _moments(events: list[Event], before: datetime | None) -> list[Moment]:
         moments.append(Moment(event, event.timestamp - before if before else None, pretty(event.data)))
         before = event.timestamp
     return moments
-
-
-def lasting(length: timedelta) -> str:
-    """Say how long, in the two largest units that matter."""
-    seconds = length.total_seconds()
-    if not seconds:
-        return "–"
-    if seconds < 10:
-        return f"{seconds:.1f} s" if seconds >= 0.05 else f"{seconds * 1000:.0f} ms"
-    units = [("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)]
-    at = next(number for number, (_, size) in enumerate(units) if seconds >= size)
-    (big, size), rest = units[at], int(seconds % units[at][1])
-    words = f"{int(seconds // size)} {big}"
-    if at == len(units) - 1 or rest < units[at + 1][1]:
-        return words
-    return f"{words} {rest // units[at + 1][1]} {units[at + 1][0]}"

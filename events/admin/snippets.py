@@ -19,14 +19,18 @@ class Snippet:
     code: str
 
 
-def snippets(request: HttpRequest) -> list[Snippet]:
-    """Return the same event in curl, Python and JavaScript; copied and run as they are, they send it."""
-    address, key, event = request.build_absolute_uri("/events/"), PLACEHOLDER, _event()
-    return [
-        Snippet("curl", CURL.format(address=address, key=key, event=event)),
-        Snippet("Python", PYTHON.format(address=address, key=key, event=event)),
-        Snippet("JavaScript", JAVASCRIPT.format(address=address, key=key, event=event)),
-    ]
+def snippets(request: HttpRequest, key: str = "") -> list[Snippet]:
+    """Return ways to send an event; copied and run as they are, they send it. `key` is known once, when it is made."""
+    house = request.build_absolute_uri("/").rstrip("/")
+    said = {"house": house, "address": f"{house}/events/", "key": key or PLACEHOLDER, "event": _event()}
+    ways = {
+        "curl": CURL,
+        "Web page": PAGE,
+        "Python, in the background": CLIENT,
+        "Python, one request": PYTHON,
+        "JavaScript, one request": JAVASCRIPT,
+    }
+    return [Snippet(name, code.format(**said)) for name, code in ways.items()]
 
 
 def _event() -> str:
@@ -45,6 +49,20 @@ curl {address} \\
   -H 'Authorization: Bearer {key}' \\
   -H 'Content-Type: application/json' \\
   -d '{event}'"""
+PAGE = """\
+<script src="{house}/events/opsroom.js" data-key="{key}" async></script>
+<!-- That sends page views. Whatever else happens: -->
+<script>
+  window.opsroom = window.opsroom || [];
+  opsroom.push(["track", "page interaction", "cta click", {{ host: location.host, path: location.pathname }}]);
+</script>"""
+CLIENT = """\
+# pip install ./clients/python, from a copy of Opsroom
+from opsroom_events import Client
+
+client = Client("{house}", write_key="{key}")
+client.track("session-1", "page interaction", "pageview", {{"host": "www.example.com", "path": "/"}})
+client.flush()  # only where somebody must know: a thread sends, and once more at exit"""
 PYTHON = """\
 import requests
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -16,6 +16,7 @@ from events.admin.pretty import pretty
 from events.admin.schema_text import TypedWrong, read_json, write_json
 from events.admin.which import text
 from events.models import Event, EventType, RejectedEvent
+from events.reach import Reach
 from events.reasons import Reason
 from events.schema_check import SchemaError, compiled
 from events.schemas import judge
@@ -65,19 +66,33 @@ def rehearsed(posted: Any) -> dict[str, Any]:
 
 
 def example_of(request: HttpRequest, type: EventType | None, form: Any) -> dict[str, Any]:
-    """Return the example that a page begins with: the rejected event one comes from, else the newest event."""
+    """Return the example that was typed, else the rejected event one comes from, else the newest event.
+
+    Of each only what this person may see.
+    """
     key = GroupKey.of(dict(parse_qsl(request.GET.get("rejected", ""), keep_blank_values=True)))
+    if not request.user.has_perm("events.view_rejectedevent"):
+        key = replace(key, application=0)
     rejected = key.rows().order_by("-received_at").first() if key.application else None
-    if rejected is not None:
+    example = ""
+    if request.method == "POST":
+        example = request.POST.get("example", "")
+    elif rejected is not None:
         example = _as_sent(rejected)
-    else:
+    elif request.user.has_perm("events.view_event"):
         category, name = (
             (type.category, type.name) if type else (form.initial.get("category"), form.initial.get("name"))
         )
-        newest = Event.objects.filter(category=category, name=name).order_by("-timestamp", "-pk").first()
+        newest = _newest(category or "", name or "")
         example = write_json(newest.data) if newest else ""
     group = {"group": key, "group_count": key.rows().count()} if key.application else {}
     return {"example": example, "sizes": SIZES, **group}
+
+
+def _newest(category: str, name: str) -> Event | None:
+    events = Event.objects.filter(category=category, name=name).order_by("-timestamp", "-pk")
+    parts = Reach(category=category, name=name).parts(events)
+    return next((event for part in parts if (event := part.first())), None)
 
 
 def _payload(value: Any) -> Any:

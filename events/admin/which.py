@@ -9,7 +9,8 @@ from urllib.parse import urlencode
 from django.db.models import QuerySet
 
 from events.admin.span import Span
-from events.models import Event
+from events.models import Event, EventType, Minute
+from events.reach import Reach
 
 LONGEST = 100  # characters of a session, a category, a name
 BETWEEN = " / "  # a category and a name in one field; neither may be told from the other without it
@@ -30,7 +31,7 @@ class Which:
         category, name = text(asked, "category"), text(asked, "name")
         typed = text(asked, "type", LONGEST * 2 + len(BETWEEN))
         if typed and not category:
-            category, _, name = typed.partition(BETWEEN)
+            category, name = _divided(typed)
         return cls(Span.of(asked), number(asked.get("application", "")), category, name, text(asked, "session"))
 
     @property
@@ -54,6 +55,12 @@ class Which:
             found = found.filter(timestamp__gte=self.span.start)
         return found.filter(timestamp__lt=self.span.end) if self.span.end else found
 
+    def reach(self) -> Reach:
+        """Return what of the filters has no index."""
+        if self.session:
+            return Reach()
+        return Reach(self.application, self.category, self.name, self.span.start, self.span.end)
+
     def as_query(self, **more: Any) -> str:
         """Return the address's query, `more` put in; what is None is left out."""
         parts: dict[str, Any] = {
@@ -66,6 +73,18 @@ class Which:
         if {"range", "from", "to"} & set(more):
             parts = {name: value for name, value in parts.items() if name not in ("range", "from", "to")}
         return urlencode({name: value for name, value in {**parts, **more}.items() if value is not None})
+
+
+def _divided(typed: str) -> tuple[str, str]:
+    """Return the category and the name of a typed text: of all ways to divide it, one that there is."""
+    parts = typed.split(BETWEEN)
+    ways = [(BETWEEN.join(parts[:at]), BETWEEN.join(parts[at:])) for at in range(1, len(parts))]
+    for category, name in ways:
+        if any(kinds.objects.filter(category=category, name=name).exists() for kinds in (EventType, Minute)):
+            return category, name
+    if not ways or Event.objects.filter(category=typed).exists():
+        return typed, ""
+    return ways[0]
 
 
 def text(asked: Any, name: str, longest: int = LONGEST) -> str:

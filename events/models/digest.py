@@ -74,6 +74,11 @@ class Minute(models.Model):
 
     class Meta:
         default_permissions = ()
+        indexes = [
+            # Where a name's events lie, or an application's: the events' own table has no index for either.
+            models.Index(fields=["name", "minute"], name="events_minute_name"),
+            models.Index(fields=["application", "minute"], name="events_minute_application"),
+        ]
         constraints = [
             # Also how charts read: a range of minutes, all or some kinds.
             models.UniqueConstraint(fields=["minute", "application", "category", "name"], name="events_minute_once"),

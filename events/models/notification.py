@@ -39,6 +39,8 @@ class Notification(models.Model):
         indexes = [
             # GET /notifications/, newest first.
             models.Index(fields=["-created_at", "-event_id"], name="events_notification_newest"),
+            # GET /notifications/?user_id=…, newest first, and the admin's search.
+            models.Index(fields=["user_id", "-created_at", "-event_id"], name="events_notification_user"),
             # The processor's question, every few seconds: what is left?
             models.Index(fields=["created_at"], condition=Q(status="NotProcessed"), name="events_notification_waiting"),
         ]

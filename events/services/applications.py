@@ -39,8 +39,9 @@ def create_application(
     actor: Any = None,
 ) -> NewApplication:
     """Let a new client send events. Raises Refused where one has that name."""
+    origins = _as_browsers_say(allowed_origins)
     application = Application(
-        name=name, unknown_types=unknown_types, allowed_origins=list(allowed_origins), rate=rate, created_by=actor
+        name=name, unknown_types=unknown_types, allowed_origins=origins, rate=rate, created_by=actor
     )
     with transaction.atomic():
         save(application, actor, "Created")
@@ -54,6 +55,8 @@ def update_application(*, application: Application, actor: Any = None, **changes
     """
     if unknown := set(changes) - _FIELDS:
         raise ValueError(f"Not to be set on an application: {', '.join(sorted(unknown))}.")
+    if "allowed_origins" in changes:
+        changes["allowed_origins"] = _as_browsers_say(changes["allowed_origins"])
     return _change(application, actor, changes, "Changed")
 
 
@@ -103,6 +106,11 @@ def revoke_key(*, key: WriteKey, actor: Any = None) -> None:
         now = timezone.now()
         if application.keys.filter(Q(expires_at=None) | Q(expires_at__gt=now), pk=key.pk).update(expires_at=now):
             note(application, actor, f"Revoked its key {key}")
+
+
+def _as_browsers_say(origins: Sequence[str]) -> list[str]:
+    """Return each once, in small letters: another one would never be met."""
+    return list(dict.fromkeys(origin.lower() for origin in origins))
 
 
 def _change(application: Application, actor: Any, changes: dict[str, Any], reason: str) -> Application:

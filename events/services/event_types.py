@@ -11,7 +11,7 @@ from django.db.models import Max
 from events.models import EventType, SchemaVersion
 from events.models.event_type import anything
 from events.schema_check import compiled
-from events.services.history import save
+from events.services.history import Refused, save
 
 
 def create_event_type(
@@ -46,14 +46,28 @@ def describe_event_type(*, event_type: EventType, description: str, actor: Any =
     return locked
 
 
-def publish_schema(*, event_type: EventType, schema: dict[str, Any], note: str = "", actor: Any = None) -> EventType:
-    """Make this the schema that counts, as a new version; nothing happens where it counts already.
+def publish_schema(
+    *,
+    event_type: EventType,
+    schema: dict[str, Any],
+    note: str = "",
+    description: str | None = None,
+    instead_of: int | None = None,
+    actor: Any = None,
+) -> EventType:
+    """Make this the schema that counts, as a new version; it stays the present one where it says the same.
 
-    Raises SchemaError for what is no schema, EventType.DoesNotExist where the type is gone.
+    `description`, if given, is changed with it, or not at all. `instead_of` is the version that its author had seen:
+    raises Refused where it is not the present one any more, SchemaError for what is no schema, EventType.DoesNotExist
+    where the type is gone.
     """
     compiled(schema)
     with transaction.atomic():
         locked = EventType.objects.select_for_update().get(pk=event_type.pk)
+        if instead_of not in (None, locked.version):
+            raise Refused(f"Somebody has published version {locked.version} meanwhile.")
+        if description is not None:
+            locked = describe_event_type(event_type=locked, description=description, actor=actor)
         if _text(locked.schema) == _text(schema):
             return locked
         newest = locked.versions.aggregate(number=Max("number"))["number"] or 0

@@ -73,24 +73,29 @@ def delete_event(*, event: Event, actor: Any = None) -> bool:
 
 
 def delete_rejected(*, ids: list[int], actor: Any = None) -> int:
-    """Forget these rejected events; return how many there were."""
+    """Forget these rejected events; return how many there were. The log has one line for all of them."""
     with transaction.atomic():
         rows = list(RejectedEvent.objects.select_for_update().filter(pk__in=ids).defer("raw", "reasons").order_by("pk"))
-        forget_rejected(rows)
-        for row in rows:
-            _log(row, DELETION, actor, "Deleted.")
+        counted = forget_rejected(rows)
+        if rows:
+            number = f"{len(rows):,} rejected events, such as " if len(rows) > 1 else ""
+            _log(rows[0], DELETION, actor, f"Deleted {number}{rows[0].category} / {rows[0].name}: {rows[0]}.")
+        counts.add(counted, "rejected")
     return len(rows)
 
 
-def forget_rejected(rows: list[RejectedEvent]) -> None:
-    """Delete rejected events that the caller has locked, in the order of their ids, and take them from the counts."""
+def forget_rejected(rows: list[RejectedEvent]) -> Counter[counts.Kind]:
+    """Delete rejected events that the caller has locked, in the order of their ids.
+
+    Return by how much the counts are to change, for the caller to add at the end: everybody wants to lock those rows.
+    """
     batches = counts.uncounted(row.pk for row in rows)
     RejectedEvent.objects.filter(pk__in=[row.pk for row in rows]).delete()
     for number, rejected in sorted(Counter(row.pk // BATCH_ROWS for row in rows).items()):
         if number in batches:
             _shrink(batches[number], rejected=rejected)
     counted = Counter(counts.kind_of_rejected(row) for row in rows if row.pk // BATCH_ROWS not in batches)
-    counts.add(Counter({kind: -number for kind, number in counted.items()}), "rejected")
+    return Counter({kind: -number for kind, number in counted.items()})
 
 
 def _differ(one: Any, other: Any) -> bool:

@@ -28,7 +28,9 @@ class Site:
 
 
 class Ingest(Site):
-    """Answers with `status`, and keeps events once by their id, as the real one does."""
+    """Answers with `status` and `answer`, and keeps events once by their id, as the real one does."""
+
+    answer = b"{}"
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,7 +43,7 @@ class Ingest(Site):
         self.requests.append(request | {"origin": headers["Origin"], "status": self.status})
         if self.status == 202:
             for event in json.loads(body):
-                self.events.setdefault(event["event_id"], event)
+                self.events.setdefault(event["event_id"], {**event, "key": request["key"]})
 
 
 def _handler_of(site: Site) -> type[BaseHTTPRequestHandler]:
@@ -55,7 +57,7 @@ def _handler_of(site: Site) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             assert isinstance(site, Ingest)
             site.take(urlsplit(self.path).query, self.headers, body)
-            self._answer(site.status, b"{}", "application/json")
+            self._answer(site.status, site.answer, "application/json")
 
         def _answer(self, status: int, body: bytes, kind: str) -> None:
             self.send_response(status)

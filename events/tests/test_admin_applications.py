@@ -54,6 +54,14 @@ def test_an_empty_list_says_what_belongs_here(as_analyst):
     assert "No applications yet" in as_analyst.get(ADDRESS).content.decode()
 
 
+def test_a_page_leads_to_what_was_changed_and_by_whom(as_analyst, shop):
+    as_analyst.post(page_of(shop), {**FIELDS, "rate": "7"})
+    address = f"{ADDRESS}{shop.pk}/history/"
+
+    assert address in as_analyst.get(page_of(shop)).content.decode()
+    assert "anna" in as_analyst.get(address).content.decode()
+
+
 # --- Keys ---------------------------------------------------------------------------------------------
 def test_a_new_applications_key_is_shown_exactly_once(as_analyst):
     made = as_analyst.post(f"{ADDRESS}add/", FIELDS)
@@ -61,7 +69,10 @@ def test_a_new_applications_key_is_shown_exactly_once(as_analyst):
     again = as_analyst.get(page_of(Application.objects.get())).content.decode()
 
     assert WriteKey.objects.get().key_hash == hashlib.sha256(secret.encode()).hexdigest()
-    assert made.content.decode().count(secret) == 1 and "no-store" in made.headers["Cache-Control"]
+    page = made.content.decode()
+    assert "YOUR_WRITE_KEY" not in page and f"data-key=&quot;{secret}&quot;" in page
+    assert f"Bearer {secret}" in page and f"write_key=&quot;{secret}&quot;" in page
+    assert "no-store" in made.headers["Cache-Control"]
     assert secret not in again and "YOUR_WRITE_KEY" in again
 
 
@@ -72,7 +83,7 @@ def test_a_rotated_key_is_shown_once_and_the_old_one_ends_later(as_analyst, shop
     page = as_analyst.post(f"{ADDRESS}{shop.pk}/rotate/", {"overlap_hours": "2"}).content.decode()
 
     old.refresh_from_db()
-    assert "shown once" in asked and SECRET.search(page) and "Ending" in page
+    assert "shown once" in asked and SECRET.search(page) and "Ending" in page and "YOUR_WRITE_KEY" not in page
     assert timedelta(hours=1) < old.expires_at - timezone.now() <= timedelta(hours=2)
 
 

@@ -1,14 +1,19 @@
 """Event types on screen: a schema is written, tried and published, and its versions compared."""
 
 import json
+from urllib.parse import quote
 
 import pytest
+from django.contrib.auth.models import Permission
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from events.admin.schema_text import TypedWrong, differences, read_json
 from events.factories import ApplicationFactory, EventFactory, RejectedEventFactory
-from events.models import EventType
+from events.models import Event, EventType
 from events.services import create_event_type
+from events.tests.counting import count_all
 
 pytestmark = pytest.mark.django_db
 ADDRESS = "/admin/events/eventtype/"
@@ -49,6 +54,8 @@ def test_a_schema_is_published_as_a_new_version_with_a_note(as_analyst, analyst,
         ('{"const": NaN}', "NaN is no JSON"), ("[" * 50_000, "nested too deeply"),
         ('{"$ref": "http://127.0.0.1/x"}', "Retrieval is disabled"), ("{" + "9" * 5000 + "}", "Line 1"),
         ('{"maximum": ' + "9" * 5000 + "}", "too long"),
+        ('{"properties": {"n": {"default": 1e400}}}', "number is too large. (at /properties/n/default)"),
+        ('{"title": "\\u0000"}', "NUL"), ('{"title": "\\ud800"}', "half a character"),
     ],
 )  # fmt: skip
 def test_a_refused_schema_says_where_and_keeps_what_was_typed(as_analyst, sale, typed, said):
@@ -59,6 +66,36 @@ def test_a_refused_schema_says_where_and_keeps_what_was_typed(as_analyst, sale, 
     assert answer.context["form"]["schema"].value() == typed
     sale.refresh_from_db()
     assert sale.version == 1
+
+
+def test_a_refused_schema_keeps_the_example_too_and_changes_nothing(as_analyst, sale):
+    typed = {"description": "Sold.", "note": "Why", "example": '{"price": "typed"}'}
+
+    page = publish(as_analyst, sale, {"type": "objekt"}, **typed)
+
+    assert page.context["example"] == typed["example"]
+    assert page.context["form"]["note"].value() == "Why"
+    assert json.loads(page.context["published"]) == PRICED  # which is what leaving the page would lose the way to
+    sale.refresh_from_db()
+    assert sale.description == ""
+
+
+def test_of_two_who_publish_the_second_is_told_and_loses_nothing(as_analyst, as_superuser, sale):
+    mine = {"type": "object", "required": ["mine"]}
+    begun = str(as_analyst.get(page_of(sale)).context["type"].version)
+    publish(as_superuser, sale, {"type": "object"}, instead_of=begun)
+
+    page = publish(as_analyst, sale, mine, description="Mine.", instead_of=begun)
+
+    shown = page.content.decode()
+    assert "Somebody has published version 2 meanwhile." in shown and "diff-more" in shown
+    assert 'name="instead_of" value="2"' in shown
+    assert json.loads(page.context["form"]["schema"].value()) == mine
+    sale.refresh_from_db()
+    assert (sale.version, sale.schema, sale.description) == (2, {"type": "object"}, "")
+    publish(as_analyst, sale, mine, description="Mine.", instead_of="2")
+    sale.refresh_from_db()
+    assert (sale.version, sale.schema, sale.description) == (3, mine, "Mine.")
 
 
 def test_the_same_schema_again_is_no_new_version(as_analyst, sale):
@@ -94,7 +131,8 @@ def test_a_type_that_is_described_already_is_refused_in_words(as_analyst, sale):
     [
         ('{"price": 3}', "Would be accepted"), ('{"price": "free"}', "/data/price"), ("{}", "/data/price"),
         ('{"session_id": "s", "data": {"price": "free"}}', "/data/price"), ("", "Paste an example"),
-        ("{\n x", "Line 2, column 2"),
+        ("{\n x", "Line 2, column 2"), ('{"price": "\\ud800"}', "half a character"), ('{"price": 1e400}', "too large"),
+        ('{"\\u0000": 1}', "NUL"),
     ],
 )  # fmt: skip
 def test_an_example_is_judged_while_one_types(as_viewer, example, said):
@@ -113,6 +151,7 @@ def test_a_dry_run_counts_what_would_be_rejected_and_changes_nothing(as_analyst,
     shop = ApplicationFactory()
     for price in (1, 2, 3):
         EventFactory(application=shop, category="shop", name="sale", data={"price": price})
+    count_all()
     schema = {"type": "object", "properties": {"price": {"maximum": 1}}}
 
     answer = as_analyst.post(
@@ -128,6 +167,21 @@ def test_a_dry_run_of_no_schema_says_why(as_analyst, sale):
     answer = as_analyst.post(f"{ADDRESS}dry-run/", {"category": "shop", "name": "sale", "schema": "{"})
 
     assert "Line 1, column 2" in answer.content.decode()
+
+
+def test_the_example_is_the_newest_event_and_a_type_without_events_reads_none(as_viewer, sale):
+    shop = ApplicationFactory()
+    assert as_viewer.get(page_of(sale)).context["example"] == ""
+    for price in (1, 2):
+        EventFactory(application=shop, category="shop", name="sale", data={"price": price})
+    EventFactory(application=shop, category="shop", name="other")
+    count_all()
+
+    assert json.loads(as_viewer.get(page_of(sale)).context["example"]) == {"price": 2}
+    EventType.objects.filter(pk=sale.pk).update(name="nothing of it")
+    with CaptureQueriesContext(connection) as queries:
+        as_viewer.get(page_of(sale))
+    assert not [query["sql"] for query in queries if '"events_event"' in query["sql"]]
 
 
 # --- Versions -----------------------------------------------------------------------------------------
@@ -157,6 +211,18 @@ def test_a_text_that_is_too_long_is_not_read():
         read_json(" " * 300_000)
 
 
+def test_a_type_is_deleted_by_whoever_may_and_its_events_stay(as_superuser, as_analyst, sale):
+    EventFactory(category="shop", name="sale")
+    address = f"{ADDRESS}{sale.pk}/delete/"
+    assert address in as_superuser.get(page_of(sale)).content.decode()
+    assert address not in as_analyst.get(page_of(sale)).content.decode()
+
+    assert as_superuser.get(address).status_code == 200
+    as_superuser.post(address, {"post": "yes"})
+
+    assert not EventType.objects.exists() and Event.objects.exists()
+
+
 # --- The list, and who may ----------------------------------------------------------------------------
 def test_the_list_counts_the_last_day_in_few_queries(as_viewer, sale, django_assert_max_num_queries):
     for number in range(20):
@@ -170,6 +236,24 @@ def test_the_list_counts_the_last_day_in_few_queries(as_viewer, sale, django_ass
 
 def test_an_empty_list_says_what_belongs_here(as_analyst):
     assert "No event type is described yet" in as_analyst.get(ADDRESS).content.decode()
+
+
+@pytest.mark.parametrize("also", ["view_event", "view_rejectedevent"])
+def test_an_example_is_shown_to_whoever_may_see_such_events(client, django_user_model, sale, also):
+    shop = ApplicationFactory()
+    EventFactory(application=shop, category="shop", name="sale", data={"secret": "right"})
+    RejectedEventFactory(application=shop, category="shop", name="sale", raw=b'{"data": {"secret": "wrong"}}')
+    count_all()
+    user = django_user_model.objects.create_user("erik", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_eventtype"))
+    client.force_login(user)
+    group = quote(f"application={shop.pk}&category=shop&name=sale&code=required&pointer=/data")
+    addresses = {"view_event": page_of(sale), "view_rejectedevent": f"{page_of(sale)}?rejected={group}"}
+
+    assert all("secret" not in client.get(address).content.decode() for address in addresses.values())
+    user.user_permissions.add(Permission.objects.get(codename=also))
+
+    assert "secret" in client.get(addresses[also]).content.decode()
 
 
 def test_a_viewer_reads_the_schema_and_changes_nothing(as_viewer, sale):

@@ -5,8 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
+from events import digest
 from events.factories import ApplicationFactory, EventFactory, EventTypeFactory, RejectedEventFactory
-from events.models import Application, Minute
+from events.models import Application, Batch, Minute
+from events.tests.counting import commit, count_all
 
 pytestmark = pytest.mark.django_db
 ADDRESS = "/admin/events/event/"
@@ -39,6 +41,7 @@ def test_events_are_found_by_application_type_and_session(as_viewer, shop):
     EventFactory(application=shop, session_id="abc", category="form interaction", name="submit")
     EventFactory(application=shop, session_id="abd")
     EventFactory()
+    count_all()
 
     assert rows(shown(as_viewer)) == 3
     assert rows(shown(as_viewer, f"?application={shop.pk}")) == 2
@@ -46,6 +49,25 @@ def test_events_are_found_by_application_type_and_session(as_viewer, shop):
     assert rows(shown(as_viewer, "?category=form+interaction")) == 1
     assert rows(shown(as_viewer, "?type=form+interaction+/+submit")) == 1
     assert rows(shown(as_viewer, "?type=page+interaction+/+submit")) == 0
+
+
+@pytest.mark.parametrize("is_described", [True, False])
+def test_a_type_whose_words_have_the_separator_in_them_is_found(as_viewer, shop, is_described):
+    for category, name in (
+        ("web / shop", "sale / paid"),
+        ("web", "shop"),
+        ("web", "shop / other"),
+        ("web / blog", "read"),
+    ):
+        EventFactory(application=shop, category=category, name=name)
+        if is_described:
+            EventTypeFactory(category=category, name=name)
+    count_all()
+
+    for typed in ("web / shop / sale / paid", "web / shop", "web / shop / other", "web / blog / read", "web / blog"):
+        page = as_viewer.get(ADDRESS, {"type": typed})
+        assert page.context["which"].type == typed
+        assert rows(page.content.decode()) == 1, typed
 
 
 def test_a_range_of_time_is_a_preset_or_two_moments(as_viewer, shop):
@@ -167,6 +189,18 @@ def test_an_event_that_is_not_there_is_not_found(as_viewer, pk):
     assert as_viewer.get(f"{ADDRESS}{pk}/change/").status_code == 404
 
 
+def test_counts_that_are_behind_are_said_so_in_words(as_viewer, shop):
+    commit([{"application": shop}])
+    assert "behind" not in shown(as_viewer)
+
+    Batch.objects.update(created_at=timezone.now() - timedelta(seconds=130))
+
+    assert "The counts are 2 min 10 s behind" in shown(as_viewer)
+    assert "The counts are 2 min 10 s behind" in as_viewer.get("/admin/").content.decode()
+    digest.run()
+    assert "behind" not in shown(as_viewer)
+
+
 # --- The chart ----------------------------------------------------------------------------------------
 def test_the_chart_counts_a_range_by_the_minutes_rejected_ones_too(as_viewer, shop):
     now = timezone.now()
@@ -197,6 +231,19 @@ def test_all_time_begins_with_the_first_event(as_viewer, shop):
     chart = as_viewer.get(ADDRESS, {"range": "all"}).context["chart"]
 
     assert chart.events == 3 and len(chart.bars) <= 61 and chart.bars[0].start.year <= 2021
+
+
+@pytest.mark.parametrize("zone", ["America%2FNew_York", "Asia%2FTokyo"])
+def test_all_time_may_begin_with_the_first_year(as_viewer, shop, zone):
+    first = datetime(1, 1, 1, 0, 30, tzinfo=UTC)
+    count(first, shop, events=1)
+    EventFactory(application=shop, timestamp=first, session_id="old")
+    as_viewer.cookies["opsroom_zone"] = zone
+
+    for query in ({"range": "all"}, {"range": "all", "session": "old"}):
+        chart = as_viewer.get(ADDRESS, query).context["chart"]
+        assert chart.events == 1 and len(chart.bars) <= 61
+    assert as_viewer.get("/admin/events/session/old/change/").status_code == 200
 
 
 # --- Nothing there, and nobody's business -------------------------------------------------------------

@@ -67,6 +67,20 @@ def test_groups_are_of_a_time_and_of_an_application(as_viewer, shop):
     assert "/data/host" not in text(as_viewer, f"?application={shop.pk}")
 
 
+def test_muted_groups_take_no_place_from_others(as_viewer, shop, monkeypatch):
+    monkeypatch.setattr("events.groups.MOST", 2)
+    for number in range(3):
+        for _ in range(2):
+            wrong(shop, f"/data/muted-{number}")
+        parts = {"category": "page interaction", "name": "pageview", "code": "type"}
+        RejectedMute.objects.create(application=shop, **parts, pointer=f"/data/muted-{number}")
+    wrong(shop)
+
+    assert "/data/price" in text(as_viewer) and "2 muted groups" in text(as_viewer)
+    told = as_viewer.get("/rejected-events/groups/").json()
+    assert [(group["pointer"], group["muted"]) for group in told if not group["muted"]] == [("/data/price", False)]
+
+
 def test_any_number_of_groups_takes_the_same_few_queries(as_viewer, shop, django_assert_max_num_queries):
     for number in range(30):
         wrong(shop, f"/data/{number}")

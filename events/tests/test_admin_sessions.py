@@ -5,8 +5,9 @@ from html import unescape
 from urllib.parse import quote
 
 import pytest
+from django.contrib.auth.models import Permission
 
-from events.admin.sessions import lasting
+from events.admin.cells import lasting
 from events.factories import ApplicationFactory, EventFactory
 from events.models import Event, Session
 
@@ -108,6 +109,19 @@ def test_nobody_writes_sessions_and_a_stranger_sees_none(as_superuser, as_strang
     assert as_superuser.get(f"{ADDRESS}add/").status_code == 403
     assert as_superuser.post(f"{ADDRESS}visit-1/delete/", {"post": "yes"}).status_code == 403
     assert as_stranger.get(f"{ADDRESS}visit-1/change/").status_code == 403
+
+
+def test_a_sessions_events_are_shown_to_whoever_may_see_events(client, django_user_model, visit):
+    user = django_user_model.objects.create_user("erik", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(content_type__app_label="events", codename="view_session"))
+    client.force_login(user)
+
+    text = page(client, "visit-1")
+
+    assert "not yours to see" in text and "cta click" not in text and "59 min" not in text
+    assert client.get("/sessions/").status_code == 200 and client.get("/sessions/visit-1/").status_code == 403
+    user.user_permissions.add(Permission.objects.get(codename="view_event"))
+    assert "cta click" in page(client, "visit-1") and client.get("/sessions/visit-1/").status_code == 200
 
 
 def test_a_session_that_never_was_is_not_found(as_viewer):

@@ -159,8 +159,11 @@ def test_the_editor_indents_lets_the_keyboard_out_and_points_at_a_mistake(anna, 
     editor.press("Tab")
     expect(anna.locator("#id_description")).to_be_focused()
 
+    anna.locator("#id_example").fill('{"n": 1}')
     anna.get_by_role("button", name="Publish").click()
     expect(anna.locator("[data-error]")).to_contain_text("Line 2, column 5")
+    expect(anna.locator("#schema-typed")).to_be_visible()
+    expect(anna.locator("#id_example")).to_have_value('{"n": 1}')
     assert anna.evaluate("document.getElementById('id_schema').selectionStart") == 6
     expect(editor).to_have_value("{\n    oops")
 

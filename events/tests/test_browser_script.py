@@ -137,6 +137,77 @@ def test_events_that_no_server_took_are_sent_by_the_next_page_with_the_same_ids(
     assert len({event["session_id"] for event in ingest.events.values()}) == 1
 
 
+def test_two_applications_on_one_origin_send_only_their_own(
+    context: BrowserContext, page: Page, ingest: Ingest, site: Site
+):
+    wait_for(lambda: ingest.events)
+    ingest.status = 503
+    page.evaluate("opsroom.track('c', 'of the shop', {})")
+    wait_for(lambda: ingest.requests[-1]["status"] == 503)
+    page.close(run_before_unload=True)
+    ingest.status = 202
+
+    shop, blog = site.page, site.page.replace('"wk"', '"wk_blog"')
+    site.page = blog
+    other = context.new_page()
+    other.goto(f"{site.url}/blog")
+    wait_for(lambda: [event["key"] for event in ingest.events.values()] == [["wk"], ["wk_blog"]])
+    other.evaluate("dispatchEvent(new Event('online')); opsroom.track('c', 'of the blog', {})")
+    wait_for(lambda: "of the blog" in names(ingest))
+    assert "of the shop" not in names(ingest)
+    site.page = shop
+    context.new_page().goto(site.url)
+
+    wait_for(lambda: "of the shop" in names(ingest))
+    assert {event["name"]: event["key"] for event in ingest.events.values() if event["category"] == "c"} == {
+        "of the shop": ["wk"],
+        "of the blog": ["wk_blog"],
+    }
+
+
+def test_what_nobody_has_come_back_for_in_a_week_goes(page: Page, ingest: Ingest):
+    wait_for(lambda: ingest.events)
+    page.evaluate("""() => {
+        localStorage["opsroom.batch.gone." + (Date.now() - 8 * 24 * 3600 * 1000) + ".a"] = "[]";
+        localStorage["opsroom.batch.gone." + Date.now() + ".b"] = "[]";
+        dispatchEvent(new Event("online"));
+    }""")
+
+    kept = page.evaluate("Object.keys(localStorage).filter((name) => name.startsWith('opsroom.batch.gone'))")
+    assert [name[-1] for name in kept] == ["b"]
+
+
+def test_a_key_that_is_named_later_takes_over_from_then_on(page: Page, ingest: Ingest):
+    page.evaluate(f"""() => {{
+        opsroom.track("c", "before", {{}});
+        opsroom.init({{ url: "{ingest.url}", key: "wk_other" }});
+        opsroom.track("c", "after", {{}});
+    }}""")
+
+    wait_for(lambda: "after" in names(ingest) and "before" in names(ingest))
+    keys = {event["name"]: event["key"] for event in ingest.events.values()}
+    assert (keys["before"], keys["after"]) == (["wk"], ["wk_other"])
+
+
+def test_a_developer_is_told_what_was_rejected(page: Page, ingest: Ingest):
+    wait_for(lambda: ingest.events)
+    ingest.answer = b"""{"rejected": 1, "results": [
+        {"status": "accepted"}, {"status": "rejected", "errors": [{"pointer": "/data/host"}]}]}"""
+
+    with page.expect_console_message(lambda message: message.type == "warning") as told:
+        page.evaluate("opsroom.track('c', 'n', {}); opsroom.flush()")
+
+    assert told.value.args[1].json_value() == [{"status": "rejected", "errors": [{"pointer": "/data/host"}]}]
+
+
+def test_page_views_are_switched_off_where_the_page_says_so(context: BrowserContext, ingest: Ingest, site: Site):
+    site.page = site.page.replace(" async", ' data-pageviews="off"') + "<script>opsroom.track('c', 'n', {});</script>"
+
+    context.new_page().goto(site.url)
+
+    wait_for(lambda: names(ingest) == ["n"])
+
+
 def test_a_page_sends_again_by_itself_when_the_server_is_back(page: Page, ingest: Ingest):
     wait_for(lambda: ingest.events)
     ingest.status = 503

@@ -77,6 +77,16 @@ def test_a_time_that_is_taken_is_refused(event):
         services.update_event(event=event, timestamp=other.timestamp)
 
 
+def test_many_that_are_deleted_at_once_are_one_line_of_the_log(event, planner, django_assert_max_num_queries):
+    commit([], [{"category": "shop", "name": "order"} for _ in range(40)])
+    ids = list(RejectedEvent.objects.filter(category="shop").values_list("pk", flat=True))
+
+    with django_assert_max_num_queries(10):
+        assert services.delete_rejected(ids=ids, actor=planner) == 40
+
+    assert "40 rejected events, such as shop / order" in LogEntry.objects.get().change_message
+
+
 @WHEN
 def test_a_deleted_rejected_event_is_counted_no_more(counted, event):
     if counted:

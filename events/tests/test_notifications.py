@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 import time_machine
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from chats import services as chats
@@ -246,3 +247,20 @@ def test_a_notification_wakes_a_worker_on_commit(monkeypatch, django_capture_on_
 def test_nobody_and_nothing_cannot_be_sent(user_id, description):
     with pytest.raises(ValueError, match="needs a user and a text"):
         services.send_notification(user_id=user_id, description=description)
+
+
+@pytest.mark.parametrize("address", ["/notifications/?user_id=ada", "/admin/events/notification/?q=ada"])
+def test_one_users_are_found_by_an_index_newest_first(address, client, admin_user):
+    NotificationFactory(user_id="ada")
+    client.force_login(admin_user)
+
+    with CaptureQueriesContext(connection) as queries:
+        assert client.get(address).status_code == 200
+
+    asked = [query["sql"] for query in queries if "user_id\" = 'ada'" in query["sql"] and "LIMIT" in query["sql"]]
+    assert asked
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off")
+        for sql in asked:
+            cursor.execute(f"EXPLAIN (COSTS OFF) {sql}")
+            assert "events_notification_user" in "\n".join(row[0] for row in cursor.fetchall())

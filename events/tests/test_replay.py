@@ -2,11 +2,15 @@
 
 import hashlib
 import json
+import re
 from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+import time_machine
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from events import digest, replay, services, tasks
 from events.factories import ApplicationFactory, EventTypeFactory
@@ -84,6 +88,25 @@ def test_what_is_right_by_now_becomes_an_event(counted, application, event_type)
     assert_all_counted()
 
 
+def test_a_step_locks_the_minutes_once_in_their_order(application, event_type):
+    hours = [NOON + timedelta(hours=hour) for hour in range(4)]
+    unread = {"category": "", "name": "", "code": "json"}
+    commit([], [{**wrong(application, data), **more, "received_at": at} for at, data, more in zip(
+        hours, [{"host": "a"}, [], {"host": "a"}, []], [{}, unread, {}, unread], strict=True
+    )])  # fmt: skip
+    digest.run()
+
+    with CaptureQueriesContext(connection) as queries:
+        assert outcome(replay_all(application)) == (4, 2, 0, 2, 0)
+
+    locked = [query["sql"] for query in queries if query["sql"].startswith('UPDATE "events_minute"')]
+    moments = [re.search(r"\"minute\" = '([^']+)'", sql) for sql in locked]
+    found = [moment[1] for moment in moments if moment]
+    assert len(found) == 4 and found == sorted(found)
+    digest.run()
+    assert_all_counted()
+
+
 def test_a_group_is_replayed_and_its_neighbours_are_not(application, event_type):
     commit([], [wrong(application), {**wrong(application), "pointer": "/data/other"}, wrong(ApplicationFactory())])
     services.publish_schema(event_type=event_type, schema={})
@@ -115,11 +138,28 @@ def test_what_was_stored_meanwhile_is_a_duplicate(application):
     assert_all_counted()
 
 
-def test_an_event_from_the_future_stays_one(application):
-    late = NOON + timedelta(hours=1)
-    commit([], [{**wrong(application, timestamp=late.isoformat()), "code": "future", "pointer": "/timestamp"}])
+def test_an_event_from_the_future_stays_one_until_its_time_has_come(application):
+    came, soon = timezone.now(), timezone.now() + timedelta(hours=2)
+    event = {**wrong(application, timestamp=soon.isoformat()), "code": "future", "pointer": "/timestamp"}
+    commit([], [{**event, "received_at": came}])
 
-    assert outcome(replay_all(application)) == (1, 0, 0, 1, 0)  # by now it lies in the past
+    assert outcome(replay_all(application)) == (1, 0, 0, 1, 0)
+    assert RejectedEvent.objects.get().code == "future"
+    with time_machine.travel(soon + timedelta(seconds=1)):
+        assert services.rehearse_replay(selection=Selection(application=application.pk)).accepted == 1
+        assert outcome(replay_all(application)) == (1, 1, 0, 0, 0)
+
+    assert (Event.objects.get().timestamp, Event.objects.get().received_at) == (soon, came)
+    digest.run()
+    assert_all_counted()
+
+
+def test_an_event_that_was_young_enough_when_it_came_is_so_years_later(application, settings):
+    settings.EVENT_RETENTION_DAYS = 3_650
+    commit([], [wrong(application)])
+
+    with time_machine.travel(NOON + timedelta(days=5_000)):
+        assert outcome(replay_all(application)) == (1, 1, 0, 0, 0)
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"\xff", b"[1]", b"null", b"[" * 100_000, b'{"data": {"a": "\\u0000"}}'])

@@ -8,6 +8,7 @@ from rest_framework.test import APIClient
 from events import tasks
 from events.factories import ApplicationFactory, EventFactory, EventTypeFactory, RejectedEventFactory, WriteKeyFactory
 from events.models import Application, Event, EventType, RejectedEvent, Replay
+from events.tests.counting import count_all
 from events.tests.test_replay import wrong
 
 pytestmark = pytest.mark.django_db
@@ -90,6 +91,15 @@ def test_a_new_application_tells_its_key_once(analyst_api):
     assert analyst_api.post("/applications/", {"name": "Website"}).status_code == 400
 
 
+def test_an_origin_is_kept_as_browsers_say_it(analyst_api):
+    given = ["https://Shop.Example.com", "https://shop.example.com", "http://b:8000"]
+    made = analyst_api.post("/applications/", {"name": "Website", "allowed_origins": given}).json()
+    changed = analyst_api.patch(f"/applications/{made['id']}/", {"allowed_origins": given[:1]}).json()
+
+    assert made["allowed_origins"] == ["https://shop.example.com", "http://b:8000"]
+    assert changed["allowed_origins"] == ["https://shop.example.com"]
+
+
 @pytest.mark.parametrize("origin", ["example.com", "https://example.com/path", "https://a b", "javascript://x/"])
 def test_an_origin_is_no_address(origin, analyst_api):
     answer = analyst_api.post("/applications/", {"name": "Website", "allowed_origins": [origin]})
@@ -162,9 +172,23 @@ def test_what_is_no_schema_is_refused_wherever_it_is_given(schema, analyst_api):
         assert answer.status_code == 400 and list(answer.json()["errors"]) == ["schema"]
 
 
+@pytest.mark.parametrize(
+    "typed", ['{"properties": {"n": {"default": 1e400}}}', r'{"title": "\ud800"}', r'{"\u0000": 1}']
+)
+def test_a_schema_that_no_database_holds_is_refused_as_well(typed, analyst_api):
+    event_type = EventTypeFactory()
+
+    answer = analyst_api.patch(
+        f"/event-types/{event_type.pk}/", f'{{"schema": {typed}}}', content_type="application/json"
+    )
+
+    assert answer.status_code == 400 and list(answer.json()["errors"]) == ["schema"]
+
+
 def test_a_dry_run_is_answered_with_reasons(analyst_api):
     event_type = EventTypeFactory(category="shop", name="order")
     event = EventFactory(category="shop", name="order", data={})
+    count_all()
     RejectedEventFactory(**wrong(event.application))
 
     answer = analyst_api.post(f"/event-types/{event_type.pk}/dry-run/", {"schema": {"required": ["host"]}}).json()

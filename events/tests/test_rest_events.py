@@ -1,18 +1,21 @@
 """Events and sessions over REST, as a client meets them."""
 
 import json
-from datetime import timedelta
+import re
+from datetime import datetime, timedelta
 from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
 from django.db import connection
+from django.db.models.expressions import RawSQL
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from events import digest, export
 from events.factories import ApplicationFactory, EventFactory, EventTypeFactory, RejectedEventFactory
-from events.models import Event
-from events.tests.counting import NOON, assert_all_counted, commit
+from events.models import Batch, Event
+from events.tests.counting import NOON, assert_all_counted, commit, count_all
 
 pytestmark = pytest.mark.django_db
 
@@ -33,6 +36,7 @@ def three() -> list[int]:
         EventFactory(**shared, name="cta click", timestamp=NOON + timedelta(seconds=1)),
         EventFactory(category="form interaction", name="submit", timestamp=NOON + timedelta(hours=1)),
     ]
+    count_all()
     return [event.pk for event in events]
 
 
@@ -44,6 +48,10 @@ def three() -> list[int]:
         ("category=form interaction", [2]),
         ("category=page interaction&name=pageview", [0]),
         ("application=1000", [1, 0]),
+        ("name=cta click", [1]),
+        ("name=nothing", []),
+        ("application=1000&session=mine&name=pageview", [0]),
+        (f"application=1000&to={quote((NOON + timedelta(seconds=1)).isoformat())}", [0]),
         (f"from={quote((NOON + timedelta(seconds=1)).isoformat())}", [2, 1]),
         (f"to={quote((NOON + timedelta(seconds=1)).isoformat())}", [0]),
         ("session=mine&from=2026-05-04T12:00:01&to=2026-05-04T13:00:00Z", [1]),
@@ -94,14 +102,14 @@ def test_pages_hold_every_event_once_forth_and_back(same, viewer_api):
     assert viewer_api.get("/events/?cursor=bm9uc2Vuc2U").status_code == 404
 
 
-def test_a_list_is_one_query_and_reads_one_index_of_the_partitions_it_needs(three, viewer_api):
-    with CaptureQueriesContext(
-        connection,
-    ) as queries:
-        viewer_api.get("/events/?session=mine&from=2026-01-01")
+def asked_of_events(api, address: str) -> list[str]:
+    with CaptureQueriesContext(connection) as queries:
+        assert api.get(address).status_code == 200
+    return [query["sql"] for query in queries if "events_event" in query["sql"]]
 
-    asked = [query["sql"] for query in queries if "events_event" in query["sql"]]
-    assert len(asked) == 1
+
+def test_a_list_measures_a_page_and_reads_it_by_one_index_of_the_partitions_it_needs(three, viewer_api):
+    assert len(asked_of_events(viewer_api, "/events/?session=mine&from=2026-01-01")) == 2
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
         cursor.execute("SET LOCAL enable_sort = off")
@@ -111,13 +119,101 @@ def test_a_list_is_one_query_and_reads_one_index_of_the_partitions_it_needs(thre
             "category": "category=page interaction",
             "newest": "from=2026-05-01&to=2026-06-01",
         }.items():
-            with CaptureQueriesContext(connection) as queries:
-                viewer_api.get(f"/events/?{address}")
-            cursor.execute("EXPLAIN (COSTS OFF) " + next(q["sql"] for q in queries if "events_event" in q["sql"]))
+            cursor.execute("EXPLAIN (COSTS OFF) " + asked_of_events(viewer_api, f"/events/?{address}")[-1])
             plans[name] = "\n".join(row[0] for row in cursor.fetchall())
     assert "session_id_timestamp_id_idx" in plans["session_id"]
     assert "category_timestamp_id_idx" in plans["category"]
     assert "timestamp_id_idx" in plans["newest"] and "events_event_y" not in plans["newest"]
+
+
+@pytest.fixture
+def few_among_many() -> list[int]:
+    """Ids of what one small application has sent in a hundred days, the newest first; another has sent all the time."""
+    small, large = ApplicationFactory(pk=1_000), ApplicationFactory()
+    for hour in range(0, 2_400, 40):
+        EventFactory(application=large, timestamp=NOON - timedelta(hours=hour))
+    found = [
+        EventFactory(application=small, name="rare", timestamp=NOON - timedelta(days=day, seconds=second))
+        for day in (1, 4, 7)
+        for second in (0, 1)
+    ]
+    count_all()
+    return [event.pk for event in found]
+
+
+@pytest.mark.parametrize("query", ["application=1000", "name=rare", "category=page interaction&name=rare"])
+def test_few_among_many_are_found_where_they_are_and_nothing_else_is_read(
+    query, few_among_many, viewer_api, monkeypatch
+):
+    assert len(asked_of_events(viewer_api, f"/events/?{query}")) == 2  # so little lies between that it is read as well
+    monkeypatch.setattr("events.reach.ASKING", 0)
+    asked = asked_of_events(viewer_api, f"/events/?{query}")
+
+    assert listed(viewer_api, f"/events/?{query}") == few_among_many
+    spans = [re.findall(r"timestamp\" [<>]=? '([^']+)'", sql) for sql in asked]
+    assert [len(span) for span in spans] == [2] * 6  # sizes and rows of three minutes
+    for start, end in spans:
+        assert datetime.fromisoformat(end) - datetime.fromisoformat(start) <= timedelta(minutes=2)
+    assert asked_of_events(viewer_api, f"/events/?{query}&to=2026-01-01") == []
+
+
+def test_few_among_many_are_paged_forth_and_back(few_among_many, viewer_api):
+    first = viewer_api.get("/events/?application=1000&page_size=4").json()
+    second = viewer_api.get(first["next"]).json()
+    back = viewer_api.get(second["previous"]).json()
+
+    assert [row["id"] for page in (first, second) for row in page["results"]] == few_among_many
+    assert second["next"] is None and back["results"] == first["results"] and back["previous"] is None
+
+
+@pytest.mark.parametrize("form", ["csv", "ndjson"])
+def test_an_export_of_few_among_many_reads_where_they_are(form, few_among_many, viewer_api, monkeypatch):
+    monkeypatch.setattr(export, "PAGE", 4)
+    with CaptureQueriesContext(connection) as queries:
+        text = b"".join(viewer_api.get(f"/events/export/?name=rare&format={form}").streaming_content)
+
+    assert len(text.splitlines()) == 6 + (form == "csv")
+    asked = [query["sql"] for query in queries if "events_event" in query["sql"]]
+    assert asked and all(sql.count('"timestamp" <') and sql.count('"timestamp" >=') for sql in asked)
+
+
+def test_what_no_name_or_application_has_sent_is_known_without_a_look(few_among_many, viewer_api):
+    assert asked_of_events(viewer_api, "/events/?name=nothing") == []
+    assert b"".join(viewer_api.get("/events/export/?name=nothing&format=ndjson").streaming_content) == b""
+
+
+@pytest.mark.parametrize("ago", [timedelta(0), timedelta(minutes=50)])
+def test_what_is_not_counted_yet_is_found_too(ago, few_among_many, viewer_api):
+    moment = timezone.now() - ago
+    commit([{"application_id": 1_000, "name": "rare", "timestamp": moment}])
+
+    assert len(listed(viewer_api, "/events/?name=rare")) == 7
+    assert listed(viewer_api, f"/events/?name=rare&to={quote((moment).isoformat())}") == few_among_many
+
+
+def test_where_the_digest_is_far_behind_all_that_waits_is_searched(few_among_many, viewer_api):
+    commit([{"application_id": 1_000, "name": "rare", "timestamp": NOON - timedelta(days=60)}])
+    assert len(listed(viewer_api, "/events/?name=rare")) == 6  # it came late, and is counted in a moment
+
+    Batch.objects.update(created_at=timezone.now() - timedelta(minutes=2))
+
+    assert len(listed(viewer_api, "/events/?name=rare")) == 7
+    digest.run()
+    assert len(listed(viewer_api, "/events/?name=rare")) == 7
+
+
+def test_where_the_minutes_are_looked_up_there_is_an_index(few_among_many, viewer_api):
+    plans = {}
+    for query in ("name=rare", "application=1000"):
+        with CaptureQueriesContext(connection) as queries:
+            viewer_api.get(f"/events/?{query}")
+        sql = next(query["sql"] for query in queries if '"events" > 0' in query["sql"])
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off")
+            cursor.execute(f"EXPLAIN (COSTS OFF) {sql}")
+            plans[query.partition("=")[0]] = "\n".join(row[0] for row in cursor.fetchall())
+    assert "events_minute_name" in plans["name"] and "Sort" not in plans["name"]
+    assert "events_minute_application" in plans["application"] and "Sort" not in plans["application"]
 
 
 def test_an_event_is_changed_and_its_session_follows(analyst_api):
@@ -159,6 +255,26 @@ def test_a_hostile_body_is_the_senders_error(body, three, analyst_api):
     answer = analyst_api.patch(f"/events/{three[0]}/", body, content_type="application/json")
 
     assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("number", ["1e20", "-1e19", "1.7976931348623157e308", "1e-300", "18446744073709551615"])
+def test_an_event_with_a_number_that_the_ingest_takes_can_be_changed(number, three, analyst_api):
+    Event.objects.filter(pk=three[0]).update(data=RawSQL("%s::jsonb", [f'{{"n": {number}}}']))
+    address = f"/events/{three[0]}/"
+
+    assert analyst_api.patch(address, {"session_id": "yours"}).status_code == 200
+    told = analyst_api.get(address).json()["data"]
+    assert analyst_api.patch(address, {"data": {**told, "more": 1}}).status_code == 200
+    assert float(analyst_api.get(address).json()["data"]["n"]) == float(number)
+
+
+@pytest.mark.parametrize("number", ["100000000000000000001", "9" * 309, "9" * 4_000])
+def test_a_number_that_the_ingest_would_round_is_refused(number, three, analyst_api):
+    body = f'{{"data": {{"n": {number}}}}}'
+
+    answer = analyst_api.patch(f"/events/{three[0]}/", body, content_type="application/json")
+
+    assert answer.status_code == 400 and "64 bits" in answer.json()["errors"]["data"][0]
 
 
 def test_the_time_of_another_event_with_its_id_is_a_conflict(three, analyst_api):
@@ -279,9 +395,9 @@ def test_an_export_reads_page_by_page(viewer_api, monkeypatch, django_assert_num
     EventFactory.create_batch(25, application=ApplicationFactory(), timestamp=NOON)
 
     lines = export.Export(Event.objects.all(), "ndjson")
-    with django_assert_num_queries(1):
+    with django_assert_num_queries(2):  # how large the rows are, and they themselves
         next(lines)
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(4):
         assert len(list(lines)) == 2
 
 

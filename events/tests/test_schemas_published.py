@@ -5,6 +5,7 @@ import pytest
 from events import services
 from events.factories import EventFactory, EventTypeFactory, RejectedEventFactory
 from events.models import EventType
+from events.tests.counting import count_all
 
 pytestmark = pytest.mark.django_db
 HOST = {"type": "object", "required": ["host"], "properties": {"host": {"type": "string", "maxLength": 20}}}
@@ -54,10 +55,12 @@ def test_a_type_is_described_once():
         ({"$ref": "file:///etc/passwd"}, "Retrieval is disabled", ""),
         ({"$schema": "http://127.0.0.1/draft"}, "Unknown meta-schema", ""),
         ({"$ref": "#/nowhere"}, "does not exist", ""),
-        ({"title": "\0"}, "NUL", ""),
-        ({"ti\0tle": ""}, "NUL", ""),
-        ({"title": "\ud800"}, "JSON", ""),
+        ({"title": "\0"}, "NUL", "/title"),
+        ({"not": {"ti\0tle": ""}}, "NUL", "/not"),
+        ({"enum": ["a", "\ud800"]}, "half a character", "/enum/1"),
+        ({"\ud800": 1}, "half a character", ""),
         ({"maximum": float("inf")}, "number", "/maximum"),
+        ({"properties": {"n": {"default": float("-inf")}}}, "number is too large", "/properties/n/default"),
         ({"description": "x" * 70_000}, "bytes", ""),
         (nested(100_000), "levels", ""),
     ],
@@ -76,6 +79,7 @@ def test_a_dry_run_tells_how_many_would_be_wrong_and_why():
     for data in [{"host": "a"}, {"host": "b"}, {}, {"path": "/"}, {"host": "x" * 21}, {"host": 5}]:
         sample = EventFactory(category="shop", name="order", data=data)
     EventFactory(category="shop", name="other", data={})
+    count_all()
 
     found = services.dry_run(category="shop", name="order", schema=HOST)
 
@@ -109,6 +113,7 @@ def test_a_dry_run_reads_page_after_page_also_where_times_are_the_same(monkeypat
     moment = EventFactory(category="shop", name="order").timestamp
     for _ in range(6):
         EventFactory(category="shop", name="order", timestamp=moment)
+    count_all()
 
     assert services.dry_run(category="shop", name="order", schema=HOST).checked == 7
 
@@ -116,6 +121,7 @@ def test_a_dry_run_reads_page_after_page_also_where_times_are_the_same(monkeypat
 def test_a_dry_run_ends_in_time(monkeypatch):
     monkeypatch.setattr("events.dry_run.compiled", lambda schema: type("Slow", (), {"is_valid": lambda *_: True})())
     EventFactory.create_batch(260, category="shop", name="order", application=EventFactory().application)
+    count_all()
 
     found = services.dry_run(category="shop", name="order", schema=HOST, seconds=0)
 

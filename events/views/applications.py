@@ -102,17 +102,14 @@ class EventTypes(viewsets.ModelViewSet):
             serializer.instance = services.create_event_type(actor=self.request.user, **serializer.validated_data)
 
     def perform_update(self, serializer: BaseSerializer) -> None:
-        given = serializer.validated_data
+        given = dict(serializer.validated_data)
         event_type: Any = serializer.instance
+        note, actor = given.pop("note", ""), self.request.user
         with problems():
-            if "description" in given:
-                event_type = services.describe_event_type(
-                    event_type=event_type, description=given["description"], actor=self.request.user
-                )
             if "schema" in given:
-                event_type = services.publish_schema(
-                    event_type=event_type, schema=given["schema"], note=given.get("note", ""), actor=self.request.user
-                )
+                event_type = services.publish_schema(event_type=event_type, note=note, actor=actor, **given)
+            elif "description" in given:
+                event_type = services.describe_event_type(event_type=event_type, actor=actor, **given)
         serializer.instance = event_type
 
     def perform_destroy(self, instance: EventType) -> None:

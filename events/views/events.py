@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
+from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -16,7 +19,9 @@ from rest_framework.serializers import BaseSerializer
 
 from events import export, filters, serializers, services
 from events.models import Event, Session
-from events.pages import NewestFirst, OldestFirst
+from events.pages import NewestFirst, OldestFirst, first_rows
+from events.permissions import MaySeeEvents
+from events.reach import Reach
 from events.rest import Json, problems
 from events.stats import stats
 from live.cursors import CursorPages
@@ -57,6 +62,23 @@ class Busy(exceptions.APIException):
     wait = 10  # REST framework's name for Retry-After
 
 
+class WhereTheyAre(NewestFirst):
+    """Reads only the minutes that hold some, where no index has the filters."""
+
+    def read(
+        self, rows: QuerySet[Event], at: datetime | None, older: bool, size: int, request: Request
+    ) -> tuple[list[Event], bool]:
+        reach = _reach(request)
+        if at is not None:
+            reach = replace(reach, end=at) if older else replace(reach, start=at)
+        return first_rows(reach.parts(rows, newest_first=older), size)
+
+
+def _reach(request: Request) -> Reach:
+    asked = filters.EventFilter(request.query_params, Event.objects.none())
+    return asked.reach() if asked.is_valid() else Reach()
+
+
 @extend_schema(tags=["events"])
 class Events(
     mixins.ListModelMixin,
@@ -70,7 +92,7 @@ class Events(
     queryset = Event.objects.all()
     serializer_class = serializers.EventSerializer
     filterset_class = filters.EventFilter
-    pagination_class = NewestFirst
+    pagination_class = WhereTheyAre
     parser_classes = [Json]
     lookup_value_converter = "int"
 
@@ -110,8 +132,9 @@ class Events(
     def export(self, request: Request) -> StreamingHttpResponse:
         """The events that the filters leave, newest first, as a file: all of them, row by row."""
         form = request.accepted_renderer.format
+        events = self.filter_queryset(self.get_queryset())
         try:
-            lines = export.Export(self.filter_queryset(self.get_queryset()), form)
+            lines = export.Export(events, form, _reach(request))
         except export.Busy as busy:
             raise Busy() from busy
         return StreamingHttpResponse(
@@ -143,6 +166,9 @@ class OneSession(generics.RetrieveAPIView):
     serializer_class = serializers.OneSessionSerializer
     lookup_field = "session_id"
     filter_backends = []
+
+    def get_permissions(self) -> list[Any]:
+        return [*super().get_permissions(), MaySeeEvents()]
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         session: Any = self.get_object()

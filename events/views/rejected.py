@@ -51,7 +51,7 @@ class RejectedEvents(
     )
     @action(detail=False, pagination_class=None, filterset_class=None)
     def groups(self, request: Request) -> Response:
-        """The same application, type, reason and place: how many, since when. The largest 200."""
+        """The same application, type, reason and place: how many, since when. The largest 200, and 200 muted ones."""
         asked = serializers.AskForGroups(data=request.query_params)
         asked.is_valid(raise_exception=True)
         return Response(serializers.GroupSerializer(groups(**asked.validated_data), many=True).data)

@@ -90,7 +90,10 @@ class Client:
     def track(
         self, session_id: Any, category: str, name: str, data: Any = None, *, timestamp: datetime | None = None
     ) -> str | None:
-        """Queue an event and return its id, or None if it was not taken. Never blocks, never raises."""
+        """Queue an event and return its id, or None if it was not taken. Never blocks, never raises.
+
+        `timestamp` is now unless given; one without a zone is meant in the zone of this machine, as Python means it.
+        """
         try:
             event = encode(session_id, category, name, data, timestamp)
         except Exception as error:  # data's own methods may raise anything

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from datetime import datetime, timedelta, timezone
 
@@ -36,6 +37,17 @@ def test_a_time_of_ones_own_is_sent_in_utc(client, ingest):
 
     assert client.flush()
     assert ingest.batches[0][0]["timestamp"] == "2026-01-02T01:00:00+00:00"
+
+
+def test_a_time_without_a_zone_is_meant_in_the_machines(client, ingest, monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    client.track("s", "c", "n", timestamp=datetime(2026, 1, 2, 3))
+    monkeypatch.undo()
+    time.tzset()
+
+    assert client.flush()
+    assert ingest.batches[0][0]["timestamp"] == "2026-01-01T18:00:00+00:00"
 
 
 def test_data_is_sent_as_it_was_when_it_was_tracked(make_client, ingest):

@@ -4,8 +4,9 @@
  *
  * An event has its id from the moment it happens. A batch goes into localStorage before it is sent and comes out when the
  * server has answered for it; what has to be sent again is a duplicate for the server and counts once. Each batch has an
- * entry of its own, so that tabs do not overwrite each other's. A beacon's answer is never known: its batch is sent once
- * more by the next page. Requests are "simple" as CORS has it, text/plain with the key in the address, because that is
+ * entry of its own, so that tabs do not overwrite each other's, and its name says which application's it is, so that
+ * another one on the same origin leaves it alone. A beacon's answer is never known: its batch is sent once more by the
+ * next page. Requests are "simple" as CORS has it, text/plain with the key in the address, because that is
  * all that a beacon can do, and saves the others a preflight. Nothing here throws into the page.
  */
 (() => {
@@ -18,14 +19,15 @@
   const PATIENCE = 15000; // ms for an answer
   const FIRST_PAUSE = 1000, LONGEST_PAUSE = 60000; // ms between attempts
   const IDLE = 30 * 60 * 1000; // ms without an event that end a session
-  const BATCH = "opsroom.batch.", SESSION = "opsroom.session"; // names in localStorage
+  const STALE = 7 * 24 * 60 * 60 * 1000; // ms after which a batch goes that nobody has come back for
+  const BATCH = "opsroom.batch.", SESSION = "opsroom.session"; // names in localStorage; BATCH + whose.when.id
 
   const script = document.currentScript;
   const early = Array.isArray(window.opsroom) ? window.opsroom : []; // ["track", …] from before this file was here
-  const batches = new Map(); // name → body, oldest first: what the server has not answered for
+  const batches = new Map(); // name → { target, body }, oldest first: what the server has not answered for
   const untried = new Set(); // names of those that were never sent
   let waiting = []; // events as JSON, not in a batch yet
-  let target = ""; // the ingest's address with the key
+  let target = "", whose = ""; // the ingest's address with the key, and a short name for the two
   let session = null;
   let seenPath = null;
   let lingering = null, retrying = null; // timers
@@ -42,6 +44,10 @@
     "10000000-1000-4000-8000-100000000000".replace(/[018]/g, (digit) =>
       (digit ^ (crypto.getRandomValues(new Uint8Array(1))[0] & (15 >> (digit / 4)))).toString(16));
 
+  // FNV-1a, twice: crypto.subtle is slow to answer, and not there on plain http.
+  const hash = (text) => [0x811c9dc5, 0x1b873593].map((seed) =>
+    (Array.from(text).reduce((sum, sign) => Math.imul(sum ^ sign.codePointAt(0), 0x01000193), seed) >>> 0).toString(36)).join("-");
+
   const sessionId = () => {
     const now = Date.now();
     session = stored((storage) => JSON.parse(storage.getItem(SESSION))) || session;
@@ -53,8 +59,8 @@
 
   const keep = (body) => {
     if (batches.size >= MOST_BATCHES) return;
-    const name = `${BATCH}${Date.now()}.${uuid()}`;
-    batches.set(name, body);
+    const name = `${BATCH}${whose}.${Date.now()}.${uuid()}`;
+    batches.set(name, { target, body });
     untried.add(name);
     stored((storage) => storage.setItem(name, body));
   };
@@ -64,13 +70,18 @@
     stored((storage) => storage.removeItem(name));
   };
 
-  // What earlier pages, and pages in other tabs, have not got rid of.
+  // What earlier pages, and pages in other tabs, have not got rid of. Those of a key that no page has any more go.
   const adopt = () => stored((storage) => Object.keys(storage).filter((name) => name.startsWith(BATCH)).sort()
-    .forEach((name) => { if (!batches.has(name)) batches.set(name, storage.getItem(name)); }));
+    .forEach((name) => {
+      const [owner, time] = name.slice(BATCH.length).split(".");
+      if (owner === whose && !batches.has(name)) batches.set(name, { target, body: storage.getItem(name) });
+      else if (owner !== whose && !(Date.now() - time < STALE)) storage.removeItem(name);
+    }));
 
   const pack = () => {
     clearTimeout(lingering);
     lingering = null;
+    if (!target) return; // whose they are is not known yet
     while (waiting.length) {
       let count = 1, size = bytes(waiting[0]) + 2;
       while (count < Math.min(waiting.length, MOST_EVENTS) && size + bytes(waiting[count]) < MOST_BYTES) {
@@ -81,7 +92,13 @@
     }
   };
 
-  const send = async (body) => {
+  // The page's developer sees what was wrong; nobody else would tell.
+  const complain = async (answer) => {
+    const { rejected, results = [] } = await answer.json();
+    if (rejected) console.warn("opsroom: rejected", results.filter((one) => one.status === "rejected"));
+  };
+
+  const send = async ({ target, body }) => {
     const answer = await fetch(target, {
       method: "POST",
       body,
@@ -89,6 +106,7 @@
       keepalive: bytes(body) < MOST_BYTES, // goes on when the page has gone
       signal: AbortSignal.timeout ? AbortSignal.timeout(PATIENCE) : undefined,
     });
+    if (answer.status === 202) complain(answer).catch(() => {});
     if ([202, 400, 413].includes(answer.status)) return; // taken, or never will be
     notBefore = Date.now() + 1000 * (Number(answer.headers.get("Retry-After")) || 0);
     throw new Error(`answer ${answer.status}`);
@@ -98,9 +116,9 @@
     if (busy || !target || Date.now() < notBefore) return;
     busy = true;
     try {
-      for (const [name, body] of batches) { // also those that come meanwhile
+      for (const [name, batch] of batches) { // also those that come meanwhile
         untried.delete(name);
-        await send(body);
+        await send(batch);
         forget(name);
         failures = 0;
       }
@@ -117,20 +135,26 @@
 
   const flush = () => { pack(); deliver(); };
 
+  const linger = () => { lingering = lingering || setTimeout(safely(flush), LINGER); };
+
   const resume = () => { notBefore = 0; adopt(); deliver(); };
 
   const leave = () => {
     pack();
     if (!target) return;
-    untried.forEach((name) => { if (navigator.sendBeacon(target, batches.get(name))) untried.delete(name); });
+    untried.forEach((name) => {
+      const { target, body } = batches.get(name);
+      if (navigator.sendBeacon(target, body)) untried.delete(name);
+    });
   };
 
   const track = (category, name, data = {}) => {
+    if (waiting.length >= MOST_EVENTS * MOST_BATCHES) return; // nobody has called init
     waiting.push(JSON.stringify({
       event_id: uuid(), session_id: sessionId(), category, name, data, timestamp: new Date().toISOString(),
     }));
     if (waiting.length >= MOST_EVENTS) flush();
-    else lingering = lingering || setTimeout(safely(flush), LINGER);
+    else linger();
   };
 
   // No query and no fragment, in which there may be what is nobody's business.
@@ -155,7 +179,10 @@
 
   const init = ({ url, key, pageviews = true }) => {
     const first = !target;
+    pack(); // what has happened so far is another's, if one was named before
     target = `${url.replace(/\/+$/, "")}/events/?write_key=${encodeURIComponent(key)}`;
+    whose = hash(target);
+    linger();
     if (!first) return;
     addEventListener("visibilitychange", safely(() => (document.visibilityState === "hidden" ? leave() : resume())));
     addEventListener("pagehide", safely(leave));
@@ -168,7 +195,8 @@
   opsroom.push = safely(([verb, ...all]) => opsroom[verb](...all));
   window.opsroom = opsroom;
   if (script && script.dataset.key) {
-    opsroom.init({ url: script.dataset.url || new URL(script.src).origin, key: script.dataset.key });
+    const { url = new URL(script.src).origin, key, pageviews } = script.dataset;
+    opsroom.init({ url, key, pageviews: pageviews !== "off" });
   }
   early.forEach(opsroom.push);
 })();

@@ -8,7 +8,8 @@
   const typed = document.getElementById("schema-typed");
   const STEP = "  ";
   let leaves = false; // after Esc, Tab goes on to the next field: nobody is caught here
-  let waiting = null, asked = 0, published = form.elements.schema.value, going = false;
+  let waiting = null, asked = 0, going = false;
+  const { published } = form.elements.schema.dataset; // which the field need not begin with: it may have been refused
 
   // --- Editing ---
   const put = (field, text) => {
@@ -60,6 +61,7 @@
     if (typed) typed.hidden = !isChanged();
   });
   check();
+  if (typed) typed.hidden = !isChanged();
 
   // --- A mistake is where the cursor is ---
   const error = form.querySelector("[data-error]");
