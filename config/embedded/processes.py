@@ -110,6 +110,8 @@ def reap(process: psutil.Process) -> None:
 
 def is_alive(process: psutil.Process) -> bool:
     """Whether the process runs; a zombie that nobody reaps (in a container without an init) does not."""
+    if isinstance(process, psutil.Popen):  # our own child: the kernel knows, whatever became of the clock
+        return process.poll() is None
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
