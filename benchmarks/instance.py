@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from config import embedded
@@ -22,6 +22,9 @@ from config.embedded.postgres import find_binaries
 from config.launcher import commands
 from config.supervisor import dying_with_us
 from config.tests.ports import free_port
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
 
 PROJECT = Path(__file__).resolve().parent.parent
 STARTING = 30.0  # seconds
@@ -152,26 +155,30 @@ def sql(*statements: str) -> Any:
 
 def token(group: str = "") -> str:
     """Return the REST token of a superuser, or of somebody who is only in this group."""
-    from django.contrib.auth.models import Group, User
+    from django.contrib.auth.models import Group
     from rest_framework.authtoken.models import Token
 
-    user, _ = User.objects.get_or_create(
-        username=group or "bench", defaults={"is_superuser": not group, "is_staff": True}
-    )
+    user = _person(group)
     if group:
         user.groups.set([Group.objects.get(name=group)])
     return Token.objects.get_or_create(user=user)[0].key
+
+
+def _person(group: str = "") -> User:
+    """Return a superuser, or somebody without any right; nobody else goes by these names."""
+    from django.contrib.auth.models import User
+
+    name = f"benchmark-{group or 'superuser'}"
+    return User.objects.get_or_create(username=name, defaults={"is_superuser": not group, "is_staff": True})[0]
 
 
 def cookie() -> dict[str, str]:
     """Return the session cookie of a superuser, by its name and value."""
     from django.conf import settings
     from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
-    from django.contrib.auth.models import User
     from django.contrib.sessions.backends.db import SessionStore
 
-    user, _ = User.objects.get_or_create(username="viewer", defaults={"is_superuser": True, "is_staff": True})
-    session = SessionStore()
+    user, session = _person(), SessionStore()
     session[SESSION_KEY], session[BACKEND_SESSION_KEY] = str(user.pk), settings.AUTHENTICATION_BACKENDS[-1]
     session[HASH_SESSION_KEY] = user.get_session_auth_hash()
     session.save()

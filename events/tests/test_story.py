@@ -13,6 +13,7 @@ import requests
 
 from config.tests.instance import Instance, running_instance
 
+pytestmark = [pytest.mark.chaos, pytest.mark.rabbitmq]  # not that it breaks anything: it starts a whole house
 THREE = json.loads((Path(__file__).parent / "data" / "three_events.json").read_text())
 SESSION = THREE[0]["session_id"]
 SCHEMA = {

@@ -52,8 +52,8 @@ class Race:
         return count
 
 
-def race(tester, folder: Path, *, runs: int, environments: int, how: str = "as-it-is") -> Race:
-    """Queue these many runs from four threads, while four processes with two slots each carry them out."""
+def race(tester, folder: Path, *, runs: int, environments: int, processes: int = 4, how: str = "as-it-is") -> Race:
+    """Queue these many runs from four threads, while some processes with eight slots in all carry them out."""
     chance = random.Random(runs)
     broker = Broker(chance)
     asked: list[tuple[int, int, float, float]] = []
@@ -74,7 +74,9 @@ def race(tester, folder: Path, *, runs: int, environments: int, how: str = "as-i
     wanted = [chance.randint(1, environments) for _ in range(runs)]
     with (
         pytest.MonkeyPatch.context() as patch,
-        workers(folder, connection.settings_dict["NAME"], processes=4, slots=2, how=how, broker=broker),
+        workers(
+            folder, connection.settings_dict["NAME"], processes=processes, slots=8 // processes, how=how, broker=broker
+        ),
     ):
         patch.setattr("live.wake._send", lambda task, args, options: broker.take())
         with ThreadPoolExecutor(4) as pool:
@@ -100,7 +102,7 @@ def check(found: Race, runs: int) -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.timeout(600)
 def test_100_runs_in_10_environments_never_overlap_nor_overtake(tester, tmp_path):
-    check(race(tester, tmp_path, runs=100, environments=10), 100)
+    check(race(tester, tmp_path, runs=100, environments=10, processes=2), 100)
 
 
 @pytest.mark.chaos
