@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import requests
@@ -12,7 +13,7 @@ from config.tests.instance import Instance
 
 Show = Callable[[Page, Instance], None]
 ADMIN = "/admin/testrunner"
-BUSY = [3, 8, 21, 34, 55]  # environments in which something slow runs while the pictures are taken
+BUSY = [3, 8, 17, 21, 34, 55]  # environments in which something slow runs while the pictures are taken
 SLOW = b"""
 import time
 
@@ -47,10 +48,12 @@ def prepare(instance: Instance) -> None:
     instance.wait_for(lambda: instance.one("SELECT status FROM testrunner_testrun WHERE id = %s", seen) == "failed")
     for environment in BUSY:
         post("/test-runs/", json={"environment": environment, "files": [slow], "requested_by": "nightly"})
-    for requested_by in ("tess", "release 4"):
-        post("/test-runs/", json={"environment": 21, "files": chosen, "requested_by": requested_by})
+    for environment, requested_by in ((17, "tess"), (21, "tess"), (21, "release 4")):
+        post("/test-runs/", json={"environment": environment, "files": chosen, "requested_by": requested_by})
     post("/environments/60/reserve/", json={"minutes": 120, "note": "release 4"})
-    instance.wait_for(lambda: instance.one("SELECT count(*) FROM testrunner_testrun WHERE status = 'running'") == 5)
+    instance.wait_for(
+        lambda: instance.one("SELECT count(*) FROM testrunner_testrun WHERE status = 'running'") == len(BUSY)
+    )
 
 
 def at(path: str) -> Show:
@@ -84,13 +87,30 @@ def new_run(page: Page, instance: Instance) -> None:
     page.locator("[data-leaf='samples/test_success.py'] input").check()
 
 
+def upload(text: bytes) -> Show:
+    """Upload a file in place: what is right is among the choices at once, what is not is refused in words."""
+
+    def show(page: Page, instance: Instance) -> None:
+        at("/testrun/add/?environment=17")(page, instance)
+        page.fill("[data-upload-directory]", f"public-{next(_numbers)}")  # a new one for each picture
+        file = {"name": "test_public_api.py", "mimeType": "text/x-python", "buffer": text}
+        page.set_input_files("[data-upload-file]", file)  # type: ignore[arg-type]
+        page.wait_for_timeout(1_000)
+        page.locator("[data-upload-said]").scroll_into_view_if_needed()
+
+    return show
+
+
+_numbers = count(1)
 SCREENS: dict[str, Show] = {
     "test-runs": at("/testrun/"),
     "test-run": run_with_status("failed", 17),
     "test-run-log": log_of_a_failure,
     "test-run-running": run_with_status("running", 21),
-    "test-run-waiting": run_with_status("queued", 21),
+    "test-run-waiting": run_with_status("queued", 17),
     "test-run-new": new_run,
+    "test-upload": upload(b"def test_the_api_answers():\n    assert True\n"),
+    "test-upload-refused": upload(b"def test_the_api_answers(:\n    assert True\n"),
     "environments": at("/testenvironment/"),
     "environment": at("/testenvironment/21/change/"),
     "test-files": at("/testfile/"),
