@@ -190,31 +190,40 @@ def _cold(redis: Redis, key: str, generation: bytes, build: Callable[[], bytes])
 def _first(redis: Redis, key: str, generation: bytes, build: Callable[[], bytes]) -> Listing:
     lock = f"{key}:{generation.decode()}:lock"
     try:
-        first = bool(redis.set(lock, b"1", nx=True, px=LOCK_MS))
-        found = None if first else _wait(redis, key, generation)
+        first, found = _lock_and_look(redis, lock, key, generation)
+        if not first and found is None:
+            found = _wait(redis, key, generation)
     except (RedisError, OSError) as error:
         link.failed(error)
         return _bypass(build)
-    if found is not None:
-        counted("hits")
-        return found
-    counted("misses")
     try:
+        if isinstance(found, Listing):
+            counted("hits")
+            return found
+        counted("misses")
         made = _sealed(build())
         _quietly(partial(_store, redis, key, generation, made))
+        return made
     finally:
         if first:
             _quietly(partial(redis.delete, lock))
-    return made
 
 
-def _wait(redis: Redis, key: str, generation: bytes) -> Listing | None:
+def _lock_and_look(redis: Redis, lock: str, key: str, generation: bytes) -> tuple[bool, Listing | bytes | None]:
+    """Return whether the lock is ours, and what is stored: somebody may have stored it since we asked last."""
+    pipeline = redis.pipeline(transaction=False)
+    pipeline.set(lock, b"1", nx=True, px=LOCK_MS).get(key)
+    first, stored = pipeline.execute()
+    return bool(first), _opened(stored, generation)
+
+
+def _wait(redis: Redis, key: str, generation: bytes) -> Listing | bytes | None:
     until = time.monotonic() + LONGEST_WAIT
     while time.monotonic() < until:
         time.sleep(_LOOK_AGAIN)
         found = _opened(redis.get(key), generation)
         if found is not None:
-            return found if isinstance(found, Listing) else None
+            return found
     return None
 
 

@@ -138,6 +138,17 @@ def test_two_hundred_cold_readers_ask_the_database_a_few_times():
     assert len(asked) <= 5
 
 
+def test_a_reader_who_asked_too_early_takes_what_was_stored_since(monkeypatch):
+    source, asked_early = Source(), list_cache._ask(link.connection(), key())
+    source.read()
+    monkeypatch.setattr(list_cache, "_ask", lambda redis, name: asked_early)
+
+    assert source.read() == b"[]"
+
+    assert source.asked == 1
+    assert not list(link.connection().scan_iter("*:lock"))
+
+
 @committed
 def test_writers_and_readers_never_meet_an_old_list(planner):
     """Every reader that starts after a writer has its answer sees at least what that writer wrote."""
@@ -368,6 +379,8 @@ def test_a_person_who_is_renamed_is_renamed_in_lists_and_a_login_changes_nothing
 def test_two_hundred_cold_readers_over_http_cost_one_count_and_one_page(monkeypatch):
     """As many threads as the server has; every reader has the whole of the work before them but the first."""
     monkeypatch.setattr(list_cache, "LONGEST_WAIT", 30.0)  # however slow this machine is just now
+    monkeypatch.setattr(list_link, "TIMEOUT", 30.0)
+    link.forget()
     TaskFactory.create_batch(3)
     token = Token.objects.create(user=User.objects.create_superuser("root")).key
     asked: list[str] = []
