@@ -82,14 +82,16 @@ class Group:
     """Checked items, of which each event is stored once: the first one that is sent as (application, id, timestamp)."""
 
     def __init__(self, items: Sequence[Item]) -> None:
-        self.rejected = [item for item in items if item.reasons]
-        events: dict[tuple[int, str, Any], Item] = {}
+        self.rejected = []
+        events: dict[tuple[int, str, Any], tuple[int, Item]] = {}
         for item in items:
-            item.status = "rejected" if item.reasons else "duplicate"
-            if not item.reasons:
-                events.setdefault((item.application, item.event_id, item.timestamp), item)
-        places = {key: place for place, key in enumerate(events)}  # in the order in which they came
-        self.rows = [(places[key], events[key]) for key in sorted(events)]
+            if item.reasons:
+                item.status = "rejected"
+                self.rejected.append(item)
+            else:
+                item.status = "duplicate"
+                events.setdefault((item.application, item.event_id, item.timestamp), (len(events), item))
+        self.rows = [row for _, row in sorted(events.items())]  # each with its place among those that came
 
     def values(self) -> tuple[str, str]:
         """Return what EXECUTE takes."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from collections.abc import Iterator
 
 import psycopg2
 import pytest
@@ -11,15 +12,27 @@ from events.line import Unavailable
 from events.statement import Statement
 
 pytestmark = pytest.mark.django_db
-PREPARE = "PREPARE half AS SELECT 100 / $1::int"
-EXECUTE = "EXECUTE half (%s)"
+
+
+def opened(prepare: str, execute: str) -> Iterator[Statement]:
+    one = Statement("test-statement", prepare, execute)
+    yield one
+    one.close()
 
 
 @pytest.fixture
 def half():
-    half = Statement("test-statement", PREPARE, EXECUTE)
-    yield half
-    half.close()
+    yield from opened("PREPARE half AS SELECT 100 / $1::int", "EXECUTE half (%s)")
+
+
+@pytest.fixture
+def slow():
+    yield from opened("PREPARE slow AS SELECT pg_sleep($1::float)", "EXECUTE slow (%s)")
+
+
+@pytest.fixture
+def length():
+    yield from opened("PREPARE length AS SELECT length($1::text)", "EXECUTE length (%s)")
 
 
 @pytest.fixture
@@ -49,14 +62,27 @@ async def test_what_postgres_refuses_is_the_values_fault_and_the_next_ones_pass(
     assert await half.run(["10"]) == [(10,)]
 
 
-async def test_a_connection_that_was_cut_is_unavailable_once(half):
+async def test_a_connection_that_was_cut_meanwhile_is_opened_anew_and_nobody_hears_of_it(half):
     await half.run(["1"])
     await asyncio.to_thread(cut, half)
 
-    with pytest.raises(Unavailable):
-        await half.run(["1"])
-
     assert await half.run(["1"]) == [(100,)]
+
+
+async def test_a_connection_that_is_cut_under_way_is_unavailable_once(slow):
+    await slow.run(["0"])
+    under_way = asyncio.create_task(slow.run(["60"]))
+    await asyncio.sleep(0.05)
+    await asyncio.to_thread(cut, slow)
+
+    with pytest.raises(Unavailable):
+        await under_way
+
+    assert await slow.run(["0"]) == [("",)]
+
+
+async def test_values_that_fill_the_socket_are_sent_part_by_part(length):
+    assert await length.run(["x" * 20_000_000]) == [(20_000_000,)]
 
 
 async def test_a_postgres_that_says_nothing_is_away_soon(half, silent, monkeypatch):
