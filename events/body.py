@@ -28,13 +28,10 @@ class Disconnected(Exception):
     """The client hung up before it had sent everything."""
 
 
-async def read_body(headers: dict[bytes, bytes], receive: Receive, hold: Callable[[int], None], limit: Limit) -> bytes:
-    """Return the body, within a time of its own, which begins now. Raises Refused, Disconnected.
-
-    `hold` is told of bytes as they come, and may refuse them.
-    """
-    kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-    if kind not in PLAIN:
+async def read_body(headers: dict[bytes, bytes], receive: Receive, limit: Limit) -> bytes:
+    """Return the body, within a time of its own, which begins now. Raises Refused, Disconnected, TooMuch."""
+    kind = headers.get(b"content-type", b"")
+    if kind not in PLAIN and kind.partition(b";")[0].strip().lower() not in PLAIN:
         raise Refused(415, "Send JSON, as application/json or text/plain.")
     coding = headers.get(b"content-encoding", b"").strip().lower()
     if coding not in (b"", b"identity", b"gzip"):
@@ -43,11 +40,11 @@ async def read_body(headers: dict[bytes, bytes], receive: Receive, hold: Callabl
     if length.isdigit() and int(length) > LARGEST:
         raise _too_large()
     limit.renew(SLOWEST, _too_slow)
-    content = await _receive(receive, hold)
+    content = await _receive(receive, limit)
     return _inflated(content) if coding == b"gzip" else content
 
 
-async def _receive(receive: Receive, hold: Callable[[int], None]) -> bytes:
+async def _receive(receive: Receive, limit: Limit) -> bytes:
     parts, size, more = [], 0, True
     while more:
         message = await receive()
@@ -58,7 +55,7 @@ async def _receive(receive: Receive, hold: Callable[[int], None]) -> bytes:
         size += len(part)
         if size > LARGEST:
             raise _too_large()
-        hold(len(part))
+        limit.add(len(part))
         parts.append(part)
     return parts[0] if len(parts) == 1 else b"".join(parts)
 

@@ -7,10 +7,11 @@ each of them costs. Nobody waits for a group to fill up.
 from __future__ import annotations
 
 import asyncio
+import collections
 from collections import deque
 
 import structlog
-from prometheus_client import Histogram
+from prometheus_client import Counter, Histogram
 
 from events.envelope import Item
 from events.line import Unavailable
@@ -25,6 +26,7 @@ sizes = Histogram(
 durations = Histogram(
     "opsroom_events_group_seconds", "Time of one commit", buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.2, 1, 5)
 )
+items_total = Counter("opsroom_events_items_total", "Items that were committed, by what became of them", ["status"])
 
 BESIDE = 500  # items waiting for a second writer to start; below, fewer and larger groups cost less
 
@@ -95,6 +97,12 @@ class GroupCommit:
                     one.done.set_exception(Unavailable(str(error)))
             return
         sizes.observe(len(items))
+        _count(items)
         for one in group:
             if not one.done.done():
                 one.done.set_result(None)
+
+
+def _count(items: list[Item]) -> None:
+    for status, number in collections.Counter(item.status for item in items).items():
+        items_total.labels(status).inc(number)

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import jsonschema_rs
 import orjson
@@ -32,21 +32,26 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d.*", re.ASCII)
 
 
-@dataclass(slots=True)
-class Rules:
+class Span(NamedTuple):
+    """How old an event may be, and how far in the future by its sender's clock."""
+
+    past: timedelta
+    future: timedelta
+
+    @classmethod
+    def from_settings(cls) -> Span:
+        kept, skew = settings.EVENT_RETENTION_DAYS, settings.EVENT_CLOCK_SKEW
+        return cls(timedelta(days=kept) if kept else timedelta.max, timedelta(seconds=skew))
+
+
+class Rules(NamedTuple):
     """What one application's events are measured by, at one moment."""
 
     application: int
     types: Types
     rejects_unknown: bool
     now: datetime
-    earliest: datetime = field(init=False)
-    latest: datetime = field(init=False)
-
-    def __post_init__(self) -> None:
-        kept = settings.EVENT_RETENTION_DAYS
-        self.earliest = self.now - timedelta(days=kept) if kept else NEVER
-        self.latest = self.now + timedelta(seconds=settings.EVENT_CLOCK_SKEW)
+    span: Span
 
 
 @dataclass(slots=True)
@@ -83,7 +88,8 @@ def read(content: bytes, rules: Rules) -> list[Item]:
 def check(one: Read, item: Item, rules: Rules) -> Item:
     """Fill `item` in from what was read, and with the reasons why it is no event."""
     value, unstorable = one
-    item.reasons += unstorable
+    if unstorable:
+        item.reasons += unstorable
     if not isinstance(value, dict):
         item.event_id = str(uuid.uuid4())
         if not unstorable:
@@ -96,7 +102,8 @@ def check(one: Read, item: Item, rules: Rules) -> Item:
     if not unstorable:
         _timestamp(value, item, rules)
         _payload(value, item, rules)
-    del item.reasons[MOST:]
+    if item.reasons:
+        del item.reasons[MOST:]
     return item
 
 
@@ -147,10 +154,11 @@ def _timestamp(value: dict[str, Any], item: Item, rules: Rules) -> None:
         words = "This is no time as in 2026-01-31T12:00:00Z, of the years 1 to 9999."
         item.reasons.append(reason("format", ["timestamp"], words))
         return
-    if item.timestamp > rules.latest:
+    age = rules.now - item.timestamp
+    if -age > rules.span.future:
         words = f"This is more than {settings.EVENT_CLOCK_SKEW} seconds in the future."
         item.reasons.append(reason("future", ["timestamp"], words))
-    elif item.timestamp < rules.earliest:
+    elif age > rules.span.past:
         words = f"This is longer ago than the {settings.EVENT_RETENTION_DAYS} days that events are kept."
         item.reasons.append(reason("too_old", ["timestamp"], words))
 
@@ -160,6 +168,8 @@ def instant(text: str) -> datetime:
     if not _TIMESTAMP.fullmatch(text):
         raise ValueError(text)
     moment = datetime.fromisoformat(text)
+    if moment.tzinfo is UTC:
+        return moment
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 

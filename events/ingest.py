@@ -20,7 +20,6 @@ import random
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from functools import partial
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs
@@ -31,10 +30,10 @@ from prometheus_client import Counter, Gauge
 
 from events.body import Disconnected, Receive, Refused, read_body
 from events.commit import GroupCommit
-from events.envelope import Item, Rules, read
+from events.envelope import Item, Rules, Span, read
 from events.items import MOST_ITEMS, TooManyItems
 from events.keys import Directory, Sender
-from events.limits import Limits
+from events.limits import Limit, Limits, TooMuch
 from events.line import Line, Unavailable
 from events.rate import Buckets
 from events.store import Store
@@ -48,43 +47,16 @@ MOST_BYTES = 32 * 1024 * 1024  # held for them
 ITEM_BYTES = 512  # what an item weighs beyond its bytes, roughly
 SMALL = 16 * 1024  # bytes; a larger body is checked in a thread, so that it doesn't stop everybody else
 ANSWER = 8.0  # seconds from the end of a body to its answer
+TOLD = [("accepted", "accepted"), ("duplicates", "duplicate"), ("rejected", "rejected")]
 GARBAGE = uuid.UUID("6c1a53f0-5a0c-4a52-9a4b-6f1f0d1f8a01")  # namespace of the ids of what is no JSON
 
+JSON = (b"content-type", b"application/json")
 CORS = [(b"access-control-allow-methods", b"POST"), (b"access-control-max-age", b"86400")]
 CORS += [(b"access-control-allow-headers", b"authorization, content-encoding, content-type, x-write-key")]
 
-items_total = Counter("opsroom_events_items_total", "Items that were committed, by what became of them", ["status"])
-COUNTED = [
-    (name, status, items_total.labels(status))
-    for name, status in (("accepted", "accepted"), ("duplicates", "duplicate"), ("rejected", "rejected"))
-]
 refused_total = Counter("opsroom_events_refused_total", "Requests that were not taken, by their answer", ["status"])
 under_way = Gauge("opsroom_events_under_way_requests", "Requests from their first byte to their answer")
 held_bytes = Gauge("opsroom_events_held_bytes", "Bytes held for requests that are under way")
-
-
-class Held:
-    """What one request weighs, taken from what all of them may."""
-
-    def __init__(self, ingest: Ingest) -> None:
-        self._ingest = ingest
-        self.weight = 0
-
-    def add(self, weight: int) -> None:
-        if self._ingest.held + weight > MOST_BYTES:
-            raise busy("There is too much to do.")
-        self.weight += weight
-        self._ingest.held += weight
-
-    def __enter__(self) -> Held:
-        if self._ingest.requests >= MOST_REQUESTS:
-            raise busy("There is too much to do.")
-        self._ingest.requests += 1
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ingest.requests -= 1
-        self._ingest.held -= self.weight
 
 
 def busy(why: str) -> Refused:
@@ -96,17 +68,17 @@ class Ingest:
     """The ASGI application, for `POST` and `OPTIONS` at any path."""
 
     def __init__(self) -> None:
-        self.requests = self.held = 0
+        self.limits = Limits(most=MOST_REQUESTS, heaviest=MOST_BYTES)
+        self._span = Span.from_settings()
         store = Store()
         self._writers = [Writer(f"ingest-{number}", store) for number in range(WRITERS)]
         self._looking = Line("ingest-keys")
         self._directory = Directory(self._looking)
         self._commit = GroupCommit(list(self._writers))
         self._buckets = Buckets()
-        self._limits = Limits()
         self._checking = ThreadPoolExecutor(max_workers=2, thread_name_prefix="ingest-check")
-        under_way.set_function(lambda: self.requests)
-        held_bytes.set_function(lambda: self.held)
+        under_way.set_function(lambda: len(self.limits.running))
+        held_bytes.set_function(lambda: self.limits.weight)
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Any) -> None:
         headers = dict(scope["headers"])
@@ -114,61 +86,58 @@ class Ingest:
             await _answer(send, 204, b"", [*CORS, (b"allow", b"POST, OPTIONS"), *_allow(headers)])
             return
         try:
-            with Held(self) as held:
-                body = await self._take(scope, headers, receive, held)
-            await _answer(send, 202, body, [(b"content-type", b"application/json"), *_allow(headers)])
+            with self.limits.limit(ANSWER) as limit:
+                body = await self._take(scope, headers, receive, limit)
+            await _answer(send, 202, body, [JSON, *_allow(headers)])
         except Refused as refused:
             await _refuse(send, headers, refused)
+        except TooMuch:
+            await _refuse(send, headers, busy("There is too much to do."))
+        except (Unavailable, TimeoutError):
+            await _refuse(send, headers, busy("The database does not answer."))
         except Disconnected:
             return
         except Exception:
             log.exception("events_ingest_failed")
             await _refuse(send, headers, busy("Something went wrong here."))
 
-    async def _take(self, scope: dict[str, Any], headers: dict[bytes, bytes], receive: Receive, held: Held) -> bytes:
-        try:
-            with self._limits.limit(ANSWER) as limit:
-                sender = await self._sender(_key(scope, headers), headers)
-                content = await read_body(headers, receive, held.add, limit)
-                held.add(max(0, len(content) - held.weight))  # what was inflated weighs more than what came
-                limit.renew(ANSWER)
-                return await self._store(content, sender, held)
-        except (Unavailable, TimeoutError) as error:
-            raise busy("The database does not answer.") from error
+    async def _take(self, scope: dict[str, Any], headers: dict[bytes, bytes], receive: Receive, limit: Limit) -> bytes:
+        """Store what comes, and return the answer's body."""
+        sender = self._let_in(await self._directory.sender(_key(scope, headers)), headers)
+        content = await read_body(headers, receive, limit)
+        limit.add(max(0, len(content) - limit.weight))  # what was inflated weighs more than what came
+        limit.renew(ANSWER)
+        items = await self._check(content, sender)
+        self._buckets.take(sender.application, sender.rate, len(items))
+        limit.add(ITEM_BYTES * len(items))
+        garbage = _garbage(items)
+        if items:
+            await self._commit.commit(items)
+        results = [item.result() for item in items]
+        if garbage:
+            raise Refused(400, f"This is no JSON: {items[0].reasons[0]['message']}", results=results)
+        statuses = [item.status for item in items]
+        return orjson.dumps({name: statuses.count(status) for name, status in TOLD} | {"results": results})
 
-    async def _sender(self, key: str, headers: dict[bytes, bytes]) -> Sender:
-        sender = await self._directory.sender(key) if key else None
+    def _let_in(self, sender: Sender | None, headers: dict[bytes, bytes]) -> Sender:
+        """Return the sender, who may send from there, and now. Raises Refused."""
         if sender is None:
             raise Refused(401, "A write key is needed, and this one is none, has expired, or was paused.")
-        origin = headers.get(b"origin", b"").decode("latin-1")
-        if origin and sender.origins and origin not in sender.origins:
+        if sender.origins and b"origin" in headers and headers[b"origin"].decode("latin-1") not in sender.origins:
             raise Refused(403, "This application does not take events from pages of that origin.")
         if wait := self._buckets.wait(sender.application, sender.rate):
             raise Refused(429, f"This application may send {sender.rate} events a second.", retry_after=wait)
         return sender
 
-    async def _store(self, content: bytes, sender: Sender, held: Held) -> bytes:
-        items = await self._check(content, sender, held)
-        self._buckets.take(sender.application, sender.rate, len(items))
-        held.add(ITEM_BYTES * len(items))
-        garbage = _garbage(items)
-        if items:
-            await self._commit.commit(items)
-        told = _counted([item.status for item in items])
-        results = [item.result() for item in items]
-        if garbage:
-            raise Refused(400, f"This is no JSON: {items[0].reasons[0]['message']}", results=results)
-        return orjson.dumps({**told, "results": results})
-
-    async def _check(self, content: bytes, sender: Sender, held: Held) -> list[Item]:
+    async def _check(self, content: bytes, sender: Sender) -> list[Item]:
         if not content.strip():
             raise Refused(400, "The body is empty. Send an event, or an array of events, as JSON.")
-        types = (await self._directory.known()).types
-        work = partial(read, content, Rules(sender.application, types, sender.rejects_unknown, datetime.now(UTC)))
+        types = (self._directory.at_hand() or await self._directory.known()).types
+        rules = Rules(sender.application, types, sender.rejects_unknown, datetime.now(UTC), self._span)
         try:
             if len(content) <= SMALL:
-                return work()
-            return await asyncio.get_running_loop().run_in_executor(self._checking, work)
+                return read(content, rules)
+            return await asyncio.get_running_loop().run_in_executor(self._checking, read, content, rules)
         except TooManyItems:
             raise Refused(413, f"A request may have {MOST_ITEMS} events. Send fewer at once.") from None
 
@@ -198,16 +167,6 @@ def _garbage(items: list[Item]) -> bool:
         return False
     items[0].event_id = str(uuid.uuid5(GARBAGE, hashlib.sha256(items[0].raw).hexdigest()))
     return True
-
-
-def _counted(statuses: list[str]) -> dict[str, int]:
-    """Return how many there are of each, as the answer tells it, and add them to the metrics."""
-    told = {}
-    for name, status, counter in COUNTED:
-        told[name] = number = statuses.count(status)
-        if number:
-            counter.inc(number)
-    return told
 
 
 def _allow(headers: dict[bytes, bytes], status: int = 202) -> list[tuple[bytes, bytes]]:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import jsonschema_rs
@@ -66,6 +67,11 @@ class Known:
 NOTHING = Known("", {}, {}, {})
 
 
+@lru_cache(maxsize=1_000)
+def hash_of(key: str) -> str:
+    return hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()
+
+
 class Directory:
     """What this process knows of keys and schemas."""
 
@@ -76,22 +82,29 @@ class Directory:
         self._tried = float("-inf")
         self._comparing: asyncio.Task[None] | None = None
 
+    def at_hand(self) -> Known | None:
+        """Return keys and schemas, None if they are to be waited for: known()."""
+        age = time.monotonic() - self._as_of
+        if age > FRESH:
+            self._begin()
+        return self._known if age <= STALE else None
+
     async def known(self) -> Known:
         """Return keys and schemas. Raises Unavailable if none were ever loaded, and cannot be."""
-        age = time.monotonic() - self._as_of
-        if age > STALE:
+        known = self.at_hand()
+        if known is None:
             await self._compare()
-        elif age > FRESH:
-            self._begin()
-        if self._known is NOTHING:
+            known = self._known
+        if known is NOTHING:
             raise Unavailable("Keys and schemas could not be loaded.")
-        return self._known
+        return known
 
     async def sender(self, key: str) -> Sender | None:
         """Return who this key belongs to, None if it is worth nothing. Raises Unavailable if that cannot be known."""
-        asked = time.monotonic()
-        name = hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()
-        sender = (await self.known()).senders.get(name)
+        if not key:
+            return None
+        asked, name = time.monotonic(), hash_of(key)
+        sender = (self.at_hand() or await self.known()).senders.get(name)
         if sender is None:
             while self._as_of < asked:
                 before = self._as_of

@@ -17,7 +17,7 @@ import orjson
 from django.core.serializers.json import DjangoJSONEncoder
 from django.utils import timezone
 
-from events.envelope import Item, Rules, Types, check
+from events.envelope import Item, Rules, Span, Types, check
 from events.items import Body, read_one
 from events.models import Application, Event, EventType, RejectedEvent
 from events.reasons import Reason
@@ -57,7 +57,7 @@ class Judge:
 
     def check(self, raw: bytes, application: int, received_at: datetime) -> Item:
         """Judge the bytes of one item, as if they came then."""
-        rules = Rules(application, self._types, application in self._rejecting, received_at)
+        rules = Rules(application, self._types, application in self._rejecting, received_at, Span.from_settings())
         # Alone, also where it begins like an array: it was one item of a body.
         return check(read_one(raw), Item(application, Body(raw), 0), rules)
 

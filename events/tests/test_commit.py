@@ -12,7 +12,7 @@ from django.db import connection
 from django.utils import timezone
 
 from events import ingest, keys, line
-from events.envelope import Rules, read
+from events.envelope import Rules, Span, read
 from events.factories import EventTypeFactory, WriteKeyFactory
 from events.line import Unavailable
 from events.models import Application, Batch, Event, RejectedEvent
@@ -39,7 +39,7 @@ def many(pageview):
 
 @pytest.mark.parametrize("number", [3, 200])
 def test_what_only_postgres_refuses_is_kept_and_its_neighbours_are_stored(raw_connection, write_key, many, number):
-    rules = Rules(write_key.application_id, {}, False, timezone.now())
+    rules = Rules(write_key.application_id, {}, False, timezone.now(), Span.from_settings())
     items = read(json.dumps(many[:number]).encode(), rules)
     items[1].session_id = "x" * 101  # as if a check were missing
 
@@ -53,7 +53,7 @@ def test_what_only_postgres_refuses_is_kept_and_its_neighbours_are_stored(raw_co
 
 
 def test_events_of_an_application_that_was_deleted_are_nowhere(raw_connection, write_key, many):
-    rules = Rules(write_key.application_id + 1, {}, False, timezone.now())
+    rules = Rules(write_key.application_id + 1, {}, False, timezone.now(), Span.from_settings())
 
     with pytest.raises(psycopg2.OperationalError):
         Store().write(raw_connection, read(json.dumps(many[:3]).encode(), rules))
@@ -164,7 +164,7 @@ def test_nobody_waits_longer_for_keys_than_for_an_answer(sender, pageview, monke
 
 
 def test_more_than_can_be_held_is_503_and_what_was_taken_is_stored(sender, many, monkeypatch):
-    monkeypatch.setattr(ingest, "MOST_BYTES", 1_000_000)
+    monkeypatch.setattr(sender.app.limits, "heaviest", 1_000_000)
     bodies = [
         [event | {"event_id": str(UUID(int=place * 1000 + at))} for at, event in enumerate(many)] for place in range(20)
     ]
@@ -174,12 +174,12 @@ def test_more_than_can_be_held_is_503_and_what_was_taken_is_stored(sender, many,
     statuses = [answer.status for answer in answers]
     assert set(statuses) == {202, 503}
     assert Event.objects.count() == 200 * statuses.count(202)
-    assert sender.app.held == sender.app.requests == 0
+    assert sender.app.limits.weight == len(sender.app.limits.running) == 0
 
 
 def test_more_requests_than_can_be_under_way_are_503(sender, pageview, monkeypatch):
     sender.post(pageview)
-    monkeypatch.setattr(ingest, "MOST_REQUESTS", 3)
+    monkeypatch.setattr(sender.app.limits, "most", 3)
 
     statuses = [answer.status for answer in sender.post_together(*[pageview] * 10)]
 

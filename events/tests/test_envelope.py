@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from events.envelope import Rules, read
+from events.envelope import Rules, Span, read
 from events.items import MOST_ITEMS, Body, TooManyItems, split
 from events.schemas import compiled, judge
 
@@ -28,7 +28,8 @@ ANY_JSON = st.recursive(
 
 
 def checked(content: bytes, **rules):
-    return read(content, Rules(1, rules.pop("types", {}), rules.pop("rejects_unknown", False), NOW))
+    span = Span.from_settings()
+    return read(content, Rules(1, rules.pop("types", {}), rules.pop("rejects_unknown", False), NOW, span))
 
 
 def one(**changes):

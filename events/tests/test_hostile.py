@@ -115,7 +115,7 @@ def test_a_body_that_takes_too_long_is_given_up(sender, monkeypatch):
     answer = sender.runner.run(sender.request(drip))
 
     assert (answer.status, answer.headers["connection"]) == (408, "close")
-    assert sender.app.held == sender.app.requests == 0
+    assert sender.app.limits.weight == len(sender.app.limits.running) == 0
 
 
 def test_whoever_hangs_up_gets_no_answer_and_holds_nothing(sender):
@@ -123,7 +123,7 @@ def test_whoever_hangs_up_gets_no_answer_and_holds_nothing(sender):
         return {"type": "http.disconnect"}
 
     assert sender.runner.run(sender.request(hang_up)).status == 0
-    assert sender.app.held == sender.app.requests == 0
+    assert sender.app.limits.weight == len(sender.app.limits.running) == 0
 
 
 @pytest.mark.parametrize("key", ["", " ", "\xff" * 5000, "wk_of-the-shop ", "WK_OF-THE-SHOP", "\t", "wk_of-the-shop\0"])

@@ -1,10 +1,10 @@
-"""Limits of time that share one timer."""
+"""What may be under way: its time, with one timer for all, its number and its weight."""
 
 import asyncio
 
 import pytest
 
-from events.limits import Limits
+from events.limits import Limits, TooMuch
 
 
 async def test_what_takes_too_long_is_ended():
@@ -38,3 +38,28 @@ async def test_whoever_is_cancelled_by_others_is_cancelled():
 
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_only_so_many_may_be_under_way_at_once():
+    limits = Limits(most=1)
+
+    with limits.limit(60):
+        with pytest.raises(TooMuch), limits.limit(60):
+            pass
+        assert len(limits.running) == 1
+
+    with limits.limit(60):
+        pass
+
+
+async def test_only_so_much_may_be_under_way_and_what_ends_weighs_nothing():
+    limits = Limits(heaviest=10)
+
+    with limits.limit(60) as one:
+        one.add(6)
+        with pytest.raises(TooMuch), limits.limit(60) as other:
+            other.add(4)
+            other.add(1)
+        assert limits.weight == 6
+
+    assert limits.weight == 0
