@@ -2,7 +2,8 @@
 
 Single events on 32 connections, against a DRF ModelViewSet with the ORM under gunicorn (one process, ten threads), and
 against what the same uvicorn does for an address that does nothing. Batches of 500 on four connections, against one
-COPY of the same rows into the same table. Load generator, web process and Postgres share the machine.
+COPY of the same rows into the same table. For single events the server has a core for itself (benchmarks/cores.py); for
+batches, which Postgres bounds, all share all.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ import random
 import subprocess
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from statistics import median
 from typing import Any
 from uuid import uuid4
 
+from benchmarks.cores import load_and_postgres_on_the_others, on_the_first
 from benchmarks.instance import command, free_port, python, sql, web
 from benchmarks.load import ID, Load, run
 from benchmarks.report import Figure, at_least, at_most, ratios, spread
@@ -79,7 +82,7 @@ def event() -> dict[str, Any]:
 def singles(results: Results) -> None:
     body = json.dumps(event()).encode()
     empty()
-    with ours():
+    with load_and_postgres_on_the_others(), ours(on_the_first()):
         load(NOTHING, results, "/nothing/", body)
         load(OURS, results, "/events/", body)
     check(results[OURS][-1].answers)
@@ -97,16 +100,17 @@ def peer(results: Results) -> None:
     os.environ["PORT"] = str(free_port())
     threads = ["--worker-class", "gthread", "--workers", "1", "--threads", "10", "--keep-alive", "60"]
     bind = ["--bind", f"127.0.0.1:{os.environ['PORT']}", "--log-level", "warning"]
-    with web("drf", python("-m", "gunicorn", "benchmarks.ingest_drf:application", *bind, *threads)):
+    argv = [*on_the_first(), *python("-m", "gunicorn", "benchmarks.ingest_drf:application", *bind, *threads)]
+    with load_and_postgres_on_the_others(), web("drf", argv):
         load(DRF, results, "/peer-events/", json.dumps(event() | {"application_id": 1}).encode(), wanted=201)
 
 
-def ours() -> Any:
+def ours(before: Sequence[str] = ()) -> Any:
     os.environ["PORT"] = str(free_port())
     argv = [
         "benchmarks.ingest_asgi:application" if part == "config.asgi:application" else part for part in command("web")
     ]
-    return web("ingest", argv)
+    return web("ingest", [*before, *argv])
 
 
 def load(name: str, results: Results, path: str, body: bytes, *, wanted: int = 202, connections: int = 32) -> None:

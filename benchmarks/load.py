@@ -1,26 +1,25 @@
 """A small load generator: requests over keep-alive connections, one at a time on each, for some seconds.
 
 A process of its own (`python -m benchmarks.load …`), so that it never shares an interpreter with what it measures.
-Raw sockets, uvloop and httptools: it must be far cheaper than the server. Prints one JSON object.
+Plain sockets and httptools: it must be far cheaper than the server. No event loop, because those send what there is in
+bunches: the server would have nothing to do, and then everything at once. Prints one JSON object.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
+import selectors
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import partial
 from itertools import count
-from typing import Any
 from uuid import uuid4
 
 import httptools
-import uvloop
 
 ID = b"00000000-0000-4000-8000-000000000000"  # in a body: each one is another, in each request
 LONGEST_ANSWER = 10.0  # seconds; a connection that hears nothing for so long counts as an error
@@ -38,72 +37,82 @@ class Load:
     p99: float
 
 
-class Connection(asyncio.Protocol):
-    """One keep-alive connection: sends the next request when the answer to the last one is complete."""
+class Connection:
+    """One keep-alive connection: the next request follows when the answer to the last one is complete."""
 
-    def __init__(self, requests: Iterator[list[bytes]], wanted: int, until: float, over: asyncio.Future[None]) -> None:
-        self.requests, self.wanted, self.until, self.over = requests, wanted, until, over
+    def __init__(self, port: int, wanted: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=LONGEST_ANSWER)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.parser = httptools.HttpResponseParser(self)
+        self.wanted, self.started = wanted, 0.0
         self.times: list[float] = []
         self.errors = 0
 
-    def connection_made(self, transport: Any) -> None:
-        self.transport = transport
-        self.send()
-
-    def send(self) -> None:
-        self.parser = httptools.HttpResponseParser(self)
+    def send(self, request: bytes) -> None:
         self.started = time.perf_counter()
-        self.transport.writelines(next(self.requests))
+        self.socket.sendall(request)
 
-    def data_received(self, data: bytes) -> None:
+    def receive(self) -> bool:
+        """Take in what has come, and return whether the answer is complete. Raises OSError."""
+        answers = len(self.times)
+        data = self.socket.recv(65536)
+        if not data:
+            raise ConnectionResetError
         self.parser.feed_data(data)
+        return len(self.times) > answers
 
     def on_message_complete(self) -> None:
-        now = time.perf_counter()
-        self.times.append((now - self.started) * 1000)
+        self.times.append((time.perf_counter() - self.started) * 1000)
         self.errors += self.parser.get_status_code() != self.wanted
-        if now < self.until:
-            # Not from within the parser, which the next request replaces.
-            asyncio.get_running_loop().call_soon(self.send)
-        else:
-            self.transport.close()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if time.perf_counter() < self.until:  # the server hung up
-            self.errors += 1
-        if not self.over.done():
-            self.over.set_result(None)
 
 
-def with_ids(request: bytes) -> Iterator[list[bytes]]:
-    """Yield the request again and again, in parts, with a fresh UUID in the place of each ID."""
+def with_ids(request: bytes) -> Iterator[bytes]:
+    """Yield the request again and again, with a fresh UUID in the place of each ID."""
     first, *rest = request.split(ID)
     prefix = str(uuid4())[:-12].encode()
     numbers = count()
     while True:
-        yield [first, *(part for piece in rest for part in (prefix + b"%012x" % next(numbers), piece))]
+        yield b"".join([first, *(part for piece in rest for part in (prefix + b"%012x" % next(numbers), piece))])
 
 
-async def generate(port: int, request: bytes, *, connections: int, seconds: float, wanted: int) -> Load:
-    """Load 127.0.0.1:`port` and return what came of it."""
-    loop = asyncio.get_running_loop()
+def generate(port: int, request: bytes, *, connections: int, seconds: float, wanted: int) -> Load:
+    """Load 127.0.0.1:`port` and return what came of it. A connection that is lost is not opened anew."""
     started = time.perf_counter()
-    ends = [loop.create_future() for _ in range(connections)]
-    made = []
-    requests = with_ids(request)
-    for over in ends:
-        make = partial(Connection, requests, wanted, started + seconds, over)
-        _, one = await loop.create_connection(make, "127.0.0.1", port)
-        made.append(one)
-    _, hanging = await asyncio.wait(ends, timeout=seconds + LONGEST_ANSWER)
+    requests, made = with_ids(request), [Connection(port, wanted) for _ in range(connections)]
+    with selectors.DefaultSelector() as selector:
+        for one in made:
+            selector.register(one.socket, selectors.EVENT_READ, one)
+            one.send(next(requests))
+        hanging = _go_on(selector, requests, started + seconds)
     took = time.perf_counter() - started
-    times = sorted(one_time for one in made for one_time in one.times)
-    errors = sum(one.errors for one in made) + len(hanging)
+    times = sorted(time for one in made for time in one.times)
+    errors = sum(one.errors for one in made) + hanging
     if not times:
         return Load(0, errors, 0.0, 0.0, 0.0, 0.0)
     answers = len(times) - errors
     p50, p95, p99 = (times[len(times) * percent // 100] for percent in (50, 95, 99))
     return Load(answers, errors, answers / took, p50, p95, p99)
+
+
+def _go_on(selector: selectors.BaseSelector, requests: Iterator[bytes], until: float) -> int:
+    """Send and receive until then, and for the answers that are due. Return how many never came."""
+    while selector.get_map():
+        ready = selector.select(LONGEST_ANSWER)
+        if not ready:
+            break
+        for key, _ in ready:
+            one: Connection = key.data
+            try:
+                if not one.receive():
+                    continue
+                if time.perf_counter() < until:
+                    one.send(next(requests))
+                    continue
+            except OSError:
+                one.errors += 1
+            selector.unregister(one.socket)
+            one.socket.close()
+    return len(selector.get_map())
 
 
 def run(
@@ -148,7 +157,7 @@ def main() -> None:
     load = generate(
         given.port, request, connections=given.connections, seconds=given.seconds, wanted=given.wanted
     )  # fmt: skip
-    print(json.dumps(asdict(uvloop.run(load))))
+    print(json.dumps(asdict(load)))
 
 
 if __name__ == "__main__":
