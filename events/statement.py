@@ -41,7 +41,7 @@ class Statement:
         self._attempts = Attempts()
         self._limits = Limits()
         self._answer: asyncio.Future[None] | None = None  # which somebody waits for
-        self._stop_listening: Callable[[], None] | None = None
+        self._stop_listening: Callable[[], object] | None = None
 
     async def run(self, values: Sequence[str]) -> list[tuple[Any, ...]]:
         """Return the rows of the statement, which is committed.

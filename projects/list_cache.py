@@ -212,7 +212,8 @@ def _first(redis: Redis, key: str, generation: bytes, build: Callable[[], bytes]
 def _lock_and_look(redis: Redis, lock: str, key: str, generation: bytes) -> tuple[bool, Listing | bytes | None]:
     """Return whether the lock is ours, and what is stored: somebody may have stored it since we asked last."""
     pipeline = redis.pipeline(transaction=False)
-    pipeline.set(lock, b"1", nx=True, px=LOCK_MS).get(key)
+    pipeline.set(lock, b"1", nx=True, px=LOCK_MS)
+    pipeline.get(key)
     first, stored = pipeline.execute()
     return bool(first), _opened(stored, generation)
 
