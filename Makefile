@@ -2,6 +2,8 @@
 # PORT=8001 and OPSROOM_HOME=folder may follow any of them; PYTHON=python3.12 chooses the Python.
 PYTHON ?= python3
 ARGS ?=
+# Dozens of processes are started here, and each would compile everything it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Each line of these recipes is one plain command, so that make runs it itself: a shell in between would keep SIGTERM.
 BIN := .venv/bin/python
