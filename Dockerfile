@@ -41,7 +41,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends make && rm -rf 
 RUN --mount=type=cache,target=/root/.cache/pip \
     /venv/bin/pip install --disable-pip-version-check --only-binary=:all: --require-hashes -r requirements-dev.txt
 USER opsroom
-CMD ["python", "-m", "pytest", "-n", "logical", "--maxprocesses", "8", "-p", "no:cacheprovider"]
+CMD ["python", "-m", "pytest", "-n", "auto", "--dist", "worksteal", "-p", "no:cacheprovider"]
 
 # Last, so that a plain `docker build .` makes it.
 FROM opsroom

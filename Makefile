@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Each line of these recipes is one plain command, so that make runs it itself: a shell in between would keep SIGTERM.
 BIN := .venv/bin/python
 PYTEST := $(BIN) -m pytest
-PARALLEL := -n logical --maxprocesses 8
+PARALLEL := -n auto --dist worksteal
 # What a production settings check needs named. Nothing is connected to.
 DEPLOY := env -u OPSROOM_LOCAL DATABASE_URL=postgres://checks@localhost/checks REDIS_URL=redis://localhost \
 	CELERY_BROKER_URL=amqp://localhost SECRET_KEY=only-for-this-check-0123456789-abcdefghijklmnopqrstuvwxyz-ABC \

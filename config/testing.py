@@ -13,6 +13,8 @@ import pytest
 
 from config import embedded
 
+MOST_WORKERS = 8  # each has a database of its own to make
+
 
 def start() -> None:
     """Name the services in the environment. Raises pytest.UsageError, which prints as one sentence."""
@@ -22,6 +24,12 @@ def start() -> None:
         embedded.use(durable=False)
     except embedded.EmbeddedError as error:
         raise pytest.UsageError(str(error)) from error
+
+
+@pytest.hookimpl(tryfirst=True, optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors, as tests wait, too: for other processes, and for time to pass."""
+    return min(MOST_WORKERS, (os.cpu_count() or 1) + 1)
 
 
 def pytest_collection_finish() -> None:
