@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import Max, Min
+from django.db.models import Count, Max, Min
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
@@ -106,8 +106,9 @@ class RejectedAdmin(RejectedVerbs, ModelAdmin):
             "verbs": self.verbs_for(request, key, rows["count"]),
             "replays": _replays(key) if request.user.has_perm("events.replay_rejectedevent") else [],
         }
-        if rows["page"].rows:
-            context |= _shown(rows["page"].rows[0])
+        newest = RejectedEvent.objects.filter(pk__in=[row.pk for row in rows["page"].rows[:1]]).first()
+        if newest is not None:  # a replay may be taking them away just now
+            context |= _shown(newest)
         return render(request, "events/rejected_group.html", context)
 
     @in_viewers_zone
@@ -145,12 +146,11 @@ class RejectedAdmin(RejectedVerbs, ModelAdmin):
     def _rows(self, request: HttpRequest, key: GroupKey) -> dict[str, Any]:
         self._may_view(request)
         rows = key.rows()
-        span = rows.aggregate(first=Min("received_at"), last=Max("received_at"))
-        (counts,) = sparks([key], span["first"])
+        totals = rows.aggregate(count=Count("pk"), first=Min("received_at"), last=Max("received_at"))
+        (counts,) = sparks([key], totals["first"])
         return {
             "key": key,
-            "count": rows.count(),
-            **span,
+            **totals,
             "spark": drawn(counts),
             "page": page_of(rows.defer("raw"), request.GET, PAGE, by="received_at", large="pk"),
             "rows_address": f"{reverse('admin:events_rejectedevent_rows')}?{request.GET.urlencode()}",

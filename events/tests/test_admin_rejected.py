@@ -9,6 +9,7 @@ from django.test import Client
 from django.utils import timezone
 
 from events import replay as replaying
+from events.admin import rejected
 from events.factories import ApplicationFactory, EventTypeFactory, RejectedEventFactory
 from events.models import Application, Event, RejectedEvent, RejectedMute, Replay
 from projects.factories import ProjectFactory
@@ -132,6 +133,20 @@ def test_a_group_that_is_empty_says_so(as_viewer, shop):
 
 
 # --- Replay -------------------------------------------------------------------------------------------
+def test_a_group_whose_events_go_while_its_page_is_made_has_a_page(as_viewer, shop, monkeypatch):
+    wrong(shop)
+    read = rejected.page_of
+
+    def read_and_lose(*args, **more):
+        page = read(*args, **more)
+        RejectedEvent.objects.all().delete()
+        return page
+
+    monkeypatch.setattr(rejected, "page_of", read_and_lose)
+
+    assert "There is none to show." in text(as_viewer, f"group/?{key(shop)}")
+
+
 def test_a_replay_is_rehearsed_in_numbers_then_done_once(as_analyst, shop):
     for number in range(3):
         right_by_now(shop, number)
