@@ -21,6 +21,7 @@ for name, group in (("paula", "planning"), ("omar", "planning"), ("vera", "viewe
     person = User.objects.create_user(name, password="12345", is_staff=True)
     person.groups.add(Group.objects.get(name=group))
 """
+LISTEN = "() => { window.heard = new Promise((hear) => document.addEventListener('live', hear, { capture: true })) }"
 PROJECT = """
 from projects import services
 project = services.create_project(name="Autumn sale")
@@ -103,6 +104,25 @@ def test_a_card_moves_by_the_keyboard_and_says_so(at_board, instance, project):
     paula.keyboard.press("ArrowLeft")
     expect(card(column(paula, "pending"))).to_be_focused()
     instance.wait_for(lambda: status_of(instance, project) == "pending")
+
+
+def test_a_card_that_is_held_while_others_move_theirs_is_dragged_all_the_same(at_board):
+    paula, omar = at_board("paula"), at_board("omar")
+    paula.wait_for_load_state("networkidle")
+    paula.evaluate(LISTEN)
+    card(paula).hover()
+    paula.mouse.down()
+
+    card(omar, "Write the text").focus()
+    omar.keyboard.press("ArrowRight")
+    paula.evaluate("window.heard.then(() => true)")
+    paula.wait_for_load_state("networkidle")
+    column(paula, "completed").hover()
+    paula.mouse.up()
+
+    expect(card(column(paula, "completed"))).to_be_visible()
+    expect(card(column(omar, "completed"))).to_be_visible()
+    expect(card(column(paula, "in_progress"), "Write the text")).to_be_visible()
 
 
 def test_a_refused_move_goes_back_and_says_why(at_board, instance, project):

@@ -1,6 +1,6 @@
 /* What the board and the calendar have in common: things that are moved between places by dragging or by the keyboard.
    A thing moves at once, and goes back with a word why if the server refuses. What others do arrives by live.js: the
-   parts (data-part) are fetched again, except while one is dragging.
+   parts (data-part) are fetched again, except while one is dragging, or about to.
 
    Opsroom.moves(root, { thing, place, list, fields, word, query }) returns { move, refresh, post, say, complain }. */
 (() => {
@@ -27,7 +27,7 @@
     const problem = document.getElementById("moves-problem");
     const places = () => [...root.querySelectorAll(place)];
     const placeOf = (element) => element.closest && element.closest(place);
-    let dragged = null, under = 0, stale = false, asked = 0, hiding = null;
+    let held = false, dragged = null, under = 0, stale = false, asked = 0, hiding = null;
 
     const say = (text) => { said.textContent = text; };
     const complain = (text) => {
@@ -38,7 +38,7 @@
     };
 
     // --- What the server has ---
-    const isBusy = () => dragged !== null || under > 0;
+    const isBusy = () => held || dragged !== null || under > 0;
     const refresh = async () => {
       stale = isBusy();
       if (stale) return;
@@ -93,6 +93,8 @@
 
     // --- Dragging ---
     const mark = (over) => places().forEach((each) => each.classList.toggle("is-over", each === over));
+    root.addEventListener("pointerdown", (event) => { held = Boolean(event.target.closest(thing)); });
+    for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, () => { held = false; settle(); });
     root.addEventListener("dragstart", (event) => {
       const card = event.target.closest && event.target.closest(thing);
       if (!card || !card.draggable) return;
