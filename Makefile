@@ -33,7 +33,7 @@ test: setup  ## The whole suite, in parallel, on real servers of its own (ARGS="
 	@$(PYTEST) $(PARALLEL) $(ARGS)
 
 test/browser: setup  ## The screens, in a real browser
-	@$(PYTEST) -n auto --dist loadfile -m browser $(ARGS)
+	@$(PYTEST) -n 2 --dist loadfile -m browser $(ARGS)
 
 chaos: setup  ## The tests that kill and restart things
 	@$(PYTEST) -m chaos --timeout 600 $(ARGS)

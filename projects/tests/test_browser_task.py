@@ -1,10 +1,11 @@
 """Two people at the page of one task, on a real instance: nothing that they type is lost. And the list of all tasks."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from config.tests.browser import find_chromium, log_in, running_browser
 from config.tests.instance import Instance, running_instance
@@ -136,6 +137,20 @@ def test_one_puts_a_comment_in_other_words_while_others_talk_and_takes_it_back(a
     paula.get_by_role("button", name="Delete your comment").click()
     for page in (paula, omar):
         expect(page.locator("#comments")).not_to_contain_text("The blue one.")
+
+
+def test_a_comment_is_opened_though_others_talk_before_its_form_has_come(at_task):
+    paula, omar = at_task("paula"), at_task("omar")
+    say(paula, "The red one.")
+    asked: list[Route] = []
+    paula.route(re.compile(r"/comments/\d+/$"), lambda route: asked.append(route))
+    paula.get_by_role("button", name="Edit your comment").click()
+
+    with paula.expect_response(lambda answer: "/comments/" in answer.url and "Which one?" in answer.text()):
+        say(omar, "Which one?")
+    asked[0].continue_()
+
+    expect(paula.locator(".comment-edit textarea")).to_be_focused()
 
 
 def test_a_task_that_has_moved_to_another_project_is_still_heard_of(at_task, instance, task):

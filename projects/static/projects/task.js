@@ -1,5 +1,6 @@
 /* One task: Ctrl+Enter sends a comment; what could not be sent is still there, and says so; a comment that is being put
-   in other words is left alone by what others say; and a task that moves takes its page along to the other project. */
+   in other words, or is about to be, is left alone by what others say; and a task that moves takes its page along to the
+   other project. */
 (() => {
   "use strict";
 
@@ -23,7 +24,8 @@
   for (const name of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) document.addEventListener(name, unsent);
 
   if (comments) comments.addEventListener("htmx:beforeSwap", ({ detail }) => {
-    if (detail.requestConfig.elt === comments && comments.querySelector(".comment-edit")) detail.shouldSwap = false;
+    const isOurs = detail.requestConfig.elt === comments;
+    if (isOurs && comments.querySelector(".comment-edit, .htmx-request")) detail.shouldSwap = false;
   });
   if (head) head.addEventListener("htmx:afterSwap", () => {
     const { topic } = head.querySelector("[data-topic]").dataset;
