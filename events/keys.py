@@ -30,6 +30,7 @@ log = structlog.get_logger(__name__)
 FRESH = 1.0  # seconds
 STALE = 2.0  # seconds
 APART = 0.1  # seconds between two comparisons
+LONGEST_KEY = 200  # characters; ours are much shorter, and what is asked for is remembered
 
 FINGERPRINT = """
 SELECT md5(concat_ws('/',
@@ -101,7 +102,7 @@ class Directory:
 
     async def sender(self, key: str) -> Sender | None:
         """Return who this key belongs to, None if it is worth nothing. Raises Unavailable if that cannot be known."""
-        if not key:
+        if not 0 < len(key) <= LONGEST_KEY:
             return None
         asked, name = time.monotonic(), hash_of(key)
         sender = (self.at_hand() or await self.known()).senders.get(name)

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from events import body
+from events.keys import hash_of
 from events.models import Event, RejectedEvent
 from events.tests.sending import committed, in_parts
 from events.tests.test_envelope import ANY_JSON, BROKEN, FAULTY
@@ -131,6 +132,14 @@ def test_a_wrong_key_is_no_key(sender, pageview, key):
     body = in_parts(json.dumps(pageview).encode())
 
     assert sender.runner.run(sender.request(body, authorization="", x_write_key=key)).status == 401
+
+
+def test_a_key_that_is_too_long_is_not_even_remembered(sender, pageview):
+    hash_of.cache_clear()
+    sender.key = "x" * 5000
+
+    assert sender.post(pageview).status == 401
+    assert hash_of.cache_info().currsize == 0
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
