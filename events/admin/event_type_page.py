@@ -18,6 +18,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from events import services
+from events.admin import which
 from events.admin.dialog import Question, ask, go_to
 from events.admin.event_type_form import EventTypeForm, NextVersionForm, SchemaForm
 from events.admin.group import GroupKey
@@ -126,11 +127,14 @@ class EventTypePage(ModelAdmin):
             return ask(request, Question(title, "events/version.html", button, page_of(pk), context, is_wide=True))
         if not may:
             raise PermissionDenied
+        seen = which.number(request.POST.get("instead_of", "")) or None
         note = f"Back to version {number}"
         try:
-            after = services.publish_schema(event_type=type, schema=version.schema, note=note, actor=request.user)
+            after = services.publish_schema(
+                event_type=type, schema=version.schema, note=note, instead_of=seen, actor=request.user
+            )
             self._say(request, type, after)
-        except (services.SchemaError, EventType.DoesNotExist) as error:
+        except (services.Refused, services.SchemaError, EventType.DoesNotExist) as error:
             messages.error(request, str(error))
         return go_to(request, page_of(pk))
 

@@ -196,6 +196,19 @@ def test_an_old_version_is_compared_and_published_anew(as_analyst, sale):
     assert (sale.version, sale.schema, sale.versions.first().note) == (3, PRICED, "Back to version 1")
 
 
+def test_nobody_goes_back_over_a_version_that_they_have_not_seen(as_analyst, sale):
+    publish(as_analyst, sale, {"type": "object"})
+    compared = as_analyst.get(f"{ADDRESS}{sale.pk}/versions/1/").content.decode()
+    publish(as_analyst, sale, {"type": "object", "required": ["total"]})
+
+    answer = as_analyst.post(f"{ADDRESS}{sale.pk}/versions/1/", {"instead_of": "2"}, follow=True)
+
+    sale.refresh_from_db()
+    assert '<input type="hidden" name="instead_of" value="2">' in compared
+    assert "Somebody has published version 3 meanwhile." in answer.content.decode()
+    assert sale.version == 3
+
+
 def test_the_version_that_counts_is_not_gone_back_to(as_analyst, sale):
     assert as_analyst.post(f"{ADDRESS}{sale.pk}/versions/1/").status_code == 403
     assert as_analyst.get(f"{ADDRESS}{sale.pk}/versions/9/").status_code == 404
