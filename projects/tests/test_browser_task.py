@@ -103,6 +103,16 @@ def test_a_comment_that_could_not_be_sent_is_still_there_and_says_so(at_task):
     expect(paula.locator("#comment-content")).to_have_value("The red one.")
 
 
+def test_a_comment_outlives_the_session_that_it_was_written_in(at_task):
+    paula = at_task("paula")
+    paula.context.clear_cookies(name=re.compile("^opsroom_session"))
+
+    say(paula, "The red one.")
+
+    expect(paula.get_by_text("You are signed out. Copy what you wrote")).to_be_visible()
+    expect(paula.locator("#comment-content")).to_have_value("The red one.")
+
+
 def test_a_thread_that_was_opened_stays_open_whatever_others_say(at_task):
     paula, omar = at_task("paula"), at_task("omar")
     expect(paula.locator(".comment")).to_have_count(50)

@@ -1,5 +1,6 @@
 /* The house's dialogs: one that opens takes the focus, keeps it, and gives it back to its button when it closes; and a
-   session that has ended is noticed. A button opens one with hx-get, hx-target="#modal-content", hx-select="#dialog". */
+   session that has ended is noticed, and takes nothing with it. A button opens one with hx-get,
+   hx-target="#modal-content", hx-select="#dialog". */
 (() => {
   "use strict";
 
@@ -31,13 +32,16 @@
     (event.shiftKey ? all[all.length - 1] : all[0]).focus();
   });
 
-  // An answer from another address is the login page: go there, whole.
+  // An answer from another address is the login page: go there, whole; but not away from what somebody has written.
   document.addEventListener("htmx:beforeSwap", (event) => {
     const asked = new URL(event.detail.pathInfo.requestPath, location.href).pathname;
     const answered = event.detail.xhr.responseURL && new URL(event.detail.xhr.responseURL).pathname;
     if (answered && answered !== asked) {
       event.detail.shouldSwap = false;
-      location.reload();
+      const unsent = event.detail.elt.querySelector("[data-unsent]");
+      if (!unsent) return location.reload();
+      unsent.textContent = "You are signed out. Copy what you wrote, then reload the page to sign in again.";
+      unsent.hidden = false;
     }
   });
 })();
