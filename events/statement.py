@@ -82,8 +82,12 @@ class Statement:
                 if address is addresses[-1]:
                     raise
         self._cursor = self._connection.cursor()
-        self._cursor.execute(self._prepare)
-        await self._ready()
+        try:
+            self._cursor.execute(self._prepare)
+            await self._ready()
+        except psycopg2.Error:
+            self.close()  # without the statement it is of no use
+            raise
         self._listen()
         self._attempts.succeeded()
 

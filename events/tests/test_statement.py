@@ -62,10 +62,23 @@ async def test_what_postgres_refuses_is_the_values_fault_and_the_next_ones_pass(
     assert await half.run(["10"]) == [(10,)]
 
 
+async def test_what_cannot_be_prepared_is_refused_each_time(monkeypatch):
+    monkeypatch.setattr(line, "PAUSE", 0.0)
+    (broken,) = opened("PREPARE broken AS SELECT * FROM nowhere", "EXECUTE broken (%s)")
+    for _ in range(2):
+        with pytest.raises(psycopg2.ProgrammingError, match="nowhere"):
+            await broken.run(["1"])
+
+
 async def test_a_connection_that_was_cut_meanwhile_is_opened_anew_and_nobody_hears_of_it(half):
     await half.run(["1"])
     await asyncio.to_thread(cut, half)
+    for _ in range(500):
+        if half._connection is None:
+            break
+        await asyncio.sleep(0.01)
 
+    assert half._connection is None  # noticed before anybody needs it
     assert await half.run(["1"]) == [(100,)]
 
 
