@@ -113,6 +113,18 @@ def test_a_comment_outlives_the_session_that_it_was_written_in(at_task):
     expect(paula.locator("#comment-content")).to_have_value("The red one.")
 
 
+def test_what_is_being_written_outlives_a_session_that_ends_while_others_talk(at_task):
+    paula, omar = at_task("paula"), at_task("omar")
+    paula.locator("#comment-content").fill("The red one.")
+    paula.context.clear_cookies(name=re.compile("^opsroom_session"))
+
+    with paula.expect_response(lambda answer: "/login/" in answer.url):
+        say(omar, "Which one?")
+    paula.wait_for_load_state("networkidle")
+
+    expect(paula.locator("#comment-content")).to_have_value("The red one.")
+
+
 def test_a_thread_that_was_opened_stays_open_whatever_others_say(at_task):
     paula, omar = at_task("paula"), at_task("omar")
     expect(paula.locator(".comment")).to_have_count(50)

@@ -32,12 +32,15 @@
     (event.shiftKey ? all[all.length - 1] : all[0]).focus();
   });
 
-  // An answer from another address is the login page: go there, whole; but not away from what somebody has written.
+  // An answer from another address is the login page: go there, whole; but not away from what somebody has written, and
+  // not for what nobody asked for: live.js says that one is signed out.
   document.addEventListener("htmx:beforeSwap", (event) => {
     const asked = new URL(event.detail.pathInfo.requestPath, location.href).pathname;
     const answered = event.detail.xhr.responseURL && new URL(event.detail.xhr.responseURL).pathname;
     if (answered && answered !== asked) {
       event.detail.shouldSwap = false;
+      const { triggeringEvent } = event.detail.requestConfig;
+      if (triggeringEvent && triggeringEvent.type === "live") return;
       const unsent = event.detail.elt.querySelector("[data-unsent]");
       if (!unsent) return location.reload();
       unsent.textContent = "You are signed out. Copy what you wrote, then reload the page to sign in again.";
