@@ -93,8 +93,8 @@
 
     // --- Dragging ---
     const mark = (over) => places().forEach((each) => each.classList.toggle("is-over", each === over));
-    root.addEventListener("pointerdown", (event) => { held = Boolean(event.target.closest(thing)); });
-    for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, () => { held = false; settle(); });
+    root.addEventListener("pointerdown", (event) => { held = event.button === 0 && Boolean(event.target.closest(thing)); });
+    for (const end of ["pointerup", "pointercancel", "contextmenu"]) document.addEventListener(end, () => { held = false; settle(); });
     root.addEventListener("dragstart", (event) => {
       const card = event.target.closest && event.target.closest(thing);
       if (!card || !card.draggable) return;
