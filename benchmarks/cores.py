@@ -8,7 +8,6 @@ the machine, and comes differently each time. So the server has the first core f
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from collections.abc import Iterator
 
@@ -17,14 +16,13 @@ import psutil
 from config.embedded.home import Home
 from config.embedded.postgres import Postgres
 
-MOST = os.cpu_count() or 1
-CAN_CHOOSE = MOST > 1 and shutil.which("taskset") is not None and hasattr(psutil.Process, "cpu_affinity")
-SERVER, OTHERS = [0], list(range(1, MOST))
+CORES = psutil.Process().cpu_affinity() if hasattr(psutil.Process, "cpu_affinity") else []
+CAN_CHOOSE = len(CORES) > 1 and shutil.which("taskset") is not None
 
 
 def on_the_first() -> list[str]:
     """Return what a server's command begins with."""
-    return ["taskset", "--cpu-list", str(SERVER[0])] if CAN_CHOOSE else []
+    return ["taskset", "--cpu-list", str(CORES[0])] if CAN_CHOOSE else []
 
 
 @contextlib.contextmanager
@@ -33,11 +31,11 @@ def load_and_postgres_on_the_others() -> Iterator[None]:
     if not CAN_CHOOSE:
         yield
         return
-    move(OTHERS)
+    move(CORES[1:])
     try:
         yield
     finally:
-        move(SERVER + OTHERS)
+        move(CORES)
 
 
 def move(cores: list[int]) -> None:

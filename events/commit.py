@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import collections
-from collections import deque
 
 import structlog
 from prometheus_client import Counter, Histogram
@@ -44,7 +43,7 @@ class GroupCommit:
     def __init__(self, writers: list[Writer]) -> None:
         self._idle, self._writers = writers, len(writers)
         self._busy: set[asyncio.Task[None]] = set()
-        self._waiting: deque[Waiting] = deque()
+        self._waiting: collections.deque[Waiting] = collections.deque()
         self._rows = 0  # in what is waiting
 
     async def commit(self, items: list[Item]) -> None:

@@ -31,6 +31,7 @@ class Judge:
     """What applications and types say at this moment; `instead` are schemas that nobody has published yet."""
 
     def __init__(self, instead: dict[TypeName, jsonschema_rs.Validator] | None = None) -> None:
+        self._span = Span.from_settings()
         self._types: Types = {**_types_now(), **(instead or {})}
         self._rejecting = set(
             Application.objects.filter(unknown_types=Application.UnknownTypes.REJECTED).values_list("pk", flat=True)
@@ -57,7 +58,7 @@ class Judge:
 
     def check(self, raw: bytes, application: int, received_at: datetime) -> Item:
         """Judge the bytes of one item, as if they came then."""
-        rules = Rules(application, self._types, application in self._rejecting, received_at, Span.from_settings())
+        rules = Rules(application, self._types, application in self._rejecting, received_at, self._span)
         # Alone, also where it begins like an array: it was one item of a body.
         return check(read_one(raw), Item(application, Body(raw), 0), rules)
 
