@@ -27,6 +27,9 @@
     const isOurs = detail.requestConfig.elt === comments;
     if (isOurs && comments.querySelector(".comment-edit, .htmx-request")) detail.shouldSwap = false;
   });
+  if (comments) comments.addEventListener("htmx:responseError", ({ detail }) => {
+    if (detail.elt !== comments) htmx.trigger(comments, "live"); // what others said meanwhile was left out for this
+  });
   if (head) head.addEventListener("htmx:afterSwap", () => {
     const { topic } = head.querySelector("[data-topic]").dataset;
     for (const part of document.querySelectorAll("#task-head, #comments, #task-history")) part.dataset.live = topic;
