@@ -12,9 +12,9 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 import orjson
-from django.db.models import F, Func, IntegerField, Q, QuerySet, TextField, Value
+from django.db.models import F, Func, IntegerField, Q, QuerySet, Sum, TextField, Window
 from django.db.models.fields.tuple_lookups import Tuple, TupleGreaterThan, TupleLessThan
-from django.db.models.functions import Cast
+from django.db.models.functions import Cast, RowNumber
 from rest_framework.exceptions import NotFound
 from rest_framework.pagination import BasePagination, _positive_int
 from rest_framework.request import Request
@@ -27,7 +27,6 @@ MOST_BYTES = 4 * 1024 * 1024  # of JSON, or of raw bytes, in one page; what is r
 LARGE = {
     "data": Func(Cast("data", TextField()), function="octet_length", output_field=IntegerField()),
     "raw": Func(F("raw"), function="octet_length", output_field=IntegerField()),
-    "pk": Value(1),  # none is
 }
 
 
@@ -43,20 +42,45 @@ def beyond(moment: str, at: datetime, id: int, *, older: bool = True) -> Q:
 
 
 def first_rows(parts: Iterable[QuerySet[Any]], most: int, large: str = "data") -> tuple[list[Any], bool]:
-    """Return the first rows of what comes in these parts, and whether there are more.
+    """Return the first rows of these ordered parts, and whether there are more.
 
-    At most `most` of them, and as many as have MOST_BYTES in the member `large`; one that has more comes alone.
+    At most `most` of them, and as many as have MOST_BYTES in the member `large`; one that has more comes alone. "" is
+    a list without a large member.
+
+    One statement a part reads the rows and whether more follow: rows that are committed between two statements would
+    move the second one's rows away from what the first one has decided.
     """
     found: list[Any] = []
     taken = 0  # bytes
     for part in parts:
-        sizes = list(part.values_list(LARGE[large], flat=True)[: most - len(found) + 1])
-        count = min(fitting(sizes, taken), most - len(found))
-        found += part[:count]
-        if count < len(sizes):
+        wanted = most - len(found)
+        if not large:
+            rows = list(part[: wanted + 1])
+            count = min(len(rows), wanted)
+        else:
+            rows, sizes = _with_sizes(part, LARGE[large], wanted + 1, MOST_BYTES - taken)
+            count = min(fitting(sizes, taken), wanted)
+            taken += sum(sizes)
+        found += rows[:count]
+        if count < len(rows):
             return found, True
-        taken += sum(sizes)
     return found, False
+
+
+def _with_sizes(part: QuerySet[Any], size: Func, most: int, room: int) -> tuple[list[Any], list[int]]:
+    """Return the first rows and their sizes: at most `most`, and none after the first one for which there is no room.
+
+    Postgres stops at the row's number, so it never measures more than `most` rows.
+    """
+    order = [*part.query.order_by]
+    numbered = part.annotate(size=size).alias(
+        number=Window(RowNumber(), order_by=order), total=Window(Sum("size"), order_by=order)
+    )
+    # The second one is read beside a first one of any size: it says that there are more.
+    rows = list(numbered.filter(Q(number__lte=2) | Q(total__lte=room + F("size")), number__lte=most)[:most])
+    if rows and isinstance(rows[0], tuple):
+        return [row[:-1] for row in rows], [row[-1] for row in rows]
+    return rows, [row.size for row in rows]
 
 
 def fitting(sizes: Iterable[int], taken: int = 0) -> int:
@@ -130,7 +154,7 @@ class NewestFirst(BasePagination):
 
 class NewestReceivedFirst(NewestFirst):
     moment = "received_at"
-    large = "pk"  # their bytes are left out
+    large = ""  # their bytes are left out
 
 
 class OldestFirst(NewestFirst):

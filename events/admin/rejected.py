@@ -152,7 +152,7 @@ class RejectedAdmin(RejectedVerbs, ModelAdmin):
             "key": key,
             **totals,
             "spark": drawn(counts),
-            "page": page_of(rows.defer("raw"), request.GET, PAGE, by="received_at", large="pk"),
+            "page": page_of(rows.defer("raw"), request.GET, PAGE, by="received_at", large=""),
             "rows_address": f"{reverse('admin:events_rejectedevent_rows')}?{request.GET.urlencode()}",
         }
 
