@@ -15,6 +15,7 @@ from prometheus_client import Counter, Histogram
 from events.envelope import Item
 from events.line import Unavailable
 from events.models.event import BATCH_ROWS
+from events.store import GONE
 from events.writer import Writer
 
 log = structlog.get_logger(__name__)
@@ -28,6 +29,10 @@ durations = Histogram(
 items_total = Counter("opsroom_events_items_total", "Items that were committed, by what became of them", ["status"])
 
 BESIDE = 500  # items waiting for a second writer to start; below, fewer and larger groups cost less
+
+
+class ApplicationGone(Exception):
+    """The application was deleted after its key was looked up."""
 
 
 class Waiting:
@@ -47,7 +52,11 @@ class GroupCommit:
         self._rows = 0  # in what is waiting
 
     async def commit(self, items: list[Item]) -> None:
-        """Return when the items are committed and know their status. Raises Unavailable: they may be, or not."""
+        """Return when the items are committed and know their status.
+
+        Raises ApplicationGone where their application was deleted: none is stored. Raises Unavailable: they may be,
+        or not.
+        """
         one = Waiting(items, asyncio.get_running_loop().create_future())
         self._waiting.append(one)
         self._rows += len(items)
@@ -98,7 +107,11 @@ class GroupCommit:
         sizes.observe(len(items))
         _count(items)
         for one in group:
-            if not one.done.done():
+            if one.done.done():
+                continue
+            if any(item.status == GONE for item in one.items):  # then all of them: a request has one application
+                one.done.set_exception(ApplicationGone())
+            else:
                 one.done.set_result(None)
 
 

@@ -23,6 +23,7 @@ from django.db.models.functions import Now
 from events import messages
 from events.models import Batch
 from events.models.event import BATCH_ROWS
+from live.deadlocks import retried
 
 AT_ONCE = 300  # batches a transaction
 ROWS_AT_ONCE = 50_000  # and about as many rows, so that it stays short
@@ -93,6 +94,7 @@ def run(seconds: float = SECONDS) -> Round:
     return Round(*(sum(getattr(one, name) for one in rounds) for name in ("batches", "events", "rejected")))
 
 
+@retried
 def digest_some(at_once: int = AT_ONCE) -> Round:
     """Count the oldest batches that nobody else is counting, in one transaction."""
     with transaction.atomic():

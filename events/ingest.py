@@ -29,7 +29,7 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from events.body import Disconnected, Receive, Refused, read_body
-from events.commit import GroupCommit
+from events.commit import ApplicationGone, GroupCommit
 from events.envelope import Item, Rules, Span, read
 from events.items import MOST_ITEMS, TooManyItems
 from events.keys import Directory, Sender
@@ -112,7 +112,10 @@ class Ingest:
         limit.add(ITEM_BYTES * len(items))
         garbage = _garbage(items)
         if items:
-            await self._commit.commit(items)
+            try:
+                await self._commit.commit(items)
+            except ApplicationGone:
+                raise Refused(401, "The application of this write key was deleted.") from None
         results = [item.result() for item in items]
         if garbage:
             raise Refused(400, f"This is no JSON: {items[0].reasons[0]['message']}", results=results)

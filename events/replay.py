@@ -29,6 +29,7 @@ from events.pages import LARGE, fitting
 from events.second_look import Judge
 from events.selection import Selection
 from events.services.events import forget_rejected
+from live.deadlocks import retried
 
 AT_ONCE = 500  # rejected events a transaction, at most BATCH_ROWS; or as many as MOST_BYTES of events/pages.py allow
 SECONDS = 20.0  # in one task
@@ -45,6 +46,7 @@ def run(replay_id: int, seconds: float = SECONDS) -> bool:
     return more
 
 
+@retried
 def replay_some(replay_id: int, at_once: int = AT_ONCE) -> bool:
     """Ask the next rejected events of a replay again; return False where it is done, or somebody else is at it."""
     with transaction.atomic():

@@ -24,6 +24,7 @@ from events.line import Attempts, Unavailable, parameters
 log = structlog.get_logger(__name__)
 
 LONGEST = 6.0  # seconds, connecting included: also a Postgres that is frozen is away by then
+DEADLOCK = "40P01"
 TOO_LARGE = "54"  # the class of Postgres' errors for what exceeds its own limits: the values' fault
 
 
@@ -47,7 +48,7 @@ class Statement:
         """Return the rows of the statement, which is committed.
 
         Raises Unavailable if Postgres is away: it may be committed, or not. Raises psycopg2.Error if Postgres refuses
-        the values: nothing was done.
+        the values, or after a deadlock: nothing was done.
         """
         try:
             with self._limits.limit(LONGEST):
@@ -58,7 +59,7 @@ class Statement:
                 rows: list[tuple[Any, ...]] = self._cursor.fetchall()
                 return rows
         except (psycopg2.OperationalError, psycopg2.InterfaceError, TimeoutError) as error:
-            if (getattr(error, "pgcode", "") or "").startswith(TOO_LARGE):
+            if (getattr(error, "pgcode", "") or "").startswith((TOO_LARGE, DEADLOCK)):
                 raise
             self.close()
             log.warning("events_postgres_away", line=self.name, error=str(error).strip())

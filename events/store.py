@@ -1,12 +1,14 @@
 """One set-based write: a group of checked items, in one transaction.
 
 1. Of events that are the same (application, id, timestamp) within the group the first one counts. Rows are inserted in
-   the order of that key, so that two writers that store the same events wait for each other in a line, not in a circle.
+   the order of that key, and rejected ones after them in the order of theirs (application, id, hash of the bytes), so
+   that two writers that store the same rows wait for each other in a line, not in a circle.
 2. A large group is copied straight into the tables. If Postgres finds one of its events there already, that is rolled
    back, and as retries come in bunches, nothing is copied for a moment.
 3. A small group, and one with events that are there, is one statement that inserts what is new and says what that was.
 4. The batch that the digest counts by is written along with them, and only if anything was new.
 5. What Postgres refuses to hold, though all checks let it pass, is found by halving the group. It is kept as rejected.
+6. Items of an application that has been deleted meanwhile are left out, and have the status GONE.
 
 Measured for groups of 500: copying stores 1.5 times as many as the statement; for groups of 16 they are even.
 """
@@ -32,6 +34,7 @@ log = structlog.get_logger(__name__)
 COPY_FROM = 64  # events; below, one statement is as fast, and cheaper here
 NO_COPY = 5.0  # seconds after something that was copied was there
 REFUSED = (psycopg2.DataError, psycopg2.IntegrityError, ValueError)  # it is the rows' fault
+GONE = "gone"  # an item's status: its application does not exist any more
 TOO_LARGE = "54"  # the class of Postgres' errors for what exceeds its own limits
 
 again = Counter(
@@ -41,6 +44,7 @@ again = Counter(
 NEW_BATCH = """
 INSERT INTO events_batch (events, rejected, first_timestamp, last_timestamp) VALUES (%s, %s, %s, %s) RETURNING id
 """
+APPLICATIONS = "SELECT id FROM events_application WHERE id = ANY(%s)"
 COPY_EVENTS = """
 COPY events_event (id, application_id, event_id, session_id, category, name, data, timestamp) FROM STDIN
 """
@@ -82,15 +86,16 @@ class Group:
     """Checked items, of which each event is stored once: the first one that is sent as (application, id, timestamp)."""
 
     def __init__(self, items: Sequence[Item]) -> None:
-        self.rejected = []
+        rejected = []
         events: dict[tuple[int, str, Any], tuple[int, Item]] = {}
         for item in items:
             if item.reasons:
                 item.status = "rejected"
-                self.rejected.append(item)
+                rejected.append(_rejected(item))
             else:
                 item.status = "duplicate"
                 events.setdefault((item.application, item.event_id, item.timestamp), (len(events), item))
+        self.rejected = sorted(rejected, key=lambda row: (row["application"], row["event_id"], row["raw_hash"]))
         self.rows = [row for _, row in sorted(events.items())]  # each with its place among those that came
 
     def values(self) -> tuple[str, str]:
@@ -108,7 +113,7 @@ class Group:
             }
             for place, item in self.rows
         ]
-        wrong = [{"place": place, **_rejected(item)} for place, item in enumerate(self.rejected)]
+        wrong = [{"place": place, **row} for place, row in enumerate(self.rejected)]
         return orjson.dumps(events).decode(), orjson.dumps(wrong).decode()
 
     def settle(self, found: Sequence[tuple[int]]) -> None:
@@ -131,11 +136,32 @@ class Store:
         After an error it is unknown which of them are stored.
         """
         try:
-            self._write(connection, items)
+            try:
+                self._write(connection, items)
+            except psycopg2.errors.DeadlockDetected:  # nothing of it was done
+                again.labels("deadlock").inc()
+                self._write(connection, items)
+        except psycopg2.errors.ForeignKeyViolation as error:
+            self._write_others(connection, items, error)
         except (psycopg2.Error, ValueError) as error:
             if not isinstance(error, REFUSED) and not (getattr(error, "pgcode", "") or "").startswith(TOO_LARGE):
                 raise
             self._write_apart(connection, items, error)
+
+    def _write_others(self, connection: Any, items: Sequence[Item], error: Exception) -> None:
+        """Write the items whose application exists, and give the others the status GONE."""
+        with connection.cursor() as cursor:
+            cursor.execute(APPLICATIONS, ([*{item.application for item in items}],))
+            there = {id for (id,) in cursor.fetchall()}
+        others = [item for item in items if item.application in there]
+        if len(others) == len(items):
+            raise psycopg2.OperationalError(f"A foreign key cannot be met: {error}") from error
+        for item in items:
+            if item.application not in there:
+                item.status = GONE
+        again.labels("application gone").inc()
+        if others:
+            self.write(connection, others)
 
     def _write_apart(self, connection: Any, items: Sequence[Item], error: Exception) -> None:
         if len(items) > 1:
@@ -177,7 +203,7 @@ def _copy(connection: Any, group: Group) -> None:
             first = cursor.fetchone()[0] * BATCH_ROWS
             cursor.copy_expert(COPY_EVENTS, io.BytesIO(b"".join([_event_line(first + at, item) for at, item in rows])))
             if rejected:
-                lines = [_rejected_line(first + at, item) for at, item in enumerate(rejected)]
+                lines = [_rejected_line(first + at, row) for at, row in enumerate(rejected)]
                 cursor.copy_expert(COPY_REJECTED, io.BytesIO(b"".join(lines)))
     finally:
         if not connection.closed:
@@ -193,11 +219,12 @@ def _event_line(number: int, item: Item) -> bytes:
     return head + data + b"\t" + item.timestamp.isoformat().encode() + b"\n"
 
 
-def _rejected_line(number: int, item: Item) -> bytes:
-    row = _rejected(item)
+def _rejected_line(number: int, row: dict[str, Any]) -> bytes:
     texts = [row["category"], row["name"], row["code"], row["pointer"], orjson.dumps(row["reasons"]).decode()]
     cells = "\t".join(map(escaped, texts))
-    return f"{number}\t{item.application}\t{item.event_id}\t{cells}\t\\\\x{row['raw']}\t{row['raw_hash']}\n".encode()
+    return (
+        f"{number}\t{row['application']}\t{row['event_id']}\t{cells}\t\\\\x{row['raw']}\t{row['raw_hash']}\n".encode()
+    )
 
 
 def escaped(text: str) -> str:

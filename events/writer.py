@@ -28,7 +28,7 @@ class Writer:
             try:
                 group.settle(await self.statement.run(group.values()))
                 return
-            except psycopg2.Error:  # one of them cannot be held: the store finds out which
+            except psycopg2.Error:  # a deadlock, or one of them cannot be held: the store finds out which
                 pass
         await self.line.run(partial(self._store.write, items=items))
 

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from events.models import Application, Event, RejectedEvent, WriteKey
 from events.services.history import Refused, note, save
+from live.deadlocks import retried
 
 KEY_BEGINNING = 8  # characters of a key that are kept and shown
 LONGEST_OVERLAP = 30 * 24  # hours in which an old key still works
@@ -70,6 +71,7 @@ def resume(*, application: Application, actor: Any = None) -> Application:
     return _change(application, actor, {"paused": False}, "Resumed")
 
 
+@retried
 def delete_application(*, application: Application, actor: Any = None) -> None:
     """Delete an application of which there is no event, right or rejected. Raises Refused else: pause it instead."""
     with transaction.atomic():
@@ -83,6 +85,7 @@ def delete_application(*, application: Application, actor: Any = None) -> None:
         locked.delete()
 
 
+@retried
 def rotate_key(*, application: Application, overlap_hours: float = 24, actor: Any = None) -> NewKey:
     """Give the application a new key; those that it has work for `overlap_hours` more, or as long as they would anyway.
 
@@ -99,6 +102,7 @@ def rotate_key(*, application: Application, overlap_hours: float = 24, actor: An
     return made
 
 
+@retried
 def revoke_key(*, key: WriteKey, actor: Any = None) -> None:
     """Refuse this key from now on; nothing happens where it has expired or is gone."""
     with transaction.atomic():

@@ -12,6 +12,7 @@ from events.models import EventType, SchemaVersion
 from events.models.event_type import anything
 from events.schema_check import compiled
 from events.services.history import Refused, save
+from live.deadlocks import retried
 
 
 def create_event_type(
@@ -77,6 +78,7 @@ def publish_schema(
     return locked
 
 
+@retried
 def delete_event_type(*, event_type: EventType, actor: Any = None) -> None:
     """Forget a type and its versions: its events are of an unknown type from now on."""
     with transaction.atomic():

@@ -16,6 +16,7 @@ from events.models.event import BATCH_ROWS
 from events.reasons import Reason
 from events.second_look import Judge
 from events.services.history import Refused
+from live.deadlocks import retried
 
 _FIELDS = ("session_id", "category", "name", "data", "timestamp")
 _COUNTED = frozenset(_FIELDS) - {"data"}  # what sessions and counts depend on
@@ -29,6 +30,7 @@ class Wrong(Exception):
         self.reasons = reasons
 
 
+@retried
 def update_event(*, event: Event, actor: Any = None, **changes: Any) -> Event:
     """Set `session_id`, `category`, `name`, `data`, `timestamp`. Return the event as it is now.
 
@@ -55,6 +57,7 @@ def update_event(*, event: Event, actor: Any = None, **changes: Any) -> Event:
     return after
 
 
+@retried
 def delete_event(*, event: Event, actor: Any = None) -> bool:
     """Delete an event; return whether it was there."""
     with transaction.atomic():
@@ -72,6 +75,7 @@ def delete_event(*, event: Event, actor: Any = None) -> bool:
     return True
 
 
+@retried
 def delete_rejected(*, ids: list[int], actor: Any = None) -> int:
     """Forget these rejected events; return how many there were. The log has one line for all of them."""
     with transaction.atomic():

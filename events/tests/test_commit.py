@@ -17,7 +17,7 @@ from events.factories import EventTypeFactory, WriteKeyFactory
 from events.line import Unavailable
 from events.models import Application, Batch, Event, RejectedEvent
 from events.rate import Buckets
-from events.store import Store
+from events.store import GONE, Store
 from events.tests.sending import committed
 
 pytestmark = committed
@@ -55,9 +55,11 @@ def test_what_only_postgres_refuses_is_kept_and_its_neighbours_are_stored(raw_co
 def test_events_of_an_application_that_was_deleted_are_nowhere(raw_connection, write_key, many):
     rules = Rules(write_key.application_id + 1, {}, False, timezone.now(), Span.from_settings())
 
-    with pytest.raises(psycopg2.OperationalError):
-        Store().write(raw_connection, read(json.dumps(many[:3]).encode(), rules))
+    items = read(json.dumps(many[:3]).encode(), rules)
 
+    Store().write(raw_connection, items)
+
+    assert {item.status for item in items} == {GONE}
     assert not Event.objects.exists() and not Batch.objects.exists()
 
 

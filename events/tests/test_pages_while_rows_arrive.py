@@ -20,7 +20,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 OLD = 40
 INSERT = """
     INSERT INTO events_event (id, application_id, event_id, session_id, category, name, data, timestamp)
-    SELECT %s + place, %s, gen_random_uuid(), 'mine', 'shop', 'order', '{"a": 1}', %s::timestamptz + place * interval '1 ms'
+    SELECT %s + place, %s, gen_random_uuid(), 'mine', 'shop', 'order', '{"a": 1}',
+        %s::timestamptz + place * interval '1 ms'
     FROM generate_series(1, %s) AS place
 """
 
