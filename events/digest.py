@@ -2,6 +2,7 @@
 
 One transaction does all of it:
 
+0. Let no rows move between partitions (events/partitions.py), so that each one is found.
 1. Lock the oldest batches that nobody else has (SKIP LOCKED). The lock is the claim, and dies with its connection.
 2. Add their events to their sessions, and then to the minutes: rows that several workers want are locked in one order,
    and the ones that all of them want, the present minute's, last and for the shortest time.
@@ -20,7 +21,7 @@ from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models.functions import Now
 
-from events import messages
+from events import messages, partitions
 from events.models import Batch
 from events.models.event import BATCH_ROWS
 from live.deadlocks import retried
@@ -98,6 +99,7 @@ def run(seconds: float = SECONDS) -> Round:
 def digest_some(at_once: int = AT_ONCE) -> Round:
     """Count the oldest batches that nobody else is counting, in one transaction."""
     with transaction.atomic():
+        partitions.hold()
         batches = _claim(at_once)
         done = Round(len(batches), sum(row.events for row in batches), sum(row.rejected for row in batches))
         if not batches:

@@ -57,6 +57,16 @@ class Partition:
         return following(self.first)
 
 
+def hold() -> None:
+    """Let no rows leave the default partition before the caller's transaction ends, nor any month be dropped.
+
+    A statement that waits for the default partition has been planned already, without the month that is being made:
+    it would find the rows neither here nor there. Whoever must find each row calls this first.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("LOCK TABLE ONLY events_event, events_event_default IN ACCESS SHARE MODE")
+
+
 def is_partitioned() -> bool:
     """Whether there is a table to add months to: not so while migrations are on their way forth or back."""
     with connection.cursor() as cursor:

@@ -35,6 +35,9 @@ COPY_FROM = 64  # events; below, one statement is as fast, and cheaper here
 NO_COPY = 5.0  # seconds after something that was copied was there
 REFUSED = (psycopg2.DataError, psycopg2.IntegrityError, ValueError)  # it is the rows' fault
 GONE = "gone"  # an item's status: its application does not exist any more
+# Nothing was done, and it may pass now. A row on its way into the default partition violates that one's constraint when
+# the row's month has been made meanwhile.
+ONCE_MORE = (psycopg2.errors.DeadlockDetected, psycopg2.errors.CheckViolation)
 TOO_LARGE = "54"  # the class of Postgres' errors for what exceeds its own limits
 
 again = Counter(
@@ -138,8 +141,8 @@ class Store:
         try:
             try:
                 self._write(connection, items)
-            except psycopg2.errors.DeadlockDetected:  # nothing of it was done
-                again.labels("deadlock").inc()
+            except ONCE_MORE as error:
+                again.labels(type(error).__name__).inc()
                 self._write(connection, items)
         except psycopg2.errors.ForeignKeyViolation as error:
             self._write_others(connection, items, error)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import Any
 
 from django.contrib.admin.models import CHANGE, DELETION, LogEntry
-from django.db import IntegrityError, transaction
-from django.db.models import F, Value
+from django.db import IntegrityError, connection, transaction
+from django.db.models import F, QuerySet, Value
 from django.db.models.functions import Greatest, Least
 
-from events import counts
+from events import counts, partitions
 from events.models import Batch, Event, RejectedEvent, Session
 from events.models.event import BATCH_ROWS
 from events.reasons import Reason
@@ -40,7 +41,7 @@ def update_event(*, event: Event, actor: Any = None, **changes: Any) -> Event:
     if unknown := set(changes) - set(_FIELDS):
         raise ValueError(f"Not to be set on an event: {', '.join(sorted(unknown))}.")
     with transaction.atomic():
-        before = Event.objects.select_for_update().get(pk=event.pk)
+        before = _locked(event.pk).get()
         found = {name: value for name, value in changes.items() if _differ(getattr(before, name), value)}
         if not found:
             return before
@@ -61,7 +62,7 @@ def update_event(*, event: Event, actor: Any = None, **changes: Any) -> Event:
 def delete_event(*, event: Event, actor: Any = None) -> bool:
     """Delete an event; return whether it was there."""
     with transaction.atomic():
-        found = Event.objects.select_for_update().filter(pk=event.pk).first()
+        found = _locked(event.pk).first()
         if found is None:
             return False
         batch = counts.uncounted([found.pk]).get(found.pk // BATCH_ROWS)
@@ -103,8 +104,22 @@ def forget_rejected(rows: list[RejectedEvent]) -> Counter[counts.Kind]:
 
 
 def _differ(one: Any, other: Any) -> bool:
-    """In Python, 1 == True."""
-    return one != other or repr(one) != repr(other)
+    """Compare JSON as JSON, where 1 is not true and the order of members means nothing; anything else as it is."""
+    if isinstance(one, dict | list):
+        return json.dumps(one, sort_keys=True) != json.dumps(other, sort_keys=True)
+    return bool(one != other)
+
+
+def _locked(pk: int) -> QuerySet[Event]:
+    """Return the event, or nothing, locked until the caller's transaction ends.
+
+    Changes of one event wait for each other at a lock of their own: who waits for a row that another transaction moves
+    to the partition of another month gets an error from Postgres, not the row.
+    """
+    partitions.hold()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('events_event', %s))", [pk])
+    return Event.objects.select_for_update().filter(pk=pk)
 
 
 def _write(before: Event, found: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import psycopg2
@@ -174,3 +175,20 @@ def test_a_verb_tries_once_more_after_a_deadlock():
             lock(rows[0])
 
     assert together(verb, other) == [] and len(tries) == 2
+
+
+def test_changes_that_move_one_event_to_another_month_all_succeed():
+    event = Event.objects.get(pk=commit([{"timestamp": NOON}]).pk * 4096)
+    this_month = timezone.now().replace(day=1, hour=0)
+    digest.run()
+
+    raised = together(
+        *(
+            lambda number=number: services.update_event(event=event, timestamp=this_month + timedelta(minutes=number))
+            for number in range(4)
+        ),
+        *(lambda number=number: services.update_event(event=event, timestamp=NOON) for number in range(4)),
+    )
+
+    assert raised == []
+    assert_all_counted()

@@ -2,13 +2,14 @@
 
 import threading
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
+import psycopg2
 import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from events import digest
+from events import digest, line, partitions
 from events.factories import ApplicationFactory
 from events.models import Batch, Minute, Session
 from events.tests.counting import NOON, assert_all_counted, commit
@@ -151,3 +152,37 @@ def test_workers_side_by_side_count_everything_once():
         work()
 
     assert_all_counted()
+
+
+@pytest.mark.django_db(transaction=True, available_apps=["events"])
+def test_rows_that_leave_the_default_partition_while_a_digest_waits_are_counted():
+    commit([{"session_id": "mine"}, {"session_id": "mine"}])
+    moving, moved = psycopg2.connect(**line.parameters("test")), threading.Event()
+    months = {"first": datetime(2026, 5, 1, tzinfo=UTC), "end": datetime(2026, 6, 1, tzinfo=UTC)}
+    try:
+        with moving.cursor() as cursor:
+            cursor.execute("LOCK TABLE events_event IN SHARE UPDATE EXCLUSIVE MODE")
+            cursor.execute(partitions._CREATE.format(name="events_event_y2026m05"), months)
+
+        def count() -> None:
+            digest.run()
+            moved.set()
+
+        with several(1, count):
+            while not waits_for_a_lock() and not moved.is_set():
+                pass
+            moving.commit()
+        assert moved.is_set()
+        assert_all_counted()
+    finally:
+        moving.close()
+        with connection.cursor() as cursor:
+            cursor.execute("DROP TABLE IF EXISTS events_event_y2026m05")
+
+
+def waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'events_event_default'::regclass"
+        )
+        return cursor.fetchone()[0] > 0

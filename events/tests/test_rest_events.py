@@ -7,6 +7,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.db import connection
 from django.db.models.expressions import RawSQL
 from django.test.utils import CaptureQueriesContext
@@ -214,6 +215,19 @@ def test_where_the_minutes_are_looked_up_there_is_an_index(few_among_many, viewe
             plans[query.partition("=")[0]] = "\n".join(row[0] for row in cursor.fetchall())
     assert "events_minute_name" in plans["name"] and "Sort" not in plans["name"]
     assert "events_minute_application" in plans["application"] and "Sort" not in plans["application"]
+
+
+def test_a_put_of_what_get_gave_changes_nothing(analyst_api):
+    commit([{"application": ApplicationFactory(), "data": {"b": 1.0, "a": [True, 1, "x"]}, "session_id": "mine"}])
+    address = f"/events/{Event.objects.get().pk}/"
+
+    answer = analyst_api.put(address, analyst_api.get(address).json())
+
+    assert answer.status_code == 200, answer.content
+    assert answer.json() == analyst_api.get(address).json()
+    assert not LogEntry.objects.exists()
+    assert analyst_api.patch(address, {"data": {"b": True, "a": [True, 1, "x"]}}).json()["data"]["b"] is True
+    assert LogEntry.objects.count() == 1
 
 
 def test_an_event_is_changed_and_its_session_follows(analyst_api):
