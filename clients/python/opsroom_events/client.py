@@ -77,7 +77,8 @@ class Client:
         self._queued_bytes = 0
         self._put = self._settled = 0  # events ever put into the queue, and taken off it
         self._flush_to = 0  # events up to this one are wanted at once
-        self._flushes = 0
+        self._flushes = 0  # begun
+        self._flushes_tried = 0  # begun before the last attempt
         self._batch_limit = MOST_EVENTS  # fewer while the server refuses
         self._failures = 0  # in a row
         self._stats = Stats()
@@ -110,18 +111,32 @@ class Client:
         return event.id if taken else None
 
     def flush(self, timeout: float = 5.0) -> bool:
-        """Send what is queued now; return whether the server answered for all of it within `timeout` seconds."""
-        with self._changed:
-            wanted = self._flush_to = self._put
-            self._flushes += 1
-            self._changed.notify_all()
-            return self._changed.wait_for(lambda: self._settled >= wanted, timeout)
+        """Send what is queued now; return whether the server answered for all of it within `timeout` seconds.
+
+        It ends a pause between two attempts, also one that the server asked for, so at least one attempt is made.
+        """
+        return self._wait_for(self._begin_flush(), timeout)
 
     def close(self, timeout: float | None = None) -> bool:
         """Flush and stop; return whether everything went out. Happens by itself at the program's end."""
         if self._closed:
             return not self._queue
-        sent = self.flush(self._exit_timeout if timeout is None else timeout)
+        return self._finish(self._begin_flush(), self._exit_timeout if timeout is None else timeout)
+
+    def _begin_flush(self) -> int:
+        """Let the thread send at once; return how many events must be settled for the flush to be done."""
+        with self._changed:
+            self._flush_to = self._put
+            self._flushes += 1
+            self._changed.notify_all()
+            return self._flush_to
+
+    def _wait_for(self, wanted: int, timeout: float) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: self._settled >= wanted, timeout)
+
+    def _finish(self, wanted: int, timeout: float) -> bool:
+        sent = self._wait_for(wanted, timeout)
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -172,6 +187,7 @@ class Client:
             while not self._closed:
                 wait = self._due_in()
                 if wait is not None and wait <= 0:
+                    self._flushes_tried = self._flushes
                     return self._head()
                 self._changed.wait(wait)
         return []
@@ -230,7 +246,10 @@ class Client:
             self._settle(batch, [{"status": "rejected", "errors": [{"code": "refused", "message": problem}]}])
 
     def _pause(self, answer: Answer) -> None:
-        """Wait before the next attempt: as long as the server asks, then at random. A flush cuts only the latter."""
+        """Wait before the next attempt: as long as the server asks, then at random.
+
+        A flush that began after the last attempt began ends the pause, and has an attempt of its own.
+        """
         self._warn(answer.verdict.value, "Opsroom does not take events, trying again: %s", answer.problem)
         longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._failures, 10))
         shortest = 0.0
@@ -239,9 +258,10 @@ class Client:
         with self._changed:
             self._failures += 1
             self._count(retries=1)
-            self._changed.wait_for(lambda: self._closed, answer.retry_after)
-            flushes = self._flushes
-            self._changed.wait_for(lambda: self._closed or self._flushes > flushes, random.uniform(shortest, longest))
+            self._changed.wait_for(
+                lambda: self._closed or self._flushes > self._flushes_tried,
+                answer.retry_after + random.uniform(shortest, longest),
+            )
 
     # --- Both ---
 
@@ -261,8 +281,11 @@ _clients: weakref.WeakSet[Client] = weakref.WeakSet()
 
 
 def _close_all() -> None:
-    for client in list(_clients):
-        client.close()
+    """Flush all clients at the same time: the program's end waits for the longest of their timeouts, not the sum."""
+    begun = [(client, client._begin_flush()) for client in list(_clients) if not client._closed]
+    start = time.monotonic()
+    for client, wanted in begun:
+        client._finish(wanted, max(0.0, client._exit_timeout - (time.monotonic() - start)))
 
 
 def _start_empty_in_child() -> None:

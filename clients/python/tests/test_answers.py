@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Callable
 from email.utils import formatdate
-from time import time
+from time import monotonic, sleep, time
 
 import pytest
 from werkzeug import Response
@@ -12,6 +14,13 @@ from werkzeug import Response
 from opsroom_events.wire import Verdict, Wire, encode
 
 from .conftest import accepted, status
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    until = monotonic() + 30
+    while not condition():
+        assert monotonic() < until
+        sleep(0.01)
 
 
 @pytest.mark.parametrize("code", [408, 429, 500, 502, 503, 504])
@@ -51,13 +60,40 @@ def test_a_retry_after_is_understood(ingest, header, least, most):
     assert least <= answer.retry_after <= most
 
 
-def test_a_flush_does_not_cut_what_the_server_asked_for(client, ingest, pauses):
-    ingest.answers = [status(503, Retry_After="1"), accepted]
+def test_a_flush_ends_the_pause_that_the_server_asked_for_with_one_attempt(client, ingest, pauses):
+    ingest.answers = [status(503, Retry_After="300"), status(503, Retry_After="300"), accepted]
+    client.track("s", "c", "n")
+    wait_for(lambda: client.stats.retries == 1)
+
+    assert client.flush(0.5) is False
+    assert len(ingest.batches) == 2
+
+    assert client.flush(30)
+    assert len(ingest.batches) == 3
+
+
+def test_a_flush_that_begins_while_an_attempt_is_under_way_has_one_of_its_own(client, ingest, pauses):
+    asked, answer = threading.Event(), threading.Event()
+
+    def busy(events):
+        asked.set()
+        answer.wait(30)
+        return status(503, Retry_After="300")(events)
+
+    ingest.answers = [busy, accepted]
+    client.track("s", "c", "n")
+    asked.wait(30)
+    threading.Timer(0.2, answer.set).start()
+
+    assert client.flush(30)
+
+
+def test_a_shorter_retry_after_is_kept_within_a_flush(client, ingest, pauses):
+    ingest.answers = [status(503, Retry_After="1"), status(503, Retry_After="1"), accepted]
     client.track("s", "c", "n")
 
-    assert client.flush(0.3) is False
-    assert len(ingest.batches) == 1
-    assert client.flush(10)
+    assert client.flush(30)
+    assert len(ingest.batches) == 3
 
 
 @pytest.mark.parametrize("code", [301, 401, 403, 404])

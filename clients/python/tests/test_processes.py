@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import status
+from .conftest import accepted, status
 
 PACKAGE = Path(__file__).resolve().parents[1]
 PROGRAM = """
@@ -60,6 +60,37 @@ def test_the_end_of_a_program_does_not_wait_for_ever(ingest):
 
     assert done.returncode == 0
     assert "Closed with 1 events" in done.stderr
+
+
+def test_the_end_of_a_program_tries_once_more_while_the_server_asks_for_patience(ingest):
+    ingest.answers = [status(503, Retry_After="300"), accepted]
+    code = """
+import threading
+client.track("s", "c", "n")
+client.flush(0)
+while not client.stats.retries: threading.Event().wait(0.01)
+"""
+    done = run(code, ingest.url)
+
+    assert (done.returncode, names(ingest)) == (0, ["n", "n"])
+    assert "Closed with" not in done.stderr
+
+
+def test_the_timeouts_of_several_clients_run_at_the_same_time(ingest):
+    ingest.answers = [status(503, Retry_After="300")]
+    code = """
+import atexit, time
+clients = [Client(sys.argv[1], "k", exit_timeout=3) for _ in range(8)]
+for one in clients: one.track("s", "c", "n")
+begin = time.monotonic()
+atexit.unregister(sys.modules["opsroom_events.client"]._close_all)
+atexit.register(lambda: print(time.monotonic() - begin))
+atexit.register(sys.modules["opsroom_events.client"]._close_all)
+"""
+    done = run(code, ingest.url)
+
+    assert done.stderr.count("Closed with 1 events") == 8
+    assert float(done.stdout) < 12  # one after the other they would take 24 s
 
 
 def test_a_fork_doubles_nothing_and_both_sides_send(ingest):
