@@ -20,7 +20,7 @@ class ModelPermissions(DjangoModelPermissions):
 class NewestFirst(CursorPages):
     """Along the primary key."""
 
-    ordering = "-id"
+    ordering = ("-id",)
 
 
 def document_ids(result: dict[str, Any], **_: Any) -> dict[str, Any]:

@@ -2,39 +2,89 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import base64
 from typing import Any
 
+import orjson
 from django.core.exceptions import ValidationError
+from django.db.models import DateTimeField, Field, Model, Q, QuerySet
 from django.utils.timezone import is_naive
 from rest_framework.exceptions import NotFound
-from rest_framework.pagination import Cursor, CursorPagination
+from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
+from rest_framework.utils.urls import replace_query_param
+
+Place = tuple[Any, ...]  # a row's values of the fields by which the list is ordered
 
 
 class CursorPages(CursorPagination):
-    """Pages by a cursor, equally quick at the first and the millionth row. A cursor that nobody was given is a 404.
+    """Pages by the place of a row, equally quick at the first and the millionth row. An invalid cursor is a 404.
 
-    The library believes whatever a cursor says of the place, and the database is the first to find that it is none.
+    `ordering` must end with a unique field, so that each row has a place of its own however many share the other
+    values. The library's own cursor is a value and an offset among the rows that share it, which it limits.
     """
 
+    ordering: tuple[str, ...] = ("-id",)
     page_size_query_param = "page_size"
     max_page_size = 500
 
-    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> Any:
-        self.model = queryset.model
-        return super().paginate_queryset(queryset, request, view)
+    def paginate_queryset(self, queryset: QuerySet[Any], request: Request, view: Any = None) -> list[Any]:
+        self.base_url = request.build_absolute_uri()
+        size = self.get_page_size(request) or 0
+        fields = [queryset.model._meta.get_field(name.lstrip("-")) for name in self.ordering]
+        forth, place = self._read(request.query_params.get(self.cursor_query_param, ""), fields)
+        order = [name if forth else _opposite(name) for name in self.ordering]
+        rows = queryset.filter(beyond(order, place)) if place else queryset
+        found = list(rows.order_by(*order)[: size + 1])  # one statement, also for whether there are more
+        page, more = found[:size], len(found) > size
+        if not forth:
+            page.reverse()
+        self._next = self._link(page[-1], True) if page and (more or not forth) else None
+        self._previous = self._link(page[0], False) if page and place and (more or forth) else None
+        return page
 
-    def decode_cursor(self, request: Request) -> Cursor | None:
-        cursor = super().decode_cursor(request)
-        if cursor is not None and cursor.position is not None and not self._is_place(cursor.position):
-            raise NotFound(self.invalid_cursor_message)
-        return cursor
+    def get_next_link(self) -> str | None:
+        return self._next
 
-    def _is_place(self, position: Any) -> bool:
-        field = self.model._meta.get_field(self.ordering[0].lstrip("-"))
+    def get_previous_link(self) -> str | None:
+        return self._previous
+
+    def _link(self, row: Model, forth: bool) -> str:
+        place = [getattr(row, name.lstrip("-")) for name in self.ordering]
+        cursor = base64.urlsafe_b64encode(orjson.dumps([forth, *place])).decode()
+        return replace_query_param(self.base_url, self.cursor_query_param, cursor)
+
+    def _read(self, cursor: str, fields: list[Field[Any, Any]]) -> tuple[bool, Place | None]:
+        """Return the direction and the place that a cursor names. Raises NotFound for an invalid one."""
+        if not cursor:
+            return True, None
         try:
-            place = field.to_python(position)
-        except ValidationError:
-            return False
-        return place is not None and not (isinstance(place, datetime) and is_naive(place))
+            forth, *values = orjson.loads(base64.urlsafe_b64decode(cursor))
+            place = tuple(_value(field, value) for field, value in zip(fields, values, strict=True))
+        except (ValueError, TypeError, ValidationError) as error:
+            raise NotFound(self.invalid_cursor_message) from error
+        return bool(forth), place
+
+
+def beyond(order: list[str], place: Place) -> Q:
+    """Return the condition for rows that come after this place. The index is entered by the first field's part."""
+    found = Q()
+    for name, value in reversed(list(zip(order, place, strict=True))):
+        side = "lt" if name.startswith("-") else "gt"
+        field = name.lstrip("-")
+        after = Q(**{f"{field}__{side}": value})
+        found = Q(**{f"{field}__{side}e": value}) & (after | found) if found else after
+    return found
+
+
+def _opposite(name: str) -> str:
+    return name[1:] if name.startswith("-") else f"-{name}"
+
+
+def _value(field: Field[Any, Any], value: Any) -> Any:
+    """Return a field's value as the database takes it. Raises ValidationError or ValueError."""
+    found = field.to_python(value)
+    field.run_validators(found)
+    if found is None or "\0" in str(found) or (isinstance(field, DateTimeField) and is_naive(found)):
+        raise ValueError(value)
+    return found

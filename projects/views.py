@@ -156,7 +156,7 @@ class OneComment(_OfTask, generics.RetrieveUpdateDestroyAPIView):
 class ByDate(CursorPages):
     """Newest day first."""
 
-    ordering = "-date"
+    ordering = ("-date",)
     max_page_size = 100
 
 
