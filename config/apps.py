@@ -1,4 +1,7 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
+
+from config.roles import create_missing
 
 
 class OpsroomConfig(AppConfig):
@@ -15,3 +18,4 @@ class OpsroomConfig(AppConfig):
         from projects import reports
 
         reports.register("Chats", day.count)
+        post_migrate.connect(create_missing, dispatch_uid="roles")  # auth's receiver, for permissions, comes first

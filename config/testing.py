@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import random
 
 import pytest
 
@@ -30,6 +31,33 @@ def start() -> None:
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are processors, as tests wait, too: for other processes, and for time to pass."""
     return min(MOST_WORKERS, (os.cpu_count() or 1) + 1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--order",
+        default="",
+        help="transactional-first, reverse, or random:SEED: no test may depend on the tests before it",
+    )
+
+
+@pytest.hookimpl(trylast=True)  # after pytest-django's, which puts transactional tests last
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    order, _, seed = config.getoption("--order").partition(":")
+    if order == "transactional-first":
+        items.sort(key=lambda item: not _is_transactional(item))
+    elif order == "reverse":
+        items.reverse()
+    elif order == "random":
+        random.Random(seed or 0).shuffle(items)  # the same in every worker of pytest-xdist
+    elif order:
+        raise pytest.UsageError(f"--order={order}: use transactional-first, reverse, or random:SEED.")
+
+
+def _is_transactional(item: pytest.Item) -> bool:
+    marker = item.get_closest_marker("django_db")
+    fixtures = getattr(item, "fixturenames", ())
+    return "transactional_db" in fixtures or (marker is not None and bool(marker.kwargs.get("transaction")))
 
 
 def pytest_collection_finish() -> None:

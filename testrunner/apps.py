@@ -1,4 +1,9 @@
+from typing import Any
+
 from django.apps import AppConfig
+from django.apps.registry import Apps
+from django.apps.registry import apps as current_apps
+from django.db.models.signals import post_migrate
 
 from live import topics
 
@@ -13,3 +18,16 @@ class TestrunnerConfig(AppConfig):
         topics.register("testruns", "testrunner.view_testrun")
         topics.register("testrun", "testrunner.view_testrun")
         topics.register("environments", "testrunner.view_testenvironment")
+        post_migrate.connect(_create_environments, self, dispatch_uid="test environments")
+
+
+def _create_environments(*, apps: Apps = current_apps, using: str = "default", **_: Any) -> None:
+    """Create the 100 environments again where a flush removed them all; at first a migration creates them."""
+    try:
+        environments = apps.get_model("testrunner", "TestEnvironment").objects.using(using)
+    except LookupError:  # migrated back to before the table
+        return
+    if not environments.exists():
+        environments.bulk_create(
+            environments.model(id=number, name=f"Environment {number}") for number in range(1, 101)
+        )
