@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import random
+import sys
 
 import pytest
 
@@ -21,7 +22,8 @@ def start() -> None:
     """Name the services in the environment. Raises pytest.UsageError, which prints as one sentence."""
     os.environ["OPSROOM_HOME"] = str(embedded.Home.from_environment().path / "test")
     try:
-        embedded.use_local_settings()
+        home = embedded.use_local_settings()
+        home.wait_for_turn(lambda sentence: print(sentence, file=sys.stderr, flush=True))
         embedded.use(durable=False)
     except embedded.EmbeddedError as error:
         raise pytest.UsageError(str(error)) from error

@@ -9,7 +9,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -63,6 +63,22 @@ class Home:
         with (self.run / "gate.lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+    def wait_for_turn(self, say: Callable[[str], None]) -> None:
+        """Wait until no other test run uses this folder. The turn lasts until this process ends, however it ends.
+
+        The databases of two runs have the same names, so each would drop the other's. `say` is called with a sentence
+        before a wait.
+        """
+        lock = os.open(self.run / "tests.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)  # the kernel closes it
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(lock, 20, 0).decode().strip() or "unknown"
+            say(f"Another test run (process {holder}) uses {self.path}: waiting until it ends.")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        os.truncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
 
     def secret_key(self) -> str:
         """The key that signs this copy's sessions, made once. The caller holds the gate."""
