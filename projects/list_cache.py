@@ -76,7 +76,7 @@ def listing(key: str, build: Callable[[], bytes]) -> Listing:
     redis = link.client() if _nothing_owed() else None
     found = _ask(redis, key) if redis is not None else None
     if redis is None or found is None or found.body == _TOO_LARGE:
-        return _bypass(build)
+        return fresh(build)
     if isinstance(found.body, Listing):
         counted("hits")
         return found.body
@@ -195,7 +195,7 @@ def _first(redis: Redis, key: str, generation: bytes, build: Callable[[], bytes]
             found = _wait(redis, key, generation)
     except (RedisError, OSError) as error:
         link.failed(error)
-        return _bypass(build)
+        return fresh(build)
     try:
         if isinstance(found, Listing):
             counted("hits")
@@ -240,7 +240,8 @@ def _quietly(step: Callable[[], object]) -> None:
         link.failed(error)
 
 
-def _bypass(build: Callable[[], bytes]) -> Listing:
+def fresh(build: Callable[[], bytes]) -> Listing:
+    """Return the list's body from `build`, past the cache."""
     counted("bypasses")
     return _sealed(build())
 

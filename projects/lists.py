@@ -8,7 +8,6 @@
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
 
 import structlog
 from django.http import HttpRequest, HttpResponse, HttpResponseNotModified
@@ -45,6 +44,8 @@ class CachedList(ListModelMixin):
         def build() -> bytes:
             return bytes(JSONRenderer().render(super(CachedList, self).list(request, *args, **kwargs).data))
 
+        if _depends_on_the_time(request):
+            return _answer(request, list_cache.fresh(build))
         held = [permission for permission in SCOPE if request.user.has_perm(permission)]
         return _answer(request, list_cache.listing(_question(type(self).__name__, request, held), build))
 
@@ -60,6 +61,8 @@ class ListsAtOnce:
 
     def _at_once(self, request: HttpRequest) -> HttpResponse | None:
         if request.method != "GET" or "Authorization" not in request.headers or not _wants_json(request):
+            return None
+        if _depends_on_the_time(request):
             return None
         route = _routes().get(request.path_info)
         caller = caller_of(request, SCOPE) if route else None
@@ -106,6 +109,11 @@ def _wants_json(request: HttpRequest) -> bool:
     return request.headers.get("Accept", "*/*") in ("*/*", "application/json")
 
 
+def _depends_on_the_time(request: HttpRequest | Request) -> bool:
+    """Whether the answer changes without a write: a task becomes overdue. Such lists are not stored."""
+    return "overdue" in request.GET
+
+
 def _answer(request: HttpRequest | Request, found: list_cache.Listing) -> HttpResponse:
     if found.etag in _known(request):
         response: HttpResponse = HttpResponseNotModified()
@@ -117,9 +125,8 @@ def _answer(request: HttpRequest | Request, found: list_cache.Listing) -> HttpRe
 
 
 def _query(request: HttpRequest | Request) -> str:
-    """The parameters in one order, and the address that the links to other pages begin with."""
-    parameters = sorted((name, value) for name, values in request.GET.lists() for value in values)
-    return f"{request.build_absolute_uri(request.path)}?{urlencode(parameters)}"
+    """The whole question as it was sent: of a repeated parameter the last one counts, or all, in their order."""
+    return request.build_absolute_uri()
 
 
 def _known(request: HttpRequest | Request) -> list[str]:

@@ -1,0 +1,58 @@
+"""Each question has an answer of its own: what another one stored is not taken for it."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+from rest_framework.authtoken.models import Token
+
+from projects.factories import TaskFactory
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def paula(planner) -> Client:
+    return Client(headers={"Authorization": f"Token {Token.objects.create(user=planner).key}"})
+
+
+@pytest.mark.parametrize(
+    "first, second",
+    [
+        ("page=1&page=2&page_size=2", "page=2&page=1&page_size=2"),
+        ("page_size=1&page_size=3", "page_size=3&page_size=1"),
+        ("assignee=none&assignee=paula", "assignee=paula&assignee=none"),
+        ("search=Task&search=nothing", "search=nothing&search=Task"),
+        ("search=", "search=%20zzz"),
+        ("search=zz%26page%3D2", "search=zz&page=2"),
+        ("ordering=id&ordering=-id", "ordering=-id&ordering=id"),
+    ],
+)
+def test_a_question_is_not_answered_with_what_another_one_stored(first: str, second: str, paula):
+    TaskFactory.create_batch(3, title="Task")
+    TaskFactory(title="Mine", assignee=Token.objects.get().user)
+    # An unknown parameter does not change an answer, but no other question has it.
+    expected = paula.get(f"/tasks/?{second}&fresh=1")
+    assert expected.content != paula.get(f"/tasks/?{first}&fresh=1").content
+
+    stored = paula.get(f"/tasks/?{first}")
+    answer = paula.get(f"/tasks/?{second}")
+
+    assert stored.content != answer.content
+    assert answer.status_code == expected.status_code
+    if answer.status_code == 200:
+        assert answer.json()["results"] == expected.json()["results"]
+
+
+def test_a_task_is_in_the_list_of_overdue_ones_from_its_due_time_on(paula):
+    due = timezone.now() + timedelta(seconds=1)
+    task = TaskFactory(due_date=due)
+    assert paula.get("/tasks/?overdue=true").json()["results"] == []
+    assert [row["id"] for row in paula.get("/tasks/?overdue=false").json()["results"]] == [task.pk]
+
+    assert threading.Event().wait((due - timezone.now()).total_seconds() + 0.01) is False
+
+    assert [row["id"] for row in paula.get("/tasks/?overdue=true").json()["results"]] == [task.pk]
+    assert paula.get("/tasks/?overdue=false").json()["results"] == []
