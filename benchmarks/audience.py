@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from benchmarks.instance import sql
+from benchmarks.size import sized
 
-CHATS = 1_000_000
+CHATS = sized(1_000_000, 10_000)
 
 
 def fill() -> None:
@@ -17,13 +18,14 @@ def fill() -> None:
 
 
 def clear() -> None:
-    sql("TRUNCATE chats_chat, chats_message, chats_recipient, chats_chunk, chats_step, chats_broadcast, chats_banner")
+    # CASCADE: tables of other apps refer to these, such as users' notifications.
+    sql("TRUNCATE chats_chat, chats_broadcast, chats_banner CASCADE")
 
 
 def remove_messages() -> None:
     """Empty tables, a fresh checkpoint and fresh statistics: every round starts from the same."""
     sql(
-        "TRUNCATE chats_message, chats_chunk",
+        "TRUNCATE chats_message, chats_chunk CASCADE",
         "VACUUM (ANALYZE) chats_chat",
         "VACUUM chats_broadcast, chats_chunk, chats_message",
         "CHECKPOINT",

@@ -21,11 +21,12 @@ from urllib.parse import urlencode
 
 from benchmarks.instance import cookie, sql, token, web
 from benchmarks.report import Figure, at_most
+from benchmarks.size import sized
 
-EVENTS = int(os.environ.get("BENCH_EVENTS", "10000000"))
+EVENTS = int(os.environ.get("BENCH_EVENTS", sized(10_000_000, 20_000)))
 DAYS = 30
-REQUESTS = 300  # of each list
-CHARTS = 15  # of each dashboard
+REQUESTS = sized(300, 10)  # of each list
+CHARTS = sized(15, 3)  # of each dashboard
 PAGES = {
     "the front page": "/admin/",
     "the explorer": "/admin/events/event/",
@@ -42,7 +43,7 @@ def measure() -> list[Figure]:
     from events.fake import create_fake_events
     from events.models import Session
 
-    sql(f"TRUNCATE {_TABLES}")
+    sql(f"TRUNCATE {_TABLES} CASCADE")
     started = time.perf_counter()
     create_fake_events(EVENTS, DAYS)
     took = time.perf_counter() - started
@@ -73,7 +74,7 @@ def measure() -> list[Figure]:
         ]
         see = viewer(cookie())  # now: the server closes a connection that rests for five seconds
         figures += [p95(f"{name}, p95", see, always(path), CHARTS, 1_000) for name, path in PAGES.items()]
-    sql(f"TRUNCATE {_TABLES}")
+    sql(f"TRUNCATE {_TABLES} CASCADE")
     return figures
 
 

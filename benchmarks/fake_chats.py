@@ -14,8 +14,9 @@ from collections.abc import Callable
 from benchmarks.audience import CHATS, clear
 from benchmarks.instance import PROJECT, psql, python, sql
 from benchmarks.report import Figure, at_most, ratios, spread
+from benchmarks.size import sized
 
-ROUNDS = 5
+ROUNDS = sized(5, 2)
 
 
 def measure() -> list[Figure]:
@@ -28,7 +29,7 @@ def measure() -> list[Figure]:
             f"  round {number}: the command {whole[-1]:.2f} s, its COPY {copying[-1]:.2f} s, INSERT {single[-1]:.2f} s"
         )
     print(f"  COPY alone / INSERT: {spread(ratios(copying, single), '×')}")
-    return [at_most("create_fake_chats 1,000,000 / INSERT … generate_series", 1.5, ratios(whole, single))]
+    return [at_most(f"create_fake_chats {CHATS:,} / INSERT … generate_series", 1.5, ratios(whole, single))]
 
 
 def in_an_empty_table(fill: Callable[[], float]) -> float:

@@ -25,12 +25,13 @@ import psutil
 from benchmarks.audience import CHATS, fill, remove_messages
 from benchmarks.instance import psql, sql, wait_until, worker
 from benchmarks.report import Figure, at_least, at_most, ratios, spread
+from benchmarks.size import sized
 
 if TYPE_CHECKING:
     from chats.models import Broadcast
 
-ROUNDS = 5
-SAMPLE = 100_000  # chats for bulk_create
+ROUNDS = sized(5, 1)
+SAMPLE = sized(100_000, 5_000)  # chats for bulk_create
 BATCH = 1_000
 MOST_GROWTH = 50.0  # MB
 

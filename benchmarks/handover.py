@@ -11,8 +11,9 @@ from statistics import quantiles
 
 from benchmarks.instance import command, process, sql, wait_until
 from benchmarks.report import Figure, at_most, spread
+from benchmarks.size import sized
 
-RUNS = 60
+RUNS = sized(60, 4)
 FILE = b"def test_nothing():\n    pass\n"
 
 

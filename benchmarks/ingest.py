@@ -26,12 +26,13 @@ from benchmarks.cores import load_and_postgres_on_the_others, on_the_first
 from benchmarks.instance import command, free_port, python, sql, web
 from benchmarks.load import ID, Load, run
 from benchmarks.report import Figure, at_least, at_most, ratios, spread
+from benchmarks.size import sized
 
-ROUNDS = 3
-SECONDS = 5.0
+ROUNDS = sized(3, 1)
+SECONDS = sized(5.0, 0.5)
 BATCH = 500
 KEY = "wk_benchmark"
-COPIED = 100_000  # rows
+COPIED = sized(100_000, 2_000)  # rows
 OURS, NOTHING, DRF, BATCHES, COPY = "single", "no-op", "DRF", "batches", "COPY"
 Results = dict[str, list[Load]]
 
@@ -65,7 +66,7 @@ def set_up() -> None:
 
 
 def empty() -> None:
-    sql("TRUNCATE events_event, events_batch, events_rejectedevent", "CHECKPOINT")
+    sql("TRUNCATE events_event, events_batch, events_rejectedevent CASCADE", "CHECKPOINT")
 
 
 def event() -> dict[str, Any]:

@@ -16,10 +16,11 @@ from statistics import median
 from benchmarks.instance import free_port, sql, token, web
 from benchmarks.load import Load, run
 from benchmarks.report import Figure, at_least, ratios, spread
+from benchmarks.size import sized
 
-ROUNDS = 5
-SECONDS = 4.0
-PROJECTS, TASKS = 2_000, 10  # tasks a project
+ROUNDS = sized(5, 1)
+SECONDS = sized(4.0, 0.5)
+PROJECTS, TASKS = sized(2_000, 100), 10  # tasks a project
 CACHED, UNCACHED = "cached", "uncached"
 NO_OP = "/ping/"
 VIEWS = {"project list": "/projects/", "task list": "/tasks/"}

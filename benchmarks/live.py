@@ -21,11 +21,12 @@ from urllib.parse import urlsplit
 
 from benchmarks.instance import token, web
 from benchmarks.report import Figure, at_most, ratios, spread
+from benchmarks.size import sized
 
-SOCKETS = 500
-ROUNDS = 5
-MESSAGES = 40  # a round
-WARM_UP = 10
+SOCKETS = sized(500, 50)
+ROUNDS = sized(5, 1)
+MESSAGES = sized(40, 5)  # a round
+WARM_UP = sized(10, 2)
 CHANNEL = "benchmark"
 
 

@@ -20,12 +20,13 @@ from playwright.sync_api import Page
 
 from benchmarks.instance import cookie, sql, web
 from benchmarks.report import Figure, at_most
+from benchmarks.size import sized
 from config.tests.browser import find_chromium, running_browser
 
-MEGABYTES = 100
+MEGABYTES = sized(100, 2)
 PIECE = 64 * 1024  # bytes a row, as the runner writes them
 LINE = 70  # bytes
-ROUNDS, JUMPS = 3, 30
+ROUNDS, JUMPS = sized(3, 1), sized(30, 5)
 FIRST_LINES, ONE_JUMP, HEAP = 2_000, 250, 200  # ms, ms, MB
 # Scroll to a share of the log, and answer when the line that belongs there is drawn.
 JUMP = """share => new Promise(done => {

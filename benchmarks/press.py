@@ -18,8 +18,9 @@ from statistics import quantiles
 from benchmarks.audience import CHATS, fill
 from benchmarks.instance import sql, token, wait_until, web, worker
 from benchmarks.report import Figure, spread
+from benchmarks.size import sized
 
-PRESSES = 20
+PRESSES = sized(20, 3)
 LIMIT = 300.0  # ms
 
 

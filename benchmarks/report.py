@@ -15,6 +15,7 @@ class Figure:
     goal: str
     measured: str
     met: bool
+    failed: bool = False  # nothing was measured
 
 
 def spread(values: Sequence[float], unit: str = "", digits: int = 2) -> str:
@@ -34,6 +35,12 @@ def at_least(name: str, goal: float, measured: Sequence[float], unit: str = "×"
 
 def at_most(name: str, goal: float, measured: Sequence[float], unit: str = "×", digits: int = 2) -> Figure:
     return Figure(name, f"≤ {goal:g}{unit}", spread(measured, unit, digits), median(measured) <= goal)
+
+
+def failure(name: str, error: Exception) -> Figure:
+    """Return the row of a benchmark that raised: the others still count."""
+    reason = " ".join(str(error).split())[:200]
+    return Figure(name, "runs", f"failed: {type(error).__name__}: {reason}".replace("|", "/"), met=False, failed=True)
 
 
 def table(figures: Sequence[Figure]) -> str:

@@ -17,10 +17,11 @@ from benchmarks.audience import clear
 from benchmarks.instance import command, python, sql, token, web
 from benchmarks.load import Load, run
 from benchmarks.report import Figure, at_least, at_most, ratios, spread
+from benchmarks.size import sized
 from config.tests.ports import free_port
 
-ROUNDS = 3
-SECONDS = 4.0
+ROUNDS = sized(3, 1)
+SECONDS = sized(4.0, 0.5)
 OURS, ASGI, WSGI = "opsroom", "django-asgi", "gunicorn"
 VIEWS = {"a trivial view": "/ping/", "a list of 50": "/chats/"}
 Results = dict[tuple[str, str], list[Load]]
@@ -30,7 +31,7 @@ def measure() -> list[Figure]:
     from chats.fake import create_fake_chats
 
     clear()
-    create_fake_chats(10_000)
+    create_fake_chats(sized(10_000, 1_000))
     key = token()
     results: Results = defaultdict(list)
     connections: dict[str, list[float]] = defaultdict(list)

@@ -15,10 +15,11 @@ import time
 from pathlib import Path
 
 from benchmarks.report import Figure, at_most, spread
+from benchmarks.size import sized
 from testrunner.executor import TestBytes, execute
 from testrunner.guard import probe
 
-ROUNDS = 15
+ROUNDS = sized(15, 2)
 SAMPLE = Path(__file__).parents[1] / "sample_tests" / "test_success.py"
 
 
