@@ -67,12 +67,12 @@ def first_rows(parts: Iterable[QuerySet[Any]], most: int, large: str = "data") -
     return found, False
 
 
-def _with_sizes(part: QuerySet[Any], size: Func, most: int, room: int) -> tuple[list[Any], list[int]]:
+def _with_sizes(part: QuerySet[Any], size: Func[Any], most: int, room: int) -> tuple[list[Any], list[int]]:
     """Return the first rows and their sizes: at most `most`, and none after the first one for which there is no room.
 
     Postgres stops at the row's number, so it never measures more than `most` rows.
     """
-    order = [*part.query.order_by]
+    order: list[Any] = [*part.query.order_by]
     numbered = part.annotate(size=size).alias(
         number=Window(RowNumber(), order_by=order), total=Window(Sum("size"), order_by=order)
     )

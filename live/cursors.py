@@ -28,13 +28,13 @@ class CursorPages(CursorPagination):
     page_size_query_param = "page_size"
     max_page_size = 500
 
-    def paginate_queryset(self, queryset: QuerySet[Any], request: Request, view: Any = None) -> list[Any]:
-        self.base_url = request.build_absolute_uri()
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
+        self.address = request.build_absolute_uri()
         size = self.get_page_size(request) or 0
         fields = [queryset.model._meta.get_field(name.lstrip("-")) for name in self.ordering]
         forth, place = self._read(request.query_params.get(self.cursor_query_param, ""), fields)
         order = [name if forth else _opposite(name) for name in self.ordering]
-        rows = queryset.filter(beyond(order, place)) if place else queryset
+        rows: QuerySet[Any] = queryset.filter(beyond(order, place)) if place else queryset
         found = list(rows.order_by(*order)[: size + 1])  # one statement, also for whether there are more
         page, more = found[:size], len(found) > size
         if not forth:
@@ -52,7 +52,7 @@ class CursorPages(CursorPagination):
     def _link(self, row: Model, forth: bool) -> str:
         place = [getattr(row, name.lstrip("-")) for name in self.ordering]
         cursor = base64.urlsafe_b64encode(orjson.dumps([forth, *place])).decode()
-        return replace_query_param(self.base_url, self.cursor_query_param, cursor)
+        return replace_query_param(self.address, self.cursor_query_param, cursor)
 
     def _read(self, cursor: str, fields: list[Field[Any, Any]]) -> tuple[bool, Place | None]:
         """Return the direction and the place that a cursor names. Raises NotFound for an invalid one."""
