@@ -98,7 +98,9 @@ class Group:
             else:
                 item.status = "duplicate"
                 events.setdefault((item.application, item.event_id, item.timestamp), (len(events), item))
-        self.rejected = sorted(rejected, key=lambda row: (row["application"], row["event_id"], row["raw_hash"]))
+        # Ids follow the order of arrival; the rows are inserted in the order of their unique key, against deadlocks.
+        arrived = [{"place": place, **row} for place, row in enumerate(rejected)]
+        self.rejected = sorted(arrived, key=lambda row: (row["application"], row["event_id"], row["raw_hash"]))
         self.rows = [row for _, row in sorted(events.items())]  # each with its place among those that came
 
     def values(self) -> tuple[str, str]:
@@ -116,8 +118,7 @@ class Group:
             }
             for place, item in self.rows
         ]
-        wrong = [{"place": place, **row} for place, row in enumerate(self.rejected)]
-        return orjson.dumps(events).decode(), orjson.dumps(wrong).decode()
+        return orjson.dumps(events).decode(), orjson.dumps(self.rejected).decode()
 
     def settle(self, found: Sequence[tuple[int]]) -> None:
         """Tell the events at these places, which EXECUTE returned, that they are new."""

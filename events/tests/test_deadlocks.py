@@ -83,6 +83,15 @@ def test_two_writers_of_the_same_rejected_events_in_opposite_order_do_not_deadlo
         assert (RejectedEvent.objects.count(), Event.objects.count()) == (300, right)
 
 
+def test_ids_of_rejected_events_follow_the_order_of_arrival(wrong):
+    arrived = wrong[::-1]
+
+    write(items_of(ApplicationFactory().pk, arrived))
+
+    stored = RejectedEvent.objects.order_by("id").values_list("event_id", flat=True)
+    assert [str(id) for id in stored] == [body["event_id"] for body in arrived]
+
+
 def test_an_application_that_is_deleted_takes_no_neighbour_with_it(write_key, wrong, pageview):
     own = psycopg2.connect(**line.parameters("test"))
     own.autocommit = True
