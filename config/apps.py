@@ -1,6 +1,8 @@
 from django.apps import AppConfig
 from django.db.models.signals import post_migrate
+from django_structlog.signals import bind_extra_request_metadata
 
+from config.client_address import bind_address
 from config.roles import create_missing
 
 
@@ -19,3 +21,4 @@ class OpsroomConfig(AppConfig):
 
         reports.register("Chats", day.count)
         post_migrate.connect(create_missing, dispatch_uid="roles")  # auth's receiver, for permissions, comes first
+        bind_extra_request_metadata.connect(bind_address, dispatch_uid="client address")

@@ -146,8 +146,10 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]  # a stranger's guesses m
 AXES_RESET_ON_SUCCESS = True
 AXES_LOCKOUT_CALLABLE = "config.lockout.locked_out"
 AXES_VERBOSE = False
-# One reverse proxy in front at most; without one the peer's own address counts.
-AXES_IPWARE_PROXY_COUNT = env.int("PROXY_COUNT", default=0)
+AXES_CLIENT_IP_CALLABLE = "config.client_address.client_address"
+PROXY_COUNT = env.int("PROXY_COUNT", default=0)  # how many entries of X-Forwarded-For are the proxies' own
+if not 0 <= PROXY_COUNT <= 10:
+    raise ImproperlyConfigured("PROXY_COUNT must be the number of proxies in front of this service, 0 to 10.")
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 SIMPLE_HISTORY_REVERT_DISABLED = True  # what was is read, not written back: live/history.py
 
@@ -226,6 +228,7 @@ SPECTACULAR_SETTINGS = {
 # --- Logs ---------------------------------------------------------------------------------------
 LOGGING = logging_config(human=LOCAL, level=env.str("LOG_LEVEL", default="INFO"))
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
+DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False  # it believes any X-Forwarded-For; config/client_address.py does not
 
 # --- chats --------------------------------------------------------------------------------------
 STANDIN = LOCAL and not env.str("BANNER_API_URL", default="")

@@ -1,0 +1,47 @@
+"""The address of the client that sent a request, as the lock-out counts it and the log writes it.
+
+Each proxy appends the address of its own peer to `X-Forwarded-For`, so only the last `PROXY_COUNT` entries were
+written by proxies, and the first of these is the client. Everything further left is sent by the client itself.
+"""
+
+from ipaddress import IPv6Address, ip_address
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.http import HttpRequest
+
+
+def client_address(request: HttpRequest) -> str | None:
+    """Return the client's address, normalised; None only where the peer has none, as on a Unix socket."""
+    entries = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
+    return address_of(request.META.get("REMOTE_ADDR"), entries, proxies=settings.PROXY_COUNT)
+
+
+def address_of(peer: str | None, entries: list[str], *, proxies: int) -> str | None:
+    """Return the entry that the outermost of `proxies` proxies wrote, or the peer's address.
+
+    The peer's address counts without proxies, and where the entry is missing or is not an address: a request that
+    came past a proxy must not be able to choose its own address.
+    """
+    forwarded = entries[-proxies] if 0 < proxies <= len(entries) else ""
+    return _normalised(forwarded) or _normalised(peer or "")
+
+
+def _normalised(written: str) -> str | None:
+    """Return an address in its shortest spelling, without port, brackets, zone or IPv4-mapping; None if it is none."""
+    text = written.strip().strip('"')
+    if text.startswith("["):  # [2001:db8::1]:443
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:  # 192.0.2.1:443
+        text = text.partition(":")[0]
+    try:
+        ip = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return str((ip.ipv4_mapped or ip) if isinstance(ip, IPv6Address) else ip)
+
+
+def bind_address(*, request: HttpRequest, **_: Any) -> None:
+    """A receiver of django-structlog's signal: write the client's address into each line of the request."""
+    structlog.contextvars.bind_contextvars(ip=client_address(request))
