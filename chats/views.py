@@ -8,7 +8,7 @@ from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import generics, mixins, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import APIException
-from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
+from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -16,8 +16,9 @@ from chats import serializers, services
 from chats.banner_api import BannerApiError, NothingLeft
 from chats.models import Broadcast, Chat, Message, NotAllowed
 from chats.permissions import MaySend, OfMessages
+from live.parsers import StrictJSONParser
 
-PARSERS = [JSONParser, MultiPartParser, FormParser]
+PARSERS = [StrictJSONParser, MultiPartParser, FormParser]
 
 
 class Conflict(APIException):

@@ -5,9 +5,12 @@ from typing import Any
 from drf_spectacular.utils import extend_schema
 from rest_framework.authtoken.serializers import AuthTokenSerializer
 from rest_framework.authtoken.views import ObtainAuthToken
+from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
+
+from live.parsers import StrictJSONParser
 
 
 @extend_schema(auth=[], tags=["auth"])
@@ -15,6 +18,7 @@ class ObtainToken(ObtainAuthToken):
     """The caller's one token, made on first asking. Wrong passwords count towards the login lock-out."""
 
     permission_classes = (AllowAny,)
+    parser_classes = (StrictJSONParser, FormParser, MultiPartParser)
     serializer_class = AuthTokenSerializer
 
     def get_serializer_context(self) -> dict[str, Any]:

@@ -1,29 +1,18 @@
-"""What the views of events share: refusals as problems, and a patient parser."""
+"""What the views of events share: a service's refusals as problems."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist
-from rest_framework import exceptions, parsers, status
+from rest_framework import exceptions, status
 
 from events import services
 
 
 class Conflict(exceptions.APIException):
     status_code = status.HTTP_409_CONFLICT
-
-
-class Json(parsers.JSONParser):
-    """Depth is an error of who sent it."""
-
-    def parse(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return super().parse(*args, **kwargs)
-        except RecursionError as error:
-            raise exceptions.ParseError("This is nested too deeply.") from error
 
 
 @contextmanager

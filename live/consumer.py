@@ -16,7 +16,6 @@ page is refused with HTTP 403.
 
 from __future__ import annotations
 
-import json
 import time
 from collections import deque
 from typing import Any
@@ -31,6 +30,7 @@ from live.access import Credential, credential_of, look_up, protocol_of
 from live.hub import encode, the_hub
 from live.origin import origin_allowed
 from live.sequence import replay
+from live.strict_json import read_json
 from live.subscriber import Subscriber
 from live.wire import Wire
 
@@ -101,9 +101,9 @@ class Notifications(AsyncWebsocketConsumer):
     async def _answer(self, subscriber: Subscriber, text: str) -> None:
         verbs = {"subscribe": self._subscribe, "unsubscribe": self._unsubscribe, "ping": self._ping}
         try:
-            message = json.loads(text)
+            message = read_json(text.encode())
             verb = verbs[message["type"]]
-        except (ValueError, TypeError, KeyError, RecursionError):
+        except (ValueError, TypeError, KeyError):
             await subscriber.say({"type": "error", "detail": f"Expected one of {', '.join(verbs)}, as a JSON object."})
             return
         try:

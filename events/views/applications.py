@@ -15,7 +15,8 @@ from rest_framework.serializers import BaseSerializer
 from events import serializers, services
 from events.models import Application, EventType, SchemaVersion, WriteKey
 from events.permissions import MayChangeApplications, MayChangeEventTypes
-from events.rest import Json, problems
+from events.rest import problems
+from live.parsers import StrictJSONParser
 
 
 @extend_schema(tags=["applications"])
@@ -24,7 +25,7 @@ class Applications(viewsets.ModelViewSet):
 
     queryset = Application.objects.prefetch_related("keys").order_by("-id")
     serializer_class = serializers.ApplicationSerializer
-    parser_classes = [Json]
+    parser_classes = [StrictJSONParser]
     filter_backends = []
     lookup_value_converter = "int"
 
@@ -93,7 +94,7 @@ class EventTypes(viewsets.ModelViewSet):
 
     queryset = EventType.objects.order_by("-id")
     serializer_class = serializers.EventTypeSerializer
-    parser_classes = [Json]
+    parser_classes = [StrictJSONParser]
     filterset_fields = ["category", "name"]
     lookup_value_converter = "int"
 

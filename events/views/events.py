@@ -22,9 +22,10 @@ from events.models import Event, Session
 from events.pages import NewestFirst, OldestFirst, first_rows
 from events.permissions import MaySeeEvents
 from events.reach import Reach
-from events.rest import Json, problems
+from events.rest import problems
 from events.stats import stats
 from live.cursors import CursorPages
+from live.parsers import StrictJSONParser
 
 
 class _File(renderers.BaseRenderer):
@@ -93,7 +94,7 @@ class Events(
     serializer_class = serializers.EventSerializer
     filterset_class = filters.EventFilter
     pagination_class = WhereTheyAre
-    parser_classes = [Json]
+    parser_classes = [StrictJSONParser]
     lookup_value_converter = "int"
 
     def perform_update(self, serializer: BaseSerializer) -> None:

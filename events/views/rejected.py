@@ -15,7 +15,8 @@ from events.groups import groups
 from events.models import RejectedEvent, Replay
 from events.pages import NewestReceivedFirst
 from events.permissions import MayReplay
-from events.rest import Json, problems
+from events.rest import problems
+from live.parsers import StrictJSONParser
 
 REPLAYED = {
     200: OpenApiResponse(serializers.RehearsalSerializer, description="Of a dry run: what would become of them."),
@@ -32,7 +33,7 @@ class RejectedEvents(
     queryset = RejectedEvent.objects.all()
     filterset_class = filters.RejectedEventFilter
     pagination_class = NewestReceivedFirst
-    parser_classes = [Json]
+    parser_classes = [StrictJSONParser]
     lookup_value_converter = "int"
 
     def get_serializer_class(self) -> Any:

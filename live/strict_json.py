@@ -1,0 +1,166 @@
+"""The one reader of JSON that a client sends to REST or to the WebSocket. What it returns, Postgres can hold.
+
+It refuses, with the place: nesting beyond DEEPEST levels, NUL and lone surrogates in texts, numbers that are not
+finite or that 64 bits cannot hold, and more than MOST_VALUES values. After it, every int has at most 64 bits and every
+float is finite. Of a member that is there twice the last one counts, as in Postgres and in JavaScript.
+
+1. orjson reads the body. Nearly every body is right, and nothing more happens to it.
+2. Where orjson refuses it, or may have altered it (it rounds integers beyond 64 bits) or let pass what Postgres cannot
+   hold (NUL), Python's reader reads it, and a walk without recursion finds the place.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import deque
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+DEEPEST = 256  # levels of objects and arrays; orjson writes 254, to which come an envelope or two
+MOST_VALUES = 600_000  # in one body: three times a pasted list of 200,000 UUIDs
+MOST_PLACES = 10  # named in one refusal
+LONGEST_PLACE = 300  # characters
+
+_LONG_INTEGER = re.compile(rb"\d{19}")  # from here on a number may be beyond 64 bits
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["\[\]{}]', re.DOTALL)  # a whole string, or what opens and closes
+_TOO_DEEP = f"This is nested more than {DEEPEST} levels deep."
+_INTEGERS = range(-(2**63), 2**64)
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+Place = tuple[Any, ...]  # (place around it, step), or () for the top
+
+
+class NotStrictJson(ValueError):
+    """Why the body is refused: `problems` are (steps to the place, sentence), at least one."""
+
+    def __init__(self, *problems: tuple[list[str | int], str]) -> None:
+        self.problems = list(problems)
+        super().__init__(" ".join(f"{_pointer(steps)}: {words}" if steps else words for steps, words in problems))
+
+
+def read_json(content: bytes) -> Any:
+    """Return the value that `content` is, in UTF-8. Raises NotStrictJson, and nothing else."""
+    openings = content.count(b"[") + content.count(b"{")
+    if openings + content.count(b",") > MOST_VALUES:  # also in texts: a bound, and cheap
+        raise NotStrictJson(([], f"This holds more than {MOST_VALUES:,} values."))
+    if b"\\u0000" in content or _LONG_INTEGER.search(content):
+        return _read_with_care(content)
+    try:
+        value = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return _read_with_care(content)
+    if openings > DEEPEST:
+        _refuse_depth(value)
+    return value
+
+
+def _read_with_care(content: bytes) -> Any:
+    try:
+        value = json.loads(content.decode(), parse_int=_integer)
+    except UnicodeDecodeError as error:
+        raise NotStrictJson(([], f"Byte {error.start} is not UTF-8.")) from error
+    except json.JSONDecodeError as error:
+        raise NotStrictJson(([], f"JSON parse error: {error.msg} at character {error.pos}.")) from error
+    except RecursionError as error:
+        raise NotStrictJson(([], f"{_TOO_DEEP} Character {_first_too_deep(content)} opens one more.")) from error
+    _refuse_depth(value)
+    if found := list(_take(MOST_PLACES, _unstorable(value))):
+        raise NotStrictJson(*found)
+    return value
+
+
+def _first_too_deep(content: bytes) -> int:
+    level = 0
+    for token in _TOKEN.finditer(content):
+        level += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(token[0], 0)
+        if level > DEEPEST:
+            return len(content[: token.start()].decode())
+    return 0
+
+
+def _integer(digits: str) -> int | float:
+    """Return the integer, or the float that is written so, or infinity for what neither can hold.
+
+    Postgres writes 1e20 with all of its digits, and a client sends it back as it got it.
+    """
+    if len(digits) > 310:  # beyond every float; Python refuses to read thousands of digits
+        return math.inf
+    number = int(digits)
+    if number in _INTEGERS:
+        return number
+    near = float(digits)
+    return near if math.isfinite(near) and Decimal(repr(near)) == number else math.inf
+
+
+def _refuse_depth(value: Any) -> None:
+    """Raise NotStrictJson where containers nest too deeply. Goes level by level, without recursion."""
+    level: list[tuple[Any, Place]] = [(value, ())] if isinstance(value, dict | list) else []
+    for _ in range(DEEPEST):
+        level = [
+            (child, (place, step))
+            for parent, place in level
+            for step, child in _members(parent)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return
+    raise NotStrictJson((_steps(level[0][1])[:1], _TOO_DEEP))  # the whole way to the place says nothing more
+
+
+def _unstorable(value: Any) -> Iterator[tuple[list[str | int], str]]:
+    """Yield what no database can hold, breadth first."""
+    waiting: deque[tuple[Any, Place]] = deque([(value, ())])
+    while waiting:
+        one, place = waiting.popleft()
+        if isinstance(one, str) and (found := _UNSTORABLE.search(one)):
+            yield _steps(place), _words(found[0])
+        elif isinstance(one, float) and not math.isfinite(one):
+            yield _steps(place), "This number is beyond 64 bits or not finite."
+        elif isinstance(one, dict | list):
+            for step, child in _members(one):
+                if isinstance(step, str) and (found := _UNSTORABLE.search(step)):
+                    yield _steps((place, step)), _words(found[0])
+                waiting.append((child, (place, step)))
+
+
+def _words(character: str) -> str:
+    if character == "\0":
+        return "Text must not contain the character NUL."
+    return "This text contains half of a surrogate pair."
+
+
+def _members(container: dict[str, Any] | list[Any]) -> Iterator[tuple[str | int, Any]]:
+    yield from container.items() if isinstance(container, dict) else enumerate(container)
+
+
+def _take(most: int, found: Iterator[Any]) -> Iterator[Any]:
+    yield from (one for _, one in zip(range(most), found, strict=False))
+
+
+def _steps(place: Place) -> list[str | int]:
+    """Return the way from the top; a step that cannot be written is written with U+FFFD."""
+    steps: list[str | int] = []
+    while place:
+        place, step = place
+        steps.append(_UNSTORABLE.sub("\ufffd", step) if isinstance(step, str) else step)
+    return steps[::-1]
+
+
+def _pointer(steps: list[str | int]) -> str:
+    """Return an RFC 6901 pointer, cut where it is long."""
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps)[:LONGEST_PLACE]
+
+
+def by_field(error: NotStrictJson) -> dict[str, list[str]]:
+    """Return the problems by the member of the body that they are in; those of the whole body by ""."""
+    fields: dict[str, list[str]] = {}
+    for steps, words in error.problems:
+        field = steps[0][:LONGEST_PLACE] if steps and isinstance(steps[0], str) else ""
+        rest = steps[1:] if field else steps
+        place = f"{_pointer(rest)}: " if rest else ""
+        fields.setdefault(field, []).append(place + words)
+    return fields
