@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.report import Figure, at_most, spread
 from benchmarks.size import sized
 from testrunner.executor import TestBytes, execute
-from testrunner.guard import probe
+from testrunner.trial import probe
 
 ROUNDS = sized(15, 2)
 SAMPLE = Path(__file__).parents[1] / "sample_tests" / "test_success.py"

@@ -16,6 +16,7 @@ from redis import Redis
 
 from config.celery import app
 from config.signs import sign_age
+from testrunner.runs import isolation
 
 LONGEST_CHECK = 2.5  # seconds
 STALE = 30.0  # seconds without a sign of life, of a thing that gives one every five
@@ -54,6 +55,13 @@ def _broker() -> str:
     return f"answers ({app.connection().transport.driver_type})"
 
 
+def _isolation() -> str:
+    try:
+        return isolation()
+    finally:
+        connection.close()
+
+
 def _checked(name: str, check: Callable[[], str]) -> Callable[[], Part]:
     future = _pool.submit(check)
 
@@ -76,8 +84,13 @@ def _heard_of(kind: str) -> Part:
 
 
 def parts() -> list[Part]:
-    """Check database, Redis and broker at the same time, then read the signs of worker, runner and beat."""
-    running = [_checked("database", _database), _checked("redis", _redis), _checked("broker", _broker)]
+    """Check database, Redis and broker and the isolation of runs at the same time, then read the signs of worker, runner and beat."""
+    running = [
+        _checked("database", _database),
+        _checked("redis", _redis),
+        _checked("broker", _broker),
+        _checked("isolation", _isolation),
+    ]
     answers = [result() for result in running]
     return [*answers, *map(_heard_of, ("worker", "runner", "beat"))]
 

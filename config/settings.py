@@ -279,6 +279,9 @@ if not 0 < TESTRUN_SECONDS <= TESTRUN_MOST_SECONDS:
     raise ImproperlyConfigured("TESTRUN_SECONDS must be from 1 to TESTRUN_MOST_SECONDS.")
 TESTRUN_FOLDER = env.str("TESTRUN_FOLDER", default=str(HOME / "testruns"))  # each run has a folder below it meanwhile
 TESTRUN_STOP_SECONDS = env.float("TESTRUN_STOP_SECONDS", default=2.0)  # a stopped worker's runs may still take so long
+TESTRUN_MIN_ISOLATION = env.str("TESTRUN_MIN_ISOLATION", default="plain")  # see testrunner/sandbox.py
+if TESTRUN_MIN_ISOLATION not in ("namespaces", "user-namespace", "user", "plain"):
+    raise ImproperlyConfigured("TESTRUN_MIN_ISOLATION must be namespaces, user-namespace, user or plain.")
 TESTRUN_LOG_DAYS = env.int("TESTRUN_LOG_DAYS", default=90)
 
 # --- Celery: see config/celery.py ----------------------------------------------------------------

@@ -18,14 +18,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from testrunner.capture import Log
-from testrunner.guard import Guard, kill_everything_of, make_directory, plan, probe
+from testrunner.guard import Guard, kill_everything_of, make_directory, plan
 from testrunner.invocation import TestBytes, cannot_run, check_path, invocation, prefix_of
 from testrunner.junit import junit_xml
 from testrunner.launch import remove
 from testrunner.mask import Mask
 from testrunner.pipes import Bounded, Pipe, drain
 from testrunner.results import Finished, Outcome, Report, TestResult
-from testrunner.sandbox import Limits, Mode, size, sweep, user_for_a_run
+from testrunner.sandbox import PLAIN, Limits, Mode, size, sweep, user_for_a_run
+from testrunner.trial import NoWalls, probe
 from testrunner.verdict import verdict
 from testrunner.watch import Watch
 
@@ -47,6 +48,7 @@ def execute(
     secrets: Sequence[str] = (),
     hidden: Sequence[Path] = (),
     mode: Mode | None = None,
+    least: Mode = PLAIN,
     project: Path | None = None,
 ) -> Finished:
     """Run pytest on these files in a fresh directory below `root`, and wait for its end.
@@ -65,7 +67,8 @@ def execute(
     - `secrets`: values that are hidden in all that is told and in the results (mask.py). The JUnit XML may be pytest's
       own: the caller hides them there.
     - `hidden`: directories and files that the tests must not see, where there are namespaces: the project, its data.
-    - `mode`: the walls; by default the best that this machine allows.
+    - `mode`: the walls; by default the strongest that this machine allows.
+    - `least`: the weakest walls that are accepted. Where they cannot be had the run is not started, and is an error.
     - `project`: where Opsroom lies. Files whose path begins with "project/" are its own tests, run in its own place on
       services of their own (invocation.py); they cannot be in one run with others.
     - `on_started(pid)`: the process to look for on this machine; it leads a session and process group of its own.
@@ -76,9 +79,12 @@ def execute(
     started = time.monotonic()
     for file in files:
         check_path(file.path)
-    if refusal := cannot_run(files, project):
-        return not_started(refusal)
-    mode = mode or probe(root)
+    if fault := cannot_run(files, project):
+        return not_started(fault)
+    try:
+        mode = mode or probe(root, least)
+    except NoWalls as refusal:
+        return not_started(str(refusal))
     log = Log(on_log, head=limits.log_head, tail=limits.log_tail, mask=Mask(secrets))
     report = Report(
         on_result,

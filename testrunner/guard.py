@@ -1,4 +1,4 @@
-"""The executor's end of a guard (`launch.py`), and the trial that tells which walls this machine allows."""
+"""The executor's end of a guard: the process that runs `launch.py`."""
 
 from __future__ import annotations
 
@@ -10,20 +10,14 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from testrunner.launch import remove
-from testrunner.sandbox import MODES, Limits, Mode, kept_and_hidden, python, user_for_a_run
+from testrunner.sandbox import Limits, Mode, kept_and_hidden
 
 LAUNCH = Path(__file__).with_name("launch.py")
-TRIAL_SECONDS = 10
-
-_probe_lock = threading.Lock()
-_probed: dict[str, Mode] = {}
 
 
 class Guard:
@@ -132,33 +126,3 @@ def make_directory(root: Path, name: str, mode: Mode, user: int) -> Path:
     if mode.change_user and not mode.namespaces:
         os.chown(directory, user, user)
     return directory
-
-
-def probe(root: Path) -> Mode:
-    """Return the best mode in which this machine runs pytest below `root`, found out once by trying (0.3 s a mode)."""
-    with _probe_lock:
-        if str(root) not in _probed:
-            _probed[str(root)] = next((mode for mode in MODES[:-1] if _works(mode, root)), MODES[-1])
-        return _probed[str(root)]
-
-
-def _works(mode: Mode, root: Path) -> bool:
-    if sys.platform != "linux" or (mode.change_user and os.geteuid() != 0):
-        return False
-    try:
-        with user_for_a_run(mode) as user, open(os.devnull, "wb") as null:
-            directory = make_directory(root, "trial", mode, user)
-            command = [python(), "-I", "-B", "-c", "import pytest, tempfile; tempfile.TemporaryFile().close()"]
-            what = plan(mode, user=user, directory=directory, command=command, environment={}, limits=Limits())
-            guard = Guard(what, output=null.fileno(), descriptors=[])
-            try:
-                guard.control.setblocking(True)
-                guard.control.settimeout(TRIAL_SECONDS)
-                while guard.listen():
-                    pass
-            finally:
-                guard.close()
-                remove(str(directory))
-            return guard.messages.get("exit") == 0
-    except OSError:
-        return False

@@ -54,9 +54,14 @@ def main() -> NoReturn:
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     plan["limits"]["processes"] += counted_with_the_run(plan)
     alive, mine = os.pipe()
-    if plan["namespaces"]:
-        enter_namespaces(plan)
-    child = os.fork()
+    try:
+        if plan["namespaces"]:
+            enter_namespaces(plan)
+        child = os.fork()
+    except OSError as problem:
+        tell_failure(control, problem)
+        remove(plan["directory"])
+        os._exit(127)
     if child == 0:
         os.close(mine)
         guarded(control, lambda: init(plan, control, alive) if plan["namespaces"] else become_pytest(plan, alive))
@@ -86,9 +91,13 @@ def guarded(control: socket.socket, act: Any) -> NoReturn:
         act()
     except BaseException as problem:
         with contextlib.suppress(OSError):
-            tell(control, failed=f"{type(problem).__name__}: {problem}")
+            tell_failure(control, problem)
     finally:
         os._exit(127)
+
+
+def tell_failure(control: socket.socket, problem: BaseException) -> None:
+    tell(control, failed=f"{type(problem).__name__}: {problem}", errno=getattr(problem, "errno", None))
 
 
 def tell(control: socket.socket, **words: Any) -> None:
@@ -316,8 +325,11 @@ def limit(name: str, soft: int, hard: int) -> None:
     most = resource.getrlimit(kind)[1]
     if most != resource.RLIM_INFINITY:
         soft, hard = min(soft, most), min(hard, most)
-    with contextlib.suppress(ValueError, OSError):  # macOS has no limit of address space
+    try:
         resource.setrlimit(kind, (soft, hard))
+    except (ValueError, OSError):
+        if LINUX:  # elsewhere some limits do not exist; here a run without one is not started
+            raise
 
 
 def put_down(plan: Plan) -> None:

@@ -24,7 +24,7 @@ from testrunner.mask import Mask
 from testrunner.models import TestRun
 from testrunner.recorder import Recorder
 from testrunner.results import Finished, Outcome
-from testrunner.sandbox import Limits
+from testrunner.sandbox import Limits, named_mode
 
 log = structlog.get_logger(__name__)
 
@@ -100,6 +100,7 @@ def _executed(
             secrets=secrets,
             hidden=[base, base / ".env", base / ".git", Path(settings.HOME), Path(settings.MEDIA_ROOT)],
             project=base,
+            least=named_mode(settings.TESTRUN_MIN_ISOLATION),
         )
         recorder.flush()
         return finished
@@ -118,6 +119,12 @@ def why_stop(lease: Lease) -> str | None:
     if _Stop.at is not None and deadman.boottime() - _Stop.at >= settings.TESTRUN_STOP_SECONDS:
         return STOPPED
     return lease.wish or None
+
+
+def isolation() -> str:
+    """The isolation of the newest run that was started, in words: for the health page."""
+    newest = TestRun.objects.exclude(sandbox="").order_by("-id").values_list("pk", "sandbox").first()
+    return f"{newest[1]} (run {newest[0]})" if newest else "no run yet"
 
 
 def _variables(run: TestRun) -> tuple[dict[str, str], list[str]]:

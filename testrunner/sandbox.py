@@ -1,10 +1,10 @@
 """The limits of a run, and the walls around it: which of them this machine allows, found out by trying.
 
-Best first. The mode in force is part of every run's record, in words.
+Strongest first. The mode in force is part of every run's record, in words; testrunner/trial.py finds it.
 
 1. *namespaces*: processes, mounts and IPC of its own. Everything is read-only but one bounded file system in memory. A
    worker that is root also gives each run a user of its own, so that its limit of processes is the run's alone.
-2. *namespaces in a user namespace*: the same without root, as the worker's own user.
+2. *user-namespace*: the same without root, as the worker's own user.
 3. *user*: a worker that is root where namespaces are forbidden (most containers) still gives each run its own user.
 4. *plain*: limits, group, guard. What runs can read what the worker's user can read: same user is no boundary.
 
@@ -68,6 +68,7 @@ def size(count: int) -> str:
 class Mode:
     """One way to wall a run in."""
 
+    name: str  # as TESTRUN_MIN_ISOLATION has it
     words: str
     namespaces: bool = False
     user_namespace: bool = False
@@ -75,11 +76,17 @@ class Mode:
 
 
 MODES = (
-    Mode("own processes, read-only files, own user", namespaces=True, change_user=True),
-    Mode("own processes, read-only files", namespaces=True, user_namespace=True),
-    Mode("own user, no namespaces", change_user=True),
-    Mode("limits only, the worker's user"),
+    Mode("namespaces", "own processes, read-only files, own user", namespaces=True, change_user=True),
+    Mode("user-namespace", "own processes, read-only files", namespaces=True, user_namespace=True),
+    Mode("user", "own user, no namespaces", change_user=True),
+    Mode("plain", "limits only, the worker's user"),
 )
+PLAIN = MODES[-1]
+
+
+def named_mode(name: str) -> Mode:
+    """Return the mode with this name. Raises StopIteration if there is none; the settings are checked at the start."""
+    return next(mode for mode in MODES if mode.name == name)
 
 
 @contextlib.contextmanager

@@ -26,7 +26,8 @@ def test_health_names_every_part_with_its_state(client):
     body = answer.json()
     assert answer.status_code == 200, body
     assert body["status"] == "ok"
-    assert set(body["parts"]) == {"database", "redis", "broker", "worker", "runner", "beat"}
+    assert set(body["parts"]) == {"database", "redis", "broker", "isolation", "worker", "runner", "beat"}
+    assert body["parts"]["isolation"]["detail"] == "no run yet"
     assert all(part["ok"] for part in body["parts"].values())
 
 

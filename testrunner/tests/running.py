@@ -6,11 +6,12 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from testrunner.executor import TestBytes, execute
 from testrunner.results import Finished, TestResult
-from testrunner.sandbox import Limits, Mode
+from testrunner.sandbox import Limits
 
 SAMPLES = Path(__file__).parents[2] / "sample_tests"
 CORPUS = Path(__file__).parent / "corpus"
@@ -39,7 +40,7 @@ def run(
     limits: Limits = SHORT,
     environment: Mapping[str, str] | None = None,
     should_stop: Callable[[Ran], str | None] = lambda ran: None,
-    **more: Mode | list[Path] | list[str] | None,
+    **more: Any,
 ) -> Ran:
     """Run these files (addresses, or names with text) and return what came of it."""
     ran = Ran(name=f"run-{uuid4().hex[:12]}")

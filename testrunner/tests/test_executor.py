@@ -7,7 +7,7 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from testrunner.executor import TestBytes, execute
-from testrunner.guard import probe
+from testrunner.trial import probe
 from testrunner.invocation import _allowed
 from testrunner.models import EnvironmentVariable
 from testrunner.results import Outcome

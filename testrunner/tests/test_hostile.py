@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from testrunner.guard import probe
+from testrunner.trial import probe
 from testrunner.results import Outcome
 from testrunner.sandbox import MIB, Limits
 from testrunner.tests.running import CORPUS, processes_of, run

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from testrunner import launch
-from testrunner.guard import Guard, kill_everything_of, make_directory, plan, probe
+from testrunner.guard import Guard, kill_everything_of, make_directory, plan
 from testrunner.sandbox import (
     GIB,
     MODES,
@@ -26,6 +26,7 @@ from testrunner.sandbox import (
     uses_more_than,
 )
 from testrunner.tests.running import CORPUS, SAMPLES
+from testrunner.trial import probe
 
 PROJECT = Path(__file__).parents[2]
 ROOMY = Limits(processes=400, memory_bytes=8 * GIB, disk_bytes=GIB, files=500_000, open_files=4096)

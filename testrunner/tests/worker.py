@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from testrunner.executor import TestBytes, execute
-from testrunner.guard import probe
+from testrunner.trial import probe
 from testrunner.sandbox import MIB, MODES, Limits, make_undumpable
 from testrunner.tests.running import processes_of
 
