@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django_filters import rest_framework as filters
@@ -30,11 +30,26 @@ class NotificationSerializer(serializers.ModelSerializer):
         read_only_fields = ["attempts", "error", "processed_at"]
 
 
-class NotificationStatusSerializer(serializers.Serializer):
+class NotificationUpdateSerializer(serializers.ModelSerializer):
+    """The two fields of a notification that can be changed: at least one of them."""
+
     status = serializers.ChoiceField(
         choices=Notification.Status.choices,
-        help_text="`NotProcessed` has it sent, again if need be; `Processed` calls it sent.",
+        required=False,
+        help_text="`NotProcessed` sends it, again if need be; `Processed` marks it as sent.",
     )
+
+    class Meta:
+        model = Notification
+        fields = ["description", "status"]
+        extra_kwargs: ClassVar[dict[str, dict[str, Any]]] = {
+            "description": {"required": False, "help_text": "A message that is already in the chat keeps its text."}
+        }
+
+    def validate(self, values: dict[str, Any]) -> dict[str, Any]:
+        if not values:
+            raise serializers.ValidationError("Give description, status, or both.")
+        return values
 
 
 class NotificationFilter(filters.FilterSet):
@@ -73,13 +88,13 @@ class OneNotification(generics.RetrieveAPIView):
     serializer_class = NotificationSerializer
     lookup_field = "event_id"
 
-    @extend_schema(request=NotificationStatusSerializer, responses=NotificationSerializer)
+    @extend_schema(request=NotificationUpdateSerializer, responses=NotificationSerializer)
     def put(self, request: Request, event_id: UUID) -> Response:
-        """Set the status by hand."""
-        given = NotificationStatusSerializer(data=request.data)
+        """Set the text, the status, or both."""
+        given = NotificationUpdateSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         try:
-            services.set_notification_status(event_id=event_id, **given.validated_data)
+            services.update_notification(event_id=event_id, **given.validated_data)
         except Notification.DoesNotExist as gone:
             raise exceptions.NotFound() from gone
         return Response(self.get_serializer(self.get_object()).data)

@@ -45,10 +45,9 @@ class TaskSerializer(serializers.ModelSerializer):
     assignee = _person()
     description = serializers.CharField(required=False, allow_blank=True, max_length=LONGEST_TEXT)
     due_date = ZonedDateTimeField(
-        required=False,
         allow_null=True,
         validators=[check_due],
-        help_text="With its zone, 1970 to 2999; answered in UTC.",
+        help_text="With its zone, 1970 to 2999; answered in UTC. null: no due date.",
     )
 
     class Meta:

@@ -23,7 +23,7 @@ from events.services.applications import (
 from events.services.event_types import create_event_type, delete_event_type, describe_event_type, publish_schema
 from events.services.events import Wrong, delete_event, delete_rejected, update_event
 from events.services.history import Refused
-from events.services.notifications import resend_notification, send_notification, set_notification_status
+from events.services.notifications import resend_notification, send_notification, update_notification
 from events.services.replays import REPLAY, rehearse_replay, start_replay, sweep_replays
 
 __all__ = [
@@ -54,9 +54,9 @@ __all__ = [
     "revoke_key",
     "rotate_key",
     "send_notification",
-    "set_notification_status",
     "start_replay",
     "sweep_replays",
     "update_application",
     "update_event",
+    "update_notification",
 ]

@@ -26,28 +26,42 @@ def send_notification(*, user_id: str, description: str) -> Notification:
     return notification
 
 
-def set_notification_status(*, event_id: UUID, status: str) -> Notification:
-    """Call a notification processed without sending it, or not processed, which has it sent, once more if need be.
+def update_notification(*, event_id: UUID, description: str | None = None, status: str | None = None) -> Notification:
+    """Set the text, the status, or both; None leaves a value as it is, and equal values change nothing.
 
-    Changes nothing where it is so already, and still under way. Raises Notification.DoesNotExist.
+    `Processed` marks it as sent without sending it. `NotProcessed` sends it, again if need be, with the text of that
+    moment. A message that is already in the chat keeps its text. Raises Notification.DoesNotExist, and ValueError for
+    an empty text.
     """
+    if description is not None and not description.strip():
+        raise ValueError("A notification needs a text.")
     with transaction.atomic():
         notification = Notification.objects.select_for_update().get(pk=event_id)
-        if status == Status.PROCESSED and notification.status != status:
-            _change(notification, status=status, processed_at=timezone.now(), lease_until=None, error="")
-        elif status == Status.NOT_PROCESSED and (notification.status != status or notification.has_failed):
-            _change(notification, status=status, processed_at=None, attempts=0, lease_until=None, error="")
+        changes = _new_text(notification, description) | _new_status(notification, status)
+        if changes:
+            for name, value in changes.items():
+                setattr(notification, name, value)
+            notification.save(update_fields=list(changes))
+            messages.notification_updated(notification)
+        if changes.get("status") == Status.NOT_PROCESSED:
             wake(NOTIFY)
     return notification
 
 
+def _new_text(notification: Notification, description: str | None) -> dict[str, object]:
+    if description is None or description.strip() == notification.description:
+        return {}
+    return {"description": description.strip()}
+
+
+def _new_status(notification: Notification, status: str | None) -> dict[str, object]:
+    if status == Status.PROCESSED and notification.status != status:
+        return {"status": status, "processed_at": timezone.now(), "lease_until": None, "error": ""}
+    if status == Status.NOT_PROCESSED and (notification.status != status or notification.has_failed):
+        return {"status": status, "processed_at": None, "attempts": 0, "lease_until": None, "error": ""}
+    return {}
+
+
 def resend_notification(*, event_id: UUID) -> Notification:
-    """Send it again from the start, whatever came of it before; one that is under way goes its way."""
-    return set_notification_status(event_id=event_id, status=Status.NOT_PROCESSED)
-
-
-def _change(notification: Notification, **fields: object) -> None:
-    for name, value in fields.items():
-        setattr(notification, name, value)
-    notification.save(update_fields=list(fields))
-    messages.notification_updated(notification)
+    """Send it again from the start, whatever came of it before; an attempt in progress goes on."""
+    return update_notification(event_id=event_id, status=Status.NOT_PROCESSED)

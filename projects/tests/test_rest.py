@@ -50,7 +50,7 @@ def test_every_path_answers_each_method_as_documented(
     path, method, everything, planner_api, viewer_api, stranger_api, anon_api
 ):
     address = path.format(**everything)
-    body = {"name": "Launch", "project": everything["project"], "title": "Paint", "content": "Red?"}
+    body = {"name": "Launch", "project": everything["project"], "title": "Paint", "due_date": None, "content": "Red?"}
 
     def ask(api) -> int:
         return getattr(api, method)(address, *([body] if method in ("post", "put", "patch") else [])).status_code
@@ -96,9 +96,25 @@ def test_a_task_lives_its_life(planner_api, planner):
     assert done["assignee"] == "paula"
     assert done["completed_at"] == done["updated_at"]
     assert planner_api.patch(address, {"status": "in_progress"}).json()["completed_at"] is None
-    assert planner_api.put(address, {"project": project.pk, "title": "Varnish"}).json()["title"] == "Varnish"
+    assert (
+        planner_api.put(address, {"project": project.pk, "title": "Varnish", "due_date": None}).json()["title"]
+        == "Varnish"
+    )
     assert planner_api.delete(address).status_code == 204
     assert planner_api.get(address).status_code == 404
+
+
+@pytest.mark.parametrize("method", ["post", "put"])
+def test_a_due_date_must_be_given_and_null_says_there_is_none(planner_api, method):
+    task = TaskFactory()
+    address = "/tasks/" if method == "post" else f"/tasks/{task.pk}/"
+    body = {"project": task.project_id, "title": "Paint"}
+
+    missing = getattr(planner_api, method)(address, body)
+    none = getattr(planner_api, method)(address, body | {"due_date": None})
+
+    assert (missing.status_code, list(missing.json()["errors"])) == (400, ["due_date"])
+    assert (none.status_code, none.json()["due_date"]) == ({"post": 201, "put": 200}[method], None)
 
 
 def test_comments_are_by_the_caller_unless_they_name_somebody(planner_api):
@@ -146,7 +162,7 @@ def test_a_wrong_field_is_refused_by_its_name(planner_api, field, value):
     task = TaskFactory()
 
     answers = [
-        planner_api.post("/tasks/", {"project": task.project_id, "title": "Paint", field: value}),
+        planner_api.post("/tasks/", {"project": task.project_id, "title": "Paint", "due_date": None, field: value}),
         planner_api.patch(f"/tasks/{task.pk}/", {field: value}),
     ]
 
@@ -158,7 +174,7 @@ def test_a_wrong_field_is_refused_by_its_name(planner_api, field, value):
 def test_255_characters_are_a_title(planner_api):
     project = ProjectFactory()
 
-    assert planner_api.post("/tasks/", {"project": project.pk, "title": "ü" * 255}).status_code == 201
+    assert planner_api.post("/tasks/", {"project": project.pk, "title": "ü" * 255, "due_date": None}).status_code == 201
     assert "name" in planner_api.post("/projects/", {"name": "x" * 256}).json()["errors"]
     assert planner_api.post("/projects/", {"name": "x" * 255}).status_code == 201
 

@@ -24,7 +24,7 @@ def test_a_new_task_of_a_project_that_goes_meanwhile_is_refused_by_the_fields_na
     project = ProjectFactory()
     in_between(monkeypatch, "create_task", lambda: Project.objects.all().delete())
 
-    answer = planner_api.post("/tasks/", {"project": project.pk, "title": "Paint"})
+    answer = planner_api.post("/tasks/", {"project": project.pk, "title": "Paint", "due_date": None})
 
     assert (answer.status_code, list(answer.json()["errors"])) == (400, ["project"])
 
@@ -81,8 +81,8 @@ def test_a_task_that_went_with_its_project_is_not_found(planner_api, monkeypatch
     in_between(monkeypatch, "update_task", lambda: Project.objects.all().delete())
     ask = getattr(planner_api, method)
 
-    first = ask(f"/tasks/{task.pk}/", {"project": task.project_id, "title": "Paint"})
-    second = ask(f"/tasks/{task.pk}/", {"project": task.project_id, "title": "Paint"})
+    first = ask(f"/tasks/{task.pk}/", {"project": task.project_id, "title": "Paint", "due_date": None})
+    second = ask(f"/tasks/{task.pk}/", {"project": task.project_id, "title": "Paint", "due_date": None})
 
     assert (first.status_code, second.status_code) == (404, 404)
 
