@@ -84,13 +84,13 @@ def audience_bound() -> int:
 
 
 def freeze(broadcast: Broadcast, *, largest_chunk: int) -> bool:
-    """Freeze the audience of a queued broadcast and start sending; False if it is no longer queued.
+    """Freeze the audience of a queued broadcast and start sending; False if it is not queued or the lease is lost.
 
     Everybody with a chat at this moment is in; chats opened later are not.
     """
     bound = audience_bound() if broadcast.audience == Broadcast.Audience.ALL else 0
     with transaction.atomic():
-        if not Broadcast.objects.queued().select_for_update().filter(pk=broadcast.pk).exists():
+        if not Broadcast.objects.held_by(broadcast).select_for_update().exists():
             return False
         members = _RANGES[Broadcast.Audience(broadcast.audience)]
         arguments = {"broadcast": broadcast.pk, "bound": bound}

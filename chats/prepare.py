@@ -4,13 +4,14 @@ from datetime import timedelta
 
 import structlog
 from django.conf import settings
+from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from chats import announce, fanout
 from chats.addresses import FetchError
 from chats.fetch import fetch
-from chats.images import ImageRefused, reencode
+from chats.images import ImageRefused, Picture, reencode
 from chats.models import Banner, Broadcast, NotAllowed
 from chats.pictures import store
 
@@ -35,8 +36,13 @@ def prepare(broadcast: Broadcast) -> bool:
 
 
 def _lease(broadcast: Broadcast) -> bool:
+    """Take the lease and read the row again: what the caller read may be older than the last failure or retry."""
     free = Q(lease_until=None) | Q(lease_until__lt=Now())
-    return bool(Broadcast.objects.queued().filter(free, pk=broadcast.pk).update(lease_until=Now() + LEASE))
+    with transaction.atomic():
+        if not Broadcast.objects.queued().filter(free, pk=broadcast.pk).update(lease_until=Now() + LEASE):
+            return False
+        broadcast.refresh_from_db()
+    return True
 
 
 def _download(broadcast: Broadcast, banner: Banner) -> bool:
@@ -54,18 +60,29 @@ def _download(broadcast: Broadcast, banner: Banner) -> bool:
     except ImageRefused as error:
         _give_up(broadcast, banner, error.reason, useless=True)
         return False
+    return _keep(broadcast, banner, picture)
+
+
+def _keep(broadcast: Broadcast, banner: Banner, picture: Picture) -> bool:
+    """Give banner and broadcast their picture; False if the lease is gone, and with it the right to."""
     name = store(picture, folder="banners")
-    Banner.objects.filter(pk=banner.pk).update(image=name, sha256=picture.sha256)
-    Broadcast.objects.filter(pk=broadcast.pk).update(image=name)
-    announce.broadcast_progress(broadcast)
+    with transaction.atomic():
+        Banner.objects.select_for_update().get(pk=banner.pk)  # before the broadcast, as everywhere
+        if not Broadcast.objects.held_by(broadcast).update(image=name):
+            return False
+        Banner.objects.filter(pk=banner.pk).update(image=name, sha256=picture.sha256)
+        broadcast.refresh_from_db()
+        announce.broadcast_progress(broadcast)
     return True
 
 
 def _give_up(broadcast: Broadcast, banner: Banner, reason: str, *, useless: bool) -> None:
     try:
-        broadcast.fail(f"The banner could not be downloaded: {reason}")
+        with transaction.atomic():
+            Banner.objects.select_for_update().get(pk=banner.pk)  # nobody reserves it before it is skipped
+            broadcast.fail(f"The banner could not be downloaded: {reason}")
+            if useless:
+                Banner.objects.filter(pk=banner.pk, skipped_at=None).update(skipped_at=Now(), skip_reason=reason[:500])
     except NotAllowed:
-        return  # paused or cancelled meanwhile: whoever did that decides what is next
+        return  # paused, cancelled or taken over meanwhile: the other side decides what is next
     log.warning("broadcast_failed", broadcast=broadcast.pk, reason=reason, banner_skipped=useless)
-    if useless:
-        Banner.objects.filter(pk=banner.pk, skipped_at=None).update(skipped_at=Now(), skip_reason=reason[:500])

@@ -183,15 +183,14 @@ def retry(*, broadcast: Broadcast, actor: Any) -> None:
     """Try a failed broadcast again, with its own banner if nobody else has sent it meanwhile."""
     try:
         with transaction.atomic():
-            broadcast.requeue(actor)
+            banner = None
             if broadcast.banner_url:
-                banner = Banner.objects.get(source_url=broadcast.banner_url)
+                banner = Banner.objects.select_for_update().get(source_url=broadcast.banner_url)
                 Banner.objects.filter(pk=banner.pk).update(skipped_at=None, skip_reason="")
-                Broadcast.objects.filter(pk=broadcast.pk).update(banner=banner)
+            broadcast.requeue(actor, banner=banner)
             wake(PREPARE, broadcast.pk)
     except IntegrityError as error:
         raise NotAllowed("Its banner has been sent by another broadcast meanwhile.") from error
-    broadcast.refresh_from_db()
 
 
 def call_workers(broadcast: Broadcast) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models, transaction
-from django.db.models import F, Q
+from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Now
 from django.utils import timezone
 from simple_history.models import HistoricalRecords
@@ -25,6 +25,13 @@ class BroadcastQuerySet(models.QuerySet["Broadcast"]):
 
     def sending(self) -> BroadcastQuerySet:
         return self.filter(status=Broadcast.Status.SENDING)
+
+    def held_by(self, preparer: Broadcast) -> BroadcastQuerySet:
+        """The row that `preparer` is, while it is queued and the lease is still the one that `preparer` was read with.
+
+        Every write of a preparing worker has this condition: one whose lease ran out changes nothing.
+        """
+        return self.queued().filter(pk=preparer.pk, lease_until=preparer.lease_until)
 
     def moving(self) -> BroadcastQuerySet:
         """Broadcasts that a worker has, or will have, something to do for."""
@@ -77,7 +84,8 @@ class Broadcast(models.Model):
     retracted_at = models.DateTimeField("retracted", null=True, editable=False)
     # Two deliveries of one press, a double click included, are one broadcast.
     request_key = models.UUIDField(null=True, unique=True, editable=False)
-    # While this lies in the future, a worker is preparing the broadcast; past it, that worker is dead.
+    # While this lies in the future, a worker is preparing the broadcast; past it, that worker is dead. The value is
+    # the worker's token, and every change of the status ends the lease.
     lease_until = models.DateTimeField(null=True, editable=False)
 
     history = HistoricalRecords(
@@ -112,6 +120,14 @@ class Broadcast(models.Model):
             models.CheckConstraint(
                 condition=~Q(status__in=["sending", "sent"]) | Q(audience_size__isnull=False, started_at__isnull=False),
                 name="chats_broadcast_frozen",
+            ),
+            # The audience is frozen at the last moment before sending: nothing empty gets further.
+            models.CheckConstraint(
+                condition=Q(audience_size__isnull=True) | ~Q(text="", image=""), name="chats_broadcast_sends_content"
+            ),
+            models.CheckConstraint(
+                condition=~Q(status__in=["scheduled", "queued"]) | Q(audience_size__isnull=True),
+                name="chats_broadcast_waits_unfrozen",
             ),
             models.CheckConstraint(
                 condition=Q(delivered=0, skipped=0) | Q(audience_size__gte=F("delivered") + F("skipped")),
@@ -152,8 +168,9 @@ class Broadcast(models.Model):
 
     def resume(self, actor: Any) -> None:
         """Go on: with sending where the audience is frozen already, else with preparing."""
-        frozen = self.audience_size is not None and self.started_at is not None
-        self._move(self.Status.SENDING if frozen else self.Status.QUEUED, [self.Status.PAUSED], actor)
+        frozen = When(audience_size__isnull=False, then=Value(self.Status.SENDING))
+        to = Case(frozen, default=Value(self.Status.QUEUED))
+        self._move(to, [self.Status.PAUSED], actor, wanted="resumed")
 
     def cancel(self, actor: Any) -> None:
         """Stop for good. What is delivered stays, until it is retracted; an unsent banner is given back."""
@@ -162,19 +179,19 @@ class Broadcast(models.Model):
             if self.delivered == 0:
                 self._change(banner=None)
 
-    def requeue(self, actor: Any) -> None:
+    def requeue(self, actor: Any, **fields: Any) -> None:
         """Try a failed broadcast again."""
-        self._move(self.Status.QUEUED, [self.Status.FAILED], actor, error="", finished_at=None, lease_until=None)
+        self._move(self.Status.QUEUED, [self.Status.FAILED], actor, error="", finished_at=None, **fields)
 
     def queue_when_due(self) -> None:
-        """Turn a scheduled broadcast into a queued one: its time has come."""
-        self._move(self.Status.QUEUED, [self.Status.SCHEDULED], None)
+        """Turn a scheduled broadcast into a queued one, if its time has come: it may have been postponed meanwhile."""
+        self._move(self.Status.QUEUED, [self.Status.SCHEDULED], None, only=Q(send_at__lte=Now()))
 
     def fail(self, reason: str) -> None:
-        """Record why nothing could be sent, and give the banner back. Only before any message exists."""
+        """Record why nothing could be sent, and give the banner back. Only while this preparer's lease holds."""
         self._move(
-            self.Status.FAILED, [self.Status.QUEUED], None, note=reason[:500], error=reason[:500], banner=None,
-            finished_at=Now(),
+            self.Status.FAILED, [self.Status.QUEUED], None, only=Q(lease_until=self.lease_until), note=reason[:500],
+            error=reason[:500], banner=None, finished_at=Now(),
         )  # fmt: skip
 
     def retract(self, actor: Any) -> None:
@@ -198,15 +215,26 @@ class Broadcast(models.Model):
             announce.broadcast_progress(self)
 
     def _move(
-        self, to: Broadcast.Status, allowed: list[Broadcast.Status], actor: Any, note: str = "", **fields: Any
+        self,
+        to: Broadcast.Status | Case,
+        allowed: list[Broadcast.Status],
+        actor: Any,
+        *,
+        wanted: str = "",
+        only: Q | None = None,
+        note: str = "",
+        **fields: Any,
     ) -> None:
-        """Change the status where it is still one of `allowed`: exactly one caller wins a race."""
+        """Change the status where it is still one of `allowed`, and `only` holds: exactly one caller wins a race.
+
+        Everything is decided in the UPDATE, because this object may be older than the row.
+        """
         with transaction.atomic():
-            changed = Broadcast.objects.filter(pk=self.pk, status__in=allowed).update(status=to, **fields)
-            if not changed:
-                raise NotAllowed(self._why_not(to.value))
-            self.steps.create(verb=to.value, actor=actor, note=note)
+            row = Broadcast.objects.filter(only or Q(), pk=self.pk, status__in=allowed)
+            if not row.update(status=to, lease_until=None, **fields):
+                raise NotAllowed(self._why_not(wanted or str(to)))
             self.refresh_from_db()
+            self.steps.create(verb=self.status, actor=actor, note=note)
             announce.broadcast_progress(self)
 
     def _change(self, **fields: Any) -> None:

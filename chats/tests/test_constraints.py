@@ -54,6 +54,19 @@ def test_one_banner_is_never_in_two_broadcasts():
         ("chats_broadcast_content", {"text": ""}),
         ("chats_broadcast_scheduled_when", {"status": "scheduled"}),
         ("chats_broadcast_frozen", {"status": "sending"}),
+        (
+            "chats_broadcast_sends_content",
+            {
+                "status": "sent",
+                "text": "",
+                "banner_url": "x",
+                "audience_size": 0,
+                "finished_at": "now",
+                "started_at": "now",
+            },
+        ),
+        ("chats_broadcast_sends_content", {"status": "paused", "text": "", "banner_url": "x", "audience_size": 0}),
+        ("chats_broadcast_waits_unfrozen", {"status": "queued", "audience_size": 3, "started_at": "now"}),
         ("chats_broadcast_counted", {"audience_size": 3, "delivered": 2, "skipped": 2}),
         (
             "chats_broadcast_all_accounted_for",

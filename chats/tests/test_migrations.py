@@ -1,0 +1,47 @@
+"""Migrations on rows in states that were possible before them."""
+
+import pytest
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+from chats.models import Broadcast
+
+pytestmark = pytest.mark.django_db
+FOUND = {  # text, image, banner_url, status, finished_at, started_at
+    "empty": "'', '', 'https://example.com/gone.png', 'sent', now(), now()",
+    "empty with its banner's picture there": "'', '', 'https://example.com/1.png', 'paused', NULL, now()",
+    "put back to queued by a stale resume": "'Hello', '', '', 'queued', NULL, now()",
+    "as it should be": "'Hello', '', '', 'sent', now(), now()",
+}
+
+
+def migrate(*targets: tuple[str, str]) -> None:
+    """As `manage.py migrate` does, within this test's transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    executor = MigrationExecutor(connection)
+    executor.migrate(list(targets) or executor.loader.graph.leaf_nodes())
+
+
+def test_broadcasts_that_a_race_left_empty_or_stuck_are_repaired():
+    migrate(("chats", "0002_groups"))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO chats_banner (source_url, title, image, sha256, skip_reason)"
+            " VALUES ('https://example.com/1.png', '', 'banners/1.webp', '', '')"
+        )
+        for values in FOUND.values():
+            cursor.execute(
+                "INSERT INTO chats_broadcast (text, image, banner_url, status, finished_at, started_at,"
+                f" audience, error, audience_size, delivered, skipped) VALUES ({values}, 'all', '', 3, 2, 1)"
+            )
+
+    migrate()
+
+    kept = Broadcast.objects.order_by("pk").values_list("text", "image", "status")
+    assert list(kept) == [
+        ("(This message was sent without content.)", "", "sent"),
+        ("", "banners/1.webp", "paused"),
+        ("Hello", "", "sending"),
+        ("Hello", "", "sent"),
+    ]
