@@ -32,6 +32,7 @@ from unfold.widgets import SELECT_CLASSES, UnfoldAdminTextInputWidget
 
 from config.dashboard import front_page_card
 from config.templatetags.opsroom import state, when
+from live.deletion import DeletionPages
 
 admin.site.unregister([User, Group, TokenProxy])
 admin.site.unregister([PeriodicTask, IntervalSchedule, CrontabSchedule, ClockedSchedule, SolarSchedule])
@@ -55,7 +56,7 @@ class ReadOnly(ModelAdmin):
 
 # --- People ---------------------------------------------------------------------------------------
 @admin.register(User)
-class People(UserAdmin, ModelAdmin):
+class People(DeletionPages, UserAdmin, ModelAdmin):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm

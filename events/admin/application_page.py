@@ -141,6 +141,7 @@ class ApplicationPage(ModelAdmin):
             "form": form,
             "choices": Application.UnknownTypes.choices,
             "may_change": may,
+            "may_delete": application is not None and self.has_delete_permission(request, application),
             "secret": secret,
             "snippets": snippets(request, secret),
         }

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 
@@ -89,6 +90,28 @@ class ApplicationVerbs(ApplicationPage):
         services.revoke_key(key=found, actor=request.user)
         messages.success(request, f"The key {found} is refused, within two seconds.")
         return go_to(request, page_of(pk))
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """GET asks, POST deletes an application that has sent no event; others are paused."""
+        application = self.application(request, object_id)
+        if not self.has_delete_permission(request, application):
+            raise PermissionDenied
+        page = page_of(application.pk)
+        if request.method != "POST":
+            question = Question(
+                f"Delete {application}?", "events/application_delete_question.html", "Delete application", page,
+                {"application": application}, is_dangerous=True,
+            )  # fmt: skip
+            return ask(request, question)
+        try:
+            services.delete_application(application=application, actor=request.user)
+        except services.Refused as refused:
+            messages.error(request, str(refused))
+            return go_to(request, page)
+        messages.success(request, f"{application} is deleted.")
+        return go_to(request, reverse("admin:events_application_changelist"))
 
     def _to_change(self, request: HttpRequest, pk: int) -> Application:
         application = self.application(request, str(pk))

@@ -20,6 +20,7 @@ from unfold.admin import ModelAdmin
 from events.admin.application_page import ApplicationPage
 from events.admin.application_verbs import ApplicationVerbs
 from events.models import Application, Minute, WriteKey
+from live.deletion import DeletionPages
 from live.history import HistoryPages
 
 MOST = 500  # in the list; applications are made by hand
@@ -36,11 +37,8 @@ class Traffic:
 
 
 @admin.register(Application)
-class ApplicationAdmin(ApplicationVerbs, ApplicationPage, HistoryPages, ModelAdmin):
+class ApplicationAdmin(ApplicationVerbs, ApplicationPage, DeletionPages, HistoryPages, ModelAdmin):
     """One list and one page. Everything is written by services."""
-
-    def has_delete_permission(self, request: HttpRequest, obj: Application | None = None) -> bool:
-        return False  # paused instead: its events refer to it
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view

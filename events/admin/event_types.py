@@ -18,6 +18,7 @@ from events import services
 from events.admin.cells import when
 from events.admin.event_type_page import EventTypePage
 from events.models import EventType, Minute
+from live.deletion import DeletionPages
 from live.history import HistoryPages
 
 
@@ -32,7 +33,7 @@ class TypeList(ChangeList):
 
 
 @admin.register(EventType)
-class EventTypeAdmin(EventTypePage, HistoryPages, ModelAdmin):
+class EventTypeAdmin(EventTypePage, DeletionPages, HistoryPages, ModelAdmin):
     list_display = ["type", "in_version", "came", "wrong", "changed"]
     list_per_page = 50
     search_fields = ["category", "name"]

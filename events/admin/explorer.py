@@ -17,6 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from unfold.admin import ModelAdmin
 
+from events import services
 from events.admin.cells import lateness
 from events.admin.chart import chart_of
 from events.admin.cursor import CursorPage, moment_of, page_of
@@ -25,6 +26,7 @@ from events.admin.snippets import snippets
 from events.admin.span import PRESETS, written
 from events.admin.which import Which
 from events.models import Application, Event, EventType
+from live.deletion import DeletionPages
 from projects.admin.zone import in_viewers_zone
 
 PAGE = 50
@@ -32,8 +34,8 @@ MOST_TYPES = 500  # offered while one types
 
 
 @admin.register(Event)
-class EventAdmin(ModelAdmin):
-    """Events are looked at here. They are changed and deleted, by those who may, through the interface."""
+class EventAdmin(DeletionPages, ModelAdmin):
+    """Events are read and deleted here. Only the REST interface changes them."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -41,8 +43,9 @@ class EventAdmin(ModelAdmin):
     def has_change_permission(self, request: HttpRequest, obj: Event | None = None) -> bool:
         return False
 
-    def has_delete_permission(self, request: HttpRequest, obj: Event | None = None) -> bool:
-        return False
+    def delete_model(self, request: HttpRequest, obj: Event) -> None:
+        """Delete by the service, which keeps sessions and counts right; the admin has logged it."""
+        services.delete_event(event=obj)
 
     def get_urls(self) -> list[URLPattern]:
         def page(view: Any) -> Any:

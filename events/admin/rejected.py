@@ -14,6 +14,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from unfold.admin import ModelAdmin
 
+from events import services
 from events.admin.cursor import page_of
 from events.admin.group import GroupKey, drawn, sparks
 from events.admin.pretty import pretty_raw
@@ -22,6 +23,7 @@ from events.admin.span import PRESETS, Span
 from events.admin.which import number
 from events.groups import MOST, Group, groups
 from events.models import Application, RejectedEvent, Replay
+from live.deletion import DeletionPages
 from projects.admin.zone import in_viewers_zone
 
 USUAL = "7d"
@@ -29,7 +31,7 @@ PAGE = 50
 
 
 @admin.register(RejectedEvent)
-class RejectedAdmin(RejectedVerbs, ModelAdmin):
+class RejectedAdmin(RejectedVerbs, DeletionPages, ModelAdmin):
     """Groups instead of a list: a million wrong events are some dozen mistakes."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -37,6 +39,10 @@ class RejectedAdmin(RejectedVerbs, ModelAdmin):
 
     def has_change_permission(self, request: HttpRequest, obj: RejectedEvent | None = None) -> bool:
         return False
+
+    def delete_model(self, request: HttpRequest, obj: RejectedEvent) -> None:
+        """Delete by the service, which keeps the counts right; the admin has logged it."""
+        services.delete_rejected(ids=[obj.pk])
 
     def get_urls(self) -> list[URLPattern]:
         def page(view: Any) -> Any:

@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from events.factories import EventFactory, WriteKeyFactory
+from events.factories import EventFactory, RejectedEventFactory, WriteKeyFactory
 from events.models import Application, Minute, WriteKey
 
 pytestmark = pytest.mark.django_db
@@ -147,10 +147,29 @@ def test_a_viewer_looks_only(as_viewer, shop):
         assert as_viewer.post(ADDRESS + part, FIELDS).status_code == 403
 
 
-def test_an_application_is_paused_rather_than_deleted(as_superuser, shop):
-    EventFactory(application=shop)
+@pytest.mark.parametrize("make", [EventFactory, RejectedEventFactory])
+def test_an_application_with_events_is_not_deleted_and_the_page_says_why(as_superuser, shop, make):
+    make(application=shop)
 
-    assert as_superuser.post(f"{ADDRESS}{shop.pk}/delete/", {"post": "yes"}).status_code == 403
+    answer = as_superuser.post(f"{ADDRESS}{shop.pk}/delete/", follow=True)
+
+    assert "There are events of" in answer.content.decode()
+    assert Application.objects.filter(pk=shop.pk).exists()
+
+
+def test_an_application_without_events_is_deleted_after_a_question(as_superuser, shop):
+    question = as_superuser.get(f"{ADDRESS}{shop.pk}/delete/").content.decode()
+    assert "Delete application" in question and Application.objects.filter(pk=shop.pk).exists()
+
+    answer = as_superuser.post(f"{ADDRESS}{shop.pk}/delete/", follow=True)
+
+    assert answer.redirect_chain == [(ADDRESS, 302)]
+    assert not Application.objects.filter(pk=shop.pk).exists()
+
+
+def test_who_may_not_delete_applications_is_offered_no_button(as_analyst, shop):
+    assert "/delete/" not in as_analyst.get(page_of(shop)).content.decode()
+    assert as_analyst.post(f"{ADDRESS}{shop.pk}/delete/").status_code == 403
 
 
 @pytest.mark.parametrize("part", ["", "live/", "add/", "1/change/", "1/traffic/", "1/rotate/", "1/pause/"])

@@ -3,11 +3,12 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.utils import timezone
 
 from events import digest
 from events.factories import ApplicationFactory, EventFactory, EventTypeFactory, RejectedEventFactory
-from events.models import Application, Batch, Minute
+from events.models import Application, Batch, Event, Minute, Session
 from events.tests.counting import commit, count_all
 
 pytestmark = pytest.mark.django_db
@@ -279,8 +280,32 @@ def test_a_stranger_sees_nothing(as_stranger, part):
     assert as_stranger.get(ADDRESS + part).status_code == 403
 
 
-@pytest.mark.parametrize("part", ["add/", "1/delete/"])
-def test_nobody_writes_events_by_hand(as_superuser, part):
+def test_nobody_adds_or_changes_events_by_hand(as_superuser):
+    EventFactory(pk=1, name="pageview")
+
+    assert as_superuser.post(f"{ADDRESS}add/", {"name": "other"}).status_code == 403
+    as_superuser.post(f"{ADDRESS}1/change/", {"name": "other"})
+
+    assert Event.objects.get().name == "pageview"
+
+
+def test_a_deleted_event_is_subtracted_from_its_session_and_logged_once(as_analyst, analyst, shop):
+    commit([{"application": shop}])
+    digest.run()
+    event = Event.objects.get()
+    assert Session.objects.exists()
+
+    page = as_analyst.get(f"{ADDRESS}{event.pk}/delete/")
+    answer = as_analyst.post(f"{ADDRESS}{event.pk}/delete/", {"post": "yes"})
+
+    assert "Are you sure" in page.content.decode()
+    assert answer.status_code == 302
+    assert not Event.objects.exists() and not Session.objects.exists()
+    assert LogEntry.objects.get(user=analyst).object_id == str(event.pk)
+
+
+def test_who_may_only_read_events_deletes_none(as_viewer):
     EventFactory(pk=1)
 
-    assert as_superuser.post(ADDRESS + part, {"post": "yes"}).status_code == 403
+    assert as_viewer.post(f"{ADDRESS}1/delete/", {"post": "yes"}).status_code == 403
+    assert "/delete/" not in as_viewer.get(f"{ADDRESS}1/beside/").content.decode()

@@ -18,6 +18,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.views import ChangeList
 
+from live.deletion import DeletionPages
 from live.history import HistoryPages
 from projects import services
 from projects.admin.board import BoardPages
@@ -42,7 +43,7 @@ class ProjectList(ChangeList):
 
 
 @admin.register(Project)
-class ProjectAdmin(BoardPages, HistoryPages, ModelAdmin):
+class ProjectAdmin(BoardPages, DeletionPages, HistoryPages, ModelAdmin):
     list_display = ["named", "owner", "progress", "overdue", "updated"]
     list_display_links = None  # the name leads to the board
     list_per_page = 50

@@ -19,6 +19,7 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.decorators import display
 
+from live.deletion import DeletionPages
 from live.history import HistoryPages
 from projects import export, services
 from projects.admin.calendar import CalendarPages
@@ -43,7 +44,7 @@ class DueFilter(admin.SimpleListFilter):
 
 
 @admin.register(Task)
-class TaskAdmin(CalendarPages, TaskPages, HistoryPages, ModelAdmin):
+class TaskAdmin(CalendarPages, TaskPages, DeletionPages, HistoryPages, ModelAdmin):
     list_display = ["title", "in_project", "state", "due", "assignee", "rank"]
     list_filter = [
         ("project", RelatedDropdownFilter),

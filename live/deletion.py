@@ -1,0 +1,57 @@
+"""Deleting in the admin by the same right as in the REST interface: that of the row decides, for all that goes with it.
+
+The admin's own page asks for the right to delete each related row, too. Rows that nobody deletes by hand, such as the
+reminders of a task, would keep it from being deleted by anybody; and it loads all of them to list them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib.admin import ModelAdmin
+from django.db import models
+from django.http import HttpRequest
+
+Deletion = tuple[list[str], dict[str, int], set[str], list[str]]
+
+
+class DeletionPages(ModelAdmin):
+    """A mixin of each admin that deletes rows: its questions count what goes with them."""
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Deletion:
+        """Return the rows' names, how many of each kind go, and what keeps them: a missing right, or rows that stay."""
+        rows = list(objs)
+        counts, kept = what_goes_with(self.model, [row.pk for row in rows])
+        lacking = set() if self.has_delete_permission(request) else {str(self.opts.verbose_name)}
+        return [str(row) for row in rows], counts, lacking, kept
+
+
+def what_goes_with(model: type[models.Model], pks: Iterable[Any]) -> tuple[dict[str, int], list[str]]:
+    """Return how many rows of each kind are deleted with these, themselves included, and which kinds forbid it."""
+    counts: dict[str, int] = {}
+    kept: list[str] = []
+    waiting: list[models.QuerySet[Any]] = [model._base_manager.filter(pk__in=list(pks))]
+    while waiting:
+        rows = waiting.pop()
+        if not (number := rows.count()):
+            continue
+        kind = str(rows.model._meta.verbose_name_plural)
+        counts[kind] = counts.get(kind, 0) + number
+        for relation in _relations(rows.model):
+            related = relation.related_model._base_manager.filter(**{f"{relation.field.name}__in": rows.values("pk")})
+            if relation.on_delete is models.CASCADE:
+                waiting.append(related)
+            elif relation.on_delete in (models.PROTECT, models.RESTRICT) and related.exists():
+                kept.append(str(relation.related_model._meta.verbose_name_plural).capitalize())
+    return counts, kept
+
+
+def _relations(model: type[models.Model]) -> list[Any]:
+    """The foreign keys that refer to a model, hidden ones and those of its proxies included."""
+    found = model._meta.concrete_model._meta.get_fields(include_hidden=True)  # type: ignore[union-attr]
+    return [
+        field
+        for field in found
+        if field.auto_created and (field.one_to_many or field.one_to_one) and not field.concrete
+    ]
