@@ -1,4 +1,4 @@
-"""What every answer carries."""
+"""The headers that every answer has."""
 
 from collections.abc import Callable
 
@@ -17,16 +17,30 @@ POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
+# Parts of a browser that no page here uses. Full screen, and writing to the clipboard, stay as they are by default.
+UNUSED = (
+    "accelerometer ambient-light-sensor autoplay bluetooth browsing-topics camera display-capture encrypted-media "
+    "gamepad geolocation gyroscope hid idle-detection local-fonts magnetometer microphone midi payment "
+    "publickey-credentials-get screen-wake-lock serial usb web-share xr-spatial-tracking"
+)
+DEFAULTS = {
+    # An answer is for the user who asked: neither a proxy nor the disk of a shared computer keeps it.
+    "Cache-Control": "private, no-store",
+    "Content-Security-Policy": POLICY,
+    "Permissions-Policy": ", ".join(f"{feature}=()" for feature in UNUSED.split()),
+    "X-Content-Type-Options": "nosniff",
+}
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
-class ContentSecurityPolicy:
-    """Give every answer that has none the house's Content-Security-Policy."""
+class DefaultHeaders:
+    """Give every answer the headers that its view did not set."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
-        response.headers.setdefault("Content-Security-Policy", POLICY)
+        for name, value in DEFAULTS.items():
+            response.headers.setdefault(name, value)
         return response

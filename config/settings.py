@@ -60,8 +60,8 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "config.middleware.DefaultHeaders",
     "django.middleware.security.SecurityMiddleware",
-    "config.middleware.ContentSecurityPolicy",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django.middleware.common.CommonMiddleware",
     "projects.lists.ListsAtOnce",  # behind what every answer passes, before what it does not need

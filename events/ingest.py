@@ -54,6 +54,8 @@ JSON = (b"content-type", b"application/json")
 CORS = [(b"access-control-allow-methods", b"POST"), (b"access-control-max-age", b"86400")]
 CORS += [(b"access-control-allow-headers", b"authorization, content-encoding, content-type, x-write-key")]
 
+ALWAYS = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+
 refused_total = Counter("opsroom_events_refused_total", "Requests that were not taken, by their answer", ["status"])
 under_way = Gauge("opsroom_events_under_way_requests", "Requests from their first byte to their answer")
 held_bytes = Gauge("opsroom_events_held_bytes", "Bytes held for requests that are under way")
@@ -197,5 +199,5 @@ async def _refuse(send: Any, headers: dict[bytes, bytes], refused: Refused) -> N
 
 async def _answer(send: Any, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
     length = [] if status == 204 else [(b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, *length]})
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, *ALWAYS, *length]})
     await send({"type": "http.response.body", "body": body})

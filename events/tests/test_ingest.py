@@ -299,6 +299,7 @@ def test_a_page_of_any_origin_may_send(sender, pageview):
     assert (allowed.status, allowed.headers["access-control-allow-origin"]) == (204, "*")
     assert "x-write-key" in allowed.headers["access-control-allow-headers"]
     assert (answer.status, answer.headers["access-control-allow-origin"]) == (202, "*")
+    assert (answer.headers["cache-control"], answer.headers["x-content-type-options"]) == ("no-store", "nosniff")
     assert "access-control-allow-credentials" not in answer.headers
 
 
