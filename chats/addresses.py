@@ -7,17 +7,16 @@ import time
 from collections.abc import Collection
 from concurrent.futures import Future
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from threading import Thread
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 import requests
 
+from chats.networks import is_public
+
 LONGEST_URL = 4000
 PORTS = {"http": 80, "https": 443}
-GLOBAL_UNICAST = IPv6Network("2000::/3")
-NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: an IPv4 address in the last four bytes
 
 Addresses = list[tuple[socket.AddressFamily, Any]]  # with the socket address, as getaddrinfo gives it
 
@@ -142,22 +141,6 @@ def _resolved(parts: SplitResult, deadline: Deadline) -> Addresses:
     if not found:
         raise FetchError(f"The host name {shown} has no address.", "unresolvable")
     return found
-
-
-def is_public(address: str) -> bool:
-    """Say whether an IP address is one of the public internet, also if it is IPv4 in one of IPv6's wrappings."""
-    ip = _unwrapped(ip_address(address.partition("%")[0]))
-    if isinstance(ip, IPv6Address) and ip not in GLOBAL_UNICAST:
-        return False
-    return ip.is_global and not (ip.is_multicast or ip.is_reserved)
-
-
-def _unwrapped(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    if isinstance(ip, IPv4Address):
-        return ip
-    if ip in NAT64:
-        return IPv4Address(int(ip) & 0xFFFFFFFF)
-    return ip.ipv4_mapped or ip.sixtofour or ip
 
 
 def too_slow(host: str, deadline: Deadline) -> FetchError:

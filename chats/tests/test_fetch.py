@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from chats.addresses import Deadline, FetchError, is_public, origin
+from chats.addresses import Deadline, FetchError, origin
 from chats.fetch import Fetched, fetch
 from chats.tests.evil_server import (
     Connection,
@@ -233,29 +233,6 @@ def test_only_https_is_spoken(url):
     error = refusal(url)
 
     assert (error.code, error.permanent) == ("forbidden_scheme", True)
-
-
-@pytest.mark.parametrize(
-    ("address", "public"),
-    [
-        ("93.184.215.14", True),
-        ("2606:2800:21f:cb07:6820:80da:af6b:8b2c", True),
-        ("64:ff9b::5db8:d70e", True),
-        ("::ffff:93.184.215.14", True),
-        ("100.64.0.1", False),
-        ("240.0.0.1", False),
-        ("255.255.255.255", False),
-        ("ff02::1", False),
-        ("fc00::1", False),
-        ("fec0::1", False),
-        ("::127.0.0.1", False),
-        ("64:ff9b:1::1", False),
-        ("2001:0:4136:e378:8000:63bf:3fff:fdd2", False),
-        ("fe80::1%eth0", False),
-    ],
-)
-def test_only_addresses_of_the_public_internet_are_public(address, public):
-    assert is_public(address) is public
 
 
 def test_one_private_answer_among_public_ones_is_enough_to_refuse(names, connections):
