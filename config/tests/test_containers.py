@@ -139,10 +139,28 @@ def test_the_health_check_of_a_worker_looks_for_its_signs(monkeypatch, capsys):
     assert alive.main("worker") == 0
 
 
-def test_the_settings_table_names_every_variable():
+def settings_read() -> set[str]:
+    """The variables that the settings read, whichever reader they use."""
     settings = (PROJECT / "config/settings.py").read_text()
-    read = set(re.findall(r'(?:env\.\w+\(|flag\(env,)\s*"([A-Z_]+)"', settings))
+    return set(re.findall(r'(?:\benv\.\w+\(|\b\w+\(\s*env,)\s*"([A-Z_]+)"', settings))
+
+
+def test_the_settings_table_names_every_variable():
     table = re.findall(r"^\| `([A-Z_]+)` \|", (PROJECT / "docs/operations.md").read_text(), re.MULTILINE)
 
-    assert set(table) == read
-    assert len(table) == len(read)
+    assert set(table) == settings_read()
+    assert len(table) == len(set(table))
+
+
+# What the image or the compose file decides, and .env cannot: paths inside the containers and the names of processes.
+FIXED = {"MEDIA_ROOT", "TEST_UPLOADS", "STATIC_ROOT", "OPSROOM_HOME", "PORT", "CACHE_PREFIX"}
+ONE_SERVICE = {"OPSROOM_PROCESS", "TESTRUN_FOLDER", "TESTRUN_STOP_SECONDS"}
+NEVER = {"OPSROOM_LOCAL", "DEBUG"}  # for one developer's machine
+
+
+def test_compose_passes_every_setting_to_every_process():
+    expected = settings_read() - FIXED - ONE_SERVICE - NEVER
+
+    for name in OURS:
+        assert expected - set(SERVICES[name]["environment"]) == set(), name
+        assert not NEVER & set(SERVICES[name]["environment"])
