@@ -8,8 +8,11 @@ short enough that a broker which is away is noticed rather than waited for.
 import os
 from typing import Any
 
+import structlog
 from celery import Celery, bootsteps
 from celery.signals import beat_init, setup_logging
+from django.dispatch import receiver
+from django_structlog.celery.signals import bind_extra_task_metadata
 from django_structlog.celery.steps import DjangoStructLogInitStep
 from kombu import Exchange, Queue
 
@@ -45,6 +48,7 @@ app.conf.update(
     result_serializer="json",
     task_ignore_result=True,
     task_acks_late=False,
+    worker_consumer="config.consumer:ConsumerWithoutDelays",
     worker_prefetch_multiplier=1,
     worker_max_tasks_per_child=1_000,
     worker_enable_remote_control=False,  # nobody uses it, and its queues are of a kind RabbitMQ 4 refuses
@@ -92,6 +96,7 @@ app.conf.beat_schedule = {
     "sweep replays": {"task": "events.tasks.sweep_replays", "schedule": 10.0, "options": {"expires": 10}},
     "sweep broadcasts": {"task": "chats.tasks.sweep", "schedule": 3.0, "options": {"expires": 10}},
 }
+PERIODIC = frozenset(entry["task"] for entry in app.conf.beat_schedule.values())
 app.steps["worker"].add(DjangoStructLogInitStep)
 app.autodiscover_tasks(["chats", "config", "events", "live", "projects", "testrunner"])
 
@@ -120,6 +125,12 @@ def _tick_at_once(**_: Any) -> None:
     from live.wake import wake
 
     wake("config.tasks.tick")
+
+
+@receiver(bind_extra_task_metadata)
+def _name_the_task(task: Any, **_: Any) -> None:
+    """Every line that a task logs, also the one of its end, names the task."""
+    structlog.contextvars.bind_contextvars(task=task.name)
 
 
 @setup_logging.connect

@@ -7,7 +7,10 @@ from typing import Any
 
 import structlog
 
-_ROUTINE = ["django_structlog", "celery.app.trace", "celery.beat", "celery.worker.strategy"]
+# Celery's own lines about each task: those of django_structlog say the same, with the request's id.
+_CELERY = ["celery.app.trace", "celery.beat", "celery.worker.strategy"]
+_TASK_EVENTS = {"task_enqueued", "task_started", "task_succeeded"}
+_PROBE = re.compile(r"(?:GET|HEAD) /(?:ping|ready|health|metrics)/?(?:\?.*)?")
 _CALENDAR = re.compile(r"/calendar/[^/\s]+\.ics")
 _PROCESSORS: list[Any] = [
     structlog.contextvars.merge_contextvars,
@@ -23,6 +26,21 @@ def _is_worth_a_line(record: logging.LogRecord) -> bool:
     return "/health/" not in record.getMessage()
 
 
+def _is_not_routine(record: logging.LogRecord) -> bool:
+    """False for what an idle service does all day: periodic tasks that succeed, and probes.
+
+    A failure, a retry and a task that somebody caused are logged; so is everything with LOG_LEVEL=DEBUG.
+    """
+    event = record.msg
+    if record.levelno > logging.INFO or not isinstance(event, dict):
+        return True
+    if event.get("event") in _TASK_EVENTS:
+        from config.celery import PERIODIC  # the settings, which name this filter, are read by now
+
+        return (event.get("child_task_name") or event.get("task")) not in PERIODIC
+    return not _PROBE.fullmatch(str(event.get("request", "")))
+
+
 def _without_secrets(logger: Any, method: str, event: dict[str, Any]) -> dict[str, Any]:
     """A calendar's address is a key: whoever reads the log must not be able to open it."""
     return {
@@ -34,8 +52,7 @@ def _without_secrets(logger: Any, method: str, event: dict[str, Any]) -> dict[st
 def logging_config(*, human: bool, level: str) -> dict[str, Any]:
     """Return Django's LOGGING: short lines for a person, JSON for a collector; everything to stderr.
 
-    A collector also gets a line for the start and the end of every request and task; a person would look in vain
-    for anything else among the ticks of the sweepers.
+    A collector also gets a line for the start and the end of every request and of every task that is not periodic.
     """
     # A person sees the time beside the line, where make run puts it.
     before = _PROCESSORS if human else [structlog.processors.TimeStamper(fmt="iso", utc=True), *_PROCESSORS]
@@ -68,14 +85,19 @@ def logging_config(*, human: bool, level: str) -> dict[str, Any]:
                 ],
             }
         },
-        "filters": {"alarms": {"()": lambda: _is_worth_a_line}},
+        "filters": {"alarms": {"()": lambda: _is_worth_a_line}, "routine": {"()": lambda: _is_not_routine}},
         "handlers": {
-            "stderr": {"class": "logging.StreamHandler", "formatter": "structured", "filters": ["alarms"]},
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "formatter": "structured",
+                "filters": ["alarms"] if level == "DEBUG" else ["alarms", "routine"],
+            },
         },
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             "django.server": {"handlers": [], "propagate": True},
-            **{name: {"level": "WARNING" if human else level} for name in _ROUTINE},
+            **{name: {"level": "DEBUG" if level == "DEBUG" else "WARNING"} for name in _CELERY},
+            "django_structlog": {"level": "WARNING" if human else level},
             "axes": {"level": "WARNING"},
             "PIL": {"level": "WARNING"},
         },

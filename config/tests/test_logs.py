@@ -1,6 +1,7 @@
 """What must not be read in the log."""
 
 import logging
+from logging.config import DictConfigurator
 
 import pytest
 from structlog.stdlib import ProcessorFormatter
@@ -32,3 +33,44 @@ def test_a_calendars_address_is_a_key_and_is_not_written_down(formatter, message
 
     assert "/calendar/" in written
     assert "s3cret" not in written
+
+
+TICK = "config.tasks.tick"
+PRESS = "chats.tasks.prepare"
+
+
+def filters_at(level: str) -> logging.Filterer:
+    """What the handler of standard error lets through."""
+    wanted = logging_config(human=False, level=level)
+    configurator = DictConfigurator(wanted)
+    filterer = logging.Filterer()
+    for name in wanted["handlers"]["stderr"]["filters"]:
+        filterer.addFilter(configurator.configure_filter(wanted["filters"][name]))
+    return filterer
+
+
+def is_written(level: str, severity: int, **event: str) -> bool:
+    record = logging.LogRecord("django_structlog", severity, __file__, 1, event, (), None)
+    return bool(filters_at(level).filter(record))
+
+
+@pytest.mark.parametrize("event", ["task_enqueued", "task_started", "task_succeeded"])
+def test_a_periodic_task_that_succeeds_is_not_logged_and_any_other_task_is(event: str):
+    name = "child_task_name" if event == "task_enqueued" else "task"
+
+    assert is_written("INFO", logging.INFO, event=event, **{name: PRESS})
+    assert not is_written("INFO", logging.INFO, event=event, **{name: TICK})
+    assert is_written("DEBUG", logging.INFO, event=event, **{name: TICK})
+
+
+def test_what_a_periodic_task_did_and_its_failure_are_logged():
+    assert is_written("INFO", logging.INFO, event="broadcast_sent", task=TICK)
+    assert is_written("INFO", logging.ERROR, event="task_failed", task=TICK)
+    assert is_written("INFO", logging.WARNING, event="wake_failed", task=TICK)
+
+
+@pytest.mark.parametrize("probe", ["GET /ping/", "HEAD /ping/", "GET /metrics", "GET /ready/"])
+def test_a_probe_that_is_answered_well_is_not_logged(probe: str):
+    assert is_written("INFO", logging.INFO, event="request_finished", request="GET /chats/")
+    assert not is_written("INFO", logging.INFO, event="request_finished", request=probe)
+    assert is_written("INFO", logging.WARNING, event="request_finished", request=probe)
