@@ -1,15 +1,14 @@
-from celery import shared_task
-
 from chats import services
 from chats.fanout import run
 from chats.models import Broadcast
 from chats.prepare import prepare as prepare_broadcast
+from live.tasking import bounded_task
 from live.wake import wake
 
 SLICE = 20.0  # seconds of fan-out in one task, so that limits hold and other broadcasts get their turn
 
 
-@shared_task(soft_time_limit=40, time_limit=60)
+@bounded_task(60)
 def prepare(broadcast_id: int) -> None:
     """Download and freeze; then call as many workers as may share the fan-out."""
     broadcast = Broadcast.objects.filter(pk=broadcast_id).first()
@@ -17,7 +16,7 @@ def prepare(broadcast_id: int) -> None:
         services.call_workers(broadcast)
 
 
-@shared_task(soft_time_limit=50, time_limit=60)
+@bounded_task(60)
 def fan_out(broadcast_id: int) -> None:
     """Send for a while; if there is more, let the queue's next task go first."""
     broadcast = Broadcast.objects.sending().filter(pk=broadcast_id).first()
@@ -25,7 +24,7 @@ def fan_out(broadcast_id: int) -> None:
         wake(services.FAN_OUT, broadcast_id)
 
 
-@shared_task(soft_time_limit=20, time_limit=30)
+@bounded_task(30)
 def sweep() -> None:
     """Do what no message announced: broadcasts that are due, queued or being sent by nobody."""
     services.sweep_broadcasts()

@@ -56,8 +56,7 @@ app.conf.update(
     worker_hijack_root_logger=False,
     worker_soft_shutdown_timeout=5,
     worker_cancel_long_running_tasks_on_connection_loss=False,  # the rows, not the messages, own the work
-    task_soft_time_limit=60,
-    task_time_limit=90,
+    task_time_limit=90,  # no soft limits: live/tasking.py says why
     broker_connection_timeout=2,
     broker_pool_acquire_timeout=2,
     broker_connection_retry_on_startup=True,

@@ -1,43 +1,42 @@
-from celery import shared_task
-
 from events import digest as digesting
 from events import notifications, partitions, retention, services
 from events import replay as replaying
+from live.tasking import bounded_task
 from live.wake import wake
 
 
-@shared_task(soft_time_limit=30, time_limit=40)
+@bounded_task(40)
 def digest() -> None:
     """Count the events of the batches that wait."""
     digesting.run()
 
 
-@shared_task(soft_time_limit=50, time_limit=60)
+@bounded_task(60)
 def replay(replay_id: int) -> None:
     """Ask rejected events again for a while; if there are more, let the queue's next task go first."""
     if replaying.run(replay_id):
         wake(services.REPLAY, replay_id)
 
 
-@shared_task(soft_time_limit=10, time_limit=20)
+@bounded_task(20)
 def sweep_replays() -> None:
     """Go on with the replays that nobody is working on."""
     services.sweep_replays()
 
 
-@shared_task(soft_time_limit=330, time_limit=360)  # making a month may have to move its rows
+@bounded_task(360)  # making a month may have to move its rows
 def make_partitions() -> None:
     """Have the next months' partitions ready."""
     partitions.ensure_ahead()
 
 
-@shared_task(soft_time_limit=80, time_limit=120)
+@bounded_task(120)
 def retain() -> None:
     """Delete what is older than events are kept."""
     retention.retain()
 
 
-@shared_task(soft_time_limit=30, time_limit=40)
+@bounded_task(40)
 def notify() -> None:
     """Send the notifications that wait."""
     notifications.process()

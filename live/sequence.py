@@ -17,6 +17,7 @@ Numbers have no gaps, and cost a publisher nothing: who writes waits neither for
 
 from __future__ import annotations
 
+import time
 from typing import NamedTuple
 
 from django.conf import settings
@@ -26,6 +27,7 @@ from live.models import Event
 
 MOST_REPLAYED = 500  # messages; who missed more had better load the page again
 _DELETED_AT_ONCE = 10_000
+_SECONDS = 30.0  # of deleting in one task; the next one continues
 
 # At most 5,000 at once, so that a backlog of any size stays far from the statement's time limit.
 _NUMBER = """
@@ -118,14 +120,17 @@ def replay(topics: list[str], since: int, until: int) -> list[Message] | None:
     return rows if forgotten <= since <= last and len(rows) <= MOST_REPLAYED else None
 
 
-def forget_old() -> int:
-    """Delete messages older than LIVE_RETENTION_HOURS, lowest numbers first, in short transactions; return how many."""
-    total = 0
+def forget_old(seconds: float = _SECONDS) -> int:
+    """Delete messages older than LIVE_RETENTION_HOURS, lowest numbers first, in short transactions; return how many.
+
+    It stops after about `seconds`.
+    """
+    total, until = 0, time.monotonic() + seconds
     number_all()  # a row that vanished without a number would be missed by nobody's count
     with connection.cursor() as cursor:
         while True:
             cursor.execute(_DELETE, [_DELETED_AT_ONCE, settings.LIVE_RETENTION_HOURS])
             (deleted,) = cursor.fetchone()
             total += deleted
-            if deleted < _DELETED_AT_ONCE:
+            if deleted < _DELETED_AT_ONCE or time.monotonic() >= until:
                 return total

@@ -10,7 +10,9 @@ mail is claimed by a lease on the row, sent outside of any transaction, and note
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time, timedelta
+import time
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as time_of_day
 from typing import Any
 
 import structlog
@@ -32,6 +34,7 @@ log = structlog.get_logger(__name__)
 
 MAIL = "projects.tasks.report"
 MOST_PROJECTS = 1_000  # in one report; the totals are of all
+MAIL_SECONDS = 30.0  # after which no further mail is begun in this task
 MAILED_FOR = timedelta(days=1)  # a report of before yesterday that was never mailed is no news
 
 
@@ -70,7 +73,7 @@ def generate_report(*, day: date | None = None) -> tuple[Report, bool]:
 
 def count(day: date) -> dict[str, Any]:
     """Return a report's data as of this moment."""
-    numbers = _numbers(datetime.combine(day, time.min, UTC), timezone.now())
+    numbers = _numbers(datetime.combine(day, time_of_day.min, UTC), timezone.now())
     projects: Any = (
         Task.objects.order_by()
         .values("project_id", "project__name")
@@ -130,12 +133,14 @@ def _nobody_is_at_it(now: datetime) -> Q:
     return Q(lease_until=None) | Q(lease_until__lte=now)
 
 
-def mail_reports() -> int:
+def mail_reports(seconds: float = MAIL_SECONDS) -> int:
     """Mail the reports that were not mailed, or are to be again; return how many the server took.
+
+    After about `seconds` it leaves the rest to the next call.
 
     None is mailed by itself of a house without tasks. One whose last attempt ended with its worker is given up.
     """
-    now, sent = timezone.now(), 0
+    now, sent, until = timezone.now(), 0, time.monotonic() + seconds
     lost = Report.objects.filter(attempts__gte=MOST_ATTEMPTS, lease_until__lte=now)
     lost.update(lease_until=None, error="The worker died while it was sending.")
     if not settings.REPORT_EMAILS:
@@ -144,6 +149,8 @@ def mail_reports() -> int:
     wanted = Report.objects.filter(is_news | Q(resend_at__isnull=False))
     for report in wanted.filter(_nobody_is_at_it(now), attempts__lt=MOST_ATTEMPTS).order_by("pk"):
         sent += _mail(report, now)
+        if time.monotonic() >= until:
+            break
     return sent
 
 

@@ -11,6 +11,7 @@ wrong here never touches the run. An environment's runs are worked through in th
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
 import structlog
@@ -27,6 +28,7 @@ log = structlog.get_logger(__name__)
 
 SETTLE = "testrunner.tasks.settle_failures"
 AUTHOR = "test runner"
+SECONDS = 20.0  # in one task; the sweeper calls for the rest
 MOST_NEW = 50  # tasks that one run opens: where everything fails, fifty say so as well as a thousand
 FAILS, PASSES = ("failed", "error"), ("passed", "xfailed")
 
@@ -51,11 +53,13 @@ def sweep() -> None:
         call_worker(environment_id)
 
 
-def settle(environment_id: int) -> int:
-    """Work through what is due in this environment, oldest run first; return how many runs it were."""
-    settled = 0
+def settle(environment_id: int, seconds: float = SECONDS) -> int:
+    """Work through the due runs of this environment for about `seconds`, oldest first; return how many were settled."""
+    settled, until = 0, time.monotonic() + seconds
     while _settle_next(environment_id):
         settled += 1
+        if time.monotonic() >= until:
+            break
     return settled
 
 

@@ -3,6 +3,7 @@ from typing import Any
 from celery import current_task, shared_task
 from celery.signals import worker_init, worker_shutting_down
 
+from live.tasking import bounded_task
 from testrunner import failures, reaper, retention, runs, sandbox
 
 
@@ -12,20 +13,20 @@ def work(environment_id: int) -> None:
     runs.work(current_task.request.hostname or "somewhere")
 
 
-@shared_task(soft_time_limit=20, time_limit=30)
+@bounded_task(30)
 def sweep() -> None:
     """Do what nobody announced: dead workers, lost wake-ups, reservations that are over, open ends."""
     reaper.sweep()
     failures.sweep()
 
 
-@shared_task(soft_time_limit=50, time_limit=60)
+@bounded_task(60)
 def settle_failures(environment_id: int) -> None:
     """Open, comment on and complete the tasks of tests that fail, or do no more."""
     failures.settle(environment_id)
 
 
-@shared_task(soft_time_limit=150, time_limit=180)
+@bounded_task(180)
 def retain() -> None:
     """Let go of old logs."""
     retention.forget_old_logs()

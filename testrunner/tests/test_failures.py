@@ -176,3 +176,12 @@ def test_a_run_that_judged_its_tests_marks_that_there_is_something_to_do(
 
     run.refresh_from_db()
     assert (run.tasks_due, called) == (due, [17] if due else [])
+
+
+def test_settling_stops_after_its_time_and_leaves_the_rest_due(project):
+    for _ in range(3):
+        RunFactory(failure=True, tasks_due=True)
+
+    assert failures.settle(17, seconds=0) == 1
+    assert TestRun.objects.filter(tasks_due=True).count() == 2
+    assert failures.settle(17) == 2

@@ -52,3 +52,10 @@ def test_a_run_whose_files_are_gone_is_not_rerun(tester):
 
     with pytest.raises(NotAllowed, match="let go of"):
         services.rerun(run=old, user=tester)
+
+
+def test_it_stops_after_its_time_and_the_next_call_continues(monkeypatch):
+    monkeypatch.setattr(retention, "AT_ONCE", 1)
+    finished(days_ago=91), finished(days_ago=92)
+
+    assert [retention.forget_old_logs(seconds=0) for _ in range(3)] == [1, 1, 0]
