@@ -32,6 +32,7 @@ EXPOSE 8000
 CMD ["python", "-m", "uvicorn", "config.asgi:application", "--host", "0.0.0.0", "--port", "8000", \
      "--lifespan", "off", "--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "5", \
      "--no-proxy-headers", \
+     "--http", "config.protocol:LimitedProtocol", "--ws", "config.protocol:LimitedSocket", \
      "--ws-max-size", "65536", "--ws-per-message-deflate", "false"]
 
 # `make docker/tests`: the same, with the tests' own requirements.

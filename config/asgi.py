@@ -1,5 +1,7 @@
 """One process kind, one port: who answers what.
 
+uvicorn reads the requests by config/protocol.py, which bounds heads and connections.
+
     /ws/notifications/  Channels: the one WebSocket, for everything live (live/consumer.py). Reads the database in two
                         threads of its own, one connection each, however many sockets are open
     /standin/…          the local stand-in of the banner API, in a pool of its own: the banner client asks it from
@@ -17,6 +19,7 @@ from typing import Any
 from django.conf import settings
 
 from config.bridge import Bridge
+from config.connections import allow_open_files
 from config.wsgi import application as django  # sets Django up, which the next import needs
 from events.ingest import Ingest
 from live.consumer import Notifications
@@ -26,6 +29,7 @@ _django = Bridge(django, threads=THREADS)
 _standin = Bridge(django, threads=2)
 _notifications = Notifications.as_asgi()
 _ingest = Ingest()
+allow_open_files()
 
 # What is loaded by now stays. The collector walked over all of it, half a million objects, for every few batches of
 # events: a third of what a batched event cost, and most of its slowest answers.

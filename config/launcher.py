@@ -74,6 +74,7 @@ def commands(port: int) -> list[Command]:
         *(*python, "uvicorn", "config.asgi:application", "--host", "127.0.0.1", "--port", str(port)),
         *("--lifespan", "off", "--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "5"),
         "--no-proxy-headers",  # the settings say whom to believe: TRUST_FORWARDED_PROTO, PROXY_COUNT
+        *("--http", "config.protocol:LimitedProtocol", "--ws", "config.protocol:LimitedSocket"),
         *("--ws-max-size", "65536", "--ws-per-message-deflate", "false"),
     ]
     # Celery warns a root user at length of pickled messages; ours are JSON, and CI and containers are root.

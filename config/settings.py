@@ -96,6 +96,12 @@ TEMPLATES = [
     },
 ]
 
+# --- Connections of one web process: config/connections.py ----------------------------------------
+CONNECTIONS = env.int("CONNECTIONS", default=3_000)
+CONNECTIONS_PER_ADDRESS = env.int("CONNECTIONS_PER_ADDRESS", default=min(1_000, CONNECTIONS))  # without proxies
+if not 0 < CONNECTIONS_PER_ADDRESS <= CONNECTIONS <= 100_000:
+    raise ImproperlyConfigured("CONNECTIONS must be from 1 to 100000, CONNECTIONS_PER_ADDRESS from 1 to CONNECTIONS.")
+
 # --- Postgres: the truth ------------------------------------------------------------------------
 DATABASES = {"default": env.db_url("DATABASE_URL")}
 DATABASES["default"] |= {

@@ -19,7 +19,8 @@ _KNOWN = "WebSocketsSansIOProtocol"
 class Wire:
     def __init__(self, send: Callable[..., Any]) -> None:
         protocol = getattr(send, "__self__", None)
-        self._protocol: Any = protocol if type(protocol).__name__ == _KNOWN else None
+        known = any(kind.__name__ == _KNOWN for kind in type(protocol).__mro__)
+        self._protocol: Any = protocol if known else None
 
     def write(self, text: str) -> bool:
         """Send the message if it can leave at once, and return whether it did.

@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-import uvicorn
 from channels.db import database_sync_to_async
 from channels.routing import get_default_application
 from django.db import connection
@@ -20,6 +19,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_socket
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from config.tests.serving import Server as HttpServer
 from live import subscriber as subscriber_module
 from live.hub import Hub
 from live.publish import publish_many
@@ -31,25 +31,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 in_database = database_sync_to_async
 
 
-class Server:
-    """uvicorn with the limits that the launcher gives it, in this event loop."""
+class Server(HttpServer):
+    """Opsroom's application, on the server that the launcher starts."""
 
     def __init__(self) -> None:
-        config = uvicorn.Config(
-            get_default_application(), port=0, lifespan="off", log_level="critical", ws_max_size=65536,
-            ws_per_message_deflate=False, timeout_graceful_shutdown=1,
-        )  # fmt: skip
-        self._server = uvicorn.Server(config)
-        self._server.capture_signals = contextlib.nullcontext
-
-    async def start(self) -> None:
-        self._serving = asyncio.create_task(self._server.serve())
-        await until(lambda: self._server.started)
-        self.port = self._server.servers[0].sockets[0].getsockname()[1]
-
-    async def stop(self) -> None:
-        self._server.should_exit = True
-        await self._serving
+        super().__init__(get_default_application())
 
     def open(self, token: str) -> open_socket:
         address = f"ws://127.0.0.1:{self.port}/ws/notifications/"
