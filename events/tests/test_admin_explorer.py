@@ -194,10 +194,10 @@ def test_counts_that_are_behind_are_said_so_in_words(as_viewer, shop):
     commit([{"application": shop}])
     assert "behind" not in shown(as_viewer)
 
-    Batch.objects.update(created_at=timezone.now() - timedelta(seconds=130))
+    Batch.objects.update(created_at=timezone.now() - timedelta(hours=2, minutes=10))
 
-    assert "The counts are 2 min 10 s behind" in shown(as_viewer)
-    assert "The counts are 2 min 10 s behind" in as_viewer.get("/admin/").content.decode()
+    assert "The counts are 2 h 10 min behind" in shown(as_viewer)
+    assert "The counts are 2 h 10 min behind" in as_viewer.get("/admin/").content.decode()
     digest.run()
     assert "behind" not in shown(as_viewer)
 
