@@ -8,8 +8,8 @@ router.register("broadcasts", views.Broadcasts)
 
 urlpatterns = [
     path("chats/", views.Chats.as_view(), name="chats"),
-    path("chats/<uuid:user_uuid>/", views.OneChat.as_view(), name="chat"),
-    path("chats/<uuid:user_uuid>/messages/", views.Messages.as_view(), name="messages"),
-    path("chats/<uuid:user_uuid>/messages/read/", views.ReadMarks.as_view(), name="read"),
+    path("chats/<any_uuid:user_uuid>/", views.OneChat.as_view(), name="chat"),
+    path("chats/<any_uuid:user_uuid>/messages/", views.Messages.as_view(), name="messages"),
+    path("chats/<any_uuid:user_uuid>/messages/read/", views.ReadMarks.as_view(), name="read"),
     *router.urls,
 ]

@@ -24,6 +24,6 @@ urlpatterns = [
     path("sessions/", Sessions.as_view(), name="sessions"),
     path("sessions/<path:session_id>/", OneSession.as_view(), name="session"),
     path("notifications/", Notifications.as_view(), name="notifications"),
-    path("notifications/<uuid:event_id>/", OneNotification.as_view(), name="notification"),
+    path("notifications/<any_uuid:event_id>/", OneNotification.as_view(), name="notification"),
     *router.urls,
 ]

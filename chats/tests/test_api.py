@@ -69,6 +69,16 @@ def test_a_chat_that_is_not_there_is_404(marketer_api):
     assert marketer_api.get(f"/chats/{uuid.uuid4()}/messages/").status_code == 404
 
 
+@pytest.mark.parametrize("spelling", ["{0}", "{0.hex}", "{upper}", "{dashless_upper}"])
+def test_an_address_takes_a_uuid_in_any_usual_spelling(marketer_api, spelling):
+    id = ChatFactory().user_uuid
+    spelled = spelling.format(id, upper=str(id).upper(), dashless_upper=id.hex.upper())
+
+    for path in ("", "messages/"):
+        assert marketer_api.get(f"/chats/{spelled}/{path}").status_code == 200
+    assert marketer_api.get(f"/chats/{spelled}/").json()["user_uuid"] == str(id)
+
+
 def test_a_personal_message_with_text_and_picture_is_in_the_chat(marketer_api, as_marketer):
     chat = ChatFactory()
     address = f"/chats/{chat.user_uuid}/messages/"

@@ -29,7 +29,7 @@ class ResendPages(ModelAdmin):
     def get_urls(self) -> list[URLPattern]:
         view: Callable[..., HttpResponse] = never_cache(require_http_methods(["GET", "HEAD", "POST"])(self.resend))
         return [
-            path("<uuid:pk>/resend/", self.admin_site.admin_view(view), name="events_notification_resend"),
+            path("<any_uuid:pk>/resend/", self.admin_site.admin_view(view), name="events_notification_resend"),
             *super().get_urls(),
         ]
 

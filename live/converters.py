@@ -1,0 +1,20 @@
+"""Path converters of the interface, registered when a module of addresses imports this one."""
+
+from uuid import UUID
+
+from django.urls import register_converter
+
+
+class AnyUUIDConverter:
+    """A UUID in any usual spelling: upper or lower case, with or without its dashes. Addresses are made in RFC 9562's."""
+
+    regex = r"[0-9a-fA-F]{8}(?:-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}"
+
+    def to_python(self, value: str) -> UUID:
+        return UUID(value)
+
+    def to_url(self, value: UUID | str) -> str:
+        return str(value)
+
+
+register_converter(AnyUUIDConverter, "any_uuid")
