@@ -84,7 +84,7 @@ def _heard_of(kind: str) -> Part:
 
 
 def parts() -> list[Part]:
-    """Check database, Redis and broker and the isolation of runs at the same time, then read the signs of worker, runner and beat."""
+    """Check database, Redis, broker and isolation of runs at once, then read the signs of worker, runner and beat."""
     running = [
         _checked("database", _database),
         _checked("redis", _redis),

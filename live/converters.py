@@ -6,7 +6,7 @@ from django.urls import register_converter
 
 
 class AnyUUIDConverter:
-    """A UUID in any usual spelling: upper or lower case, with or without its dashes. Addresses are made in RFC 9562's."""
+    """A UUID in any usual spelling: upper or lower case, with or without its dashes."""
 
     regex = r"[0-9a-fA-F]{8}(?:-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}"
 

@@ -35,8 +35,8 @@ def sent_banner(**more) -> Banner:
     banner = BannerFactory(**more)
     now = timezone.now()
     BroadcastFactory(
-        banner=banner, banner_url=banner.source_url, text="", status="sent", audience_size=1_500, delivered=1_500,
-        started_at=now, finished_at=now,
+        banner=banner, banner_url=banner.source_url, text="", image="broadcasts/banner.webp", status="sent",
+        audience_size=1_500, delivered=1_500, started_at=now, finished_at=now,
     )  # fmt: skip
     return banner
 

@@ -7,12 +7,12 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from testrunner.executor import TestBytes, execute
-from testrunner.trial import probe
 from testrunner.invocation import _allowed
 from testrunner.models import EnvironmentVariable
 from testrunner.results import Outcome
 from testrunner.sandbox import Limits
 from testrunner.tests.running import SAMPLES, processes_of, run
+from testrunner.trial import probe
 
 
 @pytest.mark.parametrize(

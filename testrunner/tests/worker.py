@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from testrunner.executor import TestBytes, execute
-from testrunner.trial import probe
 from testrunner.sandbox import MIB, MODES, Limits, make_undumpable
 from testrunner.tests.running import processes_of
+from testrunner.trial import probe
 
 LIMITS = Limits(grace_seconds=1, cpu_seconds=60, memory_bytes=1024 * MIB, disk_bytes=64 * MIB, processes=40)
 
