@@ -2,6 +2,7 @@ from django.apps import AppConfig
 from django.db.models.signals import post_migrate
 from django_structlog.signals import bind_extra_request_metadata
 
+from config import disk
 from config.client_address import bind_address
 from config.roles import create_missing
 
@@ -20,5 +21,6 @@ class OpsroomConfig(AppConfig):
         from projects import reports
 
         reports.register("Chats", day.count)
+        disk.watch()
         post_migrate.connect(create_missing, dispatch_uid="roles")  # auth's receiver, for permissions, comes first
         bind_extra_request_metadata.connect(bind_address, dispatch_uid="client address")

@@ -75,7 +75,9 @@ if str(app.conf.broker_url).startswith("redis"):
         "global_keyprefix": os.environ.get("CACHE_PREFIX", "opsroom") + ":",
     }
 else:
-    app.conf.broker_transport_options = {"confirm_publish": True}
+    # While RabbitMQ has a memory or disk alarm it neither confirms nor answers a farewell: a thread that publishes
+    # would wait for as long as the alarm lasts. Consumers read without blocking, which these limits do not touch.
+    app.conf.broker_transport_options = {"confirm_publish": True, "read_timeout": 5, "write_timeout": 5}
     app.conf.broker_heartbeat = 10
 
 app.conf.beat_schedule = {

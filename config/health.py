@@ -6,15 +6,16 @@ from concurrent.futures import TimeoutError as TooSlow
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from django.conf import settings
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
-from redis import Redis
 
-from config.celery import app
+from config import probes
+from config.disk import StorageFull
+from config.disk import probe as storage
+from config.probes import Unwell
 from config.signs import sign_age
 from testrunner.runs import isolation
 
@@ -33,28 +34,6 @@ class Part:
     age: float | None = None
 
 
-def _database() -> str:
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-            cursor.fetchone()
-        return "answers"
-    finally:
-        connection.close()  # this thread's own: the pool of the requests keeps theirs
-
-
-def _redis() -> str:
-    with Redis.from_url(settings.REDIS_URL, **settings.REDIS_TIMEOUTS) as redis:
-        redis.ping()
-    return "answers"
-
-
-def _broker() -> str:
-    with app.connection_for_write() as broker:
-        broker.ensure_connection(max_retries=1, timeout=2)
-    return f"answers ({app.connection().transport.driver_type})"
-
-
 def _isolation() -> str:
     try:
         return isolation()
@@ -70,6 +49,8 @@ def _checked(name: str, check: Callable[[], str]) -> Callable[[], Part]:
             return Part(name, True, future.result(timeout=LONGEST_CHECK))
         except TooSlow:
             return Part(name, False, "does not answer in time")
+        except (Unwell, StorageFull) as error:
+            return Part(name, False, str(error))
         except Exception as error:  # whatever the driver raises: the page must say so, not fail with it
             return Part(name, False, f"does not answer ({type(error).__name__})")
 
@@ -84,11 +65,12 @@ def _heard_of(kind: str) -> Part:
 
 
 def parts() -> list[Part]:
-    """Check database, Redis, broker and isolation of runs at once, then read the signs of worker, runner and beat."""
+    """Ask every part at the same time, then read the signs of worker, runner and beat."""
     running = [
-        _checked("database", _database),
-        _checked("redis", _redis),
-        _checked("broker", _broker),
+        _checked("database", probes.database),
+        _checked("redis", probes.redis),
+        _checked("broker", probes.broker),
+        _checked("storage", storage),
         _checked("isolation", _isolation),
     ]
     answers = [result() for result in running]

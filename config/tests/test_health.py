@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from config import health
+from config import probes
 from config.signs import leave_sign, sign_age
 from config.tests.ports import free_port
 
@@ -26,7 +26,7 @@ def test_health_names_every_part_with_its_state(client):
     body = answer.json()
     assert answer.status_code == 200, body
     assert body["status"] == "ok"
-    assert set(body["parts"]) == {"database", "redis", "broker", "isolation", "worker", "runner", "beat"}
+    assert set(body["parts"]) == {"database", "redis", "broker", "storage", "isolation", "worker", "runner", "beat"}
     assert body["parts"]["isolation"]["detail"] == "no run yet"
     assert all(part["ok"] for part in body["parts"].values())
 
@@ -63,7 +63,7 @@ def test_a_part_that_hangs_is_reported_while_it_hangs(client, monkeypatch):
         released.wait(60)
         return "answers"
 
-    monkeypatch.setattr(health, "_broker", hangs)
+    monkeypatch.setattr(probes, "broker", hangs)
     try:
         parts = json.loads(client.get("/health/").content)["parts"]
 

@@ -1,0 +1,61 @@
+"""The folders that Opsroom writes to: can they be written to, and how much room is left.
+
+For `/health/` and for Prometheus. A full disk is noticed before a picture or an upload fails on it.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from functools import partial
+
+from django.conf import settings
+from prometheus_client import Gauge
+
+MIB = 2**20
+LEAST_BYTES = 256 * MIB
+LEAST_INODES = 1_000
+
+free_bytes = Gauge("opsroom_storage_free_bytes", "Room left where files are stored, by folder", ["folder"])
+
+
+def folders() -> dict[str, str]:
+    """The folders that web and worker share, by what is in them."""
+    return {"media": settings.MEDIA_ROOT, "uploads": settings.TEST_UPLOADS}
+
+
+def probe() -> str:
+    """Write a file to each folder, and return what is free, in words. Raises OSError, or StorageFull."""
+    return ", ".join(f"{name}: {_probe(name, folder)} MiB free" for name, folder in folders().items())
+
+
+class StorageFull(OSError):
+    """So little room is left that the next picture or upload may fail."""
+
+
+def _probe(name: str, folder: str) -> int:
+    os.makedirs(folder, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(b"0" * 4096)
+    usage = os.statvfs(folder)
+    free = usage.f_bavail * usage.f_frsize
+    if free < LEAST_BYTES:
+        raise StorageFull(f"{name}: {free // MIB} MiB free, {LEAST_BYTES // MIB} needed")
+    if usage.f_files and usage.f_favail < LEAST_INODES:
+        raise StorageFull(f"{name}: {usage.f_favail} inodes free, {LEAST_INODES} needed")
+    return free // MIB
+
+
+def _free(folder: str) -> float:
+    """What Prometheus asks: not a number where the folder cannot be looked at."""
+    try:
+        usage = os.statvfs(folder)
+    except OSError:
+        return float("nan")
+    return float(usage.f_bavail * usage.f_frsize)
+
+
+def watch() -> None:
+    """Let Prometheus ask for the room in each folder."""
+    for name, folder in folders().items():
+        free_bytes.labels(name).set_function(partial(_free, folder))

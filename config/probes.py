@@ -1,0 +1,82 @@
+"""What `/health/` asks of database, Redis and broker: not only whether they answer, but whether they take a write.
+
+A Postgres that is a standby, a Redis that is full and a RabbitMQ with a memory or disk alarm all answer, and nothing
+can be done with them. Each probe returns words, or raises what its driver raises; Unwell has words of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+from redis import Redis
+
+from config.celery import app
+
+KEPT_SECONDS = 60  # of the key that is written
+CONFIRM = 1.5  # seconds for a broker to confirm a message
+BLOCKED = "takes no messages: a memory or disk alarm (see rabbitmqctl list_alarms)"
+
+
+class Unwell(Exception):
+    """A part answers, and cannot do its work; in words why."""
+
+
+def database() -> str:
+    """Raises Unwell where nothing can be written."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW transaction_read_only")
+            if cursor.fetchone() != ("off",):
+                raise Unwell("is read-only: a standby, or default_transaction_read_only")
+        return "answers"
+    finally:
+        connection.close()  # this thread's own: the pool of the requests keeps theirs
+
+
+def redis() -> str:
+    with Redis.from_url(settings.REDIS_URL, **settings.REDIS_TIMEOUTS) as client:
+        _write(client, settings.CACHES["default"]["KEY_PREFIX"])
+    return "answers"
+
+
+def broker() -> str:
+    """Send a message that no queue takes, and wait until the broker confirms it."""
+    conversation = app.connection_for_write(transport_options=_options())
+    try:
+        conversation.ensure_connection(max_retries=1, timeout=2)
+        driver = str(conversation.transport.driver_type)
+        if driver == "amqp":
+            _publish(conversation)
+        elif driver == "redis":
+            channel: Any = conversation.default_channel
+            _write(channel.client, app.conf.broker_transport_options["global_keyprefix"])
+    finally:
+        conversation.collect()  # a blocked RabbitMQ never answers a farewell
+    return f"answers ({driver})"
+
+
+def _options() -> dict[str, Any]:
+    return {**app.conf.broker_transport_options, "on_blocked": _refuse} if _is_amqp() else {}
+
+
+def _is_amqp() -> bool:
+    return not str(app.conf.broker_url).startswith("redis")
+
+
+def _refuse(reason: str) -> None:
+    raise Unwell(BLOCKED)
+
+
+def _publish(conversation: Any) -> None:
+    channel = conversation.channel()
+    message = channel.prepare_message(b"", content_type="text/plain")
+    try:
+        channel.basic_publish_confirm(message, exchange="", routing_key="opsroom.probe", confirm_timeout=CONFIRM)
+    except TimeoutError:
+        raise Unwell(f"did not confirm a message within {CONFIRM} s") from None
+
+
+def _write(client: Any, prefix: str) -> None:
+    client.set(f"{prefix.rstrip(':')}:probe", b"1", ex=KEPT_SECONDS)
