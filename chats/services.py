@@ -18,6 +18,7 @@ from chats.banner_api import NothingLeft, photos
 from chats.images import Picture
 from chats.models import Banner, Broadcast, Chat, Message, NotAllowed
 from chats.pictures import store
+from live.deadlocks import retried
 from live.wake import wake
 
 PREPARE, FAN_OUT = "chats.tasks.prepare", "chats.tasks.fan_out"
@@ -31,21 +32,36 @@ def open_chat(*, user_uuid: UUID) -> tuple[Chat, bool]:
 
 
 def post_message(*, chat: Chat, text: str = "", image: Picture | None = None) -> Message:
-    """Put a personal message into one chat. Raises ValueError where there is neither text nor image."""
+    """Put a personal message into one chat.
+
+    Raises ValueError where there is neither text nor image, Chat.DoesNotExist where the chat is deleted meanwhile.
+    """
     if not text.strip() and image is None:
         raise ValueError("A message needs a text or an image.")
     with transaction.atomic():
+        _hold(chat)
         message = Message.objects.create(chat=chat, own_text=text.strip(), own_image=_stored(image))
         announce.message_created(message)
     return message
 
 
+@retried
 def mark_read(*, chat: Chat, up_to: int | None = None) -> int:
-    """Mark the chat's messages as read, up to and including message id `up_to` if given; return how many were."""
-    unread = chat.messages.unread()
-    if up_to is not None:
-        unread = unread.filter(pk__lte=up_to)
-    return unread.update(read_at=timezone.now())
+    """Mark the chat's messages as read, up to and including message id `up_to` if given; return how many were.
+
+    Raises Chat.DoesNotExist where the chat is deleted meanwhile.
+    """
+    with transaction.atomic():
+        _hold(chat)  # two of these would update the messages in orders of their own
+        unread = chat.messages.unread()
+        if up_to is not None:
+            unread = unread.filter(pk__lte=up_to)
+        return unread.update(read_at=timezone.now())
+
+
+def _hold(chat: Chat) -> None:
+    """Lock the chat against deletion until the commit; a fan-out goes on. Raises Chat.DoesNotExist."""
+    Chat.objects.select_for_update(no_key=True).get(pk=chat.pk)
 
 
 def compose(
@@ -78,6 +94,7 @@ def compose(
     return _created_once(broadcast, actor, user_uuids)
 
 
+@retried
 def amend(
     *, broadcast: Broadcast, actor: Any, text: str, image: Picture | str | None, send_at: datetime | None
 ) -> None:
@@ -155,6 +172,7 @@ def _reserve(url: str, title: str, actor: Any, request_key: UUID | None) -> Broa
         return None
 
 
+@retried
 def skip_banner(*, url: str, title: str, actor: Any) -> Banner:
     """Leave a photo of the banner API out for good. Raises NotAllowed where it is reserved or sent."""
     with transaction.atomic():
@@ -179,6 +197,7 @@ def resume(*, broadcast: Broadcast, actor: Any) -> None:
         call_workers(broadcast)
 
 
+@retried
 def retry(*, broadcast: Broadcast, actor: Any) -> None:
     """Try a failed broadcast again, with its own banner if nobody else has sent it meanwhile."""
     try:
@@ -206,6 +225,8 @@ def sweep_broadcasts() -> None:
     """Queue what is due, and call workers for whatever has not moved for a while: lost wake-ups, dead workers."""
     for due in Broadcast.objects.scheduled().filter(send_at__lte=Now()):
         _ignoring_races(due.queue_when_due)
+    for cancelled in Broadcast.objects.keeping_a_banner():
+        cancelled.give_back_banner()
     idle = Now() - QUIET
     abandoned = Q(lease_until=None) | Q(lease_until__lt=Now())
     for queued in Broadcast.objects.queued().filter(abandoned):

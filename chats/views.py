@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.http import Http404
 from django.shortcuts import get_object_or_404
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import OpenApiResponse, extend_schema
@@ -63,6 +64,10 @@ class _InChat(generics.GenericAPIView):
 
     def get_chat(self) -> Chat:
         return get_object_or_404(Chat, user_uuid=self.kwargs["user_uuid"])
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """A chat that is deleted between the look and the write is a 404, as if it had never been there."""
+        return super().handle_exception(Http404() if isinstance(exc, Chat.DoesNotExist) else exc)
 
 
 @extend_schema(tags=["chats"])

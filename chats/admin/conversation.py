@@ -69,8 +69,11 @@ class ConversationPages(ModelAdmin):
         form = MessageForm()
         if request.method == "POST":
             form = MessageForm(request.POST, request.FILES)
-            if self._written(request, chat, form):
-                return HttpResponseRedirect(f"{request.path}#newest")
+            try:
+                if self._written(request, chat, form):
+                    return HttpResponseRedirect(f"{request.path}#newest")
+            except Chat.DoesNotExist:  # deleted meanwhile
+                return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
         return render(request, "chats/chat.html", self._page_context(request, chat, form))
 
     def _let_in(self, request: HttpRequest, chat: Model | None = None) -> None:
@@ -122,7 +125,10 @@ class ConversationPages(ModelAdmin):
         chat = self._chat(request, pk)
         if not request.user.has_perm("chats.change_message"):
             raise PermissionDenied
-        marked = services.mark_read(chat=chat, up_to=_number(request, "up_to"))
+        try:
+            marked = services.mark_read(chat=chat, up_to=_number(request, "up_to"))
+        except Chat.DoesNotExist as gone:
+            raise Http404 from gone
         notes.success(request, f"{marked:,} message{'' if marked == 1 else 's'} marked as read.")
         return HttpResponseRedirect(reverse("admin:chats_chat_change", args=[chat.pk]))
 

@@ -2,14 +2,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import structlog
 from django.conf import settings
-from django.db import models, transaction
+from django.db import OperationalError, connection, models, transaction
 from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Now
 from django.utils import timezone
 from simple_history.models import HistoricalRecords
 
 from chats import announce
+
+log = structlog.get_logger(__name__)
 
 
 class NotAllowed(Exception):
@@ -32,6 +35,10 @@ class BroadcastQuerySet(models.QuerySet["Broadcast"]):
         Every write of a preparing worker has this condition: one whose lease ran out changes nothing.
         """
         return self.queued().filter(pk=preparer.pk, lease_until=preparer.lease_until)
+
+    def keeping_a_banner(self) -> BroadcastQuerySet:
+        """Cancelled broadcasts of which nothing was sent, and whose banner has not been given back yet."""
+        return self.filter(status=Broadcast.Status.CANCELLED, delivered=0, banner__isnull=False)
 
     def moving(self) -> BroadcastQuerySet:
         """Broadcasts that a worker has, or will have, something to do for."""
@@ -174,10 +181,24 @@ class Broadcast(models.Model):
 
     def cancel(self, actor: Any) -> None:
         """Stop for good. What is delivered stays, until it is retracted; an unsent banner is given back."""
-        with transaction.atomic():
-            self._move(self.Status.CANCELLED, self.MOVING, actor, finished_at=Now())
-            if self.delivered == 0:
-                self._change(banner=None)
+        self._move(self.Status.CANCELLED, self.MOVING, actor, finished_at=Now())
+        self.give_back_banner()
+
+    def give_back_banner(self) -> None:
+        """Free the banner of a cancelled broadcast of which nothing was sent.
+
+        A transaction of its own, after the new status is committed. The banner's column is unique, so that changing it
+        needs the strongest lock of the row, and waits for workers that have inserted messages of this broadcast. They
+        take their messages back when they see the status; before its commit they would wait for this transaction,
+        in a circle. If they take long, the sweeper comes back.
+        """
+        try:
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute("SET LOCAL lock_timeout = '2s'")  # longer than a chunk
+                Broadcast.objects.keeping_a_banner().filter(pk=self.pk).update(banner=None)
+        except OperationalError as error:
+            log.warning("banner_not_given_back_yet", broadcast=self.pk, error=str(error))
+        self.refresh_from_db()
 
     def requeue(self, actor: Any, **fields: Any) -> None:
         """Try a failed broadcast again."""
@@ -236,10 +257,6 @@ class Broadcast(models.Model):
             self.refresh_from_db()
             self.steps.create(verb=self.status, actor=actor, note=note)
             announce.broadcast_progress(self)
-
-    def _change(self, **fields: Any) -> None:
-        Broadcast.objects.filter(pk=self.pk).update(**fields)
-        self.refresh_from_db()
 
     def _why_not(self, wanted: str) -> str:
         self.refresh_from_db()

@@ -7,6 +7,8 @@ from django.db import models, transaction
 from django.db.models import Count, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce, Now
 
+from live.deadlocks import retried
+
 
 class ChatQuerySet(models.QuerySet["Chat"]):
     def matching(self, term: str) -> ChatQuerySet:
@@ -31,6 +33,7 @@ class ChatQuerySet(models.QuerySet["Chat"]):
             last_message_at=Subquery(visible.order_by("-pk").values("created_at")[:1]),
         )
 
+    @retried
     def delete(self) -> tuple[int, dict[str, int]]:
         """Delete chats with their messages, also while a broadcast is being sent to them.
 

@@ -276,14 +276,14 @@ def test_what_is_finished_cannot_be_paused():
         broadcast.pause(None)
 
 
-def wait_until_somebody_waits_for_a_lock() -> None:
+def wait_until_somebody_waits_for_a_lock(number: int = 1) -> None:
     with connection.cursor() as cursor:
         for _ in range(2_000):
             cursor.execute("SELECT pg_stat_clear_snapshot()")  # else one transaction sees one state for ever
             cursor.execute(
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
             )
-            if cursor.fetchone()[0]:
+            if cursor.fetchone()[0] >= number:
                 return
             threading.Event().wait(0.005)
     raise AssertionError("nobody came to wait for a lock")

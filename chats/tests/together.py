@@ -1,0 +1,28 @@
+"""Several verbs at the same moment, each in a thread with a database connection of its own."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from django.db import connection
+
+
+def together(*works: Callable[[], Any]) -> list[BaseException]:
+    """Run these at once and return what they raised."""
+    start, raised = threading.Barrier(len(works)), []
+
+    def run(work: Callable[[], Any]) -> None:
+        start.wait()
+        try:
+            work()
+        except BaseException as error:
+            raised.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run, args=[work]) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return raised
