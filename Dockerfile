@@ -29,8 +29,9 @@ RUN SECRET_KEY=only-for-this-build-0123456789-abcdefghijklmnopqrstuvwxyz \
     && python -m compileall -q config chats events live projects testrunner
 USER opsroom
 EXPOSE 8000
-CMD ["python", "-m", "uvicorn", "config.asgi:application", "--host", "0.0.0.0", "--port", "8000", \
-     "--lifespan", "off", "--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "5", \
+CMD ["python", "-m", "config.watchdog", "web", \
+     "-m", "uvicorn", "config.asgi:application", "--host", "0.0.0.0", "--port", "8000", \
+     "--lifespan", "on", "--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "5", \
      "--no-proxy-headers", \
      "--http", "config.protocol:LimitedProtocol", "--ws", "config.protocol:LimitedSocket", \
      "--ws-max-size", "65536", "--ws-per-message-deflate", "false"]

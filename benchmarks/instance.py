@@ -19,7 +19,7 @@ from config import embedded
 from config.database import prepare
 from config.embedded.home import Home
 from config.embedded.postgres import find_binaries
-from config.launcher import commands
+from config.launcher import modules
 from config.supervisor import dying_with_us
 from config.tests.ports import free_port
 
@@ -82,7 +82,7 @@ def stop(child: subprocess.Popen[bytes]) -> None:
 
 def command(name: str) -> list[str]:
     """How the launcher starts this process (web, worker, beat)."""
-    return next(command.argv for command in commands(int(os.environ["PORT"])) if command.name == name)
+    return [sys.executable, "-m", *modules(int(os.environ["PORT"]))[name]]
 
 
 @contextlib.contextmanager

@@ -1,9 +1,10 @@
-"""The containers' health check: `python -m config.alive web|worker|runner|beat` is 0 where that part is alive."""
+"""The containers' health check: `python -m config.alive web|worker|runner|beat` is 0 where that process is alive."""
 
 from __future__ import annotations
 
 import http.client
 import os
+import socket
 import sys
 
 PORT = 8000  # inside the container
@@ -33,11 +34,11 @@ def web() -> str | None:
 
 
 def heard_of(kind: str) -> str | None:
-    """Look for the last sign of any worker, or of beat, without loading more of Django than its cache."""
+    """Look for the last sign of this host's worker, runner or beat, without loading more of Django than its cache."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     from config.signs import sign_age
 
-    age = sign_age(kind)
+    age = sign_age(kind, socket.gethostname())
     if age is None:
         return f"{kind} was never heard of"
     return None if age < STALE else f"{kind} was last heard of {age:.0f} s ago"

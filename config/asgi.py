@@ -20,12 +20,14 @@ from django.conf import settings
 
 from config.bridge import Bridge
 from config.connections import allow_open_files
+from config.serving import Progress, lifespan
 from config.wsgi import application as django  # sets Django up, which the next import needs
 from events.ingest import Ingest
 from live.consumer import Notifications
 
 THREADS = 10  # one Postgres connection each
-_django = Bridge(django, threads=THREADS)
+_progress = Progress(django, threads=THREADS)
+_django = Bridge(_progress, threads=THREADS)
 _standin = Bridge(django, threads=2)
 _notifications = Notifications.as_asgi()
 _ingest = Ingest()
@@ -42,6 +44,8 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """The ASGI application that uvicorn runs."""
     if scope["type"] == "websocket" and scope["path"] == "/ws/notifications/":
         await _notifications(scope, receive, send)
+    elif scope["type"] == "lifespan":
+        await lifespan(_progress, receive, send)
     elif scope["type"] != "http":
         await send({"type": "websocket.close", "code": 4404})
     elif scope["path"] == "/events/" and scope["method"] in ("POST", "OPTIONS"):

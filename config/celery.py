@@ -6,17 +6,21 @@ short enough that a broker which is away is noticed rather than waited for.
 """
 
 import os
+import warnings
 from typing import Any
 
 import structlog
-from celery import Celery, bootsteps
-from celery.signals import beat_init, setup_logging
+from celery import Celery
+from celery.signals import setup_logging
 from django.dispatch import receiver
 from django_structlog.celery.signals import bind_extra_task_metadata
 from django_structlog.celery.steps import DjangoStructLogInitStep
 from kombu import Exchange, Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+# Celery warns a root user at length of pickled messages; ours are JSON, and CI and containers are root.
+warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
 
 app = Celery("opsroom")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -48,7 +52,7 @@ app.conf.update(
     result_serializer="json",
     task_ignore_result=True,
     task_acks_late=False,
-    worker_consumer="config.consumer:ConsumerWithoutDelays",
+    worker_consumer="config.consumer:SteadyConsumer",
     worker_prefetch_multiplier=1,
     worker_max_tasks_per_child=1_000,
     worker_enable_remote_control=False,  # nobody uses it, and its queues are of a kind RabbitMQ 4 refuses
@@ -60,6 +64,7 @@ app.conf.update(
     broker_connection_timeout=2,
     broker_pool_acquire_timeout=2,
     broker_connection_retry_on_startup=True,
+    broker_channel_error_retry=True,  # a channel that the broker closed is opened again, like a connection
     broker_connection_max_retries=None,  # a worker waits for its broker for ever
     task_publish_retry=True,  # once: a pooled connection may be a stale one
     task_publish_retry_policy={"max_retries": 1, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.1},
@@ -81,51 +86,30 @@ else:
     app.conf.broker_heartbeat = 10
 
 app.conf.beat_schedule = {
-    # Expiring after one period: what a stopped worker missed need not be caught up tick by tick.
-    "tick": {"task": "config.tasks.tick", "schedule": 5.0, "options": {"expires": 15}},
-    "clean up live": {"task": "live.tasks.clean_up", "schedule": 600.0, "options": {"expires": 600}},
+    # Expiring after about one period: what a stopped worker missed need not be caught up message by message. The
+    # database scheduler reads `expire_seconds`, and drops Celery's own `expires`.
+    "clean up live": {"task": "live.tasks.clean_up", "schedule": 600.0, "options": {"expire_seconds": 600}},
     # Both look for what is due, however late they come: no moment of the day is special to beat. Often
     # enough that what a killed worker left is taken up within 45 s.
-    "remind": {"task": "projects.tasks.remind", "schedule": 30.0, "options": {"expires": 30}},
-    "daily report": {"task": "projects.tasks.report", "schedule": 30.0, "options": {"expires": 30}},
-    "notify": {"task": "events.tasks.notify", "schedule": 5.0, "options": {"expires": 10}},
-    "digest": {"task": "events.tasks.digest", "schedule": 2.0, "options": {"expires": 4}},
-    "sweep test runs": {"task": "testrunner.tasks.sweep", "schedule": 3.0, "options": {"expires": 10}},
-    "forget old logs": {"task": "testrunner.tasks.retain", "schedule": 3_600.0, "options": {"expires": 3_600}},
-    "make event partitions": {"task": "events.tasks.make_partitions", "schedule": 3600.0, "options": {"expires": 600}},
-    "retain events": {"task": "events.tasks.retain", "schedule": 3600.0, "options": {"expires": 600}},
-    "sweep replays": {"task": "events.tasks.sweep_replays", "schedule": 10.0, "options": {"expires": 10}},
-    "sweep broadcasts": {"task": "chats.tasks.sweep", "schedule": 3.0, "options": {"expires": 10}},
+    "remind": {"task": "projects.tasks.remind", "schedule": 30.0, "options": {"expire_seconds": 30}},
+    "daily report": {"task": "projects.tasks.report", "schedule": 30.0, "options": {"expire_seconds": 30}},
+    "notify": {"task": "events.tasks.notify", "schedule": 5.0, "options": {"expire_seconds": 10}},
+    "digest": {"task": "events.tasks.digest", "schedule": 2.0, "options": {"expire_seconds": 4}},
+    "sweep test runs": {"task": "testrunner.tasks.sweep", "schedule": 3.0, "options": {"expire_seconds": 10}},
+    "forget old logs": {"task": "testrunner.tasks.retain", "schedule": 3_600.0, "options": {"expire_seconds": 3_600}},
+    "make event partitions": {
+        "task": "events.tasks.make_partitions",
+        "schedule": 3600.0,
+        "options": {"expire_seconds": 600},
+    },
+    "retain events": {"task": "events.tasks.retain", "schedule": 3600.0, "options": {"expire_seconds": 600}},
+    "sweep replays": {"task": "events.tasks.sweep_replays", "schedule": 10.0, "options": {"expire_seconds": 10}},
+    "sweep broadcasts": {"task": "chats.tasks.sweep", "schedule": 3.0, "options": {"expire_seconds": 10}},
 }
 PERIODIC = frozenset(entry["task"] for entry in app.conf.beat_schedule.values())
 app.steps["worker"].add(DjangoStructLogInitStep)
+app.steps["worker"].add("config.working:Working")
 app.autodiscover_tasks(["chats", "config", "events", "live", "projects", "testrunner"])
-
-SIGN_SECONDS = 5.0
-
-
-class SignOfLife(bootsteps.StartStopStep):
-    """Leave a sign of this worker process every few seconds, for the health page: `worker`, or `runner` of tests."""
-
-    requires = ("celery.worker.components:Timer",)
-
-    def start(self, worker: Any) -> None:
-        from config.signs import leave_sign  # the cache needs Django's settings, which are ready by now
-
-        kind = "runner" if "testruns" in worker.app.amqp.queues.consume_from else "worker"
-        leave_sign(kind, worker.hostname)
-        worker.timer.call_repeatedly(SIGN_SECONDS, leave_sign, (kind, worker.hostname))
-
-
-app.steps["worker"].add(SignOfLife)
-
-
-@beat_init.connect
-def _tick_at_once(**_: Any) -> None:
-    """Beat's first sign of life need not wait for the first period to pass."""
-    from live.wake import wake
-
-    wake("config.tasks.tick")
 
 
 @receiver(bind_extra_task_metadata)

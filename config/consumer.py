@@ -1,17 +1,43 @@
-"""The worker's consumer without Celery's delayed delivery.
+"""The worker's consumer: without Celery's delayed delivery, and with a pulse while the broker is away.
 
 With quorum queues Celery declares 28 queues, `celery_delayed_0` to `celery_delayed_27`, for tasks with an ETA or a
 countdown. Opsroom has no such task: what is due later is a row with a time, which a sweeper finds.
+
+While Celery tries to connect, no timer of the consumer's loop fires. A worker that is trying is at work, and to start
+another one would help nobody, so each attempt, and each second between two, is a beat.
 """
+
+from typing import Any
 
 from celery.worker.consumer import Consumer
 from celery.worker.consumer.delayed_delivery import DelayedDelivery
 
+from config.pulse import pulse
+
+LONGEST_PAUSE = 10  # seconds between two attempts
 _DELAYED = f"{DelayedDelivery.__module__}:{DelayedDelivery.__name__}"
 
 
-class ConsumerWithoutDelays(Consumer):
+class SteadyConsumer(Consumer):
     """Celery's consumer, which declares the queues of `config/celery.py` and no others."""
 
     class Blueprint(Consumer.Blueprint):  # type: ignore[misc, valid-type]  # a variable in the stubs
         default_steps = [step for step in Consumer.Blueprint.default_steps if step != _DELAYED]
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Connect, however long it takes; `callback` is what Celery calls meanwhile."""
+        connect = conn.ensure_connection
+
+        def beating(errback: Any, max_retries: Any = None, *, callback: Any = None, **options: Any) -> Any:
+            def meanwhile() -> None:
+                pulse.beat()
+                if callback is not None:
+                    callback()
+
+            return connect(errback, max_retries, interval_max=LONGEST_PAUSE, callback=meanwhile, **options)
+
+        conn.ensure_connection = beating
+        try:
+            return super().ensure_connected(conn)
+        finally:
+            del conn.ensure_connection

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TooSlow
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from django.db import connection
@@ -11,12 +11,13 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
+from redis.exceptions import RedisError
 
 from config import probes
 from config.disk import StorageFull
 from config.disk import probe as storage
 from config.probes import Unwell
-from config.signs import sign_age
+from config.signs import KINDS, Sign, signs
 from testrunner.runs import isolation
 
 LONGEST_CHECK = 2.5  # seconds
@@ -32,6 +33,12 @@ class Part:
     ok: bool
     detail: str
     age: float | None = None
+    processes: list[dict[str, Any]] = field(default_factory=list)
+
+    def state(self) -> dict[str, Any]:
+        """What the page says of it; the processes only of a part that has any."""
+        said = asdict(self)
+        return {key: value for key, value in said.items() if key != "name" and (key != "processes" or value)}
 
 
 def _isolation() -> str:
@@ -57,15 +64,31 @@ def _checked(name: str, check: Callable[[], str]) -> Callable[[], Part]:
     return result
 
 
-def _heard_of(kind: str) -> Part:
-    age = sign_age(kind)
-    if age is None:
-        return Part(kind, False, "not heard of yet")
-    return Part(kind, age < STALE, f"last heard of {age:.0f} s ago", round(age, 1))
+def _processes() -> list[Part]:
+    """One part for each kind of process, by the signs that they leave in Redis."""
+    try:
+        found = signs()
+    except (RedisError, OSError):
+        return [Part(kind, False, "not known without Redis") for kind in KINDS]
+    return [_kind(kind, [sign for sign in found if sign.kind == kind]) for kind in KINDS]
+
+
+def _kind(kind: str, found: list[Sign]) -> Part:
+    """Whether each process of a kind was heard of lately; `age` is that of the youngest sign.
+
+    This web process answers, so that one without a watchdog need not have left a sign.
+    """
+    if not found:
+        return Part(kind, kind == "web", "not heard of yet")
+    silent = [sign for sign in found if sign.age >= STALE]
+    first = (silent or found)[0]
+    words = f"{first.name} was last heard of {first.age:.0f} s ago"
+    processes = [{"name": sign.name, "ok": sign.age < STALE, "age": round(sign.age, 1)} for sign in found]
+    return Part(kind, not silent, words, round(found[0].age, 1), processes)
 
 
 def parts() -> list[Part]:
-    """Ask every part at the same time, then read the signs of worker, runner and beat."""
+    """Ask every part at the same time, then read the signs of the processes."""
     running = [
         _checked("database", probes.database),
         _checked("redis", probes.redis),
@@ -74,7 +97,7 @@ def parts() -> list[Part]:
         _checked("isolation", _isolation),
     ]
     answers = [result() for result in running]
-    return [*answers, *map(_heard_of, ("worker", "runner", "beat"))]
+    return [*answers, *_processes()]
 
 
 @never_cache
@@ -92,6 +115,6 @@ def health(request: HttpRequest) -> HttpResponse:
     body: dict[str, Any] = {
         "status": "ok" if all(part.ok for part in found) else "degraded",
         "time": timezone.now().isoformat(),
-        "parts": {part.name: {key: value for key, value in asdict(part).items() if key != "name"} for part in found},
+        "parts": {part.name: part.state() for part in found},
     }
     return JsonResponse(body, status=200 if body["status"] == "ok" else 503)

@@ -1,4 +1,4 @@
-"""`make run`: the services, the database, and the three processes, as one thing that starts and stops."""
+"""`make run`: the services, the database, and the processes, as one thing that starts and stops."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
 from config import embedded
 from config.database import is_prepared, prepare
+from config.output import Output
 from config.supervisor import Command, Supervisor
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -28,12 +30,13 @@ class LaunchError(Exception):
 
 
 def main() -> int:
-    """Run Opsroom until Ctrl-C or SIGTERM (0) or until one of its processes ends (1)."""
+    """Run Opsroom until Ctrl-C or SIGTERM (0), or say why it cannot (1)."""
     for number in (signal.SIGINT, signal.SIGTERM):  # both mean the same; a shell may have SIGINT ignored
         signal.signal(number, signal.default_int_handler)
     try:
         return launch()
     except KeyboardInterrupt:
+        hear_no_more_signals()
         return 0
     except (LaunchError, embedded.EmbeddedError) as error:
         print(error, file=sys.stderr)
@@ -46,39 +49,57 @@ def launch() -> int:
     home = embedded.use_local_settings()
     os.environ |= {"PORT": str(port), "DJANGO_SETTINGS_MODULE": "config.settings"}
     with only_one(home.run / "launcher.lock", port):
-        embedded.use()
+        if left := embedded.use():
+            print(f"Using {' and '.join(left)}, which an earlier run that was killed has left running.", flush=True)
         if not own_database or not is_prepared(home.postgres):
             print("Preparing the database", flush=True)
             prepare(home.postgres, demo=own_database)
-        ended = asyncio.run(supervise(port, credentials=own_database))
-    if ended is not None:
-        print(ended, file=sys.stderr)
-    return 0 if ended is None else 1
+        asyncio.run(supervise(port, credentials=own_database))
+    return 0
 
 
-async def supervise(port: int, *, credentials: bool) -> str | None:
+async def supervise(port: int, *, credentials: bool) -> None:
+    """Run the processes until a signal comes; further signals then wait until the servers are stopped, too."""
     started = time.time()
 
-    async def announce() -> None:
-        await until_ready(port, started)
+    async def announce(output: Output) -> None:
+        await until_ready(port, started, output.say)
         login = "  (admin / 12345)" if credentials else ""
-        print(f"Opsroom is ready: http://127.0.0.1:{port}/admin/{login}", flush=True)
+        output.say(f"Opsroom is ready: http://127.0.0.1:{port}/admin/{login}")
 
-    return await Supervisor(commands(port), cwd=PROJECT).run(announce)
+    try:
+        await Supervisor(commands(port), cwd=PROJECT).run(announce)
+    finally:
+        hear_no_more_signals()
+
+
+def hear_no_more_signals() -> None:
+    """Let signals wait from here to the end, so that none interrupts the exit handler that stops the servers.
+
+    The event loop, for one, removes its handlers when it is closed: a SIGTERM then would end this process at once.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
 
 
 def commands(port: int) -> list[Command]:
-    """The processes of one machine: see docs/architecture.md for what each is for."""
-    python = [sys.executable, "-m"]
+    """The processes of one machine, each under its watchdog (config/watchdog.py)."""
+    watchdog = [sys.executable, "-m", "config.watchdog"]
+    return [
+        Command(name, [*watchdog, name, "-m", *module], {"OPSROOM_PROCESS": name})
+        for name, module in modules(port).items()
+    ]
+
+
+def modules(port: int) -> dict[str, list[str]]:
+    """The module and the arguments of each process: see docs/architecture.md for what each is for."""
     web = [
-        *(*python, "uvicorn", "config.asgi:application", "--host", "127.0.0.1", "--port", str(port)),
-        *("--lifespan", "off", "--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "5"),
+        *("uvicorn", "config.asgi:application", "--host", "127.0.0.1", "--port", str(port)),
+        *("--lifespan", "on", "--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "5"),
         "--no-proxy-headers",  # the settings say whom to believe: TRUST_FORWARDED_PROTO, PROXY_COUNT
         *("--http", "config.protocol:LimitedProtocol", "--ws", "config.protocol:LimitedSocket"),
         *("--ws-max-size", "65536", "--ws-per-message-deflate", "false"),
     ]
-    # Celery warns a root user at length of pickled messages; ours are JSON, and CI and containers are root.
-    celery = [sys.executable, "-W", "ignore:You're running the worker", "-m", "celery", "-q", "-A", "config.celery"]
+    celery = ["celery", "-q", "-A", "config.celery"]
     # Nobody else listens: gossip and mingle only cost a second at the start.
     alone = ["--without-gossip", "--without-mingle"]
     worker = [*celery, "worker", "-n", "worker@%h", "-Q", "default,broadcasts,events", "-c", "2", *alone]
@@ -86,16 +107,15 @@ def commands(port: int) -> list[Command]:
     slots = os.environ.get("TESTRUN_SLOTS") or "2"
     runner = [*celery, "worker", "-n", "runner@%h", "-Q", "testruns", "-P", "threads", "-c", slots, *alone]
     beat = [*celery, "beat", "--pidfile="]
-    named = {"web": web, "worker": worker, "runner": runner, "beat": beat}
-    return [Command(name, argv, {"OPSROOM_PROCESS": name}) for name, argv in named.items()]
+    return {"web": web, "worker": worker, "runner": runner, "beat": beat}
 
 
-async def until_ready(port: int, started: float) -> None:
+async def until_ready(port: int, started: float, say: Callable[[str], None]) -> None:
     """Return when every part answers; after a minute say which does not, and go on waiting."""
     say_at = time.monotonic() + SLOW
     while (problem := await asyncio.to_thread(what_is_missing, port, started)) is not None:
         if time.monotonic() > say_at:
-            print(f"Opsroom is not ready yet: {problem}.", file=sys.stderr, flush=True)
+            say(f"Opsroom is not ready yet: {problem}.")
             say_at += SLOW
         await asyncio.sleep(POLL)
 

@@ -1,13 +1,37 @@
 """`/metrics` for Prometheus, behind a guard of its own."""
 
+import contextlib
 import hmac
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 from django_prometheus.exports import ExportToDjangoView
+from prometheus_client import REGISTRY
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+from redis.exceptions import RedisError
 
 from config.problems import problem_response
+from config.signs import signs
+
+
+class Processes(Collector):
+    """How long ago each process was heard of, read from Redis at each scrape. Without Redis there is no sample."""
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        words = "Seconds since a process last left its sign of life"
+        return [GaugeMetricFamily("opsroom_process_silence_seconds", words, labels=["kind", "process"])]
+
+    def collect(self) -> list[GaugeMetricFamily]:
+        (family,) = self.describe()
+        with contextlib.suppress(RedisError, OSError):
+            for sign in signs():
+                family.add_metric([sign.kind, sign.name], sign.age)
+        return [family]
+
+
+REGISTRY.register(Processes())
 
 
 @require_safe

@@ -291,5 +291,5 @@ if TESTRUN_MIN_ISOLATION not in ("namespaces", "user-namespace", "user", "plain"
 TESTRUN_LOG_DAYS = env.int("TESTRUN_LOG_DAYS", default=90)
 
 # --- Celery: see config/celery.py ----------------------------------------------------------------
-CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULER = "config.scheduler:SteadyScheduler"
 DJANGO_CELERY_BEAT_TZ_AWARE = True

@@ -1,18 +1,132 @@
-"""Signs of life in the cache: who was last heard of when. Lost with Redis, and back within seconds."""
+"""Signs of life in Redis: each process leaves one every few seconds. Lost with Redis, and back in seconds.
 
+A process is known by its kind, its host and its number. What ends as it should takes its sign back. What replaces a
+killed one on the same host removes the sign of the dead; on another host (a container that was made anew) it stays
+until it is FORGOTTEN seconds old, and /health/ names the process that is missing for so long.
+
+No wait is longer than TIMEOUT, because the loops that prove progress come by here; after a failure nobody tries again
+for REST_SECONDS.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
 import time
+from dataclasses import dataclass
+from functools import cache as once
+from typing import cast
 
+from django.conf import settings
 from django.core.cache import cache
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
 
-KEPT_SECONDS = 24 * 3600
+KINDS = ("web", "worker", "runner", "beat")
+TIMEOUT = 0.3  # seconds
+REST_SECONDS = 10.0
+FORGOTTEN = 300.0  # seconds
+
+_rest_until = 0.0
 
 
-def leave_sign(kind: str, name: str = "") -> None:
-    """Remember that `kind` (worker, beat) was alive just now. Never an error."""
-    cache.set(f"sign:{kind}", {"at": time.time(), "name": name}, KEPT_SECONDS)
+@dataclass(frozen=True)
+class Sign:
+    """When a process was last heard of."""
+
+    kind: str
+    host: str
+    pid: int
+    age: float  # seconds
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}@{self.host}/{self.pid}"
 
 
-def sign_age(kind: str) -> float | None:
-    """Return how many seconds ago `kind` was last heard of, or None if never."""
-    sign = cache.get(f"sign:{kind}")
-    return None if sign is None else max(0.0, time.time() - sign["at"])
+def leave_sign(kind: str) -> None:
+    """Remember that this process was alive just now. Never an error."""
+    _replace_the_dead(kind)
+    _quietly("hset", _key(), _field(kind, os.getpid()), str(time.time()))
+
+
+def take_back(kind: str) -> None:
+    """Forget this process, which ends because it was asked to. Never an error."""
+    _quietly("hdel", _key(), _field(kind, os.getpid()))
+
+
+def signs() -> list[Sign]:
+    """Every process that was heard of within FORGOTTEN seconds, by kind, youngest sign first. Raises RedisError."""
+    found = []
+    now = time.time()
+    for field, at in _all().items():
+        kind, host, pid = field.split("|")
+        found.append(Sign(kind, host, int(pid), max(0.0, now - float(at))))
+    found.sort(key=lambda sign: (sign.kind, sign.age))
+    return [sign for sign in found if sign.age < FORGOTTEN]
+
+
+def sign_age(kind: str, host: str | None = None) -> float | None:
+    """Return how many seconds ago a process of this kind was heard of, on `host` or anywhere; None if none was."""
+    with contextlib.suppress(RedisError, OSError):
+        ages = [sign.age for sign in signs() if sign.kind == kind and host in (None, sign.host)]
+        return min(ages, default=None)
+    return None
+
+
+@once
+def _replace_the_dead(kind: str) -> None:
+    """Once a process: remove the signs of processes of this kind on this host that do not exist any more."""
+    here, dead = socket.gethostname(), []
+    with contextlib.suppress(RedisError, OSError):
+        for field, at in _all().items():
+            that_kind, host, pid = field.split("|")
+            is_ours = (that_kind, host) == (kind, here) and not _exists(int(pid))
+            if is_ours or time.time() - float(at) > FORGOTTEN:
+                dead.append(field)
+        if dead:
+            _client().hdel(_key(), *dead)
+
+
+def _all() -> dict[str, str]:
+    return cast(dict[str, str], _client().hgetall(_key()))
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _quietly(command: str, *arguments: str) -> None:
+    global _rest_until
+    if time.monotonic() < _rest_until:
+        return
+    try:
+        getattr(_client(), command)(*arguments)
+    except (RedisError, OSError):
+        _rest_until = time.monotonic() + REST_SECONDS
+
+
+def _field(kind: str, pid: int) -> str:
+    return f"{kind}|{socket.gethostname()}|{pid}"
+
+
+def _key() -> str:
+    return str(cache.make_key("signs"))
+
+
+@once
+def _client() -> Redis:
+    connect = {"socket_connect_timeout": TIMEOUT} if "socket_connect_timeout" in settings.REDIS_TIMEOUTS else {}
+    # One more try, because a pooled connection may be a stale one.
+    return Redis.from_url(
+        settings.REDIS_URL, socket_timeout=TIMEOUT, retry=Retry(NoBackoff(), 1), decode_responses=True, **connect
+    )

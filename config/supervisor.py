@@ -1,4 +1,8 @@
-"""Run a few processes as one: their output side by side, all of them stopped when one ends or a signal comes.
+"""Run a few processes as one: their output side by side, each started again when it ends, all stopped by a signal.
+
+A process that ends is started again after a pause that doubles with each early end (1 s to LONGEST_PAUSE); one that
+lived for SETTLED seconds begins at one second again. Only a signal ends the run, or a reader of the output that went
+away. Printing never waits for the reader (config/output.py), so that signals are always heard.
 
 honcho's printer and colours, but not its manager: that one forks a process beside each child, which outlives a kill -9
 of its parent, and it never forces children that all hang.
@@ -14,16 +18,22 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from honcho.colour import get_colours
 from honcho.printer import Message, Printer
 
+from config.output import Output
+
 PATIENCE = 10.0  # seconds for a warm stop; Celery finishes the task in hand
 IMPATIENCE = 0.5  # seconds; a SIGINT later than that after the first signal is a person who wants out now
+LONGEST_PAUSE = 30.0  # seconds
+SETTLED = 60.0  # seconds
 LONGEST_LINE = 2**20  # bytes
 
 
@@ -37,7 +47,7 @@ class Command:
 
 
 class Supervisor:
-    """Runs commands until one ends or SIGINT or SIGTERM comes; leaves no process behind.
+    """Runs commands until SIGINT or SIGTERM comes; leaves no process behind.
 
     If this process is killed with -9, the kernel sends its children SIGTERM (Linux, with util-linux).
     """
@@ -45,33 +55,27 @@ class Supervisor:
     def __init__(self, commands: list[Command], *, cwd: Path) -> None:
         self.commands = commands
         self.cwd = cwd
-        self.printer = Printer(sys.stdout, width=max(len(command.name) for command in commands))
-        self.colours = get_colours()
+        self.output: Output
+        self.printer: Printer
         self.children: dict[str, asyncio.subprocess.Process] = {}
         self.stop_asked = asyncio.Event()
         self.first_asked = 0.0
 
-    async def run(self, meanwhile: Callable[[], Awaitable[None]]) -> str | None:
-        """Return None when a signal ended the run, else a sentence on which process ended by itself.
-
-        `meanwhile` runs beside the processes and is dropped when they stop.
-        """
+    async def run(self, meanwhile: Callable[[Output], Coroutine[Any, Any, None]]) -> None:
+        """Return when a signal ended the run. `meanwhile` runs beside the processes and is dropped when they stop."""
+        loop = asyncio.get_running_loop()
+        self.output = Output(sys.stdout.fileno(), partial(loop.call_soon_threadsafe, self.stop_asked.set))
+        self.printer = Printer(self.output, width=max(len(command.name) for command in self.commands))
         for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, self.ask, number)
-        pumps = [asyncio.create_task(self.pump(command, next(self.colours))) for command in self.commands]
-        asked = asyncio.create_task(self.stop_asked.wait())
-        beside = asyncio.create_task(self.until_told(meanwhile))
-        await asyncio.wait([*pumps, asked], return_when=asyncio.FIRST_COMPLETED)
-        ended = None if self.stop_asked.is_set() else self.first_ended()
+            loop.add_signal_handler(number, self.ask, number)
+        colours = get_colours()
+        keepers = [asyncio.create_task(self.keep(command, next(colours))) for command in self.commands]
+        beside = asyncio.create_task(meanwhile(self.output))
+        await self.stop_asked.wait()
         beside.cancel()
-        await self.stop(pumps)
-        await asyncio.gather(beside, *pumps, return_exceptions=True)
-        asked.cancel()
-        return ended
-
-    async def until_told(self, meanwhile: Callable[[], Awaitable[None]]) -> None:
-        with contextlib.suppress(BrokenPipeError):
-            await meanwhile()
+        await self.stop(keepers)
+        await asyncio.gather(beside, *keepers, return_exceptions=True)
+        self.output.finish()
 
     def ask(self, number: signal.Signals) -> None:
         """A first signal stops warmly, a later Ctrl-C at once. `make` passes SIGTERM on, so that one may come twice."""
@@ -81,19 +85,40 @@ class Supervisor:
         elif number == signal.SIGINT and time.monotonic() - self.first_asked > IMPATIENCE:
             self.signal_all(signal.SIGKILL)
 
-    async def pump(self, command: Command, colour: str) -> None:
-        """Start a command and print its lines until it has ended."""
-        child = await asyncio.create_subprocess_exec(
-            *dying_with_us(),
-            *command.argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=self.cwd,
-            env=os.environ | command.env,
-            start_new_session=True,  # a terminal's Ctrl-C reaches only us: we stop it, in our order
-            limit=LONGEST_LINE,
-        )
+    async def keep(self, command: Command, colour: str) -> None:
+        """Run a command, and run it again whenever it ends, until a stop is asked for."""
+        pause = 1.0
+        while not self.stop_asked.is_set():
+            started = time.monotonic()
+            how = await self.run_once(command, colour)
+            if self.stop_asked.is_set():
+                return
+            lived = time.monotonic() - started
+            pause = 1.0 if lived >= SETTLED else pause
+            self.output.say(
+                f"The {command.name} process ended {how} after {lived:.0f} s and is started again in {pause:.0f} s."
+            )
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self.stop_asked.wait()
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def run_once(self, command: Command, colour: str) -> str:
+        """Start a command and print its lines until it has ended; return how it did, in words."""
+        try:
+            child = await asyncio.create_subprocess_exec(
+                *dying_with_us(),
+                *command.argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                cwd=self.cwd,
+                env=os.environ | command.env,
+                start_new_session=True,  # a terminal's Ctrl-C reaches only us: we stop it, in our order
+                limit=LONGEST_LINE,
+            )
+        except OSError as error:
+            return f"at its start ({error})"
         self.children[command.name] = child
         if self.stop_asked.is_set():
             child.terminate()
@@ -103,6 +128,7 @@ class Supervisor:
             await asyncio.sleep(0.05)
         signal_group(child.pid, signal.SIGKILL)  # what it may have left; it also closes the pipe we read
         await reading
+        return f"with status {child.returncode}" if child.returncode >= 0 else f"by signal {-child.returncode}"
 
     async def print_lines(self, name: str, child: asyncio.subprocess.Process, colour: str) -> None:
         assert child.stdout is not None  # noqa: S101  it was asked for
@@ -113,23 +139,11 @@ class Supervisor:
                 continue
             if not line:
                 return
-            message = Message(type="line", data=line, time=datetime.now(), name=name, colour=colour)
-            try:
-                self.printer.write(message)
-            except BrokenPipeError:  # whoever read our output has gone, as `| head` does
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                self.stop_asked.set()
+            self.printer.write(Message(type="line", data=line, time=datetime.now(), name=name, colour=colour))
 
-    def first_ended(self) -> str:
-        for name, child in self.children.items():
-            if child.returncode is not None:
-                how = f"with status {child.returncode}" if child.returncode >= 0 else f"by signal {-child.returncode}"
-                return f"The {name} process ended by itself {how}, so everything was stopped."
-        return "A process could not be started."
-
-    async def stop(self, pumps: list[asyncio.Task[None]]) -> None:
+    async def stop(self, keepers: list[asyncio.Task[None]]) -> None:
         self.signal_all(signal.SIGTERM)
-        _, hanging = await asyncio.wait(pumps, timeout=PATIENCE)
+        _, hanging = await asyncio.wait(keepers, timeout=PATIENCE)
         if hanging:
             self.signal_all(signal.SIGKILL)
 

@@ -32,14 +32,15 @@ def missing() -> list[str]:
     return [name for name in SERVICES if not os.environ.get(name)]
 
 
-def use(*, durable: bool = True) -> None:
+def use(*, durable: bool = True) -> list[str]:
     """Name in the environment every service that is not named there yet, starting what is needed for it.
 
     Returns when all of them answer; they stay until this process ends. A second call does nothing. `durable=False`
-    trades surviving a crash for speed, for tests. Raises EmbeddedError.
+    trades surviving a crash for speed, for tests. Raises EmbeddedError. The result names the servers that were running
+    already without anybody who uses them: what a killed process has left.
     """
     if not missing():
-        return
+        return []
     if importlib.util.find_spec("psutil") is None:  # comes with the wheels, and no production image has it
         raise EmbeddedError(
             f"{', '.join(missing())} must be set, or `make setup` run: the embedded services are not installed here."
@@ -48,8 +49,7 @@ def use(*, durable: bool = True) -> None:
     redis_url = os.environ.get("REDIS_URL")
     if redis_url and not os.environ.get("CELERY_BROKER_URL"):
         os.environ["CELERY_BROKER_URL"] = broker_in(redis_url)
-    if missing():
-        start(home, durable=durable)
+    return start(home, durable=durable) if missing() else []
 
 
 def use_local_settings() -> Home:
@@ -64,8 +64,8 @@ def use_local_settings() -> Home:
     return home
 
 
-def start(home: Home, *, durable: bool) -> None:
-    """Start or find the missing servers, and count this process among their users."""
+def start(home: Home, *, durable: bool) -> list[str]:
+    """Start or find the missing servers, and count this process among their users; return what was left running."""
     # Imported here: with all services named, neither these modules nor the wheels behind them are needed.
     from .postgres import Postgres
     from .valkey import Valkey
@@ -84,11 +84,22 @@ def start(home: Home, *, durable: bool) -> None:
             if not os.environ.get("CELERY_BROKER_URL"):
                 named["CELERY_BROKER_URL"] = broker_in(valkey.url)
         users = (home.run / "users.lock").open("a")
+        left = [server.name for server in servers if server.find()] if is_unused(users) else []
         fcntl.flock(users, fcntl.LOCK_SH)
         leave_at_exit(home, servers, users)
         for server in servers:
             server.ensure()
     os.environ.update(named)
+    return left
+
+
+def is_unused(users: IO[str]) -> bool:
+    """Whether no process counts among the users. The caller holds the gate, and this lock afterwards."""
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def leave_at_exit(home: Home, servers: list[Server], users: IO[str]) -> None:

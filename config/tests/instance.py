@@ -24,7 +24,7 @@ import requests
 from config.embedded import Home, broker_in
 from config.embedded.postgres import Postgres
 from config.embedded.valkey import Valkey
-from config.launcher import commands
+from config.launcher import modules
 from config.tests.ports import free_port
 from config.tests.proxy import Proxy
 
@@ -97,8 +97,7 @@ class Instance:
 
     def begin_web(self, name: str, port: int) -> None:
         """Start one web process of several, each at a port of its own, without waiting for it."""
-        _python, _m, *module = next(command.argv for command in commands(port) if command.name == "web")
-        self._start(name, module)
+        self._start(name, modules(port)["web"])
 
     def _start(self, name: str, module: list[str]) -> None:
         self.processes[name] = subprocess.Popen(

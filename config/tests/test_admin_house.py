@@ -38,7 +38,7 @@ def populated(superuser) -> None:
     generate_report()
     Token.objects.create(user=superuser)
     every_minute = IntervalSchedule.objects.create(every=1, period="minutes")
-    PeriodicTask.objects.create(name="tidy", task="config.tasks.tick", interval=every_minute)
+    PeriodicTask.objects.create(name="tidy", task="projects.tasks.remind", interval=every_minute)
     CrontabSchedule.objects.create(hour="7")
     ClockedSchedule.objects.create(clocked_time=timezone.now())
     SolarSchedule.objects.create(event="sunrise", latitude=52, longitude=13)

@@ -131,11 +131,11 @@ def test_the_health_check_of_a_worker_looks_for_its_signs(monkeypatch, capsys):
     assert alive.main("worker") == 1
     assert capsys.readouterr().err == "worker was never heard of\n"
 
-    monkeypatch.setattr("config.signs.sign_age", lambda kind: 31.0)
+    monkeypatch.setattr("config.signs.sign_age", lambda kind, host: 31.0)
     assert alive.main("worker") == 1
     assert capsys.readouterr().err == "worker was last heard of 31 s ago\n"
 
-    monkeypatch.setattr("config.signs.sign_age", lambda kind: 3.0)
+    monkeypatch.setattr("config.signs.sign_age", lambda kind, host: 3.0)
     assert alive.main("worker") == 0
 
 

@@ -1,10 +1,15 @@
 import json
+import os
+import socket
+import subprocess
+import sys
 import threading
+import time
 
 import pytest
 
-from config import probes
-from config.signs import leave_sign, sign_age
+from config import probes, signs
+from config.signs import KINDS, leave_sign, sign_age
 from config.tests.ports import free_port
 
 
@@ -26,7 +31,7 @@ def test_health_names_every_part_with_its_state(client):
     body = answer.json()
     assert answer.status_code == 200, body
     assert body["status"] == "ok"
-    assert set(body["parts"]) == {"database", "redis", "broker", "storage", "isolation", "worker", "runner", "beat"}
+    assert set(body["parts"]) == {"database", "redis", "broker", "storage", "isolation", *KINDS}
     assert body["parts"]["isolation"]["detail"] == "no run yet"
     assert all(part["ok"] for part in body["parts"].values())
 
@@ -76,8 +81,69 @@ def test_a_part_that_hangs_is_reported_while_it_hangs(client, monkeypatch):
     assert json.loads(client.get("/health/").content)["parts"]["broker"]["ok"] is True
 
 
-def test_a_sign_of_life_grows_older():
-    leave_sign("worker", "host")
+def sign_of(kind: str, host: str, pid: int, seconds_ago: float) -> None:
+    """A sign of a process elsewhere."""
+    signs._client().hset(signs._key(), f"{kind}|{host}|{pid}", str(time.time() - seconds_ago))
 
+
+@pytest.mark.django_db(transaction=True)
+def test_one_of_two_workers_that_is_silent_is_named(client):
+    for kind in ("worker", "runner", "beat"):
+        leave_sign(kind)
+    sign_of("worker", "host-b", 7, seconds_ago=40)
+
+    answer = client.get("/health/")
+
+    worker = answer.json()["parts"]["worker"]
+    assert answer.status_code == 503
+    assert worker["ok"] is False and worker["detail"] == "worker@host-b/7 was last heard of 40 s ago"
+    assert [(each["name"], each["ok"]) for each in worker["processes"]] == [
+        (f"worker@{socket.gethostname()}/{os.getpid()}", True),
+        ("worker@host-b/7", False),
+    ]
+    assert answer.json()["parts"]["beat"]["ok"] is True
+
+
+def test_a_sign_of_life_grows_older_and_is_forgotten():
+    sign_of("worker", "here", 1, seconds_ago=100)
+    sign_of("worker", "there", 1, seconds_ago=3)
+    sign_of("worker", "long-gone", 1, seconds_ago=signs.FORGOTTEN + 1)
+
+    assert [(sign.host, round(sign.age)) for sign in signs.signs()] == [("there", 3), ("here", 100)]
+    assert round(sign_age("worker")) == 3
+    assert round(sign_age("worker", "here")) == 100
+    assert sign_age("worker", "nowhere") is None and sign_age("beat") is None
+
+
+def test_a_process_takes_its_sign_back_when_it_ends():
+    leave_sign("worker")
     assert sign_age("worker") < 5
-    assert sign_age("nobody") is None
+
+    signs.take_back("worker")
+
+    assert sign_age("worker") is None
+
+
+def test_the_sign_of_a_dead_process_goes_when_another_takes_its_place():
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    here = socket.gethostname()
+    sign_of("worker", here, ended.pid, seconds_ago=40)
+    sign_of("beat", here, ended.pid, seconds_ago=40)
+    sign_of("worker", "host-b", ended.pid, seconds_ago=40)
+
+    signs._replace_the_dead.cache_clear()
+    leave_sign("worker")
+
+    left = {(sign.kind, sign.host) for sign in signs.signs()}
+    assert left == {("worker", here), ("beat", here), ("worker", "host-b")}
+    assert sign_age("worker", here) < 5
+
+
+def test_each_process_is_in_the_metrics(as_superuser):
+    leave_sign("beat")
+
+    page = as_superuser.get("/metrics").content.decode()
+
+    name = f"beat@{socket.gethostname()}/{os.getpid()}"
+    assert f'opsroom_process_silence_seconds{{kind="beat",process="{name}"}} ' in page

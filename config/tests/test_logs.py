@@ -35,7 +35,7 @@ def test_a_calendars_address_is_a_key_and_is_not_written_down(formatter, message
     assert "s3cret" not in written
 
 
-TICK = "config.tasks.tick"
+TICK = "projects.tasks.remind"
 PRESS = "chats.tasks.prepare"
 
 

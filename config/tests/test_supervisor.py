@@ -1,4 +1,4 @@
-"""Several processes as one: whoever ends, however it ends, nothing is left."""
+"""Several processes as one: what ends is started again, and after the end nothing is left."""
 
 import signal
 import subprocess
@@ -24,13 +24,12 @@ from config.supervisor import Command, Supervisor
 
 supervisor.PATIENCE = float(sys.argv.pop(1))
 
-async def meanwhile():
+async def meanwhile(output):
     await asyncio.sleep(0.1)
-    print("meanwhile", flush=True)
+    output.say("meanwhile")
 
 commands = [Command(str(number), [sys.executable, "-c", code]) for number, code in enumerate(sys.argv[1:])]
-ended = asyncio.run(Supervisor(commands, cwd=Path.cwd()).run(meanwhile))
-print("ended:", ended, flush=True)
+asyncio.run(Supervisor(commands, cwd=Path.cwd()).run(meanwhile))
 """
 
 
@@ -89,15 +88,89 @@ def test_a_signal_stops_everything_and_counts_as_a_wanted_end(run: Callable[...,
 
     running.process.send_signal(number)
 
-    assert running.output().endswith("ended: None\n")
+    running.output()
+    assert running.process.returncode == 0
     assert nobody_is_left(family)
 
 
-def test_when_one_ends_all_end_and_it_is_named(run: Callable[..., Run]) -> None:
-    running = run(PARENT, "import time; time.sleep(1.5); raise SystemExit(3)")
+def test_one_that_ends_is_started_again_after_pauses_that_grow_and_the_others_stay(run: Callable[..., Run]) -> None:
+    running = run("import time; time.sleep(60)", "print('again'); raise SystemExit(3)")
+    time.sleep(6)  # starts at 0, 1 and 3 s
+    (steady,) = [each for each in psutil.Process(running.process.pid).children() if "60" in each.cmdline()[-1]]
+
+    running.process.send_signal(signal.SIGTERM)
+
+    lines = running.output().splitlines()
+    ends = [line for line in lines if line.startswith("The 1 process ended with status 3 after 0 s")]
+    assert [line.rpartition(" in ")[2] for line in ends] == ["1 s.", "2 s.", "4 s."]
+    assert sum(line.endswith("1 | again") for line in lines) == 3
+    assert not any(line.startswith("The 0 process") for line in lines)
+    assert nobody_is_left([steady])
+
+
+def test_one_that_is_killed_is_named_with_its_signal_and_its_children_are_gone(run: Callable[..., Run]) -> None:
+    running = run(PARENT)
     family = running.family()
 
-    assert "The 1 process ended by itself with status 3" in running.output()
+    family[0].kill()
+    assert nobody_is_left(family)
+    time.sleep(2)
+    again = psutil.Process(running.process.pid).children(recursive=True)
+    running.process.send_signal(signal.SIGTERM)
+
+    assert len(again) == 2
+    assert "The 0 process ended by signal 9" in running.output()
+
+
+def test_a_command_that_cannot_be_started_is_tried_again(tmp_path: Path) -> None:
+    code = SCRIPT.replace('[sys.executable, "-c", code]', "[code]")
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "1", str(tmp_path / "nothing")],
+        stdout=subprocess.PIPE, text=True, cwd=PROJECT,
+    )  # fmt: skip
+    time.sleep(3)
+
+    process.terminate()
+
+    assert process.communicate(timeout=30)[0].count("is started again in") >= 1
+
+
+FLOOD = "import time\nwhile True: print('x' * 200, flush=True)"
+
+
+def test_a_reader_that_stands_still_makes_it_deaf_to_nothing(run: Callable[..., Run]) -> None:
+    running = run(FLOOD, STUBBORN)
+    family = running.family()
+    time.sleep(3)  # nobody reads: the pipe is full after some hundred lines
+
+    running.process.send_signal(signal.SIGTERM)
+
+    running.process.wait(15)
+    assert nobody_is_left(family)
+
+
+def test_lines_that_a_slow_reader_missed_are_counted(run: Callable[..., Run]) -> None:
+    running = run(FLOOD)
+    running.family()
+    time.sleep(6)
+    assert running.process.stdout is not None
+
+    read = [running.process.stdout.readline() for _ in range(30_000)]
+    running.process.send_signal(signal.SIGTERM)
+    running.process.stdout.read()
+
+    assert any("lines were dropped: the reader of this output was too slow" in line for line in read)
+
+
+def test_a_reader_that_has_gone_ends_the_run(run: Callable[..., Run]) -> None:
+    running = run(FLOOD)
+    family = running.family()
+    assert running.process.stdout is not None
+
+    running.process.stdout.close()
+    running.process.stdout = None  # nothing is left to read for the fixture
+
+    assert running.process.wait(15) == 0
     assert nobody_is_left(family)
 
 
@@ -107,7 +180,8 @@ def test_a_child_that_will_not_stop_is_forced(run: Callable[..., Run]) -> None:
 
     running.process.send_signal(signal.SIGTERM)
 
-    assert running.output().endswith("ended: None\n")
+    running.output()
+    assert running.process.returncode == 0
     assert nobody_is_left(family)
 
 
@@ -132,7 +206,8 @@ def test_a_second_ctrl_c_of_a_person_forces_at_once(run: Callable[..., Run]) -> 
     time.sleep(0.7)
     running.process.send_signal(signal.SIGINT)
 
-    assert running.output().endswith("ended: None\n")
+    running.output()
+    assert running.process.returncode == 0
     assert nobody_is_left(family)
 
 
@@ -148,7 +223,10 @@ def test_the_children_of_a_killed_supervisor_do_not_live_on(run: Callable[..., R
 
 def test_output_is_prefixed_and_survives_an_endless_line_and_bytes_that_are_no_text(run: Callable[..., Run]) -> None:
     noisy = "import sys, time; o = sys.stdout.buffer; o.write(b'x' * 3_000_000 + b'\\n\\xff\\nlast\\n'); o.flush()"
-    running = run(f"{noisy}; time.sleep(1)")
+    running = run(f"{noisy}; time.sleep(60)")
+    time.sleep(3)
+
+    running.process.terminate()
 
     lines = running.output().splitlines()
 

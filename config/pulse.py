@@ -1,0 +1,55 @@
+"""The pulse of this process: a proof of progress for its watchdog, and a sign of life for the health page.
+
+`beat` is called by the loop that must come round: the event loop of a web process, the consumer's loop of a worker,
+the ticks of beat. It never waits. Without a watchdog (a test, a shell) it leaves the sign only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import signal
+import time
+
+from config.watchdog import PULSE, STACKS
+
+EVERY = 2.0  # seconds between two beats
+SIGN_SECONDS = 5.0  # between two signs
+
+
+class Pulse:
+    """The pulse of one process."""
+
+    def __init__(self) -> None:
+        number = os.environ.pop(PULSE, "")  # not for the processes that this one starts
+        self.pipe = int(number) if number else None
+        self.last = 0.0
+        self.signed = 0.0
+        if self.pipe is not None:
+            os.set_inheritable(self.pipe, False)
+            faulthandler.register(STACKS, all_threads=True)
+
+    def beat(self) -> bool:
+        """Tell the watchdog that this process makes progress; return whether it is time for another sign."""
+        now = time.monotonic()
+        if self.pipe is not None and now - self.last >= EVERY / 2:
+            self.last = now
+            self._write(self.pipe)
+        if now - self.signed < SIGN_SECONDS:
+            return False
+        self.signed = now
+        return True
+
+    def _write(self, pipe: int) -> None:
+        try:
+            os.write(pipe, b".")
+        except BlockingIOError:
+            pass  # the watchdog is stopped, and has enough to read
+        except OSError:  # it is gone, and so is what would end and replace this process
+            self.pipe = None
+            with contextlib.suppress(OSError):
+                os.kill(os.getpid(), signal.SIGTERM)
+
+
+pulse = Pulse()

@@ -1,0 +1,106 @@
+"""Whether a web process serves: its event loop and Django's threads make progress (config/pulse.py).
+
+The pulse beats in the event loop, so it stops with the loop. It also stops where every thread of Django's pool has been
+in the same piece of work for STUCK seconds: longer than any statement may take (statement_timeout), so the threads
+are deadlocked, unless Postgres itself keeps silent. Then another process would wait as well, and this one goes on
+living: open WebSockets, and the ingest's answers, depend on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import structlog
+from django.conf import settings
+from psycopg2 import OperationalError, connect
+
+from config.pulse import EVERY, pulse
+from config.signs import leave_sign, take_back
+
+log = structlog.get_logger(__name__)
+
+STUCK = 35.0  # seconds
+PROBE_SECONDS = 3
+
+Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
+
+
+class Progress:
+    """A WSGI application that counts its own steps: requests that end, and parts of answers."""
+
+    def __init__(self, application: Application, threads: int) -> None:
+        self.application, self.threads = application, threads
+        self.running: set[object] = set()  # changed by one operation at a time, so without a lock
+        self.moved_at = time.monotonic()
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        request = object()
+        self.running.add(request)
+        try:
+            answer = self.application(environ, start_response)
+        except BaseException:
+            self._ended(request)
+            raise
+        return _Answer(answer, self, request)
+
+    def _ended(self, request: object) -> None:
+        self.running.discard(request)
+        self.moved_at = time.monotonic()
+
+    def is_stuck(self) -> bool:
+        """Whether all threads are busy, and none has come a step further for STUCK seconds."""
+        return len(self.running) >= self.threads and time.monotonic() - self.moved_at > STUCK
+
+
+class _Answer:
+    """The answer of an application, whose parts are steps."""
+
+    def __init__(self, answer: Iterable[bytes], progress: Progress, request: object) -> None:
+        self.answer, self.progress, self.request = answer, progress, request
+
+    def __iter__(self) -> Iterator[bytes]:
+        for part in self.answer:
+            self.progress.moved_at = time.monotonic()
+            yield part
+
+    def close(self) -> None:
+        try:
+            close = getattr(self.answer, "close", None)
+            if close is not None:
+                close()
+        finally:
+            self.progress._ended(self.request)
+
+
+async def lifespan(progress: Progress, receive: Any, send: Any) -> None:
+    """Beat from the server's start to its end: ASGI's lifespan protocol."""
+    await receive()
+    beating = asyncio.create_task(_beat(progress))
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    beating.cancel()
+    await asyncio.to_thread(take_back, "web")
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+async def _beat(progress: Progress) -> None:
+    while True:
+        if progress.is_stuck() and await asyncio.to_thread(postgres_answers):
+            log.error("web_stuck", threads=progress.threads)
+        elif pulse.beat():
+            await asyncio.to_thread(leave_sign, "web")
+        await asyncio.sleep(EVERY)
+
+
+def postgres_answers() -> bool:
+    """Whether a new connection to Postgres is made soon."""
+    database = settings.DATABASES["default"]
+    names = {"host": "HOST", "port": "PORT", "user": "USER", "password": "PASSWORD", "dbname": "NAME"}
+    try:
+        connect(**{name: database[key] or None for name, key in names.items()}, connect_timeout=PROBE_SECONDS).close()
+    except OperationalError:
+        return False
+    return True

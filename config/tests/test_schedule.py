@@ -1,0 +1,63 @@
+"""The periodic tasks: each message expires, in the table that beat reads and on the broker."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from django_celery_beat.models import PeriodicTask
+from kombu import Exchange, Queue
+from psycopg2 import extensions
+
+from config.celery import app
+from config.scheduler import SteadyScheduler
+
+pytestmark = pytest.mark.django_db(transaction=True)
+SCHEDULE = app.conf.beat_schedule
+
+
+@pytest.fixture
+def scheduler() -> Iterator[SteadyScheduler]:
+    app.loader.import_default_modules()
+    yield SteadyScheduler(app)
+    extensions.set_wait_callback(None)  # this process is not beat's own, and copies rows, which a callback forbids
+
+
+def test_every_entry_of_the_table_expires_within_about_a_period(scheduler):
+    rows = {row.name: row for row in PeriodicTask.objects.filter(name__in=SCHEDULE)}
+
+    assert set(rows) == set(SCHEDULE)
+    for name, row in rows.items():
+        period = row.schedule.run_every.total_seconds()
+        assert row.expire_seconds is not None, name
+        assert row.expire_seconds <= max(4 * period, period + 10), name
+        assert row.expires is None
+
+
+def test_a_table_written_before_messages_expired_is_brought_up_to_date(scheduler):
+    PeriodicTask.objects.update(expire_seconds=None)
+
+    scheduler.setup_schedule()
+
+    assert not PeriodicTask.objects.filter(name__in=SCHEDULE, expire_seconds=None).exists()
+
+
+@pytest.mark.parametrize("name", sorted(SCHEDULE))
+def test_the_message_on_the_broker_expires(scheduler, name):
+    entry = scheduler.schedule[name]
+    mark = f"scheduled-{uuid4().hex[:8]}"
+    with app.connection_for_write() as connection:
+        queue = Queue(mark, Exchange(mark), routing_key=mark, expires=60)(connection)
+        queue.declare()
+        entry.options |= {"exchange": mark, "routing_key": mark}
+
+        scheduler.apply_async(entry, producer=app.amqp.Producer(connection), advance=False)
+
+        message = next(message for message in iter(lambda: queue.get(), ...) if message is not None)
+        message.ack()
+        queue.delete()
+    seconds = SCHEDULE[name]["options"]["expire_seconds"]
+    left = datetime.fromisoformat(message.headers["expires"]) - datetime.now(UTC)
+    assert timedelta(seconds=seconds - 10) < left <= timedelta(seconds=seconds)
+    if app.connection().transport.driver_type == "amqp":  # RabbitMQ itself drops it, also where no worker reads
+        assert message.properties["expiration"] == str(seconds * 1000)

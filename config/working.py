@@ -1,0 +1,100 @@
+"""Whether a Celery worker works: the proof of progress of its main process (config/pulse.py).
+
+The pulse beats from a timer of the consumer's loop, so it stops with the loop: a stopped process, a deadlock, a pool
+whose pipe is broken. It also stops where the loop comes round and the pool does nothing:
+
+1. A task waits for STUCK seconds although not every place of the pool is taken: the pool process that has it is stopped
+   or deadlocked.
+2. A task runs for STUCK seconds beyond its hard time limit: the pool process could not be killed, or not replaced.
+
+A pool process that is stopped while it holds locks in Postgres is killed after STOPPED seconds, on Linux, and replaced
+by the pool. While the broker is away the consumer beats at each attempt to reconnect (config/consumer.py).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import structlog
+from celery import bootsteps
+from celery.worker import state
+
+from config.pulse import EVERY, pulse
+from config.signs import leave_sign, take_back
+
+log = structlog.get_logger(__name__)
+
+STUCK = 15.0  # seconds
+STOPPED = 10.0  # seconds
+
+
+class Working(bootsteps.StartStopStep):
+    """Beat while this worker works."""
+
+    requires = ("celery.worker.components:Timer", "celery.worker.components:Pool")
+
+    def __init__(self, worker: Any, **options: Any) -> None:
+        self.seen: dict[str, float] = {}  # when a waiting task was first seen, by its id
+        self.stopped: dict[int, float] = {}  # when a pool process was first seen stopped, by its pid
+        super().__init__(worker, **options)
+
+    def start(self, worker: Any) -> None:
+        self.kind = kind_of(worker)
+        self.look(worker)
+        worker.timer.call_repeatedly(EVERY, self.look, (worker,))
+
+    def stop(self, worker: Any) -> None:
+        take_back(self.kind)
+
+    def look(self, worker: Any) -> None:
+        """Beat, unless the pool does nothing."""
+        self.end_stopped(worker)
+        if (problem := self.problem(worker)) is not None:
+            log.error("worker_stuck", problem=problem)
+        elif pulse.beat():
+            leave_sign(self.kind)
+
+    def problem(self, worker: Any) -> str | None:
+        """In words, why this worker does nothing; None where it works."""
+        now = time.time()
+        running = list(state.active_requests)
+        for request in running:
+            limit = request.time_limits[0] or request.task.time_limit
+            if limit and worker.pool.signal_safe and now - request.time_start > limit + STUCK:
+                return f"{request.name} runs for {now - request.time_start:.0f} s, its limit is {limit} s"
+        waiting = [request for request in list(state.reserved_requests) if request not in state.active_requests]
+        self.seen = {request.id: self.seen.get(request.id, time.monotonic()) for request in waiting}
+        if len(running) < worker.pool.num_processes:
+            for request in waiting:
+                if time.monotonic() - self.seen[request.id] > STUCK:
+                    return f"{request.name} waits for a pool that has room"
+        return None
+
+    def end_stopped(self, worker: Any) -> None:
+        """Kill the pool processes that have been stopped for a while. The pool replaces them."""
+        now = time.monotonic()
+        pool = getattr(worker.pool, "_pool", None)  # a pool of threads has none
+        pids = [process.pid for process in pool._pool] if pool else []
+        self.stopped = {pid: self.stopped.get(pid, now) for pid in pids if is_stopped(pid)}
+        for pid, since in self.stopped.items():
+            if now - since > STOPPED:
+                log.error("pool_process_stopped", pid=pid)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+
+def kind_of(worker: Any) -> str:
+    return "runner" if "testruns" in worker.app.amqp.queues.consume_from else "worker"
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process is stopped by a signal or a debugger, as far as Linux says so."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in ("T", "t")
+    except (OSError, IndexError):
+        return False
