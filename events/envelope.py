@@ -15,16 +15,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-import jsonschema_rs
 import orjson
 from django.conf import settings
 
+from events.budget import UNLIMITED, Budget
 from events.items import Body, Read, too_deep
 from events.models.event import TEXT_MOST
 from events.reasons import MOST, Reason, reason, storable
-from events.schemas import judge
+from events.schemas import Checker
 
-Types = Mapping[tuple[str, str], jsonschema_rs.Validator]
+Types = Mapping[tuple[str, str], Checker]
 NEVER = datetime.min.replace(tzinfo=UTC)
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -52,6 +52,7 @@ class Rules(NamedTuple):
     rejects_unknown: bool
     now: datetime
     span: Span
+    budget: Budget = UNLIMITED  # of the request that they came in
 
 
 @dataclass(slots=True)
@@ -80,9 +81,12 @@ class Item:
 
 
 def read(content: bytes, rules: Rules) -> list[Item]:
-    """Return the items of a request's body, checked. Raises TooManyItems."""
+    """Return the items of a request's body, checked. Raises TooManyItems, BudgetSpent."""
     body = Body(content)
-    return [check(one, Item(rules.application, body, place), rules) for place, one in enumerate(body.read())]
+    items = [check(one, Item(rules.application, body, place), rules) for place, one in enumerate(body.read())]
+    if any(item.reasons for item in items):
+        body.split()  # here, where it may take time: the bytes of rejected items are kept
+    return items
 
 
 def check(one: Read, item: Item, rules: Rules) -> Item:
@@ -188,8 +192,8 @@ def _payload(value: dict[str, Any], item: Item, rules: Rules) -> None:
     except orjson.JSONEncodeError:  # more than its 254 levels; json and Postgres give up much later
         item.reasons.append(too_deep(["data"]))
         return
-    validator = rules.types.get((item.category, item.name))
-    if validator is not None:
-        item.reasons += judge(validator, data)
+    checker = rules.types.get((item.category, item.name))
+    if checker is not None:
+        item.reasons += checker.judge(data, item.data, rules.budget)
     elif rules.rejects_unknown and item.category and item.name:
         item.reasons.append(reason("unknown_type", [], "Nobody has described events of this category and name."))

@@ -15,6 +15,7 @@ acknowledged needs saving.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import random
 import uuid
@@ -29,6 +30,7 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from events.body import Disconnected, Receive, Refused, read_body
+from events.budget import Budget, BudgetSpent
 from events.commit import ApplicationGone, GroupCommit
 from events.envelope import Item, Rules, Span, read
 from events.items import MOST_ITEMS, TooManyItems
@@ -45,7 +47,8 @@ WRITERS = 2  # groups under way at once
 MOST_REQUESTS = 1_000  # under way
 MOST_BYTES = 32 * 1024 * 1024  # held for them
 ITEM_BYTES = 512  # what an item weighs beyond its bytes, roughly
-SMALL = 16 * 1024  # bytes; a larger body is checked in a thread, so that it doesn't stop everybody else
+SMALL = 4 * 1024  # bytes; a larger body is checked in a thread, so that it doesn't stop everybody else
+CHECKERS = 2  # such threads
 ANSWER = 8.0  # seconds from the end of a body to its answer
 TOLD = [("accepted", "accepted"), ("duplicates", "duplicate"), ("rejected", "rejected")]
 GARBAGE = uuid.UUID("6c1a53f0-5a0c-4a52-9a4b-6f1f0d1f8a01")  # namespace of the ids of what is no JSON
@@ -78,7 +81,7 @@ class Ingest:
         self._directory = Directory(self._looking)
         self._commit = GroupCommit(list(self._writers))
         self._buckets = Buckets()
-        self._checking = ThreadPoolExecutor(max_workers=2, thread_name_prefix="ingest-check")
+        self._checking = ThreadPoolExecutor(max_workers=CHECKERS, thread_name_prefix="ingest-check")
         under_way.set_function(lambda: len(self.limits.running))
         held_bytes.set_function(lambda: self.limits.weight)
 
@@ -141,10 +144,14 @@ class Ingest:
         rules = Rules(sender.application, types, sender.rejects_unknown, datetime.now(UTC), self._span)
         try:
             if len(content) <= SMALL:
-                return read(content, rules)
+                with contextlib.suppress(BudgetSpent):  # then a thread does it
+                    return read(content, rules._replace(budget=Budget.of_event_loop()))
+            rules = rules._replace(budget=Budget.of_request())
             return await asyncio.get_running_loop().run_in_executor(self._checking, read, content, rules)
         except TooManyItems:
             raise Refused(413, f"A request may have {MOST_ITEMS} events. Send fewer at once.") from None
+        except BudgetSpent:
+            raise Refused(413, "To check these events takes too much work. Send fewer at once.") from None
 
     def close(self) -> None:
         """Hang up, and wait until that is done. Nothing may be under way."""

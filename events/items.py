@@ -14,6 +14,7 @@ import json
 import math
 import re
 from collections import deque
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
@@ -22,9 +23,19 @@ import orjson
 from events.reasons import MOST, Reason, reason
 
 MOST_ITEMS = 500  # in one request
+MOST_CONTAINERS = 50_000  # objects and arrays that are made at once
+MOST_WITH_CARE = 50_000  # values of an item that are looked at one by one
+MOST_MARKS = 50_000  # of a body that is cut; what is behind them is one item
+DEEPEST = 1_000  # levels; orjson reads and json recurses about so deep
 
 _SPACE = b" \t\r\n"
-_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["\[\]{},]', re.DOTALL)  # a whole string, or what structures
+_STRING = rb'"(?:[^"\\]++|\\.)*+"'
+_MARK = re.compile(rb'(?:%s|[^"\[\]{},])*+([\[{]++|[\]}]++|,|")' % _STRING, re.DOTALL)  # behind strings
+# What is below an item's own level and needs no look at its marks, a piece at a time: matching holds the interpreter.
+_INSIDE = re.compile(
+    rb'(?:[^"\[\]{}]++|%s|\[(?:[^"\[\]{}]++|%s)*+\]|\{(?:[^"\[\]{}]++|%s)*+\}){1,5000}+' % (_STRING, _STRING, _STRING),
+    re.DOTALL,
+)
 _DIGITS = bytes(0x30 if chr(byte).isdigit() and byte < 128 else 0 for byte in range(256))  # each digit to "0"
 _LONG_INTEGER = b"0" * 19  # from here on a number may be beyond 64 bits
 _INTEGERS = range(-(2**63), 2**64)
@@ -48,7 +59,7 @@ class Body:
 
     def read(self) -> list[Read]:
         """Return its items in their order. Raises TooManyItems."""
-        if not _is_suspect(self.content):
+        if not _is_suspect(self.content) and _containers(self.content) <= MOST_CONTAINERS:
             try:
                 value = orjson.loads(self.content)
             except orjson.JSONDecodeError:
@@ -60,6 +71,10 @@ class Body:
                 return [(one, []) for one in values]
         return [read_one(raw) for raw in self.raws]
 
+    def split(self) -> None:
+        """Cut it into the bytes of its items now, not when they are first asked for."""
+        _ = self.raws
+
     @cached_property
     def raws(self) -> list[bytes]:
         """The bytes of each item, exactly as they came."""
@@ -70,28 +85,24 @@ def _is_suspect(content: bytes) -> bool:
     return b"\\u0000" in content or _LONG_INTEGER in content.translate(_DIGITS)
 
 
+def _containers(content: bytes) -> int:
+    return content.count(b"[") + content.count(b"{")
+
+
 def split(content: bytes) -> list[bytes]:
     """Cut an array at the commas of its own level. What is after its end, or has none, is an item, too.
 
     Raises TooManyItems.
     """
     items: list[bytes] = []
-    level, begin = 0, content.index(b"[") + 1
-    for token in _TOKEN.finditer(content):
-        mark = token[0]
-        if mark in b"[{":
-            level += 1
-        elif mark == b'"':  # a string without an end: nothing behind it can be told apart
-            break
-        elif mark in b"]}":
-            level -= 1
+    begin = content.index(b"[") + 1
+    level = 1
+    for start, end, mark, level in _marks(content, begin):
         if (mark == b"," and level == 1) or level == 0:
-            items.append(content[begin : token.start()].strip(_SPACE))
-            begin = token.end()
+            items.append(content[begin:start].strip(_SPACE))
+            begin = end
         if len(items) > MOST_ITEMS:
             raise TooManyItems
-        if level == 0:
-            break
     if items == [b""] and level == 0:  # []
         items = []
     if rest := content[begin:].strip(_SPACE):
@@ -101,8 +112,33 @@ def split(content: bytes) -> list[bytes]:
     return items
 
 
+def _marks(content: bytes, place: int) -> Iterator[tuple[int, int, bytes, int]]:
+    """Yield the marks of an array's structure from behind its bracket: where each is, and the level after it.
+
+    Ends at the array's own end, at a string without an end (nothing behind it can be told apart), and after MOST_MARKS.
+    """
+    level = 1
+    for _ in range(MOST_MARKS):
+        if level > 1 and (inside := _INSIDE.match(content, place)):
+            place = inside.end()
+        found = _MARK.match(content, place)
+        if found is None or found[1] == b'"':
+            return
+        mark, start, place = found[1], found.start(1), found.end()
+        if mark[0] in b"[{":
+            level += len(mark)
+        elif mark[0] in b"]}":
+            place = start + min(len(mark), level)  # the array's own end may be among them
+            level -= min(len(mark), level)
+        yield (start if level else place - 1), place, mark, level
+        if not level:
+            return
+
+
 def read_one(raw: bytes) -> Read:
     """Read one item by itself, and say what about it no database can hold."""
+    if _containers(raw) > MOST_CONTAINERS:
+        return None, [too_deep([]) if _is_deep(raw) else _too_complex()]
     try:
         value = json.loads(raw.decode(), parse_int=_integer)
     except UnicodeDecodeError as error:
@@ -112,6 +148,14 @@ def read_one(raw: bytes) -> Read:
     except RecursionError:
         return None, [too_deep([])]
     return value, _unstorable(value)
+
+
+def _is_deep(raw: bytes) -> bool:
+    return any(level > DEEPEST for *_, level in _marks(raw, 0))
+
+
+def _too_complex() -> Reason:
+    return reason("too_complex", [], "This holds too many values. Send smaller events.")
 
 
 def too_deep(path: list[str | int]) -> Reason:
@@ -128,8 +172,12 @@ def _unstorable(value: Any) -> list[Reason]:
     """Walk through a value without recursion, as deep as it may be."""
     found: list[Reason] = []
     waiting: deque[tuple[Any, tuple[Any, ...]]] = deque([(value, ())])  # a path is (path before, step)
+    walked = 0
     while waiting and len(found) < MOST:
         one, path = waiting.popleft()
+        walked += 1
+        if walked > MOST_WITH_CARE:
+            return [*found, _too_complex()]
         if isinstance(one, str):
             found += _of_text(one, path)
         elif isinstance(one, float) and not math.isfinite(one):

@@ -19,11 +19,11 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-import jsonschema_rs
 import structlog
 
 from events.line import Line, Unavailable
-from events.schemas import compiled
+from events.schemas import Checker
+from events.stored_schemas import stored
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +43,7 @@ SELECT key.key_hash, key.expires_at, app.id, app.allowed_origins, app.rate, app.
 FROM events_writekey key JOIN events_application app ON app.id = key.application_id
 WHERE NOT app.paused
 """
-TYPES = "SELECT category, name, schema, schema::text FROM events_eventtype"
+TYPES = "SELECT category, name, schema::text FROM events_eventtype"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,8 @@ class Sender:
 class Known:
     fingerprint: str
     senders: Mapping[str, Sender]  # by the key's SHA-256
-    types: Mapping[tuple[str, str], jsonschema_rs.Validator]
-    validators: Mapping[str, jsonschema_rs.Validator]  # by the schema's text: what has not changed is not compiled anew
+    types: Mapping[tuple[str, str], Checker]
+    checkers: Mapping[str, Checker]  # by the schema's text: what has not changed is not compiled anew
 
 
 NOTHING = Known("", {}, {}, {})
@@ -151,15 +151,7 @@ class Directory:
             }
             cursor.execute(TYPES)
             rows = cursor.fetchall()
-        validators = {text: self._validator(text, schema) for _, _, schema, text in rows}
-        types = {(category, name): validators[text] for category, name, _, text in rows}
-        return Known(fingerprint, senders, types, validators)
-
-    def _validator(self, text: str, schema: Any) -> jsonschema_rs.Validator:
-        if text in self._known.validators:
-            return self._known.validators[text]
-        try:
-            return compiled(schema)
-        except ValueError as error:  # the admin takes none such; if one is there all the same, its events are kept
-            log.error("events_schema_broken", error=str(error))
-            return compiled(False)
+        known = self._known.checkers
+        checkers = {text: known[text] if text in known else stored(text) for _, _, text in rows}
+        types = {(category, name): checkers[text] for category, name, text in rows}
+        return Known(fingerprint, senders, types, checkers)

@@ -60,22 +60,30 @@ def rehearse(rows: QuerySet[RejectedEvent], judge: Judge, *, most: int = MOST, s
     found, reasons = Rehearsal(), Reasons()
     until = time.monotonic() + seconds
     for page in _pages(rows, most):
-        if time.monotonic() > until:
+        judged = []
+        for row in page:
+            if time.monotonic() > until:
+                break
+            judged.append((row, judge.look(row)))
+        _add(found, reasons, judged)
+        if len(judged) < len(page):
             found.complete = False
             return found
-        judged = [(row, judge.look(row)) for row in page]
-        right = [item for _, item in judged if not item.reasons]
-        known = _known(right)
-        found.checked += len(page)
-        found.duplicates += known
-        found.accepted += len(right) - known
-        found.still_rejected += len(page) - len(right)
-        for row, item in judged:
-            if item.reasons:
-                reasons.note(item.reasons[0], row.pk)
-        found.reasons = reasons.by_count()
     found.complete = found.checked < most or rows.count() <= found.checked
     return found
+
+
+def _add(found: Rehearsal, reasons: Reasons, judged: list[tuple[RejectedEvent, Item]]) -> None:
+    right = [item for _, item in judged if not item.reasons]
+    known = _known(right)
+    found.checked += len(judged)
+    found.duplicates += known
+    found.accepted += len(right) - known
+    found.still_rejected += len(judged) - len(right)
+    for row, item in judged:
+        if item.reasons:
+            reasons.note(item.reasons[0], row.pk)
+    found.reasons = reasons.by_count()
 
 
 def _pages(rows: QuerySet[RejectedEvent], most: int) -> Iterator[list[RejectedEvent]]:

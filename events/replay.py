@@ -33,6 +33,7 @@ from live.deadlocks import retried
 
 AT_ONCE = 500  # rejected events a transaction, at most BATCH_ROWS; or as many as MOST_BYTES of events/pages.py allow
 SECONDS = 20.0  # in one task
+JUDGE_SECONDS = 5.0  # in one transaction, which holds locks
 
 Judged = tuple[RejectedEvent, Item]
 
@@ -69,9 +70,11 @@ def replay_some(replay_id: int, at_once: int = AT_ONCE) -> bool:
 
 def _ask(replay: Replay, ids: list[int]) -> None:
     rows = list(RejectedEvent.objects.select_for_update().filter(pk__in=ids).order_by("pk"))
+    judged = _judged(rows)
+    if len(judged) < len(rows):  # the others are locked a moment longer, and asked in the next transaction
+        rows = rows[: len(judged)]
+        ids = [id for id in ids if id <= rows[-1].pk]
     batches = counts.uncounted(row.pk for row in rows)
-    judge = Judge()
-    judged = [(row, judge.look(row)) for row in rows]
     late.store([(item, row.received_at) for row, item in judged if not item.reasons])
     moved = forget_rejected([row for row, item in judged if not item.reasons])
     for kind, number in _note_reasons([one for one in judged if one[1].reasons], set(batches)).items():
@@ -83,6 +86,17 @@ def _ask(replay: Replay, ids: list[int]) -> None:
     replay.duplicates += statuses["duplicate"]
     replay.still_rejected += statuses["rejected"]
     replay.gone += len(ids) - len(rows)
+
+
+def _judged(rows: Sequence[RejectedEvent]) -> list[Judged]:
+    """Judge these, or as many of them as JUDGE_SECONDS allow, at least one."""
+    judge, until = Judge(), time.monotonic() + JUDGE_SECONDS
+    judged: list[Judged] = []
+    for row in rows:
+        if judged and time.monotonic() > until:
+            break
+        judged.append((row, judge.look(row)))
+    return judged
 
 
 def _note_reasons(judged: Sequence[Judged], uncounted: set[int]) -> Counter[counts.Kind]:

@@ -27,6 +27,8 @@ def problems() -> Iterator[None]:
             place = f"/{'/'.join(rest[:-1])}: " if len(rest) > 1 else ""
             fields.setdefault(member or "non_field_errors", []).append(place + reason["message"])
         raise exceptions.ValidationError(fields) from wrong
+    except services.SchemaError as error:
+        raise exceptions.ValidationError({"schema": [str(error)]}) from error
     except services.Refused as refused:
         raise Conflict(str(refused)) from refused
     except ObjectDoesNotExist as gone:

@@ -1,70 +1,56 @@
-"""May this be published as a schema? Asked before it is stored, without asking anybody else.
+"""The checks of a schema before it is published: its shape, its cost, and whether it compiles.
 
-A schema comes from a person and is run on every event, so it is bounded: in size, in depth (a validator recurses), to
-regular expressions that take linear time, and to references within itself.
+A schema comes from a person and is run on every event, so it is bounded: in size, in depth (a validator recurses), in
+its cost, to regular expressions that take linear time, and to references within itself.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from typing import Any
 
-import jsonschema_rs
-import orjson
-
+from events.json_numbers import INTEGERS, restored
 from events.reasons import pointer, storable
-from events.schemas import PATTERNS
-from events.schemas import compiled as judging
+from events.schema_cost import cost_of
+from events.schema_error import SchemaError
+from events.schemas import MASK, Schema, validator_of
 
 MOST_BYTES = 64 * 1024
 DEEPEST = 64  # levels of objects and arrays
 
 
-class SchemaError(ValueError):
-    """Why this is no schema: `message` in words, `pointer` to the place in the schema, as in RFC 6901."""
+def check(schema: Any) -> Schema:
+    """Return what judges payloads by a schema that may be published. Raises SchemaError.
 
-    def __init__(self, message: str, pointer: str = "") -> None:
-        super().__init__(f"{message} (at {pointer})" if pointer else message)
-        self.message = message
-        self.pointer = pointer
-
-
-def compiled(schema: dict[str, Any]) -> jsonschema_rs.Validator:
-    """Return the validator of a JSON Schema (2020-12 unless it names another draft).
-
-    Raises SchemaError for what is none, is too large or too deep, refers to somewhere else, or has a regular
-    expression that looks around or backtracks.
+    It takes the time and memory that the schema wants: events/schema_child.py bounds them.
     """
-    _check_shape(schema)
-    try:
-        # This checks it against its draft, too. `meta.validate` would fetch what "$schema" names.
-        jsonschema_rs.validator_for(schema, offline=True, validate_formats=True, pattern_options=PATTERNS)
-        return judging(schema)  # the same, but for words that repeat nothing of an event
-    except jsonschema_rs.ValidationError as error:
-        raise SchemaError(error.message, pointer(error.instance_path)) from error
-    except (ValueError, jsonschema_rs.ReferencingError) as error:
-        raise SchemaError(str(error).splitlines()[0]) from error
+    shape = check_shape(schema)
+    cost = cost_of(shape)
+    validator_of(shape)  # its errors repeat what is wrong in the schema; those of the other one never repeat a value
+    return Schema(validator_of(shape, mask=MASK), cost)
 
 
-def check_schema(schema: Any) -> None:
-    """Raise SchemaError unless this may be published."""
-    compiled(schema)
+def check_shape(schema: Any) -> dict[str, Any]:
+    """Return a schema with its numbers as they were sent.
 
-
-def _check_shape(schema: Any) -> None:
+    Raises SchemaError for what is not an object, is too deep or too large, or cannot be stored.
+    """
     if not isinstance(schema, dict):
         raise SchemaError("A schema is a JSON object.")
     if _is_deeper(schema, DEEPEST):
         raise SchemaError(f"The schema is nested more than {DEEPEST} levels deep.")
-    for words, place in unstorable(schema):
-        raise SchemaError(words, place)
     try:
-        text = orjson.dumps(schema)
-    except orjson.JSONEncodeError as error:
-        raise SchemaError("The schema holds what JSON cannot say.") from error
-    if len(text) > MOST_BYTES:
-        raise SchemaError(f"The schema has {len(text):,} bytes; {MOST_BYTES:,} are allowed.")
+        found: dict[str, Any] = restored(schema)
+        size = len(json.dumps(found, separators=(",", ":")))
+    except (TypeError, ValueError) as error:
+        raise SchemaError("The schema holds a value that JSON cannot express, or a number that is too long.") from error
+    for words, place in unstorable(found):
+        raise SchemaError(words, place)
+    if size > MOST_BYTES:
+        raise SchemaError(f"The schema has {size:,} bytes; {MOST_BYTES:,} are allowed.")
+    return found
 
 
 def unstorable(value: Any) -> Iterator[tuple[str, str]]:
@@ -74,6 +60,8 @@ def unstorable(value: Any) -> Iterator[tuple[str, str]]:
         path, one = left.pop()
         if isinstance(one, float) and not math.isfinite(one):
             yield "This number is too large.", pointer(path)
+        elif isinstance(one, int) and one not in INTEGERS:
+            yield "This integer is beyond 64 bits.", pointer(path)
         elif isinstance(one, str) and storable(one) != one:
             yield f"This text has {'a NUL character' if chr(0) in one else 'half a character'}.", pointer(path)
         elif isinstance(one, dict):

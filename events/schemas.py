@@ -1,45 +1,92 @@
 """Payloads against their type's JSON Schema (2020-12), compiled once a version.
 
-Whoever edits a schema is trusted with events, not with this machine: nothing is fetched for a `$ref`, and patterns
-have no look-around or back-references, so that each takes time in proportion to the text.
+The author of a schema is trusted with events, not with this machine: nothing is fetched for a `$ref`, patterns have no
+look-around or back-references and a bounded size, and the cost of a schema is bounded (events/schema_cost.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 import jsonschema_rs
 
-from events.reasons import MOST, Reason, reason
+from events import budget
+from events.budget import Budget, Size
+from events.reasons import MOST, Reason, pointer, reason
+from events.schema_cost import Cost, cost_of
+from events.schema_error import SchemaError
 
-PATTERNS = jsonschema_rs.RegexOptions()
-# An event may hold what is nobody's business, or 500 KiB: reasons never repeat it.
+PATTERNS = jsonschema_rs.RegexOptions(size_limit=2_000_000, dfa_size_limit=250_000)  # bytes
+# An event may hold what is private, or 500 KiB: reasons never repeat it.
 MASK = "this value"
+VAGUE = "This does not match the schema of its type. It is too large to list the reasons."
 
 
-def compiled(schema: Any) -> jsonschema_rs.Validator:
-    """Return what judges payloads. Raises ValueError, with a sentence, if this is no JSON Schema that we take."""
+class Checker(Protocol):
+    """What judges the payloads of one event type."""
+
+    def judge(self, payload: Any, data: bytes, allowance: Budget) -> list[Reason]:
+        """Return why the payload, whose JSON is `data`, is wrong: at most MOST reasons. Raises BudgetSpent."""
+        ...
+
+
+class Schema:
+    """A compiled schema with its cost."""
+
+    def __init__(self, validator: jsonschema_rs.Validator, cost: Cost) -> None:
+        self.validator, self.cost = validator, cost
+
+    def judge(self, payload: Any, data: bytes, allowance: Budget) -> list[Reason]:
+        size = budget.estimate(data, self.cost)
+        work = size.work(self.cost)
+        if work > budget.HERE or budget.is_too_deep(size, self.cost):
+            exact = budget.measure(payload, len(data), budget.MOST_WORK // self.cost.evaluations)
+            if exact is None or exact.work(self.cost) > budget.MOST_WORK or budget.is_too_deep(exact, self.cost):
+                return [_too_complex(exact)]
+            size, work = exact, exact.work(self.cost)
+        allowance.spend(work)
+        return [] if self.validator.is_valid(payload) else self._reasons(payload, size, allowance)
+
+    def _reasons(self, payload: Any, size: Size, allowance: Budget) -> list[Reason]:
+        if allowance.affords_reasons(size.work_of_reasons(self.cost)):
+            return list(islice(_each(self.validator.iter_errors(payload)), MOST))
+        if self.cost.branches:  # the first error would hold all errors of its alternatives
+            return [reason("schema", ["data"], VAGUE)]
+        try:
+            self.validator.validate(payload)
+        except jsonschema_rs.ValidationError as error:
+            return list(islice(_each([error]), MOST))
+        return []
+
+
+def compiled(schema: Any) -> Schema:
+    """Return what judges payloads. Raises SchemaError for what is not a valid schema or costs too much."""
+    cost = cost_of(schema)
+    return Schema(validator_of(schema, mask=MASK), cost)
+
+
+def validator_of(schema: Any, **options: Any) -> jsonschema_rs.Validator:
+    """Return the compiled schema, which fetches nothing. Raises SchemaError."""
     try:
         return jsonschema_rs.validator_for(
-            schema, offline=True, mask=MASK, validate_formats=True, pattern_options=PATTERNS
+            schema, offline=True, validate_formats=True, pattern_options=PATTERNS, **options
         )
     except jsonschema_rs.ValidationError as error:
-        raise ValueError(f"{error.message} (at {'/'.join(map(str, error.instance_path)) or 'the top'})") from error
+        raise SchemaError(error.message, pointer(error.instance_path)) from error
     except (ValueError, TypeError, jsonschema_rs.ReferencingError) as error:
-        raise ValueError(str(error).partition("\n")[0]) from error
+        raise SchemaError(str(error).partition("\n")[0]) from error
 
 
-def judge(validator: jsonschema_rs.Validator, data: Any) -> list[Reason]:
-    """Return why the payload is wrong, at most MOST reasons, with pointers into the event; nothing if it is right."""
-    if validator.is_valid(data):
-        return []
-    return list(islice(_reasons(validator, data), MOST))
+def _too_complex(size: Size | None) -> Reason:
+    number = f"{size.values:,}" if size else "very many"
+    words = f"Checking this ({number} values) by the schema of its type takes too much work. Send smaller events."
+    return reason("too_complex", ["data"], words)
 
 
-def _reasons(validator: jsonschema_rs.Validator, data: Any) -> Iterator[Reason]:
-    for error in validator.iter_errors(data):
+def _each(errors: Any) -> Iterator[Reason]:
+    for error in errors:
         path = ["data", *error.instance_path]
         code = error.kind.name
         detail = error.kind.as_dict()

@@ -6,31 +6,30 @@ What was from the future then is judged by the clock of now: its time may have c
 from __future__ import annotations
 
 import json
-import re
 from datetime import datetime
-from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-import jsonschema_rs
-import orjson
 from django.core.serializers.json import DjangoJSONEncoder
+from django.db.models import TextField
+from django.db.models.functions import Cast
 from django.utils import timezone
 
 from events.envelope import Item, Rules, Span, Types, check
 from events.items import Body, read_one
+from events.json_numbers import restored
 from events.models import Application, Event, EventType, RejectedEvent
 from events.reasons import Reason
-from events.schemas import compiled
+from events.schemas import Checker
+from events.stored_schemas import stored
 
 TypeName = tuple[str, str]  # category, name
-_LONG = re.compile(r"\d{19}")  # from here on a number may be beyond 64 bits
 
 
 class Judge:
     """What applications and types say at this moment; `instead` are schemas that nobody has published yet."""
 
-    def __init__(self, instead: dict[TypeName, jsonschema_rs.Validator] | None = None) -> None:
+    def __init__(self, instead: dict[TypeName, Checker] | None = None) -> None:
         self._span = Span.from_settings()
         self._types: Types = {**_types_now(), **(instead or {})}
         self._rejecting = set(
@@ -51,9 +50,8 @@ class Judge:
         """Return why the event, so changed, would be none; nothing if it would be right."""
         members = ("event_id", "session_id", "category", "name", "data", "timestamp")
         told = {name: changes.get(name, getattr(event, name)) for name in members}
+        told["data"] = restored(told["data"])
         raw = json.dumps(told, cls=DjangoJSONEncoder, ensure_ascii=True)
-        if _LONG.search(raw):
-            raw = json.dumps(json.loads(raw, parse_int=_as_sent))
         return self.check(raw.encode(), event.application_id, event.received_at).reasons
 
     def check(self, raw: bytes, application: int, received_at: datetime) -> Item:
@@ -63,21 +61,11 @@ class Judge:
         return check(read_one(raw), Item(application, Body(raw), 0), rules)
 
 
-def _as_sent(digits: str) -> int | float:
-    """Return the number as an application can have sent it: Postgres tells of 1e20 with all of its digits."""
-    number = int(digits)
-    if -(2**63) <= number < 2**64:
-        return number
-    near = float(digits)  # of what is beyond a float, infinity
-    return near if Decimal(repr(near)) == number else number
-
-
-def _types_now() -> dict[TypeName, jsonschema_rs.Validator]:
-    rows = EventType.objects.values_list("category", "name", "schema")
-    return {(category, name): _compiled(orjson.dumps(schema)) for category, name, schema in rows}
+def _types_now() -> dict[TypeName, Checker]:
+    rows = EventType.objects.values_list("category", "name", Cast("schema", TextField()))
+    return {(category, name): _stored(text) for category, name, text in rows}
 
 
 @lru_cache(maxsize=1_000)
-def _compiled(schema: bytes) -> jsonschema_rs.Validator:
-    loaded: Any = orjson.loads(schema)
-    return compiled(loaded)
+def _stored(schema: str) -> Checker:
+    return stored(schema)

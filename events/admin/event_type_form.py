@@ -10,7 +10,7 @@ from django import forms
 from events.admin.schema_text import TypedWrong, read_json, write_json
 from events.models import EventType
 from events.models.event_type import anything
-from events.schema_check import SchemaError
+from events.schema_error import SchemaError
 from events.services import Refused
 
 

@@ -101,7 +101,7 @@ class EventTypePage(ModelAdmin):
     # --- Trying it ------------------------------------------------------------------------------
     def check_example(self, request: HttpRequest) -> HttpResponse:
         """A fragment: is this example right by this schema, and if not, where is it wrong?"""
-        if not self.has_view_permission(request):
+        if not (self.has_change_permission(request) or self.has_add_permission(request)):
             raise PermissionDenied
         verdict = verdict_on(request.POST.get("schema", ""), request.POST.get("example", ""))
         return render(request, "events/verdict.html", {"verdict": verdict})

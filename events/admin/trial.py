@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl
@@ -15,11 +16,12 @@ from events.admin.group import GroupKey
 from events.admin.pretty import pretty
 from events.admin.schema_text import TypedWrong, read_json, write_json
 from events.admin.which import text
+from events.budget import UNLIMITED
 from events.models import Event, EventType, RejectedEvent
 from events.reach import Reach
 from events.reasons import Reason
-from events.schema_check import SchemaError, compiled
-from events.schemas import judge
+from events.schema_child import untrusted
+from events.schema_error import SchemaError
 
 SIZES = [1_000, 10_000, 100_000]
 
@@ -38,16 +40,15 @@ class Verdict:
 def verdict_on(schema: str, example: str) -> Verdict:
     """Judge an example, which is an event's data or a whole event, by a schema; both as they were typed."""
     try:
-        validator = compiled(read_json(schema))
+        with untrusted(read_json(schema)) as checker:
+            if not example.strip():
+                return Verdict(is_empty=True)
+            data = _example(example)
+            reasons = checker.judge(data, json.dumps(data).encode(), UNLIMITED)
     except (TypedWrong, SchemaError) as error:
         return Verdict(str(error), of_schema=True)
-    if not example.strip():
-        return Verdict(is_empty=True)
-    try:
-        data = _payload(read_json(example))
-    except TypedWrong as error:
+    except _ExampleWrong as error:
         return Verdict(str(error))
-    reasons = judge(validator, data)
     return Verdict(
         reasons=reasons, json=pretty({"data": data}, [reason["pointer"] for reason in reasons]) if reasons else ""
     )
@@ -93,6 +94,17 @@ def _newest(category: str, name: str) -> Event | None:
     events = Event.objects.filter(category=category, name=name).order_by("-timestamp", "-pk")
     parts = Reach(category=category, name=name).parts(events)
     return next((event for part in parts if (event := part.first())), None)
+
+
+class _ExampleWrong(ValueError):
+    """Why the example cannot be read."""
+
+
+def _example(text: str) -> Any:
+    try:
+        return _payload(read_json(text))
+    except TypedWrong as error:
+        raise _ExampleWrong(str(error)) from error
 
 
 def _payload(value: Any) -> Any:

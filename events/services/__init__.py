@@ -7,7 +7,8 @@ nobody is to be told here.
 from events.digest import lag
 from events.dry_run import DryRun, dry_run
 from events.rehearsal import Rehearsal
-from events.schema_check import SchemaError, check_schema
+from events.schema_child import check_schema
+from events.schema_error import SchemaError
 from events.selection import Selection
 from events.services.applications import (
     NewApplication,

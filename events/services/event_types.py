@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-import orjson
 from django.db import transaction
 from django.db.models import Max
 
+from events.json_numbers import restored
 from events.models import EventType, SchemaVersion
 from events.models.event_type import anything
-from events.schema_check import compiled
+from events.schema_child import check_schema
 from events.services.history import Refused, save
 from live.deadlocks import retried
 
@@ -29,7 +30,7 @@ def create_event_type(
     Raises SchemaError for what is no schema, Refused where that type is described already.
     """
     wanted = anything() if schema is None else schema
-    compiled(wanted)
+    check_schema(wanted)
     event_type = EventType(category=category, name=name, schema=wanted, description=description)
     with transaction.atomic():
         save(event_type, actor, "Created")
@@ -62,7 +63,7 @@ def publish_schema(
     raises Refused where it is not the present one any more, SchemaError for what is no schema, EventType.DoesNotExist
     where the type is gone.
     """
-    compiled(schema)
+    check_schema(schema)
     with transaction.atomic():
         locked = EventType.objects.select_for_update().get(pk=event_type.pk)
         if instead_of not in (None, locked.version):
@@ -88,9 +89,9 @@ def delete_event_type(*, event_type: EventType, actor: Any = None) -> None:
             locked.delete()
 
 
-def _text(schema: dict[str, Any]) -> bytes:
-    """For comparing: in Python, 1 == True."""
-    return orjson.dumps(schema, option=orjson.OPT_SORT_KEYS)
+def _text(schema: dict[str, Any]) -> str:
+    """For comparing: in Python, 1 == True, and Postgres writes 1e20 as an integer."""
+    return json.dumps(restored(schema), sort_keys=True)
 
 
 def _publish(event_type: EventType, number: int, note: str, actor: Any) -> None:

@@ -135,14 +135,22 @@ def test_a_type_that_is_described_already_is_refused_in_words(as_analyst, sale):
         ('{"\\u0000": 1}', "NUL"),
     ],
 )  # fmt: skip
-def test_an_example_is_judged_while_one_types(as_viewer, example, said):
-    answer = as_viewer.post(f"{ADDRESS}check/", {"schema": json.dumps(PRICED), "example": example})
+def test_an_example_is_judged_while_one_types(as_analyst, example, said):
+    answer = as_analyst.post(f"{ADDRESS}check/", {"schema": json.dumps(PRICED), "example": example})
 
     assert said in answer.content.decode()
 
 
-def test_a_schema_that_cannot_be_read_is_said_beside_the_example(as_viewer):
-    answer = as_viewer.post(f"{ADDRESS}check/", {"schema": "{\n]", "example": "{}"})
+def test_only_those_who_may_change_types_can_have_a_schema_checked(as_viewer, as_stranger):
+    for client in (as_viewer, as_stranger):
+        answer = client.post(f"{ADDRESS}check/", {"schema": "{}", "example": "{}"})
+
+        assert answer.status_code in (302, 403)
+        assert b"Would be accepted" not in answer.content
+
+
+def test_a_schema_that_cannot_be_read_is_said_beside_the_example(as_analyst):
+    answer = as_analyst.post(f"{ADDRESS}check/", {"schema": "{\n]", "example": "{}"})
 
     assert "Schema not readable" in answer.content.decode() and "Line 2, column 1" in answer.content.decode()
 

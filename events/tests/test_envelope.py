@@ -7,9 +7,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from events.budget import UNLIMITED
 from events.envelope import Rules, Span, read
 from events.items import MOST_ITEMS, Body, TooManyItems, split
-from events.schemas import compiled, judge
+from events.schemas import compiled
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 RIGHT = {
@@ -249,17 +250,21 @@ def test_whatever_json_is_sent_its_reasons_can_be_written_down(changes):
     assert len(item.reasons) <= 10
 
 
+def judged(schema, payload):
+    return schema.judge(payload, json.dumps(payload).encode(), UNLIMITED)
+
+
 def test_one_schema_may_find_many_faults_but_only_ten_are_told():
     validator = compiled({"items": {"type": "string"}})
 
-    assert len(judge(validator, list(range(1000)))) == 10
+    assert len(judged(validator, list(range(1000)))) == 10
 
 
 def test_a_reason_names_the_member_but_never_its_value():
     schema = {"properties": {"email": {"format": "email"}, "age": {"maximum": 10}}, "additionalProperties": False}
     secret = {"email": "secret", "age": 4711, "more": "secret"}
 
-    found = judge(compiled(schema), secret)
+    found = judged(compiled(schema), secret)
 
     assert {(reason["code"], reason["pointer"]) for reason in found} == {
         ("format", "/data/email"),

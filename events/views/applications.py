@@ -123,7 +123,8 @@ class EventTypes(viewsets.ModelViewSet):
         event_type: EventType = self.get_object()
         asked = serializers.AskForDryRun(data=request.data)
         asked.is_valid(raise_exception=True)
-        found = services.dry_run(category=event_type.category, name=event_type.name, **asked.validated_data)
+        with problems():
+            found = services.dry_run(category=event_type.category, name=event_type.name, **asked.validated_data)
         return Response(serializers.DryRunSerializer(found).data)
 
 

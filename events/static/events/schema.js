@@ -44,6 +44,7 @@
 
   // --- The example, judged ---
   const check = async () => {
+    if (!form.dataset.check) return;
     const mine = ++asked;
     const fields = { schema: form.elements.schema.value, example: form.elements.example.value };
     const token = form.elements.csrfmiddlewaretoken.value;

@@ -1,0 +1,38 @@
+"""Numbers of stored JSON as they were sent. Postgres writes 1e20 with all of its digits, as an integer.
+
+Python reads that as an integer beyond 64 bits, which no sender can have sent and which orjson refuses.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from decimal import Decimal
+from typing import Any
+
+INTEGERS = range(-(2**63), 2**64)
+MOST_DIGITS = 310  # a float has no more
+_LONG = re.compile(r"\d{19}")  # from here on a number may be beyond 64 bits
+
+
+def read_stored(text: str) -> Any:
+    """Return the value of a JSON text of the database, each number as it was sent."""
+    return json.loads(text, parse_int=as_sent) if _LONG.search(text) else json.loads(text)
+
+
+def as_sent(digits: str) -> int | float:
+    """Return the integer, or the float that Postgres writes so; infinity for what is beyond every float."""
+    if len(digits) > MOST_DIGITS:
+        return math.inf
+    number = int(digits)
+    if number in INTEGERS:
+        return number
+    near = float(digits)
+    return near if math.isfinite(near) and Decimal(repr(near)) == number else number
+
+
+def restored(value: Any) -> Any:
+    """Return a JSON value with its numbers as they were sent."""
+    text = json.dumps(value)
+    return json.loads(text, parse_int=as_sent) if _LONG.search(text) else value

@@ -1,0 +1,33 @@
+"""Schemas from the database: one that cannot be used harms the events of its own type only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+
+from events.budget import Budget
+from events.json_numbers import read_stored
+from events.reasons import Reason, reason
+from events.schemas import Checker, compiled
+
+log = structlog.get_logger(__name__)
+
+
+class BrokenSchema:
+    """Stands for a stored schema that cannot be used: every event of its type is rejected, and kept."""
+
+    def __init__(self, why: str) -> None:
+        self._why = f"The schema of this event type cannot be used: {why} Publish another schema and replay."
+
+    def judge(self, payload: Any, data: bytes, allowance: Budget) -> list[Reason]:
+        return [reason("broken_schema", [], self._why)]
+
+
+def stored(text: str) -> Checker:
+    """Return what judges payloads by a schema's JSON text from the database, whatever it is."""
+    try:
+        return compiled(read_stored(text))
+    except Exception as error:
+        log.error("events_schema_broken", error=str(error))
+        return BrokenSchema(str(error))
