@@ -33,13 +33,14 @@ from unfold.widgets import SELECT_CLASSES, UnfoldAdminTextInputWidget
 from config.dashboard import front_page_card
 from config.templatetags.opsroom import state, when
 from live.deletion import DeletionPages
+from live.snapshot import SnapshotLists
 
 admin.site.unregister([User, Group, TokenProxy])
 admin.site.unregister([PeriodicTask, IntervalSchedule, CrontabSchedule, ClockedSchedule, SolarSchedule])
 admin.site.unregister([AccessAttempt, AccessLog, AccessFailureLog])
 
 
-class ReadOnly(ModelAdmin):
+class ReadOnly(SnapshotLists, ModelAdmin):
     """A log: to be read, and to be deleted by those who may; never written by hand."""
 
     change_list_template = "config/house_list.html"
@@ -56,7 +57,7 @@ class ReadOnly(ModelAdmin):
 
 # --- People ---------------------------------------------------------------------------------------
 @admin.register(User)
-class People(DeletionPages, UserAdmin, ModelAdmin):
+class People(DeletionPages, UserAdmin, SnapshotLists, ModelAdmin):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -88,7 +89,7 @@ class People(DeletionPages, UserAdmin, ModelAdmin):
 
 
 @admin.register(Group)
-class Groups(GroupAdmin, ModelAdmin):
+class Groups(GroupAdmin, SnapshotLists, ModelAdmin):
     list_display = ["name", "members"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
@@ -100,7 +101,7 @@ class Groups(GroupAdmin, ModelAdmin):
 
 
 @admin.register(TokenProxy)
-class Tokens(TokenAdmin, ModelAdmin):
+class Tokens(TokenAdmin, SnapshotLists, ModelAdmin):
     """A token is a password: the list shows how it begins, its own page all of it."""
 
     change_list_template = "config/house_list.html"
@@ -140,7 +141,7 @@ class TasksOfSchedule(beat.PeriodicTaskInline, TabularInline):
 
 
 @admin.register(PeriodicTask)
-class PeriodicTasks(beat.PeriodicTaskAdmin, ModelAdmin):
+class PeriodicTasks(beat.PeriodicTaskAdmin, SnapshotLists, ModelAdmin):
     change_list_template = "config/house_list.html"
     empty_icon = "schedule"
     empty_title = "No schedules yet"
@@ -166,7 +167,7 @@ class PeriodicTasks(beat.PeriodicTaskAdmin, ModelAdmin):
 
 
 @admin.register(IntervalSchedule, CrontabSchedule, ClockedSchedule, SolarSchedule)
-class Schedules(ModelAdmin):
+class Schedules(SnapshotLists, ModelAdmin):
     inlines = [TasksOfSchedule]
 
 

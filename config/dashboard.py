@@ -25,6 +25,7 @@ from config.health import parts
 from events.admin.cells import lateness
 from events.admin.chart import chart_of
 from events.admin.which import Which
+from live.snapshot import one_snapshot
 from projects.admin.zone import zone_of
 from projects.models import Report, Task
 from testrunner.admin.environments import board as environment_board
@@ -75,9 +76,10 @@ def due(request: HttpRequest) -> Card | None:
     now = timezone.now()
     midnight = timezone.localtime(now, zone_of(request)).replace(hour=0, minute=0, second=0, microsecond=0)
     found = Task.objects.open().filter(due_date__lt=midnight + timedelta(days=1))
-    late = found.overdue(now).count()
-    context = {"tasks": found.for_reading().order_by("due_date", "id")[:MOST_DUE], "late": late}
-    return Card("due.html", {**context, "count": found.count()})
+    with one_snapshot():
+        tasks = list(found.for_reading().order_by("due_date", "id")[:MOST_DUE])
+        counts = {"late": found.overdue(now).count(), "count": found.count()}
+    return Card("due.html", {"tasks": tasks, **counts})
 
 
 def report(request: HttpRequest) -> Card | None:

@@ -14,10 +14,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotModified
 from django.urls import resolve, reverse
 from django.utils.http import parse_etags
 from rest_framework.mixins import ListModelMixin
-from rest_framework.pagination import PageNumberPagination
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 
+from live.snapshot import NumberedPages
 from projects import list_cache
 from projects.callers import caller_of
 
@@ -25,11 +25,8 @@ log = structlog.get_logger(__name__)
 SCOPE = ("projects.view_project", "projects.view_task")  # what may make a list differ from one reader to the next
 
 
-class Pages(PageNumberPagination):
-    """Pages by number, with the count: lists come in any order, also by dates that not every task has.
-
-    A row that is added while somebody turns the pages moves the others on; order by `id` to miss none.
-    """
+class Pages(NumberedPages):
+    """Lists come in any order, also by dates that not every task has. The export is one statement for all rows."""
 
     page_size_query_param = "page_size"
     max_page_size = 500

@@ -12,11 +12,11 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 from rest_framework import mixins, renderers, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import APIException, ValidationError
-from rest_framework.pagination import PageNumberPagination
 from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from live.snapshot import NumberedPages
 from testrunner import files, outlook, serializers, services, uploads
 from testrunner.downloads import junit_response, log_response
 from testrunner.models import NotAllowed, Root, RunFile, TestEnvironment, TestFile, TestResult, TestRun
@@ -44,7 +44,7 @@ class Xml(Text):
     format = "xml"
 
 
-class Hundred(PageNumberPagination):
+class Hundred(NumberedPages):
     """All environments fit on one page."""
 
     page_size = 100
@@ -119,7 +119,7 @@ class TestFileFilter(filters.FilterSet):
         fields: list[str] = []
 
 
-class Files(PageNumberPagination):
+class Files(NumberedPages):
     page_size = 200
     page_size_query_param = "page_size"
     max_page_size = 1_000

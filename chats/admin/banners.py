@@ -20,6 +20,7 @@ from chats import services
 from chats.admin.send import SendBannerMixin, go_to, may_send
 from chats.models import Banner, NotAllowed
 from chats.outlook import NoPreview, look_ahead, preview
+from live.snapshot import SnapshotLists
 
 SALT = "chats.banner"
 GOOD_FOR = 3600  # seconds: how long a page may lie open before its preview and its "Skip it" expire
@@ -44,7 +45,7 @@ class Fate(admin.SimpleListFilter):
 
 
 @admin.register(Banner)
-class BannerAdmin(SendBannerMixin, ModelAdmin):
+class BannerAdmin(SendBannerMixin, SnapshotLists, ModelAdmin):
     list_display = ["__str__"]
     list_display_links = None
     list_filter = [Fate]

@@ -16,10 +16,11 @@ from chats.admin.compose import Compose
 from chats.admin.one_broadcast import OneBroadcast
 from chats.admin.send import SendBannerMixin, may_send
 from chats.models import Broadcast
+from live.snapshot import SnapshotLists
 
 
 @admin.register(Broadcast)
-class BroadcastAdmin(SendBannerMixin, Compose, OneBroadcast, ModelAdmin):
+class BroadcastAdmin(SendBannerMixin, Compose, OneBroadcast, SnapshotLists, ModelAdmin):
     list_display = ["content", "state", "to_whom", "progress", "who", "created"]
     list_select_related = ["created_by", "banner"]
     list_filter = [

@@ -20,6 +20,7 @@ from events.admin.event_type_page import EventTypePage
 from events.models import EventType, Minute
 from live.deletion import DeletionPages
 from live.history import HistoryPages
+from live.snapshot import SnapshotLists
 
 
 class TypeList(ChangeList):
@@ -33,7 +34,7 @@ class TypeList(ChangeList):
 
 
 @admin.register(EventType)
-class EventTypeAdmin(EventTypePage, DeletionPages, HistoryPages, ModelAdmin):
+class EventTypeAdmin(EventTypePage, DeletionPages, HistoryPages, SnapshotLists, ModelAdmin):
     list_display = ["type", "in_version", "came", "wrong", "changed"]
     list_per_page = 50
     search_fields = ["category", "name"]

@@ -16,6 +16,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from live.snapshot import one_snapshot
 from projects import services
 from projects.admin.answers import done, number, people, refused
 from projects.admin.task_form import CardForm
@@ -149,6 +150,10 @@ class BoardPages(ModelAdmin):
         return project
 
     def _cards(self, request: HttpRequest, project: Project) -> dict[str, Any]:
+        with one_snapshot():  # a card that is moved meanwhile would be in two columns, or in none
+            return self._columns(request, project)
+
+    def _columns(self, request: HttpRequest, project: Project) -> dict[str, Any]:
         which = Filter.of(request)
         shown = which.apply(project.tasks.all(), request)
         counts = dict(shown.order_by().values_list("status").annotate(Count("id")))

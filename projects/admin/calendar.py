@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from live.snapshot import one_snapshot
 from projects import calendar as feed
 from projects import services
 from projects.admin.answers import done, number, refused
@@ -101,11 +102,13 @@ class CalendarPages(ModelAdmin):
             tasks = tasks.filter(project=project)
         span = Span.of(request.GET.get("view", ""), request.GET.get("at", ""))
         late = tasks.overdue(timezone.now()).order_by("due_date", "id")
+        with one_snapshot():
+            days, first_late, late_count = days_of(span, tasks), list(late[:MOST_LATE]), late.count()
         return {
             "span": span,
-            "days": days_of(span, tasks),
-            "late": late[:MOST_LATE],
-            "late_count": late.count(),
+            "days": days,
+            "late": first_late,
+            "late_count": late_count,
             "project_id": project,
             "may_move": request.user.has_perm("projects.change_task"),
             "may_add": self.has_add_permission(request),

@@ -14,6 +14,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.http import reswap, retarget
 
+from live.snapshot import one_snapshot
 from projects import services
 from projects.admin.task_form import CommentForm
 from projects.models import Comment, Task
@@ -87,12 +88,14 @@ def thread_of(request: HttpRequest, task: Task) -> dict[str, Any]:
     """Return a template's context: the last comments or, where that was asked for, all."""
     found = task.comments.order_by("-id")
     is_whole = "all" in (request.GET.get("comments"), request.POST.get("comments"))
-    shown = list(found if is_whole else found[: MOST_COMMENTS + 1])
-    more = not is_whole and len(shown) > MOST_COMMENTS
+    with one_snapshot():
+        shown = list(found if is_whole else found[: MOST_COMMENTS + 1])
+        more = not is_whole and len(shown) > MOST_COMMENTS
+        earlier = found.count() - MOST_COMMENTS if more else 0
     return {
         "task": task,
         "comments": shown[:MOST_COMMENTS][::-1] if more else shown[::-1],
-        "earlier": found.count() - MOST_COMMENTS if more else 0,
+        "earlier": earlier,
         "is_whole": is_whole,
         "me": request.user.get_username(),
         "may_read_comments": request.user.has_perm("projects.view_comment"),

@@ -20,6 +20,7 @@ from unfold.views import ChangeList
 
 from live.deletion import DeletionPages
 from live.history import HistoryPages
+from live.snapshot import SnapshotLists
 from projects import services
 from projects.admin.board import BoardPages
 from projects.admin.cache_page import cache_page
@@ -43,7 +44,7 @@ class ProjectList(ChangeList):
 
 
 @admin.register(Project)
-class ProjectAdmin(BoardPages, DeletionPages, HistoryPages, ModelAdmin):
+class ProjectAdmin(BoardPages, DeletionPages, HistoryPages, SnapshotLists, ModelAdmin):
     list_display = ["named", "owner", "progress", "overdue", "updated"]
     list_display_links = None  # the name leads to the board
     list_per_page = 50

@@ -17,6 +17,7 @@ from django.utils.html import format_html
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
+from live.snapshot import SnapshotLists
 from projects.admin.chart import chart_until
 from projects.admin.resend import ResendPages, may_resend
 from projects.admin.spark import with_sparks
@@ -26,7 +27,7 @@ MOST_RESENDS = 5  # on the page
 
 
 @admin.register(Report)
-class ReportAdmin(ResendPages, ModelAdmin):
+class ReportAdmin(ResendPages, SnapshotLists, ModelAdmin):
     list_display = ["day", "done", "due", "overdue", "mailed"]
     list_display_links = None  # the day leads to its page
     list_per_page = 31

@@ -21,6 +21,7 @@ from unfold.decorators import display
 
 from live.deletion import DeletionPages
 from live.history import HistoryPages
+from live.snapshot import SnapshotLists
 from projects import export, services
 from projects.admin.calendar import CalendarPages
 from projects.admin.task_page import TaskPages
@@ -44,7 +45,7 @@ class DueFilter(admin.SimpleListFilter):
 
 
 @admin.register(Task)
-class TaskAdmin(CalendarPages, TaskPages, DeletionPages, HistoryPages, ModelAdmin):
+class TaskAdmin(CalendarPages, TaskPages, DeletionPages, HistoryPages, SnapshotLists, ModelAdmin):
     list_display = ["title", "in_project", "state", "due", "assignee", "rank"]
     list_filter = [
         ("project", RelatedDropdownFilter),
