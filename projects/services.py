@@ -16,7 +16,12 @@ from django.utils import timezone
 from projects import list_cache, messages
 from projects.gone import still_there
 from projects.models import Comment, Project, Task
-from projects.task_changes import change_tasks, known
+from projects.task_changes import Changed, change_tasks, known
+
+__all__ = [
+    "Changed", "add_comment", "create_project", "create_task", "delete_comment", "delete_project", "delete_task",
+    "delete_tasks", "let_go", "move_task", "update_comment", "update_project", "update_task", "update_tasks",
+]  # fmt: skip
 
 MOST_TOLD = 1_000  # tasks of a deleted project whose watchers are told of each; of more, the project's message is all
 
@@ -95,21 +100,26 @@ def create_task(
     return task
 
 
-def update_task(*, task: Task, actor: Any = None, **changes: Any) -> Task:
+def update_task(*, task: Task, actor: Any = None, seen: dict[str, Any] | None = None, **changes: Any) -> Task:
     """Set any of project, title, description, status, due_date, assignee, priority; only what differs is written.
 
-    Returns the task as it is now. Raises Task.DoesNotExist where it is gone, Gone where its new project is.
+    `seen` are fields that must still have these values. Returns the task as it is now. Raises Task.DoesNotExist where
+    it is gone, Gone where its new project is, Changed where it is not as it was seen.
     """
     with transaction.atomic():
-        changed = change_tasks([task.pk], actor, changes)
+        changed = change_tasks([task.pk], actor, changes, seen)
         return changed[0] if changed else Task.objects.for_reading().get(pk=task.pk)
 
 
-def move_task(*, task: Task, status: str, actor: Any = None) -> Task:
-    """Put a task into another column of its board. `completed_at` follows."""
+def move_task(*, task: Task, status: str, seen: str | None = None, actor: Any = None) -> Task:
+    """Put a task into another column of its board. `completed_at` follows.
+
+    `seen` is the column that it is moved from: two moves of one card have an order, because each names its beginning.
+    Raises Changed where it is not there any more.
+    """
     if status not in Task.Status.values:
         raise ValueError(f"{status} is no status.")
-    return update_task(task=task, actor=actor, status=status)
+    return update_task(task=task, actor=actor, seen={"status": seen} if seen else None, status=status)
 
 
 def update_tasks(*, ids: Iterable[int], actor: Any = None, **changes: Any) -> int:

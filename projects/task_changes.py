@@ -22,31 +22,40 @@ from projects import list_cache, messages
 from projects.gone import still_there
 from projects.models import Task
 
+
+class Changed(Exception):
+    """A task is not as the caller saw it: somebody else changed one of the fields that the caller's wish depends on."""
+
+
 CHANGEABLE = frozenset({"project", "title", "description", "status", "due_date", "assignee", "priority"})
 _AT_ONCE = 1_000  # tasks in memory
 
 
-def change_tasks(ids: Iterable[int], actor: Any, wanted: dict[str, Any]) -> list[Task]:
+def change_tasks(
+    ids: Iterable[int], actor: Any, wanted: dict[str, Any], seen: dict[str, Any] | None = None
+) -> list[Task]:
     """Set the fields of `wanted` on these tasks; return those that changed by it, in the order of their ids.
 
-    Ids of tasks that are gone are skipped. Raises ValueError for a field that is no one's to set, and Gone where the
-    project that they are moved to is gone.
+    Ids of tasks that are gone are skipped. Raises ValueError for a field that is no one's to set, Gone where the
+    project that they are moved to is gone, and Changed where a field differs from its value in `seen`.
     """
     if unknown := set(wanted) - CHANGEABLE:
         raise ValueError(f"Not to be set on a task: {', '.join(sorted(unknown))}.")
     changed: list[Task] = []
     with transaction.atomic():
         for some in _chunks(sorted(set(ids))):
-            changed += _change(some, actor, wanted)
+            changed += _change(some, actor, wanted, seen or {})
         if changed:
             list_cache.bump()
     return changed
 
 
-def _change(ids: list[int], actor: Any, wanted: dict[str, Any]) -> list[Task]:
+def _change(ids: list[int], actor: Any, wanted: dict[str, Any], seen: dict[str, Any]) -> list[Task]:
     now = timezone.now()
-    locked = Task.objects.filter(pk__in=ids).order_by("pk").select_for_update(of=("self",))
-    differences = [(task, found) for task in locked.for_reading() if (found := _set(task, wanted, now))]
+    locked = list(Task.objects.filter(pk__in=ids).order_by("pk").select_for_update(of=("self",)).for_reading())
+    if any(getattr(task, name) != value for task in locked for name, value in seen.items()):
+        raise Changed
+    differences = [(task, found) for task in locked if (found := _set(task, wanted, now))]
     if not differences:
         return []
     tasks = [task for task, _ in differences]

@@ -115,7 +115,7 @@ class BoardPages(ModelAdmin):
         return render(request, "projects/board_cards.html", self._cards(request, self._project(request, pk)))
 
     def move(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Give the card `task` the status of its new column."""
+        """Give the card `task` the status of its new column, where it is still in the column `from`."""
         if not request.user.has_perm("projects.change_task"):
             return refused("You may look at this board, but not move its cards.", 403)
         status = request.POST.get("status", "")
@@ -123,9 +123,11 @@ class BoardPages(ModelAdmin):
             return refused("There is no such column.")
         try:
             task = Task.objects.get(pk=number(request.POST.get("task", "")), project=pk)
-            services.move_task(task=task, status=status, actor=request.user)
+            services.move_task(task=task, status=status, seen=request.POST.get("from"), actor=request.user)
         except Task.DoesNotExist:
-            return refused("Somebody has deleted this task or moved it to another project.", 404)
+            return refused("It was deleted or moved to another project.", 404)
+        except services.Changed:
+            return refused("Another user moved it meanwhile.", 409)
         return done()
 
     def add_card(self, request: HttpRequest, pk: int) -> HttpResponse:

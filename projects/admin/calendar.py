@@ -52,7 +52,7 @@ class CalendarPages(ModelAdmin):
 
     @in_viewers_zone
     def calendar_move(self, request: HttpRequest) -> HttpResponse:
-        """Move a task's due date to another day of the viewer's, at the same time of day."""
+        """Move a task's due date from the day `from` to another day of the viewer's, at the same time of day."""
         if not request.user.has_perm("projects.change_task"):
             return refused("You may look at the calendar, but not move its dates.", 403)
         day = parse_day(request.POST.get("day", ""))
@@ -61,11 +61,16 @@ class CalendarPages(ModelAdmin):
         task = Task.objects.filter(pk=number(request.POST.get("task", ""))).first()
         if task is None or task.due_date is None:
             return refused("Somebody has deleted this task or taken its date away.", 404)
-        due = timezone.localtime(task.due_date).replace(year=day.year, month=day.month, day=day.day)
+        before = timezone.localtime(task.due_date)
+        due = before.replace(year=day.year, month=day.month, day=day.day)
         try:
-            services.update_task(task=task, due_date=due, actor=request.user)
+            if request.POST.get("from", before.date().isoformat()) != before.date().isoformat():
+                raise services.Changed
+            services.update_task(task=task, seen={"due_date": task.due_date}, due_date=due, actor=request.user)
         except Task.DoesNotExist:
             return refused("Somebody has deleted this task.", 404)
+        except services.Changed:
+            return refused("Another user changed its date meanwhile.", 409)
         return done()
 
     @in_viewers_zone

@@ -103,6 +103,19 @@ def test_a_moved_card_is_stored_with_who_moved_it_and_told_to_the_watchers(as_pl
     assert Event.objects.filter(topic=f"project:{project.pk}", type="task.updated").exists()
 
 
+def test_a_card_is_not_moved_from_a_column_where_it_is_no_longer(as_planner, project, task):
+    move = {"task": task.pk, "status": "completed", "from": "in_progress"}
+
+    early = as_planner.post(address("move", project), move)
+    first = as_planner.post(address("move", project), {**move, "status": "in_progress", "from": "pending"})
+    second = as_planner.post(address("move", project), move)
+
+    assert (early.status_code, first.status_code, second.status_code) == (409, 200, 200)
+    assert "Another user moved it meanwhile." in early.json()["detail"]
+    task.refresh_from_db()
+    assert task.status == "completed"
+
+
 def test_a_viewer_cannot_move_nor_add(as_viewer, project, task):
     moved = as_viewer.post(address("move", project), {"task": task.pk, "status": "completed"})
     added = as_viewer.post(address("add_card", project), {"title": "x", "status": "pending"})

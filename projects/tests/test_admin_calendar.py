@@ -7,6 +7,7 @@ from html import unescape
 import pytest
 from django.utils import timezone
 
+from projects import services
 from projects.admin.days import Span
 from projects.factories import ProjectFactory, TaskFactory
 from projects.models import CalendarToken, Task
@@ -119,6 +120,33 @@ def test_a_move_that_cannot_be_is_refused_in_words(as_planner, task, given):
     assert answer.status_code in (400, 404)
     assert answer.json()["detail"].endswith(".")
     assert Task.objects.get().due_date == task.due_date
+
+
+def test_a_date_is_not_moved_from_a_day_where_it_is_no_longer(as_planner, task):
+    before = task.due_date
+
+    answer = as_planner.post(MOVE, {"task": task.pk, "day": "2031-03-25", "from": "2031-03-01"})
+
+    assert answer.status_code == 409
+    assert "Another user changed its date meanwhile." in answer.json()["detail"]
+    task.refresh_from_db()
+    assert task.due_date == before
+
+
+def test_a_time_that_another_user_sets_while_a_date_is_moved_is_not_overwritten(as_planner, task, monkeypatch):
+    later = task.due_date + timedelta(hours=3)
+    update = services.update_task
+
+    def after_the_other(**given):
+        Task.objects.filter(pk=task.pk).update(due_date=later)
+        return update(**given)
+
+    monkeypatch.setattr(services, "update_task", after_the_other)
+    answer = as_planner.post(MOVE, {"task": task.pk, "day": "2031-03-25"})
+
+    assert answer.status_code == 409
+    task.refresh_from_db()
+    assert task.due_date == later
 
 
 def test_a_viewer_looks_and_moves_nothing(as_viewer, task):

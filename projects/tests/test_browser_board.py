@@ -1,5 +1,6 @@
 """Two people in two browsers at one board, on a real instance."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +28,12 @@ from projects import services
 project = services.create_project(name="Autumn sale")
 for title in ("Draw the banner", "Write the text"):
     services.create_task(project=project, title=title)
+"""
+
+MOVE = """
+from projects import services
+from projects.models import Task
+services.move_task(task=Task.objects.get(project={project}, title="Draw the banner"), status="in_progress")
 """
 
 
@@ -104,6 +111,42 @@ def test_a_card_moves_by_the_keyboard_and_says_so(at_board, instance, project):
     paula.keyboard.press("ArrowLeft")
     expect(card(column(paula, "pending"))).to_be_focused()
     instance.wait_for(lambda: status_of(instance, project) == "pending")
+
+
+def test_two_quick_moves_arrive_in_their_order_though_the_first_is_slow_on_its_way(at_board, instance, project):
+    paula = at_board("paula")
+    held, order = [], []
+
+    def hold_the_first(route):
+        order.append("status=in_progress" in route.request.post_data)
+        held.append(route) if len(order) == 1 else route.continue_()
+
+    paula.route("**/board/move/", hold_the_first)
+    card(paula).focus()
+    paula.keyboard.press("ArrowRight")
+    paula.keyboard.press("ArrowRight")
+    expect(card(column(paula, "completed"))).to_be_focused()
+    assert order == [True]  # the second one waits for the first one's answer
+
+    held[0].continue_()
+
+    expect(paula.locator("#moves-said")).to_have_text("Draw the banner: moved to Completed.")
+    assert order == [True, False]
+    assert status_of(instance, project) == "completed"
+
+
+def test_a_card_that_another_user_has_moved_goes_where_it_is_and_says_so(at_board, instance, project):
+    paula = at_board("paula")
+    not_heard = [True]
+    paula.route(re.compile("/board/cards/"), lambda route: route.abort() if not_heard else route.continue_())
+    instance.shell(MOVE.format(project=project))
+    not_heard.clear()
+
+    card(paula).drag_to(column(paula, "completed"))
+
+    expect(paula.locator("#moves-problem")).to_contain_text("Another user moved it meanwhile.")
+    expect(card(column(paula, "in_progress"))).to_be_visible()
+    assert status_of(instance, project) == "in_progress"
 
 
 def test_a_card_that_is_held_while_others_move_theirs_is_dragged_all_the_same(at_board):

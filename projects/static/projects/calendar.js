@@ -5,7 +5,7 @@
 
   const calendar = document.getElementById("calendar");
   const tidy = () => places().forEach((day) => day.classList.toggle("is-free", !day.querySelector(".cal-task")));
-  const { move, refresh, post, say, complain, places, placeOf } = Opsroom.moves(calendar, {
+  const { move, refresh, inOrder, say, complain, places, placeOf } = Opsroom.moves(calendar, {
     thing: ".cal-task", place: ".cal-day", list: ".cal-tasks", fields: (day) => ({ day: day.dataset.day }), moved: tidy,
   });
 
@@ -25,7 +25,7 @@
     const to = places().find((each) => each.dataset.day === day);
     if (to) return move(task, to);
     try {
-      await post(calendar.dataset.move, { task: task.dataset.task, day });
+      await inOrder(task.dataset.task, { day, from: target.defaultValue });
       say(`${title}: moved to ${day}.`);
     } catch (error) {
       target.value = target.defaultValue;

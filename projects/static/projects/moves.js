@@ -2,7 +2,7 @@
    A thing moves at once, and goes back with a word why if the server refuses. What others do arrives by live.js: the
    parts (data-part) are fetched again, except while one is dragging, or about to.
 
-   Opsroom.moves(root, { thing, place, list, fields, word, query }) returns { move, refresh, post, say, complain }. */
+   Opsroom.moves(root, { thing, place, list, fields, moved, query }) returns { move, refresh, post, inOrder, … }. */
 (() => {
   "use strict";
 
@@ -27,6 +27,7 @@
     const problem = document.getElementById("moves-problem");
     const places = () => [...root.querySelectorAll(place)];
     const placeOf = (element) => element.closest && element.closest(place);
+    const last = new Map(); // by task: the end of its last move
     let held = false, dragged = null, under = 0, stale = false, asked = 0, hiding = null;
 
     const say = (text) => { said.textContent = text; };
@@ -63,6 +64,13 @@
     root.addEventListener("live", refresh);
 
     // --- Moving ---
+    // Two quick moves of one thing may overtake each other on their way: the second is sent after the first's answer,
+    // and the server refuses one that does not begin where the thing is.
+    const inOrder = (task, wish) => {
+      const mine = (last.get(task) || Promise.resolve()).then(() => post(root.dataset.move, { task, ...wish }));
+      last.set(task, mine.catch(() => {}));
+      return mine;
+    };
     const move = async (card, to) => {
       const from = placeOf(card), home = card.parentElement, next = card.nextElementSibling;
       if (!to || to === from) return;
@@ -79,7 +87,7 @@
       const into = to.querySelector(list);
       put(into, into.firstElementChild);
       try {
-        await post(root.dataset.move, { task: card.dataset.task, ...fields(to) });
+        await inOrder(card.dataset.task, { ...fields(to), from: Object.values(fields(from))[0] });
         say(`${card.dataset.title}: moved to ${to.dataset.word}.`);
       } catch (error) {
         put(home, next && next.parentElement === home ? next : null);
@@ -127,7 +135,7 @@
     root.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && event.target.matches(thing)) event.target.querySelector("a").click();
     });
-    return { move, refresh, post, say, complain, places, placeOf };
+    return { move, refresh, post, inOrder, say, complain, places, placeOf };
   };
 
   window.Opsroom = window.Opsroom || {};
