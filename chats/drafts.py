@@ -9,18 +9,20 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import Any
-from uuid import uuid4
 
 from django.core import signing
-from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
-from django.utils import timezone
 
 from chats.images import Picture
-from chats.pictures import store
+from chats.pictures import store, store_content
 
 FOLDER = "drafts"
-KEPT = timedelta(days=1)
+KEPT = timedelta(days=1)  # chats/files.py deletes older ones
+GONE = "The picture is not kept any more. Please choose it again."
+
+
+class Forgotten(Exception):
+    """The draft's file is not kept any more."""
 
 
 @dataclass(frozen=True)
@@ -36,29 +38,32 @@ class Draft:
         return default_storage.url(self.name)
 
     def read(self) -> bytes:
-        """Return the content. Raises OSError where it has been forgotten meanwhile."""
-        with default_storage.open(self.name) as file:
-            return file.read()
+        """Return the content. Raises Forgotten where it has been deleted meanwhile."""
+        try:
+            with default_storage.open(self.name) as file:
+                return file.read()
+        except FileNotFoundError as error:
+            raise Forgotten from error
 
 
-def settle(draft: Draft) -> str:
-    """Store a kept picture for good and return its name. One that is stored for good already stays where it is."""
-    if not draft.name.startswith(f"{FOLDER}/"):
-        return draft.name
-    suffix = PurePosixPath(draft.name).suffix
-    return default_storage.save(f"messages/{uuid4().hex}{suffix}", ContentFile(draft.read()))
+def settle(draft: Draft, *, own: str = "") -> str:
+    """Store a kept picture for good and return its name; the one that the broadcast has `own` already stays.
+
+    Always a copy otherwise: no two rows share a file. Raises Forgotten, or StorageFailure.
+    """
+    if own and draft.name == own:
+        return own
+    return store_content(draft.read(), folder="messages", suffix=PurePosixPath(draft.name).suffix)
 
 
 def keep_picture(picture: Picture, *, owner: Any) -> Draft:
-    """Keep a vetted picture."""
-    forget_old()
-    return _draft(store(picture, folder=FOLDER), "", owner)
+    """Keep a vetted picture. Raises StorageFailure."""
+    return _draft(store(picture, folder=FOLDER, prefix=prefix(owner)), "", owner)
 
 
 def keep_list(text: str, *, title: str, owner: Any) -> Draft:
-    """Keep a list of users; `title` is the name of the uploaded file, "" for a pasted one."""
-    forget_old()
-    name = default_storage.save(f"{FOLDER}/{uuid4().hex}.txt", ContentFile(text.encode()))
+    """Keep a list of users; `title` is the name of the uploaded file, "" for a pasted one. Raises StorageFailure."""
+    name = store_content(text.encode(), folder=FOLDER, prefix=prefix(owner), suffix=".txt")
     return _draft(name, title[:100], owner)
 
 
@@ -78,15 +83,9 @@ def refer_to(name: str, *, owner: Any) -> Draft:
     return _draft(name, "", owner)
 
 
-def forget_old() -> None:
-    """Delete what has been kept for longer than any reference to it is good."""
-    try:
-        names = default_storage.listdir(FOLDER)[1]
-    except FileNotFoundError:
-        return
-    for name in (f"{FOLDER}/{each}" for each in names):
-        if default_storage.get_modified_time(name) < timezone.now() - 2 * KEPT:
-            default_storage.delete(name)
+def prefix(owner: Any) -> str:
+    """What the names of a user's drafts begin with: only they may see them."""
+    return f"{owner.pk}-"
 
 
 def _draft(name: str, title: str, owner: Any) -> Draft:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import structlog
 from django.conf import settings
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
@@ -13,12 +13,14 @@ from chats.addresses import FetchError
 from chats.fetch import fetch
 from chats.images import ImageRefused, Picture, reencode
 from chats.models import Banner, Broadcast, NotAllowed
-from chats.pictures import store
+from chats.pictures import stored
+from live.storage import StorageFailure
 
 log = structlog.get_logger(__name__)
 
 LEASE = timedelta(seconds=30)  # longer than DOWNLOAD_SECONDS and the re-encoding, shorter than anybody's patience
 DOWNLOAD_SECONDS = 15.0
+NO_DOWNLOAD = "The banner could not be downloaded:"
 LARGEST_IMAGE = 5 * 1024 * 1024
 
 
@@ -32,7 +34,11 @@ def prepare(broadcast: Broadcast) -> bool:
         return False
     if broadcast.banner is not None and not broadcast.image and not _download(broadcast, broadcast.banner):
         return False
-    return fanout.freeze(broadcast, largest_chunk=settings.BROADCAST_CHUNK)
+    try:
+        return fanout.freeze(broadcast, largest_chunk=settings.BROADCAST_CHUNK)
+    except OperationalError:  # chats are being opened in a long transaction: the sweeper's next round tries again
+        Broadcast.objects.held_by(broadcast).update(lease_until=None)
+        raise
 
 
 def _lease(broadcast: Broadcast) -> bool:
@@ -55,34 +61,40 @@ def _download(broadcast: Broadcast, banner: Banner) -> bool:
         )
         picture = reencode(fetched.body)
     except FetchError as error:
-        _give_up(broadcast, banner, error.reason, useless=error.permanent)
+        _give_up(broadcast, banner, f"{NO_DOWNLOAD} {error.reason}", useless=error.reason if error.permanent else "")
         return False
     except ImageRefused as error:
-        _give_up(broadcast, banner, error.reason, useless=True)
+        _give_up(broadcast, banner, f"{NO_DOWNLOAD} {error.reason}", useless=error.reason)
         return False
     return _keep(broadcast, banner, picture)
 
 
 def _keep(broadcast: Broadcast, banner: Banner, picture: Picture) -> bool:
-    """Give banner and broadcast their picture; False if the lease is gone, and with it the right to."""
-    name = store(picture, folder="banners")
-    with transaction.atomic():
-        Banner.objects.select_for_update().get(pk=banner.pk)  # before the broadcast, as everywhere
-        if not Broadcast.objects.held_by(broadcast).update(image=name):
-            return False
-        Banner.objects.filter(pk=banner.pk).update(image=name, sha256=picture.sha256)
-        broadcast.refresh_from_db()
-        announce.broadcast_progress(broadcast)
+    """Give banner and broadcast their picture; False if the lease is lost, or the storage fails."""
+    try:
+        with stored(picture, folder="banners") as name, transaction.atomic():
+            Banner.objects.select_for_update().get(pk=banner.pk)  # before the broadcast, as everywhere
+            if not Broadcast.objects.held_by(broadcast).update(image=name):
+                raise NotAllowed("The lease is lost.")
+            Banner.objects.filter(pk=banner.pk).update(image=name, sha256=picture.sha256)
+            broadcast.refresh_from_db()
+            announce.broadcast_progress(broadcast)
+    except NotAllowed:
+        return False
+    except StorageFailure as error:
+        _give_up(broadcast, banner, f"The banner could not be stored: {error}")
+        return False
     return True
 
 
-def _give_up(broadcast: Broadcast, banner: Banner, reason: str, *, useless: bool) -> None:
+def _give_up(broadcast: Broadcast, banner: Banner, reason: str, *, useless: str = "") -> None:
+    """Fail the broadcast, and skip its banner for good where it is `useless`, in words."""
     try:
         with transaction.atomic():
-            Banner.objects.select_for_update().get(pk=banner.pk)  # nobody reserves it before it is skipped
-            broadcast.fail(f"The banner could not be downloaded: {reason}")
+            Banner.objects.select_for_update().get(pk=banner.pk)  # no press reserves it before it is skipped
+            broadcast.fail(reason)
             if useless:
-                Banner.objects.filter(pk=banner.pk, skipped_at=None).update(skipped_at=Now(), skip_reason=reason[:500])
+                Banner.objects.filter(pk=banner.pk, skipped_at=None).update(skipped_at=Now(), skip_reason=useless[:500])
     except NotAllowed:
         return  # paused, cancelled or taken over meanwhile: the other side decides what is next
-    log.warning("broadcast_failed", broadcast=broadcast.pk, reason=reason, banner_skipped=useless)
+    log.warning("broadcast_failed", broadcast=broadcast.pk, reason=reason, banner_skipped=bool(useless))

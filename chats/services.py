@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -17,7 +17,7 @@ from chats import announce
 from chats.banner_api import NothingLeft, photos
 from chats.images import Picture
 from chats.models import Banner, Broadcast, Chat, Message, NotAllowed
-from chats.pictures import store
+from chats.pictures import discard, discard_on_commit, stored
 from live.deadlocks import retried
 from live.wake import wake
 
@@ -34,28 +34,33 @@ def open_chat(*, user_uuid: UUID) -> tuple[Chat, bool]:
 def post_message(*, chat: Chat, text: str = "", image: Picture | None = None) -> Message:
     """Put a personal message into one chat.
 
-    Raises ValueError where there is neither text nor image, Chat.DoesNotExist where the chat is deleted meanwhile.
+    Raises ValueError where there is neither text nor image, Chat.DoesNotExist where the chat is deleted meanwhile,
+    StorageFailure where the picture cannot be stored.
     """
     if not text.strip() and image is None:
         raise ValueError("A message needs a text or an image.")
-    with transaction.atomic():
+    with stored(image, folder="messages") as name, transaction.atomic():
         _hold(chat)
-        message = Message.objects.create(chat=chat, own_text=text.strip(), own_image=_stored(image))
+        message = Message.objects.create(chat=chat, own_text=text.strip(), own_image=name)
         announce.message_created(message)
     return message
 
 
 @retried
-def mark_read(*, chat: Chat, up_to: int | None = None) -> int:
-    """Mark the chat's messages as read, up to and including message id `up_to` if given; return how many were.
+def mark_read(*, chat: Chat, up_to: int | None = None, ids: Collection[int] | None = None) -> int:
+    """Mark the chat's visible messages as read and return how many were not.
 
-    Raises Chat.DoesNotExist where the chat is deleted meanwhile.
+    All of them, those up to and including message `up_to`, or those with these `ids`: a caller that has shown some can
+    say exactly which, because one with a lower id may appear later. Raises Chat.DoesNotExist where the chat has been
+    deleted meanwhile.
     """
     with transaction.atomic():
         _hold(chat)  # two of these would update the messages in orders of their own
-        unread = chat.messages.unread()
+        unread = chat.messages.visible().unread()
         if up_to is not None:
             unread = unread.filter(pk__lte=up_to)
+        if ids is not None:
+            unread = unread.filter(pk__in=ids)
         return unread.update(read_at=timezone.now())
 
 
@@ -75,41 +80,63 @@ def compose(
 ) -> Broadcast:
     """Queue a broadcast, or schedule it for `send_at`; to all chats, or to `user_uuids`.
 
-    `image` is a vetted picture, or the name of one that is stored already.
+    `image` is a vetted picture, or the name of one that is stored for this broadcast already.
     The same `request_key` again returns the broadcast it made the first time. Raises ValueError where there is
-    neither text nor image.
+    neither text nor image, StorageFailure where the picture cannot be stored.
     """
     if not text.strip() and image is None:
         raise ValueError("A broadcast needs a text or an image.")
     later = send_at is not None and send_at > timezone.now()
-    broadcast = Broadcast(
-        text=text.strip(),
-        image=_stored(image),
-        audience=Broadcast.Audience.ALL if user_uuids is None else Broadcast.Audience.LISTED,
-        send_at=send_at if later else None,
-        status=Broadcast.Status.SCHEDULED if later else Broadcast.Status.QUEUED,
-        created_by=actor,
-        request_key=request_key,
-    )
-    return _created_once(broadcast, actor, user_uuids)
+    with stored(image, folder="messages") as name:
+        broadcast = Broadcast(
+            text=text.strip(),
+            image=name,
+            audience=Broadcast.Audience.ALL if user_uuids is None else Broadcast.Audience.LISTED,
+            send_at=send_at if later else None,
+            status=Broadcast.Status.SCHEDULED if later else Broadcast.Status.QUEUED,
+            created_by=actor,
+            request_key=request_key,
+        )
+        made = _created_once(broadcast, actor, user_uuids)
+    if made is not broadcast:
+        discard(name)
+    return made
 
 
-@retried
 def amend(
     *, broadcast: Broadcast, actor: Any, text: str, image: Picture | str | None, send_at: datetime | None
 ) -> None:
-    """Change a scheduled broadcast; without `send_at` it goes out now. Raises NotAllowed where it is too late."""
+    """Change a scheduled broadcast; without `send_at` it goes out now.
+
+    `image` as in `compose`, or the name that the broadcast has: it keeps that picture. Raises NotAllowed where it is
+    too late, or where another editor has replaced the kept picture; StorageFailure.
+    """
     if not text.strip() and not image:
         raise ValueError("A broadcast needs a text or an image.")
+    fields = {"text": text.strip(), "send_at": send_at or timezone.now()}
+    if image and image == broadcast.image.name:
+        _amend(broadcast, actor, {**fields, "image": image}, keeps_image=True)
+        return
+    with stored(image, folder="messages") as name:
+        _amend(broadcast, actor, {**fields, "image": name}, keeps_image=False)
+
+
+@retried
+def _amend(broadcast: Broadcast, actor: Any, fields: dict[str, Any], *, keeps_image: bool) -> None:
     with transaction.atomic():
         scheduled = Broadcast.objects.scheduled().select_for_update().filter(pk=broadcast.pk).first()
         if scheduled is None:
             raise NotAllowed(f"Broadcast {broadcast.pk} is not scheduled any more and cannot be changed.")
-        scheduled.text, scheduled.image = text.strip(), _stored(image)
-        scheduled.send_at = send_at or timezone.now()
-        scheduled.save(update_fields=["text", "image", "send_at"])
+        earlier = scheduled.image.name or ""
+        if keeps_image and earlier != fields["image"]:
+            raise NotAllowed(f"The picture of broadcast {broadcast.pk} was replaced meanwhile. Open it again.")
+        for name, value in fields.items():
+            setattr(scheduled, name, value)
+        scheduled.save(update_fields=list(fields))
         scheduled.steps.create(verb="changed", actor=actor)
         announce.broadcast_progress(scheduled)
+        if earlier != fields["image"]:
+            discard_on_commit(earlier)
 
 
 def _created_once(broadcast: Broadcast, actor: Any, user_uuids: Iterable[UUID] | None = None) -> Broadcast:
@@ -241,9 +268,3 @@ def _ignoring_races(verb: Callable[[], None]) -> None:
         verb()
     except NotAllowed:
         return  # somebody else changed the broadcast between our question and our change
-
-
-def _stored(image: Picture | str | None) -> str:
-    if isinstance(image, str):
-        return image
-    return store(image, folder="messages") if image else ""

@@ -1,4 +1,4 @@
-from chats import services
+from chats import files, services
 from chats.fanout import run
 from chats.models import Broadcast
 from chats.prepare import prepare as prepare_broadcast
@@ -28,3 +28,9 @@ def fan_out(broadcast_id: int) -> None:
 def sweep() -> None:
     """Do what no message announced: broadcasts that are due, queued or being sent by nobody."""
     services.sweep_broadcasts()
+
+
+@bounded_task(120)
+def sweep_files() -> None:
+    """Delete some of the stored files that no row refers to."""
+    files.sweep()

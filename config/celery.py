@@ -105,6 +105,7 @@ app.conf.beat_schedule = {
     "retain events": {"task": "events.tasks.retain", "schedule": 3600.0, "options": {"expire_seconds": 600}},
     "sweep replays": {"task": "events.tasks.sweep_replays", "schedule": 10.0, "options": {"expire_seconds": 10}},
     "sweep broadcasts": {"task": "chats.tasks.sweep", "schedule": 3.0, "options": {"expire_seconds": 10}},
+    "sweep files": {"task": "chats.tasks.sweep_files", "schedule": 600.0, "options": {"expire_seconds": 600}},
 }
 PERIODIC = frozenset(entry["task"] for entry in app.conf.beat_schedule.values())
 app.steps["worker"].add(DjangoStructLogInitStep)

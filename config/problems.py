@@ -14,10 +14,13 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
 
+from live.storage import storage_failure
+
 log = structlog.get_logger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 OUT_OF_RANGE = "A value is beyond what can be stored or compared."
+STORAGE_RETRY = "60"  # seconds: somebody has to make room
 DATABASE_AWAY = "The database does not answer. Please try again in a moment."
 Body = dict[str, Any]
 
@@ -45,6 +48,11 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
         # What every check of a field lets through and Postgres does not, such as a moment at +19:55.
         log.warning("value_out_of_range", error=str(exc))
         return Response(problem(400, OUT_OF_RANGE), status=400, content_type=CONTENT_TYPE)
+    if words := storage_failure(exc):
+        log.error("storage_failed", error=words, exc_info=exc)
+        return Response(
+            problem(503, words), status=503, headers={"Retry-After": STORAGE_RETRY}, content_type=CONTENT_TYPE
+        )
     response = drf_exception_handler(exc, context)
     if response is None:
         return None
@@ -100,23 +108,26 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def failed(request: HttpRequest) -> HttpResponse:
-    """handler500; 503 with Retry-After while Postgres is restarting or full.
+    """handler500; 503 with Retry-After while Postgres is restarting or full, or files cannot be stored.
 
     The caller may repeat a 503: what failed was not committed, or its constraint will say so.
     """
-    if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
-        return _database_away(request)
+    error = sys.exc_info()[1]
+    if isinstance(error, OperationalError | InterfaceError):
+        return _away(request, DATABASE_AWAY, retry_after=5)
+    if words := storage_failure(error):
+        return _away(request, words, retry_after=int(STORAGE_RETRY))
     if _wants_page(request):
         return server_error(request)
     return problem_response(500, "Something went wrong here. It has been logged.")
 
 
-def _database_away(request: HttpRequest) -> HttpResponse:
+def _away(request: HttpRequest, words: str, *, retry_after: int) -> HttpResponse:
     if not _wants_page(request):
-        return problem_response(503, DATABASE_AWAY, retry_after=5)
+        return problem_response(503, words, retry_after=retry_after)
     # Not through the admin's own layout: that one asks the database who is looking.
-    response = render(None, "503.html", {"words": DATABASE_AWAY}, status=503)
-    response["Retry-After"] = "5"
+    response = render(None, "503.html", {"words": words}, status=503)
+    response["Retry-After"] = str(retry_after)
     return response
 
 

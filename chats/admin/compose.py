@@ -16,6 +16,7 @@ from chats.admin.compose_form import ComposeForm
 from chats.admin.send import may_send, page_of
 from chats.audience import LONGEST_LIST, how_many_have_a_chat
 from chats.models import Broadcast, Chat, NotAllowed
+from live.storage import StorageFailure
 
 
 class Compose(admin.ModelAdmin):
@@ -53,7 +54,10 @@ class Compose(admin.ModelAdmin):
         )
         if request.method != "POST":
             if broadcast is None and (selected := request.session.pop("compose_uuids", None)):
-                return _with_list(request, selected)
+                try:
+                    return _with_list(request, selected)
+                except StorageFailure as error:
+                    messages.error(request, f"The list of users could not be stored. {error}")
             _prefill(form, request, broadcast)
             return self._page(request, "chats/compose_page.html", form, broadcast)
         is_fine = form.is_valid()
@@ -66,7 +70,13 @@ class Compose(admin.ModelAdmin):
 
     def _send(self, request: HttpRequest, form: ComposeForm, broadcast: Broadcast | None) -> HttpResponse:
         text, send_at = form.cleaned_data["text"], form.moment
-        image = drafts.settle(form.picture) if form.picture else None
+        try:
+            own = (broadcast.image.name or "") if broadcast else ""
+            image = drafts.settle(form.picture, own=own) if form.picture else None
+        except drafts.Forgotten:
+            return self._refused(request, form, broadcast, drafts.GONE)
+        except StorageFailure as error:
+            return self._refused(request, form, broadcast, f"The picture could not be stored. {error}")
         if broadcast is None:
             user_uuids = form.listed.user_uuids if form.listed else None
             broadcast = services.compose(
@@ -80,6 +90,12 @@ class Compose(admin.ModelAdmin):
         except NotAllowed as error:
             messages.error(request, str(error))
         return HttpResponseRedirect(page_of(broadcast))
+
+    def _refused(
+        self, request: HttpRequest, form: ComposeForm, broadcast: Broadcast | None, words: str
+    ) -> HttpResponse:
+        form.add_error("picture_file", words)
+        return self._page(request, "chats/compose_page.html", form, broadcast)
 
     def _page(
         self, request: HttpRequest, template: str, form: ComposeForm, broadcast: Broadcast | None, **more: Any

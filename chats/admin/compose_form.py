@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -14,9 +15,11 @@ from django.utils.functional import cached_property
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from chats import drafts
+from chats.admin.text import Text
 from chats.audience import LONGEST_LIST, Listed, read_list
 from chats.drafts import Draft
 from chats.images import ImageRefused, reencode
+from live.storage import StorageFailure
 
 LARGEST_PICTURE = 5 * 1024 * 1024
 LARGEST_LIST_FILE = 20 * 1024 * 1024  # 200,000 UUIDs with a few other columns
@@ -32,20 +35,13 @@ def read_zone(name: str) -> ZoneInfo:
         return ZoneInfo("UTC")
 
 
-class _Text(forms.CharField):
-    """Counts an end of line as one character, as the page does; browsers send two."""
-
-    def to_python(self, value: Any) -> str:
-        return str(super().to_python(value)).replace("\r\n", "\n")
-
-
 class ComposeForm(forms.Form):
     """After `is_valid()`: `picture` and `listed_file` are drafts or None, `listed` is the list or None.
 
     The drafts are there after a refusal, too, so that the page can offer what was uploaded.
     """
 
-    text = _Text(
+    text = Text(
         required=False,
         max_length=4000,
         widget=UnfoldAdminTextareaWidget({"rows": 6, "placeholder": "What do you want to tell them?"}),
@@ -96,6 +92,8 @@ class ComposeForm(forms.Form):
             self.picture = drafts.keep_picture(reencode(file.read()), owner=self.owner)
         except ImageRefused as error:
             raise forms.ValidationError(error.reason) from error
+        except StorageFailure as error:
+            raise forms.ValidationError(f"The picture could not be stored. {error}") from error
 
     def _find_kept(self) -> None:
         kept, listed = self.data.get("picture_kept", ""), self.data.get("users_kept", "")
@@ -108,9 +106,15 @@ class ComposeForm(forms.Form):
         if file is not None:
             if (file.size or 0) > LARGEST_LIST_FILE:
                 raise forms.ValidationError("The file is larger than 20 MB.")
-            self.listed_file = drafts.keep_list(_as_text(file.read()), title=file.name or "list", owner=self.owner)
+            self._keep_list(_as_text(file.read()), file.name or "list")
         elif pasted.strip():
-            self.listed_file = drafts.keep_list(pasted, title="", owner=self.owner)
+            self._keep_list(pasted, "")
+
+    def _keep_list(self, text: str, title: str) -> None:
+        try:
+            self.listed_file = drafts.keep_list(text, title=title, owner=self.owner)
+        except StorageFailure as error:
+            raise forms.ValidationError(f"The list could not be stored. {error}") from error
 
     def clean_send_at(self) -> datetime | None:
         """Return the moment meant on the viewer's clock. The field itself reads it as UTC."""
@@ -126,7 +130,7 @@ class ComposeForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
         if self.data.get("picture_kept") and self.picture is None and "picture_file" not in self.errors:
-            self.add_error("picture_file", "The picture is not kept any more. Please choose it again.")
+            self.add_error("picture_file", drafts.GONE)
         elif not data.get("text", "").strip() and self.picture is None and not self.errors:
             self.add_error("text", "Write a text or add a picture.")
         if data.get("audience") == "listed" and "users_file" not in self.errors:
@@ -138,7 +142,12 @@ class ComposeForm(forms.Form):
         if self.listed_file is None:
             self.add_error("users", "Paste the users' UUIDs or choose a file with them.")
             return
-        self.listed = read_list(self.listed_file.read().decode(errors="replace"))
+        try:
+            self.listed = read_list(self.listed_file.read().decode(errors="replace"))
+        except drafts.Forgotten:
+            self.listed_file = None
+            self.add_error("users", "The list is not kept any more. Please choose it again.")
+            return
         if not self.listed.user_uuids:
             self.add_error("users", "There is no UUID in this list.")
         elif self.listed.is_too_long:
@@ -169,7 +178,8 @@ class ComposeForm(forms.Form):
         if self.is_bound and self.data.get("users"):
             return self.data["users"]
         if self.listed_file is not None and not self.listed_file.title:
-            return self.listed_file.read().decode(errors="replace")
+            with suppress(drafts.Forgotten):
+                return self.listed_file.read().decode(errors="replace")
         return ""
 
 

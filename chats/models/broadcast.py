@@ -4,6 +4,7 @@ from typing import Any
 
 import structlog
 from django.conf import settings
+from django.core.cache import cache
 from django.db import OperationalError, connection, models, transaction
 from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Now
@@ -110,6 +111,8 @@ class Broadcast(models.Model):
                 condition=Q(status__in=["scheduled", "queued", "sending", "paused"]),
                 name="chats_broadcast_moving",
             ),
+            # Whose picture is this? Asked before each is served, and by the sweeper of files.
+            models.Index(fields=["image"], condition=~Q(image=""), name="chats_broadcast_picture"),
         ]
         constraints = [
             models.CheckConstraint(
@@ -161,6 +164,20 @@ class Broadcast(models.Model):
     @property
     def is_finished(self) -> bool:
         return self.status in self.FINISHED
+
+    @property
+    def may_move(self) -> bool:
+        """Whether its status may still change: all but what was sent or cancelled. A failed one may be tried again."""
+        return self.status not in (self.Status.SENT, self.Status.CANCELLED)
+
+    @property
+    def listed_size(self) -> int | None:
+        """How many users are listed; None where it is for all. A list never changes, so that it is counted once."""
+        if self.audience == self.Audience.ALL:
+            return None
+        if self.audience_size is not None:
+            return self.audience_size
+        return cache.get_or_set(f"chats.listed.{self.pk}", self.recipients.count, 24 * 3600)
 
     @property
     def percent(self) -> int:

@@ -7,6 +7,7 @@ from django.db import models, transaction
 from django.db.models import Count, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce, Now
 
+from chats.pictures import discard_on_commit
 from live.deadlocks import retried
 
 
@@ -35,13 +36,15 @@ class ChatQuerySet(models.QuerySet["Chat"]):
 
     @retried
     def delete(self) -> tuple[int, dict[str, int]]:
-        """Delete chats with their messages, also while a broadcast is being sent to them.
+        """Delete chats with their messages and pictures, also while a broadcast is being sent to them.
 
         Locked first: a message that is being inserted is then either committed, and deleted here, or its insert
         waits for this transaction and finds the chat gone.
         """
         with transaction.atomic():
-            list(self.order_by("pk").select_for_update().values_list("pk", flat=True))
+            locked = list(self.order_by("pk").select_for_update().values_list("pk", flat=True))
+            pictures = Message.objects.filter(chat__in=locked).exclude(own_image="")
+            discard_on_commit(*pictures.values_list("own_image", flat=True))
             return super().delete()
 
     delete.alters_data = True  # type: ignore[attr-defined]
@@ -98,6 +101,8 @@ class Message(models.Model):
         indexes = [
             # A chat's messages, newest first; the counts on the list of chats.
             models.Index(fields=["chat", "-id"], name="chats_message_by_chat"),
+            # Whose picture is this? Asked before each is served, and by the sweeper of files.
+            models.Index(fields=["own_image"], condition=~Q(own_image=""), name="chats_message_picture"),
         ]
         constraints = [
             # Nobody gets a broadcast twice. Also how the messages of one broadcast are found.

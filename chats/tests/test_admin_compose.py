@@ -1,7 +1,7 @@
 """Compose: what, to whom, when; a look at it with the exact count; and nothing lost on the way."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
@@ -10,6 +10,7 @@ from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
+from chats import drafts
 from chats.audience import read_list
 from chats.factories import BroadcastFactory, ChatFactory
 from chats.models import Broadcast
@@ -322,11 +323,20 @@ def test_a_form_without_the_csrf_token_is_forbidden(marketer):
     assert client.post(PAGE, form(step="send")).status_code == 403
 
 
-def test_drafts_are_forgotten_after_two_days(as_marketer, monkeypatch):
-    as_marketer.post(PAGE, form(picture_file=upload("a.png", png())))
-    old = default_storage.listdir("drafts")[1]
-    monkeypatch.setattr("chats.drafts.KEPT", -timedelta(seconds=5))
+def test_a_draft_that_is_deleted_while_its_form_is_read_is_asked_for_again(as_marketer, monkeypatch):
+    ChatFactory()
+    preview = as_marketer.post(PAGE, form(text="", picture_file=upload("a.png", png())))
+    find = drafts.find
 
-    as_marketer.post(PAGE, form(picture_file=upload("b.png", png("red"))))
+    def find_and_lose(*args, **kwargs):
+        found = find(*args, **kwargs)
+        for name in default_storage.listdir("drafts")[1]:
+            default_storage.delete(f"drafts/{name}")
+        return found
 
-    assert not set(old) & set(default_storage.listdir("drafts")[1])
+    monkeypatch.setattr(drafts, "find", find_and_lose)
+
+    answer = as_marketer.post(PAGE, going_on(preview, "send"))
+
+    assert "The picture is not kept any more" in text_of(answer)
+    assert not Broadcast.objects.exists()

@@ -1,0 +1,105 @@
+"""The stored files of chats: who may see one, and which of them belong to no row.
+
+A file belongs to a personal message, to a broadcast, to a banner, or, as a draft, to the user who uploaded it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from heapq import nsmallest
+from typing import Any
+
+import structlog
+from django.core.cache import cache
+from django.core.files.storage import default_storage
+from django.utils import timezone
+
+from chats import drafts
+from chats.models import Banner, Broadcast, Message
+from chats.pictures import discard
+
+log = structlog.get_logger(__name__)
+
+FOLDERS = ("messages", "banners")
+AGE = timedelta(days=1)  # a file is written before its row commits; no request and no task takes that long
+A_ROUND = 500  # files of a folder
+
+
+def may_see(name: str, user: Any) -> bool | None:
+    """Whether this user may see the file; None where nothing that is shown has it.
+
+    The picture of a deleted message is gone with it, that of a retracted broadcast is shown to nobody until the
+    broadcast is restored.
+    """
+    folder, _, rest = name.partition("/")
+    if folder == drafts.FOLDER:
+        return True if rest.startswith(drafts.prefix(user)) else None
+    if folder not in FOLDERS or not name.isprintable():
+        return None
+    rights = list(_rights(name))
+    return any(user.has_perms(needed) for needed in rights) if rights else None
+
+
+def _rights(name: str) -> Iterator[list[str]]:
+    """Yield the permissions of each thing that shows the file: any of them is enough."""
+    if Message.objects.filter(own_image=name).exclude(own_image="").exists():
+        yield ["chats.view_message"]
+    broadcasts = list(Broadcast.objects.filter(image=name).exclude(image="").values_list("retracted_at", "delivered"))
+    if any(retracted_at for retracted_at, _ in broadcasts):
+        return
+    if broadcasts:
+        yield ["chats.view_broadcast"]
+    if any(delivered for _, delivered in broadcasts):  # it is in conversations
+        yield ["chats.view_message"]
+    if Banner.objects.filter(image=name).exists():
+        yield ["chats.view_banner"]
+
+
+def sweep() -> int:
+    """Delete files that no row refers to, A_ROUND of each folder at most, and old drafts; return how many.
+
+    What a process left that was killed between file and row. The next round goes on behind the last name of this one.
+    """
+    removed = 0
+    for folder in (*FOLDERS, drafts.FOLDER):
+        kept_for = 2 * drafts.KEPT if folder == drafts.FOLDER else AGE
+        old = [name for name in _next_names(folder) if _is_older(name, kept_for)]
+        for name in set(old) - (set() if folder == drafts.FOLDER else _referred_to(old)):
+            discard(name)
+            removed += 1
+    if removed:
+        log.info("files_swept", removed=removed)
+    return removed
+
+
+def _next_names(folder: str) -> list[str]:
+    """Return the next A_ROUND names of a folder. Only the cache knows where the last round ended: a hint."""
+    key = f"chats.files.{folder}"
+    try:
+        names = default_storage.listdir(folder)[1]
+    except FileNotFoundError:
+        return []
+    after = cache.get(key) or ""
+    found = nsmallest(A_ROUND, (name for name in names if name > after))
+    cache.set(key, found[-1] if len(found) == A_ROUND else "", None)
+    return [f"{folder}/{name}" for name in found]
+
+
+def _is_older(name: str, age: timedelta) -> bool:
+    try:
+        return default_storage.get_modified_time(name) < timezone.now() - age
+    except FileNotFoundError:
+        return False  # deleted meanwhile
+
+
+def _referred_to(names: Iterable[str]) -> set[str]:
+    names = list(names)
+    return {
+        name
+        for model, field in ((Message, "own_image"), (Broadcast, "image"), (Banner, "image"))
+        # Without the empty name, as in the index.
+        for name in model._default_manager.filter(**{f"{field}__in": names})
+        .exclude(**{field: ""})
+        .values_list(field, flat=True)
+    }
