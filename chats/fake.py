@@ -25,18 +25,19 @@ _ADD_MESSAGES = """
 
 
 def create_fake_chats(total: int, messages: int = 0, progress: Callable[[int], object] | None = None) -> None:
-    """Create `total` chats with random UUIDs and `messages` messages each, in one transaction.
+    """Create `total` chats with random UUIDs and `messages` messages each, in a transaction for each batch.
 
+    One transaction for all would hold up every broadcast that wants to freeze its audience (chats/fanout.py).
     `progress` is called after every batch with the number of chats in it.
     """
-    with transaction.atomic(), connection.cursor() as cursor:
-        for start in range(0, total, BATCH):
-            number = min(BATCH, total - start)
+    for start in range(0, total, BATCH):
+        number = min(BATCH, total - start)
+        with transaction.atomic(), connection.cursor() as cursor:
             cursor.copy_expert("COPY chats_chat (user_uuid) FROM STDIN", _random_uuids(number))
             if messages:
                 _add_messages(cursor, number, messages)
-            if progress:
-                progress(number)
+        if progress:
+            progress(number)
 
 
 def _random_uuids(number: int) -> io.BytesIO:

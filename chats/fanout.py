@@ -30,6 +30,7 @@ log = structlog.get_logger(__name__)
 
 SMALLEST_CHUNK = 50
 CHUNKS_WANTED = 40  # so that a small send moves a bar, too
+FREEZE_WAIT = "3s"  # new chats wait as long as the freeze waits for those that are being opened
 ATTEMPTS = 5  # at a chunk, from which chats are being deleted at this moment
 
 _BOUND = "SELECT coalesce(max(id), 0) FROM chats_chat"
@@ -77,7 +78,7 @@ def audience_bound() -> int:
     before it takes an id from the sequence.)
     """
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SET LOCAL lock_timeout = '3s'")
+        cursor.execute(f"SET LOCAL lock_timeout = '{FREEZE_WAIT}'")
         cursor.execute("LOCK TABLE chats_chat IN SHARE MODE")
         cursor.execute(_BOUND)
         return cursor.fetchone()[0]

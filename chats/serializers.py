@@ -55,7 +55,12 @@ class NewMessageSerializer(_Content):
 
 
 class ReadSerializer(serializers.Serializer):
+    """Which messages: all, those up to an id, or exactly those that have been shown. Hidden ones are never marked."""
+
     up_to = serializers.IntegerField(required=False, default=None, allow_null=True, min_value=1)
+    ids = serializers.ListField(
+        child=serializers.IntegerField(min_value=1), required=False, default=None, allow_null=True, max_length=1_000
+    )
 
 
 class ReadMarksSerializer(serializers.Serializer):

@@ -15,17 +15,21 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import URLPattern, path, reverse
 
 from chats import services
+from chats.admin.text import Text
 from chats.images import ImageRefused, Picture, reencode
 from chats.models import Chat
+from live.storage import StorageFailure
 
 PAGE = 50
 LONGEST_TEXT = 4000
+LOOK_BEHIND = 100  # messages, more than one chat gets while a transaction is open
+MOST_NUMBERS = 5_000  # of one request
 
 
 class MessageForm(forms.Form):
     """A personal message: a text, a picture, or both."""
 
-    text = forms.CharField(required=False, max_length=LONGEST_TEXT, widget=forms.Textarea(attrs={"rows": 2}))
+    text = Text(required=False, max_length=LONGEST_TEXT, widget=forms.Textarea(attrs={"rows": 2}))
     image = forms.FileField(required=False)
 
     def clean_image(self) -> Picture | None:
@@ -85,7 +89,11 @@ class ConversationPages(ModelAdmin):
             raise PermissionDenied
         if not form.is_valid():
             return False
-        services.post_message(chat=chat, text=form.cleaned_data["text"], image=form.cleaned_data["image"])
+        try:
+            services.post_message(chat=chat, text=form.cleaned_data["text"], image=form.cleaned_data["image"])
+        except StorageFailure as error:
+            form.add_error("image", str(error))
+            return False
         return True
 
     def _page_context(self, request: HttpRequest, chat: Chat, form: MessageForm) -> dict[str, Any]:
@@ -108,25 +116,37 @@ class ConversationPages(ModelAdmin):
     def earlier(self, request: HttpRequest, pk: int) -> HttpResponse:
         """A fragment: the page of messages before message `before`."""
         chat = self._chat(request, pk)
-        return render(request, "chats/messages_earlier.html", _messages(chat, before=_number(request, "before")))
+        context = {
+            **_messages(chat, before=_number(request, "before")),
+            "may_mark": request.user.has_perm("chats.change_message"),
+        }
+        return render(request, "chats/messages_earlier.html", context)
 
     def newer(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """A fragment: what has arrived since message `after`."""
+        """A fragment: what this page has not shown yet, oldest first, and at once the next if there is more."""
         chat = self._chat(request, pk)
-        after = _number(request, "after")
-        found = list(chat.messages.for_reading().filter(pk__gt=after)[:PAGE])[::-1]
-        newest = found[-1].pk if found else after
-        return render(request, "chats/messages_newer.html", {"chat": chat, "messages_shown": found, "newest": newest})
+        floor, seen = _number(request, "floor"), _numbers(request.GET.get("seen", "").split(","))
+        unseen = chat.messages.for_reading().order_by("pk").filter(pk__gt=floor).exclude(pk__in=seen)
+        found = list(unseen[: PAGE + 1])
+        shown = found[:PAGE]
+        context = {
+            "chat": chat,
+            "messages_shown": shown,
+            "has_more": len(found) > PAGE,
+            "may_mark": request.user.has_perm("chats.change_message"),
+            **_mark(floor, [*seen, *(message.pk for message in shown)]),
+        }
+        return render(request, "chats/messages_newer.html", context)
 
     def mark_read(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Mark everything up to message `up_to`, the newest that the page had shown, as read."""
+        """Mark the messages that the page has shown as read, and no others."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         chat = self._chat(request, pk)
         if not request.user.has_perm("chats.change_message"):
             raise PermissionDenied
         try:
-            marked = services.mark_read(chat=chat, up_to=_number(request, "up_to"))
+            marked = services.mark_read(chat=chat, ids=_numbers(request.POST.getlist("shown")))
         except Chat.DoesNotExist as gone:
             raise Http404 from gone
         notes.success(request, f"{marked:,} message{'' if marked == 1 else 's'} marked as read.")
@@ -144,17 +164,36 @@ def _messages(chat: Chat, before: int | None = None) -> dict[str, Any]:
         found = found.filter(pk__lt=before)
     page = list(found[: PAGE + 1])
     shown = page[:PAGE][::-1]
+    has_earlier = len(page) > PAGE
     return {
         "chat": chat,
         "messages_shown": shown,
-        "earlier_than": shown[0].pk if len(page) > PAGE else None,
-        "newest": shown[-1].pk if shown else 0,
+        "earlier_than": shown[0].pk if has_earlier else None,
+        **_mark(shown[0].pk if has_earlier else 0, [message.pk for message in shown]),
     }
 
 
+def _mark(floor: int, seen: list[int]) -> dict[str, Any]:
+    """Return how far a page has come: it has every message up to `floor`, and of the later ones those in `seen`.
+
+    One number is not enough: a fan-out takes its ids some time before its commit, so that a message may appear below
+    others that are shown already.
+    """
+    seen = sorted({number for number in seen if number > floor})
+    behind, kept = seen[:-LOOK_BEHIND], seen[-LOOK_BEHIND:]
+    return {"floor": behind[-1] if behind else floor, "seen": ",".join(map(str, kept))}
+
+
 def _number(request: HttpRequest, name: str) -> int:
-    """Return a message id of the request. Raises Http404 where it is none: somebody edited the address."""
-    given = (request.POST if request.method == "POST" else request.GET).get(name, "")
-    if not given.isascii() or not given.isdigit() or len(given) > 18:
+    """Return a message id of the request. Raises Http404 for anything else: the address was edited."""
+    found = _numbers([request.GET.get(name, "")])
+    if not found:
         raise Http404
-    return int(given)
+    return found[0]
+
+
+def _numbers(given: list[str]) -> list[int]:
+    texts = [text for text in given if text]
+    if len(texts) > MOST_NUMBERS or not all(text.isascii() and text.isdigit() and len(text) <= 18 for text in texts):
+        raise Http404
+    return [int(text) for text in texts]

@@ -118,7 +118,7 @@ class OneBroadcast(HistoryPages):
             "is_useless": broadcast.status == Broadcast.Status.FAILED
             and Banner.objects.filter(source_url=broadcast.banner_url, skipped_at__isnull=False).exists(),
             "left": (broadcast.audience_size or 0) - broadcast.delivered - broadcast.skipped,
-            "listed": broadcast.recipients.count() if broadcast.audience == Broadcast.Audience.LISTED else None,
+            "listed": broadcast.listed_size,
         }
 
 

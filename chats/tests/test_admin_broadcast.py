@@ -3,6 +3,7 @@
 import re
 from datetime import timedelta
 from html import unescape
+from uuid import uuid4
 
 import pytest
 from django.contrib.messages import get_messages
@@ -11,6 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from chats import services
 from chats.admin.verbs import VERBS
 from chats.factories import BannerFactory, BroadcastFactory, ChatFactory
 from chats.fake import create_fake_chats
@@ -381,3 +383,31 @@ def test_a_broadcast_is_never_saved_or_deleted_by_a_form(as_superuser, path):
 
     broadcast.refresh_from_db()
     assert broadcast.text == "Mine"
+
+
+@pytest.mark.parametrize(
+    ("fields", "moves"),
+    [
+        ({"scheduled": True}, True),
+        ({"status": "paused"}, True),
+        ({"failed": True}, True),
+        ({}, True),
+        ({"status": "cancelled", "finished_at": timezone.now()}, False),
+    ],
+)
+def test_a_row_of_the_list_moves_while_its_state_can_change(as_marketer, fields, moves):
+    broadcast = BroadcastFactory(**fields)
+
+    page = as_marketer.get(LIST).content.decode()
+
+    assert (f'data-live="broadcast:{broadcast.pk}"' in page) is moves
+
+
+def test_a_list_of_users_is_counted_once_for_all_who_watch(as_marketer, as_superuser, marketer):
+    broadcast = services.compose(actor=marketer, text="Hello", user_uuids=[uuid4(), uuid4()])
+
+    with CaptureQueriesContext(connection) as asked:
+        for client in (as_marketer, as_superuser, as_marketer):
+            assert "2 listed users" in text_of(client.get(live(broadcast)))
+
+    assert sum("chats_recipient" in query["sql"] for query in asked) == 1

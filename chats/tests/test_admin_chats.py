@@ -1,14 +1,16 @@
 """The chats' pages: a list that stays quick, and one chat as a conversation."""
 
+import html
 import io
 import re
+import threading
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import Permission
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
@@ -17,7 +19,8 @@ from PIL import Image
 from chats.census import Census, count_chats
 from chats.factories import BroadcastFactory, ChatFactory, MessageFactory
 from chats.fake import create_fake_chats
-from chats.models import Chat, Message
+from chats.models import Broadcast, Chat, Message
+from chats.tests.test_fanout import in_another_connection
 
 pytestmark = pytest.mark.django_db
 LIST = "/admin/chats/chat/"
@@ -229,20 +232,70 @@ def test_a_conversation_takes_as_many_queries_for_fifty_messages_as_for_two(as_v
     assert len(for_fifty) == len(for_two)
 
 
+def next_address(answer) -> str:
+    """Where the page asks for what is new."""
+    return html.unescape(re.search(r'hx-get="([^"]*/newer/[^"]*)"', answer.content.decode())[1])
+
+
 def test_new_messages_arrive_by_themselves(as_viewer, chat):
-    old = MessageFactory(chat=chat)
-    address = reverse("admin:chats_chat_newer", args=[chat.pk])
+    MessageFactory(chat=chat)
+    page = as_viewer.get(page_of(chat))
     new = MessageFactory(chat=chat)
 
-    answer = as_viewer.get(address, {"after": old.pk})
+    answer = as_viewer.get(next_address(page))
 
     assert shown(answer) == [new.pk]
-    assert f"after={new.pk}" in answer.content.decode()
+    assert shown(as_viewer.get(next_address(answer))) == []
+
+
+@pytest.mark.parametrize("already", [0, 1, 60])
+def test_more_new_messages_than_a_page_holds_arrive_oldest_first_and_all(as_viewer, chat, already):
+    MessageFactory.create_batch(already, chat=chat)
+    answer = as_viewer.get(page_of(chat))
+    new = [message.pk for message in MessageFactory.create_batch(120, chat=chat)]
+
+    arrived, asks_at_once = [], True
+    while asks_at_once:
+        answer = as_viewer.get(next_address(answer))
+        arrived += shown(answer)
+        asks_at_once = ", load" in answer.content.decode()
+
+    assert arrived == new
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("already", [0, 60])
+def test_a_message_that_becomes_visible_below_a_later_one_arrives_too(as_viewer, chat, already):
+    MessageFactory.create_batch(already, chat=chat)
+    page = as_viewer.get(page_of(chat))
+    written, may_commit = threading.Event(), threading.Event()
+
+    def write_slowly() -> None:
+        with transaction.atomic():
+            MessageFactory(chat=chat, own_text="Slow")
+            written.set()
+            may_commit.wait(10)
+
+    writing = in_another_connection(write_slowly)
+    written.wait(10)
+    quick = MessageFactory(chat=chat)
+    before = as_viewer.get(next_address(page))
+    may_commit.set()
+    writing.join(10)
+    after = as_viewer.get(next_address(before))
+
+    slow = Message.objects.get(own_text="Slow")
+    assert slow.pk < quick.pk
+    assert (shown(before), shown(after)) == ([quick.pk], [slow.pk])
+    assert shown(as_viewer.get(next_address(after))) == []
 
 
 @pytest.mark.parametrize("number", ["", "x", "-1", "9" * 30, "²"])
 def test_an_edited_address_is_no_error(as_viewer, chat, number):
-    assert as_viewer.get(reverse("admin:chats_chat_newer", args=[chat.pk]), {"after": number}).status_code == 404
+    newer = reverse("admin:chats_chat_newer", args=[chat.pk])
+
+    assert as_viewer.get(newer, {"floor": number}).status_code == 404
+    assert not number or as_viewer.get(newer, {"floor": 1, "seen": f"1,{number}"}).status_code == 404
 
 
 def test_a_personal_message_is_written_with_a_picture(as_marketer, chat):
@@ -283,9 +336,9 @@ def test_a_viewer_reads_and_writes_nothing(as_viewer, chat):
 
     page = as_viewer.get(page_of(chat)).content.decode()
 
-    assert "<textarea" not in page and "Mark all as read" not in page
+    assert "<textarea" not in page and "Mark as read" not in page
     assert as_viewer.post(page_of(chat), {"text": "x"}).status_code == 403
-    assert as_viewer.post(reverse("admin:chats_chat_read", args=[chat.pk]), {"up_to": 9}).status_code == 403
+    assert as_viewer.post(reverse("admin:chats_chat_read", args=[chat.pk]), {"shown": 9}).status_code == 403
     assert as_viewer.post(LIST + "add/", {"user_uuid": str(chat.user_uuid)}).status_code == 403
     assert as_viewer.post(reverse("admin:chats_chat_delete", args=[chat.pk]), {"post": "yes"}).status_code == 403
     assert Message.objects.filter(read_at=None).count() == 1
@@ -295,15 +348,29 @@ def test_who_may_see_chats_but_no_messages_sees_no_conversation(stranger, as_str
     stranger.user_permissions.add(Permission.objects.get(codename="view_chat"))
 
     assert as_stranger.get(page_of(chat)).status_code == 403
-    assert as_stranger.get(reverse("admin:chats_chat_newer", args=[chat.pk]), {"after": 0}).status_code == 403
+    assert as_stranger.get(reverse("admin:chats_chat_newer", args=[chat.pk]), {"floor": 0}).status_code == 403
 
 
-def test_all_is_marked_as_read_up_to_what_was_on_the_page(as_marketer, chat):
-    seen, later = MessageFactory(chat=chat), MessageFactory(chat=chat)
+def test_what_the_page_has_shown_is_marked_as_read_and_nothing_else(as_marketer, chat):
+    read, hidden = MessageFactory(chat=chat, read_at=timezone.now()), sent(chat)
+    old, seen = MessageFactory(chat=chat), MessageFactory.create_batch(50, chat=chat)
+    page = as_marketer.get(page_of(chat)).content.decode()
+    later = MessageFactory(chat=chat)
+    Broadcast.objects.filter(pk=hidden.broadcast_id).update(retracted_at=timezone.now())
+    marked = [int(number) for number in re.findall(r'name="shown" value="(\d+)" form="mark-read"', page)]
+    assert marked == [message.pk for message in seen]
 
-    as_marketer.post(reverse("admin:chats_chat_read", args=[chat.pk]), {"up_to": seen.pk})
+    as_marketer.post(reverse("admin:chats_chat_read", args=[chat.pk]), {"shown": [*marked, hidden.pk, read.pk]})
 
-    assert list(chat.messages.unread()) == [later]
+    assert list(chat.messages.unread().order_by("pk")) == [hidden, old, later]
+
+
+def test_the_forms_text_counts_an_end_of_line_once(as_marketer, chat):
+    fits, too_long = "a\r\n" * 1_999 + "ab", "a\r\n" * 1_999 + "abc"
+
+    assert as_marketer.post(page_of(chat), {"text": fits}).status_code == 302
+    assert "at most 4000" in as_marketer.post(page_of(chat), {"text": too_long}).content.decode()
+    assert len(chat.messages.get().text) == 4_000
 
 
 def test_marking_as_read_takes_a_post(as_marketer, chat):

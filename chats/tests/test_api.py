@@ -4,6 +4,7 @@ import io
 import uuid
 
 import pytest
+from django.utils import timezone
 from PIL import Image
 
 from chats import fanout
@@ -126,6 +127,19 @@ def test_messages_are_marked_as_read_up_to_one(marketer_api):
 
     first.refresh_from_db()
     assert first.read_at is not None
+
+
+def test_exactly_the_messages_that_were_shown_are_marked_as_read_and_no_hidden_one(marketer_api):
+    chat = ChatFactory()
+    broadcast = BroadcastFactory(retracted_at=timezone.now())
+    hidden = MessageFactory(chat=chat, broadcast=broadcast, own_text="")
+    first, second = MessageFactory.create_batch(2, chat=chat)
+    address = f"/chats/{chat.user_uuid}/messages/read/"
+
+    assert marketer_api.post(address, {"ids": [second.pk, hidden.pk]}).json() == {"marked": 1}
+    assert list(chat.messages.unread().order_by("pk")) == [hidden, first]
+    assert marketer_api.post(address).json() == {"marked": 1}
+    assert list(chat.messages.unread()) == [hidden]
 
 
 def test_a_retracted_broadcast_is_gone_from_the_chat_and_back_after_the_undo(marketer_api):

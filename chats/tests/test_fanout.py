@@ -3,10 +3,11 @@
 import threading
 import uuid
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import OperationalError, connection, connections, transaction
 
 from chats import fanout
 from chats.factories import BroadcastFactory, ChatFactory
@@ -287,3 +288,22 @@ def wait_until_somebody_waits_for_a_lock(number: int = 1) -> None:
                 return
             threading.Event().wait(0.005)
     raise AssertionError("nobody came to wait for a lock")
+
+
+def fails_to_prepare(pk: int) -> None:
+    with pytest.raises(OperationalError):
+        prepare(pk)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_freeze_that_waits_too_long_for_new_chats_frees_its_lease(monkeypatch):
+    broadcast = BroadcastFactory()
+    monkeypatch.setattr("chats.fanout.FREEZE_WAIT", "50ms")
+
+    with transaction.atomic():
+        ChatFactory()
+        failing = in_another_connection(partial(fails_to_prepare, broadcast.pk))
+        failing.join(10)
+
+    broadcast.refresh_from_db()
+    assert (broadcast.status, broadcast.lease_until) == ("queued", None)

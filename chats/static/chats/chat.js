@@ -13,6 +13,15 @@
     return date.toLocaleDateString("en-GB", { weekday: "long", day: "numeric", month: "long", year: "numeric" });
   };
 
+  // A message may become visible after one with a higher id.
+  const number = (message) => Number(message.id.replace("message-", ""));
+  const inOrder = () => {
+    const messages = [...list.querySelectorAll(".message")];
+    if (messages.every((message, place) => !place || number(messages[place - 1]) < number(message))) return;
+    const rest = list.querySelector("#newest");
+    for (const message of messages.sort((one, other) => number(one) - number(other))) rest.before(message);
+  };
+
   // The server groups by days of UTC; here they begin at the viewer's midnight.
   const groupByDay = () => {
     list.querySelectorAll(".messages-day").forEach((day) => day.remove());
@@ -32,6 +41,7 @@
   const toTheEnd = () => window.scrollTo(0, document.documentElement.scrollHeight);
   let follow = true;
 
+  inOrder();
   groupByDay();
   if (!location.hash || location.hash === "#newest") {
     toTheEnd();
@@ -44,6 +54,7 @@
   document.addEventListener("htmx:beforeSwap", () => { follow = atTheEnd(); });
   document.addEventListener("htmx:afterSettle", (event) => {
     if (!list.contains(event.target) && event.target !== list) return;
+    inOrder();
     groupByDay();
     const empty = document.getElementById("no-messages");
     if (empty && list.querySelector(".message")) empty.remove();
