@@ -55,7 +55,7 @@ def set_up() -> None:
 
     empty()
     sql("TRUNCATE events_application, events_eventtype CASCADE")
-    application = Application.objects.create(name="Benchmark")
+    application = Application.objects.create(name="Benchmark", rate=0)
     WriteKey.objects.create(
         application=application, prefix=KEY[:8], key_hash=hashlib.sha256(KEY.encode()).hexdigest()
     )  # fmt: skip

@@ -102,6 +102,10 @@ CONNECTIONS_PER_ADDRESS = env.int("CONNECTIONS_PER_ADDRESS", default=min(1_000, 
 if not 0 < CONNECTIONS_PER_ADDRESS <= CONNECTIONS <= 100_000:
     raise ImproperlyConfigured("CONNECTIONS must be from 1 to 100000, CONNECTIONS_PER_ADDRESS from 1 to CONNECTIONS.")
 
+WEB_MAX_MEMORY_MB = env.int("WEB_MAX_MEMORY_MB", default=1024)  # config/memory.py; 0: no limit
+if not (WEB_MAX_MEMORY_MB == 0 or 256 <= WEB_MAX_MEMORY_MB <= 1_000_000):
+    raise ImproperlyConfigured("WEB_MAX_MEMORY_MB must be 256 to 1000000 MiB, or 0: no limit.")
+
 # --- Postgres: the truth ------------------------------------------------------------------------
 DATABASES = {"default": env.db_url("DATABASE_URL")}
 DATABASES["default"] |= {
@@ -276,6 +280,12 @@ EVENT_CLOCK_SKEW = env.int("EVENT_CLOCK_SKEW", default=300)  # seconds that a se
 EVENT_RETENTION_DAYS = env.int("EVENT_RETENTION_DAYS", default=3650)  # 0: for ever
 if not 0 <= EVENT_RETENTION_DAYS <= 36_500:
     raise ImproperlyConfigured("EVENT_RETENTION_DAYS must be 1 to 36500 days, or 0: nothing is ever deleted.")
+EVENT_REJECTED_RETENTION_DAYS = env.int("EVENT_REJECTED_RETENTION_DAYS", default=90)  # 0: as long as events
+if not 0 <= EVENT_REJECTED_RETENTION_DAYS <= 36_500:
+    raise ImproperlyConfigured("EVENT_REJECTED_RETENTION_DAYS must be 1 to 36500 days, or 0: as long as events.")
+EVENT_REJECTED_MB_PER_DAY = env.int("EVENT_REJECTED_MB_PER_DAY", default=64)  # of one application; 0: no limit
+if not 0 <= EVENT_REJECTED_MB_PER_DAY <= 1_000_000:
+    raise ImproperlyConfigured("EVENT_REJECTED_MB_PER_DAY must be 1 to 1000000 MiB, or 0: no limit.")
 
 # --- testrunner ---------------------------------------------------------------------------------
 TEST_UPLOADS = env.str("TEST_UPLOADS", default=str(HOME / "uploads"))  # the folder of uploaded test files

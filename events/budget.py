@@ -19,6 +19,7 @@ ITEMS = 20  # a request may take as much work as this many of the dearest items
 HERE = 5_000  # work that the event loop does itself
 REASONS_HERE = 20_000
 REASON = 80  # evaluations take as long as making one reason
+POSITIONS = 4  # of regular expressions that take as long for one character as one evaluation, mostly much shorter
 NUMBER = 20  # evaluations take as long as comparing two fractions
 EXTREME = 10  # times as long, where an exponent has two or three digits
 LOW, HIGH = 1e-30, 1e30  # between them an exponent is not extreme
@@ -80,7 +81,7 @@ class Size:
 
     def work(self, cost: Cost) -> int:
         """Return what it takes to find out whether the payload is right."""
-        spent = self.values * cost.evaluations + self.characters * cost.positions
+        spent = self.values * cost.evaluations + self.characters * cost.positions // POSITIONS
         return spent + self.fractions * cost.numbers * NUMBER
 
     def work_of_reasons(self, cost: Cost) -> int:

@@ -8,6 +8,7 @@ answer tells it. A timestamp is ISO 8601, and UTC where it names no zone; digits
 
 from __future__ import annotations
 
+import hashlib
 import re
 import uuid
 from collections.abc import Mapping
@@ -25,6 +26,8 @@ from events.reasons import MOST, Reason, reason, storable
 from events.schemas import Checker
 
 Types = Mapping[tuple[str, str], Checker]
+MOST_KEPT = 16 * 1024  # bytes of an item that is not JSON
+GARBAGE = uuid.UUID("6c1a53f0-5a0c-4a52-9a4b-6f1f0d1f8a01")  # namespace of the ids of what is not JSON
 NEVER = datetime.min.replace(tzinfo=UTC)
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -70,11 +73,25 @@ class Item:
     timestamp: datetime = NEVER
     reasons: list[Reason] = field(default_factory=list)
     status: str = ""  # accepted, duplicate, rejected: told by the store
+    is_kept: bool = True  # not, where its application has had too much rejected today
 
     @property
     def raw(self) -> bytes:
         """Its bytes, exactly as they came."""
         return self.body.raws[self.place]
+
+    @property
+    def is_garbage(self) -> bool:
+        """Whether the whole body is not JSON."""
+        return not self.body.is_array and _is_unreadable(self)
+
+    @property
+    def kept(self) -> bytes:
+        """The bytes to keep of it where it is rejected: what is not JSON is no use in full."""
+        raw = self.raw
+        if len(raw) <= MOST_KEPT or not _is_unreadable(self):
+            return raw
+        return raw[:MOST_KEPT] + b" \xe2\x80\xa6 (%d bytes in all)" % len(raw)
 
     def result(self) -> dict[str, Any]:
         return {"event_id": self.event_id, "status": self.status, "errors": self.reasons}
@@ -86,7 +103,13 @@ def read(content: bytes, rules: Rules) -> list[Item]:
     items = [check(one, Item(rules.application, body, place), rules) for place, one in enumerate(body.read())]
     if any(item.reasons for item in items):
         body.split()  # here, where it may take time: the bytes of rejected items are kept
+    if len(items) == 1 and items[0].is_garbage:
+        items[0].event_id = str(uuid.uuid5(GARBAGE, hashlib.sha256(content).hexdigest()))
     return items
+
+
+def _is_unreadable(item: Item) -> bool:
+    return bool(item.reasons) and item.reasons[0]["code"] in ("not_json", "encoding")
 
 
 def check(one: Read, item: Item, rules: Rules) -> Item:

@@ -17,6 +17,7 @@ class ApplicationFactory(factory.django.DjangoModelFactory[Application]):
         model = Application
 
     name = factory.Sequence(lambda number: f"Application {number}")
+    rate = 0  # unlimited
 
 
 class WriteKeyFactory(factory.django.DjangoModelFactory[WriteKey]):

@@ -5,20 +5,18 @@
 3. They are committed together with whatever else is waiting (events/commit.py, writer.py, store.py), the wrong ones
    among the rejected events; then the answer says of each what became of it.
 
-A body that is no JSON at all is answered 400, and kept all the same: under an id made from its bytes, so that a client
+A body that is not JSON is answered 400, and its beginning is kept: under an id made from its bytes, so that a client
 that repeats itself is kept once. What is under way is bounded, in requests, in bytes and in time, from the key to the
 answer; beyond that, and while Postgres is away or frozen, the answer is 503 with Retry-After, and the client sends the
-same again: events with ids are never doubled. A stopping server answers what is under way first, so nothing that was
-acknowledged needs saving.
+same again: events with ids are never doubled. One application has a part of that room, beyond which it gets 429. A
+stopping server answers what is under way first, so nothing that was acknowledged needs saving.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import random
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -35,8 +33,9 @@ from events.commit import ApplicationGone, GroupCommit
 from events.envelope import Item, Rules, Span, read
 from events.items import MOST_ITEMS, TooManyItems
 from events.keys import Directory, Sender
-from events.limits import Limit, Limits, TooMuch
+from events.limits import Limit, Limits, TooMuch, TooMuchOfOne
 from events.line import Line, Unavailable
+from events.quota import Quota
 from events.rate import Buckets
 from events.store import Store
 from events.writer import Writer
@@ -45,13 +44,13 @@ log = structlog.get_logger(__name__)
 
 WRITERS = 2  # groups under way at once
 MOST_REQUESTS = 1_000  # under way
-MOST_BYTES = 32 * 1024 * 1024  # held for them
+MOST_BYTES = 64 * 1024 * 1024  # held for them
+SHARE = 4  # an application has at most this part of both, so that others find room
 ITEM_BYTES = 512  # what an item weighs beyond its bytes, roughly
 SMALL = 4 * 1024  # bytes; a larger body is checked in a thread, so that it doesn't stop everybody else
 CHECKERS = 2  # such threads
 ANSWER = 8.0  # seconds from the end of a body to its answer
 TOLD = [("accepted", "accepted"), ("duplicates", "duplicate"), ("rejected", "rejected")]
-GARBAGE = uuid.UUID("6c1a53f0-5a0c-4a52-9a4b-6f1f0d1f8a01")  # namespace of the ids of what is no JSON
 
 JSON = (b"content-type", b"application/json")
 CORS = [(b"access-control-allow-methods", b"POST"), (b"access-control-max-age", b"86400")]
@@ -69,11 +68,22 @@ def busy(why: str) -> Refused:
     return Refused(503, f"{why} Please send the same again in a moment.", retry_after=random.randint(1, 4))
 
 
+def too_many_at_once() -> Refused:
+    """429 for one application: the others are served."""
+    words = "This application has too many requests in progress. Send fewer at the same time."
+    return Refused(429, words, retry_after=random.randint(1, 4))
+
+
 class Ingest:
     """The ASGI application, for `POST` and `OPTIONS` at any path."""
 
     def __init__(self) -> None:
-        self.limits = Limits(most=MOST_REQUESTS, heaviest=MOST_BYTES)
+        self.limits = Limits(
+            most=MOST_REQUESTS,
+            heaviest=MOST_BYTES,
+            most_of_one=MOST_REQUESTS // SHARE,
+            heaviest_of_one=MOST_BYTES // SHARE,
+        )
         self._span = Span.from_settings()
         store = Store()
         self._writers = [Writer(f"ingest-{number}", store) for number in range(WRITERS)]
@@ -81,6 +91,7 @@ class Ingest:
         self._directory = Directory(self._looking)
         self._commit = GroupCommit(list(self._writers))
         self._buckets = Buckets()
+        self._quota = Quota(self._directory)
         self._checking = ThreadPoolExecutor(max_workers=CHECKERS, thread_name_prefix="ingest-check")
         under_way.set_function(lambda: len(self.limits.running))
         held_bytes.set_function(lambda: self.limits.weight)
@@ -96,6 +107,8 @@ class Ingest:
             await _answer(send, 202, body, [JSON, *_allow(headers)])
         except Refused as refused:
             await _refuse(send, headers, refused)
+        except TooMuchOfOne:
+            await _refuse(send, headers, too_many_at_once())
         except TooMuch:
             await _refuse(send, headers, busy("There is too much to do."))
         except (Unavailable, TimeoutError):
@@ -109,20 +122,21 @@ class Ingest:
     async def _take(self, scope: dict[str, Any], headers: dict[bytes, bytes], receive: Receive, limit: Limit) -> bytes:
         """Store what comes, and return the answer's body."""
         sender = self._let_in(await self._directory.sender(_key(scope, headers)), headers)
+        limit.belong_to(sender.application)
         content = await read_body(headers, receive, limit)
         limit.add(max(0, len(content) - limit.weight))  # what was inflated weighs more than what came
         limit.renew(ANSWER)
         items = await self._check(content, sender)
         self._buckets.take(sender.application, sender.rate, len(items))
         limit.add(ITEM_BYTES * len(items))
-        garbage = _garbage(items)
+        self._quota.decide(sender.application, items)
         if items:
             try:
                 await self._commit.commit(items)
             except ApplicationGone:
                 raise Refused(401, "The application of this write key was deleted.") from None
         results = [item.result() for item in items]
-        if garbage:
+        if len(items) == 1 and items[0].is_garbage:
             raise Refused(400, f"This is no JSON: {items[0].reasons[0]['message']}", results=results)
         statuses = [item.status for item in items]
         return orjson.dumps({name: statuses.count(status) for name, status in TOLD} | {"results": results})
@@ -169,16 +183,6 @@ def _key(scope: dict[str, Any], headers: dict[bytes, bytes]) -> str:
     if b"x-write-key" in headers:
         return headers[b"x-write-key"].decode("latin-1")
     return parse_qs(scope["query_string"].decode("latin-1")).get("write_key", [""])[0]
-
-
-def _garbage(items: list[Item]) -> bool:
-    """Whether the body was no JSON at all; then its id comes from its bytes, so that it is kept once."""
-    if len(items) != 1 or items[0].body.is_array:
-        return False
-    if not items[0].reasons or items[0].reasons[0]["code"] not in ("not_json", "encoding"):
-        return False
-    items[0].event_id = str(uuid.uuid5(GARBAGE, hashlib.sha256(items[0].raw).hexdigest()))
-    return True
 
 
 def _allow(headers: dict[bytes, bytes], status: int = 202) -> list[tuple[bytes, bytes]]:

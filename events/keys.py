@@ -43,6 +43,8 @@ SELECT key.key_hash, key.expires_at, app.id, app.allowed_origins, app.rate, app.
 FROM events_writekey key JOIN events_application app ON app.id = key.application_id
 WHERE NOT app.paused
 """
+TODAY = "(now() AT TIME ZONE 'UTC')::date"
+REJECTED = f"SELECT application_id, bytes FROM events_rejectedday WHERE day = {TODAY}"  # noqa: S608  a constant of ours
 TYPES = "SELECT category, name, schema::text FROM events_eventtype"
 
 
@@ -82,6 +84,7 @@ class Directory:
         self._as_of = float("-inf")  # when the last comparison that succeeded began
         self._tried = float("-inf")
         self._comparing: asyncio.Task[None] | None = None
+        self.rejected_today: dict[int, int] = {}  # bytes kept of each application, as of the last comparison
 
     def at_hand(self) -> Known | None:
         """Return keys and schemas, None if they are to be waited for: known()."""
@@ -142,6 +145,8 @@ class Directory:
         with connection.cursor() as cursor:
             cursor.execute(FINGERPRINT)
             fingerprint = cursor.fetchone()[0]
+            cursor.execute(REJECTED)
+            self.rejected_today = dict(cursor.fetchall())
             if fingerprint == self._known.fingerprint:
                 return self._known
             cursor.execute(SENDERS)

@@ -19,12 +19,34 @@ class TooMuch(Exception):
     """More than may be under way."""
 
 
-class Limits:
-    """Hands out limits, ends what takes longer, and refuses what would be too much."""
+class TooMuchOfOne(TooMuch):
+    """More than may be under way for one owner, while there is room for others."""
 
-    def __init__(self, *, most: float = math.inf, heaviest: float = math.inf) -> None:
+
+class Owned:
+    """What is under way for one owner."""
+
+    __slots__ = ("running", "weight")
+
+    def __init__(self) -> None:
+        self.running = self.weight = 0
+
+
+class Limits:
+    """Hands out limits, ends what takes longer, and refuses what would be too much, also for one owner of many."""
+
+    def __init__(
+        self,
+        *,
+        most: float = math.inf,
+        heaviest: float = math.inf,
+        most_of_one: float = math.inf,
+        heaviest_of_one: float = math.inf,
+    ) -> None:
         self.most, self.heaviest = most, heaviest
+        self.most_of_one, self.heaviest_of_one = most_of_one, heaviest_of_one
         self.weight = 0
+        self.owners: dict[int, Owned] = {}
         self.running: set[Limit] = set()
         self._sweeping: asyncio.TimerHandle | None = None
 
@@ -42,6 +64,12 @@ class Limits:
     def leave(self, limit: Limit) -> None:
         self.running.discard(limit)
         self.weight -= limit.weight
+        if limit.owner is not None:
+            owned = self.owners[limit.owner]
+            owned.running -= 1
+            owned.weight -= limit.weight
+            if not owned.running:
+                del self.owners[limit.owner]
 
     def _sweep(self) -> None:
         now = time.monotonic()
@@ -51,10 +79,11 @@ class Limits:
 
 
 class Limit:
-    __slots__ = ("_error", "_expired", "_limits", "_task", "until", "weight")
+    __slots__ = ("_error", "_expired", "_limits", "_task", "owner", "until", "weight")
 
     def __init__(self, limits: Limits, seconds: float) -> None:
         self._limits, self._expired, self.weight = limits, False, 0
+        self.owner: int | None = None
         self._task: asyncio.Task[object] | None = None
         self.renew(seconds)
 
@@ -62,10 +91,24 @@ class Limit:
         """Begin anew: so much time from now on, and then this error."""
         self.until, self._error = time.monotonic() + seconds, error
 
+    def belong_to(self, owner: int) -> None:
+        """Count for this owner from now on. Raises TooMuchOfOne."""
+        owned = self._limits.owners.setdefault(owner, Owned())
+        self.owner = owner
+        owned.running += 1
+        owned.weight += self.weight
+        if owned.running > self._limits.most_of_one:
+            raise TooMuchOfOne
+
     def add(self, weight: int) -> None:
-        """Weigh so much more, until the end. Raises TooMuch."""
+        """Weigh so much more, until the end. Raises TooMuch, TooMuchOfOne."""
         if self._limits.weight + weight > self._limits.heaviest:
             raise TooMuch
+        if self.owner is not None:
+            owned = self._limits.owners[self.owner]
+            if owned.weight + weight > self._limits.heaviest_of_one:
+                raise TooMuchOfOne
+            owned.weight += weight
         self.weight += weight
         self._limits.weight += weight
 

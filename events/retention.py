@@ -1,7 +1,7 @@
 """What is older than EVENT_RETENTION_DAYS goes: months as whole partitions, the rest in small transactions.
 
-Everything ends at the same moment, the beginning of the month in which the retention ends: a session, a count a minute
-and a rejected event are kept as long as the events of their time.
+Events, sessions and counts end at the same moment, the beginning of the month in which the retention ends. Rejected
+events, which anybody with a write key can make, end after EVENT_REJECTED_RETENTION_DAYS.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ _TABLES = {
     "events_event_default": ("id", "timestamp"),
     "events_session": ("session_id", "last_seen"),
     "events_minute": ("id", "minute"),
+}
+_REJECTED = {
     "events_rejectedevent": ("id", "received_at"),
+    "events_rejectedday": ("id", "day"),
 }
 _COUNT = "SELECT count(*) FROM {table} WHERE {moment} < %s"
 _DELETE = """
@@ -52,26 +55,38 @@ def horizon(now: datetime | None = None) -> datetime | None:
     return month_of((now or timezone.now()) - timedelta(days=days)) if days else None
 
 
+def rejected_horizon(now: datetime | None = None) -> datetime | None:
+    """Return the moment before which no rejected event is kept; None: all are."""
+    days, everything = settings.EVENT_REJECTED_RETENTION_DAYS, horizon(now)
+    own = (now or timezone.now()) - timedelta(days=days) if days else None
+    return max((moment for moment in (own, everything) if moment is not None), default=None)
+
+
+def _ends() -> Iterator[tuple[str, str, str, datetime]]:
+    """Yield the tables with their key, their moment, and before when their rows are old."""
+    for tables, before in ((_TABLES, horizon()), (_REJECTED, rejected_horizon())):
+        if before is not None:
+            yield from ((table, key, moment, before) for table, (key, moment) in tables.items())
+
+
 def what_would_go() -> Iterator[Old]:
     """Yield what `retain` would delete, table by table."""
-    before = horizon()
-    if before is None:
-        return
-    yield from (Old(month.name, month.rows, month.size) for month in _months_before(before))
+    if before := horizon():
+        yield from (Old(month.name, month.rows, month.size) for month in _months_before(before))
     with connection.cursor() as cursor:
-        for table, (_, moment) in _TABLES.items():
+        for table, _, moment, before in _ends():
             cursor.execute(_COUNT.format(table=table, moment=moment), [before])
-            yield Old(table, cursor.fetchone()[0])
+            if rows := cursor.fetchone()[0]:
+                yield Old(table, rows)
 
 
 def retain(seconds: float = SECONDS) -> list[Old]:
     """Delete what is too old, for about so long; return what that was. A partition in use is left for the next time."""
     before, until = horizon(), time.monotonic() + seconds
-    if before is None:
-        return []
-    gone = [Old(month.name, month.rows, month.size) for month in _months_before(before) if partitions.drop(month)]
-    for table in _TABLES:
-        gone.append(Old(table, _delete(table, before, until)))
+    months = _months_before(before) if before else []
+    gone = [Old(month.name, month.rows, month.size) for month in months if partitions.drop(month)]
+    for table, key, moment, end in _ends():
+        gone.append(Old(table, _delete(table, key, moment, end, until)))
     return [one for one in gone if one.rows or one.size]
 
 
@@ -79,8 +94,7 @@ def _months_before(moment: datetime) -> list[Partition]:
     return [partition for partition in partitions.partitions() if partition.end <= moment]
 
 
-def _delete(table: str, before: datetime, until: float) -> int:
-    key, moment = _TABLES[table]
+def _delete(table: str, key: str, moment: str, before: datetime, until: float) -> int:
     deleted, last = 0, AT_ONCE
     while last == AT_ONCE and time.monotonic() < until:
         with transaction.atomic(), connection.cursor() as cursor:

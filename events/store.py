@@ -6,7 +6,8 @@
 2. A large group is copied straight into the tables. If Postgres finds one of its events there already, that is rolled
    back, and as retries come in bunches, nothing is copied for a moment.
 3. A small group, and one with events that are there, is one statement that inserts what is new and says what that was.
-4. The batch that the digest counts by is written along with them, and only if anything was new.
+4. The batch that the digest counts by is written along with them, and only if anything was new; so is what the rejected
+   ones add to their application's sum of the day, in the order of the applications.
 5. What Postgres refuses to hold, though all checks let it pass, is found by halving the group. It is kept as rejected.
 6. Items of an application that has been deleted meanwhile are left out, and have the status GONE.
 
@@ -18,15 +19,17 @@ from __future__ import annotations
 import hashlib
 import io
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import orjson
 import psycopg2
 import structlog
-from prometheus_client import Counter
+from prometheus_client import Counter as Metric
 
 from events.envelope import Item
+from events.keys import TODAY
 from events.models.event import BATCH_ROWS
 from events.reasons import reason
 
@@ -40,7 +43,7 @@ GONE = "gone"  # an item's status: its application does not exist any more
 ONCE_MORE = (psycopg2.errors.DeadlockDetected, psycopg2.errors.CheckViolation)
 TOO_LARGE = "54"  # the class of Postgres' errors for what exceeds its own limits
 
-again = Counter(
+again = Metric(
     "opsroom_events_groups_again_total", "Groups that held what was there, or what Postgres refused", ["why"]
 )
 
@@ -55,9 +58,16 @@ COPY_REJECTED = """
 COPY events_rejectedevent (id, application_id, event_id, category, name, code, pointer, reasons, raw, raw_hash)
 FROM STDIN
 """
+ADD_UP = """
+    ON CONFLICT (day, application_id) DO UPDATE SET
+        bytes = events_rejectedday.bytes + EXCLUDED.bytes, left_out = events_rejectedday.left_out + EXCLUDED.left_out
+"""
+COUNT_DAY = f"""
+INSERT INTO events_rejectedday (application_id, day, bytes, left_out) VALUES (%s, {TODAY}, %s, %s) {ADD_UP}
+"""  # noqa: S608  a constant of ours
 # Prepared once a connection: to plan it takes Postgres longer than to do it for a few events.
 PREPARE = f"""
-PREPARE events_store (json, json) AS
+PREPARE events_store (json, json, json) AS
 WITH batch AS MATERIALIZED (
     SELECT nextval('events_batch_id_seq') AS id
 ), stored AS (
@@ -73,7 +83,14 @@ WITH batch AS MATERIALIZED (
         decode(raw, 'hex'), raw_hash
     FROM batch, json_to_recordset($2) AS sent (place int, application bigint, event_id uuid, category varchar,
         name varchar, code varchar, pointer varchar, reasons jsonb, raw text, raw_hash varchar)
-    ON CONFLICT DO NOTHING RETURNING id
+    ON CONFLICT DO NOTHING RETURNING id, application_id, octet_length(raw) AS size
+), summed AS (
+    INSERT INTO events_rejectedday (application_id, day, bytes, left_out)
+    SELECT application, {TODAY}, sum(size), sum(left_out) FROM (
+        SELECT application_id AS application, size, 0 AS left_out FROM kept
+        UNION ALL SELECT application, 0, left_out FROM json_to_recordset($3) AS sent (application bigint, left_out int)
+    ) AS each GROUP BY application ORDER BY application
+    {ADD_UP}
 ), noted AS (
     INSERT INTO events_batch (id, events, rejected, first_timestamp, last_timestamp)
     SELECT batch.id, count(stored.id), (SELECT count(*) FROM kept), min(stored.timestamp), max(stored.timestamp)
@@ -82,7 +99,7 @@ WITH batch AS MATERIALIZED (
 )
 SELECT id % {BATCH_ROWS} FROM stored
 """  # noqa: S608  a constant of ours
-EXECUTE = "EXECUTE events_store (%s, %s)"  # what is new, and what was rejected; returns the places of what was new
+EXECUTE = "EXECUTE events_store (%s, %s, %s)"  # new, rejected, not kept; returns the places of what was new
 
 
 class Group:
@@ -90,20 +107,25 @@ class Group:
 
     def __init__(self, items: Sequence[Item]) -> None:
         rejected = []
+        left_out: Counter[int] = Counter()
         events: dict[tuple[int, str, Any], tuple[int, Item]] = {}
         for item in items:
             if item.reasons:
                 item.status = "rejected"
-                rejected.append(_rejected(item))
+                if item.is_kept:
+                    rejected.append(_rejected(item))
+                else:
+                    left_out[item.application] += 1
             else:
                 item.status = "duplicate"
                 events.setdefault((item.application, item.event_id, item.timestamp), (len(events), item))
         # Ids follow the order of arrival; the rows are inserted in the order of their unique key, against deadlocks.
         arrived = [{"place": place, **row} for place, row in enumerate(rejected)]
         self.rejected = sorted(arrived, key=lambda row: (row["application"], row["event_id"], row["raw_hash"]))
+        self.left_out = sorted(left_out.items())  # how many of which application
         self.rows = [row for _, row in sorted(events.items())]  # each with its place among those that came
 
-    def values(self) -> tuple[str, str]:
+    def values(self) -> tuple[str, str, str]:
         """Return what EXECUTE takes."""
         events = [
             {
@@ -118,7 +140,16 @@ class Group:
             }
             for place, item in self.rows
         ]
-        return orjson.dumps(events).decode(), orjson.dumps(self.rejected).decode()
+        left_out = [{"application": application, "left_out": number} for application, number in self.left_out]
+        return orjson.dumps(events).decode(), orjson.dumps(self.rejected).decode(), orjson.dumps(left_out).decode()
+
+    def days(self) -> list[tuple[int, int, int]]:
+        """Return what a copied group adds to the day's sums: application, bytes kept, events left out."""
+        kept: Counter[int] = Counter()
+        for row in self.rejected:
+            kept[row["application"]] += len(row["raw"]) // 2
+        left_out = dict(self.left_out)
+        return [(one, kept[one], left_out.get(one, 0)) for one in sorted({*kept, *left_out})]
 
     def settle(self, found: Sequence[tuple[int]]) -> None:
         """Tell the events at these places, which EXECUTE returned, that they are new."""
@@ -207,8 +238,10 @@ def _copy(connection: Any, group: Group) -> None:
             first = cursor.fetchone()[0] * BATCH_ROWS
             cursor.copy_expert(COPY_EVENTS, io.BytesIO(b"".join([_event_line(first + at, item) for at, item in rows])))
             if rejected:
-                lines = [_rejected_line(first + at, row) for at, row in enumerate(rejected)]
+                lines = [_rejected_line(first + row["place"], row) for row in rejected]
                 cursor.copy_expert(COPY_REJECTED, io.BytesIO(b"".join(lines)))
+            for day in group.days():
+                cursor.execute(COUNT_DAY, day)
     finally:
         if not connection.closed:
             connection.autocommit = True
@@ -236,7 +269,7 @@ def escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
 
 
-def _store(connection: Any, values: tuple[str, str]) -> list[tuple[int]]:
+def _store(connection: Any, values: tuple[str, ...]) -> list[tuple[int]]:
     with connection.cursor() as cursor:
         try:
             cursor.execute(EXECUTE, values)
@@ -248,7 +281,7 @@ def _store(connection: Any, values: tuple[str, str]) -> list[tuple[int]]:
 
 
 def _rejected(item: Item) -> dict[str, Any]:
-    raw = item.raw
+    raw = item.kept
     return {
         "application": item.application,
         "event_id": item.event_id,

@@ -12,6 +12,8 @@ from events.line import Line
 from events.statement import Statement
 from events.store import COPY_FROM, EXECUTE, PREPARE, Group, Store
 
+MOST_HERE = 64 * 1024  # bytes that the event loop prepares for a statement
+
 
 class Writer:
     """Writes one group at a time. Its connections are opened when they are first needed."""
@@ -23,7 +25,7 @@ class Writer:
 
     async def write(self, items: Sequence[Item]) -> None:
         """Commit at most BATCH_ROWS items, and tell each one's status. Raises Unavailable: they may be, or not."""
-        if len(items) < COPY_FROM:
+        if len(items) < COPY_FROM and sum(map(_weight, items)) <= MOST_HERE:
             group = Group(items)
             try:
                 group.settle(await self.statement.run(group.values()))
@@ -36,3 +38,7 @@ class Writer:
         """Hang up after what is under way, and wait for that."""
         self.statement.close()
         self.line.close()
+
+
+def _weight(item: Item) -> int:
+    return len(item.raw) if item.reasons else len(item.data)

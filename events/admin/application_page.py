@@ -23,7 +23,8 @@ from events import services
 from events.admin.chart import chart_of
 from events.admin.snippets import snippets
 from events.admin.which import Which
-from events.models import Application
+from events.models import Application, RejectedDay
+from events.models.application import DEFAULT_RATE
 from projects.admin.zone import in_viewers_zone
 
 MOST_KEYS = 20
@@ -36,7 +37,7 @@ class ApplicationForm(forms.Form):
         choices=Application.UnknownTypes.choices, initial=Application.UnknownTypes.ACCEPTED
     )
     allowed_origins = forms.CharField(required=False, max_length=10_000)
-    rate = forms.IntegerField(min_value=0, max_value=1_000_000, initial=0, required=False)
+    rate = forms.IntegerField(min_value=0, max_value=1_000_000, initial=DEFAULT_RATE, required=False)
 
     def clean_allowed_origins(self) -> list[str]:
         """One origin a line, as browsers send them."""
@@ -146,7 +147,8 @@ class ApplicationPage(ModelAdmin):
             "snippets": snippets(request, secret),
         }
         if application is not None:
-            context |= {**_chart(application), "keys": _keys(application)}
+            left_out = RejectedDay.objects.filter(application=application, day=timezone.now().date(), left_out__gt=0)
+            context |= {**_chart(application), "keys": _keys(application), "left_out": left_out.first()}
         response = render(request, "events/application.html", context)
         if secret:
             add_never_cache_headers(response)

@@ -4,6 +4,7 @@ from events.models.event import Event, RejectedEvent
 from events.models.event_type import EventType, SchemaVersion
 from events.models.mute import RejectedMute
 from events.models.notification import Notification
+from events.models.rejected_day import RejectedDay
 from events.models.replay import Replay
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "EventType",
     "Minute",
     "Notification",
+    "RejectedDay",
     "RejectedEvent",
     "RejectedMute",
     "Replay",

@@ -12,6 +12,8 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from simple_history.models import HistoricalRecords
 
+DEFAULT_RATE = 1_000  # events a second of a new application
+
 is_origin = RegexValidator(r"^https?://[^/?#\s@]+\Z", "An origin is https://host or http://host:port, nothing more.")
 
 
@@ -33,7 +35,8 @@ class Application(models.Model):
     # scheme://host:port each, as browsers send it; empty: pages of any origin. Advice to browsers, no protection.
     allowed_origins = ArrayField(models.CharField(max_length=300, validators=[is_origin]), default=list, blank=True)
     rate = models.PositiveIntegerField(
-        default=0, help_text="The most events a second that are taken from it by one web process; 0: no limit."
+        default=DEFAULT_RATE,
+        help_text="Events per second, in each web process. 0 = unlimited. Excess requests get 429 with Retry-After.",
     )
     paused = models.BooleanField(default=False, help_text="Refuses its keys until it is resumed.")
     created_by = models.ForeignKey(

@@ -13,6 +13,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from events.models import Application, Event, RejectedEvent, WriteKey
+from events.models.application import DEFAULT_RATE
 from events.services.history import Refused, note, save
 from live.deadlocks import retried
 
@@ -36,7 +37,7 @@ def create_application(
     name: str,
     unknown_types: str = Application.UnknownTypes.ACCEPTED,
     allowed_origins: Sequence[str] = (),
-    rate: int = 0,
+    rate: int = DEFAULT_RATE,
     actor: Any = None,
 ) -> NewApplication:
     """Let a new client send events. Raises Refused where one has that name."""

@@ -77,7 +77,7 @@ def test_a_made_month_is_like_the_others():
 
 
 def test_what_is_older_than_the_retention_goes_and_nothing_else(settings):
-    settings.EVENT_RETENTION_DAYS = 100
+    settings.EVENT_RETENTION_DAYS, settings.EVENT_REJECTED_RETENTION_DAYS = 100, 0
     edge = retention.horizon()
     application = ApplicationFactory()
     partitions.ensure(edge - timedelta(days=40), edge)

@@ -1,6 +1,5 @@
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from django.template.defaultfilters import filesizeformat
 
@@ -9,18 +8,18 @@ from events.retention import Old
 
 
 class Command(BaseCommand):
-    help = "Delete events, sessions, counts and rejected events that are older than EVENT_RETENTION_DAYS."
+    help = "Delete events, sessions, counts and rejected events that are older than they are kept."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="only show what would go")
 
     def handle(self, *args: Any, dry_run: bool, **options: Any) -> None:
-        before = retention.horizon()
-        if before is None:
-            self.stdout.write("EVENT_RETENTION_DAYS is 0: everything is kept.")
-            return
         verb = "would go" if dry_run else "is deleted"
-        self.stdout.write(f"What is from before {before:%Y-%m-%d} {verb} ({settings.EVENT_RETENTION_DAYS} days).")
+        for what, before in (("Events", retention.horizon()), ("Rejected events", retention.rejected_horizon())):
+            if before is None:
+                self.stdout.write(f"{what} are all kept.")
+            else:
+                self.stdout.write(f"{what} from before {before:%Y-%m-%d}: this {verb}.")
         gone = [old for old in retention.what_would_go() if old.rows or old.size] if dry_run else self._retain()
         for old in gone:
             self.stdout.write(f"  {_described(old)}")
