@@ -20,6 +20,7 @@ from django.conf import settings
 
 from config.bridge import Bridge
 from config.connections import allow_open_files
+from config.memory import limit_memory
 from config.serving import Progress, lifespan
 from config.wsgi import application as django  # sets Django up, which the next import needs
 from events.ingest import Ingest
@@ -32,6 +33,7 @@ _standin = Bridge(django, threads=2)
 _notifications = Notifications.as_asgi()
 _ingest = Ingest()
 allow_open_files()
+limit_memory(settings.WEB_MAX_MEMORY_MB)
 
 # What is loaded by now stays. The collector walked over all of it, half a million objects, for every few batches of
 # events: a third of what a batched event cost, and most of its slowest answers.
