@@ -5,6 +5,7 @@
     {"type": "ping"}
 
     {"seq": 1235, "topic": "projects", "type": "task.created", "data": {…}}    ascending seq, nothing twice
+                                                                   data {"reload": true}: too large, load the state
     {"type": "reload", "topics": […]}            too much was missed to say it all: load the state itself
     {"type": "subscribed", "topics": […], "seq": 1240}    after what was missed; from here on it is live
     {"type": "unsubscribed", "topics": […]}, {"type": "pong"}, {"type": "error", "detail": "…", "topic": "…"}

@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from typing import Any
+from uuid import UUID
 
+import structlog
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection, transaction
 
@@ -16,15 +18,19 @@ from live import topics
 from live.hints import send_hint
 from live.models import Event
 
+log = structlog.get_logger(__name__)
+
 MOST_DATA = 32 * 1024  # characters of JSON; it goes to every watcher, and waits in a queue for each
+LONGEST_ID = 100  # characters
 
 
 def publish(topic: str, type: str, data: dict[str, Any]) -> None:
     """Tell the watchers of `topic`, if and when the current transaction commits; at once outside of one.
 
-    `data` may hold what Django's JSON encoder knows: dates, UUIDs, decimals. A Redis that is away delays the message
-    by up to a second and is never an error. Raises ValueError for a topic that no app has registered, and for data of
-    more than MOST_DATA characters.
+    `data` may hold what Django's JSON encoder knows: dates, UUIDs, decimals. An announcement never breaks its cause:
+    data that cannot be JSON, or has more than MOST_DATA characters, is replaced by `{"reload": true}` with the row's
+    id, upon which watchers load the state itself. A Redis that is away delays the message by up to a second. Raises
+    ValueError for a topic that no app has registered.
     """
     publish_many([(topic, type, data)])
 
@@ -42,7 +48,22 @@ def publish_many(messages: Iterable[tuple[str, str, dict[str, Any]]]) -> None:
 def _event(topic: str, type: str, data: dict[str, Any]) -> Event:
     if topics.permission_for(topic) is None:
         raise ValueError(f"No app has registered the topic {topic!r}: see live/topics.py.")
-    text = json.dumps(data, cls=DjangoJSONEncoder, allow_nan=False, separators=(",", ":"))
-    if len(text) > MOST_DATA:
-        raise ValueError(f"A message on {topic} has {len(text)} characters of data; {MOST_DATA} are allowed.")
-    return Event(topic=topic, type=type, data=text)
+    return Event(topic=topic, type=type, data=_text(topic, type, data))
+
+
+def _text(topic: str, type: str, data: dict[str, Any]) -> str:
+    try:
+        text = _json(data)
+        problem = "" if len(text) <= MOST_DATA else f"{len(text)} characters, {MOST_DATA} are the most"
+    except (ValueError, TypeError, RecursionError) as error:
+        problem = f"{error.__class__.__name__}: {error}"
+    if not problem:
+        return text
+    log.warning("message_replaced_by_reload", topic=topic, type=type, problem=problem)
+    row = data.get("id")
+    known = isinstance(row, int | str | UUID) and len(str(row)) <= LONGEST_ID
+    return _json({"id": row, "reload": True} if known else {"reload": True})
+
+
+def _json(data: dict[str, Any]) -> str:
+    return json.dumps(data, cls=DjangoJSONEncoder, allow_nan=False, separators=(",", ":"))

@@ -8,9 +8,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from live.publish import publish, publish_many
+from testrunner.clock import database_now
+
+MOST_RESULTS = 16 * 1024  # characters of JSON: results beyond it are found by whoever counts
 
 # The models and whoever changes them announce, and no two files import each other: hence rows, not types, here.
 
@@ -35,7 +39,15 @@ def run_updated(run: Any) -> None:
 
 def run_progressed(run_id: int, *, size: int, tests: dict[str, int], results: list[dict[str, Any]]) -> None:
     """Say how far a run's log reaches, its counts so far and the results that are new, to those who watch this run."""
-    publish(f"testrun:{run_id}", "testrun.log", {"id": run_id, "size": size, **tests, "results": results})
+    told = _newest_that_fit(results)
+    publish(f"testrun:{run_id}", "testrun.log", {"id": run_id, "size": size, **tests, "results": told})
+
+
+def _newest_that_fit(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    room, first = MOST_RESULTS, len(results)
+    while first and (room := room - len(json.dumps(results[first - 1]))) >= 0:
+        first -= 1
+    return results[first:]
 
 
 def counts(run: Any) -> dict[str, int]:
@@ -51,7 +63,7 @@ def environment_updated(environment: Any) -> None:
         "enabled": environment.enabled,
         "active": active and {**active, "id": active.pop("pk")},
         "queued": environment.runs.queued().count(),
-        "reserved_by": environment.reserved_by.get_username() if environment.is_reserved() else None,
+        "reserved_by": environment.reserved_by.get_username() if environment.is_reserved(database_now()) else None,
         "reserved_from": environment.reserved_from,
         "reserved_until": environment.reserved_until,
     }

@@ -1,8 +1,8 @@
 /* Live pages: one socket a page. It comes back by itself, catches up, and updates what is marked.
 
    Opsroom.live.subscribe(["projects"], (message) => …, (topics) => …)
-     The first function gets {seq, topic, type, data}; the second is called when too much was missed to say it all, and
-     once at the start, for what happened while the page was loading. Without it, marked elements are refreshed.
+     The first function gets {seq, topic, type, data}; the second is called when too much was missed to say it all, when
+     a message was too large ({"data": {"reload": true}}), and once at the start, for what happened while the page was loading. Without it, marked elements are refreshed.
      Returns a function that ends the subscription.
    <div data-live="projects,broadcast:7" hx-get="…" hx-trigger="live">
      gets the event "live" when something happens on its topics, four times a second at most, and every three seconds
@@ -79,6 +79,7 @@
     if (message.data !== undefined) {
       if (message.seq <= last) return;
       last = message.seq;
+      if (message.data.reload === true) return reload([message.topic]); // what happened was too large for a message
       for (const each of subscriptions) if (each.topics.includes(message.topic)) each.handler(message);
       refresh([message.topic]);
     } else if (message.type === "reload") {
