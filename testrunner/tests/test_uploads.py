@@ -231,3 +231,48 @@ def test_what_ships_with_opsroom_is_not_removed(db, superuser):
 
     with pytest.raises(uploads.Refused, match="belongs to Opsroom"):
         uploads.remove(file=shipped, user=superuser)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_acknowledged_upload_is_not_taken_by_an_earlier_deletion(send, place: Path, superuser):
+    for number in range(20):
+        seen, outcomes, start = send(content=b"x = 0\n", overwrite=True), [], threading.Barrier(2)
+
+        def act(verb, outcomes=outcomes, start=start) -> None:
+            start.wait()
+            try:
+                verb()
+                outcomes.append(verb.__name__)
+            except uploads.Changed:
+                outcomes.append("changed")
+            finally:
+                connection.close()
+
+        def delete(seen=seen) -> None:
+            uploads.remove(file=seen, user=superuser)
+
+        def replace(number=number) -> None:
+            send(content=f"x = {number + 1}\n".encode(), overwrite=True)
+
+        threads = [threading.Thread(target=act, args=(verb,)) for verb in (delete, replace)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert "replace" in outcomes
+        assert (place / "test_it.py").read_bytes() == f"x = {number + 1}\n".encode()
+        files.look()
+        assert TestFile.objects.there().get(path="test_it.py").uploaded_at > seen.uploaded_at
+
+
+def test_a_file_that_was_replaced_since_it_was_seen_is_not_deleted(send, place: Path, superuser):
+    seen = send()
+    send(content=b"x = 1\n", overwrite=True)
+
+    with pytest.raises(uploads.Changed, match="was replaced or deleted meanwhile"):
+        uploads.remove(file=seen, user=superuser)
+
+    assert (place / "test_it.py").read_bytes() == b"x = 1\n"
+    uploads.remove(file=TestFile.objects.get(pk=seen.pk), user=superuser)
+    assert not (place / "test_it.py").exists()
