@@ -101,6 +101,8 @@ class TestRun(models.Model):
     is_kept = models.BooleanField(db_default=True, editable=False)
     # Whether tasks are still to be opened, commented on or completed for its results: testrunner/failures.py.
     tasks_due = models.BooleanField(default=False, editable=False)
+    tasks_after = models.BigIntegerField(db_default=0, editable=False)  # the last result that is settled
+    tasks_opened = models.PositiveSmallIntegerField(db_default=0, editable=False)
 
     objects = TestRunQuerySet.as_manager()
 

@@ -105,8 +105,8 @@ def test_what_went_wrong_half_way_is_done_later_and_once(project, monkeypatch):
         return usual(**fields)
 
     monkeypatch.setattr(failures.projects, "create_task", gone_at_the_second)
-    with pytest.raises(Gone):
-        ran(test_a="failed", test_b="failed")
+    run = ran(test_a="failed", test_b="failed")
+    assert list(TestRun.objects.filter(tasks_due=True)) == [run]
     assert not FailureTask.objects.filter(nodeid__endswith="test_b").exists()
     monkeypatch.setattr(failures.projects, "create_task", usual)
 
@@ -185,3 +185,47 @@ def test_settling_stops_after_its_time_and_leaves_the_rest_due(project):
     assert failures.settle(17, seconds=0) == 1
     assert TestRun.objects.filter(tasks_due=True).count() == 2
     assert failures.settle(17) == 2
+
+
+def test_a_run_of_many_tests_is_settled_in_steps_each_test_once(project, monkeypatch):
+    monkeypatch.setattr(failures, "AT_ONCE", 2)
+    run = RunFactory(failure=True, tasks_due=True)
+    for number in range(5):
+        ResultFactory(run=run, name=f"test_{number}", outcome="failed")
+    usual, steps = failures._settle, []
+
+    def fails_at_the_second(*given):
+        steps.append(given)
+        if len(steps) == 2:
+            raise RuntimeError("the worker is killed")
+        usual(*given)
+
+    monkeypatch.setattr(failures, "_settle", fails_at_the_second)
+    assert failures.settle(17) == 0
+    assert sorted(Task.objects.values_list("title", flat=True)) == [f"test_{n} fails in Environment 17" for n in (0, 1)]
+
+    assert failures.settle(17) == 1
+    assert (Task.objects.count(), FailureTask.objects.count(), Comment.objects.count()) == (5, 5, 0)
+    run.refresh_from_db()
+    assert (run.tasks_due, run.tasks_opened) == (False, 5)
+
+
+def test_no_more_tasks_are_opened_in_all_steps_than_for_one_run(project, monkeypatch):
+    monkeypatch.setattr(failures, "AT_ONCE", 2)
+    monkeypatch.setattr(failures, "MOST_NEW", 3)
+
+    ran(**{f"test_{number}": "failed" for number in range(5)})
+
+    assert Task.objects.count() == 3
+
+
+def test_a_run_that_cannot_be_settled_stops_no_later_one(project, monkeypatch):
+    first = RunFactory(failure=True, tasks_due=True)
+    ResultFactory(run=first, name="test_a", outcome="failed")
+    usual = failures._settle
+    monkeypatch.setattr(failures, "_settle", lambda run, *more: 1 / 0 if run == first else usual(run, *more))
+
+    second = ran(test_b="failed")
+
+    assert list(TestRun.objects.filter(tasks_due=True)) == [first]
+    assert FailureTask.objects.get().last_run == second
