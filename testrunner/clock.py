@@ -1,6 +1,10 @@
 from __future__ import annotations
 
-from django.db.models import DateTimeField, Func
+from datetime import datetime
+
+from django.db import connection
+from django.db.models import DateTimeField, F, Func
+from django.db.models.functions import Greatest
 
 
 class ClockNow(Func):
@@ -12,3 +16,18 @@ class ClockNow(Func):
 
     template = "clock_timestamp()"
     output_field = DateTimeField()
+
+
+def not_before(*columns: str) -> Greatest:
+    """The database's clock, but no earlier than these columns of the row, of which empty ones do not count.
+
+    The clock can be set back between two steps of a run. That must not make the second step impossible.
+    """
+    return Greatest(ClockNow(), *map(F, columns))
+
+
+def database_now() -> datetime:
+    """The database's clock: every time that is stored or compared here is its."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        return cursor.fetchone()[0]

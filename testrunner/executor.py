@@ -132,6 +132,13 @@ def execute(
     report.close()
     failed_to_start = guard.messages.get("failed", "")
     exit_code = None if failed_to_start else guard.messages.get("exit")
+    if (
+        stopped
+        and stopped[0] is not Outcome.ERROR
+        and exit_code is not None
+        and not guard.messages.get("stopped", True)
+    ):
+        stopped = None  # the wish, or the end of its time, met a run that had just come to its own end
     if "ended" in guard.messages:
         most = size(limits.total_memory_bytes)
         stopped = Outcome.ERROR, f"The run's processes occupied more than {most} of memory together."

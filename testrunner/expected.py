@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
-from django.utils import timezone
 
+from testrunner.clock import database_now
 from testrunner.models import TestEnvironment, TestRun
 
 LAST = 20  # runs that a median is taken of
@@ -61,7 +61,7 @@ class Queue:
     waiting: list[TestRun]
 
 
-def queues(environments: Iterable[TestEnvironment], now: datetime | None = None) -> dict[int, Queue]:
+def queues(environments: Iterable[TestEnvironment], now: datetime) -> dict[int, Queue]:
     """Who is active and who waits in each of these environments, by their ids: one query."""
     found = {environment.pk: Queue(None, []) for environment in environments}
     runs = TestRun.objects.unfinished().filter(environment__in=found).defer("junit_xml", "selection")
@@ -75,26 +75,30 @@ def queues(environments: Iterable[TestEnvironment], now: datetime | None = None)
     return found
 
 
-def arrivals(environments: Iterable[TestEnvironment], found: dict[int, Queue], user: Any) -> dict[int, Turn]:
+def arrivals(
+    environments: Iterable[TestEnvironment], found: dict[int, Queue], user: Any, now: datetime
+) -> dict[int, Turn]:
     """The turn of a run that this user would ask for now, by the environments' ids."""
-    joined, now = {}, timezone.now()
+    joined = {}
     for environment in environments:
         run, queue = TestRun(pk=-environment.pk, environment=environment, created_by=user), found[environment.pk]
         run.wall_seconds = 0  # how long it will take is nobody's wait but that of those who come after
         joined[environment.pk] = Queue(queue.active, _in_order(environment, [*queue.waiting, run], now))
-    told = turns(environments, joined)
+    told = turns(environments, joined, now)
     return {environment.pk: told[-environment.pk] for environment in environments}
 
 
-def _in_order(environment: TestEnvironment, waiting: list[TestRun], now: datetime | None) -> list[TestRun]:
+def _in_order(environment: TestEnvironment, waiting: list[TestRun], now: datetime) -> list[TestRun]:
     if not environment.is_reserved(now):
         return waiting
     return sorted(waiting, key=lambda run: run.created_by_id != environment.reserved_by_id)
 
 
-def turns(environments: Iterable[TestEnvironment], found: dict[int, Queue] | None = None) -> dict[int, Turn]:
+def turns(
+    environments: Iterable[TestEnvironment], found: dict[int, Queue] | None = None, now: datetime | None = None
+) -> dict[int, Turn]:
     """When it will be whose turn in these environments, by the ids of the waiting runs."""
-    environments, now = list(environments), timezone.now()
+    environments, now = list(environments), now or database_now()
     found = found if found is not None else queues(environments, now)
     everybody = [run for queue in found.values() for run in [*filter(None, [queue.active]), *queue.waiting]]
     takes = _durations(everybody)

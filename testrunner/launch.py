@@ -10,7 +10,8 @@ And somebody must outlive the worker: the guard ends with its run when the worke
 2. With namespaces, its child is process 1 of a process namespace: when that one ends, however it ends, the kernel kills
    all others in it before the guard's `waitpid` returns. Nothing can leave: neither `setsid` nor a double fork help.
 3. Without, the guard is the subreaper of everything below: it freezes and kills descendants until it has none left.
-4. pytest's exit code goes through the control socket, as a line of JSON. Then the run's directory is removed.
+4. pytest's exit code goes through the control socket, as a line of JSON, with whether it had been told to stop before.
+   Then the run's directory is removed.
 
 Imports little, because every run waits for it. Linux' calls go through ctypes; elsewhere only limits and group remain.
 """
@@ -67,9 +68,9 @@ def main() -> NoReturn:
         guarded(control, lambda: init(plan, control, alive) if plan["namespaces"] else become_pytest(plan, alive))
     tell(control, pid=child)
     status = watch(child, control, wake_up, plan)
-    kill_the_rest(plan, child)
     if not plan["namespaces"] and status is not None:
-        tell(control, exit=os.waitstatus_to_exitcode(status))
+        tell(control, exit=os.waitstatus_to_exitcode(status), stopped=plan.get("stopped", False))
+    kill_the_rest(plan, child)
     remove(plan["directory"])
     os._exit(0)
 
@@ -130,6 +131,7 @@ def watch(child: int, control: socket.socket, wake_up: int, plan: Plan) -> int |
                 if not orders:
                     kill_and_wait(child)
                     return None
+                plan["stopped"] = True
                 if b"I" in orders:
                     os.kill(child, signal.SIGINT)
                 if b"T" in orders:
@@ -172,18 +174,24 @@ def init(plan: Plan, control: socket.socket, alive: int) -> NoReturn:
     call(libc.unshare(CLONE_NEWNS | CLONE_NEWIPC), "unshare")
     build_walls(plan)
     # Once pytest runs, everybody in here may be terminated but this process, which the kernel spares.
-    main_process = 0
+    main_process, stopped = 0, False
+
+    def stop(processes: list[int], number: int) -> None:
+        nonlocal stopped
+        stopped = True
+        send_all(processes, number)
+
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: send_all([-1], signal.SIGTERM))
-    signal.signal(signal.SIGINT, lambda *_: send_all([main_process] if main_process else [], signal.SIGINT))
+    signal.signal(signal.SIGTERM, lambda *_: stop([-1], signal.SIGTERM))
+    signal.signal(signal.SIGINT, lambda *_: stop([main_process] if main_process else [], signal.SIGINT))
     main_process = os.fork()
     if main_process == 0:
         guarded(control, lambda: become_pytest(plan, alive))
     while True:
         ended, status = os.wait()
         if ended == main_process:
-            tell(control, exit=os.waitstatus_to_exitcode(status))
+            tell(control, exit=os.waitstatus_to_exitcode(status), stopped=stopped)
             os._exit(0)
 
 

@@ -6,12 +6,11 @@ For many rows at once, in a number of queries that does not grow with them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from django.utils import timezone
-
 from testrunner import expected
+from testrunner.clock import database_now
 from testrunner.models import TestEnvironment, TestFile, TestRun
 
 MOST_DETAILS = 200  # tracebacks in one answer, of 16 KiB at most; a run's results may be 20,000
@@ -21,23 +20,25 @@ NOT_WAITING = expected.Turn(0, None)
 def add_to_environments(environments: Iterable[TestEnvironment]) -> None:
     """Give each of these `state`, `active`, `queue`, `holder` and `shown_variables`."""
     environments = list(environments)
-    found = expected.queues(environments)
-    turns = expected.turns(environments, found)
+    now = database_now()
+    found = expected.queues(environments, now)
+    turns = expected.turns(environments, found, now)
     row: Any
     for environment in environments:
         queue, row = found[environment.pk], environment
         for run in queue.waiting:
             _add_turn(run, turns[run.pk])
         row.active, row.queue = queue.active, queue.waiting
-        row.holder = str(environment.reserved_by) if environment.is_reserved() else None
-        row.state = _state(environment, queue.active)
+        row.holder = str(environment.reserved_by) if environment.is_reserved(now) else None
+        row.state = _state(environment, queue.active, now)
         row.shown_variables = [shown(variable) for variable in environment.variables.all()]
 
 
 def add_arrivals(environments: Iterable[TestEnvironment], user: Any) -> None:
     """Give each of these `arrival`: the turn of a run that the user would ask for now, and in how long, at a guess."""
     environments = list(environments)
-    told, now = expected.arrivals(environments, expected.queues(environments), user), timezone.now()
+    now = database_now()
+    told = expected.arrivals(environments, expected.queues(environments, now), user, now)
     row: Any
     for environment in environments:
         row, turn = environment, told[environment.pk]
@@ -71,12 +72,12 @@ def shown(variable: Any) -> dict[str, Any]:
     return {"name": variable.name, "value": None if variable.secret else variable.value, "secret": variable.secret}
 
 
-def _state(environment: TestEnvironment, active: TestRun | None) -> str:
+def _state(environment: TestEnvironment, active: TestRun | None, now: datetime) -> str:
     if not environment.enabled:
         return "disabled"
     if active is not None:
         return "busy"
-    return "reserved" if environment.is_reserved() else "free"
+    return "reserved" if environment.is_reserved(now) else "free"
 
 
 def _add_turn(run: TestRun, turn: expected.Turn) -> None:

@@ -14,24 +14,24 @@ Every step that queues, starts or ends a run is one short transaction that begin
 
 The lock makes the order; `testrunner_testrun_one_active` makes the promise. If the constraint ever speaks up, the
 environment was busy after all: the run goes on waiting. No step takes a time from the transaction's start, since it
-may have waited for the lock: see testrunner/clock.py.
+may have waited for the lock, and none takes one that is before an earlier step's: see testrunner/clock.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import structlog
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Case, Exists, F, OuterRef, Q, Subquery, When
-from django.utils import timezone
 
+from live.deadlocks import retried
 from live.wake import wake
 from testrunner import announce
-from testrunner.clock import ClockNow
+from testrunner.clock import ClockNow, database_now, not_before
 from testrunner.models import RunFile, TestEnvironment, TestRun
 from testrunner.snapshot import Snapshot
 
@@ -58,13 +58,7 @@ def call_worker(environment_id: int) -> None:
     wake(WORK, environment_id, expires=30)
 
 
-def database_now() -> datetime:
-    """The database's clock: every time that is stored or compared here is its."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        return cursor.fetchone()[0]
-
-
+@retried
 def enqueue(run: TestRun, files: Sequence[Snapshot]) -> TestRun:
     """Put a new run, with the bytes of its files, at the end of its environment's queue."""
     with locked(run.environment_id) as environment:
@@ -87,7 +81,7 @@ def may_start(environment: TestEnvironment) -> Q:
     """Which of its queued runs could start in a free environment: under a reservation, the holder's only."""
     if not environment.enabled:
         return Q(pk__in=[])
-    return Q(created_by=environment.reserved_by) if environment.is_reserved() else Q()
+    return Q(created_by=environment.reserved_by) if environment.is_reserved(database_now()) else Q()
 
 
 def startable() -> list[tuple[int, int]]:
@@ -97,7 +91,7 @@ def startable() -> list[tuple[int, int]]:
     """
     queued = TestRun.objects.queued().filter(environment=OuterRef("pk")).order_by("id").values("pk")
     busy = TestRun.objects.running().filter(environment=OuterRef("pk"))
-    reserved = TestEnvironment.objects.reserved(timezone.now()).filter(reserved_by__isnull=False)
+    reserved = TestEnvironment.objects.reserved(ClockNow()).filter(reserved_by__isnull=False)
     holders = Subquery(queued.filter(created_by=OuterRef("reserved_by"))[:1])
     first = Case(When(pk__in=reserved.values("pk"), then=holders), default=Subquery(queued[:1]))
     found = TestEnvironment.objects.enabled().filter(~Exists(busy)).annotate(first=first)
@@ -112,6 +106,7 @@ def claim_next(worker: str) -> TestRun | None:
     return None
 
 
+@retried
 def claim(environment_id: int, worker: str) -> TestRun | None:
     """Make the first queued run of this environment its active one; None where it is busy, closed or has none."""
     try:
@@ -128,10 +123,11 @@ def claim(environment_id: int, worker: str) -> TestRun | None:
 
 def _activate(run: TestRun, environment: TestEnvironment, worker: str) -> TestRun:
     environment.generation += 1
-    environment.save(update_fields=["generation"])
+    # Not by save(), which would write a row of history at every start of a run.
+    TestEnvironment.objects.filter(pk=environment.pk).update(generation=environment.generation)
     TestRun.objects.filter(pk=run.pk, status=TestRun.Status.QUEUED).update(
         status=TestRun.Status.RUNNING,
-        started_at=ClockNow(),
+        started_at=not_before("queued_at"),
         worker=worker[:255],
         lease_token=environment.generation,
         lease_until=ClockNow() + LEASE,
@@ -142,6 +138,7 @@ def _activate(run: TestRun, environment: TestEnvironment, worker: str) -> TestRu
     return run
 
 
+@retried
 def end(run: TestRun, still: Q, status: TestRun.Status, **fields: Any) -> bool:
     """Write how a run ended, where it is `still` what the caller took it for; return whether it was.
 
@@ -149,7 +146,7 @@ def end(run: TestRun, still: Q, status: TestRun.Status, **fields: Any) -> bool:
     """
     with locked(run.environment_id) as environment:
         ended = TestRun.objects.filter(still, pk=run.pk).update(
-            status=status, finished_at=ClockNow(), lease_until=None, **fields
+            status=status, finished_at=not_before("queued_at", "started_at"), lease_until=None, **fields
         )
         if not ended:
             return False

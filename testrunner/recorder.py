@@ -76,7 +76,7 @@ class Recorder:
         """Write all that is left, trying until it is written. Raises LeaseLost."""
         self._log += self.mask.rest()
         while self._log or self._results:
-            self.insist(self._flush)
+            insist(self.lease, self._flush)
 
     def flush_what_can_be(self) -> None:
         """Write what is left of a run that went wrong, unless that is what went wrong. Raises LeaseLost."""
@@ -84,16 +84,6 @@ class Recorder:
             self.flush()
         except Error:
             log.exception("rest_not_written", run=self.run.pk)
-
-    def insist(self, write: Callable[[], None]) -> None:
-        """Call `write` until the database is there for it. Raises LeaseLost when no time is left."""
-        while not self.lease.is_lost:
-            try:
-                return write()
-            except Error as error:
-                _hang_up_or_raise(error)
-                time.sleep(RETRY)
-        raise LeaseLost
 
     def figures(self) -> dict[str, int]:
         """The five counts of the run's row. What failed as expected is no failure, nor what passed unexpectedly."""
@@ -143,6 +133,17 @@ class Recorder:
             name=name or told.nodeid, outcome=told.outcome, duration=told.seconds, message=self.mask.text(told.message),
             details=self.mask.text(told.details),
         )  # fmt: skip
+
+
+def insist(lease: Lease, write: Callable[[], None]) -> None:
+    """Call `write` until the database is there for it. Raises LeaseLost when no time is left."""
+    while not lease.is_lost:
+        try:
+            return write()
+        except Error as error:
+            _hang_up_or_raise(error)
+            time.sleep(RETRY)
+    raise LeaseLost
 
 
 def _hang_up_or_raise(error: Error) -> None:

@@ -10,8 +10,9 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.utils import timezone
+from django.db.models import QuerySet
 
+from testrunner.clock import ClockNow
 from testrunner.models import LogChunk, RunFile, TestResult, TestRun
 
 AT_ONCE = 50  # runs in a transaction; one may have 20,000 results
@@ -21,18 +22,23 @@ SECONDS = 60.0  # in one call; the next one comes in an hour
 def forget_old_logs(seconds: float = SECONDS) -> int:
     """Remove what is older than TESTRUN_LOG_DAYS, for about `seconds`; return of how many runs."""
     until = time.monotonic() + seconds
-    before = timezone.now() - timedelta(days=settings.TESTRUN_LOG_DAYS)
+    before = ClockNow() - timedelta(days=settings.TESTRUN_LOG_DAYS)
+    old = TestRun.objects.filter(is_kept=True, finished_at__lt=before).order_by("finished_at")
     forgotten = 0
-    while True:
-        old = TestRun.objects.filter(is_kept=True, finished_at__lt=before).order_by("finished_at")
-        ids = list(old.values_list("pk", flat=True)[:AT_ONCE])
-        if not ids:
-            return forgotten
-        with transaction.atomic():
-            LogChunk.objects.filter(run__in=ids).delete()
-            RunFile.objects.filter(run__in=ids).update(content=b"")
-            TestResult.objects.filter(run__in=ids).exclude(details="").update(details="")
-            TestRun.objects.filter(pk__in=ids).update(log_size=0, junit_xml="", is_kept=False)
-        forgotten += len(ids)
+    while some := _forget_some(old):
+        forgotten += some
         if time.monotonic() >= until:
-            return forgotten
+            break
+    return forgotten
+
+
+@transaction.atomic
+def _forget_some(old: QuerySet[TestRun]) -> int:
+    # A run that another transaction holds is left for the next call: no two calls wait for each other.
+    locked = old.select_for_update(skip_locked=True, no_key=True, of=("self",))
+    ids = list(locked.values_list("pk", flat=True)[:AT_ONCE])
+    LogChunk.objects.filter(run__in=ids).delete()
+    RunFile.objects.filter(run__in=ids).update(content=b"")
+    TestResult.objects.filter(run__in=ids).exclude(details="").update(details="")
+    TestRun.objects.filter(pk__in=ids).update(log_size=0, junit_xml="", is_kept=False)
+    return len(ids)

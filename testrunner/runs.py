@@ -22,7 +22,7 @@ from testrunner import deadman, executor, failures, queue
 from testrunner.leases import Lease, LeaseLost, keeper
 from testrunner.mask import Mask
 from testrunner.models import TestRun
-from testrunner.recorder import Recorder
+from testrunner.recorder import Recorder, insist
 from testrunner.results import Finished, Outcome
 from testrunner.sandbox import Limits, named_mode
 
@@ -61,14 +61,32 @@ def work(worker: str, execute: Execute | None = None) -> int:
 
 def carry_out(run: TestRun, lease: Lease, execute: Execute) -> None:
     """Run the tests of a run that is ours, and write down what came of it, unless it stops being ours."""
-    environment, secrets = _variables(run)
-    recorder = Recorder(run, lease, Mask(secrets))
     try:
         with keeper.keeping(lease):
-            finished = _executed(run, lease, execute, environment, secrets, recorder)
-            recorder.insist(lambda: _end(run, lease, finished, recorder))
+            try:
+                _carry_out(run, lease, execute)
+            except LeaseLost:
+                raise
+            except BaseException as error:  # whatever it is: the run must not seem to go on
+                log.exception("run_not_recorded", run=run.pk)
+                reason = f"Its outcome could not be written down ({type(error).__name__}): see the worker's log."
+                insist(lease, lambda: _end_as_error(run, lease, reason))
+                if not isinstance(error, Exception):
+                    raise
     except LeaseLost:
         log.warning("lease_lost", run=run.pk, token=lease.token)
+
+
+def _carry_out(run: TestRun, lease: Lease, execute: Execute) -> None:
+    environment, secrets = _variables(run)
+    recorder = Recorder(run, lease, Mask(secrets))
+    finished = _executed(run, lease, execute, environment, secrets, recorder)
+    insist(lease, lambda: _end(run, lease, finished, recorder))
+
+
+def _end_as_error(run: TestRun, lease: Lease, reason: str) -> None:
+    """Write no more than that the run is over: what is written besides may be what cannot be written."""
+    queue.end(run, lease.mine, TestRun.Status.ERROR, reason=reason)
 
 
 def _executed(

@@ -8,10 +8,12 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from django.conf import settings
+from django.db import IntegrityError
 from django.db.models import Q
 
+from live.deadlocks import retried
 from testrunner import announce, queue
-from testrunner.clock import ClockNow
+from testrunner.clock import ClockNow, database_now
 from testrunner.mask import STARS
 from testrunner.models import NotAllowed, Root, TestEnvironment, TestRun
 from testrunner.nodeids import to_select
@@ -80,6 +82,7 @@ def rerun(*, run: TestRun, user: Any, failed_only: bool = False, request_key: UU
     )  # fmt: skip
 
 
+@retried
 def cancel_run(*, run: TestRun, user: Any) -> TestRun:
     """Take a queued run out of the queue, or ask the worker of a running one to stop it, which takes some seconds.
 
@@ -98,6 +101,7 @@ def cancel_run(*, run: TestRun, user: Any) -> TestRun:
     return run
 
 
+@retried
 def reserve(
     *, environment: TestEnvironment, user: Any, duration: timedelta, after_current: bool = False, note: str = ""
 ) -> TestEnvironment:
@@ -111,20 +115,22 @@ def reserve(
     with queue.locked(environment.pk) as row:
         if not row.enabled:
             raise NotAllowed(f"{row.name} is disabled.")
-        if row.is_reserved() and row.reserved_by != user:
+        now = database_now()
+        if row.is_reserved(now) and row.reserved_by != user:
             raise NotAllowed(f"{row.name} is reserved by {row.reserved_by}.")
         later = after_current and row.runs.running().exists()
         row.reserved_by, row.reserved_for, row.reservation_note = user, duration, note.strip()[:200]
-        row.reserved_from = None if later else queue.database_now()
+        row.reserved_from = None if later else now
         row.reserved_until = row.reserved_from and row.reserved_from + duration
         _save(row, user, queue.RESERVATION)
     return row
 
 
+@retried
 def release(*, environment: TestEnvironment, user: Any) -> TestEnvironment:
     """End a reservation before its time. Raises NotAllowed where there is none (any more)."""
     with queue.locked(environment.pk) as row:
-        if not row.is_reserved():
+        if not row.is_reserved(database_now()):
             raise NotAllowed(f"{row.name} is not reserved.")
         queue.clear_reservation(row)
         _save(row, user, queue.RESERVATION)
@@ -141,10 +147,20 @@ def disable(*, environment: TestEnvironment, user: Any) -> TestEnvironment:
     return change_environment(environment=environment, user=user, enabled=False)
 
 
+@retried
 def change_environment(*, environment: TestEnvironment, user: Any, **changes: Any) -> TestEnvironment:
-    """Set `name`, `description`, `enabled`, `project`. Raises NotAllowed for disabling one with an active run."""
+    """Set `name`, `description`, `enabled`, `project`. Raises NotAllowed for disabling one with an active run,
+    a name that was taken meanwhile, a project that was deleted meanwhile.
+    """
     if unknown := set(changes) - {"name", "description", "enabled", "project"}:
         raise ValueError(f"Not to be set on an environment: {', '.join(sorted(unknown))}.")
+    try:
+        return _change(environment, user, changes)
+    except IntegrityError as error:  # found at the commit
+        raise NotAllowed("The name was taken, or the project deleted, meanwhile.") from error
+
+
+def _change(environment: TestEnvironment, user: Any, changes: dict[str, Any]) -> TestEnvironment:
     with queue.locked(environment.pk) as row:
         active = row.runs.running().first()
         if changes.get("enabled") is False and row.enabled and active is not None:
@@ -180,6 +196,7 @@ def _failed_of(run: TestRun) -> list[str]:
     return selection
 
 
+@retried
 def _queued_once(run: TestRun, files: Sequence[Snapshot]) -> TestRun:
     """Queue a run, unless this press of the button did already."""
     run.request_key = run.request_key and uuid5(run.request_key, _wish(run, files))

@@ -17,7 +17,7 @@ def work(environment_id: int) -> None:
 def sweep() -> None:
     """Do what nobody announced: dead workers, lost wake-ups, reservations that are over, open ends."""
     reaper.sweep()
-    failures.sweep()
+    reaper.attempt(failures.sweep)
 
 
 @bounded_task(60)

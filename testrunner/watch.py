@@ -14,6 +14,7 @@ from testrunner.results import Outcome
 from testrunner.sandbox import Limits, size, uses_more_than
 
 DISK_TICK = 1.0  # seconds between two looks at what the run has written, where nothing bounds it
+TIDY_SECONDS = 30.0  # after pytest's end, for the guard to remove processes and files
 TICK = 0.25  # seconds between two looks at the clock, the wish to stop, and what waits to be passed on
 
 
@@ -37,6 +38,7 @@ class Watch:
             self.selector.register(descriptor, selectors.EVENT_READ, reader)
         self.directory, self.next_measure = directory, 0.0
         self.stopped: tuple[Outcome, str] | None = None
+        self.ended = 0.0  # when pytest's end was noticed
         self.steps: list[tuple[float, Callable[[], None]]] = []  # what is still to do to those who do not stop
 
     def run(self) -> tuple[Outcome, str] | None:
@@ -66,7 +68,11 @@ class Watch:
     def look(self) -> bool:
         """Stop the run if it is time; return False if even its guard does not go."""
         if self.stopped is None:
-            if wish := self.should_stop():
+            wish = self.should_stop()
+            if "exit" in self.guard.messages:  # pytest has ended: it cannot be stopped any more, only tidied up after
+                self.ended = self.ended or time.monotonic()
+                return time.monotonic() - self.ended < TIDY_SECONDS
+            if wish:
                 self.stop(Outcome.CANCELLED, wish)
             elif time.monotonic() - self.started > self.limits.wall_seconds:
                 self.stop(Outcome.TIMED_OUT, f"Not finished after {self.limits.wall_seconds:g} s.")

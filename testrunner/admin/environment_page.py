@@ -145,7 +145,7 @@ class EnvironmentPages(ModelAdmin):
             "may_run": request.user.has_perm("testrunner.add_testrun"),
             "may_reserve": request.user.has_perm("testrunner.reserve_testenvironment"),
             "may_change": self.has_change_permission(request, environment),
-            "is_mine": environment.is_reserved() and environment.reserved_by == request.user,
+            "is_mine": environment.holder is not None and environment.reserved_by == request.user,
         }
 
 

@@ -5,10 +5,10 @@ from datetime import datetime
 from django.conf import settings
 from django.core.validators import RegexValidator
 from django.db import models
-from django.db.models import F, Q
-from django.utils import timezone
+from django.db.models import Expression, F, Q
 from simple_history.models import HistoricalRecords
 
+from testrunner.clock import database_now
 from testrunner.invocation import STEERING
 
 FIRST, LAST = 1, 100  # the environments' ids
@@ -22,8 +22,8 @@ class TestEnvironmentQuerySet(models.QuerySet["TestEnvironment"]):
     def enabled(self) -> TestEnvironmentQuerySet:
         return self.filter(enabled=True)
 
-    def reserved(self, now: datetime) -> TestEnvironmentQuerySet:
-        """Environments that somebody has for themselves: until later than `now`, or from the current run's end."""
+    def reserved(self, now: datetime | Expression) -> TestEnvironmentQuerySet:
+        """Environments that are reserved at `now`, by the database's clock, or from the active run's end on."""
         return self.filter(Q(reserved_until__gt=now) | Q(reserved_for__isnull=False, reserved_until=None))
 
 
@@ -90,10 +90,10 @@ class TestEnvironment(models.Model):
         return self.name
 
     def is_reserved(self, now: datetime | None = None) -> bool:
-        """Whether only the holder's runs start here now."""
+        """Whether only the holder's runs start here now, or at another time of the database's clock."""
         if self.reserved_by_id is None or self.reserved_for is None:
             return False
-        return self.reserved_until is None or self.reserved_until > (now or timezone.now())
+        return self.reserved_until is None or self.reserved_until > (now or database_now())
 
 
 class EnvironmentVariable(models.Model):

@@ -258,3 +258,25 @@ def _dedent(text: str) -> str:
     from textwrap import dedent
 
     return dedent(text)
+
+
+def test_a_wish_to_stop_that_comes_after_pytests_end_changes_nothing(tmp_path):
+    def gone(pid: int) -> bool:
+        try:
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        except OSError:
+            return True
+
+    def wish_once_it_is_over(ran) -> str | None:
+        """Ask when the last result has been told, but not before pytest and its guard have ended."""
+        if not ran.told:
+            return None
+        assert any(gone(ran.pids[0]) or time.sleep(0.05) for _ in range(400))
+        return "Cancelled by mara."
+
+    ran = run(tmp_path, SAMPLES / "test_success.py", should_stop=wish_once_it_is_over)
+
+    assert (ran.finished.outcome, ran.finished.reason, ran.finished.all_ran) == (Outcome.SUCCESS, "", True)
+    test_slow = ("test_slow.py", "import time\ndef test_a(): pass\ndef test_b(): time.sleep(60)\n")
+    stopped = run(tmp_path, test_slow, should_stop=lambda ran: "Cancelled by mara." if ran.told else None)
+    assert stopped.finished.outcome == Outcome.CANCELLED

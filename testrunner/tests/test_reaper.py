@@ -2,10 +2,11 @@ from datetime import timedelta
 
 import pytest
 from django.db.models import Q
+from django.utils import timezone
 
 from testrunner import queue, reaper, services
 from testrunner.factories import RunFactory
-from testrunner.models import TestEnvironment, TestRun
+from testrunner.models import NotAllowed, TestEnvironment, TestRun
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
@@ -100,3 +101,49 @@ def test_a_reservation_that_is_over_is_taken_down(tester, environment, woken):
 
     environment.refresh_from_db()
     assert (environment.reserved_by, environment.reserved_until, environment.reserved_for) == (None, None, None)
+
+
+def test_a_run_whose_times_lie_in_the_future_is_reaped(woken):
+    run = silent_for(RunFactory(running=True), 36)
+    TestRun.objects.filter(pk=run.pk).update(started_at=queue.database_now() + HOUR)
+
+    reaper.sweep()
+
+    run.refresh_from_db()
+    assert (run.status, run.finished_at) == ("lost", run.started_at)
+
+
+def test_one_rows_trouble_stops_no_other_row_and_no_other_step(woken, monkeypatch, file, tester):
+    first, second = (silent_for(RunFactory(running=True, environment_id=place), 36) for place in (3, 4))
+    over = {"reserved_from": queue.database_now() - HOUR, "reserved_until": queue.database_now()}
+    TestEnvironment.objects.filter(pk__in=[5, 6]).update(reserved_by=tester, reserved_for=HOUR, **over)
+    waits = services.start_run(user=tester, environment=TestEnvironment.objects.get(pk=7), files=[file])
+    usual_end, usual_lock = queue.end, queue.locked
+
+    def end(run, *given, **more):
+        return 1 / 0 if run == first else usual_end(run, *given, **more)
+
+    def locked(environment_id):
+        return 1 / 0 if environment_id == 5 else usual_lock(environment_id)
+
+    monkeypatch.setattr(queue, "end", end)
+    monkeypatch.setattr(queue, "locked", locked)
+    reaper.sweep()
+
+    assert list(TestRun.objects.filter(status="lost")) == [second]
+    assert list(TestEnvironment.objects.filter(reserved_for__isnull=False)) == [TestEnvironment.objects.get(pk=5)]
+    assert woken[-1] == waits.environment_id
+
+
+def test_a_reservation_lasts_by_the_clock_of_the_database(woken, tester, colleague, environment, file, monkeypatch):
+    services.reserve(environment=environment, user=colleague, duration=HOUR)
+    services.start_run(user=tester, environment=environment, files=[file])
+    real = timezone.now
+    monkeypatch.setattr(timezone, "now", lambda: real() + 2 * HOUR)  # this process' clock is ahead
+
+    reaper.sweep()
+
+    assert queue.startable() == []
+    assert queue.claim(17, "w") is None
+    with pytest.raises(NotAllowed, match="is reserved by cole"):
+        services.reserve(environment=environment, user=tester, duration=HOUR)

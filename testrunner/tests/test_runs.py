@@ -1,8 +1,10 @@
 """One run from its claim to its record, with a small function in the executor's place."""
 
 import contextlib
+import json
 import threading
 import time
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -12,7 +14,7 @@ from django.db.models import F
 from live.models import Event
 from testrunner import deadman, leases, queue, recorder, runs, services
 from testrunner.leases import Lease
-from testrunner.models import EnvironmentVariable, LogChunk, TestRun
+from testrunner.models import EnvironmentVariable, LogChunk, TestEnvironment, TestRun
 from testrunner.results import Finished, Outcome, TestResult
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -386,3 +388,66 @@ def test_a_result_that_cannot_be_stored_ends_the_run_in_words(run, monkeypatch):
 
     assert ended(run).status == "error"
     assert "value too long" in run.reason
+
+
+def test_many_tests_with_long_names_do_not_break_the_run_that_announces_them(run):
+    told = [TestResult(f"samples/test_success.py::test_{'я' * 900}_{number}", "passed") for number in range(25)]
+
+    def names(files, *, on_log, on_result, **_):
+        for result in told:
+            on_result(result)
+        return Finished(Outcome.SUCCESS, "", 0, told)
+
+    runs.work("w", names)
+
+    assert (ended(run).status, run.tests, run.results.count()) == ("success", 25, 25)
+    messages = [json.loads(event.data) for event in Event.objects.filter(type="testrun.log")]
+    assert sum(len(message["results"]) for message in messages) > 0
+    assert all(message["id"] == run.pk and message["tests"] for message in messages)
+
+
+def test_an_outcome_that_cannot_be_written_ends_the_run_as_an_error_and_the_next_one_starts(
+    run, tester, environment, file
+):
+    following = services.start_run(user=tester, environment=environment, files=[file])
+
+    def strange(files, **given):
+        finished = success(files, **given)
+        return replace(finished, exit_code=2**40, outcome=Outcome.FAILED) if not done else finished
+
+    done: list[int] = []
+    assert runs.work("w", lambda *given, **more: (strange(*given, **more), done.append(1))[0]) == 2
+
+    assert ended(run).status == "error"
+    assert run.reason == "Its outcome could not be written down (DataError): see the worker's log."
+    assert ended(following).status == "success"
+
+
+def test_variables_that_cannot_be_read_end_the_run_as_an_error(run, monkeypatch):
+    def broken(run):
+        raise RuntimeError("no variables")
+
+    monkeypatch.setattr(runs, "_variables", broken)
+
+    runs.work("w", success)
+
+    assert (ended(run).status, run.reason.partition("(")[2][:12]) == ("error", "RuntimeError")
+
+
+def test_a_clock_that_is_set_back_takes_no_success_away(run):
+    """The row as it would be after its clock was set back by an hour."""
+    later = queue.database_now() + timedelta(hours=1)
+    TestRun.objects.filter(pk=run.pk).update(queued_at=later)
+
+    runs.work("w", success)
+
+    assert (ended(run).status, run.queued_at, run.started_at, run.finished_at) == ("success", later, later, later)
+
+
+def test_starting_a_run_writes_no_history_of_its_environment(run, environment):
+    before = environment.history.count()
+
+    runs.work("w", success)
+
+    assert ended(run).lease_token == TestEnvironment.objects.get(pk=17).generation
+    assert environment.history.count() == before

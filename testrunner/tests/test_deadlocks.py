@@ -1,0 +1,161 @@
+"""Verbs that share rows, on two connections at the same moment: they wait for each other, never in a circle."""
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from projects import services as projects
+from projects.factories import ProjectFactory
+from projects.models import Project, Task
+from testrunner import failures, queue, reaper, retention, services, uploads
+from testrunner.factories import ResultFactory, RunFactory
+from testrunner.models import NotAllowed, TestEnvironment, TestFile, TestRun
+from testrunner.snapshot import Snapshot
+
+pytestmark = pytest.mark.django_db(transaction=True)
+ROUNDS = 2
+FILE = Snapshot("samples", "test_success.py", b"def test_ok():\n    assert True\n")
+MINUTE = timedelta(minutes=1)
+REFUSALS = (NotAllowed, uploads.Refused)
+
+
+@pytest.fixture(autouse=True)
+def no_second_try(monkeypatch, settings, tmp_path):
+    """A deadlock is an error here, though the verbs would try again."""
+    settings.TEST_UPLOADS = str(tmp_path)
+    monkeypatch.setattr("live.deadlocks.is_deadlock", lambda error: False)
+
+
+def together(*works: Callable[[], Any]) -> list[BaseException]:
+    """Run these at the same moment, each in a thread with a connection of its own; return what they raised."""
+    start, raised = threading.Barrier(len(works)), []
+
+    def run(work: Callable[[], Any]) -> None:
+        start.wait()
+        try:
+            work()
+        except REFUSALS:
+            pass  # what the other one did makes it impossible: an answer, not an accident
+        except BaseException as error:
+            raised.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run, args=[work]) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return raised
+
+
+def prepare(tester: Any) -> dict[str, Callable[[], Any]]:
+    """Make rows that every verb has something to do with; return the verbs, each as a call."""
+    project, another = ProjectFactory(), ProjectFactory()
+    TestRun.objects.all().delete()
+    environment = TestEnvironment.objects.get(pk=17)
+    TestEnvironment.objects.filter(pk=17).update(project=project, **dict.fromkeys(queue.RESERVATION[:4]))
+    for tasks_due in (False, True):
+        old = RunFactory(failure=True, tasks_due=tasks_due)
+        for number in range(12) if not tasks_due else reversed(range(14)):
+            ResultFactory(run=old, name=f"test_{number:02}", outcome="failed")
+        if not tasks_due:
+            TestRun.objects.filter(pk=old.pk).update(tasks_due=True)
+            failures.settle(17)
+    waiting = RunFactory(created_by=tester)
+    lost = RunFactory(running=True, environment_id=17)
+    TestRun.objects.filter(pk=lost.pk).update(lease_until=queue.database_now() - MINUTE)
+    file = uploads.upload(name="test_it.py", directory="", content=b"x = 1\n", user=tester, overwrite=True)
+    ids = Task.objects.filter(project=project).order_by("-pk").values_list("pk", flat=True)
+    return {
+        "start": lambda: services.start_run(user=tester, environment=environment, files=[FILE]),
+        "rerun": lambda: services.rerun(run=old, user=tester),
+        "cancel": lambda: services.cancel_run(run=waiting, user=tester),
+        "claim": lambda: queue.claim(17, "w"),
+        "reserve": lambda: services.reserve(environment=environment, user=tester, duration=MINUTE),
+        "release": lambda: services.release(environment=environment, user=tester),
+        "change": lambda: services.change_environment(environment=environment, user=tester, project=another),
+        "reap": reaper.reap,
+        "end_reservations": reaper.end_reservations,
+        "retain": lambda: retention.forget_old_logs(),
+        "settle": lambda: failures.settle(17),
+        "upload": lambda: uploads.upload(
+            name="test_it.py", directory="", content=b"x = 2\n", user=tester, overwrite=True
+        ),
+        "remove": lambda: uploads.remove(file=file, user=tester),
+        "delete_project": lambda: projects.delete_project(project=project),
+        "delete_another": lambda: projects.delete_project(project=another),
+        "update_tasks": lambda: projects.update_tasks(ids=list(ids), status="completed"),
+        "delete_tasks": lambda: projects.delete_tasks(ids=list(ids)),
+    }
+
+
+OURS = [
+    "start",
+    "rerun",
+    "cancel",
+    "claim",
+    "reserve",
+    "release",
+    "change",
+    "reap",
+    "end_reservations",
+    "retain",
+    "settle",
+]
+THEIRS = ["delete_project", "delete_another", "update_tasks", "delete_tasks"]
+FILES = ["upload", "remove"]
+# Which verbs each one shares rows with: itself and those after it, and of the projects' those that take its rows.
+PARTNERS = {name: OURS[place:] for place, name in enumerate(OURS)} | {"upload": FILES, "remove": ["remove"]}
+for shares_tasks in ("change", "settle", "claim", "reap"):
+    PARTNERS[shares_tasks] = PARTNERS[shares_tasks] + THEIRS
+
+
+@pytest.mark.parametrize("one", PARTNERS)
+def test_two_verbs_that_share_rows_do_not_deadlock(one, tester, settings, monkeypatch):
+    monkeypatch.setattr(failures, "call_worker", lambda environment_id: None)
+    settings.TESTRUN_LOG_DAYS = 0
+    for other in PARTNERS[one]:
+        for _ in range(ROUNDS):
+            verbs = prepare(tester)
+
+            assert together(verbs[one], verbs[other]) == [], other
+
+
+def test_every_pair_that_is_tried_has_something_to_do(tester, settings):
+    """Each verb by itself changes something: a pair of verbs that do nothing would prove nothing."""
+    settings.TESTRUN_LOG_DAYS = 0
+    for name in [*OURS, *THEIRS, *FILES]:
+        verbs = prepare(tester)
+        if name in ("claim", "reserve"):
+            verbs["reap"]()
+        if name in ("release", "end_reservations"):
+            verbs["reserve"]()
+            TestEnvironment.objects.filter(pk=17).update(
+                reserved_from=queue.database_now() - MINUTE,
+                reserved_until=queue.database_now() + (MINUTE if name == "release" else -MINUTE / 2),
+            )
+        before = state()
+        verbs[name]()
+        assert state() != before, name
+
+
+def state() -> list[Any]:
+    rows = [TestRun, TestEnvironment, TestFile, Project, Task]
+    return [*(list(model.objects.order_by("pk").values()) for model in rows), Task.history.count()]
+
+
+def test_a_failure_is_settled_after_all_when_its_project_is_being_deleted(tester, monkeypatch):
+    monkeypatch.undo()  # with the second try
+    for _ in range(5):
+        verbs = prepare(tester)
+
+        assert together(verbs["settle"], verbs["delete_project"], verbs["update_tasks"]) == []
+
+        failures.settle(17)
+        assert not TestRun.objects.filter(tasks_due=True).exists()
+        assert not Task.objects.exists()
