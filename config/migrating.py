@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -44,6 +45,19 @@ def own_limits(connection: BaseDatabaseWrapper) -> Iterator[None]:
             with connection.cursor() as cursor:
                 for name in LIMITS:
                     cursor.execute(f"RESET {name}")
+
+
+def give_limits_to_the_role(connection: BaseDatabaseWrapper) -> None:
+    """Make the time limits those of the role, as a pooler passes none on from the settings.
+
+    They count for sessions that begin afterwards.
+    """
+    role = settings.DATABASES[connection.alias]["USER"] or connection.settings_dict["USER"]
+    quote = connection.ops.quote_name
+    name = quote(connection.settings_dict["NAME"])
+    with connection.cursor() as cursor:
+        for limit, value in settings.DATABASE_LIMITS.items():
+            cursor.execute(f"ALTER ROLE {quote(role)} IN DATABASE {name} SET {limit} = '{value}'")
 
 
 @contextmanager

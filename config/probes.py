@@ -30,6 +30,9 @@ def database() -> str:
             cursor.execute("SHOW transaction_read_only")
             if cursor.fetchone() != ("off",):
                 raise Unwell("is read-only: a standby, or default_transaction_read_only")
+            cursor.execute("SHOW statement_timeout")
+            if cursor.fetchone() == ("0",):
+                raise Unwell("has no time limits behind the pooler: run migrate, then RECONNECT in PgBouncer")
         return "answers"
     finally:
         connection.close()  # this thread's own: the pool of the requests keeps theirs

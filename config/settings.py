@@ -108,17 +108,27 @@ if not (WEB_MAX_MEMORY_MB == 0 or 256 <= WEB_MAX_MEMORY_MB <= 1_000_000):
 
 # --- Postgres: the truth ------------------------------------------------------------------------
 DATABASES = {"default": env.db_url("DATABASE_URL")}
+# Where DATABASE_URL names a PgBouncer in transaction mode, the address of Postgres itself: see live/direct.py.
+DATABASE_DIRECT = env.db_url("DATABASE_DIRECT_URL") if env.str("DATABASE_DIRECT_URL", default="") else None
+# A forgotten transaction must not pin vacuum, nor a query or a lock a whole pool of threads.
+DATABASE_LIMITS = {
+    "statement_timeout": "30s",
+    "lock_timeout": "10s",
+    "idle_in_transaction_session_timeout": "60s",
+}
+DATABASE_STARTUP_OPTIONS = " ".join(f"-c {name}={value}" for name, value in DATABASE_LIMITS.items())
 DATABASES["default"] |= {
     # Requests run in a fixed pool of threads (config/asgi.py), so connections persist, one a thread.
     "CONN_MAX_AGE": 60,
     "CONN_HEALTH_CHECKS": True,
+    "DISABLE_SERVER_SIDE_CURSORS": DATABASE_DIRECT is not None,
 }
 DATABASES["default"]["OPTIONS"] = {
     **DATABASES["default"].get("OPTIONS", {}),
     "connect_timeout": 3,
     "application_name": env.str("OPSROOM_PROCESS", default="opsroom"),
-    # A forgotten transaction must not pin vacuum, nor a query or a lock a whole pool of threads.
-    "options": "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s",
+    # A pooler refuses startup options. There the limits are settings of the role, which `migrate` writes.
+    **({} if DATABASE_DIRECT else {"options": DATABASE_STARTUP_OPTIONS}),
 }
 
 # --- Redis: cache and live hints; the broker ---------------------------------------------------

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -22,6 +23,7 @@ from events.models import Event
 from events.pages import beyond, first_rows
 from events.reach import Reach
 
+Page = list[tuple[Any, ...]]  # rows
 COLUMNS = [
     "id", "application_id", "event_id", "session_id", "category", "name", "timestamp", "received_at", "data"
 ]  # fmt: skip
@@ -45,7 +47,11 @@ class Export:
         if not _places.acquire(blocking=False):
             raise Busy
         self._has_place = True
-        self._lines = _FORMS[form](_rows(events, reach or Reach()))
+        try:
+            self._lines = _FORMS[form](_begun(_rows(events, reach or Reach())))
+        except BaseException:
+            self.close()
+            raise
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -63,7 +69,13 @@ class Export:
             _places.release()
 
 
-def _rows(events: QuerySet[Event], reach: Reach) -> Iterator[list[tuple[Any, ...]]]:
+def _begun(pages: Iterator[Page]) -> Iterator[Page]:
+    """Read the first page now: a database that is away is a 503 then, and not a 200 that breaks off."""
+    first = next(pages, None)
+    return iter(()) if first is None else chain([first], pages)
+
+
+def _rows(events: QuerySet[Event], reach: Reach) -> Iterator[Page]:
     """Yield pages of rows, newest first."""
     until = time.monotonic() + LONGEST
     # As text: Postgres has the JSON in a form that need not be read and written once more.
@@ -92,7 +104,7 @@ class _Lines:
         return text.encode()
 
 
-def _csv(pages: Iterator[list[tuple[Any, ...]]]) -> Iterator[bytes]:
+def _csv(pages: Iterator[Page]) -> Iterator[bytes]:
     lines = _Lines()
     writer = csv.writer(lines)
     writer.writerow(["application" if name == "application_id" else name for name in COLUMNS])
@@ -105,7 +117,7 @@ def _csv(pages: Iterator[list[tuple[Any, ...]]]) -> Iterator[bytes]:
         yield lines.take()
 
 
-def _ndjson(pages: Iterator[list[tuple[Any, ...]]]) -> Iterator[bytes]:
+def _ndjson(pages: Iterator[Page]) -> Iterator[bytes]:
     names = ["application" if name == "application_id" else name for name in COLUMNS]
     for page in pages:
         yield b"".join(
@@ -118,4 +130,4 @@ def disarmed(text: str) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
-_FORMS: dict[str, Callable[[Iterator[list[tuple[Any, ...]]]], Iterator[bytes]]] = {"csv": _csv, "ndjson": _ndjson}
+_FORMS: dict[str, Callable[[Iterator[Page]], Iterator[bytes]]] = {"csv": _csv, "ndjson": _ndjson}

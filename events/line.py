@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 import psycopg2
 import structlog
-from django.db import connections
+
+from live import direct
 
 log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
@@ -91,6 +92,6 @@ class Line:
 
 def parameters(name: str) -> dict[str, Any]:
     """How Django connects, within our own limits of time."""
-    given = connections["default"].get_connection_params()
+    given = direct.parameters()  # its statements are prepared
     given.pop("cursor_factory", None)
     return given | VANISHED | {"application_name": name, "options": LIMITS, "connect_timeout": 3}

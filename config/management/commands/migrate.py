@@ -4,6 +4,7 @@ from django.core.management.commands import migrate
 from django.db import connections
 
 from config import migrating
+from live import direct
 
 
 class Command(migrate.Command):
@@ -11,6 +12,9 @@ class Command(migrate.Command):
 
     def handle(self, *args: Any, **options: Any) -> None:
         alias = options["database"]
+        if direct.is_pooled():
+            connections[alias].close()
+            direct.go_direct(connections[alias])
 
         def work() -> None:
             with migrating.own_limits(connections[alias]):
@@ -18,3 +22,5 @@ class Command(migrate.Command):
 
         with migrating.one_at_a_time(alias, self.stderr.write):
             migrating.with_patience(work, self.stderr.write, alias)
+            if direct.is_pooled():
+                migrating.give_limits_to_the_role(connections[alias])
