@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -41,7 +42,7 @@ async def read_body(headers: dict[bytes, bytes], receive: Receive, limit: Limit)
         raise _too_large()
     limit.renew(SLOWEST, _too_slow)
     content = await _receive(receive, limit)
-    return _inflated(content) if coding == b"gzip" else content
+    return await asyncio.to_thread(_inflated, content) if coding == b"gzip" else content
 
 
 async def _receive(receive: Receive, limit: Limit) -> bytes:

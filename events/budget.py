@@ -48,6 +48,11 @@ class Budget:
         """What is more is not left out, but done in a thread."""
         return cls(HERE, REASONS_HERE, is_strict=True)
 
+    @classmethod
+    def of_thread(cls) -> Budget:
+        """What is more is done in another process."""
+        return cls(MOST_WORK, MOST_REASONS, is_strict=True)
+
     def spend(self, work: int) -> None:
         """Raises BudgetSpent."""
         if self._work is not None:

@@ -21,8 +21,7 @@ from django.conf import settings
 
 from events.budget import UNLIMITED, Budget
 from events.items import Body, Read, too_deep
-from events.models.event import TEXT_MOST
-from events.reasons import MOST, Reason, reason, storable
+from events.reasons import MOST, TEXT_MOST, Reason, reason, storable
 from events.schemas import Checker
 
 Types = Mapping[tuple[str, str], Checker]
@@ -183,10 +182,10 @@ def _timestamp(value: dict[str, Any], item: Item, rules: Rules) -> None:
         return
     age = rules.now - item.timestamp
     if -age > rules.span.future:
-        words = f"This is more than {settings.EVENT_CLOCK_SKEW} seconds in the future."
+        words = f"This is more than {rules.span.future.total_seconds():.0f} seconds in the future."
         item.reasons.append(reason("future", ["timestamp"], words))
     elif age > rules.span.past:
-        words = f"This is longer ago than the {settings.EVENT_RETENTION_DAYS} days that events are kept."
+        words = f"This is longer ago than the {rules.span.past.days} days that events are kept."
         item.reasons.append(reason("too_old", ["timestamp"], words))
 
 

@@ -29,6 +29,7 @@ from prometheus_client import Counter, Gauge
 
 from events.body import Disconnected, Receive, Refused, read_body
 from events.budget import Budget, BudgetSpent
+from events.checking import CheckProcess, TooHeavy, read_here
 from events.commit import ApplicationGone, GroupCommit
 from events.envelope import Item, Rules, Span, read
 from events.items import MOST_ITEMS, TooManyItems
@@ -49,6 +50,7 @@ SHARE = 4  # an application has at most this part of both, so that others find r
 ITEM_BYTES = 512  # what an item weighs beyond its bytes, roughly
 SMALL = 4 * 1024  # bytes; a larger body is checked in a thread, so that it doesn't stop everybody else
 CHECKERS = 2  # such threads
+REASONS_HERE = 200  # that the event loop writes into an answer itself
 ANSWER = 8.0  # seconds from the end of a body to its answer
 TOLD = [("accepted", "accepted"), ("duplicates", "duplicate"), ("rejected", "rejected")]
 
@@ -93,6 +95,8 @@ class Ingest:
         self._buckets = Buckets()
         self._quota = Quota(self._directory)
         self._checking = ThreadPoolExecutor(max_workers=CHECKERS, thread_name_prefix="ingest-check")
+        self._asking = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ingest-ask")
+        self._check_process = CheckProcess()
         under_way.set_function(lambda: len(self.limits.running))
         held_bytes.set_function(lambda: self.limits.weight)
 
@@ -135,11 +139,12 @@ class Ingest:
                 await self._commit.commit(items)
             except ApplicationGone:
                 raise Refused(401, "The application of this write key was deleted.") from None
-        results = [item.result() for item in items]
         if len(items) == 1 and items[0].is_garbage:
-            raise Refused(400, f"This is no JSON: {items[0].reasons[0]['message']}", results=results)
-        statuses = [item.status for item in items]
-        return orjson.dumps({name: statuses.count(status) for name, status in TOLD} | {"results": results})
+            words = f"This is not JSON: {items[0].reasons[0]['message']}"
+            raise Refused(400, words, results=[items[0].result()])
+        if sum(len(item.reasons) for item in items) > REASONS_HERE:
+            return await asyncio.to_thread(_told, items)
+        return _told(items)
 
     def _let_in(self, sender: Sender | None, headers: dict[bytes, bytes]) -> Sender:
         """Return the sender, who may send from there, and now. Raises Refused."""
@@ -154,14 +159,16 @@ class Ingest:
     async def _check(self, content: bytes, sender: Sender) -> list[Item]:
         if not content.strip():
             raise Refused(400, "The body is empty. Send an event, or an array of events, as JSON.")
-        types = (self._directory.at_hand() or await self._directory.known()).types
-        rules = Rules(sender.application, types, sender.rejects_unknown, datetime.now(UTC), self._span)
+        known = self._directory.at_hand() or await self._directory.known()
+        rules = Rules(sender.application, known.types, sender.rejects_unknown, datetime.now(UTC), self._span)
+        loop = asyncio.get_running_loop()
         try:
             if len(content) <= SMALL:
                 with contextlib.suppress(BudgetSpent):  # then a thread does it
                     return read(content, rules._replace(budget=Budget.of_event_loop()))
-            rules = rules._replace(budget=Budget.of_request())
-            return await asyncio.get_running_loop().run_in_executor(self._checking, read, content, rules)
+            with contextlib.suppress(TooHeavy):  # then another process does it
+                return await loop.run_in_executor(self._checking, read_here, content, rules)
+            return await loop.run_in_executor(self._asking, self._check_process.read, content, rules, known)
         except TooManyItems:
             raise Refused(413, f"A request may have {MOST_ITEMS} events. Send fewer at once.") from None
         except BudgetSpent:
@@ -173,6 +180,15 @@ class Ingest:
             writer.close()
         self._looking.close()
         self._checking.shutdown()
+        self._asking.shutdown()
+        self._check_process.close()
+
+
+def _told(items: list[Item]) -> bytes:
+    """Return the answer's body: what became of each item."""
+    statuses = [item.status for item in items]
+    counts = {name: statuses.count(status) for name, status in TOLD}
+    return orjson.dumps(counts | {"results": [item.result() for item in items]})
 
 
 def _key(scope: dict[str, Any], headers: dict[bytes, bytes]) -> str:

@@ -57,9 +57,14 @@ class Body:
     def is_array(self) -> bool:
         return self.content.lstrip(_SPACE)[:1] == b"["
 
+    @property
+    def is_suspect(self) -> bool:
+        """Whether orjson may alter it, or read from it what Postgres cannot hold."""
+        return b"\\u0000" in self.content or _LONG_INTEGER in self.content.translate(_DIGITS)
+
     def read(self) -> list[Read]:
         """Return its items in their order. Raises TooManyItems."""
-        if not _is_suspect(self.content) and _containers(self.content) <= MOST_CONTAINERS:
+        if not self.is_suspect and _containers(self.content) <= MOST_CONTAINERS:
             try:
                 value = orjson.loads(self.content)
             except orjson.JSONDecodeError:
@@ -79,10 +84,6 @@ class Body:
     def raws(self) -> list[bytes]:
         """The bytes of each item, exactly as they came."""
         return split(self.content) if self.is_array else [self.content]
-
-
-def _is_suspect(content: bytes) -> bool:
-    return b"\\u0000" in content or _LONG_INTEGER in content.translate(_DIGITS)
 
 
 def _containers(content: bytes) -> int:

@@ -64,10 +64,11 @@ class Known:
     fingerprint: str
     senders: Mapping[str, Sender]  # by the key's SHA-256
     types: Mapping[tuple[str, str], Checker]
+    texts: Mapping[tuple[str, str], str]  # the schemas' own, for the process that checks large bodies
     checkers: Mapping[str, Checker]  # by the schema's text: what has not changed is not compiled anew
 
 
-NOTHING = Known("", {}, {}, {})
+NOTHING = Known("", {}, {}, {}, {})
 
 
 @lru_cache(maxsize=1_000)
@@ -158,5 +159,6 @@ class Directory:
             rows = cursor.fetchall()
         known = self._known.checkers
         checkers = {text: known[text] if text in known else stored(text) for _, _, text in rows}
-        types = {(category, name): checkers[text] for category, name, text in rows}
-        return Known(fingerprint, senders, types, checkers)
+        texts = {(category, name): text for category, name, text in rows}
+        types = {type: checkers[text] for type, text in texts.items()}
+        return Known(fingerprint, senders, types, texts, checkers)

@@ -6,8 +6,8 @@ import copy
 from typing import Any
 
 from events.body import LARGEST
-from events.envelope import TEXT_MOST
 from events.items import MOST_ITEMS
+from events.reasons import TEXT_MOST
 
 _TEXT = {"type": "string", "minLength": 1, "maxLength": TEXT_MOST}
 _EVENT = {

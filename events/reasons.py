@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import TypedDict
 
+TEXT_MOST = 100  # characters in a session id, a category, a name
 MOST = 10  # reasons of one event
 LONGEST_POINTER = 300  # characters; as RejectedEvent.pointer
 LONGEST_MESSAGE = 300

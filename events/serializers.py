@@ -14,7 +14,7 @@ from rest_framework import serializers
 from events import services
 from events.dry_run import LAST, MOST
 from events.models import Application, Event, EventType, RejectedEvent, Replay, SchemaVersion, Session, WriteKey
-from events.models.event import TEXT_MOST
+from events.reasons import TEXT_MOST
 from events.selection import MOST_IDS
 from events.services.applications import LONGEST_OVERLAP
 from events.stats import GROUPS, INTERVALS

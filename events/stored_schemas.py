@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
-
-import structlog
 
 from events.budget import Budget
 from events.json_numbers import read_stored
 from events.reasons import Reason, reason
 from events.schemas import Checker, compiled
 
-log = structlog.get_logger(__name__)
+log = logging.getLogger(__name__)  # the standard library's: a process without Django imports this
 
 
 class BrokenSchema:
@@ -29,5 +28,5 @@ def stored(text: str) -> Checker:
     try:
         return compiled(read_stored(text))
     except Exception as error:
-        log.error("events_schema_broken", error=str(error))
+        log.error("A stored schema cannot be used: %s", error)
         return BrokenSchema(str(error))

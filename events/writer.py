@@ -12,6 +12,7 @@ from events.line import Line
 from events.statement import Statement
 from events.store import COPY_FROM, EXECUTE, PREPARE, Group, Store
 
+REASON = 300  # bytes, roughly
 MOST_HERE = 64 * 1024  # bytes that the event loop prepares for a statement
 
 
@@ -41,4 +42,4 @@ class Writer:
 
 
 def _weight(item: Item) -> int:
-    return len(item.raw) if item.reasons else len(item.data)
+    return len(item.raw) + REASON * len(item.reasons) if item.reasons else len(item.data)

@@ -11,9 +11,9 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from events.models.application import Application
+from events.reasons import TEXT_MOST
 
 BATCH_ROWS = 4096  # the most rows of each of the two kinds in one batch
-TEXT_MOST = 100  # characters in a session id, a category, a name
 
 
 class Event(models.Model):
