@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import count
@@ -75,16 +76,22 @@ def with_ids(request: bytes) -> Iterator[bytes]:
         yield b"".join([first, *(part for piece in rest for part in (prefix + b"%012x" % next(numbers), piece))])
 
 
-def generate(port: int, request: bytes, *, connections: int, seconds: float, wanted: int) -> Load:
+def generate(port: int, request: bytes, *, connections: int, seconds: float, wanted: int, pace: float = 0.0) -> Load:
     """Load 127.0.0.1:`port` and return what came of it. A connection that is lost is not opened anew."""
     started = time.perf_counter()
     requests, made = with_ids(request), [Connection(port, wanted) for _ in range(connections)]
+    if pace:
+        hanging = _in_turn(made, requests, started + seconds, 1 / pace)
+        return _summed(made, time.perf_counter() - started, hanging)
     with selectors.DefaultSelector() as selector:
         for one in made:
             selector.register(one.socket, selectors.EVENT_READ, one)
             one.send(next(requests))
         hanging = _go_on(selector, requests, started + seconds)
-    took = time.perf_counter() - started
+    return _summed(made, time.perf_counter() - started, hanging)
+
+
+def _summed(made: list[Connection], took: float, hanging: int) -> Load:
     times = sorted(time for one in made for time in one.times)
     errors = sum(one.errors for one in made) + hanging
     if not times:
@@ -92,6 +99,28 @@ def generate(port: int, request: bytes, *, connections: int, seconds: float, wan
     answers = len(times) - errors
     p50, p95, p99 = (times[len(times) * percent // 100] for percent in (50, 95, 99))
     return Load(answers, errors, answers / took, p50, p95, p99)
+
+
+def _in_turn(made: list[Connection], requests: Iterator[bytes], until: float, apart: float) -> int:
+    """Send one request after the other, so many seconds apart, each on a free connection; return how many are lost.
+
+    Where none is free the request waits, and its time begins when it should have been sent.
+    """
+    free, due = deque(made), time.perf_counter()
+    with selectors.DefaultSelector() as selector:
+        for one in made:
+            selector.register(one.socket, selectors.EVENT_READ, one)
+        while due < until or len(free) < len(made):
+            wait = LONGEST_ANSWER if due >= until or not free else max(0.0, due - time.perf_counter())
+            ready = selector.select(wait)
+            if not ready and wait == LONGEST_ANSWER:
+                break
+            free += [key.data for key, _ in ready if key.data.receive()]
+            if free and due < until and time.perf_counter() >= due:
+                one = free.popleft()
+                one.send(next(requests))
+                one.started, due = due, due + apart
+    return len(made) - len(free)
 
 
 def _go_on(selector: selectors.BaseSelector, requests: Iterator[bytes], until: float) -> int:
@@ -124,12 +153,19 @@ def run(
     wanted: int = 200,
     connections: int = 32,
     seconds: float = 4.0,
+    pace: float = 0.0,
 ) -> Load:
-    """Generate load in a process of its own, and wait for it. With a body it is POSTs of JSON."""
+    """Generate load in a process of its own, and wait for it. With a body it is POSTs of JSON.
+
+    `pace` is the most requests a second, of all connections; 0: as many as are answered.
+    """
     argv = [sys.executable, "-m", "benchmarks.load", str(port), path, "--connections", str(connections)]
     posting = [] if body is None else ["--post"]
     done = subprocess.run(
-        [*argv, "--seconds", str(seconds), "--authorization", authorization, "--wanted", str(wanted), *posting],
+        [
+            *(*argv, "--seconds", str(seconds), "--authorization", authorization, "--wanted", str(wanted)),
+            *("--pace", str(pace), *posting),
+        ],
         capture_output=True,
         input=body,
         check=True,
@@ -146,6 +182,7 @@ def main() -> None:
     parser.add_argument("--post", action="store_true", help="POST the JSON on standard input")
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--pace", type=float, default=0.0, help="the most requests a second")
     parser.add_argument("--wanted", type=int, default=200, help="the status of a good answer")
     given = parser.parse_args()
     body = sys.stdin.buffer.read() if given.post else b""
@@ -155,7 +192,7 @@ def main() -> None:
     method = "POST" if given.post else "GET"
     request = f"{method} {given.path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}\r\n".encode() + body
     load = generate(
-        given.port, request, connections=given.connections, seconds=given.seconds, wanted=given.wanted
+        given.port, request, connections=given.connections, seconds=given.seconds, wanted=given.wanted, pace=given.pace
     )  # fmt: skip
     print(json.dumps(asdict(load)))
 
