@@ -1,8 +1,8 @@
 """Events as CSV or NDJSON, however many: page by page along the index, each page a statement of its own.
 
 So memory stays flat, also where events are large, no transaction is kept open while a client reads slowly, and no
-statement runs for long. What a slow reader does occupy is a thread of the web process, of which there are ten: hence
-AT_ONCE and LONGEST.
+statement runs for long. What a slow reader does occupy is one of the web process's four threads for streams:
+hence AT_ONCE and LONGEST.
 """
 
 from __future__ import annotations

@@ -5,8 +5,9 @@ import threading
 
 import pytest
 
-from config import bridge
+from config import bridge, outbox, sending
 from config.bridge import Bridge
+from config.tests.serving import until
 
 REQUEST = {
     "type": "http",
@@ -56,10 +57,10 @@ class Client:
 
 
 class Stream:
-    """An answer of no known length: parts without end, until somebody closes it."""
+    """An answer of no known length: parts without end, until it is closed."""
 
-    def __init__(self) -> None:
-        self.made, self.closed = 0, threading.Event()
+    def __init__(self, part: bytes = b"part\n") -> None:
+        self.part, self.made, self.closed = part, 0, threading.Event()
 
     def __call__(self, environ, start_response):
         start_response("200 OK", [("Content-Type", "text/plain")])
@@ -70,7 +71,7 @@ class Stream:
 
     def __next__(self) -> bytes:
         self.made += 1
-        return b"part\n"
+        return self.part
 
     def close(self) -> None:
         self.closed.set()
@@ -155,13 +156,175 @@ async def test_a_stream_is_sent_as_it_is_made_and_ends_when_the_client_hangs_up(
 
 
 async def test_a_client_that_takes_nothing_is_given_up(monkeypatch):
-    monkeypatch.setattr(bridge, "SLOWEST", 0.1)
+    monkeypatch.setattr(sending, "SLOWEST", 0.1)
     stream, client = Stream(), Client()
     client.reads.clear()
 
     await client.ask(Bridge(stream, threads=1))
 
-    assert stream.closed.is_set() and stream.made == 1
+    assert stream.closed.is_set() and not client.got
+
+
+async def test_a_stream_waits_for_a_client_that_is_slower_than_it(monkeypatch):
+    monkeypatch.setattr(outbox, "MOST_OF_ONE", 1_000_000)
+    stream, client = Stream(b"x" * 10_000), Client()
+    client.reads.clear()
+    asking = asyncio.create_task(client.ask(Bridge(stream, threads=1)))
+    await until(lambda: stream.made >= 100)
+    await asyncio.sleep(0.2)
+
+    assert stream.made <= 120
+    client.reads.set()
+    await client.has_read_on.wait()
+    client.hung_up.set()
+    await asking
+    assert stream.closed.is_set()
+
+
+async def test_a_stream_ends_where_its_client_takes_nothing_of_much(monkeypatch):
+    monkeypatch.setattr(outbox, "MOST_OF_ONE", 100_000)
+    monkeypatch.setattr(outbox, "LONGEST_WAIT", 0.1)
+    stream, client = Stream(b"x" * 10_000), Client()
+    client.reads.clear()
+
+    asking = asyncio.create_task(client.ask(Bridge(stream, threads=1)))
+    await until(stream.closed.is_set)
+
+    client.reads.set()
+    await asking
+    assert client.got[-1].get("more_body", True)  # it looks broken off
+
+
+@pytest.mark.parametrize("announced", [True, False])
+async def test_no_thread_waits_for_clients_that_do_not_read(announced):
+    content = bytes(range(256)) * 20_000
+
+    def large(environ, start_response):
+        start_response("200 OK", [("Content-Length", str(len(content)))] if announced else [])
+        return [content]
+
+    def either(environ, start_response):
+        return (echo if environ["PATH_INFO"] == "/echo/" else large)(environ, start_response)
+
+    app, slow = Bridge(either, threads=1), [Client() for _ in range(10)]
+    for client in slow:
+        client.reads.clear()
+    asking = [asyncio.create_task(client.ask(app)) for client in slow]
+    quick = Client(b"quick")
+
+    await app(REQUEST | {"path": "/echo/"}, quick.receive, quick.send)
+
+    assert quick.body == b"quick" and not any(client.got for client in slow)
+    for client in slow:
+        client.reads.set()
+    await asyncio.gather(*asking)
+    assert all(client.body == content and client.got[-1]["more_body"] is False for client in slow)
+
+
+async def test_beyond_what_may_wait_the_answer_that_was_taken_longest_ago_is_cut(monkeypatch):
+    monkeypatch.setattr(outbox, "MOST_OF_ALL", 3_000_000)
+
+    def large(environ, start_response):
+        start_response("200 OK", [("Content-Length", "1000000")])
+        return [b"x" * 1_000_000]
+
+    app, slow = Bridge(large, threads=1), [Client() for _ in range(4)]
+    asking, first = [], None
+    for client in slow:
+        client.reads.clear()
+        asking.append(asyncio.create_task(client.ask(app)))
+        await until(lambda: len(outbox._all._sizes) == min(3, len(asking)))
+        first = first or next(iter(outbox._all._sizes))
+    await until(lambda: first.is_cut)
+
+    for client in slow:
+        client.reads.set()
+    await asyncio.gather(*asking)
+    whole = [len(client.body) == 1_000_000 for client in slow]
+    assert whole == [False, True, True, True]
+    assert outbox._all._size == 0
+
+
+async def test_a_stream_that_waits_for_its_turn_is_closed_when_its_client_hangs_up(monkeypatch):
+    monkeypatch.setattr(bridge, "STREAMS", 1)
+    monkeypatch.setattr(outbox, "MOST_OF_ONE", 100_000)
+    first, second, begun = Stream(b"x" * 10_000), Stream(), []
+
+    def one_of_two(environ, start_response):
+        begun.append(environ["PATH_INFO"])
+        return (first if len(begun) == 1 else second)(environ, start_response)
+
+    app, clients = Bridge(one_of_two, threads=1), [Client(), Client()]
+    clients[0].reads.clear()
+    asking = [asyncio.create_task(clients[0].ask(app))]
+    await until(lambda: first.made > 5)
+    asking.append(asyncio.create_task(clients[1].ask(app)))
+    await until(lambda: len(begun) == 2)
+
+    clients[1].hung_up.set()
+    await asking[1]
+
+    assert second.closed.is_set() and second.made == 0
+    clients[0].hung_up.set()
+    clients[0].reads.set()
+    await asking[0]
+
+
+async def test_a_file_is_sent_by_the_loop_and_closed_also_for_a_client_that_hangs_up(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(bytes(range(256)) * 2_000)
+    files = []
+
+    def serve(environ, start_response):
+        start_response("200 OK", [("Content-Length", "512000")])
+        files.append(path.open("rb"))
+        return environ["wsgi.file_wrapper"](files[-1])
+
+    app, gone, reads = Bridge(serve, threads=1), Client(), Client()
+    gone.reads.clear()
+    asking = asyncio.create_task(gone.ask(app))
+    await until(lambda: files)
+
+    await reads.ask(app)  # by the same thread
+    gone.hung_up.set()
+    gone.reads.set()
+    await asking
+
+    assert reads.body == path.read_bytes() and len(gone.body) < 512_000
+    assert [file.closed for file in files] == [True, True]
+
+
+async def test_a_body_in_chunks_is_read_whole():
+    client = Client(b"he", b"llo")
+
+    await client.ask(Bridge(echo_by_length, threads=1), (b"transfer-encoding", b"chunked"))
+
+    assert client.body == b"hello"
+
+
+def echo_by_length(environ, start_response):
+    """Reads as Django does: as much as CONTENT_LENGTH says."""
+    content = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    start_response("200 OK", [("Content-Length", str(len(content)))])
+    return [content]
+
+
+async def test_a_body_that_drips_is_408_though_each_part_is_in_time(monkeypatch):
+    monkeypatch.setattr(bridge, "SLOWEST", 0.3)
+    client = Client(b"begun", unfinished=True)
+    receive = client.receive
+
+    async def drip() -> dict:
+        if client.messages:
+            return await receive()
+        await asyncio.sleep(0.05)
+        return {"type": "http.request", "body": b"x", "more_body": True}
+
+    client.receive = drip
+
+    await client.ask(Bridge(echo, threads=1))
+
+    assert client.status == 408
 
 
 async def test_an_error_in_the_middle_of_a_stream_is_not_taken_for_its_end():

@@ -37,11 +37,3 @@ def test_a_redirect_to_https_and_a_refused_host_have_them_as_well(settings):
 
     assert (redirect.status_code, refused.status_code) == (301, 400)
     assert set(DEFAULTS) <= set(redirect.headers) & set(refused.headers)
-
-
-def test_static_files_keep_the_rule_of_their_own():
-    answer = Client().get("/static/config/opsroom.css")
-    answer.close()
-
-    assert answer.status_code == 200
-    assert "public" in answer.headers["Cache-Control"]

@@ -1,0 +1,148 @@
+"""What of an answer its client has not taken yet: made by a thread, sent by the event loop, in memory or in a file.
+
+A thread puts, and does not wait: the parts of one answer may add up to MOST_OF_ONE bytes, which only a stream exceeds.
+The thread of a stream waits then, in a pool of its own, for a client that takes some of it every LONGEST_WAIT seconds.
+All answers of the process together may add up to MOST_OF_ALL; beyond that, the one that its client has taken nothing of
+for the longest time is cut.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from tempfile import SpooledTemporaryFile
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+IN_MEMORY = 256 * 1024  # bytes of one answer; what is more goes to a file
+AT_ONCE = 64 * 1024  # bytes that are sent at a time
+MOST_OF_ONE = 64 * 1024 * 1024
+MOST_OF_ALL = 512 * 1024 * 1024
+LONGEST_WAIT = 30.0  # seconds
+
+
+class HungUp(Exception):
+    """The client has gone, or takes nothing."""
+
+
+class Outbox:
+    """The bytes of one answer, first in, first out. `put` and `end` are for the thread, the rest for the event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._news = asyncio.Event()
+        self._changed = threading.Condition()
+        self._file = SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115  closed in close()
+        self._taken = self._written = 0
+        self._ended = self.is_cut = False
+        self.taken_at = time.monotonic()
+
+    @property
+    def size(self) -> int:
+        return self._written - self._taken
+
+    def put(self, part: bytes) -> None:
+        """Add a part. Raises HungUp where nothing more will be sent."""
+        with self._changed:
+            if self.is_cut:
+                raise HungUp
+            self._file.seek(self._written)
+            self._file.write(part)
+            self._written += len(part)
+        _all.grow(self, len(part))
+        self._tell()
+        if self.size > MOST_OF_ONE:
+            self._wait_for_room()
+
+    def _wait_for_room(self) -> None:
+        with self._changed:
+            room = self._changed.wait_for(lambda: self.is_cut or self.size <= MOST_OF_ONE - AT_ONCE, LONGEST_WAIT)
+        if not room or self.is_cut:
+            self.cut()
+            raise HungUp
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        self._ended = True
+        self._tell()
+
+    def cut(self) -> None:
+        """Send no more; any thread may say so."""
+        with self._changed:
+            self.is_cut = True
+            self._changed.notify_all()
+        self._tell()
+
+    def _tell(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has stopped, and nobody waits
+            self._loop.call_soon_threadsafe(self._news.set)
+
+    async def take(self) -> bytes:
+        """Return the next bytes, at most AT_ONCE, as soon as there are any; none at the end. Raises HungUp."""
+        while True:
+            self._news.clear()
+            ended = self._ended  # before looking: what is put before the end is seen
+            if self.is_cut:
+                raise HungUp
+            if part := self._next():
+                return part
+            if ended:
+                return b""
+            await self._news.wait()
+
+    def _next(self) -> bytes:
+        with self._changed:
+            if not self.size:
+                return b""
+            self._file.seek(self._taken)
+            part = self._file.read(AT_ONCE)
+            self._taken += len(part)
+            self.taken_at = time.monotonic()
+            if not self.size:  # a client that keeps up needs no room
+                self._file.seek(0)
+                self._file.truncate()
+                self._taken = self._written = 0
+            self._changed.notify_all()
+        _all.shrink(self, len(part))
+        return part
+
+    def close(self) -> None:
+        self.cut()
+        with self._changed:
+            _all.shrink(self, self.size)
+            self._taken = self._written
+            self._file.close()
+
+
+class _All:
+    """The outboxes of this process that hold something."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sizes: dict[Outbox, int] = {}
+        self._size = 0
+
+    def grow(self, outbox: Outbox, size: int) -> None:
+        with self._lock:
+            self._size += size
+            self._sizes[outbox] = self._sizes.get(outbox, 0) + size
+            if self._size <= MOST_OF_ALL:
+                return
+            slowest = min(self._sizes, key=lambda one: one.taken_at)
+            self._size -= self._sizes.pop(slowest)
+        log.warning("answer_cut", reason="too much waits to be sent", unsent=slowest.size)
+        slowest.cut()
+
+    def shrink(self, outbox: Outbox, size: int) -> None:
+        with self._lock:
+            held = self._sizes.pop(outbox, 0)  # none, if it was cut
+            self._size -= min(size, held)
+            if held > size:
+                self._sizes[outbox] = held - size
+
+
+_all = _All()
