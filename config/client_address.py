@@ -4,7 +4,7 @@ Each proxy appends the address of its own peer to `X-Forwarded-For`, so only the
 written by proxies, and the first of these is the client. Everything further left is sent by the client itself.
 """
 
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Any
 
 import structlog
@@ -40,6 +40,13 @@ def _normalised(written: str) -> str | None:
     except ValueError:
         return None
     return str((ip.ipv4_mapped or ip) if isinstance(ip, IPv6Address) else ip)
+
+
+def network_of(address: str) -> str:
+    """Return what one client can have of addresses: an IPv4 address, or the /64 that an IPv6 address belongs to."""
+    if ":" not in address:
+        return address
+    return str(IPv6Network((address.partition("%")[0], 64), strict=False).network_address)
 
 
 def bind_address(*, request: HttpRequest, **_: Any) -> None:

@@ -4,15 +4,19 @@ Bounds: CONNECTIONS in total, and CONNECTIONS_PER_ADDRESS of one address. Where 
 request is cut for a new one, so that connections that are opened and left alone lock out no other client. Behind
 proxies (PROXY_COUNT) all connections come from them, so the bound by address does not apply.
 
-Every SWEEP seconds, connections whose unsent bytes stay as they are for LONGEST_STALL seconds are cut: their client
-reads nothing.
+Every SWEEP seconds, connections whose bytes on the way, here and in the kernel, stay as they are for LONGEST_STALL
+seconds are cut: their client reads nothing. Of each, the kernel keeps MOST_IN_KERNEL bytes that it cannot send yet.
 """
 
 from __future__ import annotations
 
+import array
 import asyncio
 import contextlib
+import fcntl
 import resource
+import socket
+import termios
 import time
 from collections import Counter
 from collections.abc import Hashable
@@ -24,12 +28,16 @@ import prometheus_client
 import structlog
 from django.conf import settings
 
+from config.client_address import network_of
+
 log = structlog.get_logger(__name__)
 
 LONGEST_STALL = 30.0  # seconds
 SWEEP = 5.0  # seconds
+MOST_IN_KERNEL = 128 * 1024  # bytes; by default it would be some MiB
 SPARE = 100  # connections beyond the bounds, for as long as it takes to refuse them
 OTHER_FILES = 200  # that the process needs besides: Postgres, Redis, broker, logs, spooled bodies
+_NOTSENT_LOWAT = 25  # TCP_NOTSENT_LOWAT of Linux, which Python does not name everywhere
 cut = prometheus_client.Counter("opsroom_connections_cut", "Connections refused or cut by the server", ["reason"])
 
 
@@ -60,7 +68,7 @@ class Connections:
 
     def enter(self, connection: Connection) -> Entry:
         """Count a new connection in, until it leaves; what to do with it."""
-        address = connection.client[0] if connection.client else ""
+        address = network_of(connection.client[0]) if connection.client else ""
         of_address = self._by_address[address] + 1 if address else 0
         if of_address <= self.most_per_address and len(self._open) >= self.most:
             self._make_room()
@@ -99,7 +107,7 @@ class Connections:
         now, unsent = time.monotonic(), self._unsent
         self._unsent = {}
         for connection in list(self._open):
-            if size := connection.transport.get_write_buffer_size():
+            if size := _on_the_way(connection.transport):
                 before, since = unsent.get(connection, (0, now))
                 self._unsent[connection] = (size, since if size == before else now)
                 if size == before and now - since >= LONGEST_STALL:
@@ -109,6 +117,20 @@ class Connections:
         self._sweeping = False
         if self._open:
             self._sweep_later()
+
+
+def limit_kernel(transport: Any) -> None:
+    """Let the kernel take no more of this connection's bytes than it soon can send."""
+    with contextlib.suppress(OSError, AttributeError):  # a Unix socket, or another kernel
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, MOST_IN_KERNEL)
+
+
+def _on_the_way(transport: Any) -> int:
+    """Return how many bytes the client has not acknowledged."""
+    count = array.array("i", [0])
+    with contextlib.suppress(OSError, AttributeError, ValueError):
+        fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, count)
+    return int(transport.get_write_buffer_size()) + count[0]
 
 
 _of_servers: WeakKeyDictionary[Any, Connections] = WeakKeyDictionary()

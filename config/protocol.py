@@ -19,7 +19,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from config.connections import Entry, connections_of, cut
+from config.connections import Entry, connections_of, cut, limit_kernel
 
 MOST_HEAD = 64 * 1024  # bytes
 MOST_HEADERS = 200
@@ -51,6 +51,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        limit_kernel(transport)
         entry = self._all.enter(self)
         if entry is Entry.ADMIT:
             self._expect_head()

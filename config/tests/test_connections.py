@@ -244,7 +244,7 @@ async def test_of_one_address_no_number_of_refused_connections_locks_out_others(
 
 async def test_a_client_that_reads_nothing_is_cut_and_one_that_reads_slowly_is_not(monkeypatch):
     monkeypatch.setattr(connections, "SWEEP", 0.05)
-    monkeypatch.setattr(connections, "LONGEST_STALL", 0.6)
+    monkeypatch.setattr(connections, "LONGEST_STALL", 1.5)
     async with serving(application) as server:
         stalled, slow = await connect(server, buffer=4096), await connect(server, buffer=4096)
         stalled.send(b"GET /long HTTP/1.1\r\n\r\n")
