@@ -7,6 +7,7 @@ uvicorn reads the requests by config/protocol.py, which bounds heads and connect
     /standin/…          the local stand-in of the banner API, in a pool of its own: the banner client asks it from
                         inside a request, and must not wait for the very threads that are busy asking
     /static/…           files, sent by the event loop (config/static_files.py)
+    /admin/login/ …     Django as well, for requests that check a password, after config/login_door.py
     POST /events/       the ingest of events (events/ingest.py), which answers when Postgres has committed
     everything else     Django, in a bounded pool of threads with persistent connections to Postgres
 
@@ -21,6 +22,7 @@ from django.conf import settings
 
 from config.bridge import Bridge
 from config.connections import allow_open_files
+from config.login_door import LoginDoor
 from config.memory import limit_memory
 from config.serving import Progress, lifespan
 from config.static_files import StaticFiles
@@ -31,6 +33,7 @@ from live.consumer import Notifications
 THREADS = 10  # one Postgres connection each
 _progress = Progress(django, threads=THREADS)
 _django = Bridge(_progress, threads=THREADS)
+_login = LoginDoor(_django)
 _standin = Bridge(django, threads=2)
 _static = StaticFiles()
 _notifications = Notifications.as_asgi()
@@ -55,6 +58,8 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
         await send({"type": "websocket.close", "code": 4404})
     elif scope["path"] == "/events/" and scope["method"] in ("POST", "OPTIONS"):
         await _ingest(scope, receive, send)
+    elif LoginDoor.leads(scope):
+        await _login(scope, receive, send)
     elif scope["path"].startswith(settings.STATIC_URL):
         await _static(scope, receive, send)
     elif settings.STANDIN and scope["path"].startswith("/standin/"):

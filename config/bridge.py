@@ -124,11 +124,11 @@ class Answer:
         self.head = {"type": "http.response.start", "status": int(status[:3]), "headers": pairs}
 
     def is_stream(self, parts: Iterable[bytes]) -> bool:
-        """Whether the body may be slow to make, or longer than an outbox: its length is not known, or large."""
+        """Whether the body may be slow to make, or longer than an outbox; of Django's answers, only streams are."""
+        if (streaming := getattr(parts, "streaming", None)) is not None:
+            return bool(streaming)
         length = next((value for name, value in self.head.get("headers", ()) if name == b"content-length"), None)
-        if length is not None:
-            return int(length) > MOST_OF_ONE
-        return bool(getattr(parts, "streaming", True))  # of Django's answers, only streams say so
+        return length is None or int(length) > MOST_OF_ONE
 
     def make(self, parts: Iterable[bytes]) -> None:
         """Run through the parts, and keep them: a short body as it is, a long one in an outbox."""

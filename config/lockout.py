@@ -15,3 +15,9 @@ def locked_out(request: HttpRequest, credentials: dict[str, Any] | None = None, 
     if request.path.startswith("/admin/"):
         return render(request, "admin/locked_out.html", {"words": WORDS}, status=429)
     return problem_response(429, WORDS, retry_after=900)
+
+
+def name_of(request: HttpRequest, credentials: dict[str, Any] | None = None) -> str | None:
+    """Return the name that a try was made with, cut to what the table of tries can hold."""
+    name = (credentials or request.POST).get("username")
+    return None if name is None else str(name).replace("\0", "")[:255]

@@ -19,6 +19,8 @@ Send = Callable[[Message], Awaitable[None]]
 class FileBody:
     """WSGI's file wrapper: a file that the event loop sends, and closes."""
 
+    streaming = True  # as Django calls it
+
     def __init__(self, file: IO[bytes], block_size: int = AT_ONCE) -> None:
         self._file = file
 

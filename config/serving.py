@@ -44,6 +44,9 @@ class Progress:
         except BaseException:
             self._ended(request)
             raise
+        if getattr(answer, "streaming", False):  # the rest of it needs none of these threads: config/bridge.py
+            self._ended(request)
+            return answer
         return _Answer(answer, self, request)
 
     def _ended(self, request: object) -> None:
@@ -57,6 +60,8 @@ class Progress:
 
 class _Answer:
     """The answer of an application, whose parts are steps."""
+
+    streaming = False
 
     def __init__(self, answer: Iterable[bytes], progress: Progress, request: object) -> None:
         self.answer, self.progress, self.request = answer, progress, request

@@ -163,6 +163,7 @@ AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]  # a stranger's guesses must not lock the owner out
 AXES_RESET_ON_SUCCESS = True
+AXES_USERNAME_CALLABLE = "config.lockout.name_of"
 AXES_LOCKOUT_CALLABLE = "config.lockout.locked_out"
 AXES_VERBOSE = False
 AXES_CLIENT_IP_CALLABLE = "config.client_address.client_address"
