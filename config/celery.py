@@ -103,6 +103,7 @@ app.conf.beat_schedule = {
         "options": {"expire_seconds": 600},
     },
     "retain events": {"task": "events.tasks.retain", "schedule": 3600.0, "options": {"expire_seconds": 600}},
+    "retain": {"task": "config.tasks.retain", "schedule": 3600.0, "options": {"expire_seconds": 600}},
     "sweep replays": {"task": "events.tasks.sweep_replays", "schedule": 10.0, "options": {"expire_seconds": 10}},
     "sweep broadcasts": {"task": "chats.tasks.sweep", "schedule": 3.0, "options": {"expire_seconds": 10}},
     "sweep files": {"task": "chats.tasks.sweep_files", "schedule": 600.0, "options": {"expire_seconds": 600}},

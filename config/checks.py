@@ -14,6 +14,14 @@ def flag(env: Env, name: str, *, default: bool) -> bool:
     raise ImproperlyConfigured(f"{name} is neither true nor false: {written}")
 
 
+def days(env: Env, name: str, *, default: int) -> int:
+    """Read for how many days something is kept: 1 to 36500, or 0, which means without a limit."""
+    written = env.str(name, default="").strip() or str(default)
+    if not written.isdecimal() or int(written) > 36_500:
+        raise ImproperlyConfigured(f"{name} must be 1 to 36500 days, or 0 to keep everything, not {written}.")
+    return int(written)
+
+
 def refuse_unsafe(*, local: bool, secret_key: str, debug: bool, allowed_hosts: list[str]) -> None:
     """Raise ImproperlyConfigured, with the remedy, where a setting would leave the service open.
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-from config.checks import flag, refuse_unsafe
+from config.checks import days, flag, refuse_unsafe
 from config.logs import logging_config
 from config.navigation import UNFOLD  # noqa: F401  the theme's settings, long enough for a file of their own
 
@@ -309,6 +309,15 @@ TESTRUN_MIN_ISOLATION = env.str("TESTRUN_MIN_ISOLATION", default="plain")  # see
 if TESTRUN_MIN_ISOLATION not in ("namespaces", "user-namespace", "user", "plain"):
     raise ImproperlyConfigured("TESTRUN_MIN_ISOLATION must be namespaces, user-namespace, user or plain.")
 TESTRUN_LOG_DAYS = env.int("TESTRUN_LOG_DAYS", default=90)
+
+# --- How long things are kept: see config/retention.py -------------------------------------------
+LOGIN_LOG_DAYS = days(env, "LOGIN_LOG_DAYS", default=90)
+ADMIN_LOG_DAYS = days(env, "ADMIN_LOG_DAYS", default=730)
+HISTORY_DAYS = days(env, "HISTORY_DAYS", default=730)
+MESSAGE_DAYS = days(env, "MESSAGE_DAYS", default=0)
+NOTIFICATION_DAYS = days(env, "NOTIFICATION_DAYS", default=365)
+REMINDER_DAYS = days(env, "REMINDER_DAYS", default=365)
+TESTRUN_DAYS = days(env, "TESTRUN_DAYS", default=730)
 
 # --- Celery: see config/celery.py ----------------------------------------------------------------
 CELERY_BEAT_SCHEDULER = "config.scheduler:SteadyScheduler"

@@ -1,4 +1,4 @@
-"""Old runs keep their outcome and their results; logs, reports, tracebacks and copies of files go after a while.
+"""Logs, reports, tracebacks and copies of files go after TESTRUN_LOG_DAYS, the runs themselves after TESTRUN_DAYS.
 
 However a run ended: one that was cancelled while it waited has no log, and its files' bytes all the same.
 """
@@ -15,6 +15,7 @@ from django.db.models import QuerySet
 from testrunner.clock import ClockNow
 from testrunner.models import LogChunk, RunFile, TestResult, TestRun
 
+RUNS_AT_ONCE = 10  # that are deleted in a transaction
 AT_ONCE = 50  # runs in a transaction; one may have 20,000 results
 SECONDS = 60.0  # in one call; the next one comes in an hour
 
@@ -41,4 +42,26 @@ def _forget_some(old: QuerySet[TestRun]) -> int:
     RunFile.objects.filter(run__in=ids).update(content=b"")
     TestResult.objects.filter(run__in=ids).exclude(details="").update(details="")
     TestRun.objects.filter(pk__in=ids).update(log_size=0, junit_xml="", is_kept=False)
+    return len(ids)
+
+
+def old_runs() -> QuerySet[TestRun]:
+    """Ended runs that are older than TESTRUN_DAYS, oldest first."""
+    before = ClockNow() - timedelta(days=settings.TESTRUN_DAYS)
+    return TestRun.objects.filter(status__in=TestRun.FINISHED, finished_at__lt=before, tasks_due=False).order_by("id")
+
+
+def count_old_runs() -> int:
+    """How many runs `delete_old_runs` would delete."""
+    return old_runs().count()
+
+
+@transaction.atomic
+def delete_old_runs() -> int:
+    """Delete some of the old runs with their results, logs and files; return how many."""
+    locked = old_runs().select_for_update(skip_locked=True, of=("self",))
+    ids = list(locked.values_list("pk", flat=True)[:RUNS_AT_ONCE])
+    for model in (LogChunk, RunFile, TestResult):
+        model.objects.filter(run__in=ids).delete()
+    TestRun.objects.filter(pk__in=ids).delete()
     return len(ids)

@@ -48,6 +48,7 @@ def wait_for(queue: Queue):
         ("chats.tasks.prepare", "broadcasts"),
         ("chats.tasks.fan_out", "broadcasts"),
         ("chats.tasks.sweep", "default"),
+        ("config.tasks.retain", "default"),
         ("events.tasks.digest", "events"),
         ("events.tasks.make_partitions", "default"),
         ("events.tasks.replay", "events"),

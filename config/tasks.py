@@ -1,0 +1,8 @@
+from config import retention
+from live.tasking import bounded_task
+
+
+@bounded_task(time_limit=120)
+def retain() -> None:
+    """Delete what is older than its settings keep it."""
+    retention.retain()
