@@ -19,6 +19,7 @@ BENCHMARKS = [
     "fanout",
     "fake_chats",
     "handover",
+    "hostile_clients",
     "hostile_senders",
     "ingest",
     "lists",
