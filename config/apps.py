@@ -1,9 +1,10 @@
 from django.apps import AppConfig
 from django.db.models.signals import post_migrate
-from django_structlog.signals import bind_extra_request_metadata
+from django_structlog import signals
 
 from config import disk
 from config.client_address import bind_address
+from config.request_ids import add_duration
 from config.roles import create_missing
 
 
@@ -23,4 +24,6 @@ class OpsroomConfig(AppConfig):
         reports.register("Chats", day.count)
         disk.watch()
         post_migrate.connect(create_missing, dispatch_uid="roles")  # auth's receiver, for permissions, comes first
-        bind_extra_request_metadata.connect(bind_address, dispatch_uid="client address")
+        signals.bind_extra_request_metadata.connect(bind_address, dispatch_uid="client address")
+        for ended in (signals.bind_extra_request_finished_metadata, signals.bind_extra_request_failed_metadata):
+            ended.connect(add_duration, dispatch_uid="duration")

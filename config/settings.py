@@ -5,10 +5,13 @@ embedded services) the process refuses to start on a weak secret, DEBUG or a `*`
 """
 
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from config.checks import days, flag, refuse_unsafe
 from config.logs import logging_config
@@ -59,6 +62,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "config.request_ids.RequestIds",
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "config.middleware.DefaultHeaders",
     "django.middleware.security.SecurityMiddleware",
@@ -134,7 +138,8 @@ DATABASES["default"]["OPTIONS"] = {
 REDIS_URL = env.str("REDIS_URL")  # the database that it names is the cache's
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL")
 # Early timeouts everywhere: whoever talks to a peer that is away or silent must get on with life.
-REDIS_TIMEOUTS: dict[str, float] = {"socket_timeout": 1}
+# One more try, because a pooled connection may be a stale one; by default there would be several, with pauses.
+REDIS_TIMEOUTS: dict[str, Any] = {"socket_timeout": 1, "retry": Retry(NoBackoff(), 1)}
 if urlsplit(REDIS_URL).scheme != "unix":  # a unix socket is there or not: nothing to wait for
     REDIS_TIMEOUTS["socket_connect_timeout"] = 1
 CACHES = {
@@ -175,8 +180,14 @@ SIMPLE_HISTORY_REVERT_DISABLED = True  # what was is read, not written back: liv
 
 HTTPS = flag(env, "HTTPS", default=not LOCAL)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
-SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
-SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+# Other services on subdomains, and a list built into browsers, are not ours to bind unasked.
+HSTS_SECONDS = env.int("HSTS_SECONDS", default=31_536_000)
+if not 0 <= HSTS_SECONDS <= 63_072_000:
+    raise ImproperlyConfigured("HSTS_SECONDS must be from 0 to 63072000, which is two years.")
+SECURE_HSTS_SECONDS = HSTS_SECONDS if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS and flag(env, "HSTS_INCLUDE_SUBDOMAINS", default=False)
+SECURE_HSTS_PRELOAD = HTTPS and flag(env, "HSTS_PRELOAD", default=False)
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]  # that ask for both
 SECURE_REDIRECT_EXEMPT = [r"^ping/$", r"^health/$", r"^metrics$"]  # asked from inside, over plain HTTP
 if flag(env, "TRUST_FORWARDED_PROTO", default=False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
@@ -253,6 +264,7 @@ SPECTACULAR_SETTINGS = {
 # --- Logs ---------------------------------------------------------------------------------------
 LOGGING = logging_config(human=LOCAL, level=env.str("LOG_LEVEL", default="INFO"))
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
+DJANGO_STRUCTLOG_TRUST_UPSTREAM_REQUEST_ID = True  # vetted: config/request_ids.py
 DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False  # it believes any X-Forwarded-For; config/client_address.py does not
 
 # --- chats --------------------------------------------------------------------------------------
