@@ -6,6 +6,7 @@ uvicorn reads the requests by config/protocol.py, which bounds heads and connect
                         threads of its own, one connection each, however many sockets are open
     /standin/…          the local stand-in of the banner API, in a pool of its own: the banner client asks it from
                         inside a request, and must not wait for the very threads that are busy asking
+    /ping/, /health/    the event loop (config/health_door.py)
     /static/…           files, sent by the event loop (config/static_files.py)
     /admin/login/ …     Django as well, for requests that check a password, after config/login_door.py
     POST /events/       the ingest of events (events/ingest.py), which answers when Postgres has committed
@@ -20,19 +21,23 @@ from typing import Any
 
 from django.conf import settings
 
+from config.wsgi import application as django  # sets Django up, which the other imports need
+
+# isort: split
 from config.bridge import Bridge
 from config.connections import allow_open_files
+from config.health_door import HealthDoor
 from config.login_door import LoginDoor
 from config.memory import limit_memory
 from config.serving import Progress, lifespan
 from config.static_files import StaticFiles
-from config.wsgi import application as django  # sets Django up, which the next import needs
 from events.ingest import Ingest
 from live.consumer import Notifications
 
 THREADS = 10  # one Postgres connection each
 _progress = Progress(django, threads=THREADS)
 _django = Bridge(_progress, threads=THREADS)
+_health = HealthDoor()
 _login = LoginDoor(_django)
 _standin = Bridge(django, threads=2)
 _static = StaticFiles()
@@ -58,6 +63,8 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
         await send({"type": "websocket.close", "code": 4404})
     elif scope["path"] == "/events/" and scope["method"] in ("POST", "OPTIONS"):
         await _ingest(scope, receive, send)
+    elif HealthDoor.leads(scope):
+        await _health(scope, receive, send)
     elif LoginDoor.leads(scope):
         await _login(scope, receive, send)
     elif scope["path"].startswith(settings.STATIC_URL):

@@ -1,13 +1,23 @@
-"""Django's Redis cache for a world in which Redis may be away: slower then, never an error."""
+"""Django's Redis cache for a world in which Redis may be away: slower then, never an error.
 
+After a failure nobody in this process asks the same Redis for REST_SECONDS, so that several bounded waits in a row do
+not add up, for one request or for many.
+"""
+
+import time
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
 import structlog
 from django.core.cache.backends.redis import RedisCache
+from redis.exceptions import ConnectionError as RedisAway
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisSilent
 
+AWAY = (RedisAway, RedisSilent, OSError)
+REST_SECONDS = 5.0
+_rests: dict[str, float] = {}  # by the server's address: until when
 log = structlog.get_logger(__name__)
 
 
@@ -17,9 +27,14 @@ def _or(default: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[
     def decorate(method: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(method)
         def forgiving(self: Any, *args: Any, **kwargs: Any) -> Any:
+            server = self._servers[0]
+            if time.monotonic() < _rests.get(server, 0.0):
+                return default(*args, **kwargs)
             try:
                 return method(self, *args, **kwargs)
             except (RedisError, OSError) as error:
+                if isinstance(error, AWAY):
+                    _rests[server] = time.monotonic() + REST_SECONDS
                 log.warning("cache_away", error=str(error))
                 return default(*args, **kwargs)
 

@@ -1,7 +1,14 @@
-"""`/ping/` and `/health/`: is it up, and does each part answer? Every check is bounded; none needs a login."""
+"""`/ping/` and `/health/`: is it up, and does each part answer? Every check is bounded; none needs a login.
 
+All askers share one look at the parts, which runs in threads of its own: the first one, or one whose last look is older
+than KEPT, waits for it, for LONGEST_CHECK and a little. Others get the last look, and a new one begins meanwhile.
+config/health_door.py answers in the event loop, so that neither address ever waits for Django's threads.
+"""
+
+import threading
+import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TooSlow
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -22,6 +29,8 @@ from testrunner.runs import isolation
 
 LONGEST_CHECK = 2.5  # seconds
 STALE = 30.0  # seconds without a sign of life, of a thing that gives one every five
+FRESH = 0.5  # seconds for which a look is good enough for not beginning another
+KEPT = 5.0  # seconds for which it is given while another one is taken
 _pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="health")
 
 
@@ -48,20 +57,26 @@ def _isolation() -> str:
         connection.close()
 
 
-def _checked(name: str, check: Callable[[], str]) -> Callable[[], Part]:
-    future = _pool.submit(check)
+_asked: dict[str, Future[Any]] = {}
 
-    def result() -> Part:
-        try:
-            return Part(name, True, future.result(timeout=LONGEST_CHECK))
-        except TooSlow:
-            return Part(name, False, "does not answer in time")
-        except (Unwell, StorageFull) as error:
-            return Part(name, False, str(error))
-        except Exception as error:  # whatever the driver raises: the page must say so, not fail with it
-            return Part(name, False, f"does not answer ({type(error).__name__})")
 
-    return result
+def _ask(name: str, check: Callable[[], Any]) -> Future[Any]:
+    """Begin a check, unless the last one of this name is still at it: what hangs must not take all threads."""
+    future = _asked.get(name)
+    if future is None or future.done():
+        future = _asked[name] = _pool.submit(check)
+    return future
+
+
+def _part(name: str, future: Future[str], until: float) -> Part:
+    try:
+        return Part(name, True, future.result(max(0.0, until - time.monotonic())))
+    except TooSlow:
+        return Part(name, False, "does not answer in time")
+    except (Unwell, StorageFull) as error:
+        return Part(name, False, str(error))
+    except Exception as error:  # whatever the driver raises: the page must say so, not fail with it
+        return Part(name, False, f"does not answer ({type(error).__name__})")
 
 
 def _processes() -> list[Part]:
@@ -69,8 +84,12 @@ def _processes() -> list[Part]:
     try:
         found = signs()
     except (RedisError, OSError):
-        return [Part(kind, False, "not known without Redis") for kind in KINDS]
+        return _unknown()
     return [_kind(kind, [sign for sign in found if sign.kind == kind]) for kind in KINDS]
+
+
+def _unknown() -> list[Part]:
+    return [Part(kind, False, "not known without Redis") for kind in KINDS]
 
 
 def _kind(kind: str, found: list[Sign]) -> Part:
@@ -88,33 +107,81 @@ def _kind(kind: str, found: list[Sign]) -> Part:
 
 
 def parts() -> list[Part]:
-    """Ask every part at the same time, then read the signs of the processes."""
-    running = [
-        _checked("database", probes.database),
-        _checked("redis", probes.redis),
-        _checked("broker", probes.broker),
-        _checked("storage", storage),
-        _checked("isolation", _isolation),
-    ]
-    answers = [result() for result in running]
-    return [*answers, *_processes()]
+    """Ask every part at the same time, and wait for LONGEST_CHECK at most."""
+    until = time.monotonic() + LONGEST_CHECK
+    checks: dict[str, Callable[[], str]] = {
+        "database": probes.database,
+        "redis": probes.redis,
+        "broker": probes.broker,
+        "storage": storage,
+        "isolation": _isolation,
+    }
+    asked = [(name, _ask(name, check)) for name, check in checks.items()]
+    processes = _ask("processes", _processes)
+    answers = [_part(name, future, until) for name, future in asked]
+    try:
+        return [*answers, *processes.result(max(0.0, until - time.monotonic()))]
+    except TooSlow:
+        return [*answers, *_unknown()]
+
+
+Look = tuple[int, dict[str, Any]]  # status and body
+
+
+class SharedLook:
+    """The look at all parts that all askers of this process share; never two at once."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="look")
+        self._lock = threading.RLock()  # a look that is done at once is noted by the thread that began it
+        self._running: Future[Look] | None = None
+        self._last: Future[Look] | None = None
+        self._taken_at = 0.0
+
+    def take(self) -> Future[Look]:
+        """Return the last look, or the one that is being taken."""
+        with self._lock:
+            age = time.monotonic() - self._taken_at if self._last is not None else float("inf")
+            if self._running is None and age > FRESH:
+                self._running = self._thread.submit(_look)
+                self._running.add_done_callback(self._taken)
+            if self._last is not None and age <= KEPT:
+                return self._last
+            return self._running or self._last  # type: ignore[return-value]  # one of them is there
+
+    def _taken(self, look: Future[Look]) -> None:
+        with self._lock:
+            self._running, self._last, self._taken_at = None, look, time.monotonic()
+
+
+def _look() -> Look:
+    found = parts()
+    fine = all(part.ok for part in found)
+    body = {
+        "status": "ok" if fine else "degraded",
+        "time": timezone.now().isoformat(),
+        "parts": {part.name: part.state() for part in found},
+    }
+    return 200 if fine else 503, body
+
+
+shared = SharedLook()
+
+
+def ping_body() -> dict[str, str]:
+    return {"status": "ok", "time": timezone.now().isoformat()}
 
 
 @never_cache
 @require_safe
 def ping(request: HttpRequest) -> HttpResponse:
     """Liveness: this process answers, and what time it thinks it is."""
-    return JsonResponse({"status": "ok", "time": timezone.now().isoformat()})
+    return JsonResponse(ping_body())
 
 
 @never_cache
 @require_safe
 def health(request: HttpRequest) -> HttpResponse:
     """200 when every part answers, else 503; each part with its state."""
-    found = parts()
-    body: dict[str, Any] = {
-        "status": "ok" if all(part.ok for part in found) else "degraded",
-        "time": timezone.now().isoformat(),
-        "parts": {part.name: part.state() for part in found},
-    }
-    return JsonResponse(body, status=200 if body["status"] == "ok" else 503)
+    status, body = shared.take().result()
+    return JsonResponse(body, status=status)

@@ -2,14 +2,15 @@
 
 The rows are the truth and a sweeper finds what no message announced, so a wake-up that cannot be sent is counted
 and forgotten. The promise to the caller is about time: whatever the broker does — refuse, hang in the middle of a
-handshake, swallow everything in silence — the request goes on after LONGEST_WAIT seconds at most, and after one
-such failure nobody tries again for REST_SECONDS.
+handshake, swallow everything in silence — the request goes on after LONGEST_WAIT seconds at most. After one such
+failure nobody tries again for REST_SECONDS, and then one alone; and nobody waits behind a message that has been on its
+way for IMPATIENCE seconds.
 """
 
 import contextvars
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -21,6 +22,7 @@ from prometheus_client import Counter
 log = structlog.get_logger(__name__)
 
 LONGEST_WAIT = 3.0  # seconds
+IMPATIENCE = 0.5  # seconds; a message takes a millisecond
 REST_SECONDS = 5.0
 failures = Counter("opsroom_wake_failures", "Wake-ups that could not be sent; a sweeper does their work", ["task"])
 
@@ -41,20 +43,33 @@ class _Sender:
 
     def __init__(self) -> None:
         self.rest_until = 0.0
+        self.has_failed = False
+        self.waiting: dict[object, float] = {}  # messages on their way, and since when
         self._fresh_pool()
 
     def _fresh_pool(self) -> None:
         self.pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="wake")
 
     def send(self, task: str, args: tuple[Any, ...], options: dict[str, Any]) -> None:
-        if time.monotonic() < self.rest_until:
+        now = time.monotonic()
+        if now < self.rest_until:
             raise TimeoutError("the broker did not answer a moment ago")
+        if any(self.has_failed or now - since > IMPATIENCE for since in tuple(self.waiting.values())):
+            raise TimeoutError("the broker keeps another message waiting")
         context = contextvars.copy_context()  # the request's id goes with the message
-        future = self.pool.submit(context.run, partial(current_app.send_task, task, args, **options))
+        message = object()
+        self.waiting[message] = now
+        try:
+            self._publish(self.pool.submit(context.run, partial(current_app.send_task, task, args, **options)))
+        finally:
+            del self.waiting[message]
+
+    def _publish(self, future: Future[object]) -> None:
         try:
             future.result(timeout=LONGEST_WAIT)
+            self.has_failed = False
         except BaseException:
-            self.rest_until = time.monotonic() + REST_SECONDS
+            self.has_failed, self.rest_until = True, time.monotonic() + REST_SECONDS
             if not future.done():
                 self._fresh_pool()  # leave the stuck thread to its socket's timeout
             raise

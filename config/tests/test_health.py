@@ -5,12 +5,23 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from config import probes, signs
+from config import health, probes, signs
 from config.signs import KINDS, leave_sign, sign_age
 from config.tests.ports import free_port
+
+
+@pytest.fixture(autouse=True)
+def _a_new_look_each_time(monkeypatch) -> None:
+    monkeypatch.setattr(health, "FRESH", -1.0)
+    monkeypatch.setattr(health, "KEPT", -1.0)
+    # Threads of earlier tests have caches of earlier tests.
+    monkeypatch.setattr(health, "shared", health.SharedLook())
+    monkeypatch.setattr(health, "_pool", ThreadPoolExecutor(8))
+    monkeypatch.setattr(health, "_asked", {})
 
 
 def test_ping_needs_no_database_and_no_login(client):

@@ -1,5 +1,6 @@
 """Waking a worker: on commit, bounded, never an error. The brokers here are real sockets that misbehave."""
 
+import contextlib
 import socket
 import threading
 import time
@@ -128,6 +129,29 @@ def test_after_a_failure_nobody_waits_again_for_a_while(broker, silent_peer):
     wake(TASK, 1)
 
     assert seconds_of(lambda: [wake(TASK, number) for number in range(100)]) < 1
+
+
+def test_after_its_rest_one_request_alone_finds_out_whether_the_broker_is_back(broker, silent_peer, monkeypatch):
+    broker.conf.broker_url = f"redis://127.0.0.1:{silent_peer}/0"
+    monkeypatch.setattr(wake_module, "REST_SECONDS", 0.0)
+    sender = wake_module._sender
+    with pytest.raises(Exception):  # noqa: B017  whatever the broker's library makes of silence
+        sender.send(TASK, (1,), {})
+
+    def find_out() -> None:
+        with contextlib.suppress(Exception):
+            sender.send(TASK, (2,), {})
+
+    finding_out = threading.Thread(target=find_out)
+    finding_out.start()
+    while not sender.waiting:
+        time.sleep(0.01)
+
+    for number in range(20):
+        with pytest.raises(TimeoutError, match="keeps another message waiting"):
+            sender.send(TASK, (number,), {})
+
+    finding_out.join()
 
 
 @pytest.mark.django_db(transaction=True)
