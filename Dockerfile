@@ -26,7 +26,7 @@ RUN SECRET_KEY=only-for-this-build-0123456789-abcdefghijklmnopqrstuvwxyz \
     ALLOWED_HOSTS=localhost DATABASE_URL=postgres://localhost/none REDIS_URL=redis://localhost \
     CELERY_BROKER_URL=amqp://localhost BANNER_API_URL=https://example.com/photos/ \
     python manage.py collectstatic --noinput --verbosity 0 \
-    && python -m compileall -q config chats events live projects testrunner
+    && python -m compileall -q accounts config chats events live projects testrunner
 USER opsroom
 EXPOSE 8000
 CMD ["python", "-m", "config.watchdog", "web", \

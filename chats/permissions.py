@@ -19,7 +19,6 @@ class OfMessages(DjangoModelPermissions):
     perms_map = {
         "GET": ["chats.view_message"],
         "HEAD": ["chats.view_message"],
-        "OPTIONS": [],
         "POST": ["chats.add_message"],
     }
 

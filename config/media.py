@@ -8,9 +8,9 @@ from django.core.files.storage import default_storage
 from django.http import FileResponse, Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_safe
-from rest_framework.authentication import TokenAuthentication
 from rest_framework.exceptions import APIException
 
+from accounts.authentication import TokenAuthentication
 from chats.files import may_see
 from config.problems import problem_response
 

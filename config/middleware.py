@@ -1,8 +1,8 @@
-"""The headers that every answer has."""
+"""The headers that every answer has, and the methods that the admin answers."""
 
 from collections.abc import Callable
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 
 # The theme's Alpine build evaluates expressions, hence 'unsafe-eval'; nothing comes from another machine.
 POLICY = "; ".join(
@@ -44,3 +44,17 @@ class DefaultHeaders:
         for name, value in DEFAULTS.items():
             response.headers.setdefault(name, value)
         return response
+
+
+class AdminMethods:
+    """Answer 405 in the admin to what browsers never send: its views take every method but POST for GET."""
+
+    ALLOWED = ("GET", "HEAD", "POST")
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.path_info.startswith("/admin/") and request.method not in self.ALLOWED:
+            return HttpResponseNotAllowed(self.ALLOWED)
+        return self.get_response(request)

@@ -178,7 +178,7 @@ UNFOLD = {
                 "items": [
                     _item("Users", "person", "admin:auth_user_changelist", "auth.view_user"),
                     _item("Groups", "group", "admin:auth_group_changelist", "auth.view_group"),
-                    _item("Tokens", "key", "admin:authtoken_tokenproxy_changelist", "authtoken.view_tokenproxy"),
+                    _item("Tokens", "key", "admin:accounts_accesstoken_changelist", "accounts.view_accesstoken"),
                     _item(
                         "Schedules",
                         "schedule",

@@ -36,6 +36,7 @@ INSTALLED_APPS = [
     "unfold.contrib.filters",
     "unfold.contrib.simple_history",
     "config",
+    "accounts",
     "chats",
     "events",
     "live",
@@ -57,7 +58,6 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "rest_framework",
-    "rest_framework.authtoken",
     "simple_history",
 ]
 
@@ -68,6 +68,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "config.middleware.AdminMethods",
     "projects.lists.ListsAtOnce",  # behind what every answer passes, before what it does not need
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -175,6 +176,9 @@ AXES_CLIENT_IP_CALLABLE = "config.client_address.client_address"
 PROXY_COUNT = env.int("PROXY_COUNT", default=0)  # how many entries of X-Forwarded-For are the proxies' own
 if not 0 <= PROXY_COUNT <= 10:
     raise ImproperlyConfigured("PROXY_COUNT must be the number of proxies in front of this service, 0 to 10.")
+TOKEN_DAYS = env.int("TOKEN_DAYS", default=365)  # after which a token expires
+if not 1 <= TOKEN_DAYS <= 3650:
+    raise ImproperlyConfigured("TOKEN_DAYS must be 1 to 3650 days.")
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 SIMPLE_HISTORY_REVERT_DISABLED = True  # what was is read, not written back: live/history.py
 
@@ -223,7 +227,7 @@ STORAGES = {
 # --- REST ---------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "rest_framework.authentication.TokenAuthentication",  # first: an anonymous caller gets 401
+        "accounts.authentication.TokenAuthentication",  # first: an anonymous caller gets 401
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["config.api.ModelPermissions"],
@@ -236,6 +240,7 @@ REST_FRAMEWORK = {
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_PAGINATION_CLASS": "config.api.NewestFirst",
     "PAGE_SIZE": 50,
+    "DEFAULT_METADATA_CLASS": None,  # OPTIONS described every field to every user; /schema/ describes the interface
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "config.problems.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",

@@ -1,29 +1,50 @@
-"""`POST /auth/token/`: a token for a username and a password."""
+"""`/auth/token/`: a token for a username and a password, and the end of the token that asks."""
 
 from typing import Any
 
 from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
 from rest_framework.authtoken.serializers import AuthTokenSerializer
-from rest_framework.authtoken.views import ObtainAuthToken
-from rest_framework.parsers import FormParser, MultiPartParser
-from rest_framework.permissions import AllowAny
+from rest_framework.exceptions import ValidationError
+from rest_framework.permissions import AllowAny, BasePermission, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.views import APIView
 
-from live.parsers import StrictJSONParser
+from accounts.models import AccessToken
+from accounts.tokens import issue_token
 
 
-@extend_schema(auth=[], tags=["auth"])
-class ObtainToken(ObtainAuthToken):
-    """The caller's one token, made on first asking. Wrong passwords count towards the login lock-out."""
+class IssuedTokenSerializer(serializers.Serializer[dict[str, Any]]):
+    token = serializers.CharField(help_text="Shown once: only its hash is stored.")
+    expires_at = serializers.DateTimeField()
 
-    permission_classes = (AllowAny,)
-    parser_classes = (StrictJSONParser, FormParser, MultiPartParser)
-    serializer_class = AuthTokenSerializer
 
-    def get_serializer_context(self) -> dict[str, Any]:
+class Tokens(APIView):
+    """Tokens of programs. Wrong passwords count towards the login lock-out."""
+
+    def get_permissions(self) -> list[BasePermission]:
+        return [AllowAny() if self.request.method == "POST" else IsAuthenticated()]
+
+    @extend_schema(
+        auth=[],
+        tags=["auth"],
+        request=AuthTokenSerializer,
+        responses=IssuedTokenSerializer,
+        operation_id="create_token",
+    )
+    def post(self, request: Request) -> Response:
+        """Create a token. It expires, and ends when the password changes; a user has 20 at most, the latest used."""
         # Django's own request: the lock-out is noted on it, and its middleware answers 429 (config/lockout.py).
-        return {**super().get_serializer_context(), "request": self.request._request}
+        serializer = AuthTokenSerializer(data=request.data, context={"request": request._request})
+        serializer.is_valid(raise_exception=True)
+        token, key = issue_token(user=serializer.validated_data["user"])
+        return Response(IssuedTokenSerializer({"token": key, "expires_at": token.expires_at}).data)
 
-    def post(self, request: Request, *args: object, **kwargs: object) -> Response:
-        return super().post(request, *args, **kwargs)
+    @extend_schema(tags=["auth"], request=None, responses={204: None})
+    def delete(self, request: Request) -> Response:
+        """End the token that this request is sent with."""
+        if not isinstance(request.auth, AccessToken):
+            raise ValidationError("Send the token that is to end: Authorization: Token <key>.")
+        request.auth.delete()
+        return Response(status=204)

@@ -9,7 +9,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from config.health import health, ping
 from config.media import media
 from config.metrics import metrics
-from config.tokens import ObtainToken
+from config.tokens import Tokens
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
@@ -17,7 +17,7 @@ urlpatterns = [
     path("health/", health, name="health"),
     path("metrics", metrics, name="metrics"),
     path("admin/", admin.site.urls),
-    path("auth/token/", ObtainToken.as_view(), name="token"),
+    path("auth/token/", Tokens.as_view(), name="token"),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("media/<path:name>", media, name="media"),

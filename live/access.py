@@ -15,8 +15,8 @@ from django.db.models import Q
 from django.http import parse_cookie
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
-from rest_framework.authtoken.models import Token
 
+from accounts.models import AccessToken, hash_of, use_is_worth_noting
 from live import topics
 from live.origin import header
 
@@ -65,7 +65,10 @@ def protocol_of(scope: dict[str, Any]) -> str | None:
 
 
 def look_up(credentials: Collection[Credential]) -> dict[Credential, Visitor]:
-    """Return who they are; the invalid, expired, revoked and inactive are missing. Four queries for any number."""
+    """Return who they are; the invalid, expired, revoked and inactive are missing.
+
+    Four queries for any number, and one that notes the use of tokens.
+    """
     owners = _of_sessions(credentials) | _of_tokens(credentials)
     ids = {user_id for user_id, _ in owners.values()}
     users = {user.pk: user for user in get_user_model().objects.filter(pk__in=ids, is_active=True)}
@@ -91,9 +94,11 @@ def _of_sessions(credentials: Collection[Credential]) -> dict[Credential, tuple[
 
 
 def _of_tokens(credentials: Collection[Credential]) -> dict[Credential, tuple[int, str | None]]:
-    keys = [credential.key for credential in credentials if credential.kind == "token"]
-    rows = Token.objects.filter(key__in=keys).values_list("key", "user_id")
-    return {Credential("token", key): (user_id, None) for key, user_id in rows}
+    hashes = {hash_of(credential.key): credential for credential in credentials if credential.kind == "token"}
+    found = list(AccessToken.objects.valid().filter(key_hash__in=hashes)) if hashes else []
+    if used := [token.pk for token in found if use_is_worth_noting(token.last_used_at)]:
+        AccessToken.objects.filter(pk__in=used).mark_used()
+    return {hashes[token.key_hash]: (token.user_id, None) for token in found}
 
 
 def _proves(proof: str, user: User) -> bool:

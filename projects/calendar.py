@@ -1,7 +1,7 @@
 """The iCalendar feed (RFC 5545): an event for each due date, for calendars that cannot log in.
 
 The address holds a secret of 256 bits, of which only the hash is stored. It opens what its owner may see at that
-moment: a user who was deactivated, or may view tasks no more, has no feed.
+moment: a user who was deactivated, changed the password, or may view tasks no more, has no feed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import Any
 from django.db.models import Q
 from django.utils import timezone
 
+from accounts.models import use_is_worth_noting
+from accounts.passwords import password_proof, with_current_password
 from projects.models import CalendarToken, Task
 
 BACK, AHEAD = timedelta(days=31), timedelta(days=731)
@@ -25,7 +27,13 @@ def new_token(*, user: Any) -> tuple[CalendarToken, str]:
     """Return the user's token and its secret, which nobody can be told again. The one before is revoked."""
     secret = secrets.token_urlsafe(32)
     token, _ = CalendarToken.objects.update_or_create(
-        user=user, defaults={"key_hash": _hash(secret), "created_at": timezone.now()}
+        user=user,
+        defaults={
+            "key_hash": _hash(secret),
+            "created_at": timezone.now(),
+            "last_used_at": None,
+            "password_proof": password_proof(user),
+        },
     )
     return token, secret
 
@@ -37,8 +45,13 @@ def revoke_token(*, user: Any) -> bool:
 
 def owner_of(secret: str) -> Any | None:
     """Return whose feed it is; None where there is no such token, or its owner may not see tasks any more."""
-    token = CalendarToken.objects.select_related("user").filter(key_hash=_hash(secret)).first()
-    return token.user if token and token.user.is_active and token.user.has_perm("projects.view_task") else None
+    found = with_current_password(CalendarToken.objects.filter(key_hash=_hash(secret)))
+    token = found.select_related("user").first()
+    if token is None or not token.user.has_perm("projects.view_task"):
+        return None
+    if use_is_worth_noting(token.last_used_at):
+        CalendarToken.objects.filter(pk=token.pk).update(last_used_at=timezone.now())
+    return token.user
 
 
 def feed(user: Any, *, only_mine: bool = False) -> str:

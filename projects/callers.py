@@ -14,11 +14,12 @@ from weakref import WeakSet
 from django.db import InterfaceError, OperationalError, connections
 from django.http import HttpRequest
 
+from accounts.models import AccessToken, hash_of, use_is_worth_noting
 from live import direct
 
 # Permissions of one's own and of one's groups; what else Django's ModelBackend knows is `is_superuser`.
 _QUERY = """
-    SELECT u.id, u.username, u.is_superuser, ARRAY(
+    SELECT t.id, t.last_used_at, u.id, u.username, u.is_superuser, ARRAY(
         SELECT c.app_label || '.' || p.codename
         FROM (
             SELECT permission_id FROM auth_user_user_permissions WHERE user_id = u.id
@@ -30,8 +31,9 @@ _QUERY = """
         JOIN django_content_type c ON c.id = p.content_type_id
         WHERE c.app_label = ANY($1) AND p.codename = ANY($2)
     )
-    FROM authtoken_token t JOIN auth_user u ON u.id = t.user_id
-    WHERE t.key = $3 AND u.is_active
+    FROM accounts_accesstoken t JOIN auth_user u ON u.id = t.user_id
+    WHERE t.key_hash = $3 AND u.is_active AND t.expires_at > now()
+        AND t.password_proof = encode(sha256(convert_to(u.password, 'UTF8')), 'hex')
 """
 # Prepared, because planning it takes Postgres twice as long as running it. Not behind a pooler, where each transaction
 # may have another session.
@@ -67,18 +69,21 @@ def caller_of(request: HttpRequest, asked: Collection[str]) -> Caller | None:
         return None
     if row is None:
         return None
-    user_id, username, is_superuser, held = row
+    token_id, last_used_at, user_id, username, is_superuser, held = row
+    if use_is_worth_noting(last_used_at):
+        AccessToken.objects.filter(pk=token_id).mark_used()
     return Caller(user_id, username, frozenset(asked if is_superuser else set(asked).intersection(held)))
 
 
 def _look_up(connection: Any, apps: list[str], codenames: list[str], key: str) -> Any:
     connection.health_check_done = True  # the query is the check
+    key_hash = hash_of(key)
     with connection.cursor() as cursor:
         if direct.is_pooled():
-            cursor.execute(_PLAIN, {"p1": apps, "p2": codenames, "p3": key})
+            cursor.execute(_PLAIN, {"p1": apps, "p2": codenames, "p3": key_hash})
             return cursor.fetchone()
         if connection.connection not in _prepared:
             cursor.execute(_PREPARE)
             _prepared.add(connection.connection)
-        cursor.execute(_EXECUTE, [apps, codenames, key])
+        cursor.execute(_EXECUTE, [apps, codenames, key_hash])
         return cursor.fetchone()

@@ -124,8 +124,8 @@ def kill_all_along(instance: Instance) -> int:
 
 def token_of_somebody_who_may_send(instance: Instance) -> dict[str, str]:
     instance.shell(
-        "from django.contrib.auth.models import User; from rest_framework.authtoken.models import Token; "
-        "Token.objects.create(key='0' * 40, user=User.objects.create_superuser('mara'))"
+        "from django.contrib.auth.models import User; from accounts.tokens import issue_token; "
+        "issue_token(key='0' * 40, user=User.objects.create_superuser('mara'))"
     )
     return {"Authorization": f"Token {'0' * 40}"}
 

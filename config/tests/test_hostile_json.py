@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 from django.test import Client
 from drf_spectacular.generators import SchemaGenerator
-from rest_framework.authtoken.models import Token
 
+from accounts.tokens import issue_token
 from projects.factories import TaskFactory
 
 pytestmark = pytest.mark.django_db
@@ -46,7 +46,7 @@ ADDRESSES = sorted(set(writing_addresses()))
 
 @pytest.fixture
 def client(superuser) -> Client:
-    token = Token.objects.create(user=superuser).key
+    token = issue_token(user=superuser)[1]
     return Client(raise_request_exception=False, headers={"Authorization": f"Token {token}"})
 
 

@@ -17,12 +17,12 @@ from django.db import close_old_connections, transaction
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import OpenApiJsonRenderer
 from hypothesis import HealthCheck, Phase, given, settings
-from rest_framework.authtoken.models import Token
 from schemathesis import Case
 from schemathesis.generation import GenerationMode
 from schemathesis.schemas import APIOperation
 from schemathesis.specs.openapi import checks
 
+from accounts.tokens import issue_token
 from chats.factories import BroadcastFactory, ChatFactory
 from config.wsgi import application
 from events.factories import (
@@ -105,7 +105,7 @@ def events_cast() -> None:
 
 @pytest.fixture
 def key(superuser: User, cast: None) -> dict[str, str]:
-    return {"Authorization": f"Token {Token.objects.create(user=superuser).key}"}
+    return {"Authorization": f"Token {issue_token(user=superuser)[1]}"}
 
 
 def test_what_is_excluded_is_there():

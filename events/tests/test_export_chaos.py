@@ -12,8 +12,8 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 EVENTS = 60_000  # far more than sockets hold
 TOKEN = "0" * 40
 ADA = (
-    "from django.contrib.auth.models import User; from rest_framework.authtoken.models import Token; "
-    f"Token.objects.create(key='{TOKEN}', user=User.objects.create_superuser('ada'))"
+    "from django.contrib.auth.models import User; from accounts.tokens import issue_token; "
+    f"issue_token(key='{TOKEN}', user=User.objects.create_superuser('ada'))"
 )
 END_SESSIONS = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()

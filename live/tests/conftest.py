@@ -17,8 +17,8 @@ from django.conf import settings
 from django.contrib.auth.models import Group, Permission, User
 from django.db import connections
 from django.test import Client
-from rest_framework.authtoken.models import Token
 
+from accounts.tokens import issue_token
 from live import hub as hub_module
 from live import publish as publish_module
 
@@ -122,4 +122,4 @@ async def connect(hub) -> AsyncIterator[Callable[..., Any]]:
 
 @pytest.fixture
 def token(viewer: User) -> str:
-    return Token.objects.create(user=viewer).key
+    return issue_token(user=viewer)[1]

@@ -6,8 +6,9 @@ from django.contrib.auth.models import Permission, User
 from django.contrib.sessions.models import Session
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from rest_framework.authtoken.models import Token
 
+from accounts.models import AccessToken
+from accounts.tokens import issue_token
 from live import topics
 from live.access import Credential, look_up
 from live.hub import CHECK_SECONDS
@@ -139,7 +140,7 @@ async def test_a_revoked_user_is_closed_at_the_next_check(connect, hub, viewer, 
 async def test_a_deleted_token_is_closed_at_the_next_check(connect, hub, token):
     socket = await connect(given=[(b"host", HOST), (b"authorization", f"Token {token}".encode())])
 
-    await in_database(Token.objects.all().delete)()
+    await in_database(AccessToken.objects.all().delete)()
     await hub.check()
 
     assert await socket.close_code() == SIGNED_OUT
@@ -168,9 +169,10 @@ async def test_checks_happen_by_themselves_often_enough(connect, viewer, monkeyp
 
 def test_four_queries_check_any_number_of_sockets():
     users = User.objects.bulk_create([User(username=f"user{n}") for n in range(50)])
-    tokens = Token.objects.bulk_create([Token(user=user, key=f"key{user.pk}") for user in users])
+    credentials = [Credential("token", issue_token(user=user)[1]) for user in users]
+    AccessToken.objects.mark_used()
 
     with CaptureQueriesContext(connection) as queries:
-        found = look_up([Credential("token", token.key) for token in tokens])
+        found = look_up(credentials)
 
     assert len(found) == 50 and len(queries) <= 4

@@ -23,8 +23,8 @@ CLIENTS, CHANGES, TOPICS = 200, 5_000, 10
 KEY = "0123456789abcdef0123456789abcdef01234567"
 MAKE_USER = f"""
 from django.contrib.auth.models import User
-from rest_framework.authtoken.models import Token
-Token.objects.create(user=User.objects.create_superuser("root"), key="{KEY}")
+from accounts.tokens import issue_token
+issue_token(user=User.objects.create_superuser("root"), key="{KEY}")
 """
 # Prints how long the slowest publishing transaction took; ends with an error if any of them failed.
 PUBLISH = """

@@ -14,11 +14,11 @@ import pytest_asyncio
 from channels.db import database_sync_to_async
 from channels.routing import get_default_application
 from django.db import connection
-from rest_framework.authtoken.models import Token
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_socket
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from accounts.tokens import issue_token
 from config.tests.serving import Server as HttpServer
 from live import subscriber as subscriber_module
 from live.hub import Hub
@@ -184,7 +184,7 @@ async def test_what_the_wire_does_not_take_at_once_goes_out_in_order(server, hub
 
 async def test_a_user_has_so_many_sockets_and_one_more_is_told_why(server, hub, token, marketer, settings):
     settings.LIVE_SOCKETS_PER_USER = 3
-    other = await in_database(Token.objects.create)(user=marketer)
+    _, other = await in_database(issue_token)(user=marketer)
     async with contextlib.AsyncExitStack() as stack:
         opened = [await stack.enter_async_context(server.open(token)) for _ in range(3)]
         for socket in opened:
@@ -194,7 +194,7 @@ async def test_a_user_has_so_many_sockets_and_one_more_is_told_why(server, hub, 
             assert await code_of(refused) == TOO_MANY_SOCKETS
             assert refused.close_reason == "too many sockets"
 
-        async with server.open(other.key) as somebody_elses:
+        async with server.open(other) as somebody_elses:
             await watch(somebody_elses)
         await publish("broadcasts", "x", {})
         assert [json.loads(await socket.recv())["type"] for socket in opened] == ["x"] * 3

@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from accounts.passwords import with_current_password
 from live.snapshot import one_snapshot
 from projects import calendar as feed
 from projects import services
@@ -92,7 +93,7 @@ class CalendarPages(ModelAdmin):
             **self._days(request),
             "title": "Calendar",
             "projects": Project.objects.order_by("name"),
-            "token": CalendarToken.objects.filter(user=request.user.pk).first(),
+            "token": with_current_password(CalendarToken.objects.filter(user=request.user.pk)).first(),
             "zone": timezone.get_current_timezone_name(),
             **more,
         }

@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from accounts.passwords import PasswordBound
 from projects.models.task import Task
 
 MOST_ATTEMPTS = 5
@@ -94,12 +95,16 @@ class Report(models.Model):
         return f"Report of {self.date}"
 
 
-class CalendarToken(models.Model):
-    """The secret in the address of somebody's iCalendar feed; only its SHA-256 is kept, and it can be revoked."""
+class CalendarToken(PasswordBound):
+    """The secret in the address of a user's iCalendar feed; only its SHA-256 is kept.
+
+    It ends when it is revoked, and when the user's password changes.
+    """
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, related_name="calendar_token")
     key_hash = models.CharField(max_length=64, unique=True, editable=False)
     created_at = models.DateTimeField("created", db_default=Now(), editable=False)
+    last_used_at = models.DateTimeField("last used", null=True, editable=False)
 
     class Meta:
         default_permissions = ()  # everybody has their own; what it shows takes the permission to view tasks

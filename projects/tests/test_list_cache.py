@@ -9,8 +9,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection, connections, transaction
 from django.test import Client
-from rest_framework.authtoken.models import Token
 
+from accounts.tokens import issue_token
 from projects import list_cache, list_link, services
 from projects.factories import ProjectFactory, TaskFactory
 from projects.list_link import link
@@ -381,7 +381,7 @@ def test_two_hundred_cold_readers_over_http_cost_one_count_and_one_page(monkeypa
     monkeypatch.setattr(list_link, "TIMEOUT", 30.0)
     link.forget()
     TaskFactory.create_batch(3)
-    token = Token.objects.create(user=User.objects.create_superuser("root")).key
+    token = issue_token(user=User.objects.create_superuser("root"))[1]
     asked: list[str] = []
 
     def watch(execute, sql, params, many, context):

@@ -6,8 +6,9 @@ from datetime import timedelta
 import pytest
 from django.test import Client
 from django.utils import timezone
-from rest_framework.authtoken.models import Token
 
+from accounts.models import AccessToken
+from accounts.tokens import issue_token
 from projects.factories import TaskFactory
 
 pytestmark = pytest.mark.django_db
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def paula(planner) -> Client:
-    return Client(headers={"Authorization": f"Token {Token.objects.create(user=planner).key}"})
+    return Client(headers={"Authorization": f"Token {issue_token(user=planner)[1]}"})
 
 
 @pytest.mark.parametrize(
@@ -32,7 +33,7 @@ def paula(planner) -> Client:
 )
 def test_a_question_is_not_answered_with_what_another_one_stored(first: str, second: str, paula):
     TaskFactory.create_batch(3, title="Task")
-    TaskFactory(title="Mine", assignee=Token.objects.get().user)
+    TaskFactory(title="Mine", assignee=AccessToken.objects.get().user)
     # An unknown parameter does not change an answer, but no other question has it.
     expected = paula.get(f"/tasks/?{second}&fresh=1")
     assert expected.content != paula.get(f"/tasks/?{first}&fresh=1").content

@@ -20,9 +20,9 @@ SLOWEST = 10.0  # seconds that any answer may take while Redis is silent, on a m
 KEY = "0123456789abcdef0123456789abcdef01234567"
 SET_UP = f"""
 from django.contrib.auth.models import User
-from rest_framework.authtoken.models import Token
+from accounts.tokens import issue_token
 from projects import services
-Token.objects.create(user=User.objects.create_superuser("root"), key="{KEY}")
+issue_token(user=User.objects.create_superuser("root"), key="{KEY}")
 project = services.create_project(name="Launch")
 for _ in range({WRITERS}):
     services.create_task(project=project, title="0")

@@ -4,8 +4,8 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
-from rest_framework.authtoken.models import Token
 
+from accounts.tokens import issue_token
 from projects.factories import TaskFactory
 from projects.lists import ListsAtOnce
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db
 
 
 def by_token(user: User) -> Client:
-    return Client(headers={"Authorization": f"Token {Token.objects.get_or_create(user=user)[0].key}"})
+    return Client(headers={"Authorization": f"Token {issue_token(user=user)[1]}"})
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_what_the_client_has_already_is_304_at_once(paula, at_once):
 
 
 def revoke_token(user: User) -> None:
-    Token.objects.filter(user=user).delete()
+    user.access_tokens.all().delete()
 
 
 def deactivate(user: User) -> None:
