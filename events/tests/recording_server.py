@@ -28,9 +28,13 @@ class Site:
 
 
 class Ingest(Site):
-    """Answers with `status` and `answer`, and keeps events once by their id, as the real one does."""
+    """Answers with `status` and `answer`, and keeps events once by their id, as the real one does.
+
+    More than `most_events` in a request are too many: 413.
+    """
 
     answer = b"{}"
+    most_events = 500
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,12 +42,16 @@ class Ingest(Site):
         self.requests: list[dict[str, Any]] = []
         self.events: dict[str, dict[str, Any]] = {}
 
-    def take(self, query: str, headers: Any, body: bytes) -> None:
+    def take(self, query: str, headers: Any, body: bytes) -> int:
+        """Return the status of the answer."""
         request = {"key": parse_qs(query).get("write_key"), "type": headers["Content-Type"], "size": len(body)}
-        self.requests.append(request | {"origin": headers["Origin"], "status": self.status})
-        if self.status == 202:
-            for event in json.loads(body):
+        events = json.loads(body)
+        status = 413 if len(events) > self.most_events else self.status
+        self.requests.append(request | {"origin": headers["Origin"], "status": status})
+        if status == 202:
+            for event in events:
                 self.events.setdefault(event["event_id"], {**event, "key": request["key"]})
+        return status
 
 
 def _handler_of(site: Site) -> type[BaseHTTPRequestHandler]:
@@ -56,8 +64,8 @@ def _handler_of(site: Site) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             assert isinstance(site, Ingest)
-            site.take(urlsplit(self.path).query, self.headers, body)
-            self._answer(site.status, site.answer, "application/json")
+            status = site.take(urlsplit(self.path).query, self.headers, body)
+            self._answer(status, site.answer, "application/json")
 
         def _answer(self, status: int, body: bytes, kind: str) -> None:
             self.send_response(status)

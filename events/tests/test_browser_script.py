@@ -220,6 +220,17 @@ def test_a_page_sends_again_by_itself_when_the_server_is_back(page: Page, ingest
     page.wait_for_function("Object.keys(localStorage).filter((name) => name.startsWith('opsroom.batch')).length === 0")
 
 
+def test_a_batch_that_is_too_much_for_one_request_is_sent_in_halves(page: Page, ingest: Ingest):
+    wait_for(lambda: ingest.events)
+    ingest.most_events = 1
+
+    page.evaluate("['one', 'two', 'three'].forEach((name) => opsroom.track('c', name, {}))")
+
+    wait_for(lambda: {"one", "two", "three"} <= set(names(ingest)))
+    assert 413 in [request["status"] for request in ingest.requests]
+    page.wait_for_function("Object.keys(localStorage).filter((name) => name.startsWith('opsroom.batch')).length === 0")
+
+
 def test_a_browser_that_was_offline_loses_nothing(context: BrowserContext, page: Page, ingest: Ingest):
     wait_for(lambda: ingest.events)
     context.set_offline(True)

@@ -98,6 +98,12 @@
     if (rejected) console.warn("opsroom: rejected", results.filter((one) => one.status === "rejected"));
   };
 
+  // What is too much for one request is sent as two; a single event that is too much never will be taken.
+  const halve = (body) => {
+    const events = JSON.parse(body), half = Math.ceil(events.length / 2);
+    if (events.length > 1) [events.slice(0, half), events.slice(half)].forEach((part) => keep(JSON.stringify(part)));
+  };
+
   const send = async ({ target, body }) => {
     const answer = await fetch(target, {
       method: "POST",
@@ -107,6 +113,7 @@
       signal: AbortSignal.timeout ? AbortSignal.timeout(PATIENCE) : undefined,
     });
     if (answer.status === 202) complain(answer).catch(() => {});
+    if (answer.status === 413) halve(body);
     if ([202, 400, 413].includes(answer.status)) return; // taken, or never will be
     notBefore = Date.now() + 1000 * (Number(answer.headers.get("Retry-After")) || 0);
     throw new Error(`answer ${answer.status}`);
