@@ -22,7 +22,7 @@ from events.admin import which
 from events.admin.dialog import Question, ask, go_to
 from events.admin.event_type_form import EventTypeForm, NextVersionForm, SchemaForm
 from events.admin.group import GroupKey
-from events.admin.schema_text import Line, differences, write_json
+from events.admin.schema_text import Line, changed_lines, differences, write_json
 from events.admin.trial import example_of, rehearsed, verdict_on
 from events.models import EventType, SchemaVersion
 from events.models.event_type import anything
@@ -198,7 +198,6 @@ def _steps(type: EventType) -> list[Step]:
     versions = list(type.versions.select_related("published_by")[: MOST_VERSIONS + 1])
     steps = []
     for version, older in zip_longest(versions, versions[1:]):
-        lines = differences(older.schema, version.schema) if older else []
-        changed = sum(line.kind in ("more", "less") for line in lines)
+        changed = changed_lines(older.schema, version.schema) if older else 0
         steps.append(Step(version, changed, version.number == type.version))
     return steps[:MOST_VERSIONS]

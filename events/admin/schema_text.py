@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +68,15 @@ def differences(before: Any, after: Any) -> list[Line]:
     )
     kinds = {"+": "more", "-": "less", "@": "gap"}
     return [Line(kinds.get(line[:1], "same"), line) for line in list(lines)[2:]]
+
+
+def changed_lines(before: Any, after: Any) -> int:
+    """Return about how many lines a version changed, in a time that is proportional to both.
+
+    A comparison line by line may take seconds, and a page has one for each version.
+    """
+    old, new = (Counter(write_json(one).splitlines()) for one in (before, after))
+    return (old - new).total() + (new - old).total()
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

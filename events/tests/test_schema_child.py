@@ -8,6 +8,7 @@ import time
 import pytest
 
 from events import schema_child
+from events.admin.schema_text import changed_lines, differences
 from events.budget import UNLIMITED
 from events.schema_child import check_schema, untrusted
 from events.schema_error import SchemaError
@@ -80,3 +81,12 @@ def test_a_schema_that_has_passed_is_not_checked_twice(monkeypatch):
     monkeypatch.setattr(schema_child, "untrusted", lambda schema: pytest.fail("It was checked already."))
 
     check_schema(schema)
+
+
+def test_changed_lines_are_counted_without_comparing_each_with_each():
+    before, after = {"enum": ["a", "b", "c"]}, {"enum": ["a", "x", "c", "d"]}
+
+    assert (
+        changed_lines(before, after) == sum(line.kind in ("more", "less") for line in differences(before, after)) == 5
+    )
+    assert changed_lines(before, before) == 0
