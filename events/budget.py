@@ -7,6 +7,7 @@ interpreter's lock meanwhile, so MOST_WORK also bounds how long the event loop w
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ from events.schema_cost import DEEPEST, Cost
 MOST_WORK = 100_000  # for one item
 MOST_REASONS = 200_000  # for the list of its reasons
 ITEMS = 20  # a request may take as much work as this many of the dearest items
+LIGHT = 1_000  # work below which an item is judged at once; a byte is taken for half a value, a digit and a bracket
+USUALLY = 4  # times less work than that
 HERE = 5_000  # work that the event loop does itself
 REASONS_HERE = 20_000
 REASON = 80  # evaluations take as long as making one reason
@@ -94,6 +97,13 @@ class Size:
         copies = self.values if cost.names else self.depth
         copied = cost.reasons * copies * (self.values + self.characters // 20)
         return self.values * cost.reasons * REASON + copied
+
+
+def work_of_a_byte(cost: Cost) -> float:
+    """Return the most work that one byte of a JSON text can be: infinity, where its depth has to be looked at."""
+    if cost.endless:
+        return math.inf
+    return (cost.evaluations + cost.numbers * NUMBER * EXTREME) / 2 + cost.positions / POSITIONS
 
 
 def estimate(data: bytes, cost: Cost) -> Size:

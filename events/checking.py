@@ -22,7 +22,7 @@ import structlog
 
 from events.budget import Budget, BudgetSpent
 from events.check_child import BUDGET_SPENT, TOO_MANY_ITEMS, read_frame, write_frame
-from events.envelope import Item, Rules, read
+from events.envelope import Item, Rules, read_items
 from events.items import Body, TooManyItems
 from events.keys import Known
 
@@ -40,11 +40,12 @@ class TooHeavy(Exception):
 
 def read_here(content: bytes, rules: Rules) -> list[Item]:
     """Return the checked items of a body in a thread of this process. Raises TooHeavy, TooManyItems."""
-    values = content.count(b",") + content.count(b"[") + content.count(b"{")
-    if values > MOST_VALUES or (values > MOST_SUSPECT and Body(content).is_suspect):
+    body = Body(content)
+    values = body.values()
+    if values > MOST_VALUES or (values > MOST_SUSPECT and body.is_suspect()):
         raise TooHeavy
     try:
-        return read(content, rules._replace(budget=Budget.of_thread()))
+        return read_items(body, rules._replace(budget=Budget.of_thread()))
     except BudgetSpent:
         raise TooHeavy from None
 

@@ -98,12 +98,15 @@ class Item:
 
 def read(content: bytes, rules: Rules) -> list[Item]:
     """Return the items of a request's body, checked. Raises TooManyItems, BudgetSpent."""
-    body = Body(content)
+    return read_items(Body(content), rules)
+
+
+def read_items(body: Body, rules: Rules) -> list[Item]:
     items = [check(one, Item(rules.application, body, place), rules) for place, one in enumerate(body.read())]
-    if any(item.reasons for item in items):
+    if [item for item in items if item.reasons]:
         body.split()  # here, where it may take time: the bytes of rejected items are kept
-    if len(items) == 1 and items[0].is_garbage:
-        items[0].event_id = str(uuid.uuid5(GARBAGE, hashlib.sha256(content).hexdigest()))
+        if items[0].is_garbage:
+            items[0].event_id = str(uuid.uuid5(GARBAGE, hashlib.sha256(body.content).hexdigest()))
     return items
 
 

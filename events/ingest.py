@@ -139,7 +139,7 @@ class Ingest:
                 await self._commit.commit(items)
             except ApplicationGone:
                 raise Refused(401, "The application of this write key was deleted.") from None
-        if len(items) == 1 and items[0].is_garbage:
+        if len(items) == 1 and items[0].reasons and items[0].is_garbage:
             words = f"This is not JSON: {items[0].reasons[0]['message']}"
             raise Refused(400, words, results=[items[0].result()])
         if sum(len(item.reasons) for item in items) > REASONS_HERE:
@@ -160,12 +160,13 @@ class Ingest:
         if not content.strip():
             raise Refused(400, "The body is empty. Send an event, or an array of events, as JSON.")
         known = self._directory.at_hand() or await self._directory.known()
-        rules = Rules(sender.application, known.types, sender.rejects_unknown, datetime.now(UTC), self._span)
+        budget = Budget.of_event_loop()
+        rules = Rules(sender.application, known.types, sender.rejects_unknown, datetime.now(UTC), self._span, budget)
         loop = asyncio.get_running_loop()
         try:
             if len(content) <= SMALL:
                 with contextlib.suppress(BudgetSpent):  # then a thread does it
-                    return read(content, rules._replace(budget=Budget.of_event_loop()))
+                    return read(content, rules)
             with contextlib.suppress(TooHeavy):  # then another process does it
                 return await loop.run_in_executor(self._checking, read_here, content, rules)
             return await loop.run_in_executor(self._asking, self._check_process.read, content, rules, known)

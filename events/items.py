@@ -52,19 +52,26 @@ class Body:
 
     def __init__(self, content: bytes) -> None:
         self.content = content
+        self._is_suspect: bool | None = None  # not looked at yet
 
     @property
     def is_array(self) -> bool:
         return self.content.lstrip(_SPACE)[:1] == b"["
 
-    @property
+    def values(self) -> int:
+        """Return about how many values there are at most: commas and brackets, also those in texts."""
+        return _containers(self.content) + self.content.count(b",")
+
     def is_suspect(self) -> bool:
-        """Whether orjson may alter it, or read from it what Postgres cannot hold."""
-        return b"\\u0000" in self.content or _LONG_INTEGER in self.content.translate(_DIGITS)
+        """Return whether orjson may alter it, or read from it what Postgres cannot hold."""
+        if self._is_suspect is None:
+            self._is_suspect = b"\\u0000" in self.content or _LONG_INTEGER in self.content.translate(_DIGITS)
+        return self._is_suspect
 
     def read(self) -> list[Read]:
         """Return its items in their order. Raises TooManyItems."""
-        if not self.is_suspect and _containers(self.content) <= MOST_CONTAINERS:
+        content = self.content
+        if not self.is_suspect() and (len(content) <= MOST_CONTAINERS or _containers(content) <= MOST_CONTAINERS):
             try:
                 value = orjson.loads(self.content)
             except orjson.JSONDecodeError:

@@ -37,8 +37,17 @@ class Schema:
 
     def __init__(self, validator: jsonschema_rs.Validator, cost: Cost) -> None:
         self.validator, self.cost = validator, cost
+        self._is_valid, self._at_most = validator.is_valid, budget.work_of_a_byte(cost)
 
     def judge(self, payload: Any, data: bytes, allowance: Budget) -> list[Reason]:
+        at_most = len(data) * self._at_most
+        if at_most <= budget.LIGHT:  # nearly every event: what it takes is not worth measuring
+            allowance.spend(int(at_most) // budget.USUALLY)
+            if self._is_valid(payload):
+                return []
+        return self._judge(payload, data, allowance)
+
+    def _judge(self, payload: Any, data: bytes, allowance: Budget) -> list[Reason]:
         size = budget.estimate(data, self.cost)
         work = size.work(self.cost)
         if work > budget.HERE or budget.is_too_deep(size, self.cost):
