@@ -19,6 +19,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from live.deadlocks import retried
+from live.storage import storing
 from testrunner import files
 from testrunner.models import Root, TestFile
 from testrunner.models.file import LONGEST_PATH
@@ -65,7 +66,7 @@ def upload(*, name: str, directory: str, content: bytes, user: Any, overwrite: b
     """Store a test file below the uploads, in an existing directory or a new one; return its row, which can be chosen.
 
     `directory` is below the root, with "/", and may be empty. Raises Refused; Taken if the file is there and
-    `overwrite` does not say to replace it.
+    `overwrite` does not say to replace it; StorageFailure where it cannot be stored, and then nothing of it is there.
     """
     path = _path(directory, name)
     _vet(content)
@@ -96,13 +97,14 @@ def _put_and_record(new: Path, target: Path, path: str, content: bytes, user: An
 
 
 def _give_name(new: Path, target: Path, path: str, *, replaces: bool) -> None:
-    if replaces:
-        os.replace(new, target)
-        return
-    try:
-        os.link(new, target)  # fails if a file was put there by other means than this
-    except FileExistsError:
-        raise Taken("file", f"There is {path} already.") from None
+    with storing():
+        if replaces:
+            os.replace(new, target)
+            return
+        try:
+            os.link(new, target)  # fails if a file was put there by other means than this
+        except FileExistsError:
+            raise Taken("file", f"There is {path} already.") from None
 
 
 @retried
@@ -120,7 +122,8 @@ def remove(*, file: TestFile, user: Any) -> None:
             raise Changed("file", f"{file} was replaced or deleted meanwhile. Look at it again before you delete it.")
         _write_down(user, file, DELETION)
         # Before the commit, which ends the lock: after it, the name may belong to the next upload.
-        (files.folder(Root.UPLOADS) / file.path).unlink(missing_ok=True)
+        with storing():
+            (files.folder(Root.UPLOADS) / file.path).unlink(missing_ok=True)
 
 
 def directories() -> list[str]:
@@ -189,21 +192,24 @@ def _compile(content: bytes) -> str | None:
 def _write(root: Path, path: str, content: bytes) -> Path:
     """Write the bytes, safe against a power cut, beside their place under a name that is not a choice; return it."""
     target = root / path
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise Refused("directory", "There is a file of this name.") from error
+    with storing():
+        root.mkdir(parents=True, exist_ok=True, mode=0o750)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise Refused("directory", "There is a file of this name.") from error
     if target.parent.resolve() != root.resolve() / Path(path).parent:
         raise Refused("directory", "The directory leads elsewhere.")  # a link
     new = target.parent / f".new-{secrets.token_hex(8)}"
-    try:
-        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o640), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise
+    with storing():
+        try:
+            with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o640), "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            new.unlink(missing_ok=True)
+            raise
     return new
 
 

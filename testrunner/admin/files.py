@@ -14,6 +14,7 @@ from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
 
+from live.storage import StorageFailure
 from testrunner import files, uploads
 from testrunner.admin.dialogs import Question, ask
 from testrunner.admin.tree import Leaf, tree_of
@@ -88,7 +89,7 @@ class FileAdmin(ModelAdmin):
             )
         try:
             uploads.remove(file=file, user=request.user)
-        except uploads.Refused as refused:
+        except (uploads.Refused, StorageFailure) as refused:
             messages.error(request, str(refused))
             return HttpResponseRedirect(page)
         messages.success(request, f"{file} is deleted.")
@@ -113,6 +114,8 @@ class FileAdmin(ModelAdmin):
             taken = isinstance(refused, uploads.Taken)
             answer = {"field": refused.field, "detail": str(refused), "taken": taken}
             return JsonResponse(answer, status=409 if taken else 400)
+        except StorageFailure as failure:
+            return JsonResponse({"field": "file", "detail": str(failure), "taken": False}, status=503)
         leaf = render_to_string("testrunner/tree_leaf.html", {"leaf": Leaf(file, is_chosen=True)}, request)
         return JsonResponse({"id": file.pk, "path": str(file), "directory": file.directory, "leaf": leaf}, status=201)
 
