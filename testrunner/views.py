@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Prefetch, QuerySet, prefetch_related_objects
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
@@ -230,18 +231,21 @@ class TestRuns(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Generi
         asked = dict(given.validated_data)
         try:
             snapshots = files.snapshots(asked.pop("files"))
-            run = services.start_run(user=request.user, files=snapshots, **asked)
+            with transaction.atomic():  # the answer is read before the commit: a 503 means that nothing was made
+                whole = self._whole(services.start_run(user=request.user, files=snapshots, **asked))
         except services.NoSuchTime as refused:
             raise ValidationError({"wall_seconds": [str(refused)]}) from refused
         except (files.Gone, NotAllowed) as refused:
             raise ValidationError({"files": [str(refused)]}) from refused
-        return Response(self._whole(run), status=201)
+        return Response(whole, status=201)
 
     @extend_schema(request=None, responses=serializers.RunSerializer)
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: int) -> Response:
         """Take it out of the queue, or stop it: it is `cancelled` some seconds later, when nothing of it is left."""
-        return Response(self._whole(self._after(services.cancel_run)))
+        with transaction.atomic():  # as in `create`
+            whole = self._whole(self._after(services.cancel_run))
+        return Response(whole)
 
     @extend_schema(request=serializers.RerunSerializer, responses={201: serializers.RunSerializer})
     @action(detail=True, methods=["post"])
@@ -249,7 +253,9 @@ class TestRuns(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Generi
         """Queue it again: the same bytes in the same environment."""
         given = serializers.RerunSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        return Response(self._whole(self._after(services.rerun, **given.validated_data)), status=201)
+        with transaction.atomic():  # as in `create`
+            whole = self._whole(self._after(services.rerun, **given.validated_data))
+        return Response(whole, status=201)
 
     @extend_schema(
         parameters=[RANGE],

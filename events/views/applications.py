@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import transaction
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema
 from rest_framework import generics, status, viewsets
@@ -34,17 +35,18 @@ class Applications(viewsets.ModelViewSet):
         given = self.get_serializer(data=request.data)
         given.is_valid(raise_exception=True)
         paused = given.validated_data.pop("paused", False)
-        with problems():
+        # One transaction, and the answer is read before its commit: a 503 means that nothing was made.
+        with problems(), transaction.atomic():
             made = services.create_application(actor=request.user, **given.validated_data)
             if paused:
                 services.pause(application=made.application, actor=request.user)
-        return self._told(made.application, made.write_key, status.HTTP_201_CREATED)
+            return self._told(made.application, made.write_key, status.HTTP_201_CREATED)
 
     def perform_update(self, serializer: BaseSerializer) -> None:
         changes = dict(serializer.validated_data)
         paused = changes.pop("paused", None)
         application: Any = serializer.instance
-        with problems():
+        with problems(), transaction.atomic():
             services.update_application(application=application, actor=self.request.user, **changes)
             if paused is not None:
                 verb = services.pause if paused else services.resume
@@ -61,9 +63,9 @@ class Applications(viewsets.ModelViewSet):
         """A new key, told this once; those of now go on working for a while."""
         asked = serializers.RotateSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        with problems():
+        with problems(), transaction.atomic():  # as in `create`
             made = services.rotate_key(application=self.get_object(), actor=request.user, **asked.validated_data)
-        return self._told(made.key.application, made.write_key, status.HTTP_200_OK)
+            return self._told(made.key.application, made.write_key, status.HTTP_200_OK)
 
     def _told(self, application: Application, write_key: str, code: int) -> Response:
         fresh: Any = self.get_queryset().get(pk=application.pk)
