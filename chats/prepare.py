@@ -30,7 +30,7 @@ def prepare(broadcast: Broadcast) -> bool:
     A picture that cannot be had fails the broadcast before any message exists and gives the banner back; one that
     is of no use to anybody (not a picture, far too large) is skipped for good, so that the next press gets further.
     """
-    if not _lease(broadcast):
+    if not _lease(broadcast) or _is_missed(broadcast):
         return False
     if broadcast.banner is not None and not broadcast.image and not _download(broadcast, broadcast.banner):
         return False
@@ -48,6 +48,14 @@ def _lease(broadcast: Broadcast) -> bool:
         if not Broadcast.objects.queued().filter(free, pk=broadcast.pk).update(lease_until=Now() + LEASE):
             return False
         broadcast.refresh_from_db()
+    return True
+
+
+def _is_missed(broadcast: Broadcast) -> bool:
+    try:
+        broadcast.miss()
+    except NotAllowed:
+        return False
     return True
 
 

@@ -1,13 +1,16 @@
 """Bodies of the chats interface, a serializer to read and one to write where they differ."""
 
+from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from chats.images import ImageRefused, Picture, reencode
 from chats.models import Banner, Broadcast, Chat, Message
+from live.moments import ZonedDateTimeField
 
 LONGEST_LIST = 200_000
 
@@ -95,7 +98,14 @@ class NewBroadcastSerializer(_Content):
     """A text, an image or both, to everybody or to some, now or at a time."""
 
     audience = AudienceField(write_only=True)
-    send_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
+    send_at = ZonedDateTimeField(
+        required=False, allow_null=True, default=None, help_text="With its zone, in the future. null: at once."
+    )
+
+    def validate_send_at(self, value: datetime | None) -> datetime | None:
+        if value is not None and value <= timezone.now():
+            raise serializers.ValidationError("This time has passed.")
+        return value
 
 
 class BannerSerializer(serializers.ModelSerializer):

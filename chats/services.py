@@ -106,7 +106,7 @@ def compose(
 def amend(
     *, broadcast: Broadcast, actor: Any, text: str, image: Picture | str | None, send_at: datetime | None
 ) -> None:
-    """Change a scheduled broadcast; without `send_at` it goes out now.
+    """Change a scheduled or missed broadcast; without `send_at` it goes out now.
 
     `image` as in `compose`, or the name that the broadcast has: it keeps that picture. Raises NotAllowed where it is
     too late, or where another editor has replaced the kept picture; StorageFailure.
@@ -124,7 +124,7 @@ def amend(
 @retried
 def _amend(broadcast: Broadcast, actor: Any, fields: dict[str, Any], *, keeps_image: bool) -> None:
     with transaction.atomic():
-        scheduled = Broadcast.objects.scheduled().select_for_update().filter(pk=broadcast.pk).first()
+        scheduled = Broadcast.objects.changeable().select_for_update().filter(pk=broadcast.pk).first()
         if scheduled is None:
             raise NotAllowed(f"Broadcast {broadcast.pk} is not scheduled any more and cannot be changed.")
         earlier = scheduled.image.name or ""
@@ -132,7 +132,8 @@ def _amend(broadcast: Broadcast, actor: Any, fields: dict[str, Any], *, keeps_im
             raise NotAllowed(f"The picture of broadcast {broadcast.pk} was replaced meanwhile. Open it again.")
         for name, value in fields.items():
             setattr(scheduled, name, value)
-        scheduled.save(update_fields=list(fields))
+        scheduled.status = Broadcast.Status.SCHEDULED
+        scheduled.save(update_fields=[*fields, "status"])
         scheduled.steps.create(verb="changed", actor=actor)
         announce.broadcast_progress(scheduled)
         if earlier != fields["image"]:
@@ -218,7 +219,7 @@ def unskip_banner(*, banner: Banner) -> None:
 
 
 def resume(*, broadcast: Broadcast, actor: Any) -> None:
-    """Go on with a paused broadcast. Raises NotAllowed where it is not paused."""
+    """Go on with a paused broadcast, or send a missed one now. Raises NotAllowed for any other."""
     with transaction.atomic():
         broadcast.resume(actor)
         call_workers(broadcast)

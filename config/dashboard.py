@@ -50,14 +50,15 @@ def moving(request: HttpRequest) -> Card | None:
     if not request.user.has_perm("chats.view_broadcast"):
         return None
     order: list[str] = [
+        Broadcast.Status.MISSED,
         Broadcast.Status.SENDING,
         Broadcast.Status.QUEUED,
         Broadcast.Status.PAUSED,
         Broadcast.Status.SCHEDULED,
     ]
-    found = list(Broadcast.objects.moving().select_related("created_by", "banner").order_by("-id")[:MOST_MOVING])
+    found = list(Broadcast.objects.unfinished().select_related("created_by", "banner").order_by("-id")[:MOST_MOVING])
     found.sort(key=lambda broadcast: order.index(broadcast.status))
-    some_move = any(broadcast.status in order[:2] for broadcast in found)
+    some_move = any(broadcast.status in order[1:3] for broadcast in found)
     return Card("moving.html", {"broadcasts": found}, every=SOON if some_move else LATER)
 
 

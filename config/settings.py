@@ -281,6 +281,10 @@ if not BANNER_API_URL:
 BANNER_TRUSTED_ORIGINS = env.list("BANNER_TRUSTED_ORIGINS", default=[f"http://127.0.0.1:{PORT}"] if STANDIN else [])
 BROADCAST_WORKERS = env.int("BROADCAST_WORKERS", default=2)  # how many workers share one fan-out
 BROADCAST_CHUNK = env.int("BROADCAST_CHUNK", default=25_000)  # chats a transaction
+# A scheduled broadcast that is later than this is not sent any more without a decision.
+BROADCAST_GRACE_MINUTES = env.int("BROADCAST_GRACE_MINUTES", default=60)
+if not 1 <= BROADCAST_GRACE_MINUTES <= 525_600:
+    raise ImproperlyConfigured("BROADCAST_GRACE_MINUTES must be 1 to 525600 minutes.")
 
 # --- live ---------------------------------------------------------------------------------------
 # A client that was away for longer is told to reload. No CHANNEL_LAYERS: live/hub.py says why none is needed.

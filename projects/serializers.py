@@ -1,28 +1,14 @@
 """Bodies of the projects interface. One serializer a kind: what is read is what is written, but for the read-only."""
 
-from datetime import datetime
 from typing import Any, ClassVar
 
 from django.contrib.auth import get_user_model
-from django.utils.dateparse import parse_datetime
 from rest_framework import serializers
 
+from live.moments import ZonedDateTimeField
 from projects.models import Comment, Project, Report, Task, check_due
 
 LONGEST_TEXT = 20_000
-
-
-class ZonedDateTimeField(serializers.DateTimeField):
-    """A moment: without a zone it is none, and is refused rather than guessed at."""
-
-    def to_internal_value(self, value: Any) -> datetime:
-        try:
-            naive = isinstance(value, str) and (found := parse_datetime(value)) is not None and found.tzinfo is None
-        except ValueError:
-            naive = False  # no date at all: the field itself has the words for it
-        if naive:
-            raise serializers.ValidationError("Say in which zone: 2030-01-31T09:00:00Z, or +02:00 instead of Z.")
-        return super().to_internal_value(value)
 
 
 def _person(**more: Any) -> serializers.SlugRelatedField:

@@ -34,13 +34,13 @@ class Compose(admin.ModelAdmin):
         return self._compose(request, None)
 
     def edit_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Change a broadcast that is scheduled still: its text, picture and time."""
+        """Change a broadcast that is scheduled or missed: its text, picture and time."""
         if not may_send(request):
             raise PermissionDenied
         broadcast = self.get_object(request, str(pk))
         if broadcast is None:
             raise Http404
-        if broadcast.status != Broadcast.Status.SCHEDULED:
+        if broadcast.status not in Broadcast.CHANGEABLE:
             messages.error(request, f"Broadcast {pk} is {broadcast.status} and cannot be changed any more.")
             return HttpResponseRedirect(page_of(broadcast))
         return self._compose(request, broadcast)

@@ -112,7 +112,7 @@ class OneBroadcast(HistoryPages):
             "took": in_words(progress.took),
             "timeline": [(step, *_look_of(step)) for step in reversed(steps)],
             "verbs": verbs_for(broadcast) if may_send(request) else [],
-            "may_edit": may_send(request) and broadcast.status == Broadcast.Status.SCHEDULED,
+            "may_edit": may_send(request) and broadcast.status in Broadcast.CHANGEABLE,
             "every": None if broadcast.is_finished else EVERY,
             "nobody_comes": broadcast.status == Broadcast.Status.QUEUED and waited > WORKERS_SHOULD_HAVE_COME,
             "is_useless": broadcast.status == Broadcast.Status.FAILED

@@ -90,6 +90,12 @@ VERBS = {
             lambda broadcast, actor: services.resume(broadcast=broadcast, actor=actor),
         ),
         Verb(
+            "send-now", "Send now", "send",
+            lambda broadcast: broadcast.status == Status.MISSED,
+            lambda broadcast: "Its time has passed. It goes to its audience now.", "The broadcast is on its way.",
+            lambda broadcast, actor: services.resume(broadcast=broadcast, actor=actor),
+        ),
+        Verb(
             "pause", "Pause", "pause",
             lambda broadcast: broadcast.status in (Status.QUEUED, Status.SENDING),
             _pausing, "The broadcast is paused.",

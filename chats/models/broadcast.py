@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -41,9 +42,13 @@ class BroadcastQuerySet(models.QuerySet["Broadcast"]):
         """Cancelled broadcasts of which nothing was sent, and whose banner has not been given back yet."""
         return self.filter(status=Broadcast.Status.CANCELLED, delivered=0, banner__isnull=False)
 
-    def moving(self) -> BroadcastQuerySet:
-        """Broadcasts that a worker has, or will have, something to do for."""
-        return self.filter(status__in=Broadcast.MOVING)
+    def changeable(self) -> BroadcastQuerySet:
+        """Broadcasts whose content and time may be changed."""
+        return self.filter(status__in=Broadcast.CHANGEABLE)
+
+    def unfinished(self) -> BroadcastQuerySet:
+        """Broadcasts that a worker, or a person, has something to do for."""
+        return self.filter(status__in=[*Broadcast.MOVING, Broadcast.Status.MISSED])
 
 
 class Broadcast(models.Model):
@@ -61,11 +66,13 @@ class Broadcast(models.Model):
         SENT = "sent"
         CANCELLED = "cancelled"
         FAILED = "failed"
+        MISSED = "missed"  # its time passed while no worker was running: somebody decides whether it is still sent
 
     class Audience(models.TextChoices):
         ALL = "all", "all chats"
         LISTED = "listed", "listed users"
 
+    CHANGEABLE = [Status.SCHEDULED, Status.MISSED]
     MOVING = [Status.SCHEDULED, Status.QUEUED, Status.SENDING, Status.PAUSED]
     FINISHED = [Status.SENT, Status.CANCELLED, Status.FAILED]
 
@@ -116,7 +123,9 @@ class Broadcast(models.Model):
         ]
         constraints = [
             models.CheckConstraint(
-                condition=Q(status__in=["scheduled", "queued", "sending", "paused", "sent", "cancelled", "failed"]),
+                condition=Q(
+                    status__in=["scheduled", "queued", "sending", "paused", "sent", "cancelled", "failed", "missed"]
+                ),
                 name="chats_broadcast_status",
             ),
             models.CheckConstraint(condition=Q(audience__in=["all", "listed"]), name="chats_broadcast_audience"),
@@ -125,7 +134,8 @@ class Broadcast(models.Model):
                 condition=Q(banner__isnull=True) | ~Q(banner_url=""), name="chats_broadcast_banner_url"
             ),
             models.CheckConstraint(
-                condition=~Q(status="scheduled") | Q(send_at__isnull=False), name="chats_broadcast_scheduled_when"
+                condition=~Q(status__in=["scheduled", "missed"]) | Q(send_at__isnull=False),
+                name="chats_broadcast_scheduled_when",
             ),
             models.CheckConstraint(
                 condition=~Q(status__in=["sending", "sent"]) | Q(audience_size__isnull=False, started_at__isnull=False),
@@ -136,7 +146,7 @@ class Broadcast(models.Model):
                 condition=Q(audience_size__isnull=True) | ~Q(text="", image=""), name="chats_broadcast_sends_content"
             ),
             models.CheckConstraint(
-                condition=~Q(status__in=["scheduled", "queued"]) | Q(audience_size__isnull=True),
+                condition=~Q(status__in=["scheduled", "queued", "missed"]) | Q(audience_size__isnull=True),
                 name="chats_broadcast_waits_unfrozen",
             ),
             models.CheckConstraint(
@@ -191,14 +201,14 @@ class Broadcast(models.Model):
         self._move(self.Status.PAUSED, [self.Status.QUEUED, self.Status.SENDING], actor)
 
     def resume(self, actor: Any) -> None:
-        """Go on: with sending where the audience is frozen already, else with preparing."""
+        """Go on: with sending where the audience is frozen already, else with preparing. Also what was missed."""
         frozen = When(audience_size__isnull=False, then=Value(self.Status.SENDING))
         to = Case(frozen, default=Value(self.Status.QUEUED))
-        self._move(to, [self.Status.PAUSED], actor, wanted="resumed")
+        self._move(to, [self.Status.PAUSED, self.Status.MISSED], actor, wanted="resumed", send_at=_due_again())
 
     def cancel(self, actor: Any) -> None:
         """Stop for good. What is delivered stays, until it is retracted; an unsent banner is given back."""
-        self._move(self.Status.CANCELLED, self.MOVING, actor, finished_at=Now())
+        self._move(self.Status.CANCELLED, [*self.MOVING, self.Status.MISSED], actor, finished_at=Now())
         self.give_back_banner()
 
     def give_back_banner(self) -> None:
@@ -219,11 +229,21 @@ class Broadcast(models.Model):
 
     def requeue(self, actor: Any, **fields: Any) -> None:
         """Try a failed broadcast again."""
-        self._move(self.Status.QUEUED, [self.Status.FAILED], actor, error="", finished_at=None, **fields)
+        fields |= {"error": "", "finished_at": None, "send_at": _due_again()}
+        self._move(self.Status.QUEUED, [self.Status.FAILED], actor, **fields)
 
     def queue_when_due(self) -> None:
-        """Turn a scheduled broadcast into a queued one, if its time has come: it may have been postponed meanwhile."""
-        self._move(self.Status.QUEUED, [self.Status.SCHEDULED], None, only=Q(send_at__lte=Now()))
+        """Queue a scheduled broadcast if its time has come (it may have been postponed meanwhile).
+
+        One that is later than BROADCAST_GRACE_MINUTES is missed instead.
+        """
+        to = Case(When(_too_late(), then=Value(self.Status.MISSED)), default=Value(self.Status.QUEUED))
+        self._move(to, [self.Status.SCHEDULED], None, wanted="queued", only=Q(send_at__lte=Now()))
+
+    def miss(self) -> None:
+        """Mark a queued broadcast as missed if its preparer, this object, comes too late for its time."""
+        only = _too_late() & Q(lease_until=self.lease_until)
+        self._move(self.Status.MISSED, [self.Status.QUEUED], None, only=only)
 
     def fail(self, reason: str) -> None:
         """Record why nothing could be sent, and give the banner back. Only while this preparer's lease holds."""
@@ -279,3 +299,12 @@ class Broadcast(models.Model):
         self.refresh_from_db()
         state = "retracted" if self.retracted_at else self.status
         return f"Broadcast {self.pk} is {state} and cannot be {wanted} now."
+
+
+def _too_late() -> Q:
+    return Q(send_at__lt=Now() - timedelta(minutes=settings.BROADCAST_GRACE_MINUTES))
+
+
+def _due_again() -> Case:
+    """The time of a scheduled broadcast that somebody sends now: it is not late."""
+    return Case(When(audience_size__isnull=True, send_at__isnull=False, then=Now()), default=F("send_at"))

@@ -190,6 +190,22 @@ def test_a_broadcast_for_later_is_scheduled(marketer_api):
     assert (body["status"], body["send_at"]) == ("scheduled", "2999-01-01T00:00:00Z")
 
 
+@pytest.mark.parametrize(
+    ("send_at", "sentence"),
+    [
+        ("2020-01-01T09:00:00Z", "This time has passed."),
+        ("2030-01-01T09:00:00", "Say in which zone"),
+        ("tomorrow", "wrong format"),
+    ],
+)
+def test_a_time_that_has_passed_or_has_no_zone_is_refused_and_sends_nothing(marketer_api, send_at, sentence):
+    answer = marketer_api.post("/broadcasts/", {"text": "x", "audience": "all", "send_at": send_at})
+
+    assert answer.status_code == 400
+    assert sentence in answer.json()["errors"]["send_at"][0]
+    assert not Broadcast.objects.exists()
+
+
 def test_the_verbs_answer_with_the_broadcast_or_409_in_words(marketer_api):
     broadcast = BroadcastFactory()
     address = f"/broadcasts/{broadcast.pk}/"

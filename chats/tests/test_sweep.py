@@ -1,5 +1,6 @@
 """What the sweeper finds: whatever no message announced."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -9,6 +10,7 @@ from chats import fanout, services
 from chats.factories import BroadcastFactory
 from chats.fake import create_fake_chats
 from chats.models import Broadcast
+from chats.prepare import prepare
 
 pytestmark = pytest.mark.django_db
 
@@ -78,3 +80,83 @@ def test_what_is_paused_or_finished_is_left_alone(woken):
 
     assert woken == []
     assert not Broadcast.objects.queued().exists()
+
+
+# --- Too late -----------------------------------------------------------------------------------
+TOO_LATE, LATE = timedelta(minutes=61), timedelta(minutes=59)
+
+
+def missed() -> Broadcast:
+    broadcast = BroadcastFactory(scheduled=True, send_at=timezone.now() - TOO_LATE)
+    broadcast.queue_when_due()
+    return broadcast
+
+
+def test_a_scheduled_broadcast_that_is_very_late_is_missed_and_not_sent(woken):
+    too_late = BroadcastFactory(scheduled=True, send_at=timezone.now() - TOO_LATE)
+    late = BroadcastFactory(scheduled=True, send_at=timezone.now() - LATE)
+
+    services.sweep_broadcasts()
+    services.sweep_broadcasts()
+
+    too_late.refresh_from_db()
+    assert too_late.status == "missed"
+    assert {pk for _, pk in woken} == {late.pk}
+    assert [step.verb for step in too_late.steps.all()] == ["missed"]
+
+
+def test_a_broadcast_that_was_queued_in_time_and_prepared_very_late_is_missed():
+    broadcast = BroadcastFactory(send_at=timezone.now() - TOO_LATE)
+
+    assert prepare(broadcast) is False
+
+    broadcast.refresh_from_db()
+    assert (broadcast.status, broadcast.lease_until) == ("missed", None)
+
+
+def test_what_was_not_scheduled_is_never_missed():
+    broadcast = BroadcastFactory(created_at=timezone.now() - timedelta(days=3))
+
+    assert prepare(broadcast) is True
+
+
+def test_a_missed_broadcast_is_sent_when_somebody_says_so(marketer_api):
+    broadcast = missed()
+
+    answer = marketer_api.post(f"/broadcasts/{broadcast.pk}/resume/")
+
+    assert answer.json()["status"] == "queued"
+    assert prepare(broadcast) is True  # its time is now
+
+
+def test_a_missed_broadcast_gets_another_time_or_is_cancelled(marketer):
+    first, second = missed(), missed()
+    tomorrow = timezone.now() + timedelta(days=1)
+
+    services.amend(broadcast=first, actor=marketer, text="Tomorrow", image=None, send_at=tomorrow)
+    second.cancel(marketer)
+
+    first.refresh_from_db()
+    assert (first.status, first.send_at, second.status) == ("scheduled", tomorrow, "cancelled")
+
+
+def test_a_failed_broadcast_that_is_tried_again_days_later_is_not_missed(marketer):
+    broadcast = BroadcastFactory(failed=True, send_at=timezone.now() - timedelta(days=3))
+
+    services.retry(broadcast=broadcast, actor=marketer)
+
+    assert prepare(broadcast) is True
+
+
+def test_the_pages_ask_what_becomes_of_a_missed_broadcast(as_marketer):
+    broadcast = missed()
+
+    page = as_marketer.get(f"/admin/chats/broadcast/{broadcast.pk}/change/").content.decode()
+    front = as_marketer.get("/admin/").content.decode()
+
+    assert "while no worker was running" in page
+    assert set(re.findall(r'id="bc-([\w-]+)" class="button', page)) == {"send-now", "edit", "cancel"}
+    assert f"moving-{broadcast.pk}" in front
+    as_marketer.post(f"/admin/chats/broadcast/{broadcast.pk}/send-now/")
+    broadcast.refresh_from_db()
+    assert broadcast.status == "queued"

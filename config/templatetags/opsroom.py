@@ -34,7 +34,7 @@ LOOKS: dict[str, Look] = {
     **dict.fromkeys(["sent", "success", "passed", "xfailed", "done", "completed", "processed"], GOOD),
     **dict.fromkeys(["failed", "error", "timed_out", "rejected", "away", "down", "locked out"], FAILED),
     **dict.fromkeys(["answers", "free", "read", "on"], GOOD),
-    "overdue": LATE,
+    **dict.fromkeys(["overdue", "missed"], LATE),
     **dict.fromkeys(["cancelled", "retracted", "off"], STOPPED),
 }
 
