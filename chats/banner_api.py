@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import BoundedSemaphore
 from typing import Any, TypeGuard
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -20,12 +22,14 @@ MOST_PAGES = 1000  # a list that never ends is no list
 LARGEST_PAGE = 2 * 1024 * 1024
 LONGEST_URL = 2000  # chats.Banner.source_url
 LONGEST_TITLE = 200
+MOST_WAITING = 3  # requests of a process, which has ten threads
+_places = BoundedSemaphore(MOST_WAITING)
 
 
 class BannerApiError(Exception):
     """Why the list cannot be used: `reason` is one sentence for people, `code` is for programs.
 
-    Codes: those of FetchError, and not_json, wrong_shape, unsuccessful, nothing_left.
+    Codes: those of FetchError, and busy, not_json, wrong_shape, unsuccessful, nothing_left.
     """
 
     def __init__(self, reason: str, code: str) -> None:
@@ -41,6 +45,20 @@ class NothingLeft(BannerApiError):
         words = f" ({entries} no usable address.)" if unusable else ""
         super().__init__(f"No photo left to send.{words}", "nothing_left")
         self.unusable = unusable
+
+
+@contextmanager
+def turn() -> Iterator[None]:
+    """One of the few places of this process for requests that wait for the outside.
+
+    A slow API holds MOST_WAITING threads, never all that serve pages. Raises BannerApiError where no place is free.
+    """
+    if not _places.acquire(blocking=False):
+        raise BannerApiError("The banner API is slow, and others wait for it. Try again in a moment.", "busy")
+    try:
+        yield
+    finally:
+        _places.release()
 
 
 @dataclass(frozen=True)

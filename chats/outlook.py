@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.cache import cache
 
 from chats.addresses import FetchError
-from chats.banner_api import BannerApiError, Photo, photos
+from chats.banner_api import BannerApiError, Photo, photos, turn
 from chats.fetch import fetch
 from chats.images import ImageRefused, reencode
 from chats.models import Banner
@@ -49,10 +49,11 @@ def look_ahead() -> Outlook:
     following: Photo | None = None
     left = 0
     try:
-        for photo in found:
-            if photo.url not in spoken_for:
-                following = following or photo
-                left += 1
+        with turn():
+            for photo in found:
+                if photo.url not in spoken_for:
+                    following = following or photo
+                    left += 1
     except BannerApiError as error:
         return Outlook(following, left, False, found.unusable, "" if following else error.reason)
     return Outlook(following, left, True, found.unusable, "")
@@ -67,13 +68,16 @@ def preview(url: str) -> bytes:
     if kept is not None:
         return kept
     try:
-        fetched = fetch(
-            url,
-            deadline=PICTURE_SECONDS,
-            max_bytes=LARGEST_IMAGE,
-            trusted_origins=settings.BANNER_TRUSTED_ORIGINS,
-        )
+        with turn():
+            fetched = fetch(
+                url,
+                deadline=PICTURE_SECONDS,
+                max_bytes=LARGEST_IMAGE,
+                trusted_origins=settings.BANNER_TRUSTED_ORIGINS,
+            )
         content = reencode(fetched.body).content
+    except BannerApiError as error:
+        raise NoPreview(error.reason) from error
     except (FetchError, ImageRefused) as error:
         cache.set(key, error.reason, REFUSED_SECONDS)
         raise NoPreview(error.reason) from error

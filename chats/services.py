@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from chats import announce
-from chats.banner_api import NothingLeft, photos
+from chats.banner_api import NothingLeft, photos, turn
 from chats.images import Picture
 from chats.models import Banner, Broadcast, Chat, Message, NotAllowed
 from chats.pictures import discard, discard_on_commit, stored
@@ -177,12 +177,13 @@ def send_next_banner(*, actor: Any, request_key: UUID | None = None) -> Broadcas
         return earlier
     found = photos(api_url=settings.BANNER_API_URL, budget=API_SECONDS, trusted_origins=settings.BANNER_TRUSTED_ORIGINS)
     spoken_for = set(Banner.objects.spoken_for().values_list("source_url", flat=True))
-    for photo in found:
-        if photo.url in spoken_for:
-            continue
-        broadcast = _reserve(photo.url, photo.title, actor, request_key)
-        if broadcast is not None:
-            return broadcast
+    with turn():
+        for photo in found:
+            if photo.url in spoken_for:
+                continue
+            broadcast = _reserve(photo.url, photo.title, actor, request_key)
+            if broadcast is not None:
+                return broadcast
     raise NothingLeft(found.unusable)
 
 

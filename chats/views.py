@@ -27,11 +27,13 @@ class Conflict(APIException):
 
 
 class BannerApiAway(APIException):
-    """502: the banner API gave an unusable answer; 504 where it gave none in time."""
+    """502: the banner API gave an unusable answer; 504 where it gave none in time; 503 where too many wait for it."""
 
     def __init__(self, error: BannerApiError) -> None:
         super().__init__(error.reason)
-        self.status_code = 504 if error.code == "timeout" else 502
+        self.status_code = {"timeout": 504, "busy": 503}.get(error.code, 502)
+        if error.code == "busy":
+            self.wait = services.API_SECONDS  # becomes Retry-After
 
 
 @extend_schema(tags=["chats"])
@@ -139,6 +141,7 @@ class Broadcasts(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gene
             202: serializers.BroadcastSerializer,
             409: OpenApiResponse(description="No photo left to send."),
             502: OpenApiResponse(description="The banner API's answer is of no use; `detail` says why."),
+            503: OpenApiResponse(description="Too many requests wait for the banner API already."),
             504: OpenApiResponse(description="The banner API did not answer in time."),
         },
     )

@@ -94,16 +94,16 @@ class BannerAdmin(SendBannerMixin, SnapshotLists, ModelAdmin):
         return go_to(request, f"{reverse('admin:chats_banner_changelist')}?{urlencode({'q': banner.source_url})}")
 
     def next_view(self, request: HttpRequest) -> HttpResponse:
-        """The part of the page that has to ask the API, and may therefore be slow."""
-        self._may_view(request)
+        """The part of the page that has to ask the API, and may therefore be slow: for those who may send only."""
+        self._may_ask(request)
         outlook = look_ahead()
         token = signing.dumps([outlook.photo.url, outlook.photo.title], salt=SALT) if outlook.photo else ""
-        context = {"outlook": outlook, "token": token, "may_send": may_send(request)}
+        context = {"outlook": outlook, "token": token, "may_send": True}
         return render(request, "chats/banner_next.html", context)
 
     def preview_view(self, request: HttpRequest, token: str) -> HttpResponse:
         """The next picture, fetched, vetted and painted anew by us: nothing on the page comes from outside."""
-        self._may_view(request)
+        self._may_ask(request)
         url, _ = _read(token)
         try:
             content = preview(url)
@@ -153,6 +153,11 @@ class BannerAdmin(SendBannerMixin, SnapshotLists, ModelAdmin):
         }
         in_dialog = request.headers.get("HX-Request")
         return render(request, "chats/banner_dialog.html" if in_dialog else "chats/banner_confirm.html", context)
+
+    def _may_ask(self, request: HttpRequest) -> None:
+        """Asking the outside holds a thread for seconds, so the right to look is not enough."""
+        if not (self._may_view(request) and may_send(request)):
+            raise PermissionDenied
 
     def _may_view(self, request: HttpRequest) -> bool:
         if not self.has_view_permission(request):

@@ -1,6 +1,7 @@
 """The page of banners: what is next, what was sent, what was skipped."""
 
 import re
+from contextlib import ExitStack
 
 import pytest
 from django.contrib.messages import get_messages
@@ -9,6 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from chats.admin.banners import SALT
+from chats.banner_api import MOST_WAITING, turn
 from chats.factories import BannerFactory, BroadcastFactory
 from chats.models import Banner
 from chats.tests import evil_server as evil
@@ -41,10 +43,10 @@ def sent_banner(**more) -> Banner:
     return banner
 
 
-def test_the_page_itself_does_not_wait_for_the_api(as_viewer, banner_list):
+def test_the_page_itself_does_not_wait_for_the_api(as_marketer, banner_list):
     banner_list.answers(evil.silent)
 
-    page = as_viewer.get(PAGE).content.decode()
+    page = as_marketer.get(PAGE).content.decode()
 
     assert f'hx-get="{PAGE}next/"' in page
     assert banner_list.asked == []
@@ -95,44 +97,61 @@ def test_looking_ahead_reserves_nothing(as_marketer, banner_list):
     assert not Banner.objects.exists()
 
 
-def test_a_viewer_may_look_and_neither_send_nor_skip(as_viewer, banner_list):
+def test_a_viewer_sees_the_gallery_and_never_has_the_api_asked(as_viewer, banner_list):
+    token = signing.dumps([banner_list.offers(1)[0], ""], salt=SALT)
+
+    page = as_viewer.get(PAGE)
+
+    assert page.status_code == 200
+    assert "bn-next" not in page.content.decode()
+    for path in ("next/", f"preview/{token}/"):
+        assert as_viewer.get(f"{PAGE}{path}").status_code == 403
+    assert banner_list.asked == []
+
+
+def test_a_slow_api_holds_a_few_requests_and_refuses_more_at_once(as_marketer, marketer_api, banner_list):
     banner_list.offers(1)
+    with ExitStack() as waiting:
+        for _ in range(MOST_WAITING):
+            waiting.enter_context(turn())
 
-    response = as_viewer.get(f"{PAGE}next/")
+        page = as_marketer.get(f"{PAGE}next/")
+        press = marketer_api.post("/broadcasts/banner/")
 
-    assert "Photo 0" in text_of(response)
-    assert "send-banner" not in response.content.decode()
-    assert "/skip/" not in response.content.decode()
+    assert "others wait for it" in text_of(page)
+    assert (press.status_code, press.headers["Retry-After"]) == (503, "5")
+    assert banner_list.asked == []
+    assert "Photo 0" in text_of(as_marketer.get(f"{PAGE}next/"))
 
 
-def test_the_end_of_the_list_is_said(as_viewer, banner_list):
+def test_the_end_of_the_list_is_said(as_marketer, banner_list):
     sent_banner(source_url=banner_list.offers(1)[0])
 
-    assert "No photo left to send" in text_of(as_viewer.get(f"{PAGE}next/"))
+    assert "No photo left to send" in text_of(as_marketer.get(f"{PAGE}next/"))
 
 
-def test_a_problem_of_the_api_is_told_in_words(as_viewer, banner_list):
+def test_a_problem_of_the_api_is_told_in_words(as_marketer, banner_list):
     banner_list.answers(evil.answer_json({"success": False, "message": "closed on Sundays"}))
 
-    assert "closed on Sundays" in text_of(as_viewer.get(f"{PAGE}next/"))
+    assert "closed on Sundays" in text_of(as_marketer.get(f"{PAGE}next/"))
 
 
-def test_the_preview_is_painted_by_us_and_kept(as_viewer, banner_list):
+def test_the_preview_is_painted_by_us_and_kept(as_marketer, banner_list):
     banner_list.offers(1)
-    preview = address(as_viewer.get(f"{PAGE}next/"), "preview")
+    preview = address(as_marketer.get(f"{PAGE}next/"), "preview")
 
-    answers = [as_viewer.get(preview) for _ in range(2)]
+    answers = [as_marketer.get(preview) for _ in range(2)]
 
     assert [answer["Content-Type"] for answer in answers] == ["image/webp"] * 2
     assert answers[0].content[8:12] == b"WEBP"
     assert banner_list.asked.count("/0.png") == 1
 
 
-def test_what_is_no_picture_is_not_shown(as_viewer, banner_list):
+def test_what_is_no_picture_is_not_shown(as_marketer, banner_list):
     banner_list.offers(1, picture=b"<svg onload=alert(1)>")
-    preview = address(as_viewer.get(f"{PAGE}next/"), "preview")
+    preview = address(as_marketer.get(f"{PAGE}next/"), "preview")
 
-    answer = as_viewer.get(preview)
+    answer = as_marketer.get(preview)
 
     assert answer.status_code == 502
     assert answer["Content-Type"].startswith("text/plain")
@@ -144,8 +163,8 @@ def test_what_is_no_picture_is_not_shown(as_viewer, banner_list):
     ["http:forged", signing.dumps(["http://127.0.0.1/x", ""], salt="other")],
     ids=["not signed", "signed for something else"],
 )
-def test_only_addresses_that_the_page_has_shown_are_fetched(as_viewer, banner_list, token):
-    assert as_viewer.get(f"{PAGE}preview/{token}/").status_code == 404
+def test_only_addresses_that_the_page_has_shown_are_fetched(as_marketer, banner_list, token):
+    assert as_marketer.get(f"{PAGE}preview/{token}/").status_code == 404
     assert banner_list.asked == []
 
 
