@@ -1,7 +1,6 @@
 """Stored pictures: who may see one, how long it lives, and what a storage does that takes no more."""
 
 import os
-import resource
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from chats.models import Banner, Broadcast, Chat, Message, NotAllowed
 from chats.tests.banner_list import png
 from chats.tests.test_send_banner import api, delivered
 from live.storage import StorageFailure
+from live.tests.full_disk import no_room
 
 __all__ = ["api"]
 pytestmark = pytest.mark.django_db
@@ -268,17 +268,6 @@ def test_a_round_asks_once_for_each_kind_of_row_and_by_an_index(django_assert_nu
 
 
 # --- A storage that takes no more ---------------------------------------------------------------
-
-
-@contextmanager
-def no_room() -> Iterator[None]:
-    """Let every write of this process beyond a few bytes of a file fail, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (16, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @contextmanager
