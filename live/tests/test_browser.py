@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -53,11 +54,71 @@ def page(instance: Instance) -> Iterator[Page]:
         yield page
 
 
-def publish(instance: Instance, *numbers: int) -> None:
+def publish(instance: Instance, *numbers: int, topic: str = "broadcasts") -> None:
     instance.shell(
-        "from live.publish import publish_many;"
-        f" publish_many([('broadcasts', 'x', {{'n': n}}) for n in {list(numbers)}])"
+        f"from live.publish import publish_many; publish_many([({topic!r}, 'x', {{'n': n}}) for n in {list(numbers)}])"
     )
+
+
+def pass_on_all_but(page: Page, refused: Callable[[int, str], bool]) -> tuple[list[WebSocketRoute], list[str]]:
+    """Note the page's sockets and what it says, and keep from the server what is `refused` (number of socket, text)."""
+    lines: list[WebSocketRoute] = []
+    said: list[str] = []
+
+    def pass_on(line: WebSocketRoute) -> None:
+        number = len(lines)
+        lines.append(line)
+        server = line.connect_to_server()
+
+        def to_server(text: str) -> None:
+            said.append(text)
+            if not refused(number, text):
+                server.send(text)
+
+        line.on_message(to_server)
+        server.on_message(line.send)
+
+    page.route_web_socket("**/ws/notifications/", pass_on)
+    page.reload()
+    page.evaluate(MARKED)
+    page.evaluate(SUBSCRIBE)
+    page.wait_for_function("window.reloads === 1")
+    return lines, said
+
+
+def test_a_topic_that_was_joined_while_the_line_broke_is_loaded_again(page: Page, instance: Instance):
+    lines, _ = pass_on_all_but(page, lambda number, text: number == 0 and "broadcast:9" in text)
+    page.evaluate("""() => {
+        window.loaded = 0;
+        Opsroom.live.subscribe(["broadcast:9"], () => {}, () => { window.loaded += 1; });
+    }""")
+
+    publish(instance, 1, topic="broadcast:9")  # the server has not heard of the subscription
+    publish(instance, 2)
+    page.wait_for_function("window.heard.length === 1")  # and the page has heard of a later one
+    lines[0].close()
+
+    page.wait_for_function("window.loaded === 1", timeout=45_000)
+    assert page.evaluate("window.reloads") == 1  # the other topic has lost nothing
+
+
+def test_the_server_hears_that_a_topic_is_left_and_joined_again(page: Page, instance: Instance):
+    _, said = pass_on_all_but(page, lambda number, text: False)
+
+    def says(kind: str, topic: str) -> int:
+        messages = [json.loads(text) for text in said]
+        return sum(message["type"] == kind and topic in message.get("topics", []) for message in messages)
+
+    page.evaluate("window.leave = Opsroom.live.subscribe(['broadcast:9'], () => {}); window.leave()")
+    page.evaluate("document.getElementById('marked').remove(); document.dispatchEvent(new Event('htmx:load'))")
+    page.wait_for_timeout(200)
+    assert (says("unsubscribe", "broadcast:9"), says("unsubscribe", "broadcast:7")) == (1, 1)
+    assert says("unsubscribe", "broadcasts") == 0
+
+    page.evaluate(MARKED)
+    page.evaluate("document.dispatchEvent(new Event('htmx:load'))")
+    page.wait_for_function("window.told === 1")
+    assert says("subscribe", "broadcast:7") == 2
 
 
 def test_a_page_hears_of_every_change_and_marked_elements_a_few_times_a_second(page: Page, instance: Instance):

@@ -64,14 +64,24 @@
   // --- The socket ---
   const known = new Set(); // topics that this socket watches, or has asked for
   const fresh = new Set(); // those of them of which nothing is known before their "subscribed"
+  const current = new Set(); // topics of which this page has everything up to `last`, also while it has no socket
   const granted = new Set(); // topics that this page has watched
-  const join = (since) => {
+  const askFor = (topics, more) => {
+    for (const topic of topics) known.add(topic);
+    if (topics.length) say({ type: "subscribe", topics, ...more });
+  };
+  const join = () => {
     const topics = [...wanted()].filter((topic) => !known.has(topic));
-    for (const topic of topics) {
-      known.add(topic);
-      if (since === null) fresh.add(topic);
-    }
-    if (topics.length) say({ type: "subscribe", topics, ...(since === null ? {} : { since }) });
+    const isBehind = (topic) => last !== null && current.has(topic);
+    const others = topics.filter((topic) => !isBehind(topic));
+    for (const topic of others) fresh.add(topic);
+    askFor(topics.filter(isBehind), { since: last });
+    askFor(others, {});
+  };
+  const part = () => {
+    const topics = [...known].filter((topic) => !wanted().has(topic));
+    for (const topic of topics) for (const set of [known, fresh, current]) set.delete(topic);
+    if (topics.length) say({ type: "unsubscribe", topics });
   };
   const hear = ({ data }) => {
     clearTimeout(patience);
@@ -88,9 +98,10 @@
       reload(message.topics);
     } else if (message.type === "subscribed") {
       last = Math.max(last, message.seq);
-      for (const topic of message.topics) granted.add(topic);
+      for (const topic of message.topics) for (const set of [granted, current]) set.add(topic);
       reload(message.topics.filter((topic) => fresh.delete(topic)));
     } else if (message.type === "error" && granted.has(message.topic)) {
+      current.delete(message.topic);
       status("You may not watch this any more: what you see here stands still.");
     }
   };
@@ -103,7 +114,8 @@
       away = null;
       status("");
       steady = setTimeout(() => { tries = 0; }, STEADY);
-      join(last);
+      for (const topic of [...current]) if (!wanted().has(topic)) current.delete(topic);
+      join();
     };
     mine.onmessage = hear;
     mine.onclose = ({ code }) => { if (socket === mine) lose(code); };
@@ -137,7 +149,11 @@
     clearTimeout(patience);
     patience = setTimeout(() => { const dead = socket; lose(0); dead.close(); }, PATIENCE);
   }, PING);
-  const look = () => (isOpen() ? join(null) : connect());
+  const look = () => {
+    if (!isOpen()) return connect();
+    part();
+    join();
+  };
   document.addEventListener("visibilitychange", () => { if (pending.size || everything) refresh([]); });
   document.addEventListener("htmx:load", look); // new elements may have new topics
   document.addEventListener("DOMContentLoaded", look);
@@ -151,7 +167,10 @@
       const mine = { topics, handler, reload };
       subscriptions.add(mine);
       look();
-      return () => subscriptions.delete(mine);
+      return () => {
+        subscriptions.delete(mine);
+        look();
+      };
     },
   };
 })();
