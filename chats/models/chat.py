@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +10,8 @@ from django.db.models.functions import Coalesce, Now
 
 from chats.pictures import discard_on_commit
 from live.deadlocks import retried
+
+DELETED_AT_ONCE = 10_000  # chats a statement
 
 
 class ChatQuerySet(models.QuerySet["Chat"]):
@@ -43,9 +46,14 @@ class ChatQuerySet(models.QuerySet["Chat"]):
         """
         with transaction.atomic():
             locked = list(self.order_by("pk").select_for_update().values_list("pk", flat=True))
-            pictures = Message.objects.filter(chat__in=locked).exclude(own_image="")
-            discard_on_commit(*pictures.values_list("own_image", flat=True))
-            return super().delete()
+            deleted: Counter[str] = Counter()
+            for start in range(0, len(locked), DELETED_AT_ONCE):
+                # By id: a chat that was opened meanwhile may fit the query, too, and is not locked.
+                batch = locked[start : start + DELETED_AT_ONCE]
+                pictures = Message.objects.filter(chat__in=batch).exclude(own_image="")
+                discard_on_commit(*pictures.values_list("own_image", flat=True))
+                deleted.update(models.QuerySet.delete(Chat.objects.filter(pk__in=batch))[1])
+            return deleted.total(), dict(deleted)
 
     delete.alters_data = True  # type: ignore[attr-defined]
     delete.queryset_only = True  # type: ignore[attr-defined]

@@ -1,6 +1,7 @@
 """Verbs on a row that was read before somebody else changed it: each decides in its own UPDATE, or reads again."""
 
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.db import connections, transaction
@@ -9,7 +10,7 @@ from django.utils import timezone
 from chats import fanout, services
 from chats.factories import BannerFactory, BroadcastFactory
 from chats.fake import create_fake_chats
-from chats.models import Banner, Broadcast, Message, NotAllowed
+from chats.models import Banner, Broadcast, Chat, Message, NotAllowed
 from chats.prepare import LEASE, prepare
 from chats.tests import evil_server as evil
 from chats.tests.test_fanout import in_another_connection, wait_until_somebody_waits_for_a_lock
@@ -161,3 +162,18 @@ def test_a_retry_beside_a_retry_of_another_broadcast_of_the_same_banner_leaves_i
     services.retry(broadcast=first, actor=None)
     with pytest.raises(NotAllowed, match="sent by another broadcast"):
         services.retry(broadcast=second, actor=None)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_chats_that_are_opened_while_others_are_being_deleted_stay(monkeypatch):
+    monkeypatch.setattr("chats.models.chat.DELETED_AT_ONCE", 2)
+    create_fake_chats(5)
+
+    with transaction.atomic():
+        Chat.objects.select_for_update().first()
+        deleting = in_another_connection(lambda: Chat.objects.all().delete())
+        wait_until_somebody_waits_for_a_lock()
+        opened, _ = services.open_chat(user_uuid=uuid4())
+    deleting.join(10)
+
+    assert list(Chat.objects.all()) == [opened]
