@@ -25,7 +25,7 @@ from testrunner.factories import FileFactory
 from testrunner.models import FailureTask, Root, TestFile
 
 ROLES = {  # route of a DELETE: the model, and the roles that may; a superuser always may
-    "chats/<uuid:user_uuid>/": (Chat, []),
+    "chats/<any_uuid:user_uuid>/": (Chat, []),
     "projects/<int:pk>/": (Project, ["planning"]),
     "tasks/<int:pk>/": (Task, ["planning"]),
     "applications/<int:pk>/": (Application, []),
