@@ -1,7 +1,7 @@
 """Django's Redis cache for a world in which Redis may be away: slower then, never an error.
 
-After a failure nobody in this process asks the same Redis for REST_SECONDS, so that several bounded waits in a row do
-not add up, for one request or for many.
+After a failure nobody in this process asks the same Redis for REST_SECONDS, and then one caller alone, so that several
+bounded waits in a row do not add up, for one request or for many.
 """
 
 import time
@@ -27,16 +27,20 @@ def _or(default: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[
     def decorate(method: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(method)
         def forgiving(self: Any, *args: Any, **kwargs: Any) -> Any:
-            server = self._servers[0]
-            if time.monotonic() < _rests.get(server, 0.0):
+            server, now = self._servers[0], time.monotonic()
+            if now < _rests.get(server, 0.0):
                 return default(*args, **kwargs)
+            if server in _rests:  # it failed before: until this caller knows more, no other one asks
+                _rests[server] = now + REST_SECONDS
             try:
-                return method(self, *args, **kwargs)
+                answer = method(self, *args, **kwargs)
             except (RedisError, OSError) as error:
                 if isinstance(error, AWAY):
                     _rests[server] = time.monotonic() + REST_SECONDS
                 log.warning("cache_away", error=str(error))
                 return default(*args, **kwargs)
+            _rests.pop(server, None)
+            return answer
 
         return forgiving
 

@@ -148,7 +148,7 @@ CACHES = {
         "BACKEND": "config.cache.ForgivingRedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": env.str("CACHE_PREFIX", default="opsroom"),
-        "OPTIONS": REDIS_TIMEOUTS,
+        "OPTIONS": {**REDIS_TIMEOUTS, **dict.fromkeys(REDIS_TIMEOUTS.keys() - {"retry"}, 0.3)},  # slower is no cache
     }
 }
 

@@ -118,3 +118,17 @@ def test_the_cache_leaves_a_silent_redis_alone_for_a_while(silent):
     assert other.get_many(["a"]) == {}
 
     assert len(taken) == asked > 0
+
+
+def test_after_its_rest_one_caller_alone_asks_a_silent_redis(silent, monkeypatch):
+    url, taken = silent
+    monkeypatch.setattr("config.cache.REST_SECONDS", 0.0)
+    ForgivingRedisCache(url, {"OPTIONS": {"socket_timeout": 0.2}}).get("key")
+    monkeypatch.setattr("config.cache.REST_SECONDS", 600.0)
+    asked = len(taken)
+    callers = [ForgivingRedisCache(url, {"OPTIONS": {"socket_timeout": 0.2}}) for _ in range(20)]
+
+    with ThreadPoolExecutor(20) as pool:
+        assert list(pool.map(lambda cache: cache.get("key", "default"), callers)) == ["default"] * 20
+
+    assert len(taken) <= 2 * asked  # a first try and a second one of one caller
