@@ -17,6 +17,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+from collections import Counter as Counts
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -50,6 +52,7 @@ SHARE = 4  # an application has at most this part of both, so that others find r
 ITEM_BYTES = 512  # what an item weighs beyond its bytes, roughly
 SMALL = 4 * 1024  # bytes; a larger body is checked in a thread, so that it doesn't stop everybody else
 CHECKERS = 2  # such threads
+HEAVY_OF_ONE = 3  # bodies of an application that wait for the other process at the same time
 REASONS_HERE = 200  # that the event loop writes into an answer itself
 ANSWER = 8.0  # seconds from the end of a body to its answer
 TOLD = [("accepted", "accepted"), ("duplicates", "duplicate"), ("rejected", "rejected")]
@@ -97,6 +100,7 @@ class Ingest:
         self._checking = ThreadPoolExecutor(max_workers=CHECKERS, thread_name_prefix="ingest-check")
         self._asking = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ingest-ask")
         self._check_process = CheckProcess()
+        self._heavy: Counts[int] = Counts()  # bodies of an application that wait for that process
         under_way.set_function(lambda: len(self.limits.running))
         held_bytes.set_function(lambda: self.limits.weight)
 
@@ -169,11 +173,25 @@ class Ingest:
                     return read(content, rules)
             with contextlib.suppress(TooHeavy):  # then another process does it
                 return await loop.run_in_executor(self._checking, read_here, content, rules)
-            return await loop.run_in_executor(self._asking, self._check_process.read, content, rules, known)
+            with self._one_of_few(sender.application):
+                return await loop.run_in_executor(self._asking, self._check_process.read, content, rules, known)
         except TooManyItems:
             raise Refused(413, f"A request may have {MOST_ITEMS} events. Send fewer at once.") from None
         except BudgetSpent:
             raise Refused(413, "To check these events takes too much work. Send fewer at once.") from None
+
+    @contextlib.contextmanager
+    def _one_of_few(self, application: int) -> Iterator[None]:
+        """Let an application wait with few bodies for the other process. Raises TooMuchOfOne."""
+        if self._heavy[application] >= HEAVY_OF_ONE:
+            raise TooMuchOfOne
+        self._heavy[application] += 1
+        try:
+            yield
+        finally:
+            self._heavy[application] -= 1
+            if not self._heavy[application]:
+                del self._heavy[application]
 
     def close(self) -> None:
         """Hang up, and wait until that is done. Nothing may be under way."""

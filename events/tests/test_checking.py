@@ -12,6 +12,7 @@ from events.budget import Budget, BudgetSpent
 from events.checking import CheckProcess, TooHeavy, read_here
 from events.envelope import Rules, Span, read
 from events.factories import EventTypeFactory
+from events.ingest import HEAVY_OF_ONE
 from events.items import MOST_ITEMS, TooManyItems
 from events.keys import Known
 from events.models import Event, RejectedEvent
@@ -127,6 +128,18 @@ def test_a_thread_hands_on_what_takes_more_work_than_one_item():
     with pytest.raises(BudgetSpent):
         for _ in range(3):
             budget.spend(40_000)
+
+
+@committed
+def test_an_application_waits_with_few_heavy_bodies_at_the_same_time(sender, pageview):
+    heavy = packed(pageview | {"event_id": None, "data": {"tags": ["x"] * 25_000}})
+
+    answers = sender.post_together(*[heavy] * 5, packed(pageview))
+
+    statuses = [answer.status for answer in answers]
+    assert statuses.count(202) == HEAVY_OF_ONE + 1 and statuses.count(429) == 5 - HEAVY_OF_ONE
+    assert statuses[-1] == 202
+    assert not sender.app._heavy
 
 
 @committed
