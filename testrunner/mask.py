@@ -1,10 +1,13 @@
 """Secret variables of an environment do not reach what a run leaves: log, ids, messages, tracebacks, report.
 
 A value is hidden as it is, and in the spellings in which pytest and ordinary code print it: escaped for Python, JSON,
-XML, HTML or a URL, and line by line. Nothing is cut off before it is hidden, so no cut leaves the beginning of one.
+XML, HTML or a URL, in hexadecimal and in Base64, and line by line. In Base64 it is found wherever it lies in what was
+encoded, as the password of an HTTP header does. Nothing is cut off before it is hidden, so no cut leaves the beginning
+of one.
 
 It keeps accidents from happening. A test that means to tell a secret can spell it in a thousand other ways, values of
-less than four characters are not hidden, and of a very long one pytest may show both ends in an assertion.
+less than four characters are not hidden, Base64 that is wrapped within a value is not found, and of a very long one
+pytest may show both ends in an assertion.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from __future__ import annotations
 import html
 import json
 import re
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus
 from xml.sax.saxutils import escape
@@ -81,6 +85,21 @@ def spellings(secret: str) -> Iterator[str]:
         yield from (escape(form), escape(form, IN_ATTRIBUTES), html.escape(form))
     given = secret.encode(errors="replace")
     yield from (quote(given, safe=""), quote(given), quote_plus(given))
+    yield from (given.hex(), given.hex().upper())
+    yield from base64_spellings(given)
+
+
+def base64_spellings(secret: bytes) -> Iterator[str]:
+    """Yield what Base64 makes of a value with zero, one or two bytes before it in its group of three.
+
+    Digits that other bytes have a part in are left out, so this is found whatever stands around the value.
+    """
+    for encode in (b64encode, urlsafe_b64encode):
+        yield encode(secret).decode()
+        for before, first in ((0, 0), (1, 2), (2, 3)):
+            digits = encode(bytes(before) + secret).decode()[first : (before + len(secret)) * 8 // 6]
+            if len(digits) >= SHORTEST:
+                yield digits
 
 
 def _overlap(stream: bytes, secret: bytes) -> int:

@@ -1,3 +1,4 @@
+import base64
 import html
 import json
 from collections.abc import Callable
@@ -90,6 +91,32 @@ def test_a_secret_is_hidden_in_every_spelling_that_ordinary_code_prints(secret: 
     masked = Mask([secret]).text(spell(secret))
 
     assert quotes_aside(masked) == quotes_aside(spell("SECRET").replace("SECRET", "***"))
+
+
+@given(st.text("abc é☃+/", min_size=6, max_size=40).map(str.strip), st.binary(max_size=8), st.binary(max_size=8))
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+def test_a_secret_is_hidden_in_base64_wherever_it_lies(encode: Callable[[bytes], bytes], secret, before, after):
+    masked = Mask([secret]).text(encode(before + secret.encode() + after).decode())
+
+    if len(secret.encode()) >= 5:
+        assert "***" in masked
+        # Around it, no more than the digits that other bytes have a part in.
+        assert len(masked.replace("***", "")) <= len(encode(before)) + len(encode(after)) + 4
+
+
+@pytest.mark.parametrize("user", ["", "a", "bo", "tim", "tess"])
+def test_the_password_of_a_basic_authorization_header_is_hidden(user: str):
+    header = base64.b64encode(f"{user}:s3cret-pässword".encode()).decode()
+
+    masked = Mask(["s3cret-pässword"]).text(f"Authorization: Basic {header}")
+
+    assert "***" in masked
+    assert len(masked) < len("Authorization: Basic ***") + len(base64.b64encode(f"{user}:".encode())) + 4
+
+
+@pytest.mark.parametrize("spell", [bytes.hex, lambda secret: secret.hex().upper()])
+def test_a_secret_is_hidden_in_hexadecimal(spell: Callable[[bytes], str]):
+    assert Mask(["s3cret"]).text(spell(b"s3cret")) == "***"
 
 
 def test_what_postgres_cannot_hold_is_replaced():
