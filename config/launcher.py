@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from config import embedded
 from config.database import is_prepared, prepare
+from config.demo_password import DEMO_PASSWORD, WARNING
 from config.output import Output
 from config.supervisor import Command, Supervisor
 
@@ -64,8 +65,10 @@ async def supervise(port: int, *, credentials: bool) -> None:
 
     async def announce(output: Output) -> None:
         await until_ready(port, started, output.say)
-        login = "  (admin / 12345)" if credentials else ""
+        login = f"  (admin / {DEMO_PASSWORD})" if credentials else ""
         output.say(f"Opsroom is ready: http://127.0.0.1:{port}/admin/{login}")
+        if credentials:
+            output.say(WARNING)
 
     try:
         await Supervisor(commands(port), cwd=PROJECT).run(announce)

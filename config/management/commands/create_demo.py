@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from chats.fake import create_fake_chats
 from chats.models import Chat
+from config.demo_password import DEMO_PASSWORD
 from events.fake import create_fake_events
 from events.models import Event
 from projects.demo import create_demo_projects
@@ -14,7 +15,6 @@ from testrunner.demo import create_demo_test_runs
 
 CHATS = 1_000
 EVENTS, EVENT_DAYS = 10_000, 7
-PASSWORD = "12345"  # noqa: S105  printed on the console of an instance that listens on loopback only
 PEOPLE = {
     "marketer": "marketing",
     "planner": "planning",
@@ -32,11 +32,11 @@ class Command(BaseCommand):
             raise CommandError("Demo users have a known password: they are for local instances only.")
         User = get_user_model()
         if not User.objects.exists():
-            User.objects.create_superuser("admin", password=PASSWORD)
+            User.objects.create_superuser("admin", password=DEMO_PASSWORD)
         for name, group in PEOPLE.items():
             # One by one: an instance that was made before there were planners gets its planner.
             if User.objects.filter(username="admin").exists() and not User.objects.filter(username=name).exists():
-                person = User.objects.create_user(name, f"{name}@localhost", PASSWORD, is_staff=True)
+                person = User.objects.create_user(name, f"{name}@localhost", DEMO_PASSWORD, is_staff=True)
                 person.groups.add(Group.objects.get(name=group))
         if not Chat.objects.exists():
             create_fake_chats(CHATS, messages=3)
