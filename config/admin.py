@@ -29,6 +29,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from unfold.widgets import SELECT_CLASSES, UnfoldAdminTextInputWidget
 
 from accounts.models import AccessToken
+from config import my_access
 from config.dashboard import front_page_card
 from config.templatetags.opsroom import state, when
 from live.deletion import DeletionPages
@@ -214,7 +215,7 @@ class Failures(ReadOnly, AccessFailureLogAdmin, ModelAdmin):
 
 # --- The front page -------------------------------------------------------------------------------
 def _front_page_urls() -> list[URLPattern]:
-    return [path("front-page/<slug:name>/", front_page_card, name="front_page_card")]
+    return [path("front-page/<slug:name>/", front_page_card, name="front_page_card"), *my_access.urls()]
 
 
 # The theme's own template would come first under the usual name, admin/index.html.

@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.contrib.auth.signals import user_logged_in
 from django.db.models.signals import post_migrate
 from django_structlog import signals
 
@@ -19,6 +20,7 @@ class OpsroomConfig(AppConfig):
 
         # The default Celery app of every process, web included: without it a wake-up has no broker.
         from config import celery  # noqa: F401
+        from config.my_access import note_login
         from projects import reports
 
         reports.register("Chats", day.count)
@@ -27,3 +29,4 @@ class OpsroomConfig(AppConfig):
         signals.bind_extra_request_metadata.connect(bind_address, dispatch_uid="client address")
         for ended in (signals.bind_extra_request_finished_metadata, signals.bind_extra_request_failed_metadata):
             ended.connect(add_duration, dispatch_uid="duration")
+        user_logged_in.connect(note_login, dispatch_uid="note login")

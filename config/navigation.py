@@ -77,6 +77,12 @@ UNFOLD = {
             "950": "oklch(28.2% .091 267.9)",
         },
     },
+    "ACCOUNT": {
+        "navigation": [
+            {"title": "My access", "link": reverse_lazy("admin:my_access")},
+            {"title": "Change password", "link": reverse_lazy("admin:password_change")},
+        ],
+    },
     "COMMAND": {
         "search_models": False,  # unbounded; and it scans
         "show_history": True,
