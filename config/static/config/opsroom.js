@@ -68,6 +68,14 @@
     document.querySelectorAll("form[data-once]").forEach((form) => delete form.dataset.sent);
   });
 
+  // Scripts in attributes are forbidden (config/middleware.py), so what is chosen or missing is noticed here.
+  document.addEventListener("change", (event) => {
+    if (event.target.hasAttribute("data-submits")) event.target.form.requestSubmit();
+  });
+  document.addEventListener("error", (event) => {
+    if (event.target.dataset && "mayMiss" in event.target.dataset) event.target.parentNode.classList.add("is-missing");
+  }, true);
+
   // Live fragments carry data-live; while the server does not answer them, the page says so.
   const isLive = (event) => event.target.closest && event.target.closest("[data-live]");
   const away = (event) => { if (isLive(event)) document.documentElement.classList.add("is-away"); };
