@@ -89,10 +89,11 @@ docker/tests: .env  ## The suite in containers, on PostgreSQL, Redis and RabbitM
 docker/create-fake-chats: .env  ## Fake chats for the containers (total=1000)
 	@$(COMPOSE) run --build --rm web python manage.py create_fake_chats --total $(total)
 
-# The four secrets that .env.example leaves open, made once; nobody else may read the file.
+# The secrets that .env.example leaves open, made once; nobody else may read the file.
 SECRET := import secrets; print(secrets.token_hex(32))
 .env:
-	@umask 077; for name in SECRET_KEY POSTGRES_PASSWORD RABBITMQ_PASSWORD REDIS_PASSWORD; do \
+	@umask 077; for name in SECRET_KEY RUNNER_SECRET_KEY POSTGRES_PASSWORD POSTGRES_ADMIN_PASSWORD RUNNER_PASSWORD \
+		RABBITMQ_PASSWORD REDIS_PASSWORD; do \
 		echo "s|^$$name=$$|$$name=$$($(PYTHON) -c '$(SECRET)')|"; \
 	done | sed -f - .env.example > .env.new && mv .env.new .env
 	@echo "Wrote .env with random secrets. Keep it: the database is made with its password."

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from config import alive, launcher
+from config import alive, launcher, runner_role
 
 PROJECT = Path(__file__).resolve().parents[2]
 COMPOSE = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())
@@ -49,7 +49,11 @@ def test_every_variable_is_in_the_example_with_the_same_default():
     assert wanted == example()
 
 
-@pytest.mark.parametrize("name", ["SECRET_KEY", "POSTGRES_PASSWORD", "RABBITMQ_PASSWORD", "REDIS_PASSWORD"])
+SECRETS = ["SECRET_KEY", "RUNNER_SECRET_KEY", "POSTGRES_PASSWORD", "POSTGRES_ADMIN_PASSWORD", "RUNNER_PASSWORD"]
+SECRETS += ["RABBITMQ_PASSWORD", "REDIS_PASSWORD"]
+
+
+@pytest.mark.parametrize("name", SECRETS)
 def test_no_secret_has_a_default(name: str):
     assert example()[name] == ""
     assert re.search(r"\$\{" + name + r":\?is not set", (PROJECT / "docker-compose.yml").read_text())
@@ -109,6 +113,27 @@ def test_tests_find_no_data_in_their_container_and_are_not_the_user_who_knows_th
     assert runner["user"] == "0:0"  # then each run has a user of its own: testrunner/tests/test_modes.py
     assert runner["cap_drop"] == ["ALL"]
     assert not {"SYS_ADMIN", "SYS_PTRACE", "NET_ADMIN"} & set(runner["cap_add"])
+
+
+def test_the_runner_is_not_told_the_secrets_of_the_application():
+    told = str(SERVICES["testrunner-worker"]["environment"])
+
+    for secret in ("POSTGRES_PASSWORD", "POSTGRES_ADMIN_PASSWORD", "SECRET_KEY", "METRICS_TOKEN"):
+        assert "${" + secret not in told
+        assert "${" + secret in (PROJECT / "docker-compose.yml").read_text()
+    assert "opsroom_runner:${RUNNER_PASSWORD" in told
+
+
+def test_the_roles_of_the_application_are_no_superusers():
+    postgres = SERVICES["postgres"]
+    script = (PROJECT / "config/postgres/roles.sh").read_text()
+
+    assert "POSTGRES_USER" not in postgres["environment"]  # the image's own superuser, whom no process of ours is
+    assert "./config/postgres/roles.sh:/docker-entrypoint-initdb.d/roles.sh:ro" in postgres["volumes"]
+    for role in ("opsroom", runner_role.ROLE):
+        assert re.search(rf"^CREATE ROLE {role} LOGIN PASSWORD :'\w+';$", script, re.MULTILINE)
+    for name in OURS:
+        assert SERVICES[name]["environment"]["DATABASE_URL"].startswith("postgres://opsroom")
 
 
 def test_the_health_check_of_web_asks_under_a_name_that_is_allowed(httpserver, monkeypatch):

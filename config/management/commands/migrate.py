@@ -3,7 +3,7 @@ from typing import Any
 from django.core.management.commands import migrate
 from django.db import connections
 
-from config import migrating
+from config import migrating, runner_role
 from live import direct
 
 
@@ -22,5 +22,6 @@ class Command(migrate.Command):
 
         with migrating.one_at_a_time(alias, self.stderr.write):
             migrating.with_patience(work, self.stderr.write, alias)
+            runner_role.grant(connections[alias])
             if direct.is_pooled():
                 migrating.give_limits_to_the_role(connections[alias])
