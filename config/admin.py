@@ -31,6 +31,7 @@ from unfold.widgets import SELECT_CLASSES, UnfoldAdminTextInputWidget
 from accounts.models import AccessToken
 from config import my_access
 from config.dashboard import front_page_card
+from config.people import delete_person
 from config.templatetags.opsroom import state, when
 from live.deletion import DeletionPages
 from live.snapshot import SnapshotLists
@@ -67,6 +68,13 @@ class People(DeletionPages, UserAdmin, SnapshotLists, ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         return super().get_queryset(request).prefetch_related("groups")
+
+    def delete_model(self, request: HttpRequest, obj: User) -> None:
+        delete_person(person=obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        for person in queryset.order_by("pk"):
+            delete_person(person=person)
 
     @admin.display(description="Name")
     def full_name(self, user: User) -> str:

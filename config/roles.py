@@ -84,10 +84,10 @@ def create_missing(*, sender: AppConfig, using: str = "default", **_: Any) -> No
 
     if sender is not [found for found in apps.get_app_configs() if found.models_module][-1]:
         return  # post_migrate is sent once per app, and creates that app's permissions
-    existing = set(Group.objects.using(using).filter(name__in=ROLES).values_list("name", flat=True))
     with transaction.atomic(using=using):
-        for name in [name for name in ROLES if name not in existing]:
-            group = Group.objects.using(using).create(name=name)
-            for app, codenames in ROLES[name].items():
+        for name in ROLES:
+            # Of two that migrate at once one creates the role: the name is unique, and the other waits for it.
+            group, is_new = Group.objects.using(using).get_or_create(name=name)
+            for app, codenames in ROLES[name].items() if is_new else ():
                 permissions = Permission.objects.using(using).filter(content_type__app_label=app)
                 group.permissions.add(*permissions.filter(codename__in=codenames))

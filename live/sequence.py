@@ -54,7 +54,8 @@ END $$
 _DELETE = """
 WITH gone AS (
     DELETE FROM live_event
-    WHERE id IN (SELECT id FROM live_event WHERE seq IS NOT NULL ORDER BY seq LIMIT %s)
+    -- Of two that delete at once the second one takes the next rows, so that they never wait in a circle.
+    WHERE id IN (SELECT id FROM live_event WHERE seq IS NOT NULL ORDER BY seq LIMIT %s FOR UPDATE SKIP LOCKED)
       AND created_at < now() - %s * interval '1 hour'
     RETURNING seq
 ), noted AS (

@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from accounts.models import use_is_worth_noting
 from accounts.passwords import password_proof, with_current_password
+from live.snapshot import one_snapshot
 from projects.models import CalendarToken, Task
 
 BACK, AHEAD = timedelta(days=31), timedelta(days=731)
@@ -65,11 +66,13 @@ def feed(user: Any, *, only_mine: bool = False) -> str:
         tasks = tasks.filter(Q(assignee=user) | Q(assignee=None, project__owner=user))
     lines = ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//Opsroom//Tasks//EN", "CALSCALE:GREGORIAN", "METHOD:PUBLISH"]
     lines += ["X-WR-CALNAME:Opsroom", "REFRESH-INTERVAL;VALUE=DURATION:PT15M", "X-PUBLISHED-TTL:PT15M"]
-    found = list(tasks.order_by("due_date", "id")[: MOST + 1])
+    with one_snapshot():
+        found = list(tasks.order_by("due_date", "id")[: MOST + 1])
+        left_out = tasks.count() - MOST if len(found) > MOST else 0
     for task in found[:MOST]:
         lines += _event(task)
     if len(found) > MOST:
-        lines += _rest(found[MOST], tasks.count() - MOST, now)
+        lines += _rest(found[MOST], left_out, now)
     lines.append("END:VCALENDAR")
     return "".join(f"{part}\r\n" for line in lines for part in _folded(line))
 

@@ -26,7 +26,7 @@ from django.utils import timezone
 
 from projects import mail, messages
 from projects.models import Reminder, Task
-from projects.models.ledger import MOST_ATTEMPTS
+from projects.models.ledger import MOST_ATTEMPTS, update_free
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +43,7 @@ _ARM = """
               SELECT FROM projects_reminder AS known
               WHERE known.task_id = task.id AND known.due_date = task.due_date AND known.status <> 'dropped'
           )
+        ORDER BY task.id
         FOR KEY SHARE OF task SKIP LOCKED  -- one that is being deleted has no reminder; one being changed, next minute
     ) AS due
     ON CONFLICT (task_id, due_date) DO UPDATE SET status = 'pending', attempts = 0, lease_until = NULL, error = ''
@@ -92,7 +93,7 @@ def arm() -> int:
     """
     now = timezone.now()
     lost = Reminder.objects.filter(status=Reminder.Status.PENDING, attempts__gte=MOST_ATTEMPTS, lease_until__lte=now)
-    given_up = lost.update(status=Reminder.Status.FAILED, error="The worker died while it was sending.")
+    given_up = update_free(lost, status=Reminder.Status.FAILED, error="The worker died while it was sending.")
     with connection.cursor() as cursor:
         cursor.execute(_ARM, {"first": now - GRACE, "last": now + AHEAD})
         return given_up + int(cursor.rowcount)
@@ -101,7 +102,7 @@ def arm() -> int:
 def retry_reminders(*, ids: Iterable[int]) -> int:
     """Let failed reminders be tried again from the start; return how many there were."""
     failed = Reminder.objects.filter(pk__in=ids, status=Reminder.Status.FAILED)
-    tried = failed.update(status=Reminder.Status.PENDING, attempts=0, lease_until=None, error="")
+    tried = update_free(failed, status=Reminder.Status.PENDING, attempts=0, lease_until=None, error="")
     messages.tell([messages.reminders_updated()] if tried else [])
     return tried
 

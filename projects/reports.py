@@ -26,7 +26,7 @@ from live.wake import wake
 from projects import mail, messages
 from projects.house import happened_on, register
 from projects.models import Report, Task
-from projects.models.ledger import MOST_ATTEMPTS
+from projects.models.ledger import MOST_ATTEMPTS, update_free
 
 __all__ = ["NotResent", "count", "generate_report", "mail_reports", "register", "resend", "run_daily"]
 
@@ -142,7 +142,7 @@ def mail_reports(seconds: float = MAIL_SECONDS) -> int:
     """
     now, sent, until = timezone.now(), 0, time.monotonic() + seconds
     lost = Report.objects.filter(attempts__gte=MOST_ATTEMPTS, lease_until__lte=now)
-    lost.update(lease_until=None, error="The worker died while it was sending.")
+    update_free(lost, lease_until=None, error="The worker died while it was sending.")
     if not settings.REPORT_EMAILS:
         return 0
     is_news = Q(mailed_at=None, date__gte=(now - MAILED_FOR).date(), data__totals__total__gt=0)

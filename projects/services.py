@@ -2,6 +2,9 @@
 
 Each verb is one transaction in which the row, its history and what watchers are told are written together, and after
 whose commit no list of before is read again. Another app's call inside a transaction of its own joins that one.
+
+Verbs lock in one order: project, task, comment, reminder; rows of one table by their ids; people last, by the check of
+the foreign keys. Another app's rows that follow a deletion may be locked in another order: `retried`.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from live.deadlocks import retried
 from projects import list_cache, messages
 from projects.gone import still_there
 from projects.models import Comment, Project, Task
@@ -26,6 +30,7 @@ __all__ = [
 MOST_TOLD = 1_000  # tasks of a deleted project whose watchers are told of each; of more, the project's message is all
 
 
+@retried
 def create_project(*, name: str, description: str = "", owner: Any = None, actor: Any = None) -> Project:
     """Open a project; without `owner` it is nobody's. Raises Gone where the owner is."""
     project = Project(name=name, description=description, owner=owner)
@@ -37,6 +42,7 @@ def create_project(*, name: str, description: str = "", owner: Any = None, actor
     return project
 
 
+@retried
 def update_project(*, project: Project, actor: Any = None, **changes: Any) -> Project:
     """Set `name`, `description`, `owner`; only what differs is written and told.
 
@@ -58,6 +64,7 @@ def update_project(*, project: Project, actor: Any = None, **changes: Any) -> Pr
     return project
 
 
+@retried
 def delete_project(*, project: Project, actor: Any = None) -> None:
     """Delete a project with its tasks and their comments. Watchers of up to MOST_TOLD tasks hear of each."""
     with transaction.atomic():
@@ -65,17 +72,21 @@ def delete_project(*, project: Project, actor: Any = None) -> None:
         locked = Project.objects.select_for_update().filter(pk=project.pk).first()
         if locked is None:
             return
-        tasks = list(Task.objects.filter(project=locked).order_by("pk").select_for_update()[: MOST_TOLD + 1])
-        told = [messages.task_deleted(task) for task in tasks] if len(tasks) <= MOST_TOLD else []
+        # All of them, so that nobody adds a comment or a reminder behind the search for what goes along.
+        found = Task.objects.filter(project=locked).order_by("pk")
+        pks = list(found.select_for_update().values_list("pk", flat=True))
+        told = [messages.task_deleted(task) for task in found] if len(pks) <= MOST_TOLD else []
         messages.tell([*told, messages.project_changed("deleted", locked)])
         pk, begun = locked.pk, timezone.now()
         locked._history_user = actor  # type: ignore[attr-defined]
-        locked.delete()
-        along = Task.history.filter(project_id=pk, history_type="-", history_date__gte=begun)
-        along.update(history_user=known(actor))
+        with still_there("actor"):
+            locked.delete()
+            along = Task.history.filter(project_id=pk, history_type="-", history_date__gte=begun)
+            along.update(history_user=known(actor))
         list_cache.bump()
 
 
+@retried
 def create_task(
     *,
     project: Project,
@@ -100,6 +111,7 @@ def create_task(
     return task
 
 
+@retried
 def update_task(*, task: Task, actor: Any = None, seen: dict[str, Any] | None = None, **changes: Any) -> Task:
     """Set any of project, title, description, status, due_date, assignee, priority; only what differs is written.
 
@@ -122,6 +134,7 @@ def move_task(*, task: Task, status: str, seen: str | None = None, actor: Any = 
     return update_task(task=task, actor=actor, seen={"status": seen} if seen else None, status=status)
 
 
+@retried
 def update_tasks(*, ids: Iterable[int], actor: Any = None, **changes: Any) -> int:
     """`update_task` for many at once (ids, or a queryset of them), in one transaction; return how many changed."""
     return len(change_tasks(ids, actor, changes))
@@ -132,6 +145,7 @@ def delete_task(*, task: Task, actor: Any = None) -> None:
     delete_tasks(ids=[task.pk], actor=actor)
 
 
+@retried
 def delete_tasks(*, ids: Iterable[int], actor: Any = None) -> int:
     """Delete these tasks; return how many there were."""
     with transaction.atomic():
@@ -140,8 +154,9 @@ def delete_tasks(*, ids: Iterable[int], actor: Any = None) -> int:
             return 0
         messages.tell([messages.task_deleted(task) for task in locked])
         gone = [task.pk for task in locked]
-        Task.objects.filter(pk__in=gone).delete()
-        Task.history.filter(id__in=gone, history_type="-").update(history_user=known(actor))
+        with still_there("actor"):
+            Task.objects.filter(pk__in=gone).delete()
+            Task.history.filter(id__in=gone, history_type="-").update(history_user=known(actor))
         list_cache.bump()
     return len(locked)
 
@@ -149,11 +164,14 @@ def delete_tasks(*, ids: Iterable[int], actor: Any = None) -> int:
 def let_go(*, person: Any) -> None:
     """Make a person's projects and tasks nobody's, before the person is deleted: watchers hear of each."""
     with transaction.atomic():
-        update_tasks(ids=Task.objects.filter(assignee=person).values_list("pk", flat=True), assignee=None)
-        for project in Project.objects.filter(owner=person):
+        # Locked by the question itself, so that what was given to somebody else meanwhile stays theirs.
+        for project in Project.objects.filter(owner=person).order_by("pk").select_for_update(of=("self",)):
             update_project(project=project, owner=None)
+        theirs = Task.objects.filter(assignee=person).order_by("pk").select_for_update(of=("self",))
+        update_tasks(ids=theirs.values_list("pk", flat=True), assignee=None)
 
 
+@retried
 def add_comment(*, task: Task, content: str, author: str = "", actor: Any = None) -> Comment:
     """Say something about a task; without `author` it is the actor who says it. Raises Gone where the task is."""
     comment = Comment(task=task, author=author or actor.get_username(), content=content)
@@ -164,6 +182,7 @@ def add_comment(*, task: Task, content: str, author: str = "", actor: Any = None
     return comment
 
 
+@retried
 def update_comment(*, comment: Comment, **changes: Any) -> Comment:
     """Set `author` or `content`. Raises Comment.DoesNotExist where it is gone."""
     with transaction.atomic():
@@ -175,6 +194,7 @@ def update_comment(*, comment: Comment, **changes: Any) -> Comment:
     return locked
 
 
+@retried
 def delete_comment(*, comment: Comment) -> None:
     """Take a comment back."""
     with transaction.atomic():

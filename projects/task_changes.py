@@ -1,6 +1,7 @@
 """The one way in which tasks change, one or ten thousand of them: locked, compared, one UPDATE, history, messages.
 
-1. Lock the rows in the order of their ids, so that two callers wait for each other and never for themselves.
+1. Lock the project that they are moved to, then the rows in the order of their ids, so that two callers wait for each
+   other and never for themselves.
 2. Compare each with what is wanted: only what really changes is written, and told.
 3. One UPDATE sets the fields, `updated_at`, and `completed_at`: now where a task becomes completed, nothing where it
    is not (any more), and untouched where it was completed before.
@@ -13,14 +14,14 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from projects import list_cache, messages
 from projects.gone import still_there
-from projects.models import Task
+from projects.models import Project, Task
 
 
 class Changed(Exception):
@@ -43,6 +44,8 @@ def change_tasks(
         raise ValueError(f"Not to be set on a task: {', '.join(sorted(unknown))}.")
     changed: list[Task] = []
     with transaction.atomic():
+        if "project" in wanted:
+            _hold(wanted["project"])
         for some in _chunks(sorted(set(ids))):
             changed += _change(some, actor, wanted, seen or {})
         if changed:
@@ -63,10 +66,19 @@ def _change(ids: list[int], actor: Any, wanted: dict[str, Any], seen: dict[str, 
         Task.objects.filter(pk__in=[task.pk for task in tasks]).update(
             **wanted, updated_at=now, **_completed(wanted, now)
         )
-    # Who did it: given, or nobody. Not the request's user by way of a thread's memory.
-    Task.history.bulk_history_create(tasks, update=True, default_user=known(actor))
+        # Who did it: given, or nobody. Not the request's user by way of a thread's memory.
+        Task.history.bulk_history_create(tasks, update=True, default_user=known(actor))
     messages.tell(messages.task_updated(task, found) for task, found in differences)
     return tasks
+
+
+def _hold(project: Project) -> None:
+    """Keep the project that tasks are moved to from being deleted: projects are locked before tasks.
+
+    Where it is gone already, the check of the foreign keys says so, if there is a task to be moved.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT FROM projects_project WHERE id = %s FOR KEY SHARE", [project.pk])
 
 
 def _set(task: Task, wanted: dict[str, Any], now: datetime) -> dict[str, tuple[Any, Any]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
@@ -11,6 +13,17 @@ from accounts.passwords import PasswordBound
 from projects.models.task import Task
 
 MOST_ATTEMPTS = 5
+
+
+def update_free(rows: models.QuerySet[Any], **values: Any) -> int:
+    """Update those of the rows that no other transaction holds; return how many.
+
+    A statement that waits for a row while it holds others can meet a deletion in a circle. What is held is deleted or
+    claimed, or found by the next sweep.
+    """
+    with transaction.atomic():
+        free = rows.order_by("pk").select_for_update(skip_locked=True).values("pk")
+        return rows.model._base_manager.filter(pk__in=free).update(**values)
 
 
 class Reminder(models.Model):
