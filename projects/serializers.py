@@ -47,11 +47,17 @@ class TaskSerializer(serializers.ModelSerializer):
 class CommentSerializer(serializers.ModelSerializer):
     author = serializers.CharField(required=False, max_length=255, help_text="Default: your username.")
     content = serializers.CharField(max_length=LONGEST_TEXT)
+    written_by = serializers.SerializerMethodField(
+        help_text="The username of the account that wrote it, whatever `author` is; null for Opsroom itself."
+    )
 
     class Meta:
         model = Comment
-        fields = ["id", "task", "author", "content", "created_at"]
-        read_only_fields: ClassVar[list[str]] = ["task"]
+        fields = ["id", "task", "author", "content", "created_at", "written_by", "edited_at", "edited_by"]
+        read_only_fields: ClassVar[list[str]] = ["task", "edited_at", "edited_by"]
+
+    def get_written_by(self, comment: Comment) -> str | None:
+        return comment.writer or None
 
 
 class CountsSerializer(serializers.Serializer):

@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.utils import timezone
 
@@ -173,8 +175,13 @@ def let_go(*, person: Any) -> None:
 
 @retried
 def add_comment(*, task: Task, content: str, author: str = "", actor: Any = None) -> Comment:
-    """Say something about a task; without `author` it is the actor who says it. Raises Gone where the task is."""
-    comment = Comment(task=task, author=author or actor.get_username(), content=content)
+    """Add a comment; without `author` in the actor's name. Raises Gone where the task is.
+
+    The actor is kept as its writer, whatever `author` says.
+    """
+    comment = Comment(
+        task=task, author=author or actor.get_username(), content=content, written_by=known(actor), writer=_name(actor)
+    )
     with transaction.atomic():
         with still_there("task"):
             comment.save()
@@ -183,25 +190,49 @@ def add_comment(*, task: Task, content: str, author: str = "", actor: Any = None
 
 
 @retried
-def update_comment(*, comment: Comment, **changes: Any) -> Comment:
-    """Set `author` or `content`. Raises Comment.DoesNotExist where it is gone."""
+def update_comment(*, comment: Comment, actor: Any = None, **changes: Any) -> Comment:
+    """Set `author` or `content`, and mark it as edited where they differ.
+
+    Raises Comment.DoesNotExist where it is gone, PermissionDenied where the actor may not change it.
+    """
     with transaction.atomic():
         locked = Comment.objects.select_for_update(of=("self",)).select_related("task").get(pk=comment.pk)
-        for name in ("author", "content"):
-            setattr(locked, name, changes.get(name, getattr(locked, name)))
-        locked.save(update_fields=["author", "content"])
-        messages.tell([messages.comment_changed("updated", locked)])
+        _check_writer(locked, actor)
+        found = [name for name in ("author", "content") if name in changes and changes[name] != getattr(locked, name)]
+        if found:
+            for name in found:
+                setattr(locked, name, changes[name])
+            locked.edited_at, locked.edited_by = timezone.now(), _name(actor)
+            locked.save(update_fields=[*found, "edited_at", "edited_by"])
+            messages.tell([messages.comment_changed("updated", locked)])
     return locked
 
 
 @retried
-def delete_comment(*, comment: Comment) -> None:
-    """Take a comment back."""
+def delete_comment(*, comment: Comment, actor: Any = None) -> None:
+    """Delete a comment. The admin's log has a superuser's deletion of somebody else's.
+
+    Raises PermissionDenied where the actor may not delete it.
+    """
     with transaction.atomic():
         locked = Comment.objects.select_for_update(of=("self",)).select_related("task").filter(pk=comment.pk).first()
-        if locked is not None:
-            messages.tell([messages.comment_changed("deleted", locked)])
-            locked.delete()
+        if locked is None:
+            return
+        _check_writer(locked, actor)
+        messages.tell([messages.comment_changed("deleted", locked)])
+        if actor is not None and locked.written_by_id != actor.pk:
+            words = f"Deleted a comment of {locked.author}."
+            LogEntry.objects.log_actions(actor.pk, [locked.task], CHANGE, words, single_object=True)
+        locked.delete()
+
+
+def _check_writer(comment: Comment, actor: Any) -> None:
+    if actor is not None and not comment.may_be_changed_by(actor):
+        raise PermissionDenied("Only the user who wrote a comment may change or delete it.")
+
+
+def _name(actor: Any) -> str:
+    return actor.get_username() if known(actor) else ""
 
 
 def _save(row: Project | Task, actor: Any, fields: list[str] | None = None) -> None:

@@ -140,17 +140,19 @@ class Comments(_OfTask, generics.ListCreateAPIView):
 
 @extend_schema(tags=["tasks"])
 class OneComment(_OfTask, generics.RetrieveUpdateDestroyAPIView):
-    """One comment of a task."""
+    """One comment of a task. Only the account that wrote it, or a superuser, may change or delete it."""
 
     def perform_update(self, serializer: BaseSerializer) -> None:
         comment: Any = serializer.instance
         try:
-            serializer.instance = services.update_comment(comment=comment, **serializer.validated_data)
+            serializer.instance = services.update_comment(
+                comment=comment, actor=self.request.user, **serializer.validated_data
+            )
         except Comment.DoesNotExist as gone:
             raise exceptions.NotFound() from gone
 
     def perform_destroy(self, instance: Comment) -> None:
-        services.delete_comment(comment=instance)
+        services.delete_comment(comment=instance, actor=self.request.user)
 
 
 class ByDate(CursorPages):

@@ -6,13 +6,13 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.db.models.signals import post_delete
-from rest_framework.authtoken.models import Token
 
 from config.people import delete_person
 from live.tests.interleaving import interleave
 from projects import services
+from projects.calendar import new_token
 from projects.factories import ProjectFactory, TaskFactory
-from projects.models import Task
+from projects.models import CalendarToken, Task
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -34,14 +34,14 @@ def before_the_row_goes():
             thread.start()
             thread.join()
 
-    post_delete.connect(run, sender=Token, weak=False, dispatch_uid="test")
+    post_delete.connect(run, sender=CalendarToken, weak=False, dispatch_uid="test")
     yield waiting
-    post_delete.disconnect(sender=Token, dispatch_uid="test")
+    post_delete.disconnect(sender=CalendarToken, dispatch_uid="test")
 
 
 def test_a_task_given_to_a_person_who_is_being_deleted_belongs_to_nobody(before_the_row_goes):
     person = User.objects.create(username="leaving")
-    Token.objects.create(user=person)
+    new_token(user=person)
     task = TaskFactory()
     before_the_row_goes.append(lambda: services.update_task(task=task, assignee=User.objects.get(pk=person.pk)))
 

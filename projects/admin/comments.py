@@ -56,7 +56,7 @@ class CommentPages(ModelAdmin):
         if not form.is_valid():
             return reswap(retarget(_form(request, mine, form), f"#comment-{mine.pk}"), "outerHTML")
         try:
-            services.update_comment(comment=mine, content=form.cleaned_data["content"])
+            services.update_comment(comment=mine, actor=request.user, content=form.cleaned_data["content"])
         except Comment.DoesNotExist:
             return self._told(request, task, GONE)
         return self._told(request, task)
@@ -64,7 +64,7 @@ class CommentPages(ModelAdmin):
     def delete_comment(self, request: HttpRequest, pk: int, comment: int) -> HttpResponse:
         """Take it back, and answer with the thread."""
         task = self._task(request, pk)
-        services.delete_comment(comment=_own(request, task, comment, "delete"))
+        services.delete_comment(comment=_own(request, task, comment, "delete"), actor=request.user)
         return self._told(request, task)
 
     def _told(self, request: HttpRequest, task: Task, note: str = "") -> HttpResponse:
@@ -94,10 +94,12 @@ def thread_of(request: HttpRequest, task: Task) -> dict[str, Any]:
         earlier = found.count() - MOST_COMMENTS if more else 0
     return {
         "task": task,
-        "comments": shown[:MOST_COMMENTS][::-1] if more else shown[::-1],
+        "comments": [
+            (comment, comment.may_be_changed_by(request.user))
+            for comment in reversed(shown[:MOST_COMMENTS] if more else shown)
+        ],
         "earlier": earlier,
         "is_whole": is_whole,
-        "me": request.user.get_username(),
         "may_read_comments": request.user.has_perm("projects.view_comment"),
         "may_change_own": request.user.has_perm("projects.change_comment"),
         "may_delete_own": request.user.has_perm("projects.delete_comment"),
@@ -107,7 +109,7 @@ def thread_of(request: HttpRequest, task: Task) -> dict[str, Any]:
 def _own(request: HttpRequest, task: Task, pk: int, verb: str) -> Comment:
     """Return a comment that the user said, and may change or delete."""
     comment = get_object_or_404(Comment.objects.filter(task=task), pk=pk)
-    if comment.author != request.user.get_username() or not request.user.has_perm(f"projects.{verb}_comment"):
+    if not (comment.may_be_changed_by(request.user) and request.user.has_perm(f"projects.{verb}_comment")):
         raise PermissionDenied
     return comment
 

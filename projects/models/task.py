@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -111,16 +112,29 @@ class Task(models.Model):
 
 
 class Comment(models.Model):
-    """What somebody said about a task. `author` is a name: programs comment, too."""
+    """A comment on a task. `author` is any name; `writer` is the username of the account that wrote it.
+
+    A program that writes by itself has no account. A change by REST or in the admin sets `edited_at` and `edited_by`.
+    """
 
     task = models.ForeignKey(Task, models.CASCADE, related_name="comments", db_index=False)
     author = models.CharField(max_length=255)
     content = models.TextField(max_length=20_000)
     created_at = models.DateTimeField("created", db_default=Now(), editable=False)
+    written_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, editable=False, related_name="+", db_index=False
+    )
+    writer = models.CharField(max_length=150, blank=True, default="", editable=False)  # outlives the account
+    edited_at = models.DateTimeField("edited", null=True, editable=False)
+    edited_by = models.CharField(max_length=150, blank=True, default="", editable=False)
 
     class Meta:
         ordering = ["id"]
         indexes = [
+            # What becomes of a deleted user's.
+            models.Index(
+                fields=["written_by"], condition=Q(written_by__isnull=False), name="projects_comment_by_writer"
+            ),
             # A task's comments, oldest or newest first; the cascade of a deleted task.
             models.Index(fields=["task", "id"], name="projects_comment_by_task"),
         ]
@@ -130,3 +144,7 @@ class Comment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.author}: {self.content[:60]}"
+
+    def may_be_changed_by(self, user: Any) -> bool:
+        """Only by the account that wrote it, and by superusers; the permission for the verb is needed as well."""
+        return user.is_superuser or (self.written_by_id is not None and self.written_by_id == user.pk)

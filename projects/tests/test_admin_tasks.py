@@ -213,8 +213,8 @@ def test_a_thread_that_is_shown_whole_stays_whole(as_planner, task):
         assert '<input type="hidden" name="comments" value="all">' in shown
 
 
-def test_ones_own_comment_is_put_in_other_words_and_taken_back(as_planner, task):
-    mine, other = CommentFactory(task=task, author="paula"), CommentFactory(task=task, author="ann")
+def test_ones_own_comment_is_put_in_other_words_and_taken_back(as_planner, planner, task):
+    mine, other = CommentFactory(task=task, written_by=planner), CommentFactory(task=task, author="paula")
     page = as_planner.get(page_of(task)).content.decode()
     here = f"/admin/projects/task/{task.pk}/comments/{mine.pk}/"
 
@@ -228,8 +228,8 @@ def test_ones_own_comment_is_put_in_other_words_and_taken_back(as_planner, task)
     assert [event.type for event in told] == ["comment.updated", "comment.deleted"]
 
 
-def test_words_that_are_refused_stay_in_the_comments_form(as_planner, task):
-    mine = CommentFactory(task=task, author="paula", content="As it was")
+def test_words_that_are_refused_stay_in_the_comments_form(as_planner, planner, task):
+    mine = CommentFactory(task=task, written_by=planner, content="As it was")
 
     answer = as_planner.post(f"/admin/projects/task/{task.pk}/comments/{mine.pk}/", {"content": " "})
 
@@ -238,9 +238,9 @@ def test_words_that_are_refused_stay_in_the_comments_form(as_planner, task):
     assert Comment.objects.get().content == "As it was"
 
 
-def test_nobody_changes_what_another_has_said_or_what_they_may_not(as_planner, as_viewer, task):
-    others, viewers = CommentFactory(task=task, author="ann"), CommentFactory(task=task, author="vic")
-    elsewhere = CommentFactory(author="paula")
+def test_nobody_changes_what_another_has_said_or_what_they_may_not(as_planner, as_viewer, planner, viewer, task):
+    others, viewers = CommentFactory(task=task, author="paula"), CommentFactory(task=task, written_by=viewer)
+    elsewhere = CommentFactory(written_by=planner)
     thread = f"/admin/projects/task/{task.pk}/comments/"
 
     for client, comment, status in ((as_planner, others, 403), (as_viewer, viewers, 403), (as_planner, elsewhere, 404)):

@@ -22,8 +22,8 @@ def ids(api, address: str) -> list[int]:
 
 
 @pytest.fixture
-def everything() -> dict[str, int]:
-    comment = CommentFactory()
+def everything(planner) -> dict[str, int]:
+    comment = CommentFactory(written_by=planner)
     Report.objects.create(date="2030-01-01", data={"totals": TOTALS, "projects": []})
     return {"project": comment.task.project_id, "task": comment.task_id, "comment": comment.pk}
 
