@@ -93,14 +93,14 @@ def arm() -> int:
     """
     now = timezone.now()
     lost = Reminder.objects.filter(status=Reminder.Status.PENDING, attempts__gte=MOST_ATTEMPTS, lease_until__lte=now)
-    given_up = update_free(lost, status=Reminder.Status.FAILED, error="The worker died while it was sending.")
+    given_up = len(update_free(lost, status=Reminder.Status.FAILED, error="The worker died while it was sending."))
     with connection.cursor() as cursor:
         cursor.execute(_ARM, {"first": now - GRACE, "last": now + AHEAD})
         return given_up + int(cursor.rowcount)
 
 
-def retry_reminders(*, ids: Iterable[int]) -> int:
-    """Let failed reminders be tried again from the start; return how many there were."""
+def retry_reminders(*, ids: Iterable[int]) -> list[int]:
+    """Let failed reminders be tried again from the start; return which of these had failed."""
     failed = Reminder.objects.filter(pk__in=ids, status=Reminder.Status.FAILED)
     tried = update_free(failed, status=Reminder.Status.PENDING, attempts=0, lease_until=None, error="")
     messages.tell([messages.reminders_updated()] if tried else [])

@@ -22,6 +22,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, F, Q, QuerySet
 from django.utils import timezone
 
+from live.snapshot import one_snapshot
 from live.wake import wake
 from projects import mail, messages
 from projects.house import happened_on, register
@@ -62,9 +63,11 @@ def generate_report(*, day: date | None = None) -> tuple[Report, bool]:
     day = day or timezone.now().astimezone(UTC).date()
     if found := Report.objects.filter(date=day).first():
         return found, False
+    with one_snapshot():  # the totals are the sums of the projects' counts
+        data = count(day)
     try:
         with transaction.atomic():
-            report = Report.objects.create(date=day, data=count(day))
+            report = Report.objects.create(date=day, data=data)
             messages.tell([messages.report_generated(report)])
     except IntegrityError:
         return Report.objects.get(date=day), False  # somebody else made it meanwhile

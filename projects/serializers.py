@@ -20,7 +20,10 @@ def _person(**more: Any) -> serializers.SlugRelatedField:
 
 class ProjectSerializer(serializers.ModelSerializer):
     owner = _person()
-    description = serializers.CharField(required=False, allow_blank=True, max_length=LONGEST_TEXT)
+    # Kept as it is: to PUT what GET gave changes nothing, also where another app wrote a line break at the end.
+    description = serializers.CharField(
+        required=False, allow_blank=True, max_length=LONGEST_TEXT, trim_whitespace=False
+    )
 
     class Meta:
         model = Project
@@ -29,7 +32,10 @@ class ProjectSerializer(serializers.ModelSerializer):
 
 class TaskSerializer(serializers.ModelSerializer):
     assignee = _person()
-    description = serializers.CharField(required=False, allow_blank=True, max_length=LONGEST_TEXT)
+    # Kept as it is: to PUT what GET gave changes nothing, also where another app wrote a line break at the end.
+    description = serializers.CharField(
+        required=False, allow_blank=True, max_length=LONGEST_TEXT, trim_whitespace=False
+    )
     due_date = ZonedDateTimeField(
         allow_null=True,
         validators=[check_due],

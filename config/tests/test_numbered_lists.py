@@ -15,7 +15,7 @@ from django.urls import URLResolver, get_resolver
 from rest_framework.pagination import PageNumberPagination
 
 from live.snapshot import NumberedPages, SnapshotLists, one_snapshot
-from projects import services
+from projects import reports, services
 from projects.factories import ProjectFactory, TaskFactory
 from projects.models import Comment, Task
 
@@ -115,6 +115,17 @@ def test_a_comment_that_is_added_while_a_thread_is_read_is_not_counted_as_an_ear
         thread = as_planner.get(f"/admin/projects/task/{task.pk}/comments/")
 
     assert thread.context["earlier"] == 2
+
+
+@committed
+def test_the_totals_of_a_report_are_the_sums_of_its_projects(project):
+    def add() -> None:
+        services.create_task(project=project, title="New")
+
+    with between_the_first_query_and_the_next("projects_task", add):
+        report, _ = reports.generate_report()
+
+    assert report.data["totals"]["total"] == sum(row["total"] for row in report.data["projects"]) == 3
 
 
 @committed

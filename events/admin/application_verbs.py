@@ -54,7 +54,7 @@ class ApplicationVerbs(ApplicationPage):
         )
 
     def pause(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """GET asks, POST pauses, or resumes where it is paused."""
+        """GET asks, POST does what was asked: two who answer one question do not undo each other's answer."""
         application = self._to_change(request, pk)
         if request.method != "POST":
             word = "Resume" if application.paused else "Pause"
@@ -63,7 +63,7 @@ class ApplicationVerbs(ApplicationPage):
                 is_dangerous=not application.paused,
             )  # fmt: skip
             return ask(request, question)
-        if application.paused:
+        if request.POST.get("to", "active" if application.paused else "paused") == "active":
             services.resume(application=application, actor=request.user)
             messages.success(request, "Its events are taken again, within two seconds.")
         else:

@@ -122,15 +122,16 @@ class RejectedVerbs(ModelAdmin):
         return ask(request, Question("Make a task", "events/task_question.html", "Make it", _page(key), {"form": form}))
 
     def mute(self, request: HttpRequest) -> HttpResponse:
-        """GET asks, POST mutes the group, or unmutes it where it is muted."""
+        """GET asks, POST does what was asked: two who answer one question do not undo each other's answer."""
         key = _key(request, MUTE)
         mute = key.mute()
         if request.method != "POST":
             word = "Unmute" if mute else "Mute"
             context = {"mute": mute, "count": key.rows().count()}
             return ask(request, Question(f"{word} this group?", "events/mute_question.html", word, _page(key), context))
-        if mute:
-            mute.delete()
+        if request.POST.get("to", "shown" if mute else "muted") == "shown":
+            if mute is not None:
+                mute.delete()
             messages.success(request, "The group is in the list again.")
         else:
             values = {name: value for name, value in vars(key).items() if name != "application"}
@@ -188,5 +189,5 @@ def _delete(key: GroupKey, actor: Any) -> int:
     deleted = 0
     ids = list(key.rows().order_by("received_at", "pk").values_list("pk", flat=True)[:MOST_DELETED])
     for at in range(0, len(ids), AT_ONCE):
-        deleted += services.delete_rejected(ids=ids[at : at + AT_ONCE], actor=actor)
+        deleted += services.delete_rejected(ids=ids[at : at + AT_ONCE], among=key.rows(), actor=actor)
     return deleted

@@ -77,10 +77,14 @@ def delete_event(*, event: Event, actor: Any = None) -> bool:
 
 
 @retried
-def delete_rejected(*, ids: list[int], actor: Any = None) -> int:
-    """Forget these rejected events; return how many there were. The log has one line for all of them."""
+def delete_rejected(*, ids: list[int], among: QuerySet[RejectedEvent] | None = None, actor: Any = None) -> int:
+    """Forget these rejected events; return how many there were. The log has one line for all of them.
+
+    Those that have left the rows of `among`, where it is given, are kept: a replay may have found another reason.
+    """
     with transaction.atomic():
-        rows = list(RejectedEvent.objects.select_for_update().filter(pk__in=ids).defer("raw", "reasons").order_by("pk"))
+        found = RejectedEvent.objects.all() if among is None else among
+        rows = list(found.select_for_update().filter(pk__in=ids).defer("raw", "reasons").order_by("pk"))
         counted = forget_rejected(rows)
         if rows:
             number = f"{len(rows):,} rejected events, such as " if len(rows) > 1 else ""

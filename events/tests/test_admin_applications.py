@@ -132,6 +132,9 @@ def test_pausing_says_the_consequence_and_resuming_undoes_it(as_analyst, shop):
     as_analyst.post(f"{ADDRESS}{shop.pk}/pause/")
     shop.refresh_from_db()
     assert "not stored" in asked and shop.paused
+    as_analyst.post(f"{ADDRESS}{shop.pk}/pause/", {"to": "paused"})  # a second user answers the same question
+    shop.refresh_from_db()
+    assert shop.paused and 'name="to" value="paused"' in asked
 
     as_analyst.post(f"{ADDRESS}{shop.pk}/pause/")
     shop.refresh_from_db()

@@ -175,8 +175,10 @@ def test_replaying_what_is_gone_is_refused_in_words(as_analyst, shop):
 def test_a_muted_group_is_out_of_the_list_until_it_is_unmuted(as_analyst, shop):
     wrong(shop)
 
-    as_analyst.post(f"{ADDRESS}group/mute/?{key(shop)}")
-    assert RejectedMute.objects.count() == 1
+    asked = as_analyst.get(f"{ADDRESS}group/mute/?{key(shop)}").content.decode()
+    for _ in range(2):  # two users answer the same question
+        as_analyst.post(f"{ADDRESS}group/mute/?{key(shop)}", {"to": "muted"})
+    assert RejectedMute.objects.count() == 1 and 'name="to" value="muted"' in asked
     assert "/data/price" not in text(as_analyst) and "1 muted group" in text(as_analyst)
     assert "/data/price" in text(as_analyst, "?muted=1")
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from events import digest, line, replay, services
 from events.envelope import Item, Rules, Span, read
-from events.factories import ApplicationFactory
+from events.factories import ApplicationFactory, RejectedEventFactory
 from events.models import Event, RejectedEvent
 from events.store import GONE, Store
 from events.tests.counting import NOON, assert_all_counted, commit
@@ -201,3 +201,23 @@ def test_changes_that_move_one_event_to_another_month_all_succeed():
 
     assert raised == []
     assert_all_counted()
+
+
+def test_a_rejected_event_that_leaves_its_group_while_the_group_is_deleted_is_kept():
+    application = ApplicationFactory()
+    ids = [RejectedEventFactory(application=application, code="type").pk for _ in range(2)]
+    moved, waits = threading.Event(), threading.Event()
+
+    def move() -> None:
+        with transaction.atomic():
+            RejectedEvent.objects.filter(pk=ids[0]).update(code="required")
+            moved.set()
+            assert waits.wait(20)
+
+    def delete() -> None:
+        assert moved.wait(20)
+        threading.Timer(0.2, waits.set).start()  # once it waits for the row
+        services.delete_rejected(ids=ids, among=RejectedEvent.objects.filter(code="type"))
+
+    assert together(move, delete) == []
+    assert list(RejectedEvent.objects.values_list("pk", flat=True)) == ids[:1]

@@ -64,9 +64,9 @@ class ReminderAdmin(SnapshotLists, ModelAdmin):
     @admin.action(description="Try again", permissions=["change"])
     def try_again(self, request: HttpRequest, queryset: QuerySet[Reminder]) -> None:
         """Those of the selected that have failed; a worker sends them within a minute."""
-        failed = list(queryset.filter(status=Reminder.Status.FAILED))
-        tried = retry_reminders(ids=[reminder.pk for reminder in failed])
-        for reminder in failed:
+        ids = retry_reminders(ids=queryset.values_list("pk", flat=True))
+        tried = len(ids)
+        for reminder in Reminder.objects.filter(pk__in=ids):
             self.log_change(request, reminder, "Had it tried again.")
         words = f"{tried:,} reminder{'' if tried == 1 else 's'} will be tried again; the others had not failed."
         self.message_user(request, words, "success" if tried else "warning")

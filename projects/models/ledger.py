@@ -15,15 +15,16 @@ from projects.models.task import Task
 MOST_ATTEMPTS = 5
 
 
-def update_free(rows: models.QuerySet[Any], **values: Any) -> int:
-    """Update those of the rows that no other transaction holds; return how many.
+def update_free(rows: models.QuerySet[Any], **values: Any) -> list[int]:
+    """Update those of the rows that no other transaction holds; return their ids.
 
     A statement that waits for a row while it holds others can meet a deletion in a circle. What is held is deleted or
     claimed, or found by the next sweep.
     """
     with transaction.atomic():
-        free = rows.order_by("pk").select_for_update(skip_locked=True).values("pk")
-        return rows.model._base_manager.filter(pk__in=free).update(**values)
+        free = list(rows.order_by("pk").select_for_update(skip_locked=True).values_list("pk", flat=True))
+        rows.model._base_manager.filter(pk__in=free).update(**values)
+    return free
 
 
 class Reminder(models.Model):

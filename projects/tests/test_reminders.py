@@ -131,7 +131,7 @@ def test_a_server_that_refuses_is_tried_again_later_and_five_times_at_most(task,
     assert "Not now" in reminder.error
 
     mailbox.refuse = ""
-    assert reminders.retry_reminders(ids=[reminder.pk]) == 1
+    assert reminders.retry_reminders(ids=[reminder.pk]) == [reminder.pk]
     assert send_due() == 1
 
 
