@@ -5,9 +5,10 @@ from celery.signals import worker_init, worker_shutting_down
 
 from live.tasking import bounded_task
 from testrunner import failures, reaper, retention, runs, sandbox
+from testrunner.wakeups import WakeUp
 
 
-@shared_task
+@shared_task(base=WakeUp)
 def work(environment_id: int) -> None:
     """Carry out runs until none can start now. Which environment it was woken for does not matter: see queue.py."""
     runs.work(current_task.request.hostname or "somewhere")
