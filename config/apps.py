@@ -3,7 +3,7 @@ from django.contrib.auth.signals import user_logged_in
 from django.db.models.signals import post_migrate
 from django_structlog import signals
 
-from config import disk
+from config import disk, logs
 from config.client_address import bind_address
 from config.request_ids import add_duration
 from config.roles import create_missing
@@ -27,6 +27,7 @@ class OpsroomConfig(AppConfig):
         disk.watch()
         post_migrate.connect(create_missing, dispatch_uid="roles")  # auth's receiver, for permissions, comes first
         signals.bind_extra_request_metadata.connect(bind_address, dispatch_uid="client address")
+        signals.bind_extra_request_metadata.connect(logs.mark, dispatch_uid="logged once")
         for ended in (signals.bind_extra_request_finished_metadata, signals.bind_extra_request_failed_metadata):
             ended.connect(add_duration, dispatch_uid="duration")
         user_logged_in.connect(note_login, dispatch_uid="note login")

@@ -2,12 +2,23 @@
 
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from config.problems import problem_response
 
 WORDS = "Too many wrong passwords. Please try again in 15 minutes."
+
+
+def described(username: str | None, address: str | None, agent: str, path: str, request: HttpRequest) -> str:
+    """Who was refused, for the log: the name of an account, so that an operator can tell who is locked out.
+
+    A name that no account has is not written down: it may be a password that was typed into the wrong field.
+    """
+    name = (username or "")[:150]
+    known = get_user_model()._default_manager.filter(username=name).exists()
+    return f"{name if known else 'an unknown name'} from {address} at {path}"
 
 
 def locked_out(request: HttpRequest, credentials: dict[str, Any] | None = None, *args: Any) -> HttpResponse:

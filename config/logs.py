@@ -3,6 +3,7 @@
 import logging
 import re
 import sys
+import traceback
 from typing import Any
 
 import structlog
@@ -11,6 +12,7 @@ import structlog
 _CELERY = ["celery.app.trace", "celery.beat", "celery.worker.strategy"]
 _TASK_EVENTS = {"task_enqueued", "task_started", "task_succeeded"}
 _PROBE = re.compile(r"(?:GET|HEAD) /(?:ping|ready|health|metrics)/?(?:\?.*)?")
+MARK = "_is_logged"  # an attribute of a request
 _CALENDAR = re.compile(r"/calendar/[^/\s]+\.ics")
 _PROCESSORS: list[Any] = [
     structlog.contextvars.merge_contextvars,
@@ -39,6 +41,24 @@ def _is_not_routine(record: logging.LogRecord) -> bool:
 
         return (event.get("child_task_name") or event.get("task")) not in PERIODIC
     return not _PROBE.fullmatch(str(event.get("request", "")))
+
+
+def _is_new(record: logging.LogRecord) -> bool:
+    """False for Django's line about an answer of which django_structlog writes one, too, with the request's id."""
+    request = getattr(record, "request", None)
+    return not (record.name == "django.request" and hasattr(record, "status_code") and hasattr(request, MARK))
+
+
+def mark(request: Any, **_: Any) -> None:
+    """Note that django_structlog logs the end of this request: a receiver of bind_extra_request_metadata."""
+    setattr(request, MARK, True)
+
+
+def _readable(logger: Any, method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Write an exception out that came as an object: django_structlog's of a task that was killed at its time limit."""
+    if isinstance(event.get("exception"), BaseException):
+        event["exception"] = "".join(traceback.format_exception(event["exception"])).rstrip()
+    return event
 
 
 def _without_secrets(logger: Any, method: str, event: dict[str, Any]) -> dict[str, Any]:
@@ -80,17 +100,22 @@ def logging_config(*, human: bool, level: str) -> dict[str, Any]:
                 "foreign_pre_chain": before,
                 "processors": [
                     structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                    _readable,
                     _without_secrets,
                     *renderer,
                 ],
             }
         },
-        "filters": {"alarms": {"()": lambda: _is_worth_a_line}, "routine": {"()": lambda: _is_not_routine}},
+        "filters": {
+            "alarms": {"()": lambda: _is_worth_a_line},
+            "once": {"()": lambda: _is_new},
+            "routine": {"()": lambda: _is_not_routine},
+        },
         "handlers": {
             "stderr": {
                 "class": "logging.StreamHandler",
                 "formatter": "structured",
-                "filters": ["alarms"] if level == "DEBUG" else ["alarms", "routine"],
+                "filters": ["alarms", "once"] if level == "DEBUG" else ["alarms", "once", "routine"],
             },
         },
         "root": {"handlers": ["stderr"], "level": level},

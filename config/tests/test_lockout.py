@@ -92,3 +92,14 @@ def test_no_password_is_kept_of_a_failed_login(client):
     fail(client, 1)
 
     assert "wrong" not in AccessAttempt.objects.get().post_data
+
+
+def test_the_log_names_the_account_that_is_locked_out_and_no_other_name(client, caplog):
+    fail(client, 5)
+    Client().post(LOGIN, {"username": "correct horse", "password": "vic"})  # typed into the wrong fields
+
+    lines = "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("axes"))
+
+    assert "Locking out vic from 127.0.0.1 at /admin/login/ after repeated login failures" in lines
+    assert "an unknown name from 127.0.0.1 at /admin/login/" in lines
+    assert "correct horse" not in lines and "wrong" not in lines
