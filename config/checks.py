@@ -1,9 +1,12 @@
 """What may not go into production: looked at while the settings are read, before anything listens."""
 
+import re
+
 from django.core.exceptions import ImproperlyConfigured
 from environ import Env
 
 SHORTEST_SECRET = 50
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
 
 
 def flag(env: Env, name: str, *, default: bool) -> bool:
@@ -20,6 +23,16 @@ def days(env: Env, name: str, *, default: int) -> int:
     if not written.isdecimal() or int(written) > 36_500:
         raise ImproperlyConfigured(f"{name} must be 1 to 36500 days, or 0 to keep everything, not {written}.")
     return int(written)
+
+
+def whole(env: Env, name: str, *, default: int, least: int, most: int) -> int:
+    """Read a whole number within bounds. Raises ImproperlyConfigured, whose sentence names setting and bounds."""
+    written = env.str(name, default="").strip()
+    if not written:
+        return default
+    if _WHOLE.fullmatch(written) and least <= int(written) <= most:
+        return int(written)
+    raise ImproperlyConfigured(f"{name} must be a whole number from {least:,} to {most:,}: {written[:50]}")
 
 
 def refuse_unsafe(*, local: bool, secret_key: str, debug: bool, allowed_hosts: list[str]) -> None:

@@ -23,6 +23,7 @@ from config.supervisor import Command, Supervisor
 
 PROJECT = Path(__file__).resolve().parent.parent
 POLL = 0.1  # seconds between two looks at /health/
+MOST_SLOTS = 64
 SLOW = 60.0  # seconds after which to say what is not ready
 
 
@@ -107,7 +108,7 @@ def modules(port: int) -> dict[str, list[str]]:
     alone = ["--without-gossip", "--without-mingle"]
     worker = [*celery, "worker", "-n", "worker@%h", "-Q", "default,broadcasts,events", "-c", "2", *alone]
     # Threads, since each run is a process of its own.
-    slots = os.environ.get("TESTRUN_SLOTS") or "2"
+    slots = number_of_slots(os.environ.get("TESTRUN_SLOTS") or "2")
     runner = [*celery, "worker", "-n", "runner@%h", "-Q", "testruns", "-P", "threads", "-c", slots, *alone]
     beat = [*celery, "beat", "--pidfile="]
     return {"web": web, "worker": worker, "runner": runner, "beat": beat}
@@ -140,6 +141,13 @@ def what_is_missing(port: int, started: float) -> str | None:
         if not part["ok"] or (part.get("age") or 0) > running
     }
     return ", ".join(f"{name} {detail}" for name, detail in waiting.items()) or None
+
+
+def number_of_slots(wanted: str) -> str:
+    """The number of test runs at the same time. Raises LaunchError if it is not one from 1 to MOST_SLOTS."""
+    if wanted.isascii() and wanted.isdecimal() and 0 < int(wanted) <= MOST_SLOTS:
+        return wanted
+    raise LaunchError(f"TESTRUN_SLOTS must be a whole number from 1 to {MOST_SLOTS}: {wanted[:50]}")
 
 
 def free_port(wanted: str) -> int:

@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from config.checks import days, flag, refuse_unsafe
+from config.checks import days, flag, refuse_unsafe, whole
 from config.logs import logging_config
 from config.navigation import UNFOLD  # noqa: F401  the theme's settings, long enough for a file of their own
 
@@ -23,7 +23,7 @@ env = environ.Env()
 # --- What this process is -----------------------------------------------------------------------
 LOCAL = flag(env, "OPSROOM_LOCAL", default=False)  # a loopback-only instance on one developer's machine
 HOME = Path(env.str("OPSROOM_HOME", default=str(BASE_DIR / ".opsroom"))).absolute()
-PORT = env.int("PORT", default=8000)
+PORT = whole(env, "PORT", default=8000, least=1, most=65_535)
 DEBUG = flag(env, "DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY", default="")
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
@@ -101,13 +101,15 @@ TEMPLATES = [
 ]
 
 # --- Connections of one web process: config/connections.py ----------------------------------------
-CONNECTIONS = env.int("CONNECTIONS", default=3_000)
-CONNECTIONS_PER_ADDRESS = env.int("CONNECTIONS_PER_ADDRESS", default=min(1_000, CONNECTIONS))  # without proxies
-if not 0 < CONNECTIONS_PER_ADDRESS <= CONNECTIONS <= 100_000:
-    raise ImproperlyConfigured("CONNECTIONS must be from 1 to 100000, CONNECTIONS_PER_ADDRESS from 1 to CONNECTIONS.")
+CONNECTIONS = whole(env, "CONNECTIONS", default=3_000, least=1, most=100_000)
+# Where there are no proxies.
+CONNECTIONS_PER_ADDRESS = whole(
+    env, "CONNECTIONS_PER_ADDRESS", default=min(1_000, CONNECTIONS), least=1, most=CONNECTIONS
+)
 
-WEB_MAX_MEMORY_MB = env.int("WEB_MAX_MEMORY_MB", default=1024)  # config/memory.py; 0: no limit
-if not (WEB_MAX_MEMORY_MB == 0 or 256 <= WEB_MAX_MEMORY_MB <= 1_000_000):
+# config/memory.py; 0: no limit.
+WEB_MAX_MEMORY_MB = whole(env, "WEB_MAX_MEMORY_MB", default=1024, least=0, most=1_000_000)
+if 0 < WEB_MAX_MEMORY_MB < 256:
     raise ImproperlyConfigured("WEB_MAX_MEMORY_MB must be 256 to 1000000 MiB, or 0: no limit.")
 
 # --- Postgres: the truth ------------------------------------------------------------------------
@@ -176,22 +178,20 @@ AXES_RESET_ON_SUCCESS = True
 AXES_USERNAME_CALLABLE = "config.lockout.name_of"
 AXES_LOCKOUT_CALLABLE = "config.lockout.locked_out"
 AXES_VERBOSE = False
+AXES_CLIENT_STR_CALLABLE = "config.lockout.described"
 AXES_CLIENT_IP_CALLABLE = "config.client_address.client_address"
-PROXY_COUNT = env.int("PROXY_COUNT", default=0)  # how many entries of X-Forwarded-For are the proxies' own
+# How many entries of X-Forwarded-For are the proxies' own.
+PROXY_COUNT = whole(env, "PROXY_COUNT", default=0, least=0, most=10)
 if not 0 <= PROXY_COUNT <= 10:
     raise ImproperlyConfigured("PROXY_COUNT must be the number of proxies in front of this service, 0 to 10.")
-TOKEN_DAYS = env.int("TOKEN_DAYS", default=365)  # after which a token expires
-if not 1 <= TOKEN_DAYS <= 3650:
-    raise ImproperlyConfigured("TOKEN_DAYS must be 1 to 3650 days.")
+TOKEN_DAYS = whole(env, "TOKEN_DAYS", default=365, least=1, most=3_650)  # after which a token expires
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 SIMPLE_HISTORY_REVERT_DISABLED = True  # what was is read, not written back: live/history.py
 
 HTTPS = flag(env, "HTTPS", default=not LOCAL)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 # Other services on subdomains, and a list built into browsers, are not ours to bind unasked.
-HSTS_SECONDS = env.int("HSTS_SECONDS", default=31_536_000)
-if not 0 <= HSTS_SECONDS <= 63_072_000:
-    raise ImproperlyConfigured("HSTS_SECONDS must be from 0 to 63072000, which is two years.")
+HSTS_SECONDS = whole(env, "HSTS_SECONDS", default=31_536_000, least=0, most=63_072_000)
 SECURE_HSTS_SECONDS = HSTS_SECONDS if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS and flag(env, "HSTS_INCLUDE_SUBDOMAINS", default=False)
 SECURE_HSTS_PRELOAD = HTTPS and flag(env, "HSTS_PRELOAD", default=False)
@@ -283,17 +283,15 @@ if not BANNER_API_URL:
     raise ImproperlyConfigured("BANNER_API_URL is not set: the address of the banner API's list of photos.")
 # scheme://host:port that may be plain HTTP and inside the network, because the operator says so.
 BANNER_TRUSTED_ORIGINS = env.list("BANNER_TRUSTED_ORIGINS", default=[f"http://127.0.0.1:{PORT}"] if STANDIN else [])
-BROADCAST_WORKERS = env.int("BROADCAST_WORKERS", default=2)  # how many workers share one fan-out
-BROADCAST_CHUNK = env.int("BROADCAST_CHUNK", default=25_000)  # chats a transaction
+BROADCAST_WORKERS = whole(env, "BROADCAST_WORKERS", default=2, least=1, most=100)  # how many workers share one fan-out
+BROADCAST_CHUNK = whole(env, "BROADCAST_CHUNK", default=25_000, least=1, most=1_000_000)  # chats a transaction
 # A scheduled broadcast that is later than this is not sent any more without a decision.
-BROADCAST_GRACE_MINUTES = env.int("BROADCAST_GRACE_MINUTES", default=60)
-if not 1 <= BROADCAST_GRACE_MINUTES <= 525_600:
-    raise ImproperlyConfigured("BROADCAST_GRACE_MINUTES must be 1 to 525600 minutes.")
+BROADCAST_GRACE_MINUTES = whole(env, "BROADCAST_GRACE_MINUTES", default=60, least=1, most=525_600)
 
 # --- live ---------------------------------------------------------------------------------------
 # A client that was away for longer is told to reload. No CHANNEL_LAYERS: live/hub.py says why none is needed.
-LIVE_RETENTION_HOURS = env.int("LIVE_RETENTION_HOURS", default=24)
-LIVE_SOCKETS_PER_USER = env.int("LIVE_SOCKETS_PER_USER", default=20)  # in one web process
+LIVE_RETENTION_HOURS = whole(env, "LIVE_RETENTION_HOURS", default=24, least=1, most=8_760)
+LIVE_SOCKETS_PER_USER = whole(env, "LIVE_SOCKETS_PER_USER", default=20, least=1, most=10_000)  # in one web process
 
 # --- projects -----------------------------------------------------------------------------------
 PUBLIC_URL = env.str("PUBLIC_URL", default=f"http://127.0.0.1:{PORT}").rstrip("/")  # what links in mails begin with
@@ -306,34 +304,31 @@ EMAIL_TIMEOUT = 10  # seconds for each answer of the mail server
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Opsroom <opsroom@localhost>")
 REMINDER_FALLBACK_EMAIL = env.str("REMINDER_FALLBACK_EMAIL", default="planning@localhost" if LOCAL else "")
 REPORT_EMAILS = env.list("REPORT_EMAILS", default=["planning@localhost"] if LOCAL else [])
-REPORT_HOUR = env.int("REPORT_HOUR", default=6)  # UTC
-if REPORT_HOUR not in range(24):
-    raise ImproperlyConfigured("REPORT_HOUR must be an hour of the day in UTC, 0 to 23.")
+REPORT_HOUR = whole(env, "REPORT_HOUR", default=6, least=0, most=23)  # UTC
 
 # --- events -------------------------------------------------------------------------------------
-EVENT_CLOCK_SKEW = env.int("EVENT_CLOCK_SKEW", default=300)  # seconds that a sender's clock may be ahead
-EVENT_RETENTION_DAYS = env.int("EVENT_RETENTION_DAYS", default=3650)  # 0: for ever
-if not 0 <= EVENT_RETENTION_DAYS <= 36_500:
-    raise ImproperlyConfigured("EVENT_RETENTION_DAYS must be 1 to 36500 days, or 0: nothing is ever deleted.")
-EVENT_REJECTED_RETENTION_DAYS = env.int("EVENT_REJECTED_RETENTION_DAYS", default=90)  # 0: as long as events
-if not 0 <= EVENT_REJECTED_RETENTION_DAYS <= 36_500:
-    raise ImproperlyConfigured("EVENT_REJECTED_RETENTION_DAYS must be 1 to 36500 days, or 0: as long as events.")
-EVENT_REJECTED_MB_PER_DAY = env.int("EVENT_REJECTED_MB_PER_DAY", default=64)  # of one application; 0: no limit
-if not 0 <= EVENT_REJECTED_MB_PER_DAY <= 1_000_000:
-    raise ImproperlyConfigured("EVENT_REJECTED_MB_PER_DAY must be 1 to 1000000 MiB, or 0: no limit.")
+# Seconds that a sender's clock may be ahead.
+EVENT_CLOCK_SKEW = whole(env, "EVENT_CLOCK_SKEW", default=300, least=0, most=86_400)
+EVENT_RETENTION_DAYS = whole(env, "EVENT_RETENTION_DAYS", default=3650, least=0, most=36_500)  # 0: for ever
+# 0: as long as events.
+EVENT_REJECTED_RETENTION_DAYS = whole(env, "EVENT_REJECTED_RETENTION_DAYS", default=90, least=0, most=36_500)
+# Of one application; 0: no limit.
+EVENT_REJECTED_MB_PER_DAY = whole(env, "EVENT_REJECTED_MB_PER_DAY", default=64, least=0, most=1_000_000)
 
 # --- testrunner ---------------------------------------------------------------------------------
 TEST_UPLOADS = env.str("TEST_UPLOADS", default=str(HOME / "uploads"))  # the folder of uploaded test files
-TESTRUN_SECONDS = env.int("TESTRUN_SECONDS", default=300)  # a run may take so long, where nobody says otherwise
-TESTRUN_MOST_SECONDS = env.int("TESTRUN_MOST_SECONDS", default=3_600)
-if not 0 < TESTRUN_SECONDS <= TESTRUN_MOST_SECONDS:
-    raise ImproperlyConfigured("TESTRUN_SECONDS must be from 1 to TESTRUN_MOST_SECONDS.")
+TESTRUN_MOST_SECONDS = whole(env, "TESTRUN_MOST_SECONDS", default=3_600, least=1, most=604_800)
+# How long a run may take that does not say.
+TESTRUN_SECONDS = whole(
+    env, "TESTRUN_SECONDS", default=min(300, TESTRUN_MOST_SECONDS), least=1, most=TESTRUN_MOST_SECONDS
+)
 TESTRUN_FOLDER = env.str("TESTRUN_FOLDER", default=str(HOME / "testruns"))  # each run has a folder below it meanwhile
-TESTRUN_STOP_SECONDS = env.float("TESTRUN_STOP_SECONDS", default=2.0)  # a stopped worker's runs may still take so long
+# How long the runs of a worker that is stopped may still take.
+TESTRUN_STOP_SECONDS = whole(env, "TESTRUN_STOP_SECONDS", default=2, least=0, most=3_600)
 TESTRUN_MIN_ISOLATION = env.str("TESTRUN_MIN_ISOLATION", default="plain")  # see testrunner/sandbox.py
 if TESTRUN_MIN_ISOLATION not in ("namespaces", "user-namespace", "user", "plain"):
     raise ImproperlyConfigured("TESTRUN_MIN_ISOLATION must be namespaces, user-namespace, user or plain.")
-TESTRUN_LOG_DAYS = env.int("TESTRUN_LOG_DAYS", default=90)
+TESTRUN_LOG_DAYS = whole(env, "TESTRUN_LOG_DAYS", default=90, least=1, most=36_500)
 
 # --- How long things are kept: see config/retention.py -------------------------------------------
 LOGIN_LOG_DAYS = days(env, "LOGIN_LOG_DAYS", default=90)

@@ -44,6 +44,14 @@ def test_what_is_no_port_is_refused_in_one_sentence(wanted: str) -> None:
         launcher.free_port(wanted)
 
 
+@pytest.mark.parametrize("wanted", ["0", "65", "two", "-1", "1.5"])
+def test_a_number_of_slots_out_of_bounds_is_refused_in_one_sentence(wanted: str) -> None:
+    assert launcher.number_of_slots("64") == "64"
+
+    with pytest.raises(launcher.LaunchError, match=r"^TESTRUN_SLOTS must be a whole number from 1 to 64: "):
+        launcher.number_of_slots(wanted)
+
+
 def test_a_second_copy_in_the_same_folder_is_told_where_the_first_is(tmp_path: Path) -> None:
     path = tmp_path / "run" / "launcher.lock"
     path.parent.mkdir()

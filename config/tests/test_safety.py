@@ -1,14 +1,16 @@
 """What keeps an unsafe service from starting."""
 
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from environ import Env
 
-from config.checks import refuse_unsafe
+from config.checks import refuse_unsafe, whole
 
 GOOD = {
     "local": False,
@@ -71,7 +73,14 @@ def started_with(**variables: str) -> subprocess.CompletedProcess[str]:
         ("SECRET_KEY", GOOD["secret_key"], "short", "SECRET_KEY must be a random string"),
         ("DEBUG", "false", "perhaps", "perhaps"),
         ("HTTPS", "true", "maybe", "maybe"),
-        ("PORT", "8001", "eighty", "eighty"),
+        ("PORT", "8001", "eighty", "PORT must be a whole number from 1 to 65,535: eighty"),
+        ("BROADCAST_WORKERS", "1", "two", "BROADCAST_WORKERS must be a whole number from 1 to 100: two"),
+        ("BROADCAST_WORKERS", "100", "0", "BROADCAST_WORKERS must be a whole number from 1 to 100: 0"),
+        ("LIVE_SOCKETS_PER_USER", "1", "0", "LIVE_SOCKETS_PER_USER must be a whole number from 1 to 10,000: 0"),
+        ("LIVE_RETENTION_HOURS", "1", "-1", "LIVE_RETENTION_HOURS must be a whole number from 1 to 8,760: -1"),
+        ("REPORT_HOUR", "23", "24", "REPORT_HOUR must be a whole number from 0 to 23: 24"),
+        ("EVENT_RETENTION_DAYS", "0", "1e3", "EVENT_RETENTION_DAYS must be a whole number from 0 to 36,500: 1e3"),
+        ("TESTRUN_SECONDS", "3600", "3601", "TESTRUN_SECONDS must be a whole number from 1 to 3,600: 3601"),
     ],
 )
 def test_a_process_with_a_malformed_setting_does_not_start(variable: str, good: str, malformed: str, words: str):
@@ -82,3 +91,27 @@ def test_a_process_with_a_malformed_setting_does_not_start(variable: str, good: 
 
     assert started.returncode == 1
     assert words in started.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("written", "number"), [("", 5), (" ", 5), ("7", 7), (" 7 ", 7), ("007", 7), ("1", 1), ("9", 9)]
+)
+def test_a_whole_number_within_its_bounds_is_read(monkeypatch, written: str, number: int):
+    monkeypatch.setenv("A_NUMBER", written)
+
+    assert whole(Env(), "A_NUMBER", default=5, least=1, most=9) == number
+
+
+@pytest.mark.parametrize("written", ["0", "10", "-1", "two", "1.5", "1_0", "٣", "0x5", "9" * 30])
+def test_any_other_number_is_refused_with_the_name_and_the_bounds(monkeypatch, written: str):
+    monkeypatch.setenv("A_NUMBER", written)
+
+    with pytest.raises(ImproperlyConfigured, match=r"^A_NUMBER must be a whole number from 1 to 9: "):
+        whole(Env(), "A_NUMBER", default=5, least=1, most=9)
+
+
+def test_every_number_in_the_settings_is_read_within_bounds():
+    text = (settings.BASE_DIR / "config/settings.py").read_text()
+
+    assert "whole(env, " in text
+    assert not re.search(r"env\.(int|float)\(|env\(|\bint\(", text)

@@ -33,6 +33,10 @@ class Beat:
     def is_running(self) -> bool:
         return self.instance.processes["beat"].poll() is None
 
+    def waits(self) -> bool:
+        """Whether it has found that Postgres is away."""
+        return "schedule_waits_for_postgres" in Path(self.instance.log.name).read_text()
+
     def sent(self) -> int:
         return sum(int(self.redis.llen(key)) for key in self.redis.keys("*") if self.redis.type(key) == b"list")
 
@@ -50,7 +54,8 @@ def beat(tmp_path: Path) -> Iterator[Beat]:
 def test_beat_waits_for_postgres_at_its_start(beat):
     beat.instance.postgres.stop()
     beat.start()
-    time.sleep(15)
+    beat.instance.wait_for(beat.waits)
+    time.sleep(10)
     assert beat.is_running() and beat.sent() == 0
 
     beat.instance.postgres.ensure()
@@ -62,7 +67,7 @@ def test_beat_waits_for_postgres_at_its_start(beat):
 def test_beat_that_waits_for_postgres_ends_when_asked(beat):
     beat.instance.postgres.stop()
     beat.start()
-    time.sleep(12)
+    beat.instance.wait_for(beat.waits)
 
     os.kill(beat.pid, signal.SIGTERM)
 
