@@ -51,8 +51,13 @@ def launch() -> int:
     home = embedded.use_local_settings()
     os.environ |= {"PORT": str(port), "DJANGO_SETTINGS_MODULE": "config.settings"}
     with only_one(home.run / "launcher.lock", port):
+        servers = bool(embedded.missing())
         if left := embedded.use():
             print(f"Using {' and '.join(left)}, which an earlier run that was killed has left running.", flush=True)
+        if servers:
+            from config.embedded.janitor import look_after_this_process  # needs what only a local copy has
+
+            look_after_this_process(home)
         if not own_database or not is_prepared(home.postgres):
             print("Preparing the database", flush=True)
             prepare(home.postgres, demo=own_database)
