@@ -12,7 +12,7 @@ import os
 import signal
 import time
 
-from config.watchdog import PULSE, STACKS
+from config.watchdog import GIVES_UP, PULSE, STACKS
 
 EVERY = 2.0  # seconds between two beats
 SIGN_SECONDS = 5.0  # between two signs
@@ -35,15 +35,20 @@ class Pulse:
         now = time.monotonic()
         if self.pipe is not None and now - self.last >= EVERY / 2:
             self.last = now
-            self._write(self.pipe)
+            self._write(self.pipe, b".")
         if now - self.signed < SIGN_SECONDS:
             return False
         self.signed = now
         return True
 
-    def _write(self, pipe: int) -> None:
+    def give_up(self) -> None:
+        """Tell the watchdog that this process does nothing any more, though its loop comes round."""
+        if self.pipe is not None:
+            self._write(self.pipe, GIVES_UP)
+
+    def _write(self, pipe: int, what: bytes) -> None:
         try:
-            os.write(pipe, b".")
+            os.write(pipe, what)
         except BlockingIOError:
             pass  # the watchdog is stopped, and has enough to read
         except OSError:  # it is gone, and so is what would end and replace this process

@@ -1,9 +1,9 @@
 """Whether a web process serves: its event loop and Django's threads make progress (config/pulse.py).
 
-The pulse beats in the event loop, so it stops with the loop. It also stops where every thread of Django's pool has been
-in the same piece of work for STUCK seconds: longer than any statement may take (statement_timeout), so the threads
-are deadlocked, unless Postgres itself keeps silent. Then another process would wait as well, and this one goes on
-living: open WebSockets, and the ingest's answers, depend on it.
+The pulse beats in the event loop, so it stops with the loop. The process also gives up where every thread of Django's
+pool has been in the same piece of work for STUCK seconds: longer than any statement may take (statement_timeout), so
+the threads are deadlocked, unless Postgres itself keeps silent. Then another process would wait as well, and this one
+goes on living: open WebSockets, and the ingest's answers, depend on it.
 """
 
 from __future__ import annotations
@@ -95,6 +95,7 @@ async def _beat(progress: Progress) -> None:
     while True:
         if progress.is_stuck() and await asyncio.to_thread(postgres_answers):
             log.error("web_stuck", threads=progress.threads)
+            pulse.give_up()
         elif pulse.beat():
             await asyncio.to_thread(leave_sign, "web")
         await asyncio.sleep(EVERY)

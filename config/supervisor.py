@@ -33,7 +33,7 @@ from config.output import Output
 PATIENCE = 10.0  # seconds for a warm stop; Celery finishes the task in hand
 IMPATIENCE = 0.5  # seconds; a SIGINT later than that after the first signal is a person who wants out now
 LONGEST_PAUSE = 30.0  # seconds
-SETTLED = 60.0  # seconds
+SETTLED = 15.0  # seconds, longer than a start that fails
 LONGEST_LINE = 2**20  # bytes
 
 

@@ -7,10 +7,12 @@ do not show it. So the watchdog turns one into the other:
 
 1. Without a byte for SILENCE seconds the whole process group gets SIGKILL, this process included: whatever started it
    sees a process that was killed, and starts it again.
+   It is killed at once where it says itself that it does nothing (a worker whose pool is stuck).
 2. A process that starts has START seconds for its first byte. It may be slow on a busy machine, but on Linux one that
    uses no processor time for SILENCE seconds is stopped, not slow.
 3. Seconds in which the watchdog itself did not run are not counted: the machine was suspended, or starved.
-4. Signals that end a process are passed on. After one it may be silent: whoever sent it knows how long to wait.
+4. Signals that end a process are passed on. After one it may be silent for LONGEST_END seconds, which is more than
+   any supervisor waits; without a supervisor (it was killed) for ORPHANS_END seconds.
 5. The exit status is the process's own; 128 + n where signal n ended it; never 0 where it was not asked to end.
 
 If this process is killed, the kernel kills the other (Linux), or its next byte fails and it ends itself.
@@ -38,9 +40,12 @@ SILENCE = 20.0  # seconds; config/pulse.py beats every two
 START = 120.0  # seconds
 LOOK = 1.0  # seconds between two looks
 CREDIT = 2.0  # seconds that count at most between two looks
+LONGEST_END = 150.0  # seconds; docker-compose.yml gives the runner 75
+ORPHANS_END = 15.0  # seconds
 LAST_WORDS = 1.0  # seconds for the stack traces of a process that is about to be killed
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 STACKS = signal.SIGUSR2  # config/pulse.py lets it print the stack of each thread
+GIVES_UP = b"!"  # in the pipe, from a process that knows that it does nothing
 PULSE = "OPSROOM_PULSE"  # the environment variable with the number of the pipe
 
 
@@ -74,6 +79,8 @@ class Watch:
         self.name, self.child = name, child
         self.pulse, self.waking = pulse, waking
         self.asked_to_end = False
+        self.ending = 0.0  # seconds since
+        self.supervisor = os.getppid()
         self.has_started = False
         self.silent = 0.0  # seconds without a byte, or without any use of the processor before the first one
         self.starting = 0.0  # seconds
@@ -95,9 +102,11 @@ class Watch:
             now = time.monotonic()
             self.look(min(now - looked, CREDIT))
             looked = now
-            if drained(self.pulse):
+            if heard := drained(self.pulse):
                 self.has_started, self.silent = True, 0.0
-                time.sleep(0.1)  # a beat or a thousand: this process costs nothing
+                if GIVES_UP in heard and not self.asked_to_end:
+                    self.kill("does nothing any more")
+            time.sleep(0.1)  # a beat or a thousand: this process costs nothing
         if status < 0:
             return 128 - status
         return status if status or self.asked_to_end else 1
@@ -105,6 +114,9 @@ class Watch:
     def look(self, seconds: float) -> None:
         """Count the seconds in which nothing was heard, and kill what is silent for too long."""
         if self.asked_to_end:
+            self.ending += seconds
+            if self.ending > (LONGEST_END if os.getppid() == self.supervisor else ORPHANS_END):
+                self.kill(f"did not end within {self.ending:.0f} s")
             return
         self.silent += seconds
         if not self.has_started:
@@ -126,12 +138,12 @@ class Watch:
         os.killpg(0, signal.SIGKILL)
 
 
-def drained(pipe: int) -> bool:
-    """Whether anything was in the pipe, which is empty now."""
-    heard = False
+def drained(pipe: int) -> bytes:
+    """What was in the pipe, which is empty now."""
+    heard = b""
     with contextlib.suppress(BlockingIOError):
-        while os.read(pipe, 4096):
-            heard = True
+        while part := os.read(pipe, 4096):
+            heard += part
     return heard
 
 

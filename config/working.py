@@ -1,7 +1,7 @@
 """Whether a Celery worker works: the proof of progress of its main process (config/pulse.py).
 
 The pulse beats from a timer of the consumer's loop, so it stops with the loop: a stopped process, a deadlock, a pool
-whose pipe is broken. It also stops where the loop comes round and the pool does nothing:
+whose pipe is broken. Where the loop comes round and the pool does nothing, this process gives up at once:
 
 1. A task waits for STUCK seconds although not every place of the pool is taken: the pool process that has it is stopped
    or deadlocked.
@@ -39,7 +39,7 @@ class Working(bootsteps.StartStopStep):
     requires = ("celery.worker.components:Timer", "celery.worker.components:Pool")
 
     def __init__(self, worker: Any, **options: Any) -> None:
-        self.seen: dict[str, float] = {}  # when a waiting task was first seen, by its id
+        self.seen: dict[str, float] = {}  # since when a task waits although there is room, by its id
         self.stopped: dict[int, float] = {}  # when a pool process was first seen stopped, by its pid
         super().__init__(worker, **options)
 
@@ -56,6 +56,7 @@ class Working(bootsteps.StartStopStep):
         self.end_stopped(worker)
         if (problem := self.problem(worker)) is not None:
             log.error("worker_stuck", problem=problem)
+            pulse.give_up()
         elif pulse.beat():
             leave_sign(self.kind)
 
@@ -68,11 +69,12 @@ class Working(bootsteps.StartStopStep):
             if limit and worker.pool.signal_safe and now - request.time_start > limit + STUCK:
                 return f"{request.name} runs for {now - request.time_start:.0f} s, its limit is {limit} s"
         waiting = [request for request in list(state.reserved_requests) if request not in state.active_requests]
-        self.seen = {request.id: self.seen.get(request.id, time.monotonic()) for request in waiting}
-        if len(running) < worker.pool.num_processes:
-            for request in waiting:
-                if time.monotonic() - self.seen[request.id] > STUCK:
-                    return f"{request.name} waits for a pool that has room"
+        if len(running) >= worker.pool.num_processes:
+            waiting = []  # it is their turn later
+        self.seen = {request.id: self.seen.get(request.id, now) for request in waiting}
+        for request in waiting:
+            if now - self.seen[request.id] > STUCK:
+                return f"{request.name} waits for a pool that has room"
         return None
 
     def end_stopped(self, worker: Any) -> None:

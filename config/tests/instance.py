@@ -30,6 +30,12 @@ from config.tests.proxy import Proxy
 
 PROJECT = Path(__file__).resolve().parents[2]
 RECOVERY = 45.0  # seconds: design.md's limit for recovery without a hand
+SUPERVISE = """
+import asyncio, os
+from config.launcher import PROJECT, commands
+from config.supervisor import Supervisor
+asyncio.run(Supervisor(commands(int(os.environ["PORT"])), cwd=PROJECT).run(lambda output: asyncio.sleep(0)))
+"""
 SECRET = "of-a-test-0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGH"
 
 
@@ -90,6 +96,33 @@ class Instance:
 
     def start_beat(self) -> None:
         self._start("beat", ["celery", "-q", "-A", "config.celery", "beat", "--pidfile="])
+
+    def start_all(self) -> None:
+        """Start web, worker, runner and beat under their watchdogs and the supervisor, as `make run` does."""
+        self.processes["all"] = subprocess.Popen(
+            [sys.executable, "-c", SUPERVISE],
+            cwd=PROJECT, env=self.env, stdout=self.log, stderr=self.log, start_new_session=True,
+        )  # fmt: skip
+
+    def watchdog(self, name: str) -> psutil.Process:
+        """The watchdog of a process that `start_all` started."""
+        below = psutil.Process(self.processes["all"].pid).children()
+        return next(each for each in below if each.cmdline()[3:4] == [name])
+
+    def watched(self, name: str) -> psutil.Process:
+        """The process itself; raises psutil.NoSuchProcess or StopIteration while it is being started again."""
+        return next(iter(self.watchdog(name).children()))
+
+    def health(self) -> dict[str, Any]:
+        """The parts of /health/ by name; empty where it does not answer."""
+        with contextlib.suppress(requests.RequestException, ValueError):
+            parts: dict[str, Any] = requests.get(f"{self.url}/health/", timeout=10).json()["parts"]
+            return parts
+        return {}
+
+    def is_well(self) -> bool:
+        parts = self.health()
+        return bool(parts) and all(part["ok"] for part in parts.values())
 
     def start_web(self) -> None:
         self.begin_web("web", self.port)

@@ -93,6 +93,14 @@ def test_a_stopped_process_is_killed_with_everything_below_it_and_named(watched)
     assert len(family) == 2 and nobody_is_left(family)
 
 
+def test_a_process_that_gives_up_is_killed_at_once(watched):
+    gives_up = BEATS.replace("pulse.pulse.beat()", "pulse.pulse.beat(); time.sleep(1); pulse.pulse.give_up()")
+    thing = watched(gives_up, silence=60.0).until_up()
+
+    assert thing.status() == -signal.SIGKILL
+    assert "does nothing any more and is killed" in thing.errors
+
+
 def test_a_deadlock_is_killed_after_the_stack_of_each_thread_was_printed(watched):
     deadlock = BEATS.replace(
         "while True:", "import threading; lock = threading.Lock(); lock.acquire()\nfor _ in range(9):"

@@ -1,0 +1,143 @@
+"""A worker whose pool does nothing any more, and one whose messages wait longer than RabbitMQ likes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from config.tests.instance import PROJECT, RECOVERY, Instance, running_instance
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
+SEND = """
+import random
+from config.tests.slow_tasks import app
+with app.connection_for_write() as connection:
+    producer = app.amqp.Producer(connection)
+    for _ in range({number}):
+        app.send_task("tests.{task}", [{seconds}], producer=producer)
+"""
+STORE = """
+    INSERT INTO events_notification (event_id, user_id, description, status, attempts, error)
+    VALUES (gen_random_uuid(), 'nobody', 'Hello', 'NotProcessed', 0, '')
+"""
+
+
+class Worker:
+    """A worker under its watchdog, with the tasks of slow_tasks.py."""
+
+    def __init__(self, instance: Instance) -> None:
+        self.instance = instance
+        argv = ["-m", "config.watchdog", "worker", "-m", "celery", "-q", "-A", "config.tests.slow_tasks", "worker"]
+        argv += ["-n", "worker@%h", "-Q", "default,events", "-c", "2", "--without-gossip", "--without-mingle"]
+        self.watchdog = subprocess.Popen(
+            [sys.executable, *argv], cwd=PROJECT, env=instance.env, stdout=instance.log, stderr=instance.log,
+            start_new_session=True,
+        )  # fmt: skip
+
+    @property
+    def main(self) -> psutil.Process:
+        return psutil.Process(self.watchdog.pid).children()[0]
+
+    def pool(self) -> list[psutil.Process]:
+        with contextlib.suppress(IndexError, psutil.Error):
+            return self.main.children()
+        return []
+
+    def until_up(self) -> Worker:
+        self.instance.wait_for(lambda: len(self.pool()) == 2, 60)
+        return self
+
+    def works(self) -> None:
+        """Wait until a notification of now has been sent."""
+        self.instance.sql(STORE)
+        waiting = "SELECT count(*) FROM events_notification WHERE status <> 'Processed'"
+        self.instance.wait_for(lambda: self.instance.one(waiting) == 0)
+
+    def end(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.watchdog.pid, signal.SIGKILL)
+        self.watchdog.wait()
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[Instance]:
+    with running_instance(tmp_path / "home") as instance:
+        instance.start_beat()  # which sends for the notifications every five seconds
+        yield instance
+
+
+@pytest.fixture
+def worker(instance: Instance) -> Iterator[Worker]:
+    worker = Worker(instance).until_up()
+    yield worker
+    worker.end()
+
+
+def send(instance: Instance, task: str, seconds: str, number: int) -> None:
+    run(instance, SEND.format(task=task, seconds=seconds, number=number))
+
+
+def run(instance: Instance, code: str) -> None:
+    subprocess.run([sys.executable, "-c", code], cwd=PROJECT, env=instance.env, check=True)
+
+
+def log_of(instance: Instance) -> str:
+    return Path(instance.log.name).read_text(errors="replace")
+
+
+def test_a_wedged_pool_ends_its_worker_and_the_next_one_works(instance, worker):
+    for _ in range(30):
+        send(instance, "end_in_the_middle", "0.2 + random.uniform(-0.004, 0.004)", 100)
+        with contextlib.suppress(AssertionError):
+            instance.wait_for(lambda: "Unrecoverable error" in log_of(instance), 20)
+            break
+    wedged = time.monotonic()
+
+    assert worker.watchdog.wait(RECOVERY) == -signal.SIGKILL
+    print(f"the wedged worker was killed after {time.monotonic() - wedged:.1f} s")
+    assert "made no progress for" in log_of(instance)
+    run(instance, "from config.tests.slow_tasks import app; app.control.purge()")
+    again = Worker(instance).until_up()
+    again.works()
+    again.end()
+
+
+@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL], ids=["stopped", "killed"])
+def test_a_worker_whose_idle_pool_processes_break_works_again(instance, worker, number):
+    for _ in range(5):
+        for process in worker.pool():
+            process.send_signal(number)
+        broken = time.monotonic()
+
+        if worker.watchdog.poll() is not None:
+            worker = Worker(instance).until_up()
+        worker.works()
+
+        print(f"{number.name} of the whole pool: works again after {time.monotonic() - broken:.1f} s")
+    worker.end()
+
+
+@pytest.mark.rabbitmq
+@pytest.mark.skipif("amqp" not in os.environ.get("CELERY_BROKER_URL", ""), reason="RabbitMQ's own timeout")
+def test_a_worker_whose_channel_was_closed_by_the_consumer_timeout_works_again(instance, worker):
+    send(instance, "sleep", "200", 4)  # two run, two wait; RabbitMQ looks once a minute
+
+    instance.wait_for(lambda: "PRECONDITION_FAILED" in log_of(instance), 190)
+    pid = worker.main.pid
+
+    time.sleep(RECOVERY)
+    assert worker.main.pid == pid and worker.watchdog.poll() is None
+    instance.wait_for(lambda: log_of(instance).count("task_started") >= 4, 260)
+    time.sleep(1)
+    for process in worker.pool():  # the last ones need not sleep on
+        process.kill()
+    worker.works()

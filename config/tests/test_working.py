@@ -1,0 +1,115 @@
+"""When a worker's pool counts as stuck. Real workers are broken in test_pool_chaos.py."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+import time_machine
+from celery.worker import state
+
+from config.working import STOPPED, STUCK, Working, is_stopped
+
+
+class Request:
+    """What the bootstep reads of Celery's request."""
+
+    def __init__(self, name: str, *, limit: int | None = None, started: float = 0.0) -> None:
+        self.id = self.name = name
+        self.time_limits = (limit, None)
+        self.time_start = started
+        self.task = SimpleNamespace(time_limit=None)
+
+
+@pytest.fixture
+def worker(monkeypatch):
+    monkeypatch.setattr(state, "reserved_requests", set())
+    monkeypatch.setattr(state, "active_requests", set())
+    return SimpleNamespace(pool=SimpleNamespace(num_processes=2, signal_safe=True, _pool=None), steps=[])
+
+
+@pytest.fixture
+def working(worker) -> Working:
+    return Working(worker)
+
+
+@pytest.fixture
+def clock():
+    with time_machine.travel("2030-01-01T12:00:00Z", tick=False) as clock:
+        yield clock
+
+
+def reserve(*requests: Request, running: bool) -> None:
+    state.reserved_requests.update(requests)
+    if running:
+        state.active_requests.update(requests)
+
+
+def test_a_task_that_waits_although_there_is_room_means_that_the_pool_is_stuck(worker, working, clock):
+    reserve(Request("one"), running=True)
+    reserve(Request("two"), running=False)
+
+    assert working.problem(worker) is None
+    clock.shift(STUCK - 1)
+    assert working.problem(worker) is None
+    clock.shift(2)
+    assert working.problem(worker) == "two waits for a pool that has room"
+
+
+def test_a_task_that_waits_for_its_turn_is_no_problem_also_at_the_moment_when_it_comes(worker, working, clock):
+    first, second = Request("one"), Request("two")
+    reserve(first, second, running=True)
+    reserve(Request("three"), running=False)
+
+    for _ in range(5):
+        assert working.problem(worker) is None
+        clock.shift(STUCK)
+    state.active_requests.discard(first)
+    state.reserved_requests.discard(first)
+
+    assert working.problem(worker) is None
+
+
+def test_a_task_that_outlives_its_time_limit_means_that_the_pool_is_stuck(worker, working, clock):
+    reserve(Request("slow", limit=60, started=time.time()), running=True)
+
+    clock.shift(60 + STUCK - 1)
+    assert working.problem(worker) is None
+    clock.shift(2)
+    assert working.problem(worker) == "slow runs for 76 s, its limit is 60 s"
+
+
+def test_a_run_in_a_thread_may_take_as_long_as_it_likes(worker, working, clock):
+    worker.pool.signal_safe = False
+    reserve(Request("run", limit=60, started=time.time()), running=True)
+
+    clock.shift(36_000)
+
+    assert working.problem(worker) is None
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
+def test_a_pool_process_that_is_stopped_is_killed_after_a_while_and_another_is_not(worker, working):
+    processes = [subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) for _ in range(2)]
+    stopped, other = processes
+    worker.pool._pool = SimpleNamespace(_pool=processes)
+    try:
+        os.kill(stopped.pid, signal.SIGSTOP)
+        while not is_stopped(stopped.pid):
+            time.sleep(0.01)
+        working.end_stopped(worker)
+        assert stopped.poll() is None
+
+        working.stopped = {pid: since - STOPPED for pid, since in working.stopped.items()}
+        time.sleep(0.01)
+        working.end_stopped(worker)
+
+        assert stopped.wait(5) == -signal.SIGKILL
+        assert other.poll() is None
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
