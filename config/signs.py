@@ -31,6 +31,7 @@ REST_SECONDS = 10.0
 FORGOTTEN = 300.0  # seconds
 
 _rest_until = 0.0
+_is_first = True  # until this process has left a sign
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,10 @@ class Sign:
 
 def leave_sign(kind: str) -> None:
     """Remember that this process was alive just now. Never an error."""
-    _replace_the_dead(kind)
+    global _is_first
+    if _is_first and _quietly("ping"):
+        _replace_the_dead(kind)
+        _is_first = False
     _quietly("hset", _key(), _field(kind, os.getpid()), str(time.time()))
 
 
@@ -77,9 +81,8 @@ def sign_age(kind: str, host: str | None = None) -> float | None:
     return None
 
 
-@once
 def _replace_the_dead(kind: str) -> None:
-    """Once a process: remove the signs of processes of this kind on this host that do not exist any more."""
+    """Remove the signs of processes of this kind on this host that do not exist any more."""
     here, dead = socket.gethostname(), []
     with contextlib.suppress(RedisError, OSError):
         for field, at in _all().items():
@@ -105,14 +108,17 @@ def _exists(pid: int) -> bool:
     return True
 
 
-def _quietly(command: str, *arguments: str) -> None:
+def _quietly(command: str, *arguments: str) -> bool:
+    """Send a command, unless one has failed a moment ago; return whether Redis answered."""
     global _rest_until
     if time.monotonic() < _rest_until:
-        return
+        return False
     try:
         getattr(_client(), command)(*arguments)
     except (RedisError, OSError):
         _rest_until = time.monotonic() + REST_SECONDS
+        return False
+    return True
 
 
 def _field(kind: str, pid: int) -> str:
