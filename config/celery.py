@@ -73,7 +73,7 @@ app.conf.update(
 )
 if str(app.conf.broker_url).startswith("redis"):
     app.conf.broker_transport_options = {
-        "socket_timeout": 5,
+        "socket_timeout": 3,  # several in a row must stay below the patience of the watchdog
         "socket_connect_timeout": 2,
         "socket_keepalive": True,
         "health_check_interval": 10,
