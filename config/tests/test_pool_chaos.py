@@ -36,11 +36,14 @@ class Worker:
 
     def __init__(self, instance: Instance) -> None:
         self.instance = instance
+        self.start()
+
+    def start(self) -> None:
         argv = ["-m", "config.watchdog", "worker", "-m", "celery", "-q", "-A", "config.tests.slow_tasks", "worker"]
         argv += ["-n", "worker@%h", "-Q", "default,events", "-c", "2", "--without-gossip", "--without-mingle"]
         self.watchdog = subprocess.Popen(
-            [sys.executable, *argv], cwd=PROJECT, env=instance.env, stdout=instance.log, stderr=instance.log,
-            start_new_session=True,
+            [sys.executable, *argv], cwd=PROJECT, env=self.instance.env, stdout=self.instance.log,
+            stderr=self.instance.log, start_new_session=True,
         )  # fmt: skip
 
     @property
@@ -57,10 +60,15 @@ class Worker:
         return self
 
     def works(self) -> None:
-        """Wait until a notification of now has been sent."""
+        """Wait until a notification of now has been sent; start the worker again if it has ended, as supervisors do."""
         self.instance.sql(STORE)
+        self.instance.wait_for(self._has_sent_everything)
+
+    def _has_sent_everything(self) -> bool:
+        if self.watchdog.poll() is not None:
+            self.start()
         waiting = "SELECT count(*) FROM events_notification WHERE status <> 'Processed'"
-        self.instance.wait_for(lambda: self.instance.one(waiting) == 0)
+        return bool(self.instance.one(waiting) == 0)
 
     def end(self) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -118,12 +126,10 @@ def test_a_worker_whose_idle_pool_processes_break_works_again(instance, worker, 
             process.send_signal(number)
         broken = time.monotonic()
 
-        if worker.watchdog.poll() is not None:
-            worker = Worker(instance).until_up()
         worker.works()
 
         print(f"{number.name} of the whole pool: works again after {time.monotonic() - broken:.1f} s")
-    worker.end()
+        worker.until_up()
 
 
 @pytest.mark.rabbitmq
