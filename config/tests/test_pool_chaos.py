@@ -133,7 +133,10 @@ def test_a_worker_whose_idle_pool_processes_break_works_again(instance, worker, 
 
 
 @pytest.mark.rabbitmq
-@pytest.mark.skipif("amqp" not in os.environ.get("CELERY_BROKER_URL", ""), reason="RabbitMQ's own timeout")
+@pytest.mark.skipif(
+    os.environ.get("RABBITMQ_CONSUMER_TIMEOUT") != "60000",
+    reason="needs RABBITMQ_CONSUMER_TIMEOUT=60000, and a RabbitMQ whose consumer_timeout is that",
+)
 def test_a_worker_whose_channel_was_closed_by_the_consumer_timeout_works_again(instance, worker):
     send(instance, "sleep", "200", 4)  # two run, two wait; RabbitMQ looks once a minute
 

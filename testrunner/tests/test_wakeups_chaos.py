@@ -66,7 +66,10 @@ def test_while_both_slots_are_busy_no_message_waits_unacknowledged(instance):
 
 
 @pytest.mark.rabbitmq
-@pytest.mark.skipif("amqp" not in os.environ.get("CELERY_BROKER_URL", ""), reason="RabbitMQ's own timeout")
+@pytest.mark.skipif(
+    os.environ.get("RABBITMQ_CONSUMER_TIMEOUT") != "60000",
+    reason="needs RABBITMQ_CONSUMER_TIMEOUT=60000, and a RabbitMQ whose consumer_timeout is that",
+)
 def test_a_runner_outlives_the_consumer_timeout_with_both_slots_busy(instance):
     instance.start_runner()
     for environment in (1, 2):
