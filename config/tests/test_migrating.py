@@ -14,6 +14,8 @@ from django.db import connection
 
 from config import migrating
 
+pytestmark = pytest.mark.timeout(300)  # several processes, on a machine that may be busy
+
 
 class Database:
     """An empty database beside that of the tests."""
@@ -54,7 +56,7 @@ def database(db) -> Iterator[Database]:
 def test_two_migrates_of_an_empty_database_both_succeed(database: Database):
     processes = [database.migrate(), database.migrate()]
 
-    outcomes = [(process.communicate(timeout=100)[1], process.returncode) for process in processes]
+    outcomes = [(process.communicate(timeout=250)[1], process.returncode) for process in processes]
 
     assert [code for _, code in outcomes] == [0, 0], outcomes
     assert sum("Another process is migrating" in said for said, _ in outcomes) == 1
@@ -65,7 +67,7 @@ def test_two_migrates_of_an_empty_database_both_succeed(database: Database):
 
 def test_a_migration_waits_for_a_table_that_is_in_use_and_goes_on(database: Database):
     process = database.migrate("testrunner", "0006")
-    assert process.communicate(timeout=100) and process.returncode == 0
+    assert process.communicate(timeout=250) and process.returncode == 0
 
     with database.connect() as session, session.cursor() as cursor:
         cursor.execute("LOCK TABLE testrunner_testrun IN ACCESS SHARE MODE")  # a long report, say
@@ -75,7 +77,7 @@ def test_a_migration_waits_for_a_table_that_is_in_use_and_goes_on(database: Data
         assert "A table is in use" in said and process.poll() is None
         session.rollback()
 
-    assert process.communicate(timeout=100)[0] is None and process.returncode == 0
+    assert process.communicate(timeout=250)[0] is None and process.returncode == 0
 
 
 @pytest.mark.django_db(transaction=True)
