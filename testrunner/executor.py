@@ -21,14 +21,15 @@ from testrunner.capture import Log
 from testrunner.guard import Guard, kill_everything_of, make_directory, plan
 from testrunner.invocation import TestBytes, cannot_run, check_path, invocation, prefix_of
 from testrunner.junit import junit_xml
-from testrunner.launch import remove
 from testrunner.mask import Mask
 from testrunner.pipes import Bounded, Pipe, drain
 from testrunner.results import Finished, Outcome, Report, TestResult
 from testrunner.sandbox import PLAIN, Limits, Mode, size, sweep, user_for_a_run
 from testrunner.trial import NoWalls, probe
 from testrunner.verdict import verdict
+from testrunner.walls.leftovers import remove_directory
 from testrunner.watch import Watch
+from testrunner.written import Written
 
 __all__ = ["TestBytes", "execute"]
 
@@ -115,18 +116,19 @@ def execute(
             kept=how.kept,
             hidden=hidden,
         )
+        written = None if mode.namespaces else Written(directory, mode, user)
         guard = Guard(what, output=pipes["log"].theirs, descriptors=descriptors)
         readers = {pipes["log"].ours: log.write, pipes["report"].ours: report.write, pipes["junit"].ours: junit.write}
         try:
             for pipe in pipes.values():
                 pipe.close_theirs()
             on_started(guard.process.pid)
-            watched = None if mode.namespaces else directory
-            stopped = Watch(guard, readers, log, limits, should_stop, started, watched).run()
+            stopped = Watch(guard, readers, log, limits, should_stop, started, written).run()
         finally:
             guard.close()
-            if not mode.namespaces:
+            if written is not None:
                 sweep_up(run_name, mode, user)
+                written.clean_up()
         drain(readers)
     log.close()
     report.close()
@@ -140,8 +142,7 @@ def execute(
     ):
         stopped = None  # the wish, or the end of its time, met a run that had just come to its own end
     if "ended" in guard.messages:
-        most = size(limits.total_memory_bytes)
-        stopped = Outcome.ERROR, f"The run's processes occupied more than {most} of memory together."
+        stopped = Outcome.ERROR, _exceeded(guard.messages["ended"], limits)
     outcome, reason = stopped or verdict(
         report, exit_code, failed_to_start=failed_to_start, cpu_seconds=limits.cpu_seconds
     )
@@ -157,6 +158,14 @@ def execute(
         log_dropped=log.dropped,
         seconds=time.monotonic() - started,
     )
+
+
+def _exceeded(what: str, limits: Limits) -> str:
+    if what == "memory":
+        return f"The run's processes occupied more than {size(limits.total_memory_bytes)} of memory together."
+    if what == "disk":
+        return f"The run's deleted files occupied more than {size(limits.disk_bytes)}."
+    return "What the run's processes hold could not be measured, so they were ended."
 
 
 def sweep_up(run_name: str, mode: Mode, user: int) -> None:
@@ -176,4 +185,4 @@ def fresh_directory(root: Path, name: str, mode: Mode, user: int) -> Iterator[Pa
     try:
         yield directory
     finally:
-        remove(str(directory))  # the guard did, unless it was killed
+        remove_directory(str(directory))  # the guard did, unless it was killed

@@ -105,6 +105,7 @@ def plan(
 ) -> dict[str, Any]:
     """Return what `launch.py` reads."""
     return {
+        "name": directory.name,
         "namespaces": mode.namespaces,
         "user_namespace": mode.user_namespace,
         "change_user": mode.change_user,

@@ -21,7 +21,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import ctypes
-import errno
 import json
 import os
 import resource
@@ -32,17 +31,30 @@ import stat
 import sys
 from typing import Any, NoReturn
 
+sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # last: no module of Python's is hidden
+from testrunner.walls.calls import (
+    LINUX,
+    PR_SET_CHILD_SUBREAPER,
+    PR_SET_NO_NEW_PRIVS,
+    PR_SET_PDEATHSIG,
+    call,
+    libc,
+    prctl,
+)
+from testrunner.walls.cgroup import Group, make_group
+from testrunner.walls.forbidden import CLONE_NEWUSER, forbid
+from testrunner.walls.held import system_v
+from testrunner.walls.leftovers import remove_all_of, remove_directory
+from testrunner.walls.meter import Meter
+from testrunner.walls.own_directory import write_only_below
+
 Plan = dict[str, Any]
 
-LINUX = sys.platform == "linux"
-CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID = 0x00020000, 0x08000000, 0x10000000, 0x20000000
+CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWPID = 0x00020000, 0x08000000, 0x20000000
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 0x2, 0x4, 0x8, 0x1000, 0x4000, 0x40000
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 36, 38
 SYS_MOUNT_SETATTR, AT_RECURSIVE, MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID = 442, 0x8000, 0x1, 0x2
 
-MEMORY_TICK = 500  # milliseconds between two looks at the memory of all of them; the kernel limits only each
-
-libc = ctypes.CDLL(None, use_errno=True)
+TICK = 0.5  # seconds between two looks at what the run holds; without a cgroup the kernel limits only each process
 
 
 def main() -> NoReturn:
@@ -54,6 +66,7 @@ def main() -> NoReturn:
     prctl(PR_SET_PDEATHSIG, signal.SIGTERM)  # beside the socket, which a forked child of the worker might hold open
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     plan["limits"]["processes"] += counted_with_the_run(plan)
+    group = make_group(plan["name"], plan["limits"]["total_memory_bytes"] + plan["limits"]["disk_bytes"])
     alive, mine = os.pipe()
     try:
         if plan["namespaces"]:
@@ -61,18 +74,36 @@ def main() -> NoReturn:
         child = os.fork()
     except OSError as problem:
         tell_failure(control, problem)
-        remove(plan["directory"])
+        tidy_up(plan, group)
         os._exit(127)
     if child == 0:
         os.close(mine)
-        guarded(control, lambda: init(plan, control, alive) if plan["namespaces"] else become_pytest(plan, alive))
+        guarded(control, lambda: in_its_place(plan, control, alive, group))
     tell(control, pid=child)
     status = watch(child, control, wake_up, plan)
     if not plan["namespaces"] and status is not None:
         tell(control, exit=os.waitstatus_to_exitcode(status), stopped=plan.get("stopped", False))
     kill_the_rest(plan, child)
-    remove(plan["directory"])
+    if group is not None and group.was_too_small():
+        tell(control, ended="memory")
+    tidy_up(plan, group)
     os._exit(0)
+
+
+def in_its_place(plan: Plan, control: socket.socket, alive: int, group: Group | None) -> NoReturn:
+    if group is not None:
+        group.join()
+    if plan["namespaces"]:
+        init(plan, control, alive)
+    become_pytest(plan, alive)
+
+
+def tidy_up(plan: Plan, group: Group | None) -> None:
+    if group is not None:
+        group.remove()
+    remove_directory(plan["directory"])
+    if plan["change_user"] and not plan["namespaces"]:
+        remove_all_of(plan["user"])
 
 
 def wake_up_on(*signals: int) -> int:
@@ -111,12 +142,14 @@ def watch(child: int, control: socket.socket, wake_up: int, plan: Plan) -> int |
     poll = select.poll()
     poll.register(control, select.POLLIN)
     poll.register(wake_up, select.POLLIN)
+    before = {(entry.kind, entry.id) for entry in system_v()}
+    meter = Meter(plan, counts=lambda entry: is_of_the_run(entry, plan, before))
     while True:
-        if resident(descendants(os.getpid())) > plan["limits"]["total_memory_bytes"]:
-            tell(control, ended="memory")
+        if not plan["namespaces"] and (exceeded := meter.look(descendants(os.getpid()))):
+            tell(control, ended=exceeded)
             kill_and_wait(child)
             return None
-        for descriptor, _ in poll.poll(MEMORY_TICK):
+        for descriptor, _ in poll.poll(TICK * 1_000):
             if descriptor == wake_up:
                 if {signal.SIGTERM, signal.SIGHUP} & set(os.read(wake_up, 4096)):
                     kill_and_wait(child)
@@ -138,6 +171,11 @@ def watch(child: int, control: socket.socket, wake_up: int, plan: Plan) -> int |
                     os.kill(child, signal.SIGTERM)
                     if not plan["namespaces"]:
                         send_all(descendants(os.getpid()), signal.SIGTERM)
+
+
+def is_of_the_run(entry: Any, plan: Plan, before: set[tuple[str, int]]) -> bool:
+    """Whether a System V entry is the run's: by its own user or, without one, as a new one of the worker's user."""
+    return plan["user"] in entry.owners and (plan["change_user"] or (entry.kind, entry.id) not in before)
 
 
 def received(control: socket.socket) -> bytes:
@@ -188,11 +226,25 @@ def init(plan: Plan, control: socket.socket, alive: int) -> NoReturn:
     main_process = os.fork()
     if main_process == 0:
         guarded(control, lambda: become_pytest(plan, alive))
+    measure_again_and_again(plan, control)
     while True:
         ended, status = os.wait()
         if ended == main_process:
             tell(control, exit=os.waitstatus_to_exitcode(status), stopped=stopped)
             os._exit(0)
+
+
+def measure_again_and_again(plan: Plan, control: socket.socket) -> None:
+    """Look at all others in the namespace, and at its System V tables, at every tick; end them if it is too much."""
+    meter = Meter(plan, counts=lambda _: True)
+
+    def look(*_: Any) -> None:
+        if exceeded := meter.look(int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1"):
+            tell(control, ended=exceeded)
+            os._exit(0)
+
+    signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, TICK, TICK)
 
 
 def die_with_guard(alive: int) -> None:
@@ -276,7 +328,7 @@ def become_pytest(plan: Plan, alive: int) -> NoReturn:
     """Take the limits on, put the files down as the user who will run them, and turn into pytest."""
     os.setsid()
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGALRM):
         signal.signal(number, signal.SIG_DFL)
     os.umask(0o077)
     set_limits(plan)
@@ -286,6 +338,10 @@ def become_pytest(plan: Plan, alive: int) -> NoReturn:
         os.setresuid(plan["user"], plan["user"], plan["user"])
     die_with_guard(alive)  # after the change of user, which takes it back
     prctl(PR_SET_NO_NEW_PRIVS, 1)
+    if LINUX:
+        forbid(queues=not plan["namespaces"] and not plan["change_user"])
+        if not plan["namespaces"]:
+            write_only_below(plan["directory"])
     put_down(plan)
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
@@ -423,84 +479,15 @@ def descendants(of: int) -> list[int]:
     return found
 
 
-def resident(processes: list[int]) -> int:
-    """Return the bytes of memory that these processes occupy; what several share is counted for each."""
-    pages = 0
-    for process in processes:
-        with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{process}/statm", "rb") as file:
-            pages += int(file.read().split()[1])
-    return pages * resource.getpagesize()
-
-
 def send_all(processes: Any, number: int) -> None:
     for process in processes:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(process, number)
 
 
-def remove(directory: str) -> None:
-    """Remove the run's directory without following a link; nobody is left who could put one in the way."""
-    with contextlib.suppress(OSError):
-        os.rmdir(directory)  # with namespaces it was never more than a place to mount something
-        return
-    with contextlib.suppress(OSError):
-        os.chmod(directory, 0o700)
-        top = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        try:
-            empty(top)
-        finally:
-            os.close(top)
-        os.rmdir(directory)
-
-
-def empty(top: int) -> None:
-    """Remove what is in an open directory. What lies deeper is moved up first, so no depth is too much.
-
-    Neither recursion nor the length of a path ends it. What cannot be removed is left once nothing else is.
-    """
-    moved, before = 0, set[str]()
-    while (names := set(os.listdir(top))) != before:
-        before = names
-        for name in names:
-            with contextlib.suppress(OSError):
-                if not enter(name, top):
-                    os.unlink(name, dir_fd=top)
-                    continue
-                inside = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=top)
-                try:
-                    for deeper in os.listdir(inside):
-                        if enter(deeper, inside):
-                            moved += 1
-                            os.rename(deeper, f"moved-{moved}", src_dir_fd=inside, dst_dir_fd=top)
-                        else:
-                            os.unlink(deeper, dir_fd=inside)
-                finally:
-                    os.close(inside)
-                os.rmdir(name, dir_fd=top)
-
-
-def enter(name: str, where: int) -> bool:
-    """Return whether this is a directory, having opened it: tests make some that even their owner may not read."""
-    if not stat.S_ISDIR(os.stat(name, dir_fd=where, follow_symlinks=False).st_mode):
-        return False
-    os.chmod(name, 0o700, dir_fd=where)
-    return True
-
-
-def prctl(option: int, value: int) -> None:
-    if LINUX:
-        call(libc.prctl(option, value, 0, 0, 0), f"prctl {option}")
-
-
 def write(path: str, words: str) -> None:
     with open(path, "w") as file:
         file.write(words)
-
-
-def call(result: int, name: str) -> None:
-    if result != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, f"{name}: {errno.errorcode.get(code, code)} {os.strerror(code)}")
 
 
 if __name__ == "__main__":

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
+import fcntl
 import os
 import random
 import signal
-import socket
+import stat
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -29,6 +29,7 @@ from pathlib import Path
 KIB, MIB, GIB = 2**10, 2**20, 2**30
 USERS = range(61184, 65520)  # systemd keeps these for short-lived users; nobody's files are theirs
 NOBODY = 65534
+CLAIMS = (Path("/run/opsroom-users"), Path("/tmp/opsroom-users"))  # noqa: S108 - used only if it is root's alone
 MARK = "OPSROOM_RUN"  # in the environment of every process of a run
 
 
@@ -93,22 +94,42 @@ def named_mode(name: str) -> Mode:
 def user_for_a_run(mode: Mode) -> Iterator[int]:
     """Give a number that no other run on this machine has, until the end of the block or of the process.
 
-    The claim is the name of an abstract socket: whoever binds it is alone with it, and the kernel frees it.
+    The claim is a lock of a file in a directory of root's alone, where no run can make or lock one. The kernel ends
+    it with the process.
     """
     if not mode.change_user:
         yield os.geteuid() or NOBODY
         return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as claim:
-        yield _first_free(claim)
+    user, claim = _first_free(_directory_of_claims())
+    try:
+        yield user
+    finally:
+        os.close(claim)
 
 
-def _first_free(claim: socket.socket) -> int:
+def _directory_of_claims() -> Path:
+    """Return the directory of this machine's claims. Raises OSError where none is safe to use."""
+    for place in CLAIMS:
+        with contextlib.suppress(OSError):
+            place.mkdir(mode=0o700, exist_ok=True)
+            about = place.lstat()
+            if stat.S_ISDIR(about.st_mode) and about.st_uid == 0 and not about.st_mode & 0o077:
+                return place
+    raise OSError(f"No directory for the users of runs: {' and '.join(map(str, CLAIMS))} are not root's alone.")
+
+
+def _first_free(claims: Path) -> tuple[int, int]:
+    """Return a user and the descriptor that holds its lock."""
     alive = users_alive()
     for user in random.sample(USERS, len(USERS)):
-        with contextlib.suppress(OSError):
-            if user not in alive:  # systemd's own, or what a run has left whose worker and guard were killed
-                claim.bind(f"\0opsroom-user-{user}")
-                return user
+        if user in alive:  # systemd's own, or what a run has left whose worker and guard were killed
+            continue
+        claim = os.open(claims / str(user), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return user, claim
+        except OSError:
+            os.close(claim)
     raise OSError("All users for runs are taken.")
 
 
@@ -133,7 +154,8 @@ def kept_and_hidden(directory: Path, kept: Sequence[Path], hidden: Sequence[Path
     what is hidden is replaced by an empty directory with, below it, what is kept.
     """
     keep = {os.path.realpath(path) for path in (Path(sys.prefix), Path(sys.base_prefix), *kept)}
-    hide = {os.path.realpath(path) for path in (Path.home(), *hidden)}
+    home = os.path.expanduser("~")  # as it is where the worker's user has none
+    hide = {os.path.realpath(path) for path in ([home] if home.startswith("/") else []) + [*map(str, hidden)]}
     if mode.change_user:
         hide |= {str(path) for kept_path in (*keep, str(directory)) for path in closed_directories(Path(kept_path))}
     return {"kept": sorted(keep), "hidden": sorted(hide - keep - {"/", str(directory)})}
@@ -145,33 +167,6 @@ def closed_directories(path: Path) -> Iterator[Path]:
         if not parent.stat().st_mode & 0o001:
             yield parent
             return
-
-
-def uses_more_than(directory: Path, limits: Limits) -> bool:
-    """Return whether a run has written more than it may, for the modes whose file system is everybody's.
-
-    What lies so deep that no path leads there cannot be measured, and is more than it may.
-    """
-    room, names, waiting = limits.disk_bytes, limits.files, [str(directory)]
-    while waiting and room >= 0 and names >= 0:
-        try:
-            with os.scandir(waiting.pop()) as entries:
-                for entry in entries:
-                    names -= 1
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
-                    else:
-                        room -= _bytes_of(entry)
-        except OSError as error:  # most often it is gone
-            if error.errno == errno.ENAMETOOLONG:
-                return True
-    return room < 0 or names < 0
-
-
-def _bytes_of(entry: os.DirEntry[str]) -> int:
-    with contextlib.suppress(OSError):
-        return entry.stat(follow_symlinks=False).st_blocks * 512
-    return 0
 
 
 def make_undumpable() -> None:

@@ -21,8 +21,8 @@ from enum import Enum
 from pathlib import Path
 
 from testrunner.guard import Guard, make_directory, plan
-from testrunner.launch import remove
 from testrunner.sandbox import MODES, PLAIN, Limits, Mode, closed_directories, python, user_for_a_run
+from testrunner.walls.leftovers import remove_directory
 
 TRIAL_SECONDS = 30.0  # a trial takes 0.5 s on an idle machine
 PROGRAM = "import pytest, tempfile; tempfile.TemporaryFile().close()"
@@ -101,7 +101,7 @@ def attempt(mode: Mode, root: Path) -> Trial:
             try:
                 return _judged(_run(mode, user, directory, output.fileno()))
             finally:
-                remove(str(directory))
+                remove_directory(str(directory))
     except OSError as error:
         # A root that may not give files away, in a container without that power, is no matter of the moment.
         gives = isinstance(error, PermissionError) and mode.change_user and not mode.namespaces

@@ -5,13 +5,13 @@ from __future__ import annotations
 import selectors
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from testrunner.capture import Log
 from testrunner.guard import Guard
 from testrunner.pipes import read_piece
 from testrunner.results import Outcome
-from testrunner.sandbox import Limits, size, uses_more_than
+from testrunner.sandbox import Limits, size
+from testrunner.written import Written
 
 DISK_TICK = 1.0  # seconds between two looks at what the run has written, where nothing bounds it
 TIDY_SECONDS = 30.0  # after pytest's end, for the guard to remove processes and files
@@ -29,14 +29,14 @@ class Watch:
         limits: Limits,
         should_stop: Callable[[], str | None],
         started: float,
-        directory: Path | None,
+        written: Written | None,
     ) -> None:
         self.guard, self.log, self.limits, self.should_stop, self.started = guard, log, limits, should_stop, started
         self.selector = selectors.DefaultSelector()
         self.selector.register(guard.control, selectors.EVENT_READ, None)
         for descriptor, reader in readers.items():
             self.selector.register(descriptor, selectors.EVENT_READ, reader)
-        self.directory, self.next_measure = directory, 0.0
+        self.written, self.next_measure = written, 0.0
         self.stopped: tuple[Outcome, str] | None = None
         self.ended = 0.0  # when pytest's end was noticed
         self.steps: list[tuple[float, Callable[[], None]]] = []  # what is still to do to those who do not stop
@@ -85,10 +85,10 @@ class Watch:
         return not self.stopped or bool(self.steps)
 
     def too_much_written(self) -> bool:
-        if self.directory is None or time.monotonic() < self.next_measure:
+        if self.written is None or time.monotonic() < self.next_measure:
             return False
         self.next_measure = time.monotonic() + DISK_TICK
-        return uses_more_than(self.directory, self.limits)
+        return self.written.is_too_much(self.limits)
 
     def stop(self, outcome: Outcome, reason: str) -> None:
         """Interrupt pytest, so that fixtures tidy up and the log says where it was; then less and less kindly."""

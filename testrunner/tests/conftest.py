@@ -1,10 +1,19 @@
 """The cast, and what the tests of the test runner share."""
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
+import yaml
 from django.contrib.auth.models import Group, User
 
 from testrunner.models import TestEnvironment
+from testrunner.sandbox import MODES, user_for_a_run
 from testrunner.snapshot import Snapshot
+from testrunner.tests.workers import OWN_USER, POWERS, PROJECT, become
 
 
 @pytest.fixture
@@ -40,3 +49,58 @@ def _no_wake_ups(request, monkeypatch):
     """Nobody listens in these tests; those that start real processes say so by their mark."""
     if not request.node.get_closest_marker("chaos"):
         monkeypatch.setattr("live.wake._send", lambda task, args, options: None)
+
+
+@pytest.fixture
+def unprivileged(tmp_path):
+    """Run a worker that is not root; return all that it said."""
+    root = tmp_path / "runs"
+
+    def run(mode: str, *files: Path, seconds: int = 60) -> list[dict]:
+        root.mkdir(exist_ok=True)
+        worker = [
+            sys.executable,
+            "-B",
+            "-m",
+            "testrunner.tests.worker",
+            str(root),
+            mode,
+            str(seconds),
+            *map(str, files),
+        ]
+        environment = {"PYTHONPATH": str(PROJECT), "WORKER_SECRET": "hunter2", "TMPDIR": str(root)}
+        if os.geteuid() != 0:
+            said = subprocess.check_output(worker, cwd=PROJECT, env=environment)
+            return [json.loads(line) for line in said.splitlines()]
+        with user_for_a_run(MODES[int(OWN_USER)]) as user:
+            os.chown(root, user, user)
+            return become(user, [], worker, [sys.prefix, sys.base_prefix, str(PROJECT), str(root)], environment)
+
+    return run
+
+
+@pytest.fixture
+def container(tmp_path):
+    """Run a worker that is root in a container; return all that it said."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    service = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())["services"]["testrunner-worker"]
+    root = tmp_path / "runs"
+
+    def run(*files: Path, seconds: int = 60) -> list[dict]:
+        root.mkdir(exist_ok=True)
+        worker = [sys.executable, "-m", "testrunner.tests.worker", str(root), OWN_USER, str(seconds), *map(str, files)]
+        environment = {"PYTHONPATH": str(PROJECT), "WORKER_SECRET": "hunter2", "TMPDIR": str(root)}
+        powers = [POWERS.index(power) for power in service["cap_add"]]
+        return become(0, powers, worker, [sys.prefix, sys.base_prefix, str(PROJECT), str(root)], environment)
+
+    return run
+
+
+@pytest.fixture
+def bystander():
+    """A process of the worker's user with a secret in its environment, as a container's first one is."""
+    process = subprocess.Popen(["sleep", "100"], env={**os.environ, "BYSTANDER_SECRET": "hunter3"})
+    yield
+    process.kill()
+    process.wait()

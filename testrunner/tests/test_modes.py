@@ -7,134 +7,21 @@ there. The second one has the powers that docker-compose.yml leaves it, and no o
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
-from testrunner import launch
-from testrunner.guard import Guard, kill_everything_of, make_directory, plan
+from testrunner.guard import kill_everything_of
 from testrunner.sandbox import (
-    GIB,
     MODES,
     Limits,
-    closed_directories,
-    python,
     user_for_a_run,
     users_alive,
-    uses_more_than,
 )
 from testrunner.tests.running import CORPUS, SAMPLES
-from testrunner.trial import probe
-
-PROJECT = Path(__file__).parents[2]
-ROOMY = Limits(processes=400, memory_bytes=8 * GIB, disk_bytes=GIB, files=500_000, open_files=4096)
-USER_NAMESPACE, OWN_USER, PLAIN = "1", "2", "3"
-POWERS = ["CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID"]  # in their order
-# Opens the directories of root's that are in the way, in a mount namespace, gives up powers, and becomes the worker.
-AS_IN_A_CONTAINER = """
-import ctypes, json, os, sys
-from testrunner import launch
-closed, kept, powers, command = json.loads(sys.argv[1])
-launch.call(launch.libc.unshare(launch.CLONE_NEWNS), "unshare")
-launch.call(launch.libc.mount(b"none", b"/", None, launch.MS_REC | launch.MS_PRIVATE, None), "mount")
-held = {path: os.open(path, os.O_PATH) for path in kept}
-for path in closed:
-    launch.mount_memory(path, "mode=755")
-    for inside in sorted(held):
-        if inside.startswith(path + "/"):
-            launch.put_back(held[inside], inside)
-for power in range(64):
-    if power not in powers:
-        launch.libc.prctl(24, power, 0, 0, 0)  # PR_CAPBSET_DROP
-launch.prctl(launch.PR_SET_NO_NEW_PRIVS, 1)
-os.chdir("/")
-os.execv(command[0], command)
-"""
-
-
-@pytest.fixture
-def unprivileged(tmp_path):
-    """Run a worker that is not root; return all that it said."""
-
-    def run(mode: str, *files: Path, seconds: int = 60) -> list[dict]:
-        program = (
-            "import pathlib, runpy, sys, tempfile; sys.path.insert(0, sys.argv.pop(1));"
-            "sys.argv.insert(1, tempfile.mkdtemp());"
-            "runpy.run_module('testrunner.tests.worker', run_name='__main__')"
-        )
-        command = [python(), "-B", "-c", program, str(PROJECT), mode, str(seconds), *map(str, files)]
-        output = _as_nobody(tmp_path, command) if os.geteuid() == 0 else subprocess.check_output(command)
-        return [json.loads(line) for line in output.splitlines()]
-
-    return run
-
-
-def _as_nobody(tmp_path: Path, command: list[str]) -> bytes:
-    walls = probe(tmp_path)
-    if not walls.namespaces:
-        pytest.skip("needs root with namespaces, or a user that is not root")
-    with user_for_a_run(walls) as user, open(tmp_path / "output", "w+b") as output:
-        directory = make_directory(tmp_path, "nested", walls, user)
-        environment = {"TMPDIR": f"{directory}/tmp", "HOME": f"{directory}/home", "WORKER_SECRET": "hunter2"}
-        what = plan(
-            walls,
-            user=user,
-            directory=directory,
-            command=command,
-            environment=environment,
-            limits=ROOMY,
-            kept=[PROJECT],
-        )
-        guard = Guard(what, output=output.fileno(), descriptors=[])
-        try:
-            guard.control.settimeout(100)
-            while guard.listen():
-                pass
-        finally:
-            guard.close()
-        output.seek(0)
-        said = output.read()
-        assert guard.messages.get("exit") == 0, (guard.messages, said[-3000:])
-        return said
-
-
-@pytest.fixture
-def container(tmp_path):
-    """Run a worker that is root in a container; return all that it said."""
-    if os.geteuid() != 0 or not probe(tmp_path).namespaces:
-        pytest.skip("needs root")
-    service = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())["services"]["testrunner-worker"]
-    root = tmp_path / "runs"
-
-    def run(*files: Path, seconds: int = 60) -> list[dict]:
-        root.mkdir(exist_ok=True)
-        kept = [sys.prefix, sys.base_prefix, str(PROJECT), str(root)]
-        closed = sorted({str(path) for place in kept for path in closed_directories(Path(place))})
-        worker = [sys.executable, "-m", "testrunner.tests.worker", str(root), OWN_USER, str(seconds), *map(str, files)]
-        plan = json.dumps([closed, kept, [POWERS.index(power) for power in service["cap_add"]], worker])
-        environment = {"PYTHONPATH": str(PROJECT), "WORKER_SECRET": "hunter2", "TMPDIR": str(root)}
-        done = subprocess.run(
-            [sys.executable, "-c", AS_IN_A_CONTAINER, plan],
-            cwd=PROJECT,
-            env=environment,
-            capture_output=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr.decode()
-        return [json.loads(line) for line in done.stdout.splitlines()]
-
-    return run
-
-
-@pytest.fixture
-def bystander():
-    """A process of the worker's user with a secret in its environment, as a container's first one is."""
-    process = subprocess.Popen(["sleep", "100"], env={**os.environ, "BYSTANDER_SECRET": "hunter3"})
-    yield
-    process.kill()
-    process.wait()
+from testrunner.tests.workers import OWN_USER, PLAIN, USER_NAMESPACE
+from testrunner.walls.leftovers import remove_directory
+from testrunner.written import uses_more_than
 
 
 @pytest.mark.parametrize("file", [SAMPLES / "test_success.py", CORPUS / "daemon.py", CORPUS / "deep_directories.py"])
@@ -245,18 +132,18 @@ def deep(tmp_path):
     os.fchdir(here)
     os.close(here)
     yield top
-    launch.remove(str(top))
+    remove_directory(str(top))
 
 
 def test_a_directory_deeper_than_a_path_is_removed_and_no_link_followed(deep, tmp_path):
-    launch.remove(str(deep))
+    remove_directory(str(deep))
 
     assert not deep.exists()
     assert (tmp_path / "outside" / "kept").exists()
 
 
 def test_a_directory_too_deep_to_be_measured_is_too_much(deep):
-    assert uses_more_than(deep, Limits())
+    assert uses_more_than([str(deep)], Limits())
 
 
 @pytest.mark.parametrize("file", ["disk_filler", "many_files"])

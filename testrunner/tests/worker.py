@@ -15,7 +15,14 @@ from testrunner.sandbox import MIB, MODES, Limits, make_undumpable
 from testrunner.tests.running import processes_of
 from testrunner.trial import probe
 
-LIMITS = Limits(grace_seconds=1, cpu_seconds=60, memory_bytes=1024 * MIB, disk_bytes=64 * MIB, processes=40)
+LIMITS = Limits(
+    grace_seconds=1,
+    cpu_seconds=60,
+    memory_bytes=1024 * MIB,
+    disk_bytes=64 * MIB,
+    processes=40,
+    total_memory_bytes=512 * MIB,
+)
 
 
 def say(**words: object) -> None:

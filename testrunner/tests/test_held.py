@@ -1,0 +1,142 @@
+"""The limits count what a run holds, wherever it is, and nothing of it stays behind: in each of the four modes."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from testrunner.results import Outcome
+from testrunner.sandbox import MIB, MODES, Limits, _first_free, user_for_a_run
+from testrunner.tests.running import CORPUS, run
+from testrunner.tests.workers import OWN_USER, PLAIN, USER_NAMESPACE
+from testrunner.trial import Result, attempt
+from testrunner.walls.held import system_v
+
+LIMITS = Limits(wall_seconds=40, grace_seconds=1, disk_bytes=64 * MIB, total_memory_bytes=512 * MIB)
+TOO_MUCH_MEMORY = "The run's processes occupied more than 512 MiB of memory together."
+DELETED = "The run's deleted files occupied more than 64 MiB."
+SHARED = ("/tmp", "/var/tmp", "/dev/shm", "/run/lock", "/run", "/dev/mqueue", "/")
+
+
+@pytest.fixture(params=[mode.name for mode in MODES])
+def walled(request, tmp_path):
+    """Run a file of the corpus in one of the modes; return its outcome, its reason, and its log."""
+
+    def run_it(name: str) -> tuple[str, str, str]:
+        file = CORPUS / f"{name}.py"
+        if request.param == "namespaces":
+            if attempt(MODES[0], tmp_path).result is not Result.WORKS:
+                pytest.skip("needs root with namespaces")
+            ran = run(tmp_path, file, limits=LIMITS, mode=MODES[0])
+            return ran.finished.outcome, ran.finished.reason, ran.log.decode()
+        if request.param == "user":
+            said = request.getfixturevalue("container")(file)
+        else:
+            number = USER_NAMESPACE if request.param == "user-namespace" else PLAIN
+            said = request.getfixturevalue("unprivileged")(number, file)
+        assert said[-1]["left"] == said[-1]["alive"] == []
+        return said[-1]["outcome"], said[-1]["reason"], "".join(line.get("log", "") for line in said)
+
+    run_it.mode = request.param
+    return run_it
+
+
+@pytest.mark.parametrize("name", ["holds_memory_files", "holds_memory_in_flight", "holds_shared_memory"])
+def test_memory_that_no_process_has_mapped_counts(walled, name):
+    outcome, reason, log = walled(name)
+
+    assert (outcome, reason) == (Outcome.ERROR, TOO_MUCH_MEMORY), log
+
+
+def test_files_without_a_name_count(walled):
+    outcome, reason, log = walled("holds_deleted_files")
+
+    if walled.mode in ("namespaces", "user-namespace"):
+        assert outcome == Outcome.FAILED
+        assert "No space left on device" in log
+    else:
+        assert (outcome, reason) == (Outcome.ERROR, DELETED), log
+
+
+def test_many_files_in_shared_memory_count(walled):
+    outcome, reason, log = walled("fills_shared_memory")
+
+    if walled.mode in ("namespaces", "user-namespace"):
+        assert outcome == Outcome.FAILED
+        assert "No space left on device" in log
+    else:
+        assert reason == "More than 64 MiB or 50,000 files were written, or too deep to measure.", log
+
+
+def test_no_user_namespace_can_be_made(walled):
+    outcome, _, log = walled("makes_namespaces")
+
+    assert outcome == Outcome.SUCCESS, log
+
+
+def test_nothing_stays_behind(walled):
+    before = {(entry.kind, entry.id) for entry in system_v()}
+
+    outcome, _, log = walled("leaves_things_behind")
+
+    assert outcome == Outcome.SUCCESS, log
+    assert "written: /dev/shm" in log  # it has left something
+    assert [top for top in SHARED for path in Path(top).glob("opsroom-left-behind*")] == []
+    user = int(log.partition("user: ")[2].split()[0])
+    new = [entry for entry in system_v() if (entry.kind, entry.id) not in before and user in entry.owners]
+    assert [entry for entry in new if not entry.attached] == []
+    if walled.mode in ("user", "plain"):
+        assert "written: /tmp" not in log and "written: /var/tmp" not in log  # where the kernel has Landlock
+
+
+@pytest.fixture
+def elsewhere():
+    """A directory outside of /tmp, which a run has for itself anyway."""
+    with tempfile.TemporaryDirectory(dir="/var/lib") as place:
+        Path(place).chmod(0o755)
+        yield Path(place)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_users_are_claimed_where_no_run_can_claim_them(tmp_path, monkeypatch):
+    monkeypatch.setattr("testrunner.sandbox.USERS", range(64_000, 64_002))
+    monkeypatch.setattr("testrunner.sandbox.CLAIMS", (tmp_path / "claims",))
+    mode = MODES[int(OWN_USER)]
+
+    with user_for_a_run(mode) as one, user_for_a_run(mode) as other:
+        assert {one, other} == {64_000, 64_001}
+        with pytest.raises(OSError, match="All users for runs are taken"):
+            _first_free(tmp_path / "claims")
+    with user_for_a_run(mode) as again:
+        assert again in (one, other)
+
+    assert (tmp_path / "claims").stat().st_mode & 0o077 == 0
+    (tmp_path / "claims").chmod(0o777)
+    with pytest.raises(OSError, match="are not root's alone"), user_for_a_run(mode):
+        pass
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_run_sees_none_of_the_folders_that_are_hidden(elsewhere, settings):
+    folders = {name: elsewhere / name for name in ("uploads", "static", "media", "runs")}
+    for folder in folders.values():
+        folder.mkdir()
+        (folder / "other.txt").write_text("secret")
+    settings.TEST_UPLOADS, settings.STATIC_ROOT = str(folders["uploads"]), str(folders["static"])
+    settings.MEDIA_ROOT, settings.TESTRUN_FOLDER = str(folders["media"]), str(folders["runs"])
+    from testrunner.runs import _folders
+
+    assert {str(folder) for folder in folders.values()} <= set(_folders())
+    if attempt(MODES[0], elsewhere).result is not Result.WORKS:
+        pytest.skip("needs root with namespaces")
+    text = f"""import os
+def test_it():
+    for place in {[str(folder) for folder in folders.values()]!r}:
+        assert [name for name in os.listdir(place) if not name.startswith("run-")] == [], place
+    assert open("test_it.py").read()
+"""
+    ran = run(folders["runs"], ("test_it.py", text), mode=MODES[0], hidden=[Path(place) for place in _folders()])
+
+    assert ran.finished.outcome == Outcome.SUCCESS, json.dumps(ran.log.decode())

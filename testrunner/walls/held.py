@@ -1,0 +1,123 @@
+"""What a run holds beyond its files: resident memory, files in memory that have no name, System V shared memory.
+
+Read from /proc, for the processes of a run. A process whose files may not be read makes the whole unknown.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+PAGE = resource.getpagesize()
+SEMAPHORE = 64  # bytes of kernel memory
+# Of each table of System V: the columns of the id, the owner and its creator, and what an entry holds.
+TABLES = {"shm": (1, 7, 9), "msg": (1, 7, 9), "sem": (1, 4, 6)}
+
+
+class Unknown(Exception):
+    """A process of the run could not be looked at."""
+
+
+class Held(NamedTuple):
+    """Bytes of memory, and bytes of files on a disk that have no name any more."""
+
+    memory: int = 0
+    nameless: int = 0
+
+
+class Entry(NamedTuple):
+    """One segment, queue or set of semaphores of System V."""
+
+    kind: str
+    id: int
+    owners: frozenset[int]
+    bytes: int
+    attached: int  # processes
+
+
+def held_by(processes: Iterable[int], entries: Iterable[Entry], largest_file: int) -> Held:
+    """Return what these processes and entries hold.
+
+    Resident pages are counted for each process that shares them. A file in flight, sent through a socket and not yet
+    received, is in no table of a process; each counts as the largest file that a run may have.
+    """
+    memory, nameless = sum(entry.bytes for entry in entries), 0
+    seen: set[tuple[int, int]] = set()
+    for process in processes:
+        memory += resident(process)
+        for link, path in _files_of(process):
+            if link.startswith("socket:"):
+                memory += _in_flight(process, path) * largest_file
+            elif link.startswith("/memfd:") or link.endswith(" (deleted)"):
+                size = _size_of(path, seen)
+                if link.startswith("/memfd:"):
+                    memory += size
+                else:
+                    nameless += size
+    return Held(memory, nameless)
+
+
+def resident(process: int) -> int:
+    """Return the bytes of memory that a process occupies, shared pages included."""
+    with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{process}/statm", "rb") as file:
+        return int(file.read().split()[1]) * PAGE
+    return 0
+
+
+def _files_of(process: int) -> Iterator[tuple[str, str]]:
+    """Yield what each descriptor of a process leads to, and the path by which to ask more."""
+    place = f"/proc/{process}/fd"
+    try:
+        names = os.listdir(place)
+    except PermissionError as error:
+        raise Unknown(f"process {process}") from error
+    except OSError:
+        return  # it has ended
+    for name in names:
+        try:
+            link = os.readlink(f"{place}/{name}")
+        except PermissionError as error:  # a root without CAP_SYS_PTRACE may list, and no more
+            raise Unknown(f"process {process}") from error
+        except OSError:
+            continue  # it was closed
+        yield link, f"{place}/{name}"
+
+
+def _size_of(path: str, seen: set[tuple[int, int]]) -> int:
+    """Return the bytes that a file occupies, once for all who have it open."""
+    try:
+        about = os.stat(path)
+    except OSError:
+        return 0
+    if (key := (about.st_dev, about.st_ino)) in seen:
+        return 0
+    seen.add(key)
+    return about.st_blocks * 512
+
+
+def _in_flight(process: int, path: str) -> int:
+    number = path.rpartition("/")[2]
+    with contextlib.suppress(OSError, ValueError), open(f"/proc/{process}/fdinfo/{number}") as file:
+        for line in file:
+            if line.startswith("scm_fds:"):
+                return int(line.split()[1])
+    return 0
+
+
+def system_v() -> Iterator[Entry]:
+    """Yield all entries of this namespace's System V tables."""
+    for kind, (number, owner, creator) in TABLES.items():
+        with contextlib.suppress(OSError), open(f"/proc/sysvipc/{kind}") as file:
+            next(file, None)
+            for line in file:
+                row = [int(word) if word.lstrip("-").isdigit() else 0 for word in line.split()]
+                yield Entry(kind, row[number], frozenset({row[owner], row[creator]}), *_size_and_users(kind, row))
+
+
+def _size_and_users(kind: str, row: list[int]) -> tuple[int, int]:
+    if kind == "shm":  # the pages that are there, in memory or swapped out
+        return row[14] + row[15], row[6]
+    return (row[3], 0) if kind == "msg" else (row[3] * SEMAPHORE, 0)
