@@ -190,3 +190,13 @@ def test_a_page_whose_user_was_signed_out_says_so(page: Page, instance: Instance
     instance.sql("DELETE FROM django_session")
 
     expect(page.locator("#status")).to_contain_text("signed out", timeout=60_000)
+
+
+def test_a_message_that_was_too_large_makes_the_page_load_the_state_and_go_on(page: Page, instance: Instance):
+    instance.shell("from live.publish import publish; publish('broadcasts', 'x', {'n': 'y' * 40_000})")
+    page.wait_for_function("window.reloads === 2 && window.told === 2")
+
+    publish(instance, 1)
+
+    page.wait_for_function("window.heard.length === 1")
+    assert page.evaluate("window.heard") == [1]

@@ -55,8 +55,9 @@ def together(*works: Callable[[], Any]) -> list[BaseException]:
 
 def prepare(tester: Any) -> dict[str, Callable[[], Any]]:
     """Make rows that every verb has something to do with; return the verbs, each as a call."""
-    project, another = ProjectFactory(), ProjectFactory()
+    Project.objects.all().delete()
     TestRun.objects.all().delete()
+    project, another = ProjectFactory(), ProjectFactory()
     environment = TestEnvironment.objects.get(pk=17)
     TestEnvironment.objects.filter(pk=17).update(project=project, **dict.fromkeys(queue.RESERVATION[:4]))
     for tasks_due in (False, True):

@@ -6,6 +6,7 @@ import pytest
 from django.utils import timezone
 
 from testrunner import expected
+from testrunner.clock import database_now
 from testrunner.factories import RunFactory
 from testrunner.models import TestEnvironment
 
@@ -41,8 +42,9 @@ def waits(files_key: str = A, **more):
 
 def turn(run) -> tuple[int, float]:
     """The place, and the seconds to go, rounded to whole ones."""
-    told = expected.turns(TestEnvironment.objects.filter(pk=run.environment_id))[run.pk]
-    return told.position, round((told.start - NOW()).total_seconds())
+    now = database_now()
+    told = expected.turns(TestEnvironment.objects.filter(pk=run.environment_id), None, now)[run.pk]
+    return told.position, round((told.start - now).total_seconds())
 
 
 def test_who_is_first_in_a_free_environment_starts_now():
@@ -114,7 +116,7 @@ def test_many_environments_take_no_more_queries_than_one(django_assert_num_queri
         waits(environment_id=environment)
         waits(B, environment_id=environment)
 
-    with django_assert_num_queries(5):  # the environments, their runs, three kinds of medians
+    with django_assert_num_queries(6):  # the clock, the environments, their runs, three kinds of medians
         found = expected.turns(TestEnvironment.objects.all())
 
     assert len(found) == 40
