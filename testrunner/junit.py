@@ -6,9 +6,15 @@ import re
 from collections.abc import Sequence
 from xml.etree.ElementTree import Element, SubElement, tostring
 from xml.parsers import expat
+from xml.sax.saxutils import escape, quoteattr
 
+from testrunner.mask import Mask
 from testrunner.results import TestResult
 
+NEWLINES = {"\n": "&#10;", "\r": "&#13;", "\t": "&#9;"}  # which a parser would read as spaces in an attribute
+# The attributes of pytest's documents.
+OWN_WORDS = {"classname", "errors", "failures", "file", "hostname", "line", "message", "name", "skipped", "tests"}
+OWN_WORDS |= {"time", "timestamp", "type", "value"}
 # What XML 1.0 cannot hold, in any spelling.
 FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -16,6 +22,48 @@ FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 def junit_xml(written: bytes | None, results: Sequence[TestResult], *, reason: str) -> bytes:
     """Return well-formed JUnit XML. `written` is what came from the child: None if it was too much."""
     return written if written and is_junit(written) else made_from(results, reason=reason)
+
+
+def masked(document: bytes, mask: Mask) -> str:
+    """Return a well-formed document without secrets in its values and texts; nothing where it is not well-formed.
+
+    Its own words, such as "testcase", stay whatever the secrets are. An attribute of a test's own whose name is a
+    secret is left out.
+    """
+    rest = _Masked(mask)
+    parser = expat.ParserCreate()
+    parser.StartElementHandler, parser.EndElementHandler = rest.start, rest.end
+    parser.CharacterDataHandler = rest.pieces.append
+    try:
+        parser.Parse(document, True)
+    except expat.ExpatError:
+        return ""
+    return "".join(rest.written)
+
+
+class _Masked:
+    """Writes a document again as it is parsed."""
+
+    def __init__(self, mask: Mask) -> None:
+        self.mask, self.pieces = mask, list[str]()  # text comes in pieces of the parser's choice
+        self.written = ['<?xml version="1.0" encoding="utf-8"?>\n']
+
+    def start(self, name: str, attributes: dict[str, str]) -> None:
+        self._finish_text()
+        shown = {key: value for key, value in attributes.items() if key in OWN_WORDS or self.mask.text(key) == key}
+        values = "".join(f" {key}={quoteattr(self._hide(value), NEWLINES)}" for key, value in shown.items())
+        self.written.append(f"<{name}{values}>")
+
+    def end(self, name: str) -> None:
+        self._finish_text()
+        self.written.append(f"</{name}>")
+
+    def _finish_text(self) -> None:
+        self.written.append(escape(self._hide("".join(self.pieces))))
+        self.pieces.clear()
+
+    def _hide(self, text: str) -> str:
+        return _allowed(self.mask.text(text))
 
 
 def is_junit(document: bytes) -> bool:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import html
 import json
-import re
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus
@@ -26,15 +25,15 @@ SHORTEST = 4  # characters: hiding every "1" would tell nobody anything and spoi
 
 
 class Mask:
-    """Replaces secret values in what a run says, also where one arrives in two pieces."""
+    """Replaces secret values in what a run writes, also where one arrives in two pieces."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         # A value of several lines is printed line by line as often as not. Longer ones first: they contain others.
         lines = {line.strip() for secret in secrets for line in (secret, *secret.splitlines())}
         spelled = {form for line in lines if len(line) >= SHORTEST for form in spellings(line)}
         self._secrets = sorted((form.encode(errors="replace") for form in spelled), key=len, reverse=True)
-        self._pattern = re.compile(b"|".join(map(re.escape, self._secrets))) if self._secrets else None
         self._held = b""
+        self._hidden = 0  # bytes at the beginning of what is held that belong to a secret whose stars were written
         self.longest = max(map(len, self._secrets), default=0)  # bytes
 
     def text(self, text: str) -> str:
@@ -44,29 +43,67 @@ class Mask:
 
     def whole(self, content: bytes) -> bytes:
         """The bytes without secrets; nothing follows them."""
-        return content if self._pattern is None else self._pattern.sub(STARS.encode(), content)
+        return self._masked(content, self._spans(content), len(content)) if self._secrets else content
 
     def stream(self, piece: bytes) -> bytes:
-        """The next piece of a stream without secrets. What may be the beginning of one is held back for now."""
-        if self._pattern is None:
+        """The next piece of a stream without secrets. What may be the beginning of one is held back for now.
+
+        Secrets are looked for in what came, not in what was masked: one may begin with another, shorter one, or with
+        its end, and the rest of it must not pass because the shorter one was replaced.
+        """
+        if not self._secrets:
             return piece
-        whole = self.whole(self._held + piece)
-        keep = max((_overlap(whole, secret) for secret in self._secrets), default=0)
-        self._held = whole[len(whole) - keep :]
-        return whole[: len(whole) - keep]
+        content = self._held + piece
+        end = len(content) - max(_overlap(content, secret) for secret in self._secrets)
+        spans = self._spans(content, self._hidden)
+        masked = self._masked(content, spans, end, self._hidden)
+        written = [stop for start, stop in spans if start < end or (start == 0 and self._hidden > 0)]
+        self._hidden = max((stop - end for stop in written), default=0)
+        self._held = content[end:]
+        return masked
 
     def rest(self) -> bytes:
-        """What was held back: nothing follows that would make a secret of it."""
-        held, self._held = self._held, b""
-        return held
+        """What was held back: nothing follows that would make a longer secret of it."""
+        held, hidden, self._held, self._hidden = self._held, max(self._hidden, 0), b"", 0
+        return self._masked(held, self._spans(held, hidden), len(held), hidden)
 
     def beyond(self, content: bytes | bytearray, place: int) -> int:
         """The first place from this one on at which the content can be cut without cutting a secret."""
-        if self._pattern is not None:
-            for found in self._pattern.finditer(content, max(0, place - self.longest), place + self.longest):
-                if found.start() < place < found.end():
-                    return found.end()
-        return place
+        while True:
+            first = max(0, place - self.longest)
+            around = bytes(content[first : place + self.longest])
+            cut = [stop for start, stop in self._spans(around) if start < place - first < stop]
+            if not cut:
+                return place
+            place = first + cut[0]
+
+    def _spans(self, content: bytes, hidden: int = 0) -> list[tuple[int, int]]:
+        """Where secrets are, from and to, in order; those that overlap are one. The first bytes are `hidden` anyway."""
+        found = [(0, hidden)] if hidden > 0 else []
+        for secret in self._secrets:
+            start = content.find(secret)
+            while start >= 0:
+                found.append((start, start + len(secret)))
+                start = content.find(secret, start + 1)
+        merged: list[tuple[int, int]] = []
+        for start, stop in sorted(found):
+            if merged and start < merged[-1][1]:
+                merged[-1] = merged[-1][0], max(stop, merged[-1][1])
+            else:
+                merged.append((start, stop))
+        return merged
+
+    def _masked(self, content: bytes, spans: list[tuple[int, int]], end: int, hidden: int = 0) -> bytes:
+        """The content up to `end` with stars in the spans' places, but none for what is `hidden` at its beginning."""
+        pieces, place = [], 0
+        for start, stop in spans:
+            if start >= end:
+                break
+            pieces.append(content[place:start])
+            if start > 0 or hidden <= 0:
+                pieces.append(STARS.encode())
+            place = min(stop, end)
+        return b"".join([*pieces, content[place:end]])
 
 
 def spellings(secret: str) -> Iterator[str]:

@@ -18,7 +18,7 @@ from pathlib import Path
 import structlog
 from django.conf import settings
 
-from testrunner import deadman, executor, failures, queue
+from testrunner import deadman, executor, failures, junit, queue
 from testrunner.leases import Lease, LeaseLost, keeper
 from testrunner.mask import Mask
 from testrunner.models import TestRun
@@ -171,7 +171,7 @@ def _end(run: TestRun, lease: Lease, finished: Finished, recorder: Recorder) -> 
         reason=mask.text(reason)[:500],
         exit_code=finished.exit_code,
         sandbox=finished.sandbox[:200],
-        junit_xml=mask.text(finished.junit_xml.decode(errors="replace")),
+        junit_xml=junit.masked(finished.junit_xml, mask),
         log_dropped=finished.log_dropped,
         tasks_due=failures.are_due(run, status, set_ups_failed=finished.all_ran and figures["errors"] > 0),
     )

@@ -59,7 +59,8 @@ def test_a_run_leaves_its_outcome_log_and_results(run):
     assert (ended(run).status, run.reason, run.exit_code, run.worker) == ("success", "", 0, "runner@here")
     assert (run.tests, run.passed, run.failed) == (1, 1, 0)
     assert (log_of(run), run.log_size) == (b"hello\n", 6)
-    assert (run.junit_xml, run.sandbox) == ("<testsuites/>", "no walls")
+    assert run.junit_xml.endswith("<testsuites></testsuites>")
+    assert run.sandbox == "no walls"
     result = run.results.get()
     assert (result.nodeid, result.name, result.path, result.environment_id) == (
         "samples/test_success.py::test_ok",
