@@ -322,6 +322,12 @@ TESTRUN_MOST_SECONDS = whole(env, "TESTRUN_MOST_SECONDS", default=3_600, least=1
 TESTRUN_SECONDS = whole(
     env, "TESTRUN_SECONDS", default=min(300, TESTRUN_MOST_SECONDS), least=1, most=TESTRUN_MOST_SECONDS
 )
+# Runs that may wait in one environment; of one user among them; MiB of files of all waiting runs of one user.
+TESTRUN_MOST_QUEUED = whole(env, "TESTRUN_MOST_QUEUED", default=500, least=1, most=100_000)
+TESTRUN_MOST_QUEUED_PER_USER = whole(
+    env, "TESTRUN_MOST_QUEUED_PER_USER", default=min(100, TESTRUN_MOST_QUEUED), least=1, most=TESTRUN_MOST_QUEUED
+)
+TESTRUN_MOST_QUEUED_MB = whole(env, "TESTRUN_MOST_QUEUED_MB", default=200, least=20, most=1_000_000)
 TESTRUN_FOLDER = env.str("TESTRUN_FOLDER", default=str(HOME / "testruns"))  # each run has a folder below it meanwhile
 # How long the runs of a worker that is stopped may still take.
 TESTRUN_STOP_SECONDS = whole(env, "TESTRUN_STOP_SECONDS", default=2, least=0, most=3_600)

@@ -8,11 +8,11 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from django.conf import settings
-from django.db import IntegrityError
+from django.db import IntegrityError, transaction
 from django.db.models import Q
 
 from live.deadlocks import retried
-from testrunner import announce, queue
+from testrunner import announce, queue, quotas
 from testrunner.clock import ClockNow, database_now
 from testrunner.mask import STARS
 from testrunner.models import NotAllowed, Root, TestEnvironment, TestRun
@@ -42,7 +42,7 @@ def start_run(
     It starts when every earlier run there has ended; see `position` and `expected_start` in testrunner/expected.py.
     The same wish with the same `request_key` again returns the run it made the first time. Raises NotAllowed, with a
     sentence, for no file, the same file twice, too many or too large ones, Opsroom's own tests together with others,
-    and (NoSuchTime) a time limit that is none.
+    (NoSuchTime) a time limit that is not possible, and (QuotaExceeded) more waiting runs than are allowed.
     """
     _check(files, wall_seconds)
     return _queued_once(
@@ -200,9 +200,13 @@ def _failed_of(run: TestRun) -> list[str]:
 def _queued_once(run: TestRun, files: Sequence[Snapshot]) -> TestRun:
     """Queue a run, unless this press of the button did already."""
     run.request_key = run.request_key and uuid5(run.request_key, _wish(run, files))
-    with queue.locked(run.environment_id):  # two deliveries of one press come one after the other
-        made = run.request_key and TestRun.objects.filter(request_key=run.request_key).first()
-        return made or queue.enqueue(run, files)
+    with transaction.atomic():
+        quotas.lock_wishes_of(run.created_by_id)
+        with queue.locked(run.environment_id):  # two deliveries of one press come one after the other
+            made = run.request_key and TestRun.objects.filter(request_key=run.request_key).first()
+            if not made:
+                quotas.check(run, sum(len(file.content) for file in files))
+            return made or queue.enqueue(run, files)
 
 
 def _wish(run: TestRun, files: Sequence[Snapshot]) -> str:

@@ -18,7 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from live.snapshot import NumberedPages
-from testrunner import files, outlook, serializers, services, uploads
+from testrunner import files, outlook, quotas, serializers, services, uploads
 from testrunner.downloads import junit_response, log_response
 from testrunner.models import NotAllowed, Root, RunFile, TestEnvironment, TestFile, TestResult, TestRun
 from testrunner.permissions import MayCancel, MayReserve, MayStart, MayUpload
@@ -26,6 +26,10 @@ from testrunner.permissions import MayCancel, MayReserve, MayStart, MayUpload
 
 class Conflict(APIException):
     status_code = status.HTTP_409_CONFLICT
+
+
+class TooManyWaiting(APIException):
+    status_code = status.HTTP_429_TOO_MANY_REQUESTS
 
 
 class Text(renderers.BaseRenderer):
@@ -189,6 +193,7 @@ class TestRunFilter(filters.FilterSet):
         fields: list[str] = []
 
 
+NO_ROOM = OpenApiResponse(description="Too many runs are waiting there, or too many of yours: see `detail`.")
 RANGE = OpenApiParameter(
     "Range", str, OpenApiParameter.HEADER, description="bytes=first-last, of the log as it is now."
 )
@@ -222,7 +227,7 @@ class TestRuns(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Generi
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return Response(self._whole(self.get_object()))
 
-    @extend_schema(request=serializers.NewRunSerializer, responses={201: serializers.RunSerializer})
+    @extend_schema(request=serializers.NewRunSerializer, responses={201: serializers.RunSerializer, 429: NO_ROOM})
     def create(self, request: Request) -> Response:
         """Queue a run of these files, as they are now. Later changes of a file do not matter to it."""
         files.look()
@@ -233,6 +238,8 @@ class TestRuns(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Generi
             snapshots = files.snapshots(asked.pop("files"))
             with transaction.atomic():  # the answer is read before the commit: a 503 means that nothing was made
                 whole = self._whole(services.start_run(user=request.user, files=snapshots, **asked))
+        except quotas.QuotaExceeded as refused:
+            raise TooManyWaiting(str(refused)) from refused
         except services.NoSuchTime as refused:
             raise ValidationError({"wall_seconds": [str(refused)]}) from refused
         except (files.Gone, NotAllowed) as refused:
@@ -247,7 +254,7 @@ class TestRuns(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Generi
             whole = self._whole(self._after(services.cancel_run))
         return Response(whole)
 
-    @extend_schema(request=serializers.RerunSerializer, responses={201: serializers.RunSerializer})
+    @extend_schema(request=serializers.RerunSerializer, responses={201: serializers.RunSerializer, 429: NO_ROOM})
     @action(detail=True, methods=["post"])
     def rerun(self, request: Request, pk: int) -> Response:
         """Queue it again: the same bytes in the same environment."""
@@ -281,6 +288,8 @@ class TestRuns(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Generi
     def _after(self, verb: Any, **more: Any) -> TestRun:
         try:
             return verb(run=self.get_object(), user=self.request.user, **more)
+        except quotas.QuotaExceeded as error:
+            raise TooManyWaiting(str(error)) from error
         except NotAllowed as error:
             raise Conflict(str(error)) from error
 

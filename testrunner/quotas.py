@@ -1,0 +1,37 @@
+"""How many runs may wait: in an environment, of one user in it, and with how many bytes of files of one user.
+
+Counted where the run is queued, under two locks: the user's wishes in whatever environments, then the environment.
+"""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import Sum
+
+from testrunner.models import NotAllowed, RunFile, TestRun
+
+WISHES = 0x7E57  # of Postgres' advisory locks: "test"
+
+
+class QuotaExceeded(NotAllowed):
+    """No room for another run: its text says whose limit it is, and what to do."""
+
+
+def lock_wishes_of(user_id: int | None) -> None:
+    """Let a user's new runs, in whatever environments, come one after the other: their files are counted together."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [WISHES, user_id or 0])
+
+
+def check(run: TestRun, size: int) -> None:
+    """Raise QuotaExceeded where there is no room for this new run with so many bytes of files."""
+    here = TestRun.objects.queued().filter(environment=run.environment_id)
+    if (waiting := here.count()) >= settings.TESTRUN_MOST_QUEUED:
+        raise QuotaExceeded(f"{waiting} runs are waiting in {run.environment}, the most. Try again when some have run.")
+    if (mine := here.filter(created_by=run.created_by_id).count()) >= settings.TESTRUN_MOST_QUEUED_PER_USER:
+        raise QuotaExceeded(f"{mine} runs of yours are waiting in {run.environment}, the most. Cancel some, or wait.")
+    held = RunFile.objects.filter(run__status=TestRun.Status.QUEUED, run__created_by=run.created_by_id)
+    if (held.aggregate(bytes=Sum("size"))["bytes"] or 0) + size > settings.TESTRUN_MOST_QUEUED_MB * 2**20:
+        most = f"{settings.TESTRUN_MOST_QUEUED_MB} MiB"
+        raise QuotaExceeded(f"All files of your waiting runs may have {most} together. Cancel some, or wait.")
