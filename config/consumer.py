@@ -4,7 +4,7 @@ With quorum queues Celery declares 28 queues, `celery_delayed_0` to `celery_dela
 countdown. Opsroom has no such task: what is due later is a row with a time, which a sweeper finds.
 
 While Celery tries to connect, no timer of the consumer's loop fires. A worker that is trying is at work, and to start
-another one would help nobody, so each attempt, and each second between two, is a beat.
+another one would not help, so it goes on beating; but one attempt may not last for ever.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from celery.worker.consumer import Consumer
 from celery.worker.consumer.delayed_delivery import DelayedDelivery
 
-from config.pulse import pulse
+from config.pulse import CONNECTING, pulse
 
 LONGEST_PAUSE = 10  # seconds between two attempts
 _DELAYED = f"{DelayedDelivery.__module__}:{DelayedDelivery.__name__}"
@@ -29,12 +29,14 @@ class SteadyConsumer(Consumer):
         connect = conn.ensure_connection
 
         def beating(errback: Any, max_retries: Any = None, *, callback: Any = None, **options: Any) -> Any:
-            def meanwhile() -> None:
-                pulse.beat()
-                if callback is not None:
-                    callback()
+            with pulse.beating(CONNECTING) as attempt:
 
-            return connect(errback, max_retries, interval_max=LONGEST_PAUSE, callback=meanwhile, **options)
+                def meanwhile() -> None:
+                    attempt()
+                    if callback is not None:
+                        callback()
+
+                return connect(errback, max_retries, interval_max=LONGEST_PAUSE, callback=meanwhile, **options)
 
         conn.ensure_connection = beating
         try:

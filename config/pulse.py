@@ -10,11 +10,14 @@ import contextlib
 import faulthandler
 import os
 import signal
+import threading
 import time
+from collections.abc import Callable, Iterator
 
 from config.watchdog import GIVES_UP, PULSE, STACKS
 
 EVERY = 2.0  # seconds between two beats
+CONNECTING = 60.0  # seconds for one attempt to connect, in which a library may try several times
 SIGN_SECONDS = 5.0  # between two signs
 
 
@@ -40,6 +43,30 @@ class Pulse:
             return False
         self.signed = now
         return True
+
+    @contextlib.contextmanager
+    def beating(self, at_most: float) -> Iterator[Callable[[], None]]:
+        """Beat from a thread while the caller waits for a server in a library's code.
+
+        It stops `at_most` seconds after the last call of what is yielded: each attempt to connect is such a call.
+        """
+        over, until = threading.Event(), time.monotonic() + at_most
+
+        def attempt() -> None:
+            nonlocal until
+            until = time.monotonic() + at_most
+
+        def beat() -> None:
+            while not over.wait(EVERY / 2) and time.monotonic() < until:
+                self.beat()
+
+        thread = threading.Thread(target=beat, name="pulse", daemon=True)
+        thread.start()
+        try:
+            yield attempt
+        finally:
+            over.set()
+            thread.join()
 
     def give_up(self) -> None:
         """Tell the watchdog that this process does nothing any more, though its loop comes round."""

@@ -24,7 +24,8 @@ from django.db import DatabaseError, InterfaceError, connection
 from django_celery_beat.schedulers import DatabaseScheduler
 from psycopg2 import extensions
 
-from config.pulse import pulse
+from config.consumer import LONGEST_PAUSE
+from config.pulse import CONNECTING, pulse
 from config.signs import leave_sign, take_back
 
 log = structlog.get_logger(__name__)
@@ -58,6 +59,15 @@ class SteadyScheduler(DatabaseScheduler):
         """Send what is due; each round is beat's proof of progress."""
         _beat()
         return super().tick(*args, **kwargs)
+
+    def _ensure_connected(self) -> Any:
+        """Connect to the broker, however long it takes. The parent does so without a sign of progress."""
+        with pulse.beating(CONNECTING) as attempt:
+
+            def failed(error: Exception, interval: float) -> None:
+                log.warning("schedule_waits_for_broker", error=str(error), seconds=interval)
+
+            return self.connection.ensure_connection(failed, interval_max=LONGEST_PAUSE, callback=attempt)
 
     def close(self) -> None:
         """Write the schedule back, at the end of the process."""

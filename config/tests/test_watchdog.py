@@ -206,3 +206,13 @@ sys.exit(40 + subprocess.call([sys.executable, "-c", {asked!r}]))
 """
 
     assert watched(code).status() == 40
+
+
+def test_a_process_that_tries_to_connect_beats_but_not_for_ever(watched):
+    connecting = (
+        "from config import pulse; import time\npulse.EVERY = 0.2\nprint('up', flush=True)\npulse.pulse.beat()\n"
+    )
+    thing = watched(f"{connecting}with pulse.pulse.beating(6.0): time.sleep(60)").until_up()
+
+    assert thing.lives_for(4)
+    assert thing.status() == -signal.SIGKILL
