@@ -38,6 +38,9 @@ asyncio.run(Supervisor(commands(int(os.environ["PORT"])), cwd=PROJECT).run(lambd
 """
 SECRET = "of-a-test-0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGH"
 
+ALONE = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+WORKER = ["celery", "-q", "-A", "config.celery", "worker", *ALONE]
+
 
 class Instance:
     """Servers and processes of one copy. Everything is started by a method and stopped by `close`, by process id."""
@@ -87,12 +90,10 @@ class Instance:
         self.manage("shell", "-v0", "-c", code)
 
     def start_worker(self, name: str = "worker", *, processes: int = 2) -> None:
-        celery = ["celery", "-q", "-A", "config.celery", "worker", "--without-gossip", "--without-mingle"]
-        self._start(name, [*celery, "-n", f"{name}@%h", "-Q", "default,broadcasts,events", "-c", str(processes)])
+        self._start(name, [*WORKER, "-n", f"{name}@%h", "-Q", "default,broadcasts,events", "-c", str(processes)])
 
     def start_runner(self, name: str = "runner", *, slots: int = 2) -> None:
-        celery = ["celery", "-q", "-A", "config.celery", "worker", "--without-gossip", "--without-mingle"]
-        self._start(name, [*celery, "-n", f"{name}@%h", "-Q", "testruns", "-P", "threads", "-c", str(slots)])
+        self._start(name, [*WORKER, "-n", f"{name}@%h", "-Q", "testruns", "-P", "threads", "-c", str(slots)])
 
     def start_beat(self) -> None:
         self._start("beat", ["celery", "-q", "-A", "config.celery", "beat", "--pidfile="])

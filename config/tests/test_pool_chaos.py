@@ -40,7 +40,17 @@ class Worker:
 
     def start(self) -> None:
         argv = ["-m", "config.watchdog", "worker", "-m", "celery", "-q", "-A", "config.tests.slow_tasks", "worker"]
-        argv += ["-n", "worker@%h", "-Q", "default,events", "-c", "2", "--without-gossip", "--without-mingle"]
+        argv += [
+            "-n",
+            "worker@%h",
+            "-Q",
+            "default,events",
+            "-c",
+            "2",
+            "--without-gossip",
+            "--without-mingle",
+            "--without-heartbeat",
+        ]
         self.watchdog = subprocess.Popen(
             [sys.executable, *argv], cwd=PROJECT, env=self.instance.env, stdout=self.instance.log,
             stderr=self.instance.log, start_new_session=True,

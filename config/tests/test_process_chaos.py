@@ -238,7 +238,15 @@ def test_a_server_that_keeps_silent_for_a_minute_ends_no_process_for_good(house,
 
 def test_one_of_two_workers_that_is_stopped_is_named_and_started_again(house):
     argv = ["-m", "config.watchdog", "worker", "-m", "celery", "-q", "-A", "config.celery", "worker", "-n", "second@%h"]
-    argv += ["-Q", "default,broadcasts,events", "-c", "1", "--without-gossip", "--without-mingle"]
+    argv += [
+        "-Q",
+        "default,broadcasts,events",
+        "-c",
+        "1",
+        "--without-gossip",
+        "--without-mingle",
+        "--without-heartbeat",
+    ]
     second = subprocess.Popen(
         [sys.executable, *argv], cwd=PROJECT, env=house.instance.env, stdout=house.instance.log,
         stderr=house.instance.log, start_new_session=True,
