@@ -67,7 +67,7 @@ def test_an_impossible_number_of_proxies_does_not_start(count):
     started = started_with(PROXY_COUNT=count)
 
     assert started.returncode == 1
-    assert "PROXY_COUNT must be the number of proxies" in started.stderr.splitlines()[-1]
+    assert f"PROXY_COUNT must be a whole number from 0 to 10: {count}" in started.stderr.splitlines()[-1]
 
 
 # --- Over HTTP ---------------------------------------------------------------------------------------

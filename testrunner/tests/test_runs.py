@@ -376,7 +376,7 @@ def test_secrets_stay_out_of_everything(run):
     assert (result.nodeid, result.name) == ("test_a.py::test_b[***]", "test_b[***]")
     assert "hush-hush" not in str(list(Event.objects.values_list("data", flat=True)))
     assert (result.message, result.details) == ("assert '***'", "E ***\N{REPLACEMENT CHARACTER}")
-    assert (ended(run).reason, run.junit_xml) == ("***", "<a>***</a>")
+    assert (ended(run).reason, run.junit_xml) == ("***", '<?xml version="1.0" encoding="utf-8"?>\n<a>***</a>')
 
 
 def test_a_result_that_cannot_be_stored_ends_the_run_in_words(run, monkeypatch):
