@@ -139,8 +139,8 @@ def test_a_card_that_another_user_has_moved_goes_where_it_is_and_says_so(at_boar
     paula = at_board("paula")
     not_heard = [True]
     paula.route(re.compile("/board/cards/"), lambda route: route.abort() if not_heard else route.continue_())
+    paula.route("**/board/move/", lambda route: (not_heard.clear(), route.continue_()))  # before that, late news wait
     instance.shell(MOVE.format(project=project))
-    not_heard.clear()
 
     card(paula).drag_to(column(paula, "completed"))
 
