@@ -42,6 +42,8 @@ class Busy(Exception):
 class Export:
     """The lines of an export. It has a place from the beginning, and gives it back when it is closed or at its end."""
 
+    _has_place = False
+
     def __init__(self, events: QuerySet[Event], form: str, reach: Reach | None = None) -> None:
         """`form` is "csv" or "ndjson", `reach` says what `events` are filtered by. Raises Busy."""
         if not _places.acquire(blocking=False):
@@ -67,6 +69,10 @@ class Export:
         if self._has_place:
             self._has_place = False
             _places.release()
+
+    def __del__(self) -> None:
+        """Give the place back also where the answer was dropped without being closed."""
+        self.close()
 
 
 def _begun(pages: Iterator[Page]) -> Iterator[Page]:

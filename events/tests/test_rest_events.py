@@ -391,6 +391,11 @@ def test_an_export_is_refused_in_words(viewer_api, stranger_api, anon_api):
     assert anon_api.get("/events/export/").status_code == 401
 
 
+def test_an_export_that_is_dropped_unread_gives_its_place_back(three):
+    for _ in range(export.AT_ONCE + 1):
+        export.Export(Event.objects.all(), "ndjson")
+
+
 def test_exports_leave_threads_to_others(three, viewer_api):
     under_way = [viewer_api.get("/events/export/") for _ in range(export.AT_ONCE)]
 

@@ -74,8 +74,8 @@ def test_nobody_outlives_a_guard_killed_with_9(worker, tmp_path):
     os.kill(guard, signal.SIGKILL)
 
     until(process, '"outcome": "error"')
-    assert processes_of(f"run-{tmp_path.name}") == []
-    assert list(tmp_path.iterdir()) == []
+    assert eventually(lambda: processes_of(f"run-{tmp_path.name}") == [])
+    assert eventually(lambda: list(tmp_path.iterdir()) == [])
 
 
 def test_a_test_cannot_read_its_workers_environment(worker):
