@@ -56,6 +56,7 @@ def argv(server: str) -> list[str]:
     if server == OURS:
         return ours
     if server == ASGI:
+        ours[ours.index("--lifespan") + 1] = "off"  # Django's handler knows none
         return ["benchmarks.django_asgi:application" if part == "config.asgi:application" else part for part in ours]
     bind = f"127.0.0.1:{os.environ['PORT']}"
     threads = ["--worker-class", "gthread", "--workers", "1", "--threads", "10", "--keep-alive", "60"]

@@ -1,5 +1,6 @@
 """Several processes as one: what ends is started again, and after the end nothing is left."""
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -72,9 +73,15 @@ def run() -> Iterator[Callable[..., Run]]:
         each.process.communicate()
 
 
+def lives(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):  # it may end between the two questions
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
 def nobody_is_left(family: list[psutil.Process]) -> bool:
     deadline = time.monotonic() + 5
-    while any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in family):
+    while any(lives(each) for each in family):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.02)
