@@ -142,7 +142,6 @@ def test_a_worker_whose_idle_pool_processes_break_works_again(instance, worker, 
         worker.until_up()
 
 
-@pytest.mark.rabbitmq
 @pytest.mark.skipif(
     os.environ.get("RABBITMQ_CONSUMER_TIMEOUT") != "60000",
     reason="needs RABBITMQ_CONSUMER_TIMEOUT=60000, and a RabbitMQ whose consumer_timeout is that",

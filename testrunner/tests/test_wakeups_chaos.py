@@ -65,7 +65,6 @@ def test_while_both_slots_are_busy_no_message_waits_unacknowledged(instance):
     instance.wait_for(lambda: succeeded(instance) == 1)
 
 
-@pytest.mark.rabbitmq
 @pytest.mark.skipif(
     os.environ.get("RABBITMQ_CONSUMER_TIMEOUT") != "60000",
     reason="needs RABBITMQ_CONSUMER_TIMEOUT=60000, and a RabbitMQ whose consumer_timeout is that",
