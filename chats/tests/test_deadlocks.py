@@ -14,7 +14,7 @@ from chats.factories import BannerFactory, BroadcastFactory, ChatFactory, Messag
 from chats.fake import create_fake_chats
 from chats.models import Broadcast, Chat, Message, NotAllowed
 from chats.tests.test_fanout import in_another_connection, wait_until_somebody_waits_for_a_lock
-from chats.tests.together import together
+from live.tests.together import together
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import threading
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -20,6 +19,7 @@ from events.store import GONE, Store
 from events.tests.counting import NOON, assert_all_counted, commit
 from events.tests.sending import committed
 from live.deadlocks import retried
+from live.tests.together import together
 
 pytestmark = committed
 ROUNDS = 20
@@ -28,27 +28,6 @@ ROUNDS = 20
 def items_of(application: int, bodies: list[dict[str, Any]]) -> list[Item]:
     rules = Rules(application, {}, False, timezone.now(), Span.from_settings())
     return read(json.dumps(bodies).encode(), rules)
-
-
-def together(*works: Callable[[], Any]) -> list[BaseException]:
-    """Run these at the same moment, each in a thread with a connection of its own; return what they raised."""
-    start, raised = threading.Barrier(len(works)), []
-
-    def run(work: Callable[[], Any]) -> None:
-        start.wait()
-        try:
-            work()
-        except BaseException as error:
-            raised.append(error)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=[work]) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return raised
 
 
 def write(items: list[Item]) -> None:

@@ -1,13 +1,12 @@
 """Verbs that share rows, on two connections at the same moment: they wait for each other, never in a circle."""
 
-import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
 
+from live.tests.together import together
 from projects import services as projects
 from projects.factories import ProjectFactory
 from projects.models import Project, Task
@@ -28,29 +27,6 @@ def no_second_try(monkeypatch, settings, tmp_path):
     """A deadlock is an error here, though the verbs would try again."""
     settings.TEST_UPLOADS = str(tmp_path)
     monkeypatch.setattr("live.deadlocks.is_deadlock", lambda error: False)
-
-
-def together(*works: Callable[[], Any]) -> list[BaseException]:
-    """Run these at the same moment, each in a thread with a connection of its own; return what they raised."""
-    start, raised = threading.Barrier(len(works)), []
-
-    def run(work: Callable[[], Any]) -> None:
-        start.wait()
-        try:
-            work()
-        except REFUSALS:
-            pass  # what the other one did makes it impossible: an answer, not an accident
-        except BaseException as error:
-            raised.append(error)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=[work]) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return raised
 
 
 def prepare(tester: Any) -> dict[str, Callable[[], Any]]:
@@ -124,7 +100,7 @@ def test_two_verbs_that_share_rows_do_not_deadlock(one, tester, settings, monkey
         for _ in range(ROUNDS):
             verbs = prepare(tester)
 
-            assert together(verbs[one], verbs[other]) == [], other
+            assert together(verbs[one], verbs[other], refusals=REFUSALS) == [], other
 
 
 def test_every_pair_that_is_tried_has_something_to_do(tester, settings):
@@ -155,7 +131,7 @@ def test_a_failure_is_settled_after_all_when_its_project_is_being_deleted(tester
     for _ in range(5):
         verbs = prepare(tester)
 
-        assert together(verbs["settle"], verbs["delete_project"], verbs["update_tasks"]) == []
+        assert together(verbs["settle"], verbs["delete_project"], verbs["update_tasks"], refusals=REFUSALS) == []
 
         failures.settle(17)
         assert not TestRun.objects.filter(tasks_due=True).exists()

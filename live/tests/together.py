@@ -7,8 +7,8 @@ from typing import Any
 from django.db import connection
 
 
-def together(*works: Callable[[], Any]) -> list[BaseException]:
-    """Run these at once and return what they raised."""
+def together(*works: Callable[[], Any], refusals: tuple[type[BaseException], ...] = ()) -> list[BaseException]:
+    """Run these at once and return what they raised; `refusals` are answers that a verb may give, and left out."""
     start, raised = threading.Barrier(len(works)), []
 
     def run(work: Callable[[], Any]) -> None:
@@ -16,7 +16,8 @@ def together(*works: Callable[[], Any]) -> list[BaseException]:
         try:
             work()
         except BaseException as error:
-            raised.append(error)
+            if not isinstance(error, refusals):
+                raised.append(error)
         finally:
             connection.close()
 
