@@ -1,8 +1,8 @@
 """Neighbours of ten hostile senders: single events of one application, alone and beside the worst bodies allowed.
 
 Each hostile sender has an application, a key and an event type of its own, and sends its body again as soon as it has
-an answer (benchmarks/hostile_bodies.py); meanwhile schemas that cost too much are checked in the admin. The neighbour
-sends events at a steady pace on some connections; its answers with and without the senders are compared in each round.
+an answer (benchmarks/hostile_bodies.py). The neighbour sends events at a steady pace on some connections; its answers
+with and without the senders are compared in each round.
 """
 
 from __future__ import annotations
