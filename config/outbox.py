@@ -53,7 +53,9 @@ class Outbox:
             self._file.seek(self._written)
             self._file.write(part)
             self._written += len(part)
-        _all.grow(self, len(part))
+            slowest = _all.grow(self, len(part))
+        if slowest is not None:
+            slowest.cut()
         self._tell()
         if self.size > MOST_OF_ONE:
             self._wait_for_room()
@@ -107,7 +109,7 @@ class Outbox:
                 self._file.truncate()
                 self._taken = self._written = 0
             self._changed.notify_all()
-        _all.shrink(self, len(part))
+            _all.shrink(self, len(part))
         return part
 
     def close(self) -> None:
@@ -119,23 +121,28 @@ class Outbox:
 
 
 class _All:
-    """The outboxes of this process that hold something."""
+    """The outboxes of this process that hold something.
+
+    Asked under the outbox's own lock, so that no part is counted after it was sent. Hence nothing here locks another.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._sizes: dict[Outbox, int] = {}
         self._size = 0
 
-    def grow(self, outbox: Outbox, size: int) -> None:
+    def grow(self, outbox: Outbox, size: int) -> Outbox | None:
+        """Count what was added; return the outbox to be cut if that is too much."""
         with self._lock:
             self._size += size
             self._sizes[outbox] = self._sizes.get(outbox, 0) + size
             if self._size <= MOST_OF_ALL:
-                return
+                return None
             slowest = min(self._sizes, key=lambda one: one.taken_at)
-            self._size -= self._sizes.pop(slowest)
-        log.warning("answer_cut", reason="too much waits to be sent", unsent=slowest.size)
-        slowest.cut()
+            unsent = self._sizes.pop(slowest)
+            self._size -= unsent
+        log.warning("answer_cut", reason="too much waits to be sent", unsent=unsent)
+        return slowest
 
     def shrink(self, outbox: Outbox, size: int) -> None:
         with self._lock:

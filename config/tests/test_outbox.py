@@ -1,0 +1,55 @@
+"""The bytes that wait for clients are counted exactly, whatever a thread and the event loop do at the same moment."""
+
+import asyncio
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from config import outbox
+from config.outbox import HungUp, Outbox
+
+PARTS, PART = 5, b"x" * 10_000
+
+
+class LateLock:
+    """A lock that a thread asks for a moment later than it could: what the event loop may do meanwhile, it does."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            time.sleep(0.02)
+        self._lock.acquire()
+
+    def __exit__(self, *_: Any) -> None:
+        self._lock.release()
+
+
+def put_all(box: Outbox) -> None:
+    try:
+        for _ in range(PARTS):
+            box.put(PART)
+    except HungUp:
+        return
+    box.end()
+
+
+@pytest.mark.parametrize("hangs_up", [False, True])
+async def test_nothing_is_counted_of_an_answer_that_is_closed(hangs_up: bool, monkeypatch):
+    monkeypatch.setattr(outbox._all, "_lock", LateLock())
+    box = Outbox(asyncio.get_running_loop())
+    making = asyncio.create_task(asyncio.to_thread(put_all, box))
+
+    taken = 0
+    while part := await box.take():
+        taken += len(part)
+        if hangs_up:
+            break
+    box.close()
+    await making
+
+    assert hangs_up or taken == PARTS * len(PART)
+    assert (outbox._all._size, len(outbox._all._sizes)) == (0, 0)
