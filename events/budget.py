@@ -22,6 +22,7 @@ USUALLY = 4  # times less work than that
 HERE = 5_000  # work that the event loop does itself
 REASONS_HERE = 20_000
 REASON = 80  # evaluations take as long as making one reason
+WORDS = 8  # bytes of the schema that are copied into an error as long
 POSITIONS = 4  # of regular expressions that take as long for one character as one evaluation, mostly much shorter
 NUMBER = 20  # evaluations take as long as comparing two fractions
 EXTREME = 10  # times as long, where an exponent has two or three digits
@@ -93,10 +94,10 @@ class Size:
         return spent + self.fractions * cost.numbers * NUMBER
 
     def work_of_reasons(self, cost: Cost) -> int:
-        """Return what it takes to list all reasons: each of them copies the value that is wrong."""
+        """Return what it takes to list all reasons: each copies the value that is wrong, and parts of the schema."""
         copies = self.values if cost.names else self.depth
         copied = cost.reasons * copies * (self.values + self.characters // 20)
-        return self.values * cost.reasons * REASON + copied
+        return self.values * (cost.reasons * REASON + cost.words // WORDS) + copied
 
 
 def work_of_a_byte(cost: Cost) -> float:

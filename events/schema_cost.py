@@ -10,7 +10,7 @@ before are 2²⁸ evaluations of one value. The cost is computed without evaluat
    member has one name.
 4. The schema's cost is the highest of all depths up to DEEPEST.
 
-Numbers stop growing at MOST + 1, so that the computation is quick for any schema.
+Numbers stop growing above their bound, so that the computation is quick for any schema.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from events.schema_error import SchemaError
 from events.schema_graph import Graph, Node, graph_of
 
 MOST = 500  # of each of the amounts below
+MOST_WORDS = 2_000_000  # bytes; an error that repeats more of its schema is never listed
 DEEPEST = 32  # levels of a payload that is judged
 
 Amount = Callable[[Node], int]
@@ -33,7 +34,8 @@ class Cost:
     """What judging takes at most: for one value, for one of its characters, and for one number that is no integer.
 
     `evaluations` of subschemas for one value, `positions` of regular expressions for one character, `numbers` that one
-    number is compared with as exact fractions, `reasons`: validation errors for one value. `branches`: an error holds
+    number is compared with as exact fractions, `reasons`: validation errors for one value, `words`: bytes of the
+    schema that these errors repeat. `branches`: an error holds
     the errors of its alternatives. `names`: errors about names hold the whole object. `endless`: a part of the schema
     applies at any depth.
     """
@@ -42,6 +44,7 @@ class Cost:
     positions: int = 0
     numbers: int = 0
     reasons: int = 1
+    words: int = 0
     branches: bool = False
     names: bool = False
     endless: bool = False
@@ -64,8 +67,9 @@ def cost_of(schema: Any) -> Cost:
     if numbers > MOST:
         raise SchemaError(f"One number is compared with more than {MOST} others.")
     reasons, _ = _highest(graph, order, lambda node: node.reasons)
+    words, _ = _highest(graph, order, lambda node: node.words, MOST_WORDS)
     return Cost(
-        evaluations, positions, numbers, reasons, any(node.branches for node in graph.nodes),
+        evaluations, positions, numbers, reasons, words, any(node.branches for node in graph.nodes),
         any(node.names for node in graph.nodes), endless,
     )  # fmt: skip
 
@@ -91,18 +95,18 @@ def _in_place_order(graph: Graph) -> list[Node]:
     return order
 
 
-def _highest(graph: Graph, order: list[Node], own: Amount) -> tuple[int, bool]:
-    """Return the most that one value costs at any depth, at most MOST + 1, and whether every depth costs something."""
+def _highest(graph: Graph, order: list[Node], own: Amount, bound: int = MOST) -> tuple[int, bool]:
+    """Return the most that one value costs at any depth, at most bound + 1, and whether every depth costs something."""
     most, inside = 0, [0] * len(graph.nodes)
     for depth in range(DEEPEST + 1):
         costs = [0] * len(graph.nodes)
         for node in order:
             mine = own(node) if depth == 0 else _inside(node, inside)
             staying = sum(costs[other] for other in node.in_place)
-            costs[node.number] = min(mine + staying * node.repeats, MOST + 1)
+            costs[node.number] = min(mine + staying * node.repeats, bound + 1)
         most = max(most, costs[0])
-        if most > MOST or not any(costs):
-            return most, most > MOST
+        if most > bound or not any(costs):
+            return most, most > bound
         if costs == inside:
             break
         inside = costs

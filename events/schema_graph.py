@@ -6,6 +6,8 @@ to somewhere else, or that has other schemas with an address of their own inside
 
 from __future__ import annotations
 
+import json
+import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,11 +17,12 @@ from urllib.parse import unquote, urldefrag, urljoin
 from events.reasons import pointer
 from events.schema_error import SchemaError
 from events.schema_regex import TooComplex
-from events.schema_weight import own_numbers, own_positions, own_reasons, own_weight
+from events.schema_weight import own_numbers, own_positions, own_reasons, own_weight, own_words
 
 MOST_NODES = 5_000
 SOME = ("allOf", "anyOf", "oneOf")
 ONE = ("if", "then", "else", "not")
+ASSERTS_CONTENT = re.compile(r"draft-0[67]/")  # in any $schema: a part may have one of its own
 EVERY = ("propertyNames", "unevaluatedProperties", "unevaluatedItems")
 REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 CONTAINS = 3  # evaluations of one element take as long as this many
@@ -39,6 +42,7 @@ class Node:
     positions: int = 0
     numbers: int = 0
     reasons: int = 1
+    words: int = 0  # bytes of the schema that one error repeats, its place among them
     branches: bool = False  # an error holds the errors of its alternatives
     names: bool = False  # an error about a name holds the whole object
     repeats: int = 1  # evaluations of what is in place: unevaluatedProperties and unevaluatedItems ask again
@@ -64,6 +68,7 @@ class _Builder:
     def __init__(self, schema: Any) -> None:
         self.schema = schema
         self.base = _address(schema)
+        self.asserts_content = bool(ASSERTS_CONTENT.search(json.dumps(schema)))
         self.nodes: list[Node] = []
         self.numbers: dict[Path, int] = {}
         self.left: deque[tuple[Node, Path, Any]] = deque()
@@ -95,8 +100,9 @@ class _Builder:
         return self.nodes[-1]
 
     def _lead_on(self, node: Node, path: Path, schema: dict[str, Any]) -> None:
-        node.weight, node.positions = own_weight(schema), _positions(path, schema)
+        node.weight, node.positions = own_weight(schema), self._positions(path, schema)
         node.numbers, node.reasons = own_numbers(schema), own_reasons(schema)
+        node.words = own_words(schema) + len(node.place)
         node.branches, node.names = "anyOf" in schema or "oneOf" in schema, "propertyNames" in schema
         node.repeats = 1 + any(name in schema for name in ("unevaluatedProperties", "unevaluatedItems"))
         node.in_place = [self._number(*found) for found in _in_place(path, schema)]
@@ -116,6 +122,13 @@ class _Builder:
             node.weight, node.numbers, node.reasons = UNIQUE, PAIRS, 0
             node.every, self.unique = [node.number], node.number
         return self.unique
+
+    def _positions(self, path: Path, schema: dict[str, Any]) -> int:
+        try:
+            return own_positions(schema, asserts_content=self.asserts_content)
+        except TooComplex as error:
+            words = "This regex has too many positions. Use fewer and smaller counted repetitions."
+            raise SchemaError(words, pointer((*path, *error.args))) from None
 
     def _referred(self, keyword: str, reference: str, place: str) -> list[int]:
         """Return the nodes that a reference can lead to."""
@@ -167,14 +180,6 @@ class _Builder:
                 elif isinstance(one, list):
                     left += [((*path, place), child) for place, child in enumerate(one)]
         return self.anchors
-
-
-def _positions(path: Path, schema: dict[str, Any]) -> int:
-    try:
-        return own_positions(schema)
-    except TooComplex as error:
-        words = "This regex has too many positions. Use fewer and smaller counted repetitions."
-        raise SchemaError(words, pointer((*path, *error.args))) from None
 
 
 def _address(schema: Any) -> str:

@@ -6,6 +6,7 @@ an enumeration that is not all texts or all integers is compared value by value.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from events.schema_regex import TooComplex, active_positions
@@ -20,6 +21,8 @@ _LENGTHS = ("minLength", "maxLength", "minItems", "maxItems", "minContains", "ma
 _MEMBERS = ("minProperties", "maxProperties", "additionalProperties", "unevaluatedProperties", "additionalItems")
 _OTHERS = ("type", "pattern", "not", "contains", "oneOf", "anyOf", "uniqueItems", "unevaluatedItems")
 ASSERTIONS = frozenset((*_NUMBERS, *_LENGTHS, *_MEMBERS, *_OTHERS))
+CONTENT = 8  # positions of regular expressions that take as long for one character as reading it as JSON or Base64
+REPEATED = ("const", "enum", "pattern")  # an error of one of these holds a copy of it
 _INTEGERS = range(-(2**63), 2**64)
 
 
@@ -34,10 +37,10 @@ def own_weight(schema: dict[str, Any]) -> int:
     return weight
 
 
-def own_positions(schema: dict[str, Any]) -> int:
+def own_positions(schema: dict[str, Any], *, asserts_content: bool) -> int:
     """Return how many positions of regular expressions (and formats) one character is compared with.
 
-    Raises TooComplex with the way to the regular expression.
+    `asserts_content`: the drafts 6 and 7 read the text. Raises TooComplex with the way to the regular expression.
     """
     patterns: list[tuple[str, tuple[str, ...]]] = []
     if isinstance(pattern := schema.get("pattern"), str):
@@ -50,7 +53,8 @@ def own_positions(schema: dict[str, Any]) -> int:
             found += active_positions(pattern)
         except TooComplex:
             raise TooComplex(*way) from None
-    return found + ("format" in schema)
+    contents = ("contentMediaType" in schema) + ("contentEncoding" in schema) if asserts_content else 0
+    return found + ("format" in schema) + CONTENT * contents
 
 
 def own_numbers(schema: dict[str, Any]) -> int:
@@ -64,6 +68,11 @@ def own_reasons(schema: dict[str, Any]) -> int:
     """Return the most errors that this subschema's own keywords can have for one value."""
     lists = [schema.get("required"), *_values(schema.get("dependentRequired")), *_values(schema.get("dependencies"))]
     return max(1, len(ASSERTIONS & schema.keys())) + sum(len(names) for names in lists if isinstance(names, list))
+
+
+def own_words(schema: dict[str, Any]) -> int:
+    """Return about how many bytes of this subschema one error of it repeats."""
+    return sum(len(json.dumps(schema[keyword])) for keyword in REPEATED if keyword in schema)
 
 
 def _weight_of_value(value: Any) -> int:

@@ -45,6 +45,46 @@ def test_a_few_wrong_values_are_rejected_with_ten_reasons():
     assert codes(judged(TAGS, {"tags": [0] * 200})) == ["type"] * 10
 
 
+LONG = "x" * 20_000
+
+
+@pytest.mark.parametrize(
+    ("schema", "code"),
+    [
+        ({"enum": [LONG]}, "enum"),
+        ({"const": LONG}, "const"),
+        ({"pattern": f"(?x)y # {LONG}"}, "pattern"),
+    ],
+)
+def test_errors_that_repeat_much_of_their_schema_are_listed_for_few_values_only(schema, code):
+    schema = {"additionalProperties": {"items": schema}}
+
+    assert codes(judged(schema, {"a": ["z"] * 4})) == [code] * 4
+    assert codes(judged(schema, {"a": ["z"] * 1_000})) == [code]
+
+
+def test_references_to_long_names_count_by_the_places_that_errors_repeat():
+    schema = {"$defs": {LONG: {"type": "string"}}, "additionalProperties": {"items": {"$ref": f"#/$defs/{LONG}"}}}
+
+    assert codes(judged(schema, {"a": [1] * 4})) == ["type"] * 4
+    assert codes(judged(schema, {"a": [1] * 700})) == ["type"]
+
+
+DRAFT_7 = {"$schema": "http://json-schema.org/draft-07/schema#"}
+
+
+@pytest.mark.parametrize("content", [{"contentMediaType": "application/json"}, {"contentEncoding": "base64"}])
+@pytest.mark.parametrize("top", [True, False])
+def test_texts_that_are_read_as_json_or_base64_count_by_their_length(content, top):
+    part = {"allOf": [content] * 20}
+    schema = DRAFT_7 | {"additionalProperties": part} if top else {"additionalProperties": DRAFT_7 | part}
+    newest = {"additionalProperties": part}  # where the content is not looked at
+
+    assert judged(schema, {"a": "1000"}) == []
+    assert codes(judged(schema, {"a": "1000" * 50_000})) == ["too_complex"]
+    assert judged(newest, {"a": "1000" * 50_000}) == []
+
+
 def test_alternatives_of_a_large_value_are_not_listed():
     either = {"properties": {"tags": {"anyOf": [{"items": {"type": "string"}}] * 10}}}
 
