@@ -1,8 +1,9 @@
 """The one reader of JSON that a client sends to REST or to the WebSocket. What it returns, Postgres can hold.
 
 It refuses, with the place: nesting beyond DEEPEST levels, NUL and lone surrogates in texts, numbers that are not
-finite or that 64 bits cannot hold, and more than MOST_VALUES values. After it, every int has at most 64 bits and every
-float is finite. Of a member that is there twice the last one counts, as in Postgres and in JavaScript.
+finite or that 64 bits cannot hold, and more than MOST_VALUES values or MOST_MEMBERS members. After it, every int has
+at most 64 bits and every float is finite. Of a member that is there twice the last one counts, as in Postgres and in
+JavaScript.
 
 1. orjson reads the body. Nearly every body is right, and nothing more happens to it.
 2. Where orjson refuses it, or may have altered it (it rounds integers beyond 64 bits) or let pass what Postgres cannot
@@ -23,6 +24,7 @@ import orjson
 
 DEEPEST = 256  # levels of objects and arrays; orjson writes 254, to which come an envelope or two
 MOST_VALUES = 600_000  # in one body: three times a pasted list of 200,000 UUIDs
+MOST_MEMBERS = 50_000  # in one body; each is a key, which costs twenty times as much as an element
 MOST_PLACES = 10  # named in one refusal
 LONGEST_PLACE = 300  # characters
 
@@ -47,6 +49,8 @@ def read_json(content: bytes) -> Any:
     openings = content.count(b"[") + content.count(b"{")
     if openings + content.count(b",") > MOST_VALUES:  # also in texts: a bound, and cheap
         raise NotStrictJson(([], f"This holds more than {MOST_VALUES:,} values."))
+    if content.count(b":") > MOST_MEMBERS:  # also in texts
+        raise NotStrictJson(([], f"This holds more than {MOST_MEMBERS:,} members."))
     if b"\\u0000" in content or _LONG_INTEGER.search(content):
         return _read_with_care(content)
     try:

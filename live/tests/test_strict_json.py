@@ -87,5 +87,12 @@ def test_more_values_than_any_body_needs_are_refused_before_they_are_read():
     assert str(refusal(b"[" + b"[]," * 2_000_000 + b"[]]")) == "This holds more than 600,000 values."
 
 
+def test_more_members_than_any_body_needs_are_refused_before_they_are_read():
+    members = ",".join(f'"{number}":1' for number in range(50_001))
+
+    assert str(refusal(f"{{{members}}}".encode())) == "This holds more than 50,000 members."
+    assert len(read_json(f"{{{members.rpartition(',')[0]}}}".encode())) == 50_000
+
+
 def test_of_a_member_that_is_there_twice_the_last_one_counts():
     assert read_json(b'{"a": 1, "a": 2}') == read_json(rb'{"a": "\u0000", "a": 2}') == {"a": 2}
