@@ -12,8 +12,9 @@ from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
+from django.db import transaction
 from django.db.models import Count, Model, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django_celery_beat import admin as beat
@@ -31,8 +32,9 @@ from unfold.widgets import SELECT_CLASSES, UnfoldAdminTextInputWidget
 from accounts.models import AccessToken
 from config import my_access
 from config.dashboard import front_page_card
-from config.people import delete_person
+from config.people import change_own_password, delete_person
 from config.templatetags.opsroom import state, when
+from live.admin_forms import FormsAtOnce
 from live.deletion import DeletionPages
 from live.snapshot import SnapshotLists
 
@@ -58,7 +60,7 @@ class ReadOnly(SnapshotLists, ModelAdmin):
 
 # --- People ---------------------------------------------------------------------------------------
 @admin.register(User)
-class People(DeletionPages, UserAdmin, SnapshotLists, ModelAdmin):
+class People(FormsAtOnce, DeletionPages, UserAdmin, SnapshotLists, ModelAdmin):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -68,6 +70,10 @@ class People(DeletionPages, UserAdmin, SnapshotLists, ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         return super().get_queryset(request).prefetch_related("groups")
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        with transaction.atomic():  # in which `get_object` locks the row
+            return super().user_change_password(request, id, form_url)
 
     def delete_model(self, request: HttpRequest, obj: User) -> None:
         delete_person(person=obj)
@@ -97,7 +103,7 @@ class People(DeletionPages, UserAdmin, SnapshotLists, ModelAdmin):
 
 
 @admin.register(Group)
-class Groups(GroupAdmin, SnapshotLists, ModelAdmin):
+class Groups(FormsAtOnce, GroupAdmin, SnapshotLists, ModelAdmin):
     list_display = ["name", "members"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
@@ -150,7 +156,7 @@ class TasksOfSchedule(beat.PeriodicTaskInline, TabularInline):
 
 
 @admin.register(PeriodicTask)
-class PeriodicTasks(beat.PeriodicTaskAdmin, SnapshotLists, ModelAdmin):
+class PeriodicTasks(FormsAtOnce, beat.PeriodicTaskAdmin, SnapshotLists, ModelAdmin):
     change_list_template = "config/house_list.html"
     empty_icon = "schedule"
     empty_title = "No schedules yet"
@@ -176,7 +182,7 @@ class PeriodicTasks(beat.PeriodicTaskAdmin, SnapshotLists, ModelAdmin):
 
 
 @admin.register(IntervalSchedule, CrontabSchedule, ClockedSchedule, SolarSchedule)
-class Schedules(SnapshotLists, ModelAdmin):
+class Schedules(FormsAtOnce, SnapshotLists, ModelAdmin):
     inlines = [TasksOfSchedule]
 
 
@@ -230,3 +236,4 @@ def _front_page_urls() -> list[URLPattern]:
 admin.site.index_template = "config/front_page.html"
 admin.site.login_template = "config/login.html"
 admin.site.extra_urls = _front_page_urls
+admin.site.password_change = change_own_password  # type: ignore[method-assign, assignment]

@@ -19,6 +19,7 @@ from chats.admin.conversation import ConversationPages
 from chats.admin.send import SendBannerMixin
 from chats.census import count_chats
 from chats.models import Chat, Message
+from live.admin_forms import FormsAtOnce
 
 Deletion = tuple[list[str], dict[str, int], set[str], list[str]]
 
@@ -33,7 +34,7 @@ class ChatList(ChangeList):
 
 
 @admin.register(Chat)
-class ChatAdmin(SendBannerMixin, ConversationPages, ModelAdmin):
+class ChatAdmin(FormsAtOnce, SendBannerMixin, ConversationPages, ModelAdmin):
     list_display = ["uuid", "created", "messages", "last_message", "unread"]
     list_per_page = 50
     list_disable_select_all = True  # "all 1,000,000" is what a broadcast to all is for
