@@ -15,6 +15,7 @@ from accounts.models import AccessToken
 from accounts.passwords import with_current_password
 from accounts.sessions import end_sessions, note_sign_in, sessions_of
 from config.client_address import client_address
+from live.numerals import number
 from projects import calendar
 from projects.models import CalendarToken
 
@@ -59,9 +60,7 @@ def end(request: HttpRequest) -> HttpResponse:
     user = request.user
     if what in ("token", "all"):
         own = AccessToken.objects.filter(user=user.pk)
-        (
-            own.filter(pk=which) if what == "token" and which.isdecimal() else own if what == "all" else own.none()
-        ).delete()
+        (own if what == "all" else own.filter(pk=number(which))).delete()
     if what in ("feed", "all"):
         calendar.revoke_token(user=user)
     if what == "all" or (what == "session" and which):

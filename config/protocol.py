@@ -2,6 +2,7 @@
 
 - Request line and headers: MOST_HEAD bytes and MOST_HEADERS lines (431), within LONGEST_HEAD seconds (408). So is what
   no part of the application ever sees: trailers, and extensions of chunks.
+- LONGEST_LENGTH digits of a Content-Length (400).
 - MOST_PIPELINED requests of one connection that wait for their turn.
 - As many connections as config/connections.py allows (503).
 
@@ -23,10 +24,12 @@ from config.connections import Entry, connections_of, cut, limit_kernel
 
 MOST_HEAD = 64 * 1024  # bytes
 MOST_HEADERS = 200
+LONGEST_LENGTH = 20  # digits of a Content-Length; leading zeros are allowed, and Python refuses to read thousands
 LONGEST_HEAD = 15.0  # seconds
 MOST_PIPELINED = 16
 LINGER = 2.0  # seconds to read a refusal
 WORDS = {
+    400: f"The Content-Length has more than {LONGEST_LENGTH} digits.",
     408: "The request line and headers did not arrive in time.",
     431: f"The request line and headers are larger than {MOST_HEAD // 1024} KiB or {MOST_HEADERS} lines.",
     503: "There are too many connections. Please try again in a moment.",
@@ -90,6 +93,8 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         if self._is_too_large():
             self._refuse(431)
+        elif any(name == b"content-length" and len(value) > LONGEST_LENGTH for name, value in self.headers):
+            self._refuse(400)
         elif len(self.pipeline) >= MOST_PIPELINED:
             self._cut("pipelined")
         else:
@@ -145,7 +150,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._over = True
         self._expect_nothing()
         self._unset_keepalive_if_required()
-        reason = {408: "late head", 431: "large head", 503: "too many"}[status]
+        reason = {400: "long length", 408: "late head", 431: "large head", 503: "too many"}[status]
         if not self.is_idle:  # the answer to the request before would be mixed with this one
             self._cut(reason)
             return

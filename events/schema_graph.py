@@ -151,10 +151,10 @@ class _Builder:
         one, path = self.schema, []
         for step in fragment[1:].split("/"):
             step = step.replace("~1", "/").replace("~0", "~")
-            key: str | int = int(step) if isinstance(one, list) and step.isascii() and step.isdigit() else step
             try:
+                key: str | int = int(step) if isinstance(one, list) and step.isascii() and step.isdigit() else step
                 one = one[key]
-            except (KeyError, IndexError, TypeError):
+            except (KeyError, IndexError, TypeError, ValueError):  # the last: thousands of digits
                 raise SchemaError(f"The place {fragment[:100]} does not exist in this schema.", place) from None
             path.append(key)
         return tuple(path)

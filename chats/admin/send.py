@@ -20,6 +20,7 @@ from unfold.forms import ActionForm, BaseDialogForm
 from chats import services
 from chats.banner_api import BannerApiError
 from chats.models import Broadcast, Chat, NotAllowed
+from live.numerals import number
 
 NOT_ONLY = " All chats get it, not only the selected ones."
 
@@ -47,8 +48,7 @@ class SendBannerForm(BaseDialogForm):
     request_key = forms.UUIDField(widget=forms.HiddenInput({"id": "send-key"}), initial=uuid4)
 
     def get_before_template_context(self, request: HttpRequest, object_id: Any = None) -> dict[str, Any]:
-        selected = request.GET.get("selected", "")
-        return {"chats": Chat.objects.count(), "selected": int(selected) if selected.isdecimal() else 0}
+        return {"chats": Chat.objects.count(), "selected": number(request.GET.get("selected", ""))}
 
 
 class SendActionForm(ActionForm):

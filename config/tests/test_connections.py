@@ -75,6 +75,14 @@ async def test_a_head_that_is_too_large_is_431(server, head):
     assert await is_served(server)
 
 
+async def test_a_content_length_of_thousands_of_digits_is_400(server):
+    peer = await connect(server)
+    peer.send(b"POST / HTTP/1.1\r\nContent-Length: " + b"0" * 5_000 + b"2\r\n\r\n{}")
+
+    assert is_refusal(await peer.read(), 400)
+    assert await is_served(server)
+
+
 async def test_a_large_head_behind_a_request_that_is_being_answered_is_cut(server):
     peer = await connect(server)
     peer.send(b"GET /slow HTTP/1.1\r\n\r\nGET /" + b"x" * 1_000_000)

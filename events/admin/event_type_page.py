@@ -18,7 +18,6 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from events import services
-from events.admin import which
 from events.admin.dialog import Question, ask, go_to
 from events.admin.event_type_form import EventTypeForm, NextVersionForm, SchemaForm
 from events.admin.group import GroupKey
@@ -26,6 +25,7 @@ from events.admin.schema_text import Line, changed_lines, differences, write_jso
 from events.admin.trial import example_of, rehearsed, verdict_on
 from events.models import EventType, SchemaVersion
 from events.models.event_type import anything
+from live import numerals
 
 MOST_VERSIONS = 50
 
@@ -127,7 +127,7 @@ class EventTypePage(ModelAdmin):
             return ask(request, Question(title, "events/version.html", button, page_of(pk), context, is_wide=True))
         if not may:
             raise PermissionDenied
-        seen = which.number(request.POST.get("instead_of", "")) or None
+        seen = numerals.number(request.POST.get("instead_of", "")) or None
         note = f"Back to version {number}"
         try:
             after = services.publish_schema(

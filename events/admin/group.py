@@ -11,10 +11,11 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from events.admin.which import number, text
+from events.admin.which import text
 from events.groups import Group
 from events.models import EventType, RejectedEvent, RejectedMute
 from events.selection import Selection
+from live.numerals import number
 
 DRAWN = 24  # bars of a sparkline
 PARTS = ("application", "category", "name", "code", "pointer")

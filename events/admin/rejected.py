@@ -20,10 +20,10 @@ from events.admin.group import GroupKey, drawn, sparks
 from events.admin.pretty import pretty_raw
 from events.admin.rejected_verbs import RejectedVerbs
 from events.admin.span import PRESETS, Span
-from events.admin.which import number
 from events.groups import MOST, Group, groups
 from events.models import Application, RejectedEvent, Replay
 from live.deletion import DeletionPages
+from live.numerals import number
 from projects.admin.zone import in_viewers_zone
 
 USUAL = "7d"

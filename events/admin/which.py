@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from events.admin.span import Span
 from events.models import Event, EventType, Minute
 from events.reach import Reach
+from live.numerals import number
 
 LONGEST = 100  # characters of a session, a category, a name
 BETWEEN = " / "  # a category and a name in one field; neither may be told from the other without it
@@ -90,8 +91,3 @@ def _divided(typed: str) -> tuple[str, str]:
 def text(asked: Any, name: str, longest: int = LONGEST) -> str:
     """Read a text of an address, as far as a column could hold it."""
     return str(asked.get(name, "")).replace("\x00", "")[:longest]
-
-
-def number(given: str) -> int:
-    """Read an id of an address; 0, which no row has, where it is none."""
-    return int(given) if given.isascii() and given.isdigit() and len(given) < 19 else 0

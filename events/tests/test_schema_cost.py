@@ -92,6 +92,7 @@ def test_a_tree_is_allowed_and_a_tree_that_doubles_at_each_level_is_not():
         ({"patternProperties": {f"[ab]*a[ab]{{{size}}}c": {} for size in range(20, 40)}}, "regular expressions"),
         ({"items": {"pattern": "((a{1,100}){1,100}){1,100}"}}, r"regex has too many positions.*/items/pattern"),
         ({"allOf": [{}] * 6_000}, "more than 5,000 parts"),
+        ({"allOf": [{}], "$ref": f"#/allOf/{'1' * 5_000}"}, "does not exist in this schema"),
     ],
 )
 def test_what_costs_too_much_or_leads_away_is_refused_with_the_cause(schema, words):

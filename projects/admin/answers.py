@@ -21,8 +21,3 @@ def refused(detail: str, status: int = 400) -> JsonResponse:
 def people() -> QuerySet[User]:
     """Everybody who may be given work."""
     return User.objects.filter(is_active=True).order_by("username")
-
-
-def number(given: str) -> int:
-    """Return an id that a page sent; 0, which no row has, where it is none."""
-    return int(given) if given.isascii() and given.isdigit() and len(given) < 19 else 0

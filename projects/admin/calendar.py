@@ -16,10 +16,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.passwords import with_current_password
+from live.numerals import number
 from live.snapshot import one_snapshot
 from projects import calendar as feed
 from projects import services
-from projects.admin.answers import done, number, refused
+from projects.admin.answers import done, refused
 from projects.admin.days import Span, days_of, parse_day
 from projects.admin.zone import in_viewers_zone
 from projects.models import CalendarToken, Project, Task
