@@ -26,13 +26,14 @@ from django_celery_beat.models import (
     SolarSchedule,
 )
 from unfold.admin import ModelAdmin, TabularInline
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm
 from unfold.widgets import SELECT_CLASSES, UnfoldAdminTextInputWidget
 
 from accounts.models import AccessToken
 from config import my_access
 from config.dashboard import front_page_card
 from config.people import change_own_password, delete_person
+from config.person_form import NewPersonForm
 from config.templatetags.opsroom import state, when
 from live.admin_forms import FormsAtOnce
 from live.deletion import DeletionPages
@@ -62,7 +63,9 @@ class ReadOnly(SnapshotLists, ModelAdmin):
 @admin.register(User)
 class People(FormsAtOnce, DeletionPages, UserAdmin, SnapshotLists, ModelAdmin):
     form = UserChangeForm
-    add_form = UserCreationForm
+    add_form = NewPersonForm
+    add_form_template = None  # Django's own says that there are more options on a second page
+    add_fieldsets = [(None, {"fields": ["username", "email", "groups", "password1", "password2"]})]
     change_password_form = AdminPasswordChangeForm
     list_display = ["username", "full_name", "roles", "standing", "seen"]
     list_filter = ["groups", "is_active", "is_superuser"]

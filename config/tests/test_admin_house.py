@@ -108,26 +108,33 @@ def test_the_list_of_tokens_shows_only_how_they_begin(populated, as_superuser):
     assert "abcdef0" not in page
 
 
-def test_a_person_is_made_with_a_password_and_groups(as_superuser):
+def test_a_new_user_signs_in_with_the_role_of_the_first_form(as_superuser, client):
+    viewers = Group.objects.get(name="viewer")
     form = {
         "username": "nora",
+        "email": "nora@example.com",
+        "groups": [viewers.pk],
         "password1": PASSWORD,
         "password2": PASSWORD,
-        "usable_password": "true",
     }
+
     as_superuser.post(reverse("admin:auth_user_add"), form)
+
     nora = User.objects.get(username="nora")
+    assert list(nora.groups.all()) == [viewers]
+    assert nora.email == "nora@example.com"
+    signed_in = client.post(reverse("admin:login"), {"username": "nora", "password": PASSWORD}, follow=True)
+    assert "Hello, nora" in signed_in.content.decode()
+    assert client.get(reverse("admin:chats_chat_changelist")).status_code == 200
+
+
+def test_a_new_user_needs_a_password(as_superuser):
     viewers = Group.objects.get(name="viewer")
-    when = {"date_joined_0": "2026-01-01", "date_joined_1": "10:00"}
 
-    as_superuser.post(
-        reverse("admin:auth_user_change", args=[nora.pk]),
-        {"username": "nora", "is_active": "on", "is_staff": "on", "groups": [viewers.pk], **when},
-    )
+    page = as_superuser.post(reverse("admin:auth_user_add"), {"username": "nora", "groups": [viewers.pk]})
 
-    nora.refresh_from_db()
-    assert nora.is_staff and list(nora.groups.all()) == [viewers]
-    assert nora.check_password(PASSWORD)
+    assert "password1" in page.context["adminform"].form.errors
+    assert not User.objects.filter(username="nora").exists()
 
 
 def test_the_navigation_shows_what_one_may_see(as_viewer, as_superuser):
