@@ -151,7 +151,7 @@ WIDTHS = {
     "report": "card-side",
     "environments": "card-main",
     "recent": "card-main",
-    "health": "card-side",
+    "health": "card-side card-tall",
 }
 AFTERWARDS = {"health"}  # asked for by the page once it stands
 

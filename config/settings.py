@@ -32,10 +32,10 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 refuse_unsafe(local=LOCAL, secret_key=SECRET_KEY, debug=DEBUG, allowed_hosts=ALLOWED_HOSTS)
 
 INSTALLED_APPS = [
+    "config",  # before the theme, some of whose templates it replaces
     "unfold",  # before the admin, whose templates it replaces
     "unfold.contrib.filters",
     "unfold.contrib.simple_history",
-    "config",
     "accounts",
     "chats",
     "events",

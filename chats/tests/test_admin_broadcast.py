@@ -188,6 +188,20 @@ def test_the_live_part_costs_the_same_at_any_size(as_viewer, broadcast):
     assert len(asked) <= 8
 
 
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ({"status": "queued"}, "The picture has not been downloaded yet."),
+        ({"failed": True}, "The picture was not downloaded."),
+        ({"status": "cancelled", "finished_at": timezone.now()}, "The picture was not downloaded."),
+    ],
+)
+def test_the_preview_without_a_picture_says_whether_one_will_come(as_viewer, state, words):
+    broadcast = BroadcastFactory(text="", banner_url="http://pictures.example.com/1.jpeg", **state)
+
+    assert words in as_viewer.get(page_of(broadcast)).content.decode()
+
+
 def test_a_failure_is_told_in_words(as_viewer):
     broadcast = BroadcastFactory(failed=True, error="The banner could not be downloaded: it is a page.")
 

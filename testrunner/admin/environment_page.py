@@ -25,9 +25,13 @@ LENGTHS = [(15, "15 minutes"), (30, "30 minutes"), (60, "1 hour"), (120, "2 hour
 
 
 class ReserveForm(forms.Form):
-    minutes = forms.TypedChoiceField(label="For", choices=LENGTHS, coerce=int, initial=60)
+    minutes = forms.TypedChoiceField(
+        label="For", choices=LENGTHS, coerce=int, initial=60, widget=forms.Select({"class": "tr-input"})
+    )
     after_current = forms.BooleanField(label="Count from the end of the run that is active now", required=False)
-    note = forms.CharField(label="What for", required=False, max_length=200)
+    note = forms.CharField(
+        label="Purpose", required=False, max_length=200, widget=forms.TextInput({"class": "tr-input"})
+    )
 
 
 class EnvironmentPages(ModelAdmin):
