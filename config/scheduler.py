@@ -26,7 +26,7 @@ from psycopg2 import extensions
 
 from config.consumer import LONGEST_PAUSE
 from config.pulse import CONNECTING, pulse
-from config.signs import leave_sign, take_back
+from config.signs import leave_sign_soon, take_back
 
 log = structlog.get_logger(__name__)
 
@@ -120,7 +120,7 @@ class SteadyScheduler(DatabaseScheduler):
 
 def _beat() -> None:
     if pulse.beat():
-        leave_sign("beat")
+        leave_sign_soon("beat")
 
 
 def _wait(connected: Any) -> None:

@@ -18,7 +18,7 @@ from django.conf import settings
 from psycopg2 import OperationalError, connect
 
 from config.pulse import EVERY, pulse
-from config.signs import leave_sign, take_back
+from config.signs import leave_sign_soon, take_back
 
 log = structlog.get_logger(__name__)
 
@@ -97,7 +97,7 @@ async def _beat(progress: Progress) -> None:
             log.error("web_stuck", threads=progress.threads)
             pulse.give_up()
         elif pulse.beat():
-            await asyncio.to_thread(leave_sign, "web")
+            leave_sign_soon("web")
         await asyncio.sleep(EVERY)
 
 

@@ -4,8 +4,9 @@ A process is known by its kind, its host and its number. What ends as it should 
 killed one on the same host removes the sign of the dead; on another host (a container that was made anew) it stays
 until it is FORGOTTEN seconds old, and /health/ names the process that is missing for so long.
 
-No wait is longer than TIMEOUT, because the loops that prove progress come by here; after a failure nobody tries again
-for REST_SECONDS.
+The loops that prove progress do not wait for Redis: a thread leaves the sign. Its waits end after TIMEOUT, but to look
+up the name of Redis' host may take a minute where no name server answers. After a failure nobody tries again for
+REST_SECONDS.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import threading
 import time
 from dataclasses import dataclass
 from functools import cache as once
@@ -32,6 +34,7 @@ FORGOTTEN = 300.0  # seconds
 
 _rest_until = 0.0
 _is_first = True  # until this process has left a sign
+_leaving: threading.Thread | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,14 @@ class Sign:
         return f"{self.kind}@{self.host}/{self.pid}"
 
 
+def leave_sign_soon(kind: str) -> None:
+    """Leave a sign without waiting for it, unless the last one is still being left."""
+    global _leaving
+    if _leaving is None or not _leaving.is_alive():
+        _leaving = threading.Thread(target=leave_sign, args=(kind,), name="sign", daemon=True)
+        _leaving.start()
+
+
 def leave_sign(kind: str) -> None:
     """Remember that this process was alive just now. Never an error."""
     global _is_first
@@ -59,6 +70,8 @@ def leave_sign(kind: str) -> None:
 
 def take_back(kind: str) -> None:
     """Forget this process, which ends because it was asked to. Never an error."""
+    if _leaving is not None:
+        _leaving.join(TIMEOUT)  # else it might leave a sign afterwards
     _quietly("hdel", _key(), _field(kind, os.getpid()))
 
 

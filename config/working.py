@@ -25,7 +25,7 @@ from celery import bootsteps
 from celery.worker import state
 
 from config.pulse import EVERY, pulse
-from config.signs import leave_sign, take_back
+from config.signs import leave_sign_soon, take_back
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +58,7 @@ class Working(bootsteps.StartStopStep):
             log.error("worker_stuck", problem=problem)
             pulse.give_up()
         elif pulse.beat():
-            leave_sign(self.kind)
+            leave_sign_soon(self.kind)
 
     def problem(self, worker: Any) -> str | None:
         """In words, why this worker does nothing; None where it works."""

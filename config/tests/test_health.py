@@ -135,6 +135,29 @@ def test_a_process_takes_its_sign_back_when_it_ends():
     assert sign_age("worker") is None
 
 
+def test_a_loop_that_leaves_signs_does_not_wait_for_a_name_server_that_is_silent(monkeypatch, settings):
+    asked, answered = threading.Event(), threading.Event()
+
+    def look_up(*_: object, **__: object) -> None:
+        asked.set()
+        answered.wait()
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(settings, "REDIS_URL", "redis://redis.example:6379/0")
+    monkeypatch.setattr(signs, "_client", signs._client.__wrapped__)
+    monkeypatch.setattr(signs, "_rest_until", 0.0)
+    try:
+        signs.leave_sign_soon("worker")
+        assert asked.wait(10)
+        signs.leave_sign_soon("worker")
+
+        assert signs._leaving.is_alive()
+    finally:
+        answered.set()
+        signs._leaving.join()
+
+
 def test_the_sign_of_a_dead_process_goes_when_another_takes_its_place(monkeypatch):
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
