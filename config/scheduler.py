@@ -6,6 +6,10 @@ error there ends beat, and a server that keeps silent stops it for good. Here
 1. a start waits until Postgres answers: without it no task could do anything;
 2. later the last known schedule stays in use, and Postgres is asked again after REST seconds;
 3. each statement of this process is abandoned after PATIENCE seconds, also where the server is silent.
+
+Beat compares times of the clock, which may be set back: an entry whose last run lies in the future would not run before
+that moment has passed, and would keep all entries behind it in the parent's heap from running. Such an entry is due
+now, and the heap is made anew.
 """
 
 from __future__ import annotations
@@ -15,13 +19,14 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg2
 import structlog
+from celery.utils.time import maybe_make_aware
 from django.db import DatabaseError, InterfaceError, connection
-from django_celery_beat.schedulers import DatabaseScheduler
+from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 from psycopg2 import extensions
 
 from config.consumer import LONGEST_PAUSE
@@ -34,17 +39,34 @@ PATIENCE = 5.0  # seconds for a statement of beat's, each of which takes millise
 REST = 5.0  # seconds after a failure without another attempt
 AWAY = (DatabaseError, InterfaceError)
 REMOVED = ("tick",)  # entries of earlier versions, which are still in the table
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+class SteadyEntry(ModelEntry):
+    """An entry of the schedule whose last run is in the past."""
+
+    last_run_at: datetime
+
+    def is_due(self) -> Any:
+        """Whether it is due, and in how many seconds to ask again."""
+        if maybe_make_aware(self.last_run_at) > datetime.now(UTC):
+            self.last_run_at = LONG_AGO
+        return super().is_due()
 
 
 class SteadyScheduler(DatabaseScheduler):
     """The schedule in Postgres, or the last one that was read from there."""
 
+    Entry = SteadyEntry
+
     _schedule: dict[str, Any] | None  # None until it was read
     _last_timestamp: datetime | None
     _last_full_sync: datetime
+    _heap: list[Any] | None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._rest_until = 0.0
+        self._ticked_at = 0.0  # by the clock that may be set back
         extensions.set_wait_callback(_wait)
         super().__init__(*args, **kwargs)
 
@@ -58,6 +80,10 @@ class SteadyScheduler(DatabaseScheduler):
     def tick(self, *args: Any, **kwargs: Any) -> Any:
         """Send what is due; each round is beat's proof of progress."""
         _beat()
+        before, self._ticked_at = self._ticked_at, time.time()
+        if self._ticked_at < before:
+            self._heap = None
+            self._last_full_sync = self._last_full_sync.min
         return super().tick(*args, **kwargs)
 
     def _ensure_connected(self) -> Any:

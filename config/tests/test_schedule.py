@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
-from django_celery_beat.models import PeriodicTask
+import time_machine
+from django.utils import timezone
+from django_celery_beat.models import PeriodicTask, PeriodicTasks
 from kombu import Exchange, Queue
 from psycopg2 import extensions
 
@@ -61,3 +64,31 @@ def test_the_message_on_the_broker_expires(scheduler, name):
     assert timedelta(seconds=seconds - 10) < left <= timedelta(seconds=seconds)
     if app.connection().transport.driver_type == "amqp":  # RabbitMQ itself drops it, also where no worker reads
         assert message.properties["expiration"] == str(seconds * 1000)
+
+
+def test_every_task_is_sent_again_after_a_clock_that_was_ahead_has_been_set_right(scheduler, monkeypatch):
+    sent: list[str] = []
+    monkeypatch.setattr(scheduler, "apply_async", lambda entry, **_: sent.append(entry.name))
+
+    def tick(clock: Any, seconds: float) -> set[str]:
+        clock.shift(seconds)
+        sent.clear()
+        for _ in range(3 * len(SCHEDULE)):  # each tick sends one
+            scheduler.tick()
+        return set(sent)
+
+    with time_machine.travel(timezone.now() + timedelta(hours=5)) as clock:
+        assert tick(clock, 2 * 3_600) >= set(SCHEDULE)
+
+        assert tick(clock, -6 * 3_600) >= set(SCHEDULE)
+        assert tick(clock, 10) >= {"digest", "sweep test runs", "notify"}
+
+
+def test_every_task_is_sent_by_a_beat_that_starts_after_a_clock_was_set_right(scheduler):
+    PeriodicTask.objects.update(last_run_at=timezone.now() + timedelta(hours=5))
+    PeriodicTasks.update_changed()
+
+    schedule = SteadyScheduler(app).schedule
+
+    assert all(schedule[name].is_due().is_due for name in SCHEDULE)
+    assert not any(next(schedule[name]).is_due().is_due for name in SCHEDULE)
