@@ -19,6 +19,25 @@ from config.watchdog import GIVES_UP, PULSE, STACKS
 EVERY = 2.0  # seconds between two beats
 CONNECTING = 60.0  # seconds for one attempt to connect, in which a library may try several times
 SIGN_SECONDS = 5.0  # between two signs
+CREDIT = 2 * EVERY  # seconds that count at most between two looks
+
+
+class RunningTime:
+    """Seconds in which this process ran, for those who judge after how many of them something is stuck.
+
+    `read` it every EVERY seconds. Seconds in which the process did not run are not counted: it was stopped, starved, or
+    suspended with its machine, and so was what it judges. That the clock is set makes no difference.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._read_at, self._seconds = clock, clock(), 0.0
+
+    def read(self) -> float:
+        """Return how many seconds it were until now."""
+        now = self._clock()
+        self._seconds += min(now - self._read_at, CREDIT)
+        self._read_at = now
+        return self._seconds
 
 
 class Pulse:

@@ -17,7 +17,7 @@ import structlog
 from django.conf import settings
 from psycopg2 import OperationalError, connect
 
-from config.pulse import EVERY, pulse
+from config.pulse import EVERY, RunningTime, pulse
 from config.signs import leave_sign_soon, take_back
 
 log = structlog.get_logger(__name__)
@@ -29,12 +29,14 @@ Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
 class Progress:
-    """A WSGI application that counts its own steps: requests that end, and parts of answers."""
+    """A WSGI application that marks its own steps: requests that end, and parts of answers."""
 
-    def __init__(self, application: Application, threads: int) -> None:
+    def __init__(self, application: Application, threads: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.application, self.threads = application, threads
         self.running: set[object] = set()  # changed by one operation at a time, so without a lock
-        self.moved_at = time.monotonic()
+        self.step = object()  # another one with each step
+        self._time = RunningTime(clock)
+        self._seen, self._since = self.step, 0.0  # the last step that was seen, and when
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         request = object()
@@ -51,11 +53,17 @@ class Progress:
 
     def _ended(self, request: object) -> None:
         self.running.discard(request)
-        self.moved_at = time.monotonic()
+        self.step = object()
 
     def is_stuck(self) -> bool:
-        """Whether all threads are busy, and none has come a step further for STUCK seconds."""
-        return len(self.running) >= self.threads and time.monotonic() - self.moved_at > STUCK
+        """Whether all threads were busy, and none came a step further, at each look of the last STUCK seconds.
+
+        To be asked every EVERY seconds.
+        """
+        now = self._time.read()
+        if len(self.running) < self.threads or self.step is not self._seen:
+            self._seen, self._since = self.step, now
+        return now - self._since > STUCK
 
 
 class _Answer:
@@ -68,7 +76,7 @@ class _Answer:
 
     def __iter__(self) -> Iterator[bytes]:
         for part in self.answer:
-            self.progress.moved_at = time.monotonic()
+            self.progress.step = object()
             yield part
 
     def close(self) -> None:
@@ -93,7 +101,7 @@ async def lifespan(progress: Progress, receive: Any, send: Any) -> None:
 
 async def _beat(progress: Progress) -> None:
     while True:
-        if progress.is_stuck() and await asyncio.to_thread(postgres_answers):
+        if progress.is_stuck() and await asyncio.to_thread(postgres_answers) and progress.is_stuck():
             log.error("web_stuck", threads=progress.threads)
             pulse.give_up()
         elif pulse.beat():

@@ -8,7 +8,8 @@ whose pipe is broken. Where the loop comes round and the pool does nothing, this
 2. A task runs for STUCK seconds beyond its hard time limit: the pool process could not be killed, or not replaced.
 
 A pool process that is stopped while it holds locks in Postgres is killed after STOPPED seconds, on Linux, and replaced
-by the pool. While the broker is away the consumer beats at each attempt to reconnect (config/consumer.py).
+by the pool. Seconds in which this process did not run itself are not counted. While the broker is away the consumer
+beats at each attempt to reconnect (config/consumer.py).
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ import structlog
 from celery import bootsteps
 from celery.worker import state
 
-from config.pulse import EVERY, pulse
+from config.pulse import EVERY, RunningTime, pulse
 from config.signs import leave_sign_soon, take_back
 
 log = structlog.get_logger(__name__)
@@ -39,7 +39,9 @@ class Working(bootsteps.StartStopStep):
     requires = ("celery.worker.components:Timer", "celery.worker.components:Pool")
 
     def __init__(self, worker: Any, **options: Any) -> None:
-        self.seen: dict[str, float] = {}  # since when a task waits although there is room, by its id
+        self.time = RunningTime()
+        self.running: dict[str, float] = {}  # since when a task runs, by its id
+        self.waiting: dict[str, float] = {}  # since when a task waits although there is room, by its id
         self.stopped: dict[int, float] = {}  # when a pool process was first seen stopped, by its pid
         super().__init__(worker, **options)
 
@@ -53,33 +55,33 @@ class Working(bootsteps.StartStopStep):
 
     def look(self, worker: Any) -> None:
         """Beat, unless the pool does nothing."""
-        self.end_stopped(worker)
-        if (problem := self.problem(worker)) is not None:
+        now = self.time.read()
+        self.end_stopped(worker, now)
+        if (problem := self.problem(worker, now)) is not None:
             log.error("worker_stuck", problem=problem)
             pulse.give_up()
         elif pulse.beat():
             leave_sign_soon(self.kind)
 
-    def problem(self, worker: Any) -> str | None:
+    def problem(self, worker: Any, now: float) -> str | None:
         """In words, why this worker does nothing; None where it works."""
-        now = time.time()
         running = list(state.active_requests)
+        self.running = {request.id: self.running.get(request.id, now) for request in running}
         for request in running:
-            limit = request.time_limits[0] or request.task.time_limit
-            if limit and worker.pool.signal_safe and now - request.time_start > limit + STUCK:
-                return f"{request.name} runs for {now - request.time_start:.0f} s, its limit is {limit} s"
+            limit, seconds = request.time_limits[0] or request.task.time_limit, now - self.running[request.id]
+            if limit and worker.pool.signal_safe and seconds > limit + STUCK:
+                return f"{request.name} runs for {seconds:.0f} s, its limit is {limit} s"
         waiting = [request for request in list(state.reserved_requests) if request not in state.active_requests]
         if len(running) >= worker.pool.num_processes:
             waiting = []  # it is their turn later
-        self.seen = {request.id: self.seen.get(request.id, now) for request in waiting}
+        self.waiting = {request.id: self.waiting.get(request.id, now) for request in waiting}
         for request in waiting:
-            if now - self.seen[request.id] > STUCK:
+            if now - self.waiting[request.id] > STUCK:
                 return f"{request.name} waits for a pool that has room"
         return None
 
-    def end_stopped(self, worker: Any) -> None:
+    def end_stopped(self, worker: Any, now: float) -> None:
         """Kill the pool processes that have been stopped for a while. The pool replaces them."""
-        now = time.monotonic()
         pool = getattr(worker.pool, "_pool", None)  # a pool of threads has none
         pids = [process.pid for process in pool._pool] if pool else []
         self.stopped = {pid: self.stopped.get(pid, now) for pid in pids if is_stopped(pid)}

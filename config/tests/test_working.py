@@ -11,16 +11,16 @@ import pytest
 import time_machine
 from celery.worker import state
 
+from config.pulse import CREDIT, RunningTime
 from config.working import STOPPED, STUCK, Working, is_stopped
 
 
 class Request:
     """What the bootstep reads of Celery's request."""
 
-    def __init__(self, name: str, *, limit: int | None = None, started: float = 0.0) -> None:
+    def __init__(self, name: str, *, limit: int | None = None) -> None:
         self.id = self.name = name
         self.time_limits = (limit, None)
-        self.time_start = started
         self.task = SimpleNamespace(time_limit=None)
 
 
@@ -36,10 +36,28 @@ def working(worker) -> Working:
     return Working(worker)
 
 
+class Clock:
+    """The seconds that the worker's process sees pass; `problem` is what it finds then."""
+
+    def __init__(self, working: Working, worker: SimpleNamespace) -> None:
+        self.now = 0.0
+        self.working, self.worker = working, worker
+        working.time = RunningTime(lambda: self.now)
+
+    def shift(self, seconds: float) -> None:
+        """Let time pass while the worker looks at its pool now and then."""
+        until = self.now + seconds
+        while self.now < until:
+            self.now = min(self.now + CREDIT, until)
+            self.problem()
+
+    def problem(self) -> str | None:
+        return self.working.problem(self.worker, self.working.time.read())
+
+
 @pytest.fixture
-def clock():
-    with time_machine.travel("2030-01-01T12:00:00Z", tick=False) as clock:
-        yield clock
+def clock(working, worker) -> Clock:
+    return Clock(working, worker)
 
 
 def reserve(*requests: Request, running: bool) -> None:
@@ -48,47 +66,71 @@ def reserve(*requests: Request, running: bool) -> None:
         state.active_requests.update(requests)
 
 
-def test_a_task_that_waits_although_there_is_room_means_that_the_pool_is_stuck(worker, working, clock):
+def test_a_task_that_waits_although_there_is_room_means_that_the_pool_is_stuck(worker, clock):
     reserve(Request("one"), running=True)
     reserve(Request("two"), running=False)
 
-    assert working.problem(worker) is None
+    assert clock.problem() is None
     clock.shift(STUCK - 1)
-    assert working.problem(worker) is None
+    assert clock.problem() is None
     clock.shift(2)
-    assert working.problem(worker) == "two waits for a pool that has room"
+    assert clock.problem() == "two waits for a pool that has room"
 
 
-def test_a_task_that_waits_for_its_turn_is_no_problem_also_at_the_moment_when_it_comes(worker, working, clock):
+def test_a_task_that_waits_for_its_turn_is_no_problem_also_at_the_moment_when_it_comes(worker, clock):
     first, second = Request("one"), Request("two")
     reserve(first, second, running=True)
     reserve(Request("three"), running=False)
 
     for _ in range(5):
-        assert working.problem(worker) is None
+        assert clock.problem() is None
         clock.shift(STUCK)
     state.active_requests.discard(first)
     state.reserved_requests.discard(first)
 
-    assert working.problem(worker) is None
+    assert clock.problem() is None
 
 
-def test_a_task_that_outlives_its_time_limit_means_that_the_pool_is_stuck(worker, working, clock):
-    reserve(Request("slow", limit=60, started=time.time()), running=True)
+def test_a_task_that_outlives_its_time_limit_means_that_the_pool_is_stuck(worker, clock):
+    reserve(Request("slow", limit=60), running=True)
+    assert clock.problem() is None
 
     clock.shift(60 + STUCK - 1)
-    assert working.problem(worker) is None
+    assert clock.problem() is None
     clock.shift(2)
-    assert working.problem(worker) == "slow runs for 76 s, its limit is 60 s"
+    assert clock.problem() == "slow runs for 76 s, its limit is 60 s"
 
 
-def test_a_run_in_a_thread_may_take_as_long_as_it_likes(worker, working, clock):
+def test_a_run_in_a_thread_may_take_as_long_as_it_likes(worker, clock):
     worker.pool.signal_safe = False
-    reserve(Request("run", limit=60, started=time.time()), running=True)
+    reserve(Request("run", limit=60), running=True)
 
     clock.shift(36_000)
 
-    assert working.problem(worker) is None
+    assert clock.problem() is None
+
+
+def test_seconds_in_which_the_worker_itself_did_not_run_are_not_counted(clock):
+    reserve(Request("slow", limit=60), running=True)
+    reserve(Request("two"), running=False)
+    assert clock.problem() is None
+
+    for _ in range(3):
+        clock.now += 3_600  # stopped, or suspended with its machine
+        assert clock.problem() is None
+
+    clock.shift(STUCK)
+    assert clock.problem() == "two waits for a pool that has room"
+
+
+def test_a_clock_that_is_set_makes_no_task_late(worker, working):
+    reserve(Request("slow", limit=60), running=True)
+    reserve(Request("two"), running=False)
+
+    with time_machine.travel("2030-01-01T12:00:00Z") as clock:
+        for hours in (0, 1, -2, 3):
+            clock.shift(hours * 3_600)
+            assert working.problem(worker, working.time.read()) is None
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
@@ -100,12 +142,11 @@ def test_a_pool_process_that_is_stopped_is_killed_after_a_while_and_another_is_n
         os.kill(stopped.pid, signal.SIGSTOP)
         while not is_stopped(stopped.pid):
             time.sleep(0.01)
-        working.end_stopped(worker)
+        working.end_stopped(worker, 1.0)
+        working.end_stopped(worker, 1.0 + STOPPED)
         assert stopped.poll() is None
 
-        working.stopped = {pid: since - STOPPED for pid, since in working.stopped.items()}
-        time.sleep(0.01)
-        working.end_stopped(worker)
+        working.end_stopped(worker, 1.1 + STOPPED)
 
         assert stopped.wait(5) == -signal.SIGKILL
         assert other.poll() is None

@@ -1,0 +1,84 @@
+"""When Django's threads count as stuck. Real web processes are broken in test_process_chaos.py."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from config.pulse import CREDIT, EVERY
+from config.serving import STUCK, Progress
+
+THREADS = 2
+
+
+class Pool:
+    """Threads with requests that end when they may, and what the watch over them finds."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.may_end = threading.Event()
+        self.progress = Progress(self._application, THREADS, clock=lambda: self.now)
+        self.threads = ThreadPoolExecutor(THREADS)
+
+    def _application(self, environ: object, start_response: object) -> list[bytes]:
+        self.may_end.wait()
+        return []
+
+    def begin(self, requests: int) -> None:
+        before = len(self.progress.running)
+        for _ in range(requests):
+            self.threads.submit(self._request)
+        while len(self.progress.running) < before + requests:
+            pass
+
+    def _request(self) -> None:
+        self.progress({}, None).close()
+
+    def is_stuck_after(self, seconds: float) -> bool:
+        """Let time pass while the pool is looked at now and then."""
+        until = self.now + seconds
+        while self.now < until:
+            self.now = min(self.now + EVERY, until)
+            self.progress.is_stuck()
+        return self.progress.is_stuck()
+
+
+@pytest.fixture
+def pool() -> Iterator[Pool]:
+    pool = Pool()
+    yield pool
+    pool.may_end.set()
+    pool.threads.shutdown()
+
+
+def test_threads_that_are_all_busy_without_a_step_are_stuck(pool):
+    pool.begin(THREADS)
+
+    assert not pool.is_stuck_after(STUCK - EVERY)
+    assert pool.is_stuck_after(2 * EVERY)
+
+
+def test_a_pool_with_a_free_thread_is_not_stuck(pool):
+    pool.begin(THREADS - 1)
+
+    assert not pool.is_stuck_after(10 * STUCK)
+
+
+def test_a_pool_that_was_idle_for_long_is_not_stuck_when_requests_come_for_all_threads_at_once(pool):
+    assert not pool.is_stuck_after(10 * STUCK)
+
+    pool.begin(THREADS)
+
+    assert not pool.is_stuck_after(EVERY)
+    assert pool.is_stuck_after(STUCK + EVERY)
+
+
+def test_seconds_in_which_the_process_itself_did_not_run_are_not_counted(pool):
+    pool.begin(THREADS)
+    assert not pool.is_stuck_after(EVERY)
+
+    pool.now += 3_600  # stopped, or suspended with its machine
+
+    assert not pool.is_stuck_after(EVERY)
+    assert not pool.is_stuck_after(STUCK - CREDIT - 3 * EVERY)
