@@ -463,13 +463,13 @@ def kill_everything_of(user: int) -> None:
 
 
 def descendants(of: int) -> list[int]:
-    """Return everybody below this process, the living and the dead who still have a number."""
+    """Return everybody below this process who is not dead: a process lives as long as one of its threads does."""
     children: dict[int, list[int]] = {}
     for name in os.listdir("/proc") if LINUX else []:
         if name.isdigit():
             with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{name}/stat", "rb") as file:
                 fields = file.read().rpartition(b")")[2].split()
-                if fields[0] != b"Z":
+                if fields[0] != b"Z" or int(fields[17]) > 1:  # the state is that of the first thread
                     children.setdefault(int(fields[1]), []).append(int(name))
     found, open_ends = [], [of]
     while open_ends:

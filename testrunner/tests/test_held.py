@@ -1,18 +1,27 @@
 """The limits count what a run holds, wherever it is, and nothing of it stays behind: in each of the four modes."""
 
+import contextlib
 import json
 import os
+import re
+import signal
+import socket
+import subprocess
 import tempfile
+from collections.abc import Iterator
+from glob import glob
 from pathlib import Path
 
 import pytest
 
 from testrunner.results import Outcome
 from testrunner.sandbox import MIB, MODES, Limits, _first_free, user_for_a_run
-from testrunner.tests.running import CORPUS, run
+from testrunner.tests.running import CORPUS, SAMPLES, Ran, run
 from testrunner.tests.workers import OWN_USER, PLAIN, USER_NAMESPACE
 from testrunner.trial import Result, attempt
-from testrunner.walls.held import system_v
+from testrunner.walls import cgroup
+from testrunner.walls.held import Held, held_by, system_v
+from testrunner.walls.meter import looked_at_as
 
 LIMITS = Limits(wall_seconds=40, grace_seconds=1, disk_bytes=64 * MIB, total_memory_bytes=512 * MIB)
 TOO_MUCH_MEMORY = "The run's processes occupied more than 512 MiB of memory together."
@@ -43,11 +52,73 @@ def walled(request, tmp_path):
     return run_it
 
 
-@pytest.mark.parametrize("name", ["holds_memory_files", "holds_memory_in_flight", "holds_shared_memory"])
-def test_memory_that_no_process_has_mapped_counts(walled, name):
+@pytest.mark.parametrize(
+    "name", ["holds_memory_files", "holds_memory_in_flight", "holds_shared_memory", "holds_memory_in_a_thread"]
+)
+def test_memory_that_no_process_seems_to_hold_counts(walled, name):
     outcome, reason, log = walled(name)
 
     assert (outcome, reason) == (Outcome.ERROR, TOO_MUCH_MEMORY), log
+
+
+def test_a_process_whose_first_thread_has_ended_does_not_outlive_the_run(walled):
+    outcome, reason, log = walled("leaves_a_thread")
+
+    assert (outcome, reason) == (Outcome.SUCCESS, ""), log
+    (port,) = re.findall(r"port (\d+)", log)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", int(port)), timeout=5)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_the_memory_group_of_a_run_whose_guard_was_killed_is_removed_by_the_next_run(tmp_path):
+    def kill(ran: Ran) -> str | None:
+        if "started" in b"".join(ran.chunks).decode():
+            os.kill(ran.pids[0], signal.SIGKILL)
+        return None
+
+    waits = ("test_a.py", "def test_a():\n    print('started', flush=True)\n    import time\n    time.sleep(100)\n")
+    killed = run(tmp_path, waits, should_stop=kill)
+    if not groups_of(killed):
+        pytest.skip("needs a machine where a memory group can be made")
+
+    with held_group(f"{killed.name}-new") as new:
+        following = run(tmp_path, SAMPLES / "test_success.py")
+
+        assert groups_of(killed) == [new]  # nobody is in it yet, but it is held
+    assert following.finished.outcome == Outcome.SUCCESS
+    assert groups_of(following) == []
+
+
+def groups_of(ran: Ran) -> list[str]:
+    return [place for parent in cgroup._parents() for place in glob(f"{parent}/{cgroup.PREFIX}{ran.name}*")]
+
+
+@contextlib.contextmanager
+def held_group(name: str) -> Iterator[str]:
+    group = cgroup.make_group(name, 64 * MIB)
+    try:
+        yield group.place
+    finally:
+        group.remove()
+        os.close(group.lock)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_process_that_is_ending_is_no_unknown_to_a_user_who_may_not_read_its_files():
+    with user_for_a_run(MODES[int(OWN_USER)]) as user:
+        ended = subprocess.Popen(["/bin/true"], user=user, group=user, extra_groups=[])
+        os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)  # it is dead, and not buried yet
+
+        assert looked_at_as(user, lambda: held_by([ended.pid], [], 0)) == Held(0, 0)
+
+        alive = subprocess.Popen(["/bin/sleep", "100"])  # another user's
+        try:
+            assert looked_at_as(user, lambda: held_by([alive.pid], [], 0)) is None
+        finally:
+            alive.kill()
+            alive.wait()
+            ended.wait()
 
 
 def test_files_without_a_name_count(walled):

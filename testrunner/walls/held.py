@@ -46,11 +46,11 @@ def held_by(processes: Iterable[int], entries: Iterable[Entry], largest_file: in
     """
     memory, nameless = sum(entry.bytes for entry in entries), 0
     seen: set[tuple[int, int]] = set()
-    for process in processes:
-        memory += resident(process)
-        for link, path in _files_of(process):
+    for place in filter(None, map(_place_of, processes)):
+        memory += _resident(place)
+        for link, path in _files_of(place):
             if link.startswith("socket:"):
-                memory += _in_flight(process, path) * largest_file
+                memory += _in_flight(place, path) * largest_file
             elif link.startswith("/memfd:") or link.endswith(" (deleted)"):
                 size = _size_of(path, seen)
                 if link.startswith("/memfd:"):
@@ -60,30 +60,50 @@ def held_by(processes: Iterable[int], entries: Iterable[Entry], largest_file: in
     return Held(memory, nameless)
 
 
-def resident(process: int) -> int:
+def _place_of(process: int) -> str | None:
+    """Where /proc says what a process holds: of a thread that is alive; None where the process is ending, or gone.
+
+    What is ending has no memory any more, but its files may be read by root alone. The first thread may have ended
+    long before the others.
+    """
+    if _resident(place := f"/proc/{process}"):
+        return place
+    with contextlib.suppress(OSError):
+        threads = [f"{place}/task/{thread}" for thread in os.listdir(f"{place}/task")]
+        return next(filter(_resident, threads), None)
+    return None
+
+
+def _resident(place: str) -> int:
     """Return the bytes of memory that a process occupies, shared pages included."""
-    with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{process}/statm", "rb") as file:
+    with contextlib.suppress(OSError, ValueError, IndexError), open(f"{place}/statm", "rb") as file:
         return int(file.read().split()[1]) * PAGE
     return 0
 
 
-def _files_of(process: int) -> Iterator[tuple[str, str]]:
+def _files_of(place: str) -> Iterator[tuple[str, str]]:
     """Yield what each descriptor of a process leads to, and the path by which to ask more."""
-    place = f"/proc/{process}/fd"
     try:
-        names = os.listdir(place)
-    except PermissionError as error:
-        raise Unknown(f"process {process}") from error
-    except OSError:
-        return  # it has ended
+        names = os.listdir(f"{place}/fd")
+    except OSError as error:
+        _check_that_it_ended(place, error)
+        return
     for name in names:
+        path = f"{place}/fd/{name}"
         try:
-            link = os.readlink(f"{place}/{name}")
-        except PermissionError as error:  # a root without CAP_SYS_PTRACE may list, and no more
-            raise Unknown(f"process {process}") from error
-        except OSError:
+            link = os.readlink(path)
+        except FileNotFoundError:
             continue  # it was closed
-        yield link, f"{place}/{name}"
+        except OSError as error:  # a root without CAP_SYS_PTRACE may list, and no more
+            _check_that_it_ended(place, error)
+            return
+        yield link, path
+
+
+def _check_that_it_ended(place: str, error: OSError) -> None:
+    """Raise Unknown where the files of a process that is alive may not be read."""
+    if isinstance(error, PermissionError) and _resident(place):
+        raise Unknown(place) from error
 
 
 def _size_of(path: str, seen: set[tuple[int, int]]) -> int:
@@ -98,9 +118,9 @@ def _size_of(path: str, seen: set[tuple[int, int]]) -> int:
     return about.st_blocks * 512
 
 
-def _in_flight(process: int, path: str) -> int:
+def _in_flight(place: str, path: str) -> int:
     number = path.rpartition("/")[2]
-    with contextlib.suppress(OSError, ValueError), open(f"/proc/{process}/fdinfo/{number}") as file:
+    with contextlib.suppress(OSError, ValueError), open(f"{place}/fdinfo/{number}") as file:
         for line in file:
             if line.startswith("scm_fds:"):
                 return int(line.split()[1])
