@@ -2,23 +2,28 @@
 
 Version 1 and 2, below the worker's own group or beside it. A worker without root, or in a container, mostly may not
 make one; the limits that held.py watches hold in any case.
+
+The guard removes its group. One that is killed leaves it, empty, and the next guard removes it: the lock of a group's
+directory, which the kernel ends with the guard, tells it from one that is new and has no process in it yet.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import time
 from collections.abc import Iterator
 
 ROOTS = ("/sys/fs/cgroup/memory", "/sys/fs/cgroup")
+PREFIX = "opsroom-"
 
 
 class Group:
-    """One group that was made."""
+    """One group that was made. `lock` is the descriptor that holds its directory's."""
 
-    def __init__(self, place: str, most: int) -> None:
-        self.place = place
+    def __init__(self, place: str, lock: int, most: int) -> None:
+        self.place, self.lock = place, lock
         self._write("memory.max", most) or self._write("memory.limit_in_bytes", most)
         self._write("memory.swap.max", 0) or self._write("memory.memsw.limit_in_bytes", most)
 
@@ -60,15 +65,51 @@ def make_group(name: str, most: int) -> Group | None:
     if os.geteuid() != 0:
         return None
     for parent in _parents():
-        place = f"{parent}/opsroom-{name}"
+        remove_leftovers(parent)
+        place = f"{parent}/{PREFIX}{name}"
         try:
-            os.mkdir(place, 0o755)
+            lock = _make(place)
         except OSError:
             continue
         if any(os.path.exists(f"{place}/{limit}") for limit in ("memory.max", "memory.limit_in_bytes")):
-            return Group(place, most)
+            return Group(place, lock, most)
         os.rmdir(place)
+        os.close(lock)
     return None
+
+
+def remove_leftovers(parent: str) -> None:
+    """Remove the groups below this one that no guard holds and no process is in."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(parent):
+            if name.startswith(PREFIX):
+                with contextlib.suppress(OSError):
+                    _remove_unless_held(f"{parent}/{name}")
+
+
+def _remove_unless_held(place: str) -> None:
+    lock = _opened(place)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.rmdir(place)  # an error while a process is in it
+    finally:
+        os.close(lock)
+
+
+def _make(place: str) -> int:
+    """Make a group, and return the descriptor that holds its lock. Raises OSError where it cannot be made."""
+    while True:
+        os.mkdir(place, 0o755)
+        with contextlib.suppress(FileNotFoundError):  # another guard took it for a leftover before it was locked
+            lock = _opened(place)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if os.path.exists(place):
+                return lock
+            os.close(lock)
+
+
+def _opened(place: str) -> int:
+    return os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def _parents() -> Iterator[str]:
