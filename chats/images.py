@@ -1,15 +1,20 @@
 """Vet and re-encode: no byte of a stranger's picture is ever stored or served, only what we painted after it.
 
 1. Only PNG, JPEG, WebP and GIF are opened, whatever the name or the content type says. SVG is a program: refused.
-2. Size, pixels and frames are looked at before anything is decoded; frames are counted no further than the limit.
-3. The pixels are written anew as WebP, upright and at most 1600 pixels a side. Metadata (where a photo was taken,
+2. Size, pixels, scans and frames are looked at before anything is decoded; frames are counted no further than the
+   limit. A file of very many small parts is refused: Pillow reads what lies around the pixels in Python.
+3. Few large pictures are decoded at the same time, as each takes up to 300 MiB.
+4. The pixels are written anew as WebP, upright and at most 1600 pixels a side. Metadata (where a photo was taken,
    too) and whatever hid behind the picture's end stay behind.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import threading
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -23,6 +28,11 @@ MOST_PIXELS = 25_000_000
 LONGEST_SIDE = 8000
 MOST_FRAMES = 50
 MOST_MOVING_PIXELS = 50_000_000  # frames × pixels: about a second's decoding
+MOST_SCANNED_PIXELS = 20 * MOST_PIXELS  # scans × pixels: a progressive JPEG has about ten, and each takes 0.1 s
+MOST_READS = 60_000  # of the file, by Pillow: a GIF of 5 MiB in blocks of 255 bytes takes 40,000
+SMALL = 2_000_000  # pixels of a picture that does not wait for a place
+AT_ONCE = 2  # large pictures that are decoded at the same time
+WAIT_SECONDS = 5.0  # for a place
 STORED_SIDE = 1600
 QUALITY = 82
 SHORTEST_FRAME, USUAL_FRAME, LONGEST_FRAME = 20, 100, 60_000  # ms; browsers show a frame of 0 ms for 100
@@ -31,6 +41,7 @@ SHORTEST_FRAME, USUAL_FRAME, LONGEST_FRAME = 20, 100, 60_000  # ms; browsers sho
 # not safe to change while other threads run.
 Image.MAX_IMAGE_PIXELS = MOST_PIXELS
 warnings.simplefilter("error", Image.DecompressionBombWarning)
+_places = threading.BoundedSemaphore(AT_ONCE)
 
 
 class ImageRefused(Exception):
@@ -57,9 +68,10 @@ def reencode(body: bytes) -> Picture:
     if len(body) > LARGEST_BODY:
         raise ImageRefused(f"The image is larger than {LARGEST_BODY // 1024 // 1024} MiB.")
     try:
-        _vet(body)
-        frames, durations, loop = _frames(body)
-        return _painted(frames, durations, loop)
+        with _place_for(_size_of(body)):
+            _vet_frames(body)
+            frames, durations, loop = _frames(body)
+            return _painted(frames, durations, loop)
     except ImageRefused:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -68,15 +80,53 @@ def reencode(body: bytes) -> Picture:
         raise ImageRefused("The file is not a PNG, JPEG, WebP or GIF image, or it is damaged.") from error
 
 
+class _FewReads(BytesIO):
+    """The bytes of a picture, which cannot be read in more than MOST_READS pieces."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__(body)
+        self._left = MOST_READS
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._left -= 1
+        if self._left < 0:
+            raise ImageRefused("The image consists of too many parts.")
+        return super().read(size)
+
+
 def _opened(body: bytes) -> Image.Image:
-    return Image.open(BytesIO(body), formats=FORMATS)
+    return Image.open(_FewReads(body), formats=FORMATS)
 
 
-def _vet(body: bytes) -> None:
-    """Rule 2, without painting anything. verify() leaves an image unusable, so others open it again."""
+@contextlib.contextmanager
+def _place_for(pixels: int) -> Iterator[None]:
+    """Wait until one more picture of this size may be decoded. Raises ImageRefused where that takes too long."""
+    if pixels <= SMALL:
+        yield
+        return
+    if not _places.acquire(timeout=WAIT_SECONDS):
+        raise ImageRefused("Several other large images are being processed. Please try again in a moment.")
+    try:
+        yield
+    finally:
+        _places.release()
+
+
+def _size_of(body: bytes) -> int:
+    """Return the pixels that may have to be held, after rule 2, without painting anything."""
     with _opened(body) as image:
         _check_size(image)
-        image.verify()
+        pixels = image.width * image.height
+        if image.format not in ANIMATED:
+            scans = body.count(b"\xff\xda")  # these bytes stand nowhere else in the pixels
+            if scans * pixels > MOST_SCANNED_PIXELS:
+                raise ImageRefused("The image has too many scans.")
+        most = MOST_MOVING_PIXELS if _is_animated(image) else pixels
+        image.verify()  # which leaves it unusable, so others open it again
+    return most
+
+
+def _vet_frames(body: bytes) -> None:
     with _opened(body) as image:
         if _is_animated(image):
             _check_frames(image)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from chats import images
 from chats.images import LARGEST_BODY, ImageRefused, Picture, reencode
 
 
@@ -268,3 +269,59 @@ def test_pictures_with_bits_turned_over_are_repainted_or_refused_and_nothing_els
         except ImageRefused:
             continue
         assert painted(picture).size == (picture.width, picture.height)
+
+
+# --- Pictures that would take long, or much memory ------------------------------------------------
+
+
+def progressive(width: int, height: int, scans: int) -> bytes:
+    """A progressive JPEG whose last scan, which changes nothing, is there so many times more."""
+    body = encoded(Image.new("RGB", (width, height)), "JPEG", progressive=True)
+    last = body[body.rfind(b"\xff\xda") : -2]
+    return body[:-2] + last * scans + body[-2:]
+
+
+def test_a_jpeg_of_more_scans_than_any_program_writes_is_refused():
+    assert reencode(progressive(5000, 5000, 0)).width == 1600
+    assert reencode(progressive(64, 64, 1_000)).width == 64
+
+    with pytest.raises(ImageRefused, match="too many scans"):
+        reencode(progressive(5000, 5000, 20))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        gif(2, 2, b"\x21\xfe\x01a\x00" * 100_000, GIF_PIXEL),
+        gif(2, 2, b"\x21\xfe" + b"\x01a" * 100_000 + b"\x00", GIF_PIXEL),
+        gif(2, 2, bytes(100_000), GIF_PIXEL),
+        encoded(photo(), "JPEG")[:2] + b"\xff\xfe\x00\x03a" * 100_000 + encoded(photo(), "JPEG")[2:],
+        encoded(photo(), "JPEG")[:2] + b"\xff" * 100_000 + encoded(photo(), "JPEG")[2:],
+        b"\x89PNG\r\n\x1a\n" + png_of_nothing(8, 8)[8:33] + chunk(b"IDAT", b"") * 50_000 + png_of_nothing(8, 8)[33:],
+    ],
+    ids=["GIF comments", "GIF blocks", "GIF padding", "JPEG comments", "JPEG padding", "PNG chunks"],
+)
+def test_a_picture_of_very_many_small_parts_is_refused(body):
+    with pytest.raises(ImageRefused, match="too many parts"):
+        reencode(body)
+
+
+def test_a_large_picture_waits_for_a_place_and_a_small_one_does_not(monkeypatch):
+    monkeypatch.setattr(images, "WAIT_SECONDS", 0.1)
+    large, small = png_of_nothing(2000, 2000), encoded(photo(), "PNG")
+    with images._places, images._places:
+        with pytest.raises(ImageRefused, match="Please try again in a moment"):
+            reencode(large)
+        assert reencode(small).width == 120
+
+    assert reencode(large).width == 1600
+
+
+def test_a_refused_picture_gives_its_place_back():
+    whole = png_of_nothing(2000, 2000)
+    damaged = whole[:33] + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+    for _ in range(images.AT_ONCE + 1):
+        assert "damaged" in refusal(damaged)
+
+    assert reencode(whole).width == 1600
