@@ -62,6 +62,7 @@ def call_worker(environment_id: int) -> None:
 def enqueue(run: TestRun, files: Sequence[Snapshot]) -> TestRun:
     """Put a new run, with the bytes of its files, at the end of its environment's queue."""
     with locked(run.environment_id) as environment:
+        run.pk = None  # an id of an attempt that was rolled back was handed out under an earlier lock
         run.save(force_insert=True)
         RunFile.objects.bulk_create(
             RunFile(

@@ -196,10 +196,14 @@ def _failed_of(run: TestRun) -> list[str]:
     return selection
 
 
-@retried
 def _queued_once(run: TestRun, files: Sequence[Snapshot]) -> TestRun:
     """Queue a run, unless this press of the button did already."""
     run.request_key = run.request_key and uuid5(run.request_key, _wish(run, files))
+    return _queued(run, files)
+
+
+@retried
+def _queued(run: TestRun, files: Sequence[Snapshot]) -> TestRun:
     with transaction.atomic():
         quotas.lock_wishes_of(run.created_by_id)
         with queue.locked(run.environment_id):  # two deliveries of one press come one after the other

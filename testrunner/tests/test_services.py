@@ -1,13 +1,17 @@
+import contextlib
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from uuid import uuid4
 
+import psycopg2
 import pytest
 from django.db import connection
 from django.db.models import Q
 
+from live import direct
 from live.models import Event
-from testrunner import queue, services
+from testrunner import queue, quotas, services
 from testrunner.factories import ResultFactory, RunFactory
 from testrunner.models import NotAllowed, TestEnvironment, TestRun
 from testrunner.nodeids import shortened
@@ -49,6 +53,33 @@ def test_a_double_click_is_one_run(tester, environment):
     first, second = start(tester, environment, request_key=key), start(tester, environment, request_key=key)
 
     assert first == second
+    assert TestRun.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_press_whose_first_attempt_met_a_deadlock_is_one_run(tester, environment):
+    key = uuid4()
+
+    def start_it() -> TestRun:
+        try:
+            return start(tester, environment, request_key=key)
+        finally:
+            connection.close()
+
+    other = psycopg2.connect(**direct.parameters())
+    with contextlib.closing(other), other.cursor() as cursor, ThreadPoolExecutor(1) as pool:
+        cursor.execute("SET deadlock_timeout = '60s'")  # so that the deadlock ends the other one's transaction
+        cursor.execute("SELECT 1 FROM testrunner_testenvironment WHERE id = 17 FOR UPDATE")
+        starting = pool.submit(start_it)
+        held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND (classid, objid) = (%s, %s) AND granted"
+        cursor.execute(held, [quotas.WISHES, tester.pk])
+        while cursor.fetchone() == (0,):
+            cursor.execute(held, [quotas.WISHES, tester.pk])
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [quotas.WISHES, tester.pk])
+        other.commit()
+        first = starting.result()
+
+    assert start(tester, environment, request_key=key) == first
     assert TestRun.objects.count() == 1
 
 
