@@ -4,6 +4,9 @@ Called every few seconds (testrunner/tasks.py). Two at once do no harm: each ste
 that acts, under the environment's lock. A worker renews its leases to 30 s ahead and has given its runs up itself after
 15 s without success, so a run that is reaped at 35 s has had twenty seconds to end (testrunner/leases.py).
 
+The database's clock may be set back. A lease then lies further ahead than any that begins now, and would keep the
+environment of a dead worker for as long; it is shortened. A worker that lives renews it in any case.
+
 One row's trouble stops neither its own step nor the others: it is logged, and tried again at the next sweep.
 """
 
@@ -28,7 +31,7 @@ MOST_WAKE_UPS = 8  # at once; each worker that finds more to do wakes another
 
 def sweep() -> None:
     """Reap the lost, end reservations that are over, and wake workers for the runs that could start."""
-    for step in (reap, end_reservations, wake_workers):
+    for step in (shorten_leases, reap, end_reservations, wake_workers):
         attempt(step)
 
 
@@ -39,6 +42,14 @@ def attempt(step: Callable[..., Any], *given: Any) -> Any:
     except Exception:
         log.exception("sweep_step_failed", step=step.__name__, given=[str(one) for one in given])
         return None
+
+
+def shorten_leases() -> None:
+    """Let no lease end later than one that begins now."""
+    longest = ClockNow() + queue.LEASE
+    too_long = TestRun.objects.running().filter(lease_until__gt=longest)
+    for run_id in too_long.values_list("pk", flat=True):
+        too_long.filter(pk=run_id).update(lease_until=longest)
 
 
 def reap() -> int:

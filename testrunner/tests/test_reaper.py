@@ -52,6 +52,16 @@ def test_a_worker_that_may_still_be_there_is_left_alone(seconds, woken):
     assert run.status == "running"
 
 
+def test_a_dead_workers_lease_is_over_35_seconds_after_the_clock_was_set_back(woken):
+    run = silent_for(RunFactory(running=True), -3_600)  # an hour is left of it
+
+    reaper.sweep()
+
+    run.refresh_from_db()
+    assert run.status == "running"
+    assert run.lease_until <= queue.database_now() + queue.LEASE
+
+
 def test_a_lease_that_was_renewed_meanwhile_is_left_alone(woken, monkeypatch):
     """Between the reaper's look and its lock the worker has spoken."""
     run = silent_for(RunFactory(running=True), 36)
