@@ -3,7 +3,8 @@
 A run whose tests all ran is marked `tasks_due` in the transaction that ends it. Later, short transactions do what its
 results ask for, AT_ONCE of them at a time, and move `tasks_after`, the id of the last result that is done; the last one
 takes the mark away. So each result is settled once, or not yet, and errors here never touch the run. An environment's
-runs are worked through in their order; one that cannot be settled is logged and left for the next sweep.
+runs are worked through in their order; one that cannot be settled is logged and left for the next sweep. Where a later
+run has been settled by then, what that one says of a test counts, and the earlier result is left out.
 
 Each transaction locks the run, then the environment's project, then the tasks in the order of their ids: the order in
 which projects are deleted and tasks are changed (docs/architecture.md).
@@ -20,6 +21,7 @@ import time
 import structlog
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 
 from live.deadlocks import retried
 from live.wake import wake
@@ -99,8 +101,10 @@ def _next_results(run: TestRun) -> list[TestResult]:
 
 
 def _settle(run: TestRun, project: Project, results: list[TestResult]) -> None:
-    known = _known(run, results)
+    known, outdated = _known(run, results), _outdated(run, results)
     for result in results:
+        if result.nodeid in outdated:
+            continue
         if (failure := known.get(result.nodeid)) is not None:
             _go_on(run, result, failure)
         elif result.outcome in FAILS and run.tasks_opened < MOST_NEW:
@@ -120,6 +124,14 @@ def _known(run: TestRun, results: list[TestResult]) -> dict[str, FailureTask]:
         failure.task = locked[failure.task_id]
         found[failure.nodeid] = failure
     return found
+
+
+def _outdated(run: TestRun, results: list[TestResult]) -> set[str]:
+    """The ids of those tests of which a later run here, which is settled, has a result."""
+    later = TestResult.objects.filter(environment=run.environment_id, nodeid__in=[result.nodeid for result in results])
+    settled = Q(run__tasks_due=False) & Q(run__status__in=TestRun.JUDGED)
+    later = later.filter(settled, run__gt=run.pk, outcome__in=[*FAILS, *PASSES])
+    return set(later.values_list("nodeid", flat=True))
 
 
 def _open(run: TestRun, project: Project, result: TestResult) -> None:

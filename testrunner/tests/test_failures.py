@@ -1,6 +1,11 @@
+import contextlib
+
+import psycopg2
 import pytest
+from django.db import connection
 from django.db.models import ProtectedError
 
+from live import direct
 from projects.factories import ProjectFactory
 from projects.gone import Gone
 from projects.models import Comment, Task
@@ -217,6 +222,30 @@ def test_no_more_tasks_are_opened_in_all_steps_than_for_one_run(project, monkeyp
     ran(**{f"test_{number}": "failed" for number in range(5)})
 
     assert Task.objects.count() == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_a_later_run_says_of_a_test_counts_where_an_earlier_one_is_settled_after_it(project):
+    first, second = (RunFactory(failure=True, tasks_due=True) for _ in range(2))
+    for name, before, after in [("test_a", "passed", "failed"), ("test_b", "failed", "passed")]:
+        ResultFactory(run=first, name=name, outcome=before)
+        ResultFactory(run=second, name=name, outcome=after)
+    ResultFactory(run=first, name="test_c", outcome="failed")
+
+    with contextlib.closing(psycopg2.connect(**direct.parameters())) as other, other.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM testrunner_testrun WHERE id = %s FOR UPDATE", [first.pk])
+        with connection.cursor() as ours:
+            ours.execute("SET lock_timeout = '100ms'")
+        failures.settle(17)
+        assert list(TestRun.objects.filter(tasks_due=True)) == [first]
+        other.rollback()
+    connection.close()
+    failures.settle(17)
+
+    assert not TestRun.objects.filter(tasks_due=True).exists()
+    titles = Task.objects.filter(status="pending").values_list("title", flat=True)
+    assert set(titles) == {"test_a fails in Environment 17", "test_c fails in Environment 17"}
+    assert Task.objects.count() == 2
 
 
 def test_a_run_that_cannot_be_settled_stops_no_later_one(project, monkeypatch):
