@@ -6,6 +6,7 @@ whose pipe is broken. Where the loop comes round and the pool does nothing, this
 1. A task waits for STUCK seconds although not every place of the pool is taken: the pool process that has it is stopped
    or deadlocked.
 2. A task runs for STUCK seconds beyond its hard time limit: the pool process could not be killed, or not replaced.
+3. All test runs of a runner go on long after their limits of time (testrunner/leases.py): its threads are stuck.
 
 A pool process that is stopped while it holds locks in Postgres is killed after STOPPED seconds, on Linux, and replaced
 by the pool. Seconds in which this process did not run itself are not counted. While the broker is away the consumer
@@ -26,6 +27,7 @@ from celery.worker import state
 
 from config.pulse import EVERY, RunningTime, pulse
 from config.signs import leave_sign_soon, take_back
+from testrunner.leases import keeper
 
 log = structlog.get_logger(__name__)
 
@@ -65,6 +67,8 @@ class Working(bootsteps.StartStopStep):
 
     def problem(self, worker: Any, now: float) -> str | None:
         """In words, why this worker does nothing; None where it works."""
+        if keeper.is_stuck():
+            return "no test run comes to its end"
         running = list(state.active_requests)
         self.running = {request.id: self.running.get(request.id, now) for request in running}
         for request in running:

@@ -15,6 +15,7 @@ before a renewal was sent, by a clock that goes on while the process, or the mac
 from __future__ import annotations
 
 import contextlib
+import math
 import subprocess
 import sys
 import threading
@@ -36,6 +37,7 @@ log = structlog.get_logger(__name__)
 
 BEAT = 5.0  # seconds between two renewals
 SILENCE = 15.0  # seconds without one that succeeded, after which a run is given up
+OVERTIME = 300.0  # seconds in which a run is prepared, stopped, tidied up after, and written down
 TICK = 1.0  # seconds between two looks for somebody's wish to cancel
 
 
@@ -53,6 +55,7 @@ class Lease:
     taken: bool = False  # the database says that it is not ours any more
     wish: str = ""  # why somebody wants it cancelled
     guard: int = 0  # the process id of the run's guard
+    ends: float = math.inf  # boottime after which it is not renewed
 
     @property
     def mine(self) -> Q:
@@ -62,6 +65,11 @@ class Lease:
     @property
     def is_lost(self) -> bool:
         return self.taken or self.seconds_left <= 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its run should have ended long ago."""
+        return deadman.boottime() > self.ends
 
     @property
     def seconds_left(self) -> float:
@@ -106,6 +114,12 @@ class Keeper:
         lease.guard = guard
         self._tell_switch(f"keep {guard} {lease.seconds_left:.3f}")
 
+    def is_stuck(self) -> bool:
+        """Whether this process has runs, and each of them was lost because it did not end."""
+        with self._changing:
+            leases = list(self._leases.values())
+        return bool(leases) and all(lease.is_over and lease.is_lost for lease in leases)
+
     def _renew_for_ever(self) -> None:
         while True:
             time.sleep(TICK)
@@ -121,7 +135,7 @@ class Keeper:
 
     def _look_after(self, leases: list[Lease]) -> None:
         for lease in leases:
-            if not lease.is_lost and deadman.boottime() - lease.heard >= BEAT:
+            if not lease.is_lost and not lease.is_over and deadman.boottime() - lease.heard >= BEAT:
                 lease.renew()
                 if lease.guard and not lease.taken:
                     self._tell_switch(f"keep {lease.guard} {lease.seconds_left:.3f}")

@@ -18,7 +18,7 @@ from pathlib import Path
 import structlog
 from django.conf import settings
 
-from testrunner import deadman, executor, failures, junit, queue
+from testrunner import deadman, executor, failures, junit, leases, queue
 from testrunner.leases import Lease, LeaseLost, keeper
 from testrunner.mask import Mask
 from testrunner.models import TestRun
@@ -61,6 +61,7 @@ def work(worker: str, execute: Execute | None = None) -> int:
 
 def carry_out(run: TestRun, lease: Lease, execute: Execute) -> None:
     """Run the tests of a run that is ours, and write down what came of it, unless it stops being ours."""
+    lease.ends = deadman.boottime() + run.wall_seconds + leases.OVERTIME
     try:
         with keeper.keeping(lease):
             try:

@@ -1,5 +1,6 @@
 """When a worker's pool counts as stuck. Real workers are broken in test_pool_chaos.py."""
 
+import math
 import os
 import signal
 import subprocess
@@ -13,6 +14,8 @@ from celery.worker import state
 
 from config.pulse import CREDIT, RunningTime
 from config.working import STOPPED, STUCK, Working, is_stopped
+from testrunner.deadman import boottime
+from testrunner.leases import Lease, keeper
 
 
 class Request:
@@ -108,6 +111,15 @@ def test_a_run_in_a_thread_may_take_as_long_as_it_likes(worker, clock):
     clock.shift(36_000)
 
     assert clock.problem() is None
+
+
+def test_a_runner_of_which_no_run_ends_is_stuck(worker, clock, monkeypatch):
+    over, active = Lease(1, 1, heard=-math.inf, ends=0.0), Lease(2, 1, heard=boottime())
+    monkeypatch.setattr(keeper, "_leases", {1: over, 2: active})
+    assert clock.problem() is None
+
+    monkeypatch.setattr(keeper, "_leases", {1: over})
+    assert clock.problem() == "no test run comes to its end"
 
 
 def test_seconds_in_which_the_worker_itself_did_not_run_are_not_counted(clock):

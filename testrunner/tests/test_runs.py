@@ -260,6 +260,23 @@ def test_without_a_renewal_for_15_seconds_the_run_is_given_up(run, monkeypatch):
     assert (asked, ended(run).status) == ([1], "running")
 
 
+def test_a_run_whose_thread_does_nothing_any_more_is_given_up_though_its_worker_lives(run, monkeypatch):
+    for name, seconds in {"TICK": 0.05, "BEAT": 0.1, "SILENCE": 0.5, "OVERTIME": 0.0}.items():
+        monkeypatch.setattr(leases, name, seconds)
+    TestRun.objects.filter(pk=run.pk).update(wall_seconds=1)
+    found = []
+
+    def hangs(files, **_):
+        found.append(leases.keeper.is_stuck())
+        found.append(eventually(leases.keeper.is_stuck))
+        return success(files, on_log=lambda piece: None, on_result=lambda result: None)
+
+    runs.work("w", hangs)
+
+    assert found == [False, True]
+    assert ended(run).status == "running"  # until the reaper finds that its lease is over
+
+
 def test_a_worker_that_is_told_to_stop_ends_its_run_as_lost_and_claims_no_other(
     run, tester, environment, file, monkeypatch, settings
 ):
