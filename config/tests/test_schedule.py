@@ -22,7 +22,9 @@ SCHEDULE = app.conf.beat_schedule
 @pytest.fixture
 def scheduler() -> Iterator[SteadyScheduler]:
     app.loader.import_default_modules()
-    yield SteadyScheduler(app)
+    scheduler = SteadyScheduler(app)
+    yield scheduler
+    scheduler._finalize.cancel()  # it would write to Postgres at the end of this process
     extensions.set_wait_callback(None)  # this process is not beat's own, and copies rows, which a callback forbids
 
 
