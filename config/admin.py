@@ -163,7 +163,7 @@ class PeriodicTasks(FormsAtOnce, beat.PeriodicTaskAdmin, SnapshotLists, ModelAdm
     change_list_template = "config/house_list.html"
     empty_icon = "schedule"
     empty_title = "No schedules yet"
-    empty_words = "The house’s own are entered by beat when it starts; others are made here."
+    empty_words = "Opsroom’s own schedules are added when beat starts. Others are created here."
     form = TaskForm
     date_hierarchy = None
     list_display = ["name", "enabled", "rhythm", "last_run", "runs"]
@@ -189,13 +189,13 @@ class Schedules(FormsAtOnce, SnapshotLists, ModelAdmin):
     inlines = [TasksOfSchedule]
 
 
-# --- Lock-outs ------------------------------------------------------------------------------------
+# --- Locked accounts ------------------------------------------------------------------------------
 @admin.register(AccessAttempt)
 class Attempts(ReadOnly, AccessAttemptAdmin, ModelAdmin):
     """Failed logins of the moment. Deleting one lets its person try again at once."""
 
     list_display = ["username", "ip_address", "attempted", "failures_since_start", "standing"]
-    empty_title = "Nobody is locked out"
+    empty_title = "No account is locked"
     empty_words = "After five wrong passwords a name is locked for its address, for 15 minutes; then it is listed here."
     date_hierarchy = None
     search_help_text = "Username or address"

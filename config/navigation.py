@@ -97,7 +97,7 @@ UNFOLD = {
             ("Sun", "django_celery_beat", "solarschedule"),
         ),
         _tabs(
-            ("Lock-outs", "axes", "accessattempt"),
+            ("Locked accounts", "axes", "accessattempt"),
             ("Failed logins", "axes", "accessfailurelog"),
             ("Logins", "axes", "accesslog"),
         ),
@@ -137,7 +137,7 @@ UNFOLD = {
                     _item("Reports", "summarize", "admin:projects_report_changelist", "projects.view_report"),
                     _item("Reminders", "notifications", "admin:projects_reminder_changelist", "projects.view_reminder"),
                     {
-                        "title": "Mails",
+                        "title": "Outgoing e-mail",
                         "icon": "mail",
                         "link": reverse_lazy("admin:projects_project_mails"),
                         "permission": "config.navigation.may_read_mails",
@@ -178,7 +178,7 @@ UNFOLD = {
                 ],
             },
             {
-                "title": "House",
+                "title": "Administration",
                 "separator": True,
                 "collapsible": True,
                 "items": [
@@ -191,7 +191,12 @@ UNFOLD = {
                         "admin:django_celery_beat_periodictask_changelist",
                         "django_celery_beat.view_periodictask",
                     ),
-                    _item("Lock-outs", "lock_clock", "admin:axes_accessattempt_changelist", "axes.view_accessattempt"),
+                    _item(
+                        "Locked accounts",
+                        "lock_clock",
+                        "admin:axes_accessattempt_changelist",
+                        "axes.view_accessattempt",
+                    ),
                     {
                         "title": "List cache",
                         "icon": "cached",

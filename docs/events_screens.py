@@ -103,7 +103,7 @@ def new_key(page: Page, instance: Instance) -> None:
     """A key just made, and how to use it."""
     newest = instance.one("SELECT max(id) FROM events_application")
     page.goto(f"{instance.url}/admin/events/application/{newest}/rotate/")
-    page.get_by_role("button", name="Make a new key").click()
+    page.get_by_role("button", name="Create new key").click()
     page.locator("#secret").wait_for()
 
 

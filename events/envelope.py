@@ -180,7 +180,7 @@ def _timestamp(value: dict[str, Any], item: Item, rules: Rules) -> None:
     try:
         item.timestamp = instant(text)
     except (ValueError, OverflowError):
-        words = "This is no time as in 2026-01-31T12:00:00Z, of the years 1 to 9999."
+        words = "Not a valid timestamp. Use ISO 8601, for example 2026-01-31T12:00:00Z."
         item.reasons.append(reason("format", ["timestamp"], words))
         return
     age = rules.now - item.timestamp

@@ -153,7 +153,7 @@ class Ingest:
     def _let_in(self, sender: Sender | None, headers: dict[bytes, bytes]) -> Sender:
         """Return the sender, who may send from there, and now. Raises Refused."""
         if sender is None:
-            raise Refused(401, "A write key is needed, and this one is none, has expired, or was paused.")
+            raise Refused(401, "Missing, unknown, expired or paused write key.")
         if sender.origins and b"origin" in headers and headers[b"origin"].decode("latin-1") not in sender.origins:
             raise Refused(403, "This application does not take events from pages of that origin.")
         if wait := self._buckets.wait(sender.application, sender.rate):

@@ -86,7 +86,7 @@ def test_the_next_banner_is_the_first_that_was_never_sent(as_marketer, banner_li
 
     assert "Photo 2" in text_of(response)
     assert "2 left to send" in text_of(response)
-    assert "Send this next" in text_of(response)
+    assert "Send now" in text_of(response)
 
 
 def test_looking_ahead_reserves_nothing(as_marketer, banner_list):

@@ -141,7 +141,7 @@ def test_the_navigation_shows_what_one_may_see(as_viewer, as_superuser):
     for_viewer = as_viewer.get("/admin/").content.decode()
     for_superuser = as_superuser.get("/admin/").content.decode()
 
-    for title in ("Users", "Tokens", "Schedules", "Lock-outs"):
+    for title in ("Users", "Tokens", "Schedules", "Locked accounts"):
         assert f"<span>{title}</span>" in for_superuser
         assert f"<span>{title}</span>" not in for_viewer
     assert "<span>Chats</span>" in for_viewer

@@ -50,7 +50,7 @@ class ApplicationVerbs(ApplicationPage):
             return self.page(request, application, secret=made.write_key)
         context = {"application": application, "rotate": form, "longest": LONGEST_OVERLAP}
         return ask(
-            request, Question("Rotate the key", "events/rotate_question.html", "Make a new key", page_of(pk), context)
+            request, Question("Rotate the key", "events/rotate_question.html", "Create new key", page_of(pk), context)
         )
 
     def pause(self, request: HttpRequest, pk: int) -> HttpResponse:

@@ -177,9 +177,9 @@ def test_a_key_is_shown_once_and_copied(anna, instance):
     dialog = anna.get_by_role("dialog")
     dialog.get_by_label("Hours that old keys still work").fill("-1")
     dialog.locator("form").evaluate("form => { form.noValidate = true }")
-    dialog.get_by_role("button", name="Make a new key").click()
+    dialog.get_by_role("button", name="Create new key").click()
     anna.locator("#id_overlap_hours[aria-invalid]").fill("2")
-    anna.get_by_role("button", name="Make a new key").click()
+    anna.get_by_role("button", name="Create new key").click()
 
     secret = anna.locator("#secret").input_value()
     anna.locator("[data-copy=secret]").click()

@@ -46,7 +46,7 @@ def mails_page(request: HttpRequest) -> HttpResponse:
         raise Http404
     if not may_read(request):
         raise PermissionDenied
-    context = {**admin.site.each_context(request), "title": "Mails", "mails": newest_mails()}
+    context = {**admin.site.each_context(request), "title": "Outgoing e-mail", "mails": newest_mails()}
     return render(request, "projects/mails.html", context)
 
 

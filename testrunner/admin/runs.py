@@ -31,7 +31,7 @@ class RunAdmin(NewRunPages, RunPages, HistoryPages, ModelAdmin):
     paginator = InfinitePaginator
     show_full_result_count = False
     search_fields = ["requested_by", "=id"]
-    search_help_text = "Number of a run, or who asked for it"
+    search_help_text = "Number of a run, or who requested it"
     actions = None
     actions_list = ["test_history"]
     change_list_template = "testrunner/run_list.html"
@@ -68,11 +68,11 @@ class RunAdmin(NewRunPages, RunPages, HistoryPages, ModelAdmin):
     def where(self, run: TestRun) -> str:
         return render_to_string("testrunner/environment_link.html", {"environment": run.environment})
 
-    @display(description="Asked for by", ordering="requested_by")
+    @display(description="Requested by", ordering="requested_by")
     def who(self, run: TestRun) -> str:
         return run.requested_by
 
-    @display(description="Turn or duration")
+    @display(description="Queue position or duration")
     def turn(self, run: TestRun) -> str:
         return render_to_string("testrunner/run_turn.html", {"run": run, "took": run.duration()})
 
