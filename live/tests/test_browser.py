@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, WebSocketRoute, expect
+from playwright.sync_api import Page, Route, WebSocketRoute, expect
 
 from config.tests.browser import find_chromium, log_in, running_browser
 from config.tests.instance import Instance, running_instance
@@ -200,3 +200,31 @@ def test_a_message_that_was_too_large_makes_the_page_load_the_state_and_go_on(pa
 
     page.wait_for_function("window.heard.length === 1")
     assert page.evaluate("window.heard") == [1]
+
+
+PART = '<p id="part" data-live="broadcasts" hx-get="/part/" hx-trigger="live" hx-swap="outerHTML">{}</p>'
+
+
+def test_a_part_that_was_being_asked_for_when_something_happened_is_asked_for_again(page: Page, instance: Instance):
+    """The answer was made before it happened, and replaces the element that was told of it."""
+    asked: list[Route] = []
+    page.route("**/part/", lambda route: asked.append(route))
+    page.evaluate(
+        """(part) => {
+            document.body.insertAdjacentHTML("beforeend", part);
+            window.htmx.process(document.getElementById("part"));
+        }""",
+        PART.format("at the start"),
+    )
+
+    publish(instance, 1)
+    page.wait_for_function("window.told === 2")
+    publish(instance, 2)  # while the first answer is on its way
+    page.wait_for_function("window.told === 3")
+    asked[0].fulfill(content_type="text/html", body=PART.format("after 1"))
+    expect(page.locator("#part")).to_have_text("after 1")
+
+    page.wait_for_function("window.told === 4", timeout=10_000)
+    page.wait_for_timeout(100)  # the request is on its way to this test
+    asked[1].fulfill(content_type="text/html", body=PART.format("after 2"))
+    expect(page.locator("#part")).to_have_text("after 2")

@@ -16,6 +16,7 @@
   const SIGNED_OUT = 4401;
   const subscriptions = new Set();
   const pending = new Set(); // topics of which the marked elements haven't been told yet
+  const late = new WeakSet(); // elements that were told while an answer for them was on its way
   let socket = null, last = null, tries = 0, steady = null, patience = null, retry = null, flushing = null, away = null;
   let everything = false;
 
@@ -33,11 +34,19 @@
     const told = marked().filter((element) => everything || topicsOf(element).some((topic) => pending.has(topic)));
     everything = false;
     pending.clear();
-    for (const element of [...told, ...extra]) element.dispatchEvent(new CustomEvent("live"));
+    for (const element of [...told, ...extra]) {
+      if (element.classList.contains("htmx-request")) late.add(element);
+      element.dispatchEvent(new CustomEvent("live"));
+    }
   };
   const refresh = (topics) => {
     for (const topic of topics) pending.add(topic);
     if (flushing === null) flushing = setTimeout(flush, THROTTLE);
+  };
+  // An answer that replaces its element may be older than what the element was told meanwhile, and what htmx has queued
+  // for it goes with it: so those in its place are told.
+  const answered = ({ detail: { target } }) => {
+    if (target && !target.isConnected && late.delete(target) && target.dataset.live) refresh(topicsOf(target));
   };
   const refreshAll = (topics) => {
     everything = true;
@@ -155,6 +164,7 @@
     join();
   };
   document.addEventListener("visibilitychange", () => { if (pending.size || everything) refresh([]); });
+  document.addEventListener("htmx:afterRequest", answered);
   document.addEventListener("htmx:load", look); // new elements may have new topics
   document.addEventListener("DOMContentLoaded", look);
   window.addEventListener("online", () => { tries = 0; connect(); });
