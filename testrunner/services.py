@@ -62,7 +62,7 @@ def rerun(*, run: TestRun, user: Any, failed_only: bool = False, request_key: UU
     """Queue a finished run again: the same bytes in the same environment, all tests or only those that did not pass.
 
     `request_key` is as in `start_run`. Raises NotAllowed where it has not finished, where its files are not kept any
-    more, or where no test of it failed and only those are wanted.
+    more, where it was deleted meanwhile, or where no test of it failed and only those are wanted.
     """
     if not run.is_finished:
         raise NotAllowed(f"Run {run.pk} has not finished yet.")
@@ -199,7 +199,12 @@ def _failed_of(run: TestRun) -> list[str]:
 def _queued_once(run: TestRun, files: Sequence[Snapshot]) -> TestRun:
     """Queue a run, unless this press of the button did already."""
     run.request_key = run.request_key and uuid5(run.request_key, _wish(run, files))
-    return _queued(run, files)
+    try:
+        return _queued(run, files)
+    except IntegrityError as error:  # found at the commit
+        if "foreign key" not in str(error):
+            raise
+        raise NotAllowed("The run that was to be run again, or its user's account, was deleted meanwhile.") from error
 
 
 @retried

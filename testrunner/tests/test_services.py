@@ -2,18 +2,20 @@ import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import psycopg2
 import pytest
+from django.conf import settings
 from django.db import connection
 from django.db.models import Q
 
 from live import direct
 from live.models import Event
-from testrunner import queue, quotas, services
+from testrunner import queue, quotas, retention, services
 from testrunner.factories import ResultFactory, RunFactory
-from testrunner.models import NotAllowed, TestEnvironment, TestRun
+from testrunner.models import NotAllowed, RunFile, TestEnvironment, TestRun
 from testrunner.nodeids import shortened
 from testrunner.snapshot import Snapshot
 
@@ -72,15 +74,44 @@ def test_a_press_whose_first_attempt_met_a_deadlock_is_one_run(tester, environme
         cursor.execute("SELECT 1 FROM testrunner_testenvironment WHERE id = 17 FOR UPDATE")
         starting = pool.submit(start_it)
         held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND (classid, objid) = (%s, %s) AND granted"
-        cursor.execute(held, [quotas.WISHES, tester.pk])
-        while cursor.fetchone() == (0,):
-            cursor.execute(held, [quotas.WISHES, tester.pk])
+        _wait_for(cursor, held, [quotas.WISHES, tester.pk])
         cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [quotas.WISHES, tester.pk])
         other.commit()
         first = starting.result()
 
     assert start(tester, environment, request_key=key) == first
     assert TestRun.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_run_that_retention_deletes_while_it_is_queued_again_is_refused_in_words(tester):
+    long_ago = queue.database_now() - timedelta(days=settings.TESTRUN_DAYS + 1)
+    old = RunFactory(failure=True, queued_at=long_ago, started_at=long_ago, finished_at=long_ago)
+
+    def rerun_it() -> TestRun:
+        try:
+            return services.rerun(run=old, user=tester)
+        finally:
+            connection.close()
+
+    RunFile.objects.create(run=old, position=0, root="samples", path="a.py", sha256="0" * 64, size=1, content=b"1")
+    with contextlib.closing(psycopg2.connect(**direct.parameters())) as other, other.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM testrunner_testenvironment WHERE id = 17 FOR UPDATE")
+        with ThreadPoolExecutor(1) as pool:
+            rerunning = pool.submit(rerun_it)
+            _wait_for(cursor, "SELECT count(*) FROM pg_locks WHERE NOT granted", [])
+            assert retention.delete_old_runs() == 1
+            other.commit()
+
+            with pytest.raises(NotAllowed, match="was deleted meanwhile"):
+                rerunning.result()
+    assert not TestRun.objects.exists()
+
+
+def _wait_for(cursor: Any, count: str, values: list[Any]) -> None:
+    cursor.execute(count, values)
+    while cursor.fetchone() == (0,):
+        cursor.execute(count, values)
 
 
 def test_whoever_goes_back_and_asks_for_something_else_has_another_run(tester, environment, colleague):
