@@ -1,7 +1,8 @@
 """What is kept for how many days, besides events (events/retention.py) and live messages (live/sequence.py).
 
-Each rule deletes in short transactions of AT_ONCE rows, oldest first, and leaves out rows that are locked elsewhere. A
-setting of 0 keeps everything. `manage.py retain --dry-run` counts what would go.
+Each rule deletes in short transactions of AT_ONCE rows, oldest first, and leaves out rows that are locked elsewhere.
+One that fails is logged, and stops no other. A setting of 0 keeps everything. `manage.py retain --dry-run` counts what
+would go.
 """
 
 from __future__ import annotations
@@ -10,13 +11,16 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import structlog
 from django.apps import apps
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from simple_history.models import HistoricalChanges
 
 from chats import retention as messages
 from testrunner import retention as runs
+
+log = structlog.get_logger(__name__)
 
 AT_ONCE = 2_000  # rows in a transaction
 SECONDS = 60.0  # in one call; the next one comes in an hour
@@ -106,8 +110,16 @@ def retain(seconds: float = SECONDS) -> dict[str, int]:
     gone: dict[str, int] = {}
     left = [rule for rule in rules() if rule.is_on]
     while left and time.monotonic() < until:
-        deleted = {rule: rule.delete_some() for rule in left}
+        deleted = {rule: _delete_some(rule) for rule in left}
         for rule, number in deleted.items():
             gone[rule.name] = gone.get(rule.name, 0) + number
         left = [rule for rule, number in deleted.items() if number]
     return {name: number for name, number in gone.items() if number}
+
+
+def _delete_some(rule: Rule | Work) -> int:
+    try:
+        return rule.delete_some()
+    except DatabaseError:
+        log.exception("retention_rule_failed", rule=rule.name)
+        return 0

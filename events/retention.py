@@ -11,13 +11,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import structlog
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from events import partitions
 from events.months import month_of
 from events.partitions import Partition
+
+log = structlog.get_logger(__name__)
 
 AT_ONCE = 5_000  # rows a transaction
 SECONDS = 40.0  # in one task; the next one goes on
@@ -81,7 +84,7 @@ def what_would_go() -> Iterator[Old]:
 
 
 def retain(seconds: float = SECONDS) -> list[Old]:
-    """Delete what is too old, for about so long; return what that was. A partition in use is left for the next time."""
+    """Delete what is too old, for about so long; return what that was. What is in use is left for the next time."""
     before, until = horizon(), time.monotonic() + seconds
     months = _months_before(before) if before else []
     gone = [Old(month.name, month.rows, month.size) for month in months if partitions.drop(month)]
@@ -97,8 +100,12 @@ def _months_before(moment: datetime) -> list[Partition]:
 def _delete(table: str, key: str, moment: str, before: datetime, until: float) -> int:
     deleted, last = 0, AT_ONCE
     while last == AT_ONCE and time.monotonic() < until:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(_DELETE.format(table=table, key=key, moment=moment), [before, AT_ONCE])
-            last = cursor.rowcount
+        try:
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute(_DELETE.format(table=table, key=key, moment=moment), [before, AT_ONCE])
+                last = cursor.rowcount
+        except DatabaseError:
+            log.exception("events_retention_failed", table=table)
+            break
         deleted += last
     return deleted

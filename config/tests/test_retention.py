@@ -1,9 +1,11 @@
 """Every rule of config/retention.py: an old row goes, a young one stays, and with 0 both stay."""
 
+import contextlib
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+import psycopg2
 import pytest
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.apps import apps
@@ -13,6 +15,7 @@ from django.contrib.sessions.models import Session
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.core.management import call_command
+from django.db import connection
 from django.utils import timezone
 from simple_history.models import HistoricalChanges
 
@@ -20,7 +23,10 @@ from chats.factories import ChatFactory, MessageFactory
 from chats.models import Message
 from config import retention
 from config.checks import days
-from events.factories import NotificationFactory
+from events import retention as events_retention
+from events.factories import ApplicationFactory, NotificationFactory
+from events.models import Minute
+from live import direct
 from projects.factories import ProjectFactory, TaskFactory
 from projects.models import Reminder
 from testrunner.factories import ResultFactory, RunFactory
@@ -173,6 +179,26 @@ def test_every_table_of_history_has_a_rule():
 
     assert len(tables) >= 6
     assert tables <= {rule.table for rule in retention.rules() if isinstance(rule, retention.Rule)}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_rule_that_fails_stops_no_other(settings):
+    settings.TESTRUN_DAYS = settings.EVENT_RETENTION_DAYS = settings.LOGIN_LOG_DAYS = 40
+    long_ago = timezone.now() - timedelta(days=400)
+    RunFactory(failure=True, queued_at=long_ago, started_at=long_ago, finished_at=long_ago)
+    Minute.objects.create(minute=long_ago, application=ApplicationFactory(), category="c", name="n", events=1)
+    with contextlib.closing(psycopg2.connect(**direct.parameters())) as other, other.cursor() as cursor:
+        cursor.execute("LOCK TABLE axes_accesslog, events_session IN ACCESS EXCLUSIVE MODE")
+        with connection.cursor() as ours:
+            ours.execute("SET lock_timeout = '100ms'")
+        try:
+            retention.retain()
+            events_retention.retain()
+        finally:
+            connection.close()  # and its limit
+
+    assert not TestRun.objects.exists()
+    assert not Minute.objects.exists()
 
 
 def test_the_command_counts_or_deletes(capsys, settings, superuser):
