@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Model
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from simple_history.admin import SimpleHistoryAdmin
 
 _SAFE = ("GET", "HEAD", "OPTIONS")
@@ -21,10 +22,19 @@ class HistoryPages(SimpleHistoryAdmin):
 
     object_history_form_template = "live/past.html"
 
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """List the versions, also of a row that was deleted."""
+        _require(self.model, object_id)
+        return super().history_view(request, object_id, extra_context)
+
     def history_form_view(
         self, request: HttpRequest, object_id: str, version_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Show the version that was."""
+        _require(self.model, object_id)
+        _require(self.model.history.model, version_id)
         if request.method not in _SAFE:
             raise PermissionDenied
         request.shows_the_past = True  # type: ignore[attr-defined]
@@ -47,3 +57,11 @@ class HistoryPages(SimpleHistoryAdmin):
 
 def _shows_the_past(request: HttpRequest) -> bool:
     return getattr(request, "shows_the_past", False)
+
+
+def _require(model: type[Model], key: str) -> None:
+    """Raise Http404 for what no row of the model can have as its key: the library asks the database for anything."""
+    try:
+        model._meta.pk.to_python(unquote(key))
+    except ValidationError as error:
+        raise Http404 from error

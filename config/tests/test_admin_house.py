@@ -161,3 +161,22 @@ def test_the_palette_does_not_look_for_what_may_mean_anybody(as_viewer):
     assert str(chat.user_uuid) not in as_viewer.get(
         "/admin/search/", {"s": str(chat.user_uuid)[:3], "extended": "1"}
     ).content.decode()  # fmt: skip
+
+
+def filters() -> list[str]:
+    """The addresses of all lists of the admin, each with one of its filters set to a NUL."""
+    found = []
+    for model, its_admin in admin.site._registry.items():
+        address = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+        names = [name for name in its_admin.list_filter if isinstance(name, str)]
+        names += [name[0] for name in its_admin.list_filter if isinstance(name, tuple)]
+        found += [f"{address}?{name}=%00" for name in [*names, "q", *(f"{name}__exact" for name in names)]]
+    return found
+
+
+def test_a_nul_in_a_query_is_not_handed_on_to_the_database(as_superuser):
+    choices = "/admin/autocomplete/?app_label=projects&model_name=task&field_name=project&term=%00"
+
+    answers = {address: as_superuser.get(address).status_code for address in [*filters(), choices]}
+
+    assert [address for address, status in answers.items() if status not in (200, 302)] == []

@@ -87,3 +87,14 @@ def test_the_past_of_what_is_gone_is_still_read(as_viewer, planner, marketer):
     marketer.delete()
 
     assert as_viewer.get(page).status_code == 200
+
+
+@pytest.mark.parametrize("model", KEPT, ids=lambda model: model._meta.label)
+def test_an_id_that_no_row_can_have_is_404(model, as_superuser):
+    row = MAKE[model._meta.label]()
+    address = f"/admin/{model._meta.app_label}/{model._meta.model_name}"
+
+    for key in ("x", "_00", "²", "1" * 4_400):
+        for page in (f"{key}/history/", f"{key}/history/1/", f"{row.pk}/history/{key}/"):
+            assert as_superuser.get(f"{address}/{page}").status_code == 404, page[:50]
+    assert as_superuser.get(f"{address}/{row.pk}/history/").status_code == 200
