@@ -4,9 +4,9 @@ but for a moment after Redis was away, and where a process is killed at the wors
 1. All bodies belong to a generation: a random word in a key of its own. A reader reads the word first, then asks the
    database, then stores the body marked with the word it read. A stored body counts only while its mark is the word;
    both are read in one command, at one moment.
-2. A writer commits, then replaces the word. Whatever a slow reader stores after that, it marks with the old word,
-   and nobody takes it: there is no moment at which an old body can come back. (A cache that deletes keys has
-   such a moment: read old, commit, delete, store old.)
+2. A writer commits, then replaces the word, and only then tells others. Whatever a slow reader stores after that, it
+   marks with the old word, and nobody takes it: there is no moment at which an old body can come back. (A cache that
+   deletes keys has such a moment: read old, commit, delete, store old.)
 3. A writer killed between commit and replacement leaves old bodies readable, for LONGEST_LIFE at most.
 4. Redis away: the reader asks the database, and after a few failures nobody here asks Redis for a while. A replacement
    that failed is owed: this process reads past the cache until it has succeeded, and tries again every PAY_SECONDS
@@ -87,8 +87,11 @@ def bump() -> None:
     """Let no list of before be read again, once the current transaction commits; at once outside of one."""
     connection = transaction.get_connection()
     # A bulk change calls this for every row; once a transaction is enough.
-    if not any(waiting[1] is _replace for waiting in connection.run_on_commit):
-        transaction.on_commit(_replace, robust=True)
+    if any(waiting[1] is _replace for waiting in connection.run_on_commit):
+        return
+    transaction.on_commit(_replace, robust=True)
+    if connection.run_on_commit:  # first of all: who is told of the change asks for the list at once
+        connection.run_on_commit.insert(0, connection.run_on_commit.pop())
 
 
 def settle() -> None:

@@ -101,6 +101,20 @@ def test_a_slow_reader_cannot_bring_back_what_was_replaced():
 
 
 @committed
+def test_the_generation_is_replaced_before_watchers_are_told():
+    """Who hears of a change asks for the list at once, and must not get the one before."""
+    project, steps = ProjectFactory(), []
+    with link.connection().monitor() as monitor:
+        services.update_project(project=project, name="new")
+        for command in monitor.listen():
+            steps += [word for word in ("lists:generation", "PUBLISH") if word in command["command"]]
+            if "PUBLISH" in steps:
+                break
+
+    assert steps == ["lists:generation", "PUBLISH"]
+
+
+@committed
 def test_the_generation_is_replaced_on_commit_and_not_by_a_rollback():
     source = Source()
     source.read()
