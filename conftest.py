@@ -6,8 +6,18 @@ from uuid import uuid4
 import pytest
 from django.contrib.auth.models import Group, User
 from django.core.cache import caches
-from django.test import Client
+from django.test import Client, TransactionTestCase
 from rest_framework.test import APIClient
+
+from config.tests.initial_rows import InitialRows
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup, django_db_blocker) -> None:
+    """After each test with real commits the database has the rows that it had at the start."""
+    with django_db_blocker.unblock():
+        initial_rows = InitialRows()
+    TransactionTestCase._fixture_teardown = lambda self: initial_rows.restore()
 
 
 @pytest.fixture(autouse=True)

@@ -12,9 +12,8 @@ import pytest
 
 from events.ingest import Ingest
 
-# No transaction around the test, as the ingest has connections of its own. Of the events' tables alone, because to
-# empty and refill all of them takes a second or two a test.
-committed = pytest.mark.django_db(transaction=True, available_apps=["events"])
+# No transaction around the test, as the ingest has connections of its own.
+committed = pytest.mark.django_db(transaction=True)
 
 
 @dataclass

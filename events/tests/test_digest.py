@@ -157,7 +157,7 @@ def test_workers_side_by_side_count_everything_once():
     assert_all_counted()
 
 
-@pytest.mark.django_db(transaction=True, available_apps=["events"])
+@pytest.mark.django_db(transaction=True)
 def test_rows_that_leave_the_default_partition_while_a_digest_waits_are_counted():
     commit([{"session_id": "mine"}, {"session_id": "mine"}])
     moving, moved = psycopg2.connect(**line.parameters("test")), threading.Event()

@@ -95,13 +95,13 @@ def test_a_row_that_commits_between_two_statements_displaces_none(shop, large):
 @pytest.mark.parametrize("form", ["csv", "ndjson"])
 def test_an_export_has_all_rows_of_its_start_while_rows_arrive(arriving, form, monkeypatch):
     monkeypatch.setattr(export, "PAGE", 16)
-    for _ in range(30):
+    for _ in range(20):
         assert_whole([id_of(line) for line in read_export(form)])
 
 
 def test_postgres_stops_at_the_row_that_ends_a_page(shop):
     with second_connection() as other:
-        insert(other, shop, 0, 5_000)
+        insert(other, shop, 0, 20_000)
         with other.cursor() as cursor:
             cursor.execute("ANALYZE events_event")
     asked: list[str] = []
@@ -118,11 +118,12 @@ def test_postgres_stops_at_the_row_that_ends_a_page(shop):
         plan = "\n".join(line for (line,) in cursor.fetchall())
 
     assert "Run Condition" in plan and "Sort" not in plan.replace("Sort Key", ""), plan
-    assert "rows=5000" not in plan.replace("rows=5000.00", "rows=5000"), plan
+    assert "rows=20000" not in plan, plan
 
 
 def test_a_list_has_all_rows_of_its_start_while_rows_arrive(arriving, reader):
-    for _ in range(30):
+    for _ in range(10):
+        Event.objects.filter(pk__gt=10_000).delete()  # the table stays small
         assert_whole(walked(reader, "/events/?page_size=500"))
         assert_whole(walked(reader, "/events/?page_size=16"))
 

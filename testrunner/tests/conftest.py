@@ -35,16 +35,6 @@ def file() -> Snapshot:
 
 
 @pytest.fixture(autouse=True)
-def _hundred_environments(request):
-    """A test with real commits is followed by a flush, which takes what the migration made."""
-    marker = request.node.get_closest_marker("django_db")
-    if marker is not None and marker.kwargs.get("transaction"):
-        request.getfixturevalue("transactional_db")
-        hundred = [TestEnvironment(id=number, name=f"Environment {number}") for number in range(1, 101)]
-        TestEnvironment.objects.bulk_create(hundred, ignore_conflicts=True)
-
-
-@pytest.fixture(autouse=True)
 def _no_wake_ups(request, monkeypatch):
     """Nobody listens in these tests; those that start real processes say so by their mark."""
     if not request.node.get_closest_marker("chaos"):

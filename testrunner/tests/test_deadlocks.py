@@ -38,7 +38,7 @@ def prepare(tester: Any) -> dict[str, Callable[[], Any]]:
     TestEnvironment.objects.filter(pk=17).update(project=project, **dict.fromkeys(queue.RESERVATION[:4]))
     for tasks_due in (False, True):
         old = RunFactory(failure=True, tasks_due=tasks_due)
-        for number in range(12) if not tasks_due else reversed(range(14)):
+        for number in range(4) if not tasks_due else reversed(range(6)):
             ResultFactory(run=old, name=f"test_{number:02}", outcome="failed")
         if not tasks_due:
             TestRun.objects.filter(pk=old.pk).update(tasks_due=True)
