@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from django.test import Client
-from drf_spectacular.views import SpectacularAPIView
 
 from config.tests.matrix import METHODS, ROLES, Column, address, column, create_everything, routes, signed_in
 
@@ -31,11 +30,10 @@ columns: dict[str, Column] = {}
 
 
 @pytest.fixture
-def _quick(settings, monkeypatch) -> Iterator[None]:
-    """No network, no log, and no API description of seconds per request: it has tests of its own."""
+def _quick(settings) -> Iterator[None]:
+    """No network and no log."""
     settings.BANNER_API_URL = "http://127.0.0.1:9/"
     settings.BANNER_TRUSTED_ORIGINS = ["http://127.0.0.1:9"]
-    monkeypatch.setattr(SpectacularAPIView.generator_class, "get_schema", lambda *_, **__: {})
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)

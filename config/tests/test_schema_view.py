@@ -1,0 +1,51 @@
+"""The description of the REST interface at /schema/: made once, whoever asks how often."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import yaml
+from drf_spectacular.generators import SchemaGenerator
+from rest_framework.test import APIClient
+
+from config.schema_view import SchemaView
+
+
+@pytest.fixture
+def makings(monkeypatch) -> list[int]:
+    """One entry for each time that the document is made; none was made before."""
+    monkeypatch.setattr(SchemaView, "_documents", {})
+    made: list[int] = []
+    make = SchemaGenerator.get_schema
+
+    def counted(*args: object, **kwargs: object) -> object:
+        made.append(1)
+        return make(*args, **kwargs)
+
+    monkeypatch.setattr(SchemaGenerator, "get_schema", counted)
+    return made
+
+
+def test_who_asks_at_once_or_again_gets_the_same_document_made_once(viewer, makings):
+    def ask(_: int) -> bytes:
+        client = APIClient()
+        client.force_authenticate(viewer)
+        return client.get("/schema/?format=json").content
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = set(pool.map(ask, range(8)))
+
+    assert len(answers) == 1 and len(makings) == 1
+    assert "/broadcasts/" in json.loads(answers.pop())["paths"]
+
+
+@pytest.mark.parametrize("accept", ["application/json", "application/json; indent=7", "application/vnd.oai.openapi"])
+def test_each_format_is_kept_once_whatever_else_the_header_says(viewer_api, makings, accept):
+    first = viewer_api.get("/schema/", HTTP_ACCEPT=accept)
+    again = viewer_api.get("/schema/", HTTP_ACCEPT=f"{accept}; q=0.9")
+
+    kind = accept.partition(";")[0]
+    assert first.content == again.content and len(makings) == 1
+    assert first.headers["Content-Type"] == f"{kind}; charset=utf-8"
+    assert list(SchemaView._documents) == [kind]
+    assert yaml.safe_load(first.content)["info"]["title"] == "Opsroom"
