@@ -111,6 +111,13 @@ class ProjectAdmin(BoardPages, DeletionPages, HistoryPages, SnapshotLists, Model
             self.message_user(request, "Somebody has deleted this project.", "error")
             return HttpResponseRedirect(reverse("admin:projects_project_changelist"))
 
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Return a field that knows what the page had shown: who has not changed it does not write it."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None:
+            field.show_hidden_initial = request.method != "POST" or f"initial-{db_field.name}" in request.POST
+        return field
+
     def save_model(self, request: HttpRequest, obj: Project, form: ModelForm, change: bool) -> None:
         """Write through the services, which tell everybody who watches."""
         given = {name: form.cleaned_data[name] for name in FIELDS}

@@ -7,6 +7,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from live.models import Event
+from projects import services
 from projects.factories import CommentFactory, ProjectFactory, TaskFactory
 from projects.models import Project, Task
 
@@ -213,3 +214,22 @@ def test_a_deleted_project_tells_the_watchers_of_its_tasks(as_planner, project, 
 
     assert not Project.objects.exists()
     assert Event.objects.filter(topic="projects", type="task.deleted").exists()
+
+
+# --- The project's form -------------------------------------------------------------------------------
+def form_of(client, path: str) -> dict[str, str]:
+    """What a browser would send if the page's form were submitted untouched."""
+    page = client.get(path)
+    values = {field: field.value() for field in page.context["adminform"].form}
+    sent = {name: values[field] for field in values for name in (field.html_name, field.html_initial_name)}
+    return {name: value or "" for name, value in sent.items() if f'name="{name}"' in page.content.decode()}
+
+
+def test_what_somebody_else_changed_meanwhile_stays(as_planner, project):
+    form = form_of(as_planner, address("change", project))
+    services.update_project(project=project, name="Winter sale")
+
+    as_planner.post(address("change", project), form | {"description": "Everything must go."})
+
+    project.refresh_from_db()
+    assert (project.name, project.description) == ("Winter sale", "Everything must go.")
