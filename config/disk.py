@@ -24,9 +24,14 @@ def folders() -> dict[str, str]:
     return {"media": settings.MEDIA_ROOT, "uploads": settings.TEST_UPLOADS}
 
 
+def in_words(mib: int) -> str:
+    """A size as people read it: 512 MiB, 77.6 GiB."""
+    return f"{mib} MiB" if mib < 1024 else f"{mib / 1024:,.1f} GiB"
+
+
 def probe() -> str:
     """Write a file to each folder, and return what is free, in words. Raises OSError, or StorageFull."""
-    return ", ".join(f"{name}: {_probe(name, folder)} MiB free" for name, folder in folders().items())
+    return ", ".join(f"{name}: {in_words(_probe(name, folder))} free" for name, folder in folders().items())
 
 
 class StorageFull(OSError):

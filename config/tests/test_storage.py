@@ -7,6 +7,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
+from config.disk import in_words
 from live.tests.full_disk import no_room
 from testrunner.models import TestFile
 
@@ -44,3 +45,8 @@ def test_a_page_says_that_the_storage_is_full(tester, uploads):
 
     assert answer.status_code == 503
     assert "The storage is full." in answer.content.decode()
+
+
+@pytest.mark.parametrize(("mib", "words"), [(256, "256 MiB"), (79_492, "77.6 GiB"), (2_000_000, "1,953.1 GiB")])
+def test_free_space_is_shown_in_units_that_people_read(mib, words):
+    assert in_words(mib) == words
