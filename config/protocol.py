@@ -29,7 +29,7 @@ LONGEST_HEAD = 15.0  # seconds
 MOST_PIPELINED = 16
 LINGER = 2.0  # seconds to read a refusal
 WORDS = {
-    400: f"The Content-Length has more than {LONGEST_LENGTH} digits.",
+    400: f"The Content-Length has more than {LONGEST_LENGTH} digits, or the handshake of a WebSocket is malformed.",
     408: "The request line and headers did not arrive in time.",
     431: f"The request line and headers are larger than {MOST_HEAD // 1024} KiB or {MOST_HEADERS} lines.",
     503: "There are too many connections. Please try again in a moment.",
@@ -122,7 +122,10 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         self._over = True
         super().handle_websocket_upgrade()
-        self._all.replace(self, self.transport.get_protocol())  # type: ignore[arg-type]
+        socket: Any = self.transport.get_protocol()
+        self._all.replace(self, socket)
+        if not socket.handshake_initiated:  # its library answers nothing to a body or headers that it refuses
+            self._say(400, "handshake")
 
     # --- Time, and refusals -------------------------------------------------------------------------
     def _expect_head(self) -> None:
@@ -153,7 +156,11 @@ class LimitedProtocol(HttpToolsProtocol):
         reason = {400: "long length", 408: "late head", 431: "large head", 503: "too many"}[status]
         if not self.is_idle:  # the answer to the request before would be mixed with this one
             self._cut(reason)
-            return
+        else:
+            self._say(status, reason)
+
+    def _say(self, status: int, reason: str) -> None:
+        """Answer, and hang up."""
         cut.labels(reason).inc()
         self.transport.write(_refusal(status))
         if self.transport.can_write_eof():

@@ -83,6 +83,23 @@ async def test_a_content_length_of_thousands_of_digits_is_400(server):
     assert await is_served(server)
 
 
+@pytest.mark.parametrize(
+    "handshake",
+    [
+        UPGRADE + b"Content-Length: 300\r\n\r\n",
+        UPGRADE + b"X: x\r\n" * 150 + b"\r\n",
+        UPGRADE + b"X: " + b"x" * 9_000 + b"\r\n\r\n",
+    ],
+    ids=["body", "lines", "line"],
+)
+async def test_a_handshake_that_the_library_refuses_is_400_and_holds_no_connection(server, handshake):
+    peer = await connect(server)
+    peer.send(handshake)
+
+    assert is_refusal(await peer.read(), 400)
+    await until(lambda: server.connections == 0)
+
+
 async def test_a_large_head_behind_a_request_that_is_being_answered_is_cut(server):
     peer = await connect(server)
     peer.send(b"GET /slow HTTP/1.1\r\n\r\nGET /" + b"x" * 1_000_000)
