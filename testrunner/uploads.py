@@ -11,6 +11,7 @@ import re
 import secrets
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,10 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*\.py", re.ASCII)
 DIRECTORY = re.compile(r"(?!__)[A-Za-z0-9_][A-Za-z0-9_-]*", re.ASCII)
 LONGEST_NAME = 100  # characters, of a file or a directory
 DEEPEST = 5  # directories within each other
-COMPILE_SECONDS = 10
+COMPILE_SECONDS = 5  # of wall time, and about as many of CPU time
+COMPILERS = 2  # at a time in this process, which have 1 GiB each
+WAIT_SECONDS = 3.0  # for one of them to end
+BUSY = "Several other files are being checked. Please try again in a moment."
 # Compiles what comes on stdin; a fault is one line on stdout. Limits, because a few bytes can make a compiler busy.
 COMPILE = """
 import resource, sys
@@ -43,6 +47,7 @@ except (ValueError, OverflowError, RecursionError, MemoryError) as error:
 else:
     print("compiles")
 """
+_compilers = threading.BoundedSemaphore(COMPILERS)
 
 
 class Refused(Exception):
@@ -177,14 +182,18 @@ def _vet(content: bytes) -> None:
 
 
 def _compile(content: bytes) -> str | None:
-    """What the compiler has against it, or None."""
+    """What the compiler has against it, or None. Raises Refused where too many files are being compiled."""
     command = [sys.executable, "-I", "-S", "-W", "ignore", "-c", COMPILE]
+    if not _compilers.acquire(timeout=WAIT_SECONDS):
+        raise Refused("file", BUSY)
     try:
         done = subprocess.run(  # noqa: S603  our own interpreter and program; the upload is its input
             command, input=content, capture_output=True, timeout=COMPILE_SECONDS, env={}, check=False
         )
     except subprocess.TimeoutExpired:
         return "the compiler did not come to an end"
+    finally:
+        _compilers.release()
     said = done.stdout.decode(errors="replace").strip()
     return None if said == "compiles" else said or "the compiler gave up on it"
 

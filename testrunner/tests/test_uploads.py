@@ -276,3 +276,22 @@ def test_a_file_that_was_replaced_since_it_was_seen_is_not_deleted(send, place: 
     assert (place / "test_it.py").read_bytes() == b"x = 1\n"
     uploads.remove(file=TestFile.objects.get(pk=seen.pk), user=superuser)
     assert not (place / "test_it.py").exists()
+
+
+def test_few_files_are_compiled_at_a_time(send, monkeypatch):
+    monkeypatch.setattr(uploads, "WAIT_SECONDS", 0.1)
+    with uploads._compilers, uploads._compilers, pytest.raises(uploads.Refused, match="Please try again in a moment"):
+        send()
+
+    assert send().path == "test_it.py"
+
+
+def test_a_file_that_does_not_compile_in_time_makes_room_for_others(send, monkeypatch):
+    endless = b"# coding: punycode\n" + b"a" * 500_000 + b"-" + b"9" * 400_000
+    monkeypatch.setattr(uploads, "COMPILE_SECONDS", 1)
+
+    for _ in range(uploads.COMPILERS + 1):
+        with pytest.raises(uploads.Refused, match="the compiler did not come to an end"):
+            send(content=endless)
+
+    assert send().path == "test_it.py"
