@@ -38,7 +38,17 @@ class Turns:
         except BaseException as error:
             if turn.done() and not turn.cancelled():  # it came in the very moment
                 self.give_back()
+            else:
+                self._forget(address, turn)
             raise TooMany if isinstance(error, TimeoutError) else error from None
+
+    def _forget(self, address: str, turn: asyncio.Future[None]) -> None:
+        """Nobody waits for this turn any more: it takes no place from those who come."""
+        queue = self._queues.get(address, deque())
+        if turn in queue:
+            queue.remove(turn)
+        if not queue:
+            self._queues.pop(address, None)
 
     def give_back(self) -> None:
         """Give the turn to the first one of the next address, or leave it free."""

@@ -1,0 +1,18 @@
+"""Turns at something that only a few may do at a time."""
+
+import pytest
+
+from config.turns import TooMany, Turns
+
+
+async def test_an_address_that_gave_up_waiting_takes_no_place_from_those_that_come():
+    turns = Turns(1, waiting=2, of_one=1)
+    await turns.take("holder", 1)
+
+    for address in ("a", "b", "a", "c"):
+        with pytest.raises(TooMany) as refused:
+            await turns.take(address, 0.01)
+        assert isinstance(refused.value.__context__, TimeoutError)  # it waited, and was not turned away at once
+
+    turns.give_back()
+    await turns.take("a", 1)
