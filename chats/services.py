@@ -26,6 +26,19 @@ QUIET = timedelta(seconds=5)  # a broadcast that has not moved for so long may h
 API_SECONDS = 5.0  # the whole of what the outside API may take of a request
 
 
+class Changed(NotAllowed):
+    """Somebody has changed the broadcast since the caller saw it. The text says who, and what it is now."""
+
+    def __init__(self, broadcast: Broadcast) -> None:
+        last = broadcast.steps.select_related("actor").last()
+        who = last.actor.get_username() if last and last.actor else "Opsroom"
+        words = f"“{broadcast.text[:200]}”" if broadcast.text else "without a text"
+        when = f"{broadcast.send_at:%-d %b %Y, %H:%M} UTC" if broadcast.send_at else "at once"
+        super().__init__(
+            f"{who} changed this broadcast meanwhile. It is now {words}, to be sent {when}. Save again to replace that."
+        )
+
+
 def open_chat(*, user_uuid: UUID) -> tuple[Chat, bool]:
     """Return the user's chat, and whether it was opened by this call."""
     return Chat.objects.get_or_create(user_uuid=user_uuid)
@@ -104,29 +117,38 @@ def compose(
 
 
 def amend(
-    *, broadcast: Broadcast, actor: Any, text: str, image: Picture | str | None, send_at: datetime | None
+    *,
+    broadcast: Broadcast,
+    actor: Any,
+    text: str,
+    image: Picture | str | None,
+    send_at: datetime | None,
+    seen: int | None = None,
 ) -> None:
     """Change a scheduled or missed broadcast; without `send_at` it goes out now.
 
-    `image` as in `compose`, or the name that the broadcast has: it keeps that picture. Raises NotAllowed where it is
-    too late, or where another editor has replaced the kept picture; StorageFailure.
+    `image` as in `compose`, or the name that the broadcast has: it keeps that picture. `seen` is the version that the
+    actor has seen. Raises Changed where it is another one, NotAllowed where it is too late, or where another editor has
+    replaced the kept picture; StorageFailure.
     """
     if not text.strip() and not image:
         raise ValueError("A broadcast needs a text or an image.")
     fields = {"text": text.strip(), "send_at": send_at or timezone.now()}
     if image and image == broadcast.image.name:
-        _amend(broadcast, actor, {**fields, "image": image}, keeps_image=True)
+        _amend(broadcast, actor, {**fields, "image": image}, keeps_image=True, seen=seen)
         return
     with stored(image, folder="messages") as name:
-        _amend(broadcast, actor, {**fields, "image": name}, keeps_image=False)
+        _amend(broadcast, actor, {**fields, "image": name}, keeps_image=False, seen=seen)
 
 
 @retried
-def _amend(broadcast: Broadcast, actor: Any, fields: dict[str, Any], *, keeps_image: bool) -> None:
+def _amend(broadcast: Broadcast, actor: Any, fields: dict[str, Any], *, keeps_image: bool, seen: int | None) -> None:
     with transaction.atomic():
         scheduled = Broadcast.objects.changeable().select_for_update().filter(pk=broadcast.pk).first()
         if scheduled is None:
             raise NotAllowed(f"Broadcast {broadcast.pk} is not scheduled any more and cannot be changed.")
+        if seen is not None and seen != scheduled.version:
+            raise Changed(scheduled)
         earlier = scheduled.image.name or ""
         if keeps_image and earlier != fields["image"]:
             raise NotAllowed(f"The picture of broadcast {broadcast.pk} was replaced meanwhile. Open it again.")

@@ -85,8 +85,13 @@ class Compose(admin.ModelAdmin):
             messages.success(request, "The broadcast is scheduled." if form.moment else "The broadcast is on its way.")
             return HttpResponseRedirect(page_of(broadcast))
         try:
-            services.amend(broadcast=broadcast, actor=request.user, text=text, image=image, send_at=send_at)
+            services.amend(
+                broadcast=broadcast, actor=request.user, text=text, image=image, send_at=send_at, seen=_seen(request)
+            )
             messages.success(request, "The broadcast is changed.")
+        except services.Changed as changed:
+            form.add_error("text", str(changed))
+            return self._page(request, "chats/compose_page.html", form, broadcast, version=broadcast.version)
         except NotAllowed as error:
             messages.error(request, str(error))
         return HttpResponseRedirect(page_of(broadcast))
@@ -108,6 +113,7 @@ class Compose(admin.ModelAdmin):
             "media": self.media,
             "form": form,
             "values": form.values(),
+            "version": _seen(request) if form.is_bound or broadcast is None else broadcast.version,
             "longest_list": LONGEST_LIST,
             "shows_errors": True,
         }
@@ -130,6 +136,12 @@ def _prefill(form: ComposeForm, request: HttpRequest, broadcast: Broadcast | Non
     form.initial.update(text=broadcast.text, when="later", send_at=send_at)
     if broadcast.image.name:
         form.picture = drafts.refer_to(broadcast.image.name, owner=request.user)
+
+
+def _seen(request: HttpRequest) -> int | None:
+    """Return the version of the broadcast that the form was first shown with."""
+    given = request.POST.get("version", "")
+    return int(given) if given.isascii() and given.isdigit() and len(given) < 19 else None
 
 
 def _reach(form: ComposeForm, broadcast: Broadcast | None) -> dict[str, int]:

@@ -7,7 +7,7 @@ import structlog
 from django.conf import settings
 from django.core.cache import cache
 from django.db import OperationalError, connection, models, transaction
-from django.db.models import Case, F, Q, Value, When
+from django.db.models import Case, F, Max, Q, Value, When
 from django.db.models.functions import Now
 from django.utils import timezone
 from simple_history.models import HistoricalRecords
@@ -179,6 +179,11 @@ class Broadcast(models.Model):
     def may_move(self) -> bool:
         """Whether its status may still change: all but what was sent or cancelled. A failed one may be tried again."""
         return self.status not in (self.Status.SENT, self.Status.CANCELLED)
+
+    @property
+    def version(self) -> int:
+        """The number of its last step: who has seen another one has not seen what it is now."""
+        return self.steps.aggregate(last=Max("pk"))["last"] or 0
 
     @property
     def listed_size(self) -> int | None:

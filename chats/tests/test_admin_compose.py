@@ -10,7 +10,7 @@ from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from chats import drafts
+from chats import drafts, services
 from chats.audience import read_list
 from chats.factories import BroadcastFactory, ChatFactory
 from chats.models import Broadcast
@@ -18,6 +18,7 @@ from chats.tests.banner_list import png
 
 pytestmark = pytest.mark.django_db
 PAGE = "/admin/chats/broadcast/add/"
+NEXT_CENTURY = datetime(2998, 3, 1, 9, tzinfo=UTC)
 
 
 def form(**more) -> dict[str, object]:
@@ -39,7 +40,7 @@ def hidden(response, name: str) -> str:
 
 def going_on(response, step: str) -> dict[str, str]:
     """Return what the preview's form posts for this button."""
-    names = ("request_key", "zone", "picture_kept", "audience", "users_kept", "when", "send_at")
+    names = ("request_key", "version", "zone", "picture_kept", "audience", "users_kept", "when", "send_at")
     text = re.search(r'<textarea name="text" hidden>\n(.*?)</textarea>', response.content.decode(), re.S)[1]
     return {**{name: hidden(response, name) for name in names}, "text": text, "step": step}
 
@@ -290,6 +291,31 @@ def test_a_scheduled_broadcast_is_changed(as_marketer, marketer):
     assert broadcast.steps.last().verb == "changed"
     assert broadcast.steps.last().actor == marketer
     assert Broadcast.objects.count() == 1
+
+
+def test_a_change_that_another_editor_has_not_seen_is_not_lost(as_marketer, as_superuser, marketer):
+    broadcast = BroadcastFactory(scheduled=True, text="Befor")
+    services.amend(broadcast=broadcast, actor=None, text="Befor", image=None, send_at=NEXT_CENTURY)
+    address = f"/admin/chats/broadcast/{broadcast.pk}/edit/"
+    opened = as_superuser.get(address)
+    seen = {"version": opened.context["version"]}
+    services.amend(broadcast=broadcast, actor=marketer, text="Not yet", image=None, send_at=NEXT_CENTURY)
+
+    corrected = form(text="Before", when="later", send_at="2999-01-01T10:00", **seen)
+    preview = as_superuser.post(address, corrected)
+    refused = as_superuser.post(address, going_on(preview, "send"))
+
+    broadcast.refresh_from_db()
+    page = refused.content.decode()
+    assert (broadcast.text, broadcast.send_at) == ("Not yet", NEXT_CENTURY)
+    assert "mara changed this broadcast meanwhile" in page and "“Not yet”" in page and "1 Mar 2998, 09:00 UTC" in page
+    assert ">Before</textarea>" in page.replace("\n", "")  # what was typed
+
+    again = as_superuser.post(address, corrected | {"version": refused.context["version"]})
+    as_superuser.post(address, going_on(again, "send"))
+
+    broadcast.refresh_from_db()
+    assert broadcast.text == "Before"
 
 
 def test_what_has_gone_out_is_not_changed(as_marketer):
