@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, QueryDict
 
 # Nothing comes from another machine, and no script stands in a page. Two exceptions that the theme needs: its Alpine
 # evaluates the expressions of attributes ('unsafe-eval'), and widths, places and colours are in style attributes.
@@ -55,10 +55,13 @@ class AdminRequests:
     """What the admin's views count on, of every request.
 
     Methods that browsers never send get 405: the views take each of them but POST for GET. NUL is taken out of the
-    query: Postgres holds none in a text, and lists, filters and choices hand on what they are asked for.
+    query: Postgres holds none in a text, and lists, filters and choices hand on what they are asked for. Of what is
+    searched for the beginning counts, as the lists compare each word with each of their columns.
     """
 
     ALLOWED = ("GET", "HEAD", "POST")
+    SEARCHES = ("q", "term")  # of lists, and of choices
+    LONGEST_SEARCH = 200  # characters
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -67,5 +70,14 @@ class AdminRequests:
         if request.path_info.startswith("/admin/"):
             if request.method not in self.ALLOWED:
                 return HttpResponseNotAllowed(self.ALLOWED)
-            request.META["QUERY_STRING"] = request.META["QUERY_STRING"].replace("%00", "")
+            request.META["QUERY_STRING"] = self._query(request.META["QUERY_STRING"].replace("%00", ""))
         return self.get_response(request)
+
+    def _query(self, text: str) -> str:
+        if len(text) <= self.LONGEST_SEARCH:
+            return text
+        query = QueryDict(text, mutable=True)
+        for name in self.SEARCHES:
+            if name in query:
+                query[name] = str(query[name])[: self.LONGEST_SEARCH]
+        return query.urlencode()
