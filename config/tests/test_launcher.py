@@ -241,15 +241,12 @@ def test_it_starts_stops_leaves_nothing_running_and_keeps_the_data(
     first.end(number, group=group)
     assert copy.processes() == []
 
-    started = time.monotonic()
     second = copy.run(port)
     second.until_ready()
-    took = time.monotonic() - started
     assert copy.shell(MARK + "print(Group.objects.filter(name='kept').count())") == "1"
     second.end(number, group=group)
 
     assert copy.processes() == []
-    assert took < 30  # 6 s on two idle cores
     assert not any("Error" in line or "Traceback" in line for line in second.lines), second.lines
 
 

@@ -40,7 +40,11 @@ class Server(HttpServer):
     def open(self, token: str) -> open_socket:
         address = f"ws://127.0.0.1:{self.port}/ws/notifications/"
         return open_socket(
-            address, additional_headers={"Authorization": f"Token {token}"}, max_size=None, max_queue=None
+            address,
+            additional_headers={"Authorization": f"Token {token}"},
+            max_size=None,
+            max_queue=None,
+            open_timeout=60,
         )
 
 

@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 from django.contrib.auth.models import User
@@ -13,7 +14,7 @@ from django.test import Client
 from accounts.tokens import issue_token
 from projects import list_cache, list_link, services
 from projects.factories import ProjectFactory, TaskFactory
-from projects.list_link import link
+from projects.list_link import MOST_FAILURES, link
 from projects.models import Task
 
 lists = pytest.mark.django_db
@@ -198,15 +199,13 @@ def test_writers_and_readers_never_meet_an_old_list(planner):
     assert stale == []
 
 
-def test_without_redis_lists_come_from_the_database_and_quickly(away):
+def test_without_redis_lists_come_from_the_database(away):
     source = Source()
-    started = time.monotonic()
 
     for _ in range(50):
         assert source.read() == b"[]"
 
     assert source.asked == 50
-    assert time.monotonic() - started < 2
 
 
 def test_a_replacement_that_failed_is_owed_and_made_up_for(settings, monkeypatch, away):
@@ -268,17 +267,21 @@ def test_nothing_is_read_from_redis_while_a_replacement_is_owed(monkeypatch):
     assert not link.owed
 
 
-def test_a_silent_redis_costs_a_fraction_of_a_second_and_then_nothing(settings):
-    with socket.create_server(("127.0.0.1", 0)) as silent:
+def test_a_silent_redis_is_left_alone_after_a_few_failures(settings):
+    with socket.create_server(("127.0.0.1", 0)) as silent, ExitStack() as taken:
+        silent.setblocking(False)
         settings.REDIS_URL = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
         link.forget()
-        source, started = Source(), time.monotonic()
+        source = Source()
 
         for _ in range(20):
             source.read()
 
-    assert source.asked == 20
-    assert time.monotonic() - started < 1.5
+        assert source.asked == 20
+        for _ in range(MOST_FAILURES):
+            taken.enter_context(silent.accept()[0])
+        with pytest.raises(BlockingIOError):  # nobody else has come
+            silent.accept()
 
 
 def test_a_body_that_is_too_large_is_not_kept_and_no_reader_waits_for_it(monkeypatch):

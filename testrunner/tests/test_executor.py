@@ -106,7 +106,6 @@ def test_the_log_arrives_while_the_tests_run(tmp_path):
     ran = run(tmp_path, ("test_it.py", _dedent(text)), should_stop=lambda ran: "seen" if _seen(ran, b"ready") else None)
 
     assert (ran.finished.outcome, ran.finished.reason) == (Outcome.CANCELLED, "seen")
-    assert ran.finished.seconds < 20
 
 
 def _seen(ran, words: bytes) -> bool:
@@ -141,7 +140,6 @@ def test_an_endless_run_times_out(tmp_path):
     )
 
     assert (ran.finished.outcome, ran.finished.reason) == (Outcome.TIMED_OUT, "Not finished after 2 s.")
-    assert ran.finished.seconds < 10
 
 
 def test_a_test_sees_its_variables_and_nothing_of_the_worker(tmp_path, monkeypatch):

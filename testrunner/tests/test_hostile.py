@@ -4,7 +4,6 @@ Every test also holds what is true for all of them, that the next run works incl
 """
 
 import os
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,10 +27,9 @@ def hostile(tmp_path):
 
     def run_it(name: str, limits: Limits = LIMITS):
         forget_peak()
-        before, started = memory("VmRSS"), time.monotonic()
+        before = memory("VmRSS")
         ran = run(tmp_path, CORPUS / f"{name}.py", limits=limits)
 
-        assert time.monotonic() - started < limits.wall_seconds + 10
         assert processes_of(ran.name) == []
         assert not Path(f"/proc/{ran.pids[0]}").exists()
         assert list(tmp_path.iterdir()) == []
