@@ -144,7 +144,7 @@ def test_a_loop_that_leaves_signs_does_not_wait_for_a_name_server_that_is_silent
         raise socket.gaierror
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    monkeypatch.setattr(settings, "REDIS_URL", "redis://redis.example:6379/0")
+    settings.REDIS_URL = "redis://redis.example:6379/0"
     monkeypatch.setattr(signs, "_client", signs._client.__wrapped__)
     monkeypatch.setattr(signs, "_rest_until", 0.0)
     try:
