@@ -19,7 +19,7 @@ DEPLOY := env -u OPSROOM_LOCAL DATABASE_URL=postgres://checks@localhost/checks R
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z\/-]+:.*## / { printf "make %-24s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-.PHONY: run setup setup/run test test/browser chaos coverage
+.PHONY: run setup setup/run test test/thorough test/browser chaos coverage
 run: setup/run  ## Opsroom with its own database, until Ctrl-C (PORT=8001, OPSROOM_HOME=folder)
 	@$(BIN) -m config.launcher
 
@@ -29,8 +29,11 @@ setup:  ## Only install: .venv with everything, tests and tools included
 setup/run:
 	@$(PYTHON) -I config/bootstrap.py run
 
-test: setup  ## The whole suite, in parallel, on real servers of its own (ARGS="-k word")
+test: setup  ## The suite, in parallel, on real servers of its own (ARGS="-k word")
 	@$(PYTEST) $(PARALLEL) $(ARGS)
+
+test/thorough: setup  ## Every role at every address, every pair of verbs, every hostile file and schema
+	@$(PYTEST) $(PARALLEL) -m "thorough and not chaos" $(ARGS)
 
 test/browser: setup  ## The screens, in a real browser
 	@$(PYTEST) -n 2 --dist loadfile -m browser $(ARGS)
@@ -39,7 +42,7 @@ chaos: setup  ## The tests that kill and restart things
 	@$(PYTEST) -m chaos --timeout 600 $(ARGS)
 
 coverage: setup  ## The suite with branch coverage, and what it misses
-	@$(PYTEST) $(PARALLEL) --cov --cov-branch --cov-report=term-missing:skip-covered $(ARGS)
+	@$(PYTEST) $(PARALLEL) -m "not browser and not chaos" --cov --cov-branch --cov-report=term-missing:skip-covered $(ARGS)
 
 .PHONY: fmt lint bench loadtest screenshots lock
 fmt: setup  ## Format the code

@@ -16,7 +16,7 @@ from chats.models import Broadcast, Chat, Message, NotAllowed
 from chats.tests.test_fanout import in_another_connection, wait_until_somebody_waits_for_a_lock
 from live.tests.together import together
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.thorough]
 
 
 def sending_a_banner(largest_chunk: int = 1_000) -> Broadcast:

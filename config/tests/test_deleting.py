@@ -24,6 +24,8 @@ from projects.reminders import arm
 from testrunner.factories import FileFactory
 from testrunner.models import FailureTask, Root, TestFile
 
+pytestmark = pytest.mark.thorough
+
 ROLES = {  # route of a DELETE: the model, and the roles that may besides a superuser
     "chats/<any_uuid:user_uuid>/": (Chat, []),
     "projects/<int:pk>/": (Project, ["planning"]),

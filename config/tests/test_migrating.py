@@ -14,7 +14,7 @@ from django.db import connection
 
 from config import migrating
 
-pytestmark = pytest.mark.timeout(300)  # several processes, on a machine that may be busy
+pytestmark = [pytest.mark.timeout(300), pytest.mark.thorough]  # several processes, on a machine that may be busy
 
 
 class Database:

@@ -14,6 +14,8 @@ from django.test import Client
 
 from config.tests.matrix import METHODS, ROLES, Column, address, column, create_everything, routes, signed_in
 
+pytestmark = pytest.mark.thorough
+
 TABLE = Path(__file__).with_name("permissions.txt")
 WRITING = "WRITE_PERMISSIONS" in os.environ
 INTRODUCTION = """\

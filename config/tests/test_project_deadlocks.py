@@ -19,7 +19,7 @@ from projects.gone import Gone
 from projects.models import Comment, Project, Reminder, Task
 from projects.tests.mail_server import serving
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.thorough]
 _numbers = count(1)
 
 

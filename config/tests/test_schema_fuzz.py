@@ -37,6 +37,8 @@ from events.models import Replay, Session
 from projects.factories import CommentFactory, ProjectFactory, TaskFactory
 from projects.models import Report
 
+pytestmark = pytest.mark.thorough
+
 CHECKS = [
     schemathesis.checks.not_a_server_error,
     checks.status_code_conformance,

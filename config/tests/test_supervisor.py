@@ -13,6 +13,8 @@ import pytest
 
 from config.supervisor import dying_with_us
 
+pytestmark = pytest.mark.thorough
+
 PROJECT = Path(__file__).resolve().parents[2]
 # A child's own child is in the same group, as Celery's pool is.
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"

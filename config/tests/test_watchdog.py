@@ -13,6 +13,8 @@ import pytest
 
 from config.tests.test_supervisor import nobody_is_left
 
+pytestmark = pytest.mark.thorough
+
 PROJECT = Path(__file__).resolve().parents[2]
 # The real main program with shorter times: SILENCE, START.
 SCRIPT = """

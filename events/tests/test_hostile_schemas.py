@@ -17,6 +17,8 @@ from events.tests.counting import count_all
 from events.tests.hostile_schemas import SCHEMAS
 from events.tests.sending import committed
 
+pytestmark = pytest.mark.thorough
+
 ADMIN, REST = "/admin/events/eventtype/", "/event-types/"
 TYPE = {"category": "shop", "name": "sale"}
 hostile = pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)

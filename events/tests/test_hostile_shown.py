@@ -15,7 +15,7 @@ from events.factories import ApplicationFactory, EventFactory, RejectedEventFact
 from events.models import Application, Event, RejectedEvent
 from events.tests.test_envelope import ANY_JSON, BROKEN, FAULTY
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.thorough]
 TEXTS = [
     "\\.",
     "a\tb\nc\rd",

@@ -10,7 +10,7 @@ from events.factories import ApplicationFactory, EventTypeFactory
 from events.models import Application, Event, Notification, RejectedEvent, Session
 from events.tests.counting import NOON, count_all
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.thorough]
 MANY = 1_200
 
 

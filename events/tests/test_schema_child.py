@@ -13,6 +13,8 @@ from events.budget import UNLIMITED
 from events.schema_child import check_schema, untrusted
 from events.schema_error import SchemaError
 
+pytestmark = pytest.mark.thorough
+
 PRICED = {"properties": {"price": {"type": "number", "maximum": 1e20}}}
 
 

@@ -15,7 +15,7 @@ from testrunner.factories import ResultFactory, RunFactory
 from testrunner.models import NotAllowed, TestEnvironment, TestFile, TestRun
 from testrunner.snapshot import Snapshot
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.thorough]
 ROUNDS = 2
 FILE = Snapshot("samples", "test_success.py", b"def test_ok():\n    assert True\n")
 MINUTE = timedelta(minutes=1)

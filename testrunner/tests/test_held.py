@@ -23,6 +23,8 @@ from testrunner.walls import cgroup
 from testrunner.walls.held import Held, held_by, system_v
 from testrunner.walls.meter import looked_at_as
 
+pytestmark = pytest.mark.thorough
+
 LIMITS = Limits(wall_seconds=40, grace_seconds=1, disk_bytes=64 * MIB, total_memory_bytes=512 * MIB)
 TOO_MUCH_MEMORY = "The run's processes occupied more than 512 MiB of memory together."
 DELETED = "The run's deleted files occupied more than 64 MiB."

@@ -14,6 +14,8 @@ from testrunner.sandbox import MIB, Limits
 from testrunner.tests.running import CORPUS, processes_of, run
 from testrunner.trial import probe
 
+pytestmark = pytest.mark.thorough
+
 LIMITS = Limits(
     wall_seconds=60, grace_seconds=2, cpu_seconds=60, memory_bytes=1024 * MIB, disk_bytes=64 * MIB, processes=40
 )

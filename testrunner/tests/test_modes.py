@@ -23,6 +23,8 @@ from testrunner.tests.workers import OWN_USER, PLAIN, USER_NAMESPACE
 from testrunner.walls.leftovers import remove_directory
 from testrunner.written import uses_more_than
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.mark.parametrize("file", [SAMPLES / "test_success.py", CORPUS / "daemon.py", CORPUS / "deep_directories.py"])
 def test_in_a_container_each_run_has_a_user_of_its_own(container, file):

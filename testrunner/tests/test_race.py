@@ -17,6 +17,8 @@ from testrunner.models import TestEnvironment, TestRun
 from testrunner.snapshot import Snapshot
 from testrunner.tests.racing import Broker, workers
 
+pytestmark = pytest.mark.thorough
+
 RUNS, ENVIRONMENTS = 1_000, 10
 SWEEP = 1.0  # seconds; beat's are three
 PATIENCE = 1_700.0
