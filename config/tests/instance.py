@@ -30,6 +30,7 @@ from config.tests.proxy import Proxy
 
 PROJECT = Path(__file__).resolve().parents[2]
 RECOVERY = 45.0  # seconds: design.md's limit for recovery without a hand
+ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "10"))  # of each fault
 SUPERVISE = """
 import asyncio, os
 from config.launcher import PROJECT, commands

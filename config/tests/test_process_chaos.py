@@ -24,11 +24,10 @@ import psutil
 import pytest
 import requests
 
-from config.tests.instance import PROJECT, RECOVERY, Instance, running_instance
+from config.tests.instance import PROJECT, RECOVERY, ROUNDS, Instance, running_instance
 from events.tests.test_ingest_chaos import HEADERS, MAKE_KEY
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1800)]
-ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "10"))
 ALL = ("web", "worker", "runner", "beat")
 PEOPLE = """
 from django.contrib.auth.models import User
@@ -209,60 +208,64 @@ def test_everything_works_again_within_45_seconds(house, names, number):
 
 
 def test_a_watchdog_that_is_killed_takes_its_process_along_and_both_are_started_again(house):
-    for name in ALL:
-        house.instance.watchdog(name).kill()
+    for _ in range(ROUNDS):
+        for name in ALL:
+            house.instance.watchdog(name).kill()
+        took = house.works_again(environment=21)
+        print(f"SIGKILL of the watchdogs: works again after {took:.1f} s", flush=True)
 
-    took = house.works_again(environment=21)
-
-    print(f"SIGKILL of the watchdogs: works again after {took:.1f} s")
     house.assert_nothing_lost_or_doubled()
 
 
 @pytest.mark.parametrize("away", ["postgres", "redis"])
 def test_a_server_that_keeps_silent_for_a_minute_ends_no_process_for_good(house, away):
-    before = house.restarts()
-    server = (house.instance.postgres if away == "postgres" else house.instance.valkey).find()
-    assert server is not None
-    family = [server, *server.children(recursive=True)]
-    for process in family:
-        process.suspend()
-    time.sleep(60)
-    for process in family:
-        process.resume()
+    for silence in [60.0, *(random.uniform(5, 60) for _ in range(ROUNDS - 1))]:
+        before = house.restarts()
+        server = (house.instance.postgres if away == "postgres" else house.instance.valkey).find()
+        assert server is not None
+        family = [server, *server.children(recursive=True)]
+        for process in family:
+            process.suspend()
+        time.sleep(silence)
+        for process in family:
+            process.resume()
+        took = house.works_again(environment=22)
+        restarts = house.restarts() - before
+        print(f"{away} silent for {silence:.0f} s: works again {took:.1f} s later, {restarts} restarts", flush=True)
 
-    took = house.works_again(environment=22)
-
-    print(f"{away} silent for 60 s: works again {took:.1f} s later, after {house.restarts() - before} restarts")
     house.assert_nothing_lost_or_doubled()
 
 
 def test_one_of_two_workers_that_is_stopped_is_named_and_started_again(house):
+    for _ in range(ROUNDS):
+        with second_worker(house) as second:
+            (main,) = psutil.Process(second.pid).children()
+            house.instance.wait_for(lambda main=main: f"/{main.pid}" in str(house.instance.health().get("worker")), 90)
+            time.sleep(random.uniform(0, 5))
+
+            main.suspend()
+            stopped = time.monotonic()
+
+            assert second.wait(RECOVERY) == -signal.SIGKILL  # what any restart policy sees
+            print(f"the second worker was ended after {time.monotonic() - stopped:.1f} s", flush=True)
+            named = f"/{main.pid} was last heard of"
+            house.instance.wait_for(lambda named=named: named in house.instance.health()["worker"]["detail"])
+            assert not house.instance.health()["worker"]["ok"]
+
+
+@contextlib.contextmanager
+def second_worker(house: House) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker under a watchdog of its own that nobody starts again, as a container is to its policy."""
     argv = ["-m", "config.watchdog", "worker", "-m", "celery", "-q", "-A", "config.celery", "worker", "-n", "second@%h"]
-    argv += [
-        "-Q",
-        "default,broadcasts,events",
-        "-c",
-        "1",
-        "--without-gossip",
-        "--without-mingle",
-        "--without-heartbeat",
-    ]
+    argv += ["-Q", "default,broadcasts,events", "-c", "1", "--without-gossip", "--without-mingle"]
     second = subprocess.Popen(
-        [sys.executable, *argv], cwd=PROJECT, env=house.instance.env, stdout=house.instance.log,
-        stderr=house.instance.log, start_new_session=True,
+        [sys.executable, *argv, "--without-heartbeat"], cwd=PROJECT, env=house.instance.env,
+        stdout=house.instance.log, stderr=house.instance.log, start_new_session=True,
     )  # fmt: skip
     try:
         house.instance.wait_for(lambda: bool(psutil.Process(second.pid).children()))
-        (main,) = psutil.Process(second.pid).children()
-        house.instance.wait_for(lambda: f"/{main.pid}" in str(house.instance.health().get("worker")), 90)
-
-        main.suspend()
-        stopped = time.monotonic()
-
-        assert second.wait(RECOVERY) == -signal.SIGKILL  # what any restart policy sees
-        print(f"the second worker was ended after {time.monotonic() - stopped:.1f} s")
-        house.instance.wait_for(lambda: f"/{main.pid} was last heard of" in house.instance.health()["worker"]["detail"])
-        assert not house.instance.health()["worker"]["ok"]
+        yield second
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(second.pid, signal.SIGKILL)
+        second.wait()

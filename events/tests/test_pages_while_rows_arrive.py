@@ -100,11 +100,10 @@ def test_an_export_has_all_rows_of_its_start_while_rows_arrive(arriving, form, m
 
 
 def test_postgres_stops_at_the_row_that_ends_a_page(shop):
-    with second_connection() as other:
-        with other.cursor() as cursor:
-            cursor.execute("TRUNCATE events_event CASCADE")  # the planner counts the space of deleted rows, too
-            insert(other, shop, 0, 20_000)
-            cursor.execute("ANALYZE events_event")
+    with second_connection() as other, other.cursor() as cursor:
+        cursor.execute("TRUNCATE events_event CASCADE")  # the planner counts the space of deleted rows, too
+        insert(other, shop, 0, 20_000)
+        cursor.execute("ANALYZE events_event")
     asked: list[str] = []
 
     def keep(execute, sql, params, many, context):
