@@ -21,6 +21,8 @@ LIGHT = 1_000  # work below which an item is judged at once; a byte is taken for
 USUALLY = 4  # times less work than that
 HERE = 5_000  # work that the event loop does itself
 REASONS_HERE = 20_000
+ONE_IN_THREAD = 20_000  # for one item: judging it is one call, for which the event loop waits
+REASONS_IN_THREAD = 40_000
 REASON = 80  # evaluations take as long as making one reason
 WORDS = 8  # bytes of the schema that are copied into an error as long
 POSITIONS = 4  # of regular expressions that take as long for one character as one evaluation, mostly much shorter
@@ -38,10 +40,15 @@ class BudgetSpent(Exception):
 
 
 class Budget:
-    """The work that may still be done for a request. Without a limit, as for one stored event: any number of items."""
+    """The work that may still be done for a request. Without a limit, as for one stored event: any number of items.
 
-    def __init__(self, work: int | None = None, reasons: int | None = None, *, is_strict: bool = False) -> None:
-        self._work, self._reasons, self._is_strict = work, reasons, is_strict
+    `one` bounds the work for a single item, and the work to list its reasons, where more of it is done elsewhere.
+    """
+
+    def __init__(
+        self, work: int | None = None, reasons: int | None = None, *, one: tuple[int, int] | None = None
+    ) -> None:
+        self._work, self._reasons, self._one = work, reasons, one
 
     @classmethod
     def of_request(cls) -> Budget:
@@ -50,15 +57,17 @@ class Budget:
     @classmethod
     def of_event_loop(cls) -> Budget:
         """What is more is not left out, but done in a thread."""
-        return cls(HERE, REASONS_HERE, is_strict=True)
+        return cls(HERE, REASONS_HERE, one=(HERE, REASONS_HERE))
 
     @classmethod
     def of_thread(cls) -> Budget:
         """What is more is done in another process."""
-        return cls(MOST_WORK, MOST_REASONS, is_strict=True)
+        return cls(MOST_WORK, MOST_REASONS, one=(ONE_IN_THREAD, REASONS_IN_THREAD))
 
     def spend(self, work: int) -> None:
         """Raises BudgetSpent."""
+        if self._one is not None and work > self._one[0]:
+            raise BudgetSpent
         if self._work is not None:
             self._work -= work
             if self._work < 0:
@@ -67,7 +76,7 @@ class Budget:
     def affords_reasons(self, work: int) -> bool:
         """Return whether so much may be done to list reasons, and count it then. Raises BudgetSpent."""
         is_enough = self._reasons is None or work <= self._reasons
-        if not is_enough and self._is_strict:
+        if self._one is not None and (work > self._one[1] or not is_enough):
             raise BudgetSpent
         if work > MOST_REASONS or not is_enough:
             return False

@@ -80,6 +80,16 @@ def test_what_is_heavy_is_not_read_here():
     assert len(read_here(packed(*[RIGHT] * 500), RULES)) == 500
 
 
+def test_an_item_that_one_call_judges_for_long_is_for_the_other_process():
+    numbers = {TYPE: compiled({"properties": {"tags": {"items": {"enum": list(range(450))}}}})}
+    rules = RULES._replace(types=numbers)
+
+    with pytest.raises(TooHeavy):
+        read_here(packed(tagged(1, 1e-300)), rules)
+
+    assert len(read_here(packed(*[tagged(1, 7)] * 100), rules)) == 100
+
+
 def test_it_is_told_of_new_schemas(other):
     stricter = {"required": ["tags"]}
     newer = Known("2", {}, {TYPE: compiled(stricter)}, {TYPE: json.dumps(stricter)}, {})
