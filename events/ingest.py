@@ -41,11 +41,12 @@ from events.line import Line, Unavailable
 from events.quota import Quota
 from events.rate import Buckets
 from events.store import Store
-from events.writer import Writer
+from events.writer import Writer, weight
 
 log = structlog.get_logger(__name__)
 
-WRITERS = 2  # groups under way at once
+WRITERS = 2  # groups under way at once, of small requests and of large ones
+LARGE = 64 * 1024  # bytes of a request's items; Postgres takes 20 ms for half a megabyte, and small ones do not wait
 MOST_REQUESTS = 1_000  # under way
 MOST_BYTES = 64 * 1024 * 1024  # held for them
 SHARE = 4  # an application has at most this part of both, so that others find room
@@ -91,10 +92,11 @@ class Ingest:
         )
         self._span = Span.from_settings()
         store = Store()
-        self._writers = [Writer(f"ingest-{number}", store) for number in range(WRITERS)]
+        self._writers = [Writer(f"ingest-{number}", store) for number in range(2 * WRITERS)]
         self._looking = Line("ingest-keys")
         self._directory = Directory(self._looking)
-        self._commit = GroupCommit(list(self._writers))
+        self._commit = GroupCommit(self._writers[:WRITERS])
+        self._commit_large = GroupCommit(self._writers[WRITERS:])
         self._buckets = Buckets()
         self._quota = Quota(self._directory)
         self._checking = ThreadPoolExecutor(max_workers=CHECKERS, thread_name_prefix="ingest-check")
@@ -139,8 +141,9 @@ class Ingest:
         limit.add(ITEM_BYTES * len(items))
         self._quota.decide(sender.application, items)
         if items:
+            commit = self._commit if weight(items) <= LARGE else self._commit_large
             try:
-                await self._commit.commit(items)
+                await commit.commit(items)
             except ApplicationGone:
                 raise Refused(401, "The application of this write key was deleted.") from None
         if len(items) == 1 and items[0].reasons and items[0].is_garbage:

@@ -188,6 +188,27 @@ def test_more_requests_than_can_be_under_way_are_503(sender, pageview, monkeypat
     assert statuses.count(202) == 3 and statuses.count(503) == 7
 
 
+def test_small_requests_do_not_wait_for_large_ones(sender, raw_connection, write_key, many):
+    large = many[0] | {"data": {"text": "x" * (ingest.LARGE + 1)}}
+    raw_connection.autocommit = False
+    with raw_connection.cursor() as cursor:  # whoever writes the same event waits for this transaction to end
+        cursor.execute(
+            "INSERT INTO events_event (id, application_id, event_id, session_id, category, name, data, timestamp)"
+            " VALUES (1000000, %s, %s, 's', 'c', 'n', '{}', %s)",
+            [write_key.application_id, large["event_id"], large["timestamp"]],
+        )
+
+    async def small_while_large_waits() -> list[int]:
+        waiting = [asyncio.create_task(sender.call(large)) for _ in range(ingest.WRITERS + 1)]
+        await asyncio.sleep(0.3)
+        small = await sender.call(many[1])
+        assert not any(one.done() for one in waiting)
+        raw_connection.rollback()
+        return [small.status, *[(await one).status for one in waiting]]
+
+    assert sender.runner.run(small_while_large_waits()) == [202] * (ingest.WRITERS + 2)
+
+
 def test_many_requests_share_a_commit(sender, many):
     sender.post(many[0])
 
