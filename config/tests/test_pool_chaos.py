@@ -69,10 +69,10 @@ class Worker:
         self.instance.wait_for(lambda: len(self.pool()) == 2, 60)
         return self
 
-    def works(self) -> None:
+    def works(self, seconds: float = RECOVERY) -> None:
         """Wait until a notification of now has been sent; start the worker again if it has ended, as supervisors do."""
         self.instance.sql(STORE)
-        self.instance.wait_for(self._has_sent_everything)
+        self.instance.wait_for(self._has_sent_everything, seconds)
 
     def _has_sent_everything(self) -> bool:
         if self.watchdog.poll() is not None:
@@ -153,15 +153,10 @@ def test_a_worker_whose_idle_pool_processes_break_works_again(instance, worker, 
     reason="needs RABBITMQ_CONSUMER_TIMEOUT=60000, and a RabbitMQ whose consumer_timeout is that",
 )
 def test_a_worker_whose_channel_was_closed_by_the_consumer_timeout_works_again(instance, worker):
-    send(instance, "sleep", "200", 4)  # two run, two wait; RabbitMQ looks once a minute
-
-    instance.wait_for(lambda: "PRECONDITION_FAILED" in log_of(instance), 190)
+    send(instance, "sleep", "45", 6)  # two run, two wait until they have waited too long; RabbitMQ looks once a minute
     pid = worker.main.pid
 
-    time.sleep(RECOVERY)
+    instance.wait_for(lambda: "PRECONDITION_FAILED" in log_of(instance), 190)
+    worker.works(300)  # the notification is behind all of them
+
     assert worker.main.pid == pid and worker.watchdog.poll() is None
-    instance.wait_for(lambda: log_of(instance).count("task_started") >= 4, 260)
-    time.sleep(1)
-    for process in worker.pool():  # the last ones need not sleep on
-        process.kill()
-    worker.works()
