@@ -153,7 +153,7 @@ def test_a_worker_whose_idle_pool_processes_break_works_again(instance, worker, 
     reason="needs RABBITMQ_CONSUMER_TIMEOUT=60000, and a RabbitMQ whose consumer_timeout is that",
 )
 def test_a_worker_whose_channel_was_closed_by_the_consumer_timeout_works_again(instance, worker):
-    send(instance, "sleep", "45", 6)  # two run, two wait until they have waited too long; RabbitMQ looks once a minute
+    send(instance, "sleep", "100", 4)  # two run, two wait for longer than RabbitMQ likes, which looks once a minute
     pid = worker.main.pid
 
     instance.wait_for(lambda: "PRECONDITION_FAILED" in log_of(instance), 190)
