@@ -41,12 +41,12 @@ from events.line import Line, Unavailable
 from events.quota import Quota
 from events.rate import Buckets
 from events.store import Store
-from events.writer import Writer, weight
+from events.writer import Writer
 
 log = structlog.get_logger(__name__)
 
 WRITERS = 2  # groups under way at once, of small requests and of large ones
-LARGE = 64 * 1024  # bytes of a request's items; Postgres takes 20 ms for half a megabyte, and small ones do not wait
+LARGE = 64 * 1024  # bytes of a body; Postgres takes 20 ms for half a megabyte, and small ones do not wait for that
 MOST_REQUESTS = 1_000  # under way
 MOST_BYTES = 64 * 1024 * 1024  # held for them
 SHARE = 4  # an application has at most this part of both, so that others find room
@@ -141,7 +141,7 @@ class Ingest:
         limit.add(ITEM_BYTES * len(items))
         self._quota.decide(sender.application, items)
         if items:
-            commit = self._commit if weight(items) <= LARGE else self._commit_large
+            commit = self._commit if len(content) <= LARGE else self._commit_large
             try:
                 await commit.commit(items)
             except ApplicationGone:

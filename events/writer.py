@@ -26,7 +26,7 @@ class Writer:
 
     async def write(self, items: Sequence[Item]) -> None:
         """Commit at most BATCH_ROWS items, and tell each one's status. Raises Unavailable: they may be, or not."""
-        if len(items) < COPY_FROM and weight(items) <= MOST_HERE:
+        if len(items) < COPY_FROM and sum(map(_weight, items)) <= MOST_HERE:
             group = Group(items)
             try:
                 group.settle(await self.statement.run(group.values()))
@@ -41,6 +41,5 @@ class Writer:
         self.line.close()
 
 
-def weight(items: Sequence[Item]) -> int:
-    """Return how many bytes Postgres is given of them, roughly."""
-    return sum(len(item.raw) + REASON * len(item.reasons) if item.reasons else len(item.data) for item in items)
+def _weight(item: Item) -> int:
+    return len(item.raw) + REASON * len(item.reasons) if item.reasons else len(item.data)
