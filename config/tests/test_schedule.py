@@ -25,6 +25,7 @@ def scheduler() -> Iterator[SteadyScheduler]:
     scheduler = SteadyScheduler(app)
     yield scheduler
     scheduler._finalize.cancel()  # it would write to Postgres at the end of this process
+    scheduler.connection.close()
     extensions.set_wait_callback(None)  # this process is not beat's own, and copies rows, which a callback forbids
 
 
