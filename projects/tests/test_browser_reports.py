@@ -46,7 +46,7 @@ def test_a_double_click_is_one_wish_and_a_second_one_is_refused_in_words(page: P
     page.goto(f"{instance.url}/admin/projects/report/")
     again = page.get_by_role("button", name="Mail again")
     again.click()
-    page.get_by_role("link", name="Cancel").click()
+    page.get_by_role("dialog").get_by_role("link", name="Cancel").click()
     expect(page.get_by_role("dialog")).to_be_hidden()
     assert instance.one(WISHES) == 0
 
