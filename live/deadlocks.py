@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
@@ -10,6 +11,7 @@ from django.db import OperationalError, connection
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
+PAUSE = 0.05  # seconds; without it the second try may take the freed locks before the other transaction wakes up
 DEADLOCK = "40P01"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
 
 
@@ -26,6 +28,7 @@ def retried(verb: Callable[Given, Result]) -> Callable[Given, Result]:
         except OperationalError as error:
             if connection.in_atomic_block or not is_deadlock(error):
                 raise
+        time.sleep(PAUSE)
         return verb(*args, **kwargs)
 
     return call
