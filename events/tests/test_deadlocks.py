@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg2
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from events import digest, line, replay, services
@@ -18,7 +18,7 @@ from events.models import Event, RejectedEvent
 from events.store import GONE, Store
 from events.tests.counting import NOON, assert_all_counted, commit
 from events.tests.sending import committed
-from live.deadlocks import retried
+from live.deadlocks import TRIES, retried
 from live.tests.together import together
 
 pytestmark = committed
@@ -133,9 +133,24 @@ def test_changes_deletions_replays_and_the_digest_do_not_deadlock(pageview):
         assert_all_counted()
 
 
-def test_a_verb_tries_once_more_after_a_deadlock():
+def test_a_verb_is_tried_three_times_and_then_its_deadlock_is_the_callers():
+    tries = []
+
+    @retried
+    def verb() -> None:
+        tries.append(1)
+        with connection.cursor() as cursor:
+            cursor.execute("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '40P01'; END $$")
+
+    with pytest.raises(OperationalError):
+        verb()
+
+    assert len(tries) == TRIES == 3
+
+
+def test_a_verb_is_tried_again_after_a_deadlock():
     rows = [ApplicationFactory().pk, ApplicationFactory().pk]
-    tries, held, wants = [], threading.Event(), threading.Event()
+    tries, held, wants, over = [], threading.Event(), threading.Event(), threading.Event()
 
     def lock(pk: int) -> None:
         with connection.cursor() as cursor:
@@ -147,6 +162,8 @@ def test_a_verb_tries_once_more_after_a_deadlock():
             with connection.cursor() as cursor:
                 cursor.execute("SET LOCAL deadlock_timeout = '50ms'")
             tries.append(1)
+            if len(tries) > 1:
+                over.wait()
             lock(rows[0])
             held.set()
             wants.wait()
@@ -161,6 +178,7 @@ def test_a_verb_tries_once_more_after_a_deadlock():
             lock(rows[1])
             wants.set()
             lock(rows[0])
+        over.set()
 
     assert together(verb, other) == [] and len(tries) == 2
 
