@@ -200,7 +200,8 @@ def test_small_requests_do_not_wait_for_large_ones(sender, raw_connection, write
 
     async def small_while_large_waits() -> list[int]:
         waiting = [asyncio.create_task(sender.call(large)) for _ in range(ingest.WRITERS + 1)]
-        await asyncio.sleep(0.3)
+        while len(sender.app._commit_large._idle) == ingest.WRITERS:  # noqa: ASYNC110  until one is being written
+            await asyncio.sleep(0.01)
         small = await sender.call(many[1])
         assert not any(one.done() for one in waiting)
         raw_connection.rollback()
