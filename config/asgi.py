@@ -55,13 +55,13 @@ gc.set_threshold(20_000, 10, 10)
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """The ASGI application that uvicorn runs."""
-    if scope["type"] == "websocket" and scope["path"] == "/ws/notifications/":
+    if scope["type"] == "websocket" and scope["path"] in ("/ws/notifications/", "/ws/notifications"):
         await _notifications(scope, receive, send)
     elif scope["type"] == "lifespan":
         await lifespan(_progress, receive, send)
     elif scope["type"] != "http":
         await send({"type": "websocket.close", "code": 4404})
-    elif scope["path"] == "/events/" and scope["method"] in ("POST", "OPTIONS"):
+    elif scope["path"] in ("/events/", "/events") and scope["method"] in ("POST", "OPTIONS"):
         await _ingest(scope, receive, send)
     elif HealthDoor.leads(scope):
         await _health(scope, receive, send)

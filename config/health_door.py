@@ -16,11 +16,11 @@ class HealthDoor:
 
     @staticmethod
     def leads(scope: dict[str, Any]) -> bool:
-        return scope["path"] in ("/ping/", "/health/") and scope["method"] in ("GET", "HEAD")
+        return scope["path"].rstrip("/") in ("/ping", "/health") and scope["method"] in ("GET", "HEAD")
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         status, found = 200, ping_body()
-        if scope["path"] == "/health/":
+        if scope["path"].startswith("/health"):
             status, found = await asyncio.shield(asyncio.wrap_future(shared.take()))
         body = json.dumps(found).encode()
         headers = DEFAULTS | {"Content-Type": "application/json", "Content-Length": str(len(body))}

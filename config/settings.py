@@ -67,6 +67,7 @@ MIDDLEWARE = [
     "config.middleware.DefaultHeaders",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "config.slashes.EitherSlash",  # before those that ask for the address
     "django.middleware.common.CommonMiddleware",
     "config.middleware.AdminRequests",
     "projects.lists.ListsAtOnce",  # behind what every answer passes, before what it does not need
