@@ -5,7 +5,7 @@ proof equals that of the current hash, so a form, a command and a plain UPDATE o
 signal that one of them could miss.
 
 One change of the stored hash is not a change of the password: after an upgrade of Django, the next login stores the
-same password with more iterations. `follow_rehash` renews the proofs then.
+same password with more iterations. `strengthen_hash` renews the proofs with it.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from django.contrib.auth.models import AbstractBaseUser
-from django.db import models
+from django.contrib.auth.hashers import make_password
+from django.db import models, transaction
 from django.db.models import Func, QuerySet
 
 
@@ -45,20 +45,20 @@ def with_current_password(rows: QuerySet[Any]) -> QuerySet[Any]:
     return rows.filter(user__is_active=True, password_proof=PasswordProof("user__password"))
 
 
-def remember_hash(*, instance: AbstractBaseUser, update_fields: Any, **_: Any) -> None:
-    """A receiver of pre_save: note the hash that Django is about to replace by a stronger one of the same password."""
-    # So does AbstractBaseUser.check_password(), and nothing else: `_password` is set while a password is changed.
-    is_rehash = instance.pk and update_fields == {"password"} and instance._password is None  # type: ignore[attr-defined]
-    old = type(instance)._default_manager.filter(pk=instance.pk).values_list("password", flat=True) if is_rehash else []
-    instance._rehashed_from = next(iter(old), None)  # type: ignore[attr-defined]
+def strengthen_hash(user: Any, password: str) -> bool:
+    """Store the same password under the current hasher. Return whether the user still has this password.
 
-
-def follow_rehash(*, instance: Any, **_: Any) -> None:
-    """A receiver of post_save: renew the proofs that the old hash of the same password gave."""
-    old, instance._rehashed_from = getattr(instance, "_rehashed_from", None), None
-    if old is None:
-        return
-    before, after = hashlib.sha256(old.encode()).hexdigest(), password_proof(instance)
-    for model in PasswordBound.__subclasses__():
-        rows: QuerySet[Any] = model._default_manager.all()
-        rows.filter(user_id=instance.pk, password_proof=before).update(password_proof=after)
+    Only the hash that was checked is replaced: a password that is changed meanwhile stays as it was changed, and of two
+    logins at once the second uses the hash of the first. The proofs change in the same transaction.
+    """
+    old, new = user.password, make_password(password)
+    with transaction.atomic():
+        if type(user)._default_manager.filter(pk=user.pk, password=old).update(password=new):
+            before, after = (hashlib.sha256(encoded.encode()).hexdigest() for encoded in (old, new))
+            for model in PasswordBound.__subclasses__():
+                rows: QuerySet[Any] = model._default_manager.all()
+                rows.filter(user_id=user.pk, password_proof=before).update(password_proof=after)
+            user.password = new
+            return True
+    user.refresh_from_db(fields=["password"])
+    return bool(user.check_password(password))

@@ -6,14 +6,16 @@ from unittest.mock import patch
 
 import pytest
 import time_machine
-from django.contrib.auth.hashers import PBKDF2PasswordHasher, make_password
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
+from accounts.hashers import LoginUpgradedHasher
 from accounts.models import AccessToken
+from accounts.passwords import strengthen_hash
 from accounts.tokens import MOST, issue_token, token_of
 from projects.calendar import new_token, owner_of
 
@@ -173,21 +175,55 @@ def test_a_token_counts_under_the_password_it_was_asked_for_with(planner):
     assert status(key) == 401
 
 
-def test_a_stronger_hash_of_the_same_password_ends_nothing(planner, settings):
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.PBKDF2PasswordHasher"]
-    old = PBKDF2PasswordHasher().encode("correct horse", "salt", iterations=1)
-    User.objects.filter(pk=planner.pk).update(password=old)
+@pytest.fixture
+def outdated(planner, settings):
+    """The planner with a hash of one iteration, where new hashes have two."""
+    settings.PASSWORD_HASHERS = ["accounts.hashers.LoginUpgradedHasher"]
+    weak = LoginUpgradedHasher().encode("correct horse", "0123456789abcdef012345", iterations=1)
+    User.objects.filter(pk=planner.pk).update(password=weak)
     planner.refresh_from_db()
-    _, key = issue_token(user=planner)
-    _, secret = new_token(user=planner)
+    with patch.object(LoginUpgradedHasher, "iterations", 2):
+        yield planner
 
-    with patch.object(PBKDF2PasswordHasher, "iterations", 2):
-        asked_for(username="paula")
 
-    planner.refresh_from_db()
-    assert planner.password != old
+def test_a_stronger_hash_of_the_same_password_ends_no_token_and_no_feed(outdated):
+    weak = outdated.password
+    _, key = issue_token(user=outdated)
+    _, secret = new_token(user=outdated)
+
+    asked_for(username="paula")
+
+    outdated.refresh_from_db()
+    assert outdated.password != weak
     assert status(key, "/tasks/") == 200
-    assert owner_of(secret) == planner
+    assert owner_of(secret) == outdated
+
+
+def test_a_login_that_checked_the_old_password_does_not_undo_a_new_one(outdated):
+    checked = User.objects.get(pk=outdated.pk)
+    outdated.set_password("another horse")
+    outdated.save(update_fields=["password"])
+
+    assert not strengthen_hash(checked, "correct horse")
+
+    outdated.refresh_from_db()
+    assert outdated.check_password("another horse")
+
+
+def test_the_second_of_two_logins_at_once_keeps_the_hash_of_the_first(outdated):
+    first, second = User.objects.get(pk=outdated.pk), User.objects.get(pk=outdated.pk)
+    assert strengthen_hash(first, "correct horse")
+    _, key = issue_token(user=first)
+
+    assert strengthen_hash(second, "correct horse")
+
+    assert second.password == first.password
+    assert status(key, "/tasks/") == 200
+
+
+def test_a_check_of_a_password_writes_nothing(outdated, django_assert_num_queries):
+    with django_assert_num_queries(0):
+        assert outdated.check_password("correct horse")
 
 
 # --- Use -------------------------------------------------------------------------------------------
