@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
+from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from accounts.zones import zone_named
 from events import services
 from events.dry_run import LAST, MOST
 from events.models import Application, Event, EventType, RejectedEvent, Replay, SchemaVersion, Session, WriteKey
@@ -78,6 +80,18 @@ class AskForStats(serializers.Serializer):
     application = serializers.IntegerField(required=False, min_value=1, max_value=2**63 - 1)
     category = serializers.CharField(required=False, max_length=TEXT_MOST, trim_whitespace=False)
     name = serializers.CharField(required=False, max_length=TEXT_MOST, trim_whitespace=False)
+    tz = serializers.CharField(
+        required=False,
+        max_length=64,
+        default="UTC",
+        help_text="The time zone whose days and hours are counted, such as Europe/Berlin. Default: UTC.",
+    )
+
+    def validate_tz(self, name: str) -> ZoneInfo:
+        zone = zone_named(name)
+        if zone is None:
+            raise serializers.ValidationError("Not a known time zone. Use an IANA name, for example Europe/Berlin.")
+        return zone
 
     def get_fields(self) -> dict[str, Any]:
         since = serializers.DateTimeField(required=False, help_text="From then on. Default: a day before `to`.")
@@ -89,7 +103,15 @@ class AskForStats(serializers.Serializer):
             start = asked.pop("from", None) or end - timedelta(days=1)
         except OverflowError as error:
             raise serializers.ValidationError({"to": "This is too long ago."}) from error
-        return {**asked, "start": start, "end": end}
+        zone = asked.pop("tz")
+        return {**asked, "start": start, "end": end, "zone": zone}
+
+
+class MomentField(serializers.DateTimeField):
+    """A moment that keeps its own zone."""
+
+    def enforce_timezone(self, value: datetime) -> datetime:
+        return value
 
 
 class SeriesSerializer(serializers.Serializer):
@@ -101,7 +123,7 @@ class SeriesSerializer(serializers.Serializer):
 class StatsSerializer(serializers.Serializer):
     interval = serializers.ChoiceField(choices=list(INTERVALS))
     lag = serializers.FloatField(help_text="Seconds: what was stored since may not be counted yet.")
-    times = serializers.ListField(child=serializers.DateTimeField(), help_text="Where each interval begins, in UTC.")
+    times = serializers.ListField(child=MomentField(), help_text="Where each interval begins, in the zone `tz`.")
     series = SeriesSerializer(many=True)
 
 

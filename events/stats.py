@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 from django.db import connection
 
 from events.models import Application
+from live.local_time import boundaries
 
 INTERVALS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}
 MOST_POINTS = 1_500  # intervals in one answer: a day of minutes, two months of hours, four years of days
@@ -28,7 +29,7 @@ class Series:
 @dataclass
 class Stats:
     interval: str
-    times: list[datetime]  # where each interval begins, in UTC
+    times: list[datetime]  # where each interval begins, in the zone that was asked for
     series: list[Series] = field(default_factory=list)  # most events first
 
 
@@ -41,45 +42,37 @@ def stats(
     application: int | None = None,
     category: str | None = None,
     name: str | None = None,
+    zone: tzinfo = UTC,
 ) -> Stats:
     """Count events by when they happened, and rejected ones by when they came, from `start` until before `end`.
 
-    Intervals begin at whole minutes, hours or days in UTC; the first and the last one are whole ones, too. `by` is one
-    of GROUPS. Raises ValueError where that makes more than MOST_POINTS.
+    Intervals begin at whole minutes, hours or days on the clock of `zone`; the first and the last one are whole ones,
+    too. A day has 23 to 25 hours where clocks change, and a repeated hour is two intervals. `by` is one of GROUPS.
+    Raises ValueError where that makes more than MOST_POINTS.
     """
     step = INTERVALS[interval]
-    first = _floor(start, step)
-    number = max(-((first - end) // step), 0)
+    number = max(-((start - end) // step), 0)
     if number > MOST_POINTS:
         raise ValueError(f"That makes {number:,} intervals; {MOST_POINTS:,} are allowed. Take a longer interval.")
-    times = [first + step * place for place in range(number)]
+    edges = list(boundaries(start, end, step, zone)) if start < end else []
     wanted = {"application_id": application, "category": category, "name": name}
     filters = {column: value for column, value in wanted.items() if value is not None}
-    rows = _rows(first, first + step * number, step, by, filters) if times else []
-    return Stats(interval, times, _series(rows, number, by))
+    rows = _rows(edges, by, filters) if edges else []
+    times = [at.astimezone(zone) for at in edges[:-1]]
+    return Stats(interval, times, _series(rows, len(times), by))
 
 
-def _floor(moment: datetime, step: timedelta) -> datetime:
-    epoch = datetime(1970, 1, 1, tzinfo=UTC)
-    return epoch + (moment - epoch) // step * step
-
-
-def _rows(first: datetime, end: datetime, step: timedelta, by: str | None, filters: dict[str, Any]) -> list[Any]:
+def _rows(edges: list[datetime], by: str | None, filters: dict[str, Any]) -> list[Any]:
     """Sum in Postgres: (place, group, events, rejected)."""
     conditions = "".join(f" AND {column} = %({column})s" for column in filters)
     query = f"""
-        SELECT (extract(epoch FROM minute - %(first)s) / %(step)s)::int AS place, {GROUPS[by] if by else "NULL"},
+        SELECT width_bucket(minute, %(edges)s::timestamptz[]) - 1 AS place, {GROUPS[by] if by else "NULL"},
                sum(events)::bigint, sum(rejected)::bigint
-        FROM (
-            SELECT date_bin(%(width)s, minute, %(first)s) AS minute, application_id, category, name,
-                   events, rejected
-            FROM events_minute WHERE minute >= %(first)s AND minute < %(end)s{conditions}
-        ) AS counted
+        FROM events_minute WHERE minute >= %(first)s AND minute < %(end)s{conditions}
         GROUP BY 1, 2
     """  # noqa: S608  names of columns from this file
-    values = {"first": first, "end": end, "step": step.total_seconds(), "width": step, **filters}
     with connection.cursor() as cursor:
-        cursor.execute(query, values)
+        cursor.execute(query, {"first": edges[0], "end": edges[-1], "edges": edges, **filters})
         return cursor.fetchall()
 
 

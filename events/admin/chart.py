@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from django.db import connection
@@ -13,8 +14,10 @@ from django.utils import timezone
 from events.admin.span import written
 from events.admin.which import Which
 from events.models import Event, Minute
+from live.local_time import abbreviation, boundaries
 
-MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 STEPS = [
     MINUTE, MINUTE * 2, MINUTE * 5, MINUTE * 10, MINUTE * 15, MINUTE * 30,
     HOUR, HOUR * 2, HOUR * 3, HOUR * 6, HOUR * 12,
@@ -23,8 +26,9 @@ STEPS = [
 MOST_BARS = 60
 HEIGHT = 100  # of the picture's own units
 
+# Bars are as long as local days and hours are, so Postgres counts between boundaries found on the local clock.
 FROM_MINUTES = """
-    SELECT date_bin(%(step)s, minute, %(origin)s) AS at, sum(events)::bigint, sum(rejected)::bigint
+    SELECT width_bucket(minute, %(edges)s::timestamptz[]) AS place, sum(events)::bigint, sum(rejected)::bigint
       FROM events_minute
      WHERE minute >= %(start)s AND minute < %(end)s
        AND (%(application)s = 0 OR application_id = %(application)s)
@@ -32,7 +36,7 @@ FROM_MINUTES = """
      GROUP BY 1
 """
 FROM_EVENTS = """
-    SELECT date_bin(%(step)s, timestamp, %(origin)s) AS at, count(*), 0
+    SELECT width_bucket(timestamp, %(edges)s::timestamptz[]) AS place, count(*), 0
       FROM events_event
      WHERE session_id = %(session)s AND timestamp >= %(start)s AND timestamp < %(end)s
        AND (%(application)s = 0 OR application_id = %(application)s)
@@ -43,7 +47,10 @@ FROM_EVENTS = """
 
 @dataclass(frozen=True)
 class Bar:
-    """One step of the range: how many, and how tall in the picture's units. `label` is in the viewer's zone."""
+    """One step of the range: how many, and how tall in the picture's units.
+
+    `label` and `until`, its beginning and end, are on the viewer's clock.
+    """
 
     start: datetime
     end: datetime
@@ -52,6 +59,7 @@ class Bar:
     tall: float
     tall_rejected: float
     label: str
+    until: str
 
     @property
     def top(self) -> float:
@@ -93,16 +101,17 @@ class Chart:
 def chart_of(which: Which) -> Chart:
     """Count what the filters let through, the rejected among it by when they came."""
     start, end = _ends(which)
+    start, end = _whole(start, end, SECOND if which.session else MINUTE)  # counts are of minutes, addresses of seconds
     step = next((step for step in STEPS if (end - start) / step <= MOST_BARS), STEPS[-1])
-    origin = _origin(start, step)
+    edges = _edges(start, end, step)
     asked: dict[str, Any] = {
-        "step": step, "origin": origin, "start": start, "end": end, "session": which.session,
+        "edges": edges, "start": start, "end": end, "session": which.session,
         "application": which.application, "category": which.category, "name": which.name,
     }  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(FROM_EVENTS if which.session else FROM_MINUTES, asked)
         counts = {row[0]: (int(row[1]), int(row[2])) for row in cursor.fetchall()}
-    return _drawn(counts, origin, step, end)
+    return _drawn(counts, edges, step)
 
 
 def _ends(which: Which) -> tuple[datetime, datetime]:
@@ -124,33 +133,38 @@ def _bounds(which: Which) -> tuple[datetime | None, datetime | None]:
     return rows["a"], rows["z"] + MINUTE if rows["z"] else None
 
 
-def _origin(start: datetime, step: timedelta) -> datetime:
-    """Return the start of the first bar: a round time of day, or midnight, where the viewer is."""
-    local = _local(start)
-    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
-    return midnight + (local - midnight) // step * step if step < DAY else midnight
+def _whole(start: datetime, end: datetime, unit: timedelta) -> tuple[datetime, datetime]:
+    """Return the range with the whole units that it begins and ends in."""
+    began, rest = (start - EPOCH) % unit, (end - EPOCH) % unit
+    return start - began, end + (unit - rest) if rest else end
 
 
-def _drawn(counts: dict[datetime, tuple[int, int]], origin: datetime, step: timedelta, end: datetime) -> Chart:
+def _edges(start: datetime, end: datetime, step: timedelta) -> list[datetime]:
+    """Return where bars begin and end: round times and midnights where the viewer is, and the ends of the range."""
+    inner = boundaries(start, end, step, timezone.get_current_timezone())
+    return [start, *(at for at in inner if start < at < end), end]
+
+
+def _drawn(counts: dict[int, tuple[int, int]], edges: list[datetime], step: timedelta) -> Chart:
     most = max((sum(pair) for pair in counts.values()), default=0)
-    bars, at = [], origin.astimezone(UTC)
-    while at < end:
-        events, rejected = counts.get(at, (0, 0))
-        bars.append(_bar(at, step, events, rejected, max(most, 1)))
-        at += step
+    ends = pairwise(edges)
+    bars = [_bar(at, to, step, *counts.get(place, (0, 0)), max(most, 1)) for place, (at, to) in enumerate(ends, 1)]
     return Chart(bars, step, sum(bar.events for bar in bars), sum(bar.rejected for bar in bars), most)
 
 
-def _bar(at: datetime, step: timedelta, events: int, rejected: int, most: int) -> Bar:
+def _bar(at: datetime, to: datetime, step: timedelta, events: int, rejected: int, most: int) -> Bar:
+    label, until = _label(at, step), _label(to - SECOND if step >= DAY else to, step)
+    return Bar(at, to, events, rejected, _tall(events, most), _tall(rejected, most), label, until)
+
+
+def _label(at: datetime, step: timedelta) -> str:
+    """Return a moment on the viewer's clock, with the zone in hours in which the clocks change; of days the day."""
     local = _local(at)
-    label = (
-        f"{local:%H:%M}"
-        if step < HOUR
-        else f"{local.day} {local:%b %H:%M}"
-        if step < DAY
-        else f"{local.day} {local:%b %Y}"
-    )
-    return Bar(at, at + step, events, rejected, _tall(events, most), _tall(rejected, most), label)
+    if step >= DAY:
+        return f"{local.day} {local:%b %Y}"
+    words = f"{local:%H:%M}" if step < HOUR else f"{local.day} {local:%b %H:%M}"
+    near = {_local(at + hours).utcoffset() for hours in (-HOUR, HOUR)} if 1 < at.year < 9999 else set()
+    return f"{words} {abbreviation(local)}" if len(near) > 1 else words
 
 
 def _local(at: datetime) -> datetime:

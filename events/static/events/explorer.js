@@ -14,6 +14,12 @@
     return Math.max(0, Math.min(count - 1, Math.floor((x - box.left) / box.width * count)));
   };
 
+  const sum = (chosen, name) => chosen.reduce((total, bar) => total + Number(bar.dataset[name]), 0);
+  const counted = (events, rejected) => {
+    const words = `${events.toLocaleString("en-GB")} event${events === 1 ? "" : "s"}`;
+    return rejected ? `${words}, ${rejected.toLocaleString("en-GB")} rejected` : words;
+  };
+
   const show = (plot) => {
     const zone = plot.querySelector(".ev-chart__zone");
     const all = bars(plot);
@@ -22,8 +28,9 @@
     const [first, last] = [Math.min(from, to), Math.max(from, to)];
     zone.style.left = `${first / all.length * 100}%`;
     zone.style.width = `${(last - first + 1) / all.length * 100}%`;
-    const words = all[to].dataset.words;
-    say(plot, first === last ? words : `${all[first].dataset.words.split(": ")[0]} – ${all[last].dataset.words}`);
+    const chosen = all.slice(first, last + 1);
+    const range = first === last ? all[first].dataset.label : `${all[first].dataset.label} – ${all[last].dataset.until}`;
+    say(plot, `${range}: ${counted(sum(chosen, "events"), sum(chosen, "rejected"))}`);
   };
   const drop = (plot) => {
     from = to = null;

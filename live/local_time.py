@@ -1,0 +1,192 @@
+"""Days, hours and times of day on the clock of a time zone.
+
+A local day has 23 to 25 hours where clocks change, and none at all where a zone skipped a day. So intervals are never
+computed by adding 24 hours: each boundary is found on the local clock. All intervals are half open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import MAXYEAR, MINYEAR, UTC, date, datetime, time, timedelta, tzinfo
+
+from django.utils import timezone
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+SECOND = timedelta(seconds=1)
+LATEST = datetime.max.replace(tzinfo=UTC)
+
+
+def start_of_day(day: date, zone: tzinfo) -> datetime:
+    """Return the moment, in UTC, at which a local day begins; of a skipped day, the moment at which it is skipped."""
+    return datetime.combine(day, time(), zone).astimezone(UTC)
+
+
+def day_bounds(day: date, zone: tzinfo) -> tuple[datetime, datetime]:
+    """Return the half-open interval of a local day, in UTC."""
+    return start_of_day(day, zone), start_of_day(day + DAY, zone)
+
+
+def today(zone: tzinfo | None = None) -> tuple[datetime, datetime]:
+    """Return the interval of the current day, in the active zone unless another one is given."""
+    zone = zone or timezone.get_current_timezone()
+    return day_bounds(timezone.localdate(timezone=zone), zone)
+
+
+def boundaries(start: datetime, end: datetime, step: timedelta, zone: tzinfo) -> Iterator[datetime]:
+    """Yield boundaries on the local clock, from the one at or before `start` until the one at or after `end`, in UTC.
+
+    Steps of whole days begin at midnight. Steps of several hours begin at multiples of them, so the one in which the
+    clocks change is shorter or longer. Steps of an hour or less end where the clocks change: a repeated hour is two.
+    Near the first and the last year that Python knows, the clock is UTC's.
+    """
+    if start.year == MINYEAR or end.year == MAXYEAR:
+        zone = UTC
+    if step >= DAY:
+        return _days(start, end, step // DAY, zone)
+    return _hours(start, end, step, zone) if step > HOUR else _minutes(start, end, step, zone)
+
+
+def _days(start: datetime, end: datetime, days: int, zone: tzinfo) -> Iterator[datetime]:
+    day = start.astimezone(zone).date()
+    at = start_of_day(day, zone)
+    yield at
+    while at < end:
+        if (date.max - day).days < days:
+            yield end
+            return
+        day += timedelta(days=days)
+        following = start_of_day(day, zone)
+        if following > at:  # a skipped day has no length
+            at = following
+            yield at
+
+
+def _hours(start: datetime, end: datetime, step: timedelta, zone: tzinfo) -> Iterator[datetime]:
+    last: datetime | None = None
+    for midnight in _days(start, end, 1, zone):
+        day = midnight.astimezone(zone).date()
+        for number in range(DAY // step):
+            at = _moment(day, step * number, zone)
+            if last is None or at <= start:
+                last = at
+            elif at > last:
+                yield last
+                last = at
+                if at >= end:
+                    yield at
+                    return
+    if last is not None:
+        yield last
+
+
+def _minutes(start: datetime, end: datetime, step: timedelta, zone: tzinfo) -> Iterator[datetime]:
+    at = start.astimezone(UTC)
+    at -= _into(at, step, zone)
+    if change := _change_between(at, start, zone):
+        at = change
+    yield at
+    while at < end:
+        left = step - _into(at, step, zone)
+        following = at + left if LATEST - at > left else end
+        at = _change_between(at, following, zone) or following
+        yield at
+
+
+def _into(at: datetime, step: timedelta, zone: tzinfo) -> timedelta:
+    """Return how far the local clock is into its step."""
+    local = at.astimezone(zone)
+    since_midnight = timedelta(
+        hours=local.hour, minutes=local.minute, seconds=local.second, microseconds=local.microsecond
+    )
+    return since_midnight % step
+
+
+def _change_between(start: datetime, end: datetime, zone: tzinfo) -> datetime | None:
+    """Return the moment after `start` and not after `end` at which the clocks change, to the second, or None."""
+    offset = start.astimezone(zone).utcoffset()
+    if end.astimezone(zone).utcoffset() == offset:
+        return None
+    before, after = start, end
+    while after - before > SECOND:
+        middle = before + (after - before) // SECOND // 2 * SECOND
+        before, after = (middle, after) if middle.astimezone(zone).utcoffset() == offset else (before, middle)
+    return after
+
+
+def _moment(day: date, since_midnight: timedelta, zone: tzinfo) -> datetime:
+    """Return a time of day as a moment: the first of two, and the change of the clocks for one that does not exist."""
+    clock = datetime.combine(day, time()) + since_midnight
+    try:
+        return valid_moments(clock, zone)[0]
+    except MissingTime as missing:
+        return missing.change
+
+
+class MissingTime(ValueError):
+    """A time that a zone's clocks skip. `change` is the moment of the change, `following` the next valid time."""
+
+    def __init__(self, clock: datetime, zone: tzinfo) -> None:
+        begin = clock.replace(tzinfo=zone, fold=1, microsecond=0).astimezone(UTC)
+        end = clock.replace(tzinfo=zone, fold=0).astimezone(UTC)
+        self.change = _change_between(begin, end, zone) or end
+        self.following = self.change.astimezone(zone).replace(tzinfo=None)
+        super().__init__(
+            f"{shown(clock)} does not exist in {zone_words(zone)}, because the clocks go forward."
+            f" The next valid time is {shown(self.following)}."
+        )
+
+
+def valid_moments(clock: datetime, zone: tzinfo) -> list[datetime]:
+    """Return the moments, in UTC, at which a zone's clocks show this time: one, or two in a repeated hour.
+
+    Raises MissingTime where they never show it, OverflowError near the years 1 and 9999.
+    """
+    clock = clock.replace(tzinfo=None)
+    found = [clock.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)]
+    real = [at for at in found if at.astimezone(zone).replace(tzinfo=None, fold=0) == clock.replace(fold=0)]
+    if not real:
+        raise MissingTime(clock, zone)
+    return sorted(set(real))
+
+
+def same_clock_on(day: date, moment: datetime, zone: tzinfo) -> datetime | None:
+    """Return another local day at the same time of day, in UTC; None for a day that the zone skipped.
+
+    In a repeated hour it is the first, and for a time that does not exist the next valid one.
+    """
+    begin, end = day_bounds(day, zone)
+    if begin == end:
+        return None
+    local = moment.astimezone(zone)
+    clock = timedelta(hours=local.hour, minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
+    return _moment(day, clock, zone)
+
+
+def shown(clock: datetime) -> str:
+    """Return a time for people, such as "29 March 2026, 02:30"."""
+    return f"{clock.day} {clock:%B %Y, %H:%M}"
+
+
+def zone_words(zone: tzinfo) -> str:
+    """Return the name of a zone as people read it, such as "America/New York"."""
+    return str(zone).replace("_", " ")
+
+
+def with_zone(moment: datetime, zone: tzinfo | None = None) -> str:
+    """Return a moment on the clock of a zone, the active one by default, and the zone's abbreviation."""
+    local = moment.astimezone(zone or timezone.get_current_timezone())
+    return f"{shown(local)} {abbreviation(local)}"
+
+
+def abbreviation(local: datetime) -> str:
+    """Return "CEST", or "UTC+10:30" for a zone whose abbreviations are digits."""
+    name = local.tzname() or ""
+    if name.isalpha():
+        return name
+    return f"UTC{offset(local)}"
+
+
+def offset(local: datetime) -> str:
+    """Return the distance from UTC, such as "+05:30"."""
+    digits = f"{local:%z}"
+    return f"{digits[:3]}:{digits[3:5]}"
