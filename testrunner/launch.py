@@ -359,6 +359,8 @@ def set_limits(plan: Plan) -> None:
         "RLIMIT_NPROC": limits["processes"],
         "RLIMIT_MEMLOCK": 0,
     }
+    if LINUX and not plan["namespaces"]:
+        values["RLIMIT_MSGQUEUE"] = 0  # POSIX queues stay until they are removed, and may be visible nowhere
     for name, value in values.items():
         limit(name, value, value)
     # SIGXCPU at the first, which says in the log what happened; SIGKILL at the second, for those who ignore it.

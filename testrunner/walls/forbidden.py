@@ -4,6 +4,7 @@
   where no filter can read them: it seems not to exist, and the C library uses `clone`.
 - System V queues and semaphores, for a run of the worker's own user without a namespace for them: at its end nobody
   could tell which are the run's. Shared memory stays, because it says who is attached; PostgreSQL needs it.
+- io_uring, whose queues are memory of the kernel, and whose operations pass no filter.
 
 Source: https://docs.kernel.org/userspace-api/seccomp_filter.html
 """
@@ -23,7 +24,7 @@ ALLOW, REFUSE = 0x7FFF0000, 0x00050000  # the latter with an error number in its
 LOAD, EQUAL, AT_LEAST, HAS_BITS, ANSWER = 0x20, 0x15, 0x35, 0x45, 0x06  # of classic BPF
 NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16  # where they are in the data that a filter sees
 X32 = 0x40000000  # calls of the x32 interface, on x86_64
-CLONE3 = 435  # the same on every machine
+CLONE3, IO_URING_SETUP = 435, 425  # the same on every machine
 # By machine: the number of its kernel interface, and of its calls clone, unshare, setns, semget, msgget.
 MACHINES = {
     "x86_64": (0xC000003E, 56, 272, 308, 64, 68),
@@ -62,7 +63,7 @@ def _program(
     interface: int, clone: int, unshare: int, setns: int, semget: int, msgget: int, *, queues: bool
 ) -> list[bytes]:
     """The filter: of another interface (32 bits, x32) every call is refused."""
-    missing = {CLONE3, semget, msgget} if queues else {CLONE3}
+    missing = {CLONE3, IO_URING_SETUP, *([semget, msgget] if queues else [])}
     tests = [
         *((EQUAL, number, errno.ENOSYS) for number in sorted(missing)),
         (AT_LEAST, X32, errno.EPERM),

@@ -1,6 +1,7 @@
 """Leaves what it can where all users may write, and in System V's tables."""
 
 import ctypes
+import errno
 import os
 from pathlib import Path
 
@@ -23,7 +24,13 @@ def test_it():
     print("segment:", libc.shmget(0, 4096, 0o1600))
     print("queue:", libc.msgget(0, 0o1600))
     print("semaphores:", libc.semget(0, 3, 0o1600))
+    print("POSIX queue:", libc.mq_open(f"/{NAME}".encode(), os.O_CREAT | os.O_RDWR, 0o600, None))
     print("user:", os.geteuid())
+
+
+def test_io_uring_seems_not_to_exist():
+    assert libc.syscall(425, 4, ctypes.create_string_buffer(256)) == -1  # io_uring_setup
+    assert ctypes.get_errno() == errno.ENOSYS
 
 
 def test_multiprocessing_works():
