@@ -19,6 +19,7 @@ from django.utils import timezone
 from events import digest, partitions, services, traffic
 from events.models import Application, Batch, EventType
 from events.models.event import BATCH_ROWS
+from events.reasons import place_of
 from events.second_look import Judge
 from events.store import escaped
 
@@ -118,7 +119,7 @@ def _mistakes(
         if not item.reasons:  # somebody has published another schema
             continue
         first = item.reasons[0]
-        texts = [item.category, item.name, first["code"], first["pointer"], orjson.dumps(item.reasons).decode()]
+        texts = [item.category, item.name, first["code"], place_of(first), orjson.dumps(item.reasons).decode()]
         hash = hashlib.sha256(raw).hexdigest()
         row = "\t".join([item.event_id, *map(escaped, texts), f"\\\\x{raw.hex()}", hash, received_at.isoformat()])
         yield f"{application}\t{row}\n"

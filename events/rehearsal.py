@@ -12,6 +12,7 @@ from events.envelope import Item
 from events.models import Event, RejectedEvent
 from events.pages import first_rows
 from events.reasons import Reason as Fault
+from events.reasons import place_of
 from events.second_look import Judge
 
 MOST = 10_000  # rejected events that are looked at
@@ -35,7 +36,7 @@ class Reasons(dict[tuple[str, str], Reason]):
     """Reasons counted by code and place."""
 
     def note(self, fault: Fault, sample: int) -> None:
-        key = (fault["code"], fault["pointer"])
+        key = (fault["code"], place_of(fault))
         if key in self or len(self) < MOST_REASONS:
             self.setdefault(key, Reason(*key, fault["message"], sample=sample)).count += 1
 

@@ -26,6 +26,7 @@ from events.envelope import Item
 from events.models import RejectedEvent, Replay
 from events.models.event import BATCH_ROWS
 from events.pages import LARGE, fitting
+from events.reasons import place_of
 from events.second_look import Judge
 from events.selection import Selection
 from events.services.events import forget_rejected
@@ -106,7 +107,7 @@ def _note_reasons(judged: Sequence[Judged], uncounted: set[int]) -> Counter[coun
     for row, item in judged:
         before = counts.kind_of_rejected(row)
         first = item.reasons[0]
-        now = (item.category, item.name, first["code"], first["pointer"], item.reasons)
+        now = (item.category, item.name, first["code"], place_of(first), item.reasons)
         if now == (row.category, row.name, row.code, row.pointer, row.reasons):
             continue
         row.category, row.name, row.code, row.pointer, row.reasons = now

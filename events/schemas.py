@@ -6,7 +6,7 @@ look-around or back-references and a bounded size, and the cost of a schema is b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, Protocol
 
@@ -14,13 +14,16 @@ import jsonschema_rs
 
 from events import budget
 from events.budget import Budget, Size
-from events.reasons import MOST, Reason, pointer, reason
+from events.reasons import ANY, MOST, Reason, pointer, reason
 from events.schema_cost import Cost, cost_of
 from events.schema_error import SchemaError
 
 PATTERNS = jsonschema_rs.RegexOptions(size_limit=2_000_000, dfa_size_limit=250_000)  # bytes
 # An event may hold what is private, or 500 KiB: reasons never repeat it.
 MASK = "this value"
+_FOLLOWED_BY_A_NAME = ("properties", "patternProperties", "dependentSchemas", "dependencies")
+_OPEN_LISTS = ("prefixItems", "items", "additionalItems", "unevaluatedItems", "contains")
+_OPEN = ("additionalProperties", "unevaluatedProperties", "patternProperties", *_OPEN_LISTS)
 VAGUE = "This does not match the schema of its type. It is too large to list the reasons."
 
 
@@ -97,12 +100,31 @@ def _too_complex(size: Size | None) -> Reason:
 def _each(errors: Any) -> Iterator[Reason]:
     for error in errors:
         path = ["data", *error.instance_path]
+        place = ["data", *_place(error.instance_path, error.evaluation_path)]
         code = error.kind.name
         detail = error.kind.as_dict()
         if code == "required":
-            yield reason(code, [*path, detail["property"]], error.message)
+            missing = detail["property"]
+            yield reason(code, [*path, missing], error.message, [*place, missing])
         elif code in ("additionalProperties", "unevaluatedProperties"):
             for name in detail["unexpected"]:
-                yield reason(code, [*path, name], "This member is not expected here.")
+                yield reason(code, [*path, name], "This member is not expected here.", [*place, ANY])
         else:
-            yield reason(code, path, error.message)
+            yield reason(code, path, error.message, place)
+
+
+def _place(instance_path: Iterable[str | int], evaluation_path: Iterable[str | int]) -> Iterator[str | int]:
+    """Yield the steps of an instance's path, with ANY for each that the schema does not name.
+
+    The keywords on the way to the one that failed say which: `properties` names a step, `items`, `patternProperties`
+    and the like do not, and `allOf`, `$ref` and the like take none.
+    """
+    steps, keywords = iter(instance_path), iter(evaluation_path)
+    for keyword in keywords:
+        if keyword in _FOLLOWED_BY_A_NAME:
+            next(keywords, None)
+        if keyword == "properties":
+            yield from islice(steps, 1)
+        elif keyword in _OPEN:
+            yield from (ANY for _ in islice(steps, 1))
+    yield from (ANY for _ in steps)

@@ -239,8 +239,12 @@ class DryRunSerializer(serializers.Serializer):
 # --- Rejected events --------------------------------------------------------------------------------
 class ReasonSerializer(serializers.Serializer):
     code = serializers.CharField()
-    pointer = serializers.CharField(allow_blank=True)
+    pointer = serializers.CharField(allow_blank=True, help_text="A JSON pointer into the event, RFC 6901.")
     message = serializers.CharField()
+    place = serializers.CharField(
+        required=False,
+        help_text="The pointer with * for list indexes and names that the schema leaves open, where it differs.",
+    )
 
 
 class RejectedEventSerializer(serializers.ModelSerializer):

@@ -31,7 +31,7 @@ from prometheus_client import Counter as Metric
 from events.envelope import Item
 from events.keys import TODAY
 from events.models.event import BATCH_ROWS
-from events.reasons import reason
+from events.reasons import place_of, reason
 
 log = structlog.get_logger(__name__)
 COPY_FROM = 64  # events; below, one statement is as fast, and cheaper here
@@ -288,7 +288,7 @@ def _rejected(item: Item) -> dict[str, Any]:
         "category": item.category,
         "name": item.name,
         "code": item.reasons[0]["code"],
-        "pointer": item.reasons[0]["pointer"],
+        "pointer": place_of(item.reasons[0]),
         "reasons": item.reasons,
         "raw": raw.hex(),
         "raw_hash": hashlib.sha256(raw).hexdigest(),
