@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import zlib
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -10,9 +11,12 @@ from typing import Any
 from events.limits import Limit
 
 LARGEST = 512 * 1024  # bytes, as sent and as inflated
+MOST_MEMBERS = 100  # of a gzip stream: each costs memory and a copy of what follows it
 SLOWEST = 10.0  # seconds for all of it
 # Beacons say text/plain, and curl says the last of these, whatever it is that they send.
 PLAIN = (b"application/json", b"text/plain", b"", b"application/x-www-form-urlencoded")
+
+GZIP = (b"gzip", b"x-gzip")  # two names of one coding, RFC 9110 §8.4.1.3
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
@@ -35,14 +39,16 @@ async def read_body(headers: dict[bytes, bytes], receive: Receive, limit: Limit)
     if kind not in PLAIN and kind.partition(b";")[0].strip().lower() not in PLAIN:
         raise Refused(415, "Send JSON, as application/json or text/plain.")
     coding = headers.get(b"content-encoding", b"").strip().lower()
-    if coding not in (b"", b"identity", b"gzip"):
+    if coding not in (b"", b"identity", *GZIP):
         raise Refused(415, "Of the content encodings only gzip is understood.")
     length = headers.get(b"content-length", b"")
     if length.isdigit() and int(length) > LARGEST:
         raise _too_large()
     limit.renew(SLOWEST, _too_slow)
     content = await _receive(receive, limit)
-    return await asyncio.to_thread(_inflated, content) if coding == b"gzip" else content
+    if coding in GZIP:
+        content = await asyncio.to_thread(_inflated, content)
+    return content.removeprefix(codecs.BOM_UTF8)  # which a parser may ignore, RFC 8259 §8.1
 
 
 async def _receive(receive: Receive, limit: Limit) -> bytes:
@@ -62,17 +68,22 @@ async def _receive(receive: Receive, limit: Limit) -> bytes:
 
 
 def _inflated(content: bytes) -> bytes:
-    """Inflate no more than is allowed: a bomb is as small as any other body until somebody lets it out."""
-    stream = zlib.decompressobj(wbits=31)
-    try:
-        inflated = stream.decompress(content, LARGEST + 1)
-    except zlib.error as error:
-        raise Refused(400, "The body is not gzip, though its Content-Encoding says so.") from error
-    if len(inflated) > LARGEST:
-        raise _too_large()
-    if not stream.eof or stream.unused_data:
-        raise Refused(400, "The body is not exactly one whole gzip stream.")
-    return inflated
+    """Inflate all members of a gzip stream, RFC 1952 §2.2, to no more than is allowed."""
+    inflated = b""
+    for _ in range(MOST_MEMBERS):
+        stream = zlib.decompressobj(wbits=31)
+        try:
+            inflated += stream.decompress(content, LARGEST + 1 - len(inflated))
+        except zlib.error as error:
+            raise Refused(400, "The body is not gzip, though its Content-Encoding says so.") from error
+        if len(inflated) > LARGEST:
+            raise _too_large()
+        if not stream.eof:
+            raise Refused(400, "The gzip stream of the body is cut off.")
+        content = stream.unused_data
+        if not content:
+            return inflated
+    raise Refused(400, f"The gzip stream of the body has more than {MOST_MEMBERS} members.")
 
 
 def _too_slow() -> Refused:

@@ -31,7 +31,7 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # The forms that fromisoformat() takes for an instant, without weeks, days of the year and dates alone.
-_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d.*", re.ASCII)
+_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d.*", re.ASCII)
 
 
 class Span(NamedTuple):
@@ -196,7 +196,11 @@ def instant(text: str) -> datetime:
     """Return the moment, in UTC. Raises ValueError or OverflowError."""
     if not _TIMESTAMP.fullmatch(text):
         raise ValueError(text)
-    moment = datetime.fromisoformat(text)
+    text = text.upper()  # RFC 3339 takes t and z as well
+    if text[16:19] == ":60":  # a leap second is the first one of the next minute, as in Postgres
+        moment = datetime.fromisoformat(f"{text[:16]}:59{text[19:]}") + timedelta(seconds=1)
+    else:
+        moment = datetime.fromisoformat(text)
     if moment.tzinfo is UTC:
         return moment
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

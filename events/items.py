@@ -53,6 +53,7 @@ class Body:
     def __init__(self, content: bytes) -> None:
         self.content = content
         self._is_suspect: bool | None = None  # not looked at yet
+        self._is_closed = True  # as far as is known before it is cut
 
     @property
     def is_array(self) -> bool:
@@ -81,7 +82,11 @@ class Body:
                 if len(values) > MOST_ITEMS:
                     raise TooManyItems
                 return [(one, []) for one in values]
-        return [read_one(raw) for raw in self.raws]
+        found = [read_one(raw) for raw in self.raws]
+        if not self._is_closed and not (found and found[-1][1]):  # else the last item says that it is cut off
+            self.raws.append(b"")
+            found.append((None, [reason("not_json", [], 'The array is not closed: its "]" is missing.')]))
+        return found
 
     def split(self) -> None:
         """Cut it into the bytes of its items now, not when they are first asked for."""
@@ -90,17 +95,20 @@ class Body:
     @cached_property
     def raws(self) -> list[bytes]:
         """The bytes of each item, exactly as they came."""
-        return split(self.content) if self.is_array else [self.content]
+        if not self.is_array:
+            return [self.content]
+        raws, self._is_closed = split(self.content)
+        return raws
 
 
 def _containers(content: bytes) -> int:
     return content.count(b"[") + content.count(b"{")
 
 
-def split(content: bytes) -> list[bytes]:
-    """Cut an array at the commas of its own level. What is after its end, or has none, is an item, too.
+def split(content: bytes) -> tuple[list[bytes], bool]:
+    """Cut an array at the commas of its own level; return its items, and whether its end was found.
 
-    Raises TooManyItems.
+    What is after its end, or has none, is an item, too. Raises TooManyItems.
     """
     items: list[bytes] = []
     begin = content.index(b"[") + 1
@@ -117,7 +125,7 @@ def split(content: bytes) -> list[bytes]:
         items.append(rest)
     if len(items) > MOST_ITEMS:
         raise TooManyItems
-    return items
+    return items, level == 0
 
 
 def _marks(content: bytes, place: int) -> Iterator[tuple[int, int, bytes, int]]:

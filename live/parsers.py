@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Mapping
 from typing import IO, Any
 
@@ -27,7 +28,7 @@ class StrictJSONParser(parsers.BaseParser):
         if len(content) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
             raise TooLarge
         try:
-            return read_json(content)
+            return read_json(content.removeprefix(codecs.BOM_UTF8))  # which a parser may ignore, RFC 8259 §8.1
         except NotStrictJson as error:
             fields = by_field(error)
             if "" in fields:
