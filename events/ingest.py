@@ -17,6 +17,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import re
+import time
 from collections import Counter as Counts
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -59,8 +61,10 @@ ANSWER = 8.0  # seconds from the end of a body to its answer
 TOLD = [("accepted", "accepted"), ("duplicates", "duplicate"), ("rejected", "rejected")]
 
 JSON = (b"content-type", b"application/json")
-CORS = [(b"access-control-allow-methods", b"POST"), (b"access-control-max-age", b"86400")]
-CORS += [(b"access-control-allow-headers", b"authorization, content-encoding, content-type, x-write-key")]
+PREFLIGHT = [(b"access-control-allow-methods", b"POST"), (b"access-control-max-age", b"86400")]
+HEADERS = b"authorization, content-encoding, content-type, x-write-key"  # where a preflight names none
+_NAMES = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:\s*,\s*[!#$%&'*+.^_`|~0-9A-Za-z-]+)*")
+LEAST_SKEW = 60.0  # seconds that a sender's clock may be wrong, whatever is set: networks take their time
 
 ALWAYS = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 
@@ -109,7 +113,7 @@ class Ingest:
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Any) -> None:
         headers = dict(scope["headers"])
         if scope["method"] == "OPTIONS":
-            await _answer(send, 204, b"", [*CORS, (b"allow", b"POST, OPTIONS"), *_allow(headers)])
+            await _answer(send, 204, b"", [(b"allow", b"POST, OPTIONS"), *_preflight(headers), *_allow(headers)])
             return
         try:
             with self.limits.limit(ANSWER) as limit:
@@ -133,6 +137,7 @@ class Ingest:
         """Store what comes, and return the answer's body."""
         sender = self._let_in(await self._directory.sender(_key(scope, headers)), headers)
         limit.belong_to(sender.application)
+        self._compare_clocks(scope)
         content = await read_body(headers, receive, limit)
         limit.add(max(0, len(content) - limit.weight))  # what was inflated weighs more than what came
         limit.renew(ANSWER)
@@ -162,6 +167,22 @@ class Ingest:
         if wait := self._buckets.wait(sender.application, sender.rate):
             raise Refused(429, f"This application may send {sender.rate} events a second.", retry_after=wait)
         return sender
+
+    def _compare_clocks(self, scope: dict[str, Any]) -> None:
+        """Refuse, before anything is stored, what a clock has stamped that is wrong by more than may be.
+
+        A sender that names its own time, `sent_at` in ms, learns the difference and sends the events again with
+        corrected timestamps; the same events stored as rejected ones would be lost to it.
+        """
+        if not (given := _queried(scope, "sent_at")):
+            return
+        if not re.fullmatch(r"\d{1,15}", given, re.ASCII):
+            raise Refused(400, "sent_at is the sender's time in milliseconds since 1970-01-01T00:00:00Z.")
+        now = int(time.time() * 1000)
+        wrong = (int(given) - now) / 1000
+        if abs(wrong) > max(self._span.future.total_seconds(), LEAST_SKEW):
+            words = "Correct the timestamps by the difference between now and sent_at, and send the events again."
+            raise Refused(409, f"The sender's clock is wrong by {abs(wrong):.0f} seconds. {words}", now=now)
 
     async def _check(self, content: bytes, sender: Sender) -> list[Item]:
         if not content.strip():
@@ -220,14 +241,33 @@ def _key(scope: dict[str, Any], headers: dict[bytes, bytes]) -> str:
         return token.strip().decode("latin-1")
     if b"x-write-key" in headers:
         return headers[b"x-write-key"].decode("latin-1")
-    return parse_qs(scope["query_string"].decode("latin-1")).get("write_key", [""])[0]
+    return _queried(scope, "write_key")
+
+
+def _queried(scope: dict[str, Any], name: str) -> str:
+    return parse_qs(scope["query_string"].decode("latin-1")).get(name, [""])[0]
+
+
+def _preflight(headers: dict[bytes, bytes]) -> list[tuple[bytes, bytes]]:
+    """Let a page send every header that it asks for: tracing adds its own to each fetch, and here they are ignored."""
+    asked = headers.get(b"access-control-request-headers", b"").strip()
+    allowed = asked if _NAMES.fullmatch(asked) else HEADERS
+    return [*PREFLIGHT, (b"access-control-allow-headers", allowed), (b"vary", b"access-control-request-headers")]
 
 
 def _allow(headers: dict[bytes, bytes], status: int = 202) -> list[tuple[bytes, bytes]]:
-    """Let the page that asks read the answer, which holds nothing but what was sent; of a foreign page, nothing."""
-    if b"origin" not in headers or status == 403:
+    """Let the page that asks read the answer, which holds nothing but what was sent; of a foreign page, nothing.
+
+    Also with credentials, which a beacon always has and nothing here reads: then `*` would not do as the origin.
+    """
+    if status == 403 or not (origin := headers.get(b"origin")):
         return []
-    return [(b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", b"retry-after")]
+    return [
+        (b"access-control-allow-origin", origin),
+        (b"access-control-allow-credentials", b"true"),
+        (b"access-control-expose-headers", b"retry-after"),
+        (b"vary", b"origin"),
+    ]
 
 
 async def _refuse(send: Any, headers: dict[bytes, bytes], refused: Refused) -> None:

@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import time
+import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -10,6 +12,7 @@ import pytest
 from django.utils import timezone
 
 from events.factories import EventTypeFactory, WriteKeyFactory
+from events.groups import groups
 from events.models import Batch, Event, RejectedEvent
 from events.models.event import BATCH_ROWS
 from events.tests.sending import Sender, committed, in_parts
@@ -287,8 +290,8 @@ def test_who_sends_more_than_agreed_is_asked_to_wait(sender, pageview, write_key
     assert (answer.status, answer.headers["retry-after"]) == (429, "2")
 
 
-def preflight(sender: Sender, origin: str):
-    asked = {"origin": origin, "access_control_request_method": "POST", "authorization": "", "content_type": ""}
+def preflight(sender: Sender, origin: str, **more: str):
+    asked = {"origin": origin, "access_control_request_method": "POST", "authorization": "", "content_type": "", **more}
     return sender.runner.run(sender.request(in_parts(b""), method="OPTIONS", **asked))
 
 
@@ -296,11 +299,117 @@ def test_a_page_of_any_origin_may_send(sender, pageview):
     allowed = preflight(sender, "https://shop.example.com")
     answer = sender.post(pageview, origin="https://shop.example.com")
 
-    assert (allowed.status, allowed.headers["access-control-allow-origin"]) == (204, "*")
+    assert (allowed.status, allowed.headers["access-control-allow-origin"]) == (204, "https://shop.example.com")
     assert "x-write-key" in allowed.headers["access-control-allow-headers"]
-    assert (answer.status, answer.headers["access-control-allow-origin"]) == (202, "*")
+    assert (answer.status, answer.headers["access-control-allow-origin"]) == (202, "https://shop.example.com")
     assert (answer.headers["cache-control"], answer.headers["x-content-type-options"]) == ("no-store", "nosniff")
-    assert "access-control-allow-credentials" not in answer.headers
+    assert answer.headers["vary"] == "origin"
+
+
+def test_a_page_may_send_whatever_headers_its_tracing_adds(sender):
+    added = "baggage,sentry-trace,traceparent,x-datadog-trace-id"
+
+    allowed = preflight(sender, "https://shop.example.com", access_control_request_headers=added)
+
+    assert allowed.headers["access-control-allow-headers"] == added
+
+
+def test_a_beacon_of_json_is_let_in_with_the_credentials_that_every_beacon_has(sender):
+    allowed = preflight(sender, "https://shop.example.com", access_control_request_headers="content-type")
+
+    assert allowed.headers["access-control-allow-credentials"] == "true"
+    assert allowed.headers["access-control-allow-origin"] == "https://shop.example.com"
+
+
+@pytest.mark.parametrize("asked", ["", "a b", "x\x00", ", ,", "é"])
+def test_a_preflight_never_repeats_what_is_not_the_name_of_a_header(sender, asked):
+    allowed = preflight(sender, "https://shop.example.com", access_control_request_headers=asked)
+
+    assert allowed.headers["access-control-allow-headers"].startswith("authorization, ")
+
+
+def post_at(sender, body, sent_at):
+    return sender.runner.run(sender.request(in_parts(json.dumps(body).encode()), query=f"sent_at={sent_at}"))
+
+
+@pytest.mark.parametrize("seconds", [-86_400, 3_600])
+def test_a_sender_whose_clock_is_wrong_learns_the_time_and_nothing_is_stored(sender, pageview, seconds):
+    before = int(time.time() * 1000)
+
+    answer = post_at(sender, pageview, before + seconds * 1000)
+
+    assert answer.status == 409
+    assert before <= answer.json["now"] <= int(time.time() * 1000)
+    assert (Event.objects.count(), RejectedEvent.objects.count()) == (0, 0)
+
+
+def test_a_clock_that_is_right_enough_is_taken_and_one_that_is_not_a_number_is_refused(sender, pageview):
+    assert post_at(sender, pageview, int(time.time() * 1000) + 30_000).status == 202
+    assert post_at(sender, pageview, "noon").status == 400
+
+
+def test_json_behind_a_byte_order_mark_is_read(sender, pageview):
+    answer = sender.post(b"\xef\xbb\xbf" + json.dumps([pageview]).encode())
+
+    assert (answer.status, answer.json["accepted"]) == (202, 1)
+
+
+def test_a_gzip_stream_may_have_several_members_and_its_old_name(sender, pageview):
+    body = json.dumps(pageview).encode()
+    members = gzip.compress(body[:50]) + gzip.compress(body[50:])
+
+    answer = sender.post(members, content_encoding="x-gzip")
+
+    assert (answer.status, answer.json["accepted"]) == (202, 1)
+
+
+def test_a_gzip_stream_of_very_many_members_is_refused(sender, pageview):
+    members = gzip.compress(json.dumps(pageview).encode()) + gzip.compress(b" ") * 1_000
+
+    assert sender.post(members, content_encoding="gzip").status == 400
+
+
+@pytest.mark.parametrize("cut", [b"", b",", b" , "])
+def test_an_array_without_an_end_has_its_events_stored_and_the_missing_end_reported(sender, pageview, cut):
+    answer = sender.post(b"[" + json.dumps(pageview).encode() + cut)
+
+    assert (answer.status, answer.json["accepted"], answer.json["rejected"]) == (202, 1, 1)
+    assert answer.json["results"][1]["errors"][0]["message"] == 'The array is not closed: its "]" is missing.'
+    assert Event.objects.count() == RejectedEvent.objects.count() == 1
+
+
+def test_one_mistake_is_one_group_wherever_it_is_in_a_list_and_whatever_the_member_is_called(sender, pageview):
+    EventTypeFactory(
+        category=pageview["category"],
+        name=pageview["name"],
+        schema={
+            "properties": {
+                "items": {"type": "array", "items": {"properties": {"price": {"type": "number"}}}},
+                "counts": {"additionalProperties": {"type": "integer"}},
+                "known": {"properties": {"a": {}}, "additionalProperties": False},
+            }
+        },
+    )
+    wrong = [{"items": [{}] * place + [{"price": "1"}]} for place in range(5)]
+    wrong += [{"counts": {f"sku-{number}": "1"}} for number in range(5)]
+    wrong += [{"known": {f"tag-{number}": 1}} for number in range(5)]
+
+    answer = sender.post([pageview | {"event_id": str(uuid.uuid4()), "data": data} for data in wrong])
+
+    assert answer.json["rejected"] == 15
+    assert answer.json["results"][1]["errors"] == [
+        {
+            "code": "type",
+            "pointer": "/data/items/1/price",
+            "place": "/data/items/*/price",
+            "message": answer.json["results"][1]["errors"][0]["message"],
+        }
+    ]
+    assert sorted((group.code, group.pointer, group.count) for group in groups()) == [
+        ("additionalProperties", "/data/known/*", 5),
+        ("type", "/data/counts/*", 5),
+        ("type", "/data/items/*/price", 5),
+    ]
 
 
 def test_a_page_of_a_foreign_origin_is_refused(sender, pageview, write_key):
