@@ -1,14 +1,16 @@
 """Every address of the events. POST /events/ never comes this far: config/asgi.py hands it to events/ingest.py."""
 
-from django.urls import path
+from django.urls import path, register_converter
 from rest_framework.routers import SimpleRouter
 
 from events.notification_api import Notifications, OneNotification
 from events.script import script
+from events.session_address import AnyText
 from events.views.applications import Applications, EventTypes, OneKey, SchemaVersions
 from events.views.events import Events, OneSession, Sessions
 from events.views.rejected import OneReplay, RejectedEvents, Replays
 
+register_converter(AnyText, "any_text")
 router = SimpleRouter(use_regex_path=False)
 router.register("applications", Applications)
 router.register("event-types", EventTypes)
@@ -22,7 +24,7 @@ urlpatterns = [
     path("rejected-events/replays/", Replays.as_view(), name="replays"),
     path("rejected-events/replays/<int:pk>/", OneReplay.as_view(), name="replay"),
     path("sessions/", Sessions.as_view(), name="sessions"),
-    path("sessions/<path:session_id>/", OneSession.as_view(), name="session"),
+    path("sessions/<any_text:session_id>/", OneSession.as_view(), name="session"),
     path("notifications/", Notifications.as_view(), name="notifications"),
     path("notifications/<any_uuid:event_id>/", OneNotification.as_view(), name="notification"),
     *router.urls,

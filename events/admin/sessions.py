@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.admin.utils import unquote
+from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
@@ -24,6 +24,7 @@ from events.admin.cursor import in_order
 from events.admin.pretty import pretty
 from events.admin.which import text
 from events.models import Event, Session
+from events.session_address import id_in, page_of
 from projects.admin.zone import in_viewers_zone
 
 PAGE = 200
@@ -46,6 +47,11 @@ class Moment:
     @property
     def is_long(self) -> bool:
         return self.since is not None and self.since >= timedelta(minutes=5)
+
+
+class SessionList(ChangeList):
+    def url_for_result(self, result: Any) -> str:
+        return page_of(result.session_id)
 
 
 @admin.register(Session)
@@ -81,6 +87,9 @@ class SessionAdmin(ModelAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         return super().changelist_view(request, {"title": "Sessions", **(extra_context or {})})
 
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return SessionList
+
     @display(description="Session")
     def id_of(self, session: Session) -> str:
         return format_html('<span class="mono">{}</span>', session.session_id)
@@ -112,7 +121,7 @@ class SessionAdmin(ModelAdmin):
         """
         if not self.has_view_permission(request):
             raise PermissionDenied
-        session_id = unquote(object_id).replace("\x00", "")[:100]
+        session_id = id_in(object_id).replace("\x00", "")[:100]
         session = Session.objects.filter(session_id=session_id).first()
         may_see = request.user.has_perm("events.view_event")
         events = Event.objects.filter(session_id=session_id) if may_see else Event.objects.none()

@@ -1,5 +1,6 @@
 """Events and sessions over REST, as a client meets them."""
 
+import html
 import json
 import re
 from datetime import datetime, timedelta
@@ -7,6 +8,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
+import requests
 from django.contrib.admin.models import LogEntry
 from django.db import connection
 from django.db.models.expressions import RawSQL
@@ -432,3 +434,45 @@ def test_rejected_events_are_not_among_them(viewer_api):
     RejectedEventFactory()
 
     assert listed(viewer_api, "/events/") == []
+
+
+HOSTILE_IDS = [
+    ".",
+    "..",
+    "a/",
+    "/a",
+    "//",
+    "../x",
+    "a?b#c",
+    "%2E",
+    "%",
+    "a\nb",
+    "a b",
+    "_2E",
+    "\\",
+    "é☃",
+    "change/",
+    "x" * 100,
+]
+
+
+@pytest.mark.parametrize("session_id", HOSTILE_IDS)
+def test_every_session_id_has_an_address_that_clients_do_not_change(viewer_api, as_viewer, session_id):
+    commit([{"session_id": session_id, "timestamp": NOON}])
+    digest.run()
+    once = quote(session_id, safe="")
+    addresses = [f"/sessions/{quote(once, safe='')}/".replace(".", "%252E")]
+    if set(session_id) != {"."}:
+        addresses.append(f"/sessions/{once}/")
+
+    for address in addresses:
+        sent = requests.Request("GET", f"http://testserver{address}").prepare().path_url
+        assert viewer_api.get(sent).json()["session_id"] == session_id
+
+    page = html.unescape(re.search(r'href="(/admin/events/session/[^"?]+/change/)', changelist(as_viewer))[1])
+    sent = requests.Request("GET", f"http://testserver{page}").prepare().path_url
+    assert as_viewer.get(sent).context["session_id"] == session_id
+
+
+def changelist(client) -> str:
+    return client.get("/admin/events/session/").content.decode()

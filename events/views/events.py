@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
+from urllib.parse import unquote
 
 from django.db.models import QuerySet
-from django.http import StreamingHttpResponse
+from django.http import Http404, StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import exceptions, generics, mixins, renderers, viewsets
@@ -170,6 +171,14 @@ class OneSession(generics.RetrieveAPIView):
 
     def get_permissions(self) -> list[Any]:
         return [*super().get_permissions(), MaySeeEvents()]
+
+    def get_object(self) -> Session:
+        """Return the session of this id, else of the id that is percent-encoded twice (events/session_address.py)."""
+        try:
+            return super().get_object()
+        except Http404:
+            self.kwargs["session_id"] = unquote(self.kwargs["session_id"]).replace("\0", "")
+            return super().get_object()
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         session: Any = self.get_object()
