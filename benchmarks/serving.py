@@ -64,7 +64,9 @@ def argv(server: str) -> list[str]:
 
 
 def opened(server: str) -> int:
-    return int(sql(f"SELECT count(*) FROM pg_stat_activity WHERE application_name = '{server}'"))
+    """Return the server's connections, without the one that asks, which may have the same name."""
+    own = f"application_name = '{server}' AND pid <> pg_backend_pid()"
+    return int(sql(f"SELECT count(*) FROM pg_stat_activity WHERE {own}"))
 
 
 def show(results: Results, connections: dict[str, list[float]]) -> None:
