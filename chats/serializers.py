@@ -11,6 +11,7 @@ from rest_framework import serializers
 from chats.images import ImageRefused, Picture, reencode
 from chats.models import Banner, Broadcast, Chat, Message
 from live.moments import ZonedDateTimeField
+from live.strict_bodies import StrictModelSerializer, StrictSerializer
 
 LONGEST_LIST = 200_000
 
@@ -26,7 +27,7 @@ class PictureField(serializers.FileField):
             raise serializers.ValidationError(error.reason) from error
 
 
-class ChatSerializer(serializers.ModelSerializer):
+class ChatSerializer(StrictModelSerializer):
     class Meta:
         model = Chat
         fields = ["user_uuid", "created_at"]
@@ -43,7 +44,7 @@ class MessageSerializer(serializers.ModelSerializer):
         fields = ["id", "text", "image", "broadcast", "created_at", "read_at"]
 
 
-class _Content(serializers.Serializer):
+class _Content(StrictSerializer):
     text = serializers.CharField(required=False, allow_blank=True, default="", max_length=4000)
     image = PictureField(required=False, allow_null=True, default=None, help_text="PNG, JPEG, WebP or GIF, 5 MB")
 
@@ -57,7 +58,7 @@ class NewMessageSerializer(_Content):
     """A personal message for one user."""
 
 
-class ReadSerializer(serializers.Serializer):
+class ReadSerializer(StrictSerializer):
     """Which messages: all, those up to an id, or exactly those that have been shown. Hidden ones are never marked."""
 
     up_to = serializers.IntegerField(required=False, default=None, allow_null=True, min_value=1)

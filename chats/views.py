@@ -18,6 +18,7 @@ from chats.banner_api import BannerApiError, NothingLeft
 from chats.models import Broadcast, Chat, Message, NotAllowed
 from chats.permissions import MaySend, OfMessages
 from live.parsers import StrictJSONParser
+from live.rest import RestView
 
 PARSERS = [StrictJSONParser, MultiPartParser, FormParser]
 
@@ -37,7 +38,7 @@ class BannerApiAway(APIException):
 
 
 @extend_schema(tags=["chats"])
-class Chats(generics.ListCreateAPIView):
+class Chats(RestView, generics.ListCreateAPIView):
     """The chats, newest first; POST opens one (200 where it is open already)."""
 
     queryset = Chat.objects.all()
@@ -52,7 +53,7 @@ class Chats(generics.ListCreateAPIView):
 
 
 @extend_schema(tags=["chats"])
-class OneChat(generics.RetrieveDestroyAPIView):
+class OneChat(RestView, generics.RetrieveDestroyAPIView):
     """One user's chat; DELETE removes it with its messages."""
 
     queryset = Chat.objects.all()
@@ -60,7 +61,7 @@ class OneChat(generics.RetrieveDestroyAPIView):
     lookup_field = "user_uuid"
 
 
-class _InChat(generics.GenericAPIView):
+class _InChat(RestView, generics.GenericAPIView):
     queryset = Message.objects.none()
     permission_classes = [OfMessages]
 
@@ -115,7 +116,7 @@ class BroadcastFilter(filters.FilterSet):
 
 
 @extend_schema(tags=["broadcasts"])
-class Broadcasts(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
+class Broadcasts(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
     """Broadcasts, newest first; POST queues one, or schedules it."""
 
     queryset = Broadcast.objects.select_related("banner", "created_by")
@@ -123,6 +124,7 @@ class Broadcasts(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gene
     filterset_class = BroadcastFilter
     parser_classes = PARSERS
     lookup_value_converter = "int"
+    bodiless = frozenset({"banner", "pause", "resume", "cancel", "retract", "restore", "retry"})
 
     def get_permissions(self) -> list[Any]:
         return list(super().get_permissions()) if self.action in ("list", "retrieve") else [MaySend()]

@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
 
 from live.storage import storage_failure
+from live.unknown_names import CODE as SAYS_THE_NAME
 
 log = structlog.get_logger(__name__)
 
@@ -70,16 +71,17 @@ def _validation_problem(exc: ValidationError) -> Body:
     fields = exc.detail if isinstance(exc.detail, dict) else {"non_field_errors": exc.detail}
     first_field, first = next(iter(fields.items()), ("", "Invalid input."))
     sentence = _first_sentence(first)
-    where = "" if first_field == "non_field_errors" else f"{first_field}: "
+    named = first_field == "non_field_errors" or getattr(sentence, "code", None) == SAYS_THE_NAME
+    where = "" if named else f"{first_field}: "
     return problem(400, f"{where}{sentence}", errors=fields)
 
 
-def _first_sentence(error: Any) -> str:
+def _first_sentence(error: Any) -> Any:
     if isinstance(error, dict):
         return _first_sentence(next(iter(error.values()), "Invalid input."))
     if isinstance(error, list):
         return _first_sentence(next((item for item in error if item), "Invalid input."))
-    return str(error)
+    return error
 
 
 def _wants_page(request: HttpRequest) -> bool:

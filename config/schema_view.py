@@ -7,13 +7,16 @@ from django.http import HttpResponse
 from drf_spectacular.views import SpectacularAPIView
 from rest_framework.request import Request
 
+from live.rest import RestView
 
-class SchemaView(SpectacularAPIView):
+
+class SchemaView(RestView, SpectacularAPIView):
     """The description of the REST interface in OpenAPI 3, the same for everybody.
 
     It takes seconds to make. A process makes it once for each format, whoever asks how often.
     """
 
+    parameters = {"get": ["lang"]}
     _making: ClassVar[threading.Lock] = threading.Lock()
     _documents: ClassVar[dict[str, str | bytes]] = {}  # by format
 

@@ -9,10 +9,11 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.permissions import AllowAny, BasePermission, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from accounts.models import AccessToken
 from accounts.tokens import issue_token
+from live.rest import RestView
+from live.strict_bodies import StrictMembers
 
 
 class IssuedTokenSerializer(serializers.Serializer[dict[str, Any]]):
@@ -20,7 +21,11 @@ class IssuedTokenSerializer(serializers.Serializer[dict[str, Any]]):
     expires_at = serializers.DateTimeField()
 
 
-class Tokens(APIView):
+class LoginSerializer(StrictMembers, AuthTokenSerializer):
+    """A username and its password."""
+
+
+class Tokens(RestView):
     """Tokens of programs. Wrong passwords count towards the login lock-out."""
 
     def get_permissions(self) -> list[BasePermission]:
@@ -29,14 +34,14 @@ class Tokens(APIView):
     @extend_schema(
         auth=[],
         tags=["auth"],
-        request=AuthTokenSerializer,
+        request=LoginSerializer,
         responses=IssuedTokenSerializer,
         operation_id="create_token",
     )
     def post(self, request: Request) -> Response:
         """Create a token. It expires, and ends when the password changes; a user has 20 at most, the latest used."""
         # Django's own request: the lock-out is noted on it, and its middleware answers 429 (config/lockout.py).
-        serializer = AuthTokenSerializer(data=request.data, context={"request": request._request})
+        serializer = LoginSerializer(data=request.data, context={"request": request._request})
         serializer.is_valid(raise_exception=True)
         token, key = issue_token(user=serializer.validated_data["user"])
         return Response(IssuedTokenSerializer({"token": key, "expires_at": token.expires_at}).data)

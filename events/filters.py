@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 
-from events.models import Application, Event, RejectedEvent, Session
+from events.models import Application, Event, EventType, RejectedEvent, Session
 from events.reach import Reach
 
 
@@ -50,6 +50,15 @@ class EventFilter(filters.FilterSet):
         # The index that finds an id begins with the application.
         applications = list(Application.objects.values_list("pk", flat=True))
         return events.filter(application_id__in=applications, event_id=value)
+
+
+class EventTypeFilter(filters.FilterSet):
+    category = _text("category", "Of this category.")
+    name = _text("name", "Of this name.")
+
+    class Meta:
+        model = EventType
+        fields: list[str] = []
 
 
 class SessionFilter(filters.FilterSet):

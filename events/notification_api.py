@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 from uuid import UUID
 
+from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema
 from rest_framework import exceptions, generics, serializers
@@ -14,9 +15,11 @@ from rest_framework.response import Response
 from events import services
 from events.models import Notification
 from live.cursors import CursorPages
+from live.rest import RestView
+from live.strict_bodies import StrictModelSerializer
 
 
-class NotificationSerializer(serializers.ModelSerializer):
+class NotificationSerializer(StrictModelSerializer):
     status = serializers.ChoiceField(choices=Notification.Status.choices, read_only=True)
     chat = serializers.UUIDField(
         source="message.chat.user_uuid", read_only=True, default=None, allow_null=True, help_text="Where the text is."
@@ -30,8 +33,10 @@ class NotificationSerializer(serializers.ModelSerializer):
         read_only_fields = ["attempts", "error", "processed_at"]
 
 
-class NotificationUpdateSerializer(serializers.ModelSerializer):
-    """The two fields of a notification that can be changed: at least one of them."""
+class NotificationUpdateSerializer(StrictModelSerializer):
+    """The two fields of a notification that can be changed: at least one of them. A notification keeps its user."""
+
+    ignored = frozenset(NotificationSerializer.Meta.fields)
 
     status = serializers.ChoiceField(
         choices=Notification.Status.choices,
@@ -47,6 +52,9 @@ class NotificationUpdateSerializer(serializers.ModelSerializer):
         }
 
     def validate(self, values: dict[str, Any]) -> dict[str, Any]:
+        notification: Any = self.instance
+        if self.initial_data.get("user_id", notification.user_id) != notification.user_id:
+            raise serializers.ValidationError({"user_id": ["A notification keeps its user."]})
         if not values:
             raise serializers.ValidationError("Give description, status, or both.")
         return values
@@ -55,10 +63,19 @@ class NotificationUpdateSerializer(serializers.ModelSerializer):
 class NotificationFilter(filters.FilterSet):
     status = filters.MultipleChoiceFilter(choices=Notification.Status.choices)
     created = filters.IsoDateTimeFromToRangeFilter(field_name="created_at")
+    user_id = filters.CharFilter(method="of", strip=False, label="A UUID is found in any usual spelling.")
 
     class Meta:
         model = Notification
-        fields = ["status", "user_id", "created"]
+        fields: list[str] = []
+
+    def of(self, notifications: QuerySet[Notification], name: str, value: str) -> QuerySet[Notification]:
+        try:
+            user = UUID(value)
+        except ValueError:
+            return notifications.filter(user_id=value)
+        spellings = {value, str(user), user.hex, str(user).upper(), user.hex.upper()}
+        return notifications.filter(user_id__in=spellings)
 
 
 class Newest(CursorPages):
@@ -68,7 +85,7 @@ class Newest(CursorPages):
 
 
 @extend_schema(tags=["notifications"])
-class Notifications(generics.ListCreateAPIView):
+class Notifications(RestView, generics.ListCreateAPIView):
     """What users are to be told, newest first; POST stores and queues one more."""
 
     queryset = Notification.objects.select_related("message__chat")
@@ -81,7 +98,7 @@ class Notifications(generics.ListCreateAPIView):
 
 
 @extend_schema(tags=["notifications"])
-class OneNotification(generics.RetrieveAPIView):
+class OneNotification(RestView, generics.RetrieveAPIView):
     """One notification, and what became of it."""
 
     queryset = Notification.objects.select_related("message__chat")
@@ -91,7 +108,7 @@ class OneNotification(generics.RetrieveAPIView):
     @extend_schema(request=NotificationUpdateSerializer, responses=NotificationSerializer)
     def put(self, request: Request, event_id: UUID) -> Response:
         """Set the text, the status, or both."""
-        given = NotificationUpdateSerializer(data=request.data)
+        given = NotificationUpdateSerializer(self.get_object(), data=request.data)
         given.is_valid(raise_exception=True)
         try:
             services.update_notification(event_id=event_id, **given.validated_data)

@@ -20,6 +20,7 @@ from events.reasons import TEXT_MOST
 from events.selection import MOST_IDS
 from events.services.applications import LONGEST_OVERLAP
 from events.stats import GROUPS, INTERVALS
+from live.strict_bodies import StrictModelSerializer, StrictSerializer
 
 
 @extend_schema_field(OpenApiTypes.OBJECT)
@@ -33,7 +34,7 @@ class ObjectField(serializers.JSONField):
 
 
 # --- Events and sessions ----------------------------------------------------------------------------
-class EventSerializer(serializers.ModelSerializer):
+class EventSerializer(StrictModelSerializer):
     """What an application told. `application`, `event_id` and `received_at` are nobody's to change."""
 
     session_id = serializers.CharField(max_length=TEXT_MOST, trim_whitespace=False)
@@ -135,7 +136,7 @@ class KeySerializer(serializers.ModelSerializer):
         read_only_fields = fields
 
 
-class ApplicationSerializer(serializers.ModelSerializer):
+class ApplicationSerializer(StrictModelSerializer):
     keys = KeySerializer(many=True, read_only=True)
 
     class Meta:
@@ -154,14 +155,14 @@ class NewApplicationSerializer(ApplicationSerializer):
         fields = [*ApplicationSerializer.Meta.fields, "write_key"]
 
 
-class RotateSerializer(serializers.Serializer):
+class RotateSerializer(StrictSerializer):
     overlap_hours = serializers.FloatField(
         default=24, min_value=0, max_value=LONGEST_OVERLAP, help_text="How long the keys of now go on working."
     )
 
 
 # --- Event types ------------------------------------------------------------------------------------
-class EventTypeSerializer(serializers.ModelSerializer):
+class EventTypeSerializer(StrictModelSerializer):
     """Setting `schema` publishes it as the next version."""
 
     schema = ObjectField(required=False)
@@ -201,7 +202,7 @@ class SchemaVersionSerializer(serializers.ModelSerializer):
         fields = ["number", "schema", "note", "published_by", "published_at"]
 
 
-class AskForDryRun(serializers.Serializer):
+class AskForDryRun(StrictSerializer):
     schema = ObjectField()
     last = serializers.IntegerField(default=LAST, min_value=1, max_value=MOST, help_text="So many of the last events.")
 
@@ -293,7 +294,7 @@ class GroupSerializer(serializers.Serializer):
     sample = serializers.IntegerField(allow_null=True, help_text="The id of the newest one.")
 
 
-class DryRunFlag(serializers.Serializer):
+class DryRunFlag(StrictSerializer):
     dry_run = serializers.BooleanField(default=False, help_text="Only tell what would become of them.")
 
 

@@ -9,8 +9,8 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
+from live.rest import RestView
 from projects import calendar
 from projects.serializers import CalendarTokenSerializer
 
@@ -23,10 +23,11 @@ class MayViewTasks(BasePermission):
 
 
 @extend_schema(tags=["calendar"])
-class Token(APIView):
+class Token(RestView):
     """The secret address of your calendar."""
 
     permission_classes = [MayViewTasks]
+    bodiless = frozenset({"post"})
 
     @extend_schema(request=None, responses={201: CalendarTokenSerializer})
     def post(self, request: Request) -> Response:

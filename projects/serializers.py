@@ -6,6 +6,7 @@ from django.contrib.auth import get_user_model
 from rest_framework import serializers
 
 from live.moments import ZonedDateTimeField
+from live.strict_bodies import StrictModelSerializer
 from projects.models import Comment, Project, Report, Task, check_due
 
 LONGEST_TEXT = 20_000
@@ -18,7 +19,7 @@ def _person(**more: Any) -> serializers.SlugRelatedField:
     )
 
 
-class ProjectSerializer(serializers.ModelSerializer):
+class ProjectSerializer(StrictModelSerializer):
     owner = _person()
     # Kept as it is: to PUT what GET gave changes nothing, also where another app wrote a line break at the end.
     description = serializers.CharField(
@@ -30,7 +31,7 @@ class ProjectSerializer(serializers.ModelSerializer):
         fields = ["id", "name", "description", "owner", "created_at", "updated_at"]
 
 
-class TaskSerializer(serializers.ModelSerializer):
+class TaskSerializer(StrictModelSerializer):
     assignee = _person()
     # Kept as it is: to PUT what GET gave changes nothing, also where another app wrote a line break at the end.
     description = serializers.CharField(
@@ -50,7 +51,7 @@ class TaskSerializer(serializers.ModelSerializer):
         ]  # fmt: skip
 
 
-class CommentSerializer(serializers.ModelSerializer):
+class CommentSerializer(StrictModelSerializer):
     author = serializers.CharField(required=False, max_length=255, help_text="Default: your username.")
     content = serializers.CharField(max_length=LONGEST_TEXT)
     written_by = serializers.SerializerMethodField(

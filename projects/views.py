@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
 from live.cursors import CursorPages
+from live.rest import RestView
 from projects import export, filters, serializers, services
 from projects.gone import Gone
 from projects.lists import CachedList, Pages
@@ -38,7 +39,7 @@ def _listed(serializer: type[BaseSerializer]) -> Any:
 
 @extend_schema(tags=["projects"])
 @_listed(serializers.ProjectSerializer)
-class Projects(CachedList, viewsets.ModelViewSet):
+class Projects(RestView, CachedList, viewsets.ModelViewSet):
     """Projects. DELETE takes the tasks along."""
 
     queryset = Project.objects.select_related("owner").order_by("-id")
@@ -70,7 +71,7 @@ class Projects(CachedList, viewsets.ModelViewSet):
 
 @extend_schema(tags=["tasks"])
 @_listed(serializers.TaskSerializer)
-class Tasks(CachedList, viewsets.ModelViewSet):
+class Tasks(RestView, CachedList, viewsets.ModelViewSet):
     """Tasks of all projects. `completed_at` follows `status`."""
 
     queryset = Task.objects.for_reading().order_by("-id")
@@ -108,7 +109,7 @@ def _refuse(gone: Gone) -> NoReturn:
     raise exceptions.ValidationError({gone.field: [str(gone)]}) from gone
 
 
-class _OfTask(generics.GenericAPIView):
+class _OfTask(RestView, generics.GenericAPIView):
     queryset = Comment.objects.select_related("task")
     serializer_class = serializers.CommentSerializer
 
@@ -163,7 +164,7 @@ class ByDate(CursorPages):
 
 
 @extend_schema(tags=["reports"])
-class Reports(generics.ListAPIView):
+class Reports(RestView, generics.ListAPIView):
     """The daily reports, newest first."""
 
     queryset = Report.objects.all()
@@ -173,7 +174,7 @@ class Reports(generics.ListAPIView):
 
 
 @extend_schema(tags=["reports"])
-class OneReport(generics.RetrieveAPIView):
+class OneReport(RestView, generics.RetrieveAPIView):
     """The report of one day, such as `2030-01-31`."""
 
     queryset = Report.objects.all()

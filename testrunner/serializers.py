@@ -7,6 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from live.strict_bodies import StrictModelSerializer, StrictSerializer
 from projects.models import Project
 from testrunner import outlook, services
 from testrunner.models import RunFile, TestEnvironment, TestFile, TestResult, TestRun
@@ -34,7 +35,7 @@ class WaitingRunSerializer(serializers.Serializer):
     expected_start = serializers.DateTimeField(allow_null=True)
 
 
-class EnvironmentSerializer(serializers.ModelSerializer):
+class EnvironmentSerializer(StrictModelSerializer):
     state = serializers.ChoiceField(["free", "busy", "reserved", "disabled"], read_only=True)
     active = ActiveRunSerializer(allow_null=True, read_only=True, help_text="The run that holds it.")
     queue = WaitingRunSerializer(many=True, read_only=True, help_text="Who waits, in order.")
@@ -53,7 +54,7 @@ class EnvironmentSerializer(serializers.ModelSerializer):
         read_only_fields = ["reserved_from", "reserved_until", "reservation_note"]
 
 
-class ReservationSerializer(serializers.Serializer):
+class ReservationSerializer(StrictSerializer):
     minutes = serializers.IntegerField(
         min_value=1, max_value=int(services.LONGEST_RESERVATION / timedelta(minutes=1)), help_text="How long."
     )
@@ -74,7 +75,7 @@ class TestFileSerializer(serializers.ModelSerializer):
         fields = ["id", "root", "path", "directory", "size", "sha256", "uploaded_by", "uploaded_at"]
 
 
-class UploadSerializer(serializers.Serializer):
+class UploadSerializer(StrictSerializer):
     file = serializers.FileField(max_length=300, allow_empty_file=True, help_text="One .py file, UTF-8, that compiles.")
     directory = serializers.CharField(
         required=False, allow_blank=True, max_length=300, default="", help_text="Existing or new, below uploads/."
@@ -139,7 +140,7 @@ class RunSerializer(RunSummarySerializer):
         read_only_fields = fields
 
 
-class NewRunSerializer(serializers.Serializer):
+class NewRunSerializer(StrictSerializer):
     environment = serializers.PrimaryKeyRelatedField(queryset=TestEnvironment.objects.all())
     files = serializers.PrimaryKeyRelatedField(
         queryset=TestFile.objects.there(), many=True, allow_empty=False, help_text="Ids of test files, in order."
@@ -156,6 +157,6 @@ class NewRunSerializer(serializers.Serializer):
         return files
 
 
-class RerunSerializer(serializers.Serializer):
+class RerunSerializer(StrictSerializer):
     failed_only = serializers.BooleanField(default=False, help_text="Only the tests that did not pass.")
     request_key = serializers.UUIDField(required=False, help_text=ONCE)

@@ -165,9 +165,11 @@ def _change(environment: TestEnvironment, user: Any, changes: dict[str, Any]) ->
         active = row.runs.running().first()
         if changes.get("enabled") is False and row.enabled and active is not None:
             raise NotAllowed(f"Run {active.pk} is active in {row.name}: let it end, or cancel it, first.")
-        for name, value in changes.items():
-            setattr(row, name, value)
-        _save(row, user, list(changes))
+        found = [name for name, value in changes.items() if getattr(row, name) != value]
+        for name in found:
+            setattr(row, name, changes[name])
+        if found:
+            _save(row, user, found)
     return row
 
 

@@ -17,6 +17,7 @@ from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from live.rest import RestView
 from live.snapshot import NumberedPages
 from testrunner import files, outlook, quotas, serializers, services, uploads
 from testrunner.downloads import junit_response, log_response
@@ -65,7 +66,9 @@ class EnvironmentFilter(filters.FilterSet):
 
 
 @extend_schema(tags=["environments"])
-class Environments(mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.UpdateModelMixin, viewsets.GenericViewSet):
+class Environments(
+    RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.UpdateModelMixin, viewsets.GenericViewSet
+):
     """The hundred environments, each with its state, its holder and its queue."""
 
     queryset = TestEnvironment.objects.select_related("reserved_by").prefetch_related("variables")
@@ -74,6 +77,7 @@ class Environments(mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.Upda
     pagination_class = Hundred
     lookup_value_converter = "int"
     http_method_names = ["get", "head", "options", "patch", "post"]
+    bodiless = frozenset({"release"})
 
     def get_serializer(self, *args: Any, **kwargs: Any) -> Any:
         if args:
@@ -136,7 +140,9 @@ class Files(NumberedPages):
         responses={204: None, 409: OpenApiResponse(description="It was not uploaded, but ships with Opsroom.")}
     )
 )
-class TestFiles(mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.DestroyModelMixin, viewsets.GenericViewSet):
+class TestFiles(
+    RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.DestroyModelMixin, viewsets.GenericViewSet
+):
     """The test files that can be run, as they lie on the file system now. POST uploads one."""
 
     __test__ = False
@@ -200,7 +206,7 @@ RANGE = OpenApiParameter(
 
 
 @extend_schema(tags=["test runs"])
-class TestRuns(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
+class TestRuns(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
     """Test runs, newest first. POST queues one: it starts when all earlier ones in its environment have ended."""
 
     __test__ = False
@@ -208,6 +214,7 @@ class TestRuns(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Generi
     serializer_class = serializers.RunSummarySerializer
     filterset_class = TestRunFilter
     lookup_value_converter = "int"
+    bodiless = frozenset({"cancel"})
 
     def get_permissions(self) -> list[Any]:
         special = {"create": MayStart, "rerun": MayStart, "cancel": MayCancel}

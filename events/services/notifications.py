@@ -49,7 +49,7 @@ def update_notification(*, event_id: UUID, description: str | None = None, statu
 
 
 def _new_text(notification: Notification, description: str | None) -> dict[str, object]:
-    if description is None or description.strip() == notification.description:
+    if description is None or notification.description in (description, description.strip()):
         return {}
     return {"description": description.strip()}
 

@@ -13,15 +13,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
-from events import serializers, services
+from events import filters, serializers, services
 from events.models import Application, EventType, SchemaVersion, WriteKey
 from events.permissions import MayChangeApplications, MayChangeEventTypes
 from events.rest import problems
 from live.parsers import StrictJSONParser
+from live.rest import RestView
 
 
 @extend_schema(tags=["applications"])
-class Applications(viewsets.ModelViewSet):
+class Applications(RestView, viewsets.ModelViewSet):
     """Who may send events. POST answers with `write_key`, this once; only an application without events is deleted."""
 
     queryset = Application.objects.prefetch_related("keys").order_by("-id")
@@ -75,7 +76,7 @@ class Applications(viewsets.ModelViewSet):
 
 
 @extend_schema(tags=["applications"])
-class OneKey(generics.DestroyAPIView):
+class OneKey(RestView, generics.DestroyAPIView):
     """DELETE refuses a key from now on."""
 
     queryset = WriteKey.objects.all()
@@ -91,13 +92,13 @@ class OneKey(generics.DestroyAPIView):
 
 
 @extend_schema(tags=["event types"])
-class EventTypes(viewsets.ModelViewSet):
+class EventTypes(RestView, viewsets.ModelViewSet):
     """What a right event is. `schema` is a JSON Schema (2020-12) of `data`; setting it publishes the next version."""
 
     queryset = EventType.objects.order_by("-id")
     serializer_class = serializers.EventTypeSerializer
     parser_classes = [StrictJSONParser]
-    filterset_fields = ["category", "name"]
+    filterset_class = filters.EventTypeFilter
     lookup_value_converter = "int"
 
     def perform_create(self, serializer: BaseSerializer) -> None:
@@ -131,7 +132,7 @@ class EventTypes(viewsets.ModelViewSet):
 
 
 @extend_schema(tags=["event types"])
-class SchemaVersions(generics.ListAPIView):
+class SchemaVersions(RestView, generics.ListAPIView):
     """Every schema that a type has had, newest first."""
 
     queryset = SchemaVersion.objects.select_related("published_by")

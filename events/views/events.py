@@ -13,7 +13,6 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import exceptions, generics, mixins, renderers, viewsets
 from rest_framework.decorators import action
-from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
@@ -27,6 +26,7 @@ from events.rest import problems
 from events.stats import stats
 from live.cursors import CursorPages
 from live.parsers import StrictJSONParser
+from live.rest import RestView
 
 
 class _File(renderers.BaseRenderer):
@@ -46,16 +46,6 @@ class Csv(_File):
 class Ndjson(_File):
     media_type = "application/x-ndjson"
     format = "ndjson"
-
-
-class ByNameOrType(DefaultContentNegotiation):
-    """`?format=` is REST framework's own way to choose a renderer; a name that is none is an error in words."""
-
-    def filter_renderers(self, renderers: Any, format: str) -> Any:
-        found = [renderer for renderer in renderers if renderer.format == format]
-        if not found:
-            raise exceptions.ValidationError({"format": ["Choose csv or ndjson."]})
-        return found
 
 
 class Busy(exceptions.APIException):
@@ -83,6 +73,7 @@ def _reach(request: Request) -> Reach:
 
 @extend_schema(tags=["events"])
 class Events(
+    RestView,
     mixins.ListModelMixin,
     mixins.RetrieveModelMixin,
     mixins.UpdateModelMixin,
@@ -97,6 +88,7 @@ class Events(
     pagination_class = WhereTheyAre
     parser_classes = [StrictJSONParser]
     lookup_value_converter = "int"
+    parameters = {"stats": list(serializers.AskForStats().fields)}
 
     def perform_update(self, serializer: BaseSerializer) -> None:
         event: Any = serializer.instance
@@ -129,7 +121,6 @@ class Events(
         detail=False,
         pagination_class=None,
         renderer_classes=[Csv, Ndjson],
-        content_negotiation_class=ByNameOrType,
     )
     def export(self, request: Request) -> StreamingHttpResponse:
         """The events that the filters leave, newest first, as a file: all of them, row by row."""
@@ -151,7 +142,7 @@ class LastSeenFirst(CursorPages):
 
 
 @extend_schema(tags=["sessions"])
-class Sessions(generics.ListAPIView):
+class Sessions(RestView, generics.ListAPIView):
     """Sessions, the one that was last seen first. What was stored in the last seconds may not be in them yet."""
 
     queryset = Session.objects.all()
@@ -161,13 +152,14 @@ class Sessions(generics.ListAPIView):
 
 
 @extend_schema(tags=["sessions"], parameters=[OpenApiParameter("cursor"), OpenApiParameter("page_size", int)])
-class OneSession(generics.RetrieveAPIView):
+class OneSession(RestView, generics.RetrieveAPIView):
     """A session and its events in the order in which they happened, page by page."""
 
     queryset = Session.objects.all()
     serializer_class = serializers.OneSessionSerializer
     lookup_field = "session_id"
     filter_backends = []
+    parameters = {"get": ["cursor", "page_size"]}
 
     def get_permissions(self) -> list[Any]:
         return [*super().get_permissions(), MaySeeEvents()]

@@ -17,6 +17,7 @@ from events.pages import NewestReceivedFirst
 from events.permissions import MayReplay
 from events.rest import problems
 from live.parsers import StrictJSONParser
+from live.rest import RestView
 
 REPLAYED = {
     200: OpenApiResponse(serializers.RehearsalSerializer, description="Of a dry run: what would become of them."),
@@ -26,7 +27,7 @@ REPLAYED = {
 
 @extend_schema(tags=["rejected events"])
 class RejectedEvents(
-    mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.DestroyModelMixin, viewsets.GenericViewSet
+    RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.DestroyModelMixin, viewsets.GenericViewSet
 ):
     """What was sent as an event and is none, with every reason why; its bytes are in the answer for one of them."""
 
@@ -35,6 +36,7 @@ class RejectedEvents(
     pagination_class = NewestReceivedFirst
     parser_classes = [StrictJSONParser]
     lookup_value_converter = "int"
+    parameters = {"groups": list(serializers.AskForGroups().fields)}
 
     def get_serializer_class(self) -> Any:
         one = self.action == "retrieve"
@@ -89,7 +91,7 @@ class RejectedEvents(
 
 
 @extend_schema(tags=["rejected events"])
-class Replays(generics.ListAPIView):
+class Replays(RestView, generics.ListAPIView):
     """Replays, newest first, with what became of the events so far."""
 
     queryset = Replay.objects.select_related("created_by")
@@ -99,7 +101,7 @@ class Replays(generics.ListAPIView):
 
 
 @extend_schema(tags=["rejected events"])
-class OneReplay(generics.RetrieveAPIView):
+class OneReplay(RestView, generics.RetrieveAPIView):
     """How far a replay is. The live topic `events` tells the same as `replay.updated`."""
 
     queryset = Replay.objects.select_related("created_by")

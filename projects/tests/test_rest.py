@@ -51,7 +51,13 @@ def test_every_path_answers_each_method_as_documented(
     path, method, everything, planner_api, viewer_api, stranger_api, anon_api
 ):
     address = path.format(**everything)
-    body = {"name": "Launch", "project": everything["project"], "title": "Paint", "due_date": None, "content": "Red?"}
+    body = {"project": everything["project"], "title": "Paint", "due_date": None}
+    if "comments" in path:
+        body = {"content": "Red?"}
+    elif "projects" in path:
+        body = {"name": "Launch"}
+    elif "calendar" in path:
+        body = {}
 
     def ask(api) -> int:
         answer = getattr(api, method)(address, *([body] if method in ("post", "put", "patch") else []))

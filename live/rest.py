@@ -1,0 +1,19 @@
+"""What every REST view of every app has: config/tests/test_strict_requests.py finds one that has not."""
+
+from typing import Any
+
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from live.strict_queries import StrictQueries
+
+
+class RestView(StrictQueries):
+    """The first base of a REST view: unknown parameters and members are errors, and a problem is always JSON."""
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        response = super().finalize_response(request, response, *args, **kwargs)
+        if isinstance(response, Response) and response.exception:
+            response.accepted_renderer, response.accepted_media_type = JSONRenderer(), JSONRenderer.media_type
+        return response
