@@ -15,6 +15,7 @@ from events.services.history import Refused
 from live.wake import wake
 
 REPLAY = "events.tasks.replay"
+MOST_AT_ONCE = 20  # replays for which a sweep wakes a worker
 SWEEP_SECONDS = 10.0  # what an older message would do, a newer one has been sent for
 
 
@@ -37,6 +38,9 @@ def start_replay(*, selection: Selection, actor: Any = None) -> Replay:
 
 
 def sweep_replays() -> None:
-    """Wake workers for the replays under way: what is being worked on is locked, and they pass it by."""
-    for replay_id in Replay.objects.under_way().order_by("pk").values_list("pk", flat=True)[:20]:
+    """Wake workers for replays that are not finished. A replay that is being worked on is locked, and skipped.
+
+    They are picked at random, so that replays which fail each time do not keep the others from being picked.
+    """
+    for replay_id in Replay.objects.under_way().order_by("?").values_list("pk", flat=True)[:MOST_AT_ONCE]:
         wake(REPLAY, replay_id, expires=SWEEP_SECONDS)

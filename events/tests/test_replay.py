@@ -297,3 +297,17 @@ def test_replays_side_by_side_store_each_event_once():
     assert all(one.finished_at and outcome(one)[0] == 60 for one in replays)
     assert_all_counted()
     connection.close()
+
+
+def test_replays_that_fail_each_time_do_not_keep_the_sweeper_from_another(application, monkeypatch):
+    woken: list[int] = []
+    monkeypatch.setattr("events.services.replays.wake", lambda task, replay_id, **_: woken.append(replay_id))
+    monkeypatch.setattr("events.services.replays.MOST_AT_ONCE", 2)
+    commit([], [wrong(application)])
+    several_replays = [services.start_replay(selection=Selection(application=application.pk)) for _ in range(4)]
+    woken.clear()
+
+    for _ in range(200):
+        services.sweep_replays()
+
+    assert set(woken) == {one.pk for one in several_replays}
