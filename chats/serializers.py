@@ -46,7 +46,7 @@ class MessageSerializer(serializers.ModelSerializer):
 
 class _Content(StrictSerializer):
     text = serializers.CharField(required=False, allow_blank=True, default="", max_length=4000)
-    image = PictureField(required=False, allow_null=True, default=None, help_text="PNG, JPEG, WebP or GIF, 5 MB")
+    image = PictureField(required=False, allow_null=True, default=None, help_text="PNG, JPEG, WebP, GIF or AVIF, 5 MB")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if not attrs["text"].strip() and attrs["image"] is None:
