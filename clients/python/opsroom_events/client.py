@@ -14,13 +14,15 @@ import json
 import logging
 import os
 import random
+import signal
+import sys
 import threading
 import time
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Callable
+from typing import Any, Callable, NoReturn
 
 from .wire import MOST_BYTES, MOST_EVENTS, Answer, Event, Verdict, Wire, encode
 
@@ -41,16 +43,17 @@ class Stats:
     duplicates: int = 0  # the server had them: an earlier answer was lost
     rejected: int = 0  # by the server, for their content
     dropped: int = 0  # the queue was full, or the client closed
-    invalid: int = 0  # not JSON, or too large
+    invalid: int = 0  # too large, nested too deeply, or its own methods failed
     retries: int = 0  # requests that have to be made again
 
 
 class Client:
     """Sends events in the background. Thread-safe, fork-safe, and nothing it does raises into the application.
 
-    `max_queue` events are held at most; `max_age` is how many seconds an event waits for company; `exit_timeout` how
+    `max_queue` events are held at most; `max_age` is how many seconds an event waits for others; `exit_timeout` how
     many the program's end may wait; `on_rejected(event, errors)` is called, in the client's thread, for each event that
-    the server refused for its content.
+    the server refused for its content. With `on_sigterm` a SIGTERM that the program does not handle itself sends what
+    is queued before it ends the program.
     """
 
     def __init__(
@@ -62,16 +65,27 @@ class Client:
         max_age: float = 1.0,
         exit_timeout: float = 5.0,
         on_rejected: Callable[[dict[str, Any], list[Any]], None] | None = None,
+        on_sigterm: bool = True,
     ) -> None:
         self._url, self._write_key = url, write_key
         self._max_queue, self._max_age, self._exit_timeout = max_queue, max_age, exit_timeout
-        self._on_rejected = on_rejected
-        self._closed = False
+        self._on_rejected, self._on_sigterm = on_rejected, on_sigterm
         self._start_empty()
         _clients.add(self)
+        if on_sigterm:
+            _handle_sigterm()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A client that is sent to another process, as by multiprocessing's spawn, is a new one with these options."""
+        names = ("max_queue", "max_age", "exit_timeout", "on_rejected", "on_sigterm")
+        return _make, (self._url, self._write_key, {name: getattr(self, f"_{name}") for name in names})
 
     def _start_empty(self) -> None:
-        """State of a fresh process: after a fork, the parent's events, thread, lock and connection are the parent's."""
+        """State of a fresh process: after a fork, the parent's events, thread, lock and connection are the parent's.
+
+        A client that the parent has closed is open again in the child.
+        """
+        self._closed = False
         self._changed = threading.Condition()
         self._queue: collections.deque[Event] = collections.deque()
         self._queued_bytes = 0
@@ -161,6 +175,7 @@ class Client:
         self._put += 1
         if len(self._queue) == 1 or self._is_batch_full():
             self._changed.notify_all()
+        _note_process()
         if self._thread is None or not self._thread.is_alive():  # at an event, so in whichever process has events
             self._thread = threading.Thread(target=self._work, name="opsroom-events", daemon=True)
             with contextlib.suppress(RuntimeError):  # the machine has no thread left; the next event tries again
@@ -278,6 +293,12 @@ class Client:
 
 
 _clients: weakref.WeakSet[Client] = weakref.WeakSet()
+_noted = 0  # the process that was prepared for its end
+_exit = os._exit
+
+
+def _make(url: str, write_key: str, options: dict[str, Any]) -> Client:
+    return Client(url, write_key, **options)
 
 
 def _close_all() -> None:
@@ -288,9 +309,49 @@ def _close_all() -> None:
         client._finish(wanted, max(0.0, client._exit_timeout - (time.monotonic() - start)))
 
 
+def _note_process() -> None:
+    """Have a process of multiprocessing send at its end, at which it runs no exit handlers but these."""
+    global _noted
+    if _noted == os.getpid():
+        return
+    _noted = os.getpid()
+    multiprocessing = sys.modules.get("multiprocessing")
+    if multiprocessing is not None and multiprocessing.parent_process() is not None:
+        from multiprocessing.util import Finalize
+
+        Finalize(None, _close_all, exitpriority=10)
+
+
 def _start_empty_in_child() -> None:
     for client in list(_clients):
         client._start_empty()
+    if _clients:
+        os._exit = _exit_after_sending
+
+
+def _exit_after_sending(status: int) -> NoReturn:
+    """Take the place of `os._exit` in a child process, which runs no exit handlers."""
+    try:
+        if any(client._queue for client in list(_clients)):
+            _close_all()
+    finally:
+        _exit(status)
+
+
+def _handle_sigterm() -> None:
+    """Handle SIGTERM where the program does not, which it can only decide in its main thread."""
+    with contextlib.suppress(ValueError):
+        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, _end_by_sigterm)
+
+
+def _end_by_sigterm(number: int, frame: Any) -> None:
+    """Send what is queued, then end by the same signal; a second one ends at once."""
+    signal.signal(number, signal.SIG_DFL)
+    try:
+        _close_all()
+    finally:
+        os.kill(os.getpid(), number)
 
 
 atexit.register(_close_all)

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 import requests
 
+from .values import jsonable, text_of
+
 MOST_EVENTS = 500  # in one request; this limit and the next are the server's
 MOST_BYTES = 512 * 1024  # of one request's body, before compression
 WORTH_COMPRESSING = 1024  # bytes
@@ -31,14 +33,14 @@ class Event(NamedTuple):
 
 
 def encode(session_id: Any, category: str, name: str, data: Any, timestamp: datetime | None) -> Event:
-    """Return the event with a new id. Raises what `json.dumps` raises for such data; ValueError if it is too large."""
+    """Return the event with a new id. Raises ValueError if it is too large, and what methods of the data raise."""
     event_id = str(uuid.uuid4())
     content = {
         "event_id": event_id,
-        "session_id": str(session_id),
-        "category": category,
-        "name": name,
-        "data": {} if data is None else data,
+        "session_id": text_of(session_id),
+        "category": text_of(category),
+        "name": text_of(name),
+        "data": {} if data is None else jsonable(data),
         "timestamp": (timestamp or datetime.now(timezone.utc)).astimezone(timezone.utc).isoformat(),
     }
     body = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()

@@ -26,8 +26,8 @@ for _ in range(100_000):
 
 @pytest.mark.parametrize(
     "data",
-    [object(), {"x": b"bytes"}, {"x": float("nan")}, {"x": {1, 2}}, CIRCLE, DEEP, {"x": "\ud800"}, "x" * 600_000],
-    ids=["object", "bytes", "nan", "set", "circle", "deep", "surrogate", "large"],
+    [CIRCLE, DEEP, "x" * 600_000],
+    ids=["circle", "deep", "large"],
 )
 def test_data_that_cannot_be_sent_is_counted_not_raised(client, ingest, data, warnings):
     assert client.track("s", "c", "n", data) is None
@@ -38,9 +38,11 @@ def test_data_that_cannot_be_sent_is_counted_not_raised(client, ingest, data, wa
     assert len(warnings()) == 1
 
 
-def test_a_session_that_raises_is_counted_too(client):
-    assert client.track(Evil(), "c", "n") is None
-    assert client.stats.invalid == 1
+def test_a_session_that_raises_is_named_by_its_class(client, ingest):
+    assert client.track(Evil(), "c", "n") is not None
+
+    assert client.flush()
+    assert ingest.batches[0][0]["session_id"] == "<Evil>"
 
 
 def test_a_full_queue_drops_the_newest_and_says_so_once(make_client, ingest, warnings):
@@ -75,7 +77,7 @@ def test_a_log_handler_may_track_what_the_client_logs(client):
     handler = Tracks()
     logging.getLogger("opsroom_events").addHandler(handler)
     try:
-        client.track("s", "c", "n", object())
+        client.track("s", "c", "n", CIRCLE)
     finally:
         logging.getLogger("opsroom_events").removeHandler(handler)
 

@@ -135,6 +135,133 @@ for thread in threads: thread.join()
     assert [name for name in names(ingest) if name != "busy"] == [f"child-{n}" for n in range(10)]
 
 
+@pytest.mark.parametrize("before", ["", "client.track('s', 'c', 'parent'); client.flush()", "client.close()"],
+                         ids=["first used in the child", "used before", "closed before"])  # fmt: skip
+def test_a_child_that_ends_by_os_exit_sends(ingest, before):
+    code = f"""
+{before}
+child = os.fork()
+if child == 0:
+    for n in range(3): client.track("s", "c", "child")
+    os._exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    done = run(code, ingest.url)
+
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "7\n")
+    assert [name for name in names(ingest) if name != "parent"] == ["child"] * 3
+
+
+def test_a_child_without_events_ends_at_once_and_a_server_that_is_away_delays_it_for_the_timeout_only(ingest):
+    ingest.answers = [status(503, Retry_After="300")]
+    code = """
+for tracks in (False, True):
+    child = os.fork()
+    if child == 0:
+        if tracks: client.track("s", "c", "n")
+        os._exit(0)
+    print(os.waitpid(child, 0)[1])
+"""
+    done = run(code, ingest.url, exit_timeout=0.5)
+
+    assert done.stdout == "0\n0\n"
+    assert set(names(ingest)) <= {"n"}
+
+
+PROCESSES = """
+import multiprocessing
+from opsroom_events import Client
+
+def work(client, name):
+    client.track("s", "c", name)
+
+if __name__ == "__main__":
+    import sys
+    client = Client(sys.argv[1], "k", max_age=60)
+    for method in ("fork", "spawn", "forkserver"):
+        context = multiprocessing.get_context(method)
+        process = context.Process(target=work, args=(client, method))
+        process.start()
+        process.join()
+        with context.Pool(1) as pool:
+            pool.apply(work, (client, "pool of " + method))
+            pool.close()
+            pool.join()
+"""
+
+
+def test_processes_of_multiprocessing_send_however_they_are_started(ingest, tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(PROCESSES)
+
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", str(program), ingest.url],
+        env=os.environ | {"PYTHONPATH": str(PACKAGE)}, capture_output=True, text=True, timeout=100,
+    )  # fmt: skip
+
+    assert (done.returncode, done.stderr) == (0, "")
+    methods = ["fork", "forkserver", "spawn"]
+    assert names(ingest) == sorted(methods + [f"pool of {method}" for method in methods])
+
+
+OWN_HANDLER = """
+import signal
+def handle(*_): client.track("s", "c", "handled"); sys.exit(3)
+signal.signal(signal.SIGTERM, handle)
+"""
+
+
+@pytest.mark.parametrize(
+    ("handler", "code", "sent"),
+    [
+        ("", -signal.SIGTERM, ["n"]),
+        (OWN_HANDLER, 3, ["handled", "n"]),
+        ("import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)", 0, ["n", "survived"]),
+        (
+            "import threading; threading.Thread(target=client.track, args=('s', 'c', 'thread')).start()",
+            -15,
+            ["n", "thread"],
+        ),
+    ],
+    ids=["default", "own handler", "ignored", "tracked in a thread"],
+)
+def test_a_program_that_is_ended_by_sigterm_sends_and_ends_as_it_would_have(ingest, handler, code, sent):
+    program = f"""
+{handler}
+client.track("s", "c", "n")
+os.kill(os.getpid(), 15)
+client.track("s", "c", "survived")
+"""
+    done = run(program, ingest.url)
+
+    assert (done.returncode, done.stderr) == (code, "")
+    assert names(ingest) == sent
+
+
+def test_a_client_that_leaves_sigterm_alone_ends_at_once(ingest):
+    code = """
+import signal
+first = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+Client(sys.argv[1], "k", on_sigterm=False)
+print(first is not signal.SIG_DFL, signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)
+"""
+
+    assert run(code, ingest.url).stdout == "True True\n"
+
+
+def test_a_second_sigterm_ends_a_program_that_is_still_sending(ingest):
+    ingest.answers = [status(503, Retry_After="300")]
+    code = """
+import threading
+client.track("s", "c", "n")
+threading.Timer(0.5, os.kill, (os.getpid(), 15)).start()
+os.kill(os.getpid(), 15)
+"""
+    done = run(code, ingest.url, exit_timeout=300)  # and `run` has a shorter timeout
+
+    assert done.returncode == -signal.SIGTERM
+
+
 class Server:
     """server.py in a process, to be killed and started again on the same port."""
 

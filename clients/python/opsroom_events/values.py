@@ -1,0 +1,143 @@
+"""Values of a program as values of JSON, by the table in README.md: an event is not lost because it holds a Decimal."""
+
+from __future__ import annotations
+
+import base64
+import collections.abc
+import contextlib
+import dataclasses
+import enum
+import math
+import os
+import re
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+DEEPEST = 200  # levels; the server takes 254
+MOST_VALUES = 100_000  # in an event: what is larger is too large for a request, and takes long to find that out
+LONGEST_TEXT = 1_000  # characters of an object of an unknown class
+INTEGERS = range(-(2**63), 2**64)  # what the server can store
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # NUL and halves of surrogate pairs
+_BASIC = (bool, int, float, str, datetime, date, time, timedelta, type(None))
+
+
+class Unsendable(ValueError):
+    """The value is nested too deeply, contains itself, or has too many parts."""
+
+
+def jsonable(value: Any) -> Any:
+    """Return the value in dicts, lists, texts, numbers, booleans and None.
+
+    Raises Unsendable, and what methods of the value raise.
+    """
+    return _Converter().convert(value, 0)
+
+
+def text_of(value: Any) -> str:
+    """Return the value as a text: a session id, a category or a name."""
+    found = jsonable(value)
+    return found if isinstance(found, str) else str(found)
+
+
+class _Converter:
+    def __init__(self) -> None:
+        self._values = 0
+
+    def convert(self, value: Any, level: int) -> Any:
+        self._values += 1
+        if level > DEEPEST or self._values > MOST_VALUES:
+            raise Unsendable("contains itself, is nested too deeply, or has too many parts")
+        if isinstance(value, enum.Enum):
+            return self.convert(value.value, level + 1)
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, str):
+            return _UNSTORABLE.sub("\ufffd", str.__str__(value))
+        if isinstance(value, int):
+            return _integer(int.__index__(value))
+        if isinstance(value, float):
+            return _number(float.__float__(value))
+        if isinstance(value, collections.abc.Mapping):
+            return {self._name(name, level): self.convert(value[name], level + 1) for name in value}
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            return self.convert(_of_bytes(bytes(value)), level)
+        if isinstance(value, (collections.abc.Sequence, collections.abc.Set, collections.deque)):
+            return [self.convert(one, level + 1) for one in value]
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return {
+                field.name: self.convert(getattr(value, field.name), level + 1) for field in dataclasses.fields(value)
+            }
+        return self._other(value, level)
+
+    def _other(self, value: Any, level: int) -> Any:
+        if isinstance(value, Decimal):
+            return _decimal(value)
+        if isinstance(value, (datetime, date, time)):
+            return _moment(value)
+        if isinstance(value, timedelta):
+            return value.total_seconds()
+        if isinstance(value, os.PathLike):
+            return self.convert(os.fspath(value), level + 1)
+        if not isinstance(value, (UUID, type)):
+            for method in ("tolist", "item"):  # arrays and numbers of numpy and its like
+                found = _call(value, method)
+                if isinstance(found, (list, *_BASIC)) and found is not None:
+                    return self.convert(found, level + 1)
+        return self.convert(_words(value), level)
+
+    def _name(self, name: Any, level: int) -> str:
+        """Return the name of a member; what is not a text is written as json does: true, null, 1."""
+        found = self.convert(name, level + 1)
+        if found is None or isinstance(found, bool):
+            return {None: "null", True: "true", False: "false"}[found]
+        return found if isinstance(found, str) else _UNSTORABLE.sub("\ufffd", str(found))
+
+
+def _integer(value: int) -> int | str:
+    if value in INTEGERS:
+        return value
+    return str(value) if value.bit_length() < 10_000 else hex(value)  # Python writes no more decimal digits
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _decimal(value: Decimal) -> float | str | None:
+    """Return a number where a float is exactly that number, else its digits as a text."""
+    if not value.is_finite():
+        return None
+    near = float(value)
+    return near if math.isfinite(near) and Decimal(repr(near)) == value else str(value)
+
+
+def _moment(value: date | time) -> str:
+    """Return ISO 8601; a datetime without a zone is in the zone of this machine, as Python means it."""
+    if isinstance(value, datetime) and value.tzinfo is None:
+        with contextlib.suppress(OverflowError, OSError, ValueError):  # the years 1 and 9999
+            value = value.astimezone()
+    return value.isoformat()
+
+
+def _of_bytes(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return base64.b64encode(value).decode()
+
+
+def _call(value: Any, method: str) -> Any:
+    try:
+        return getattr(value, method)()
+    except Exception:  # it has no such method, or one that is something else
+        return None
+
+
+def _words(value: Any) -> str:
+    try:
+        return str(value)[:LONGEST_TEXT]
+    except Exception:
+        return f"<{type(value).__name__}>"
