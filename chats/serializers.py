@@ -27,6 +27,13 @@ class PictureField(serializers.FileField):
             raise serializers.ValidationError(error.reason) from error
 
 
+def in_the_future(moment: datetime | None) -> datetime | None:
+    """Return the moment. Raises ValidationError where it has passed."""
+    if moment is not None and moment <= timezone.now():
+        raise serializers.ValidationError("This time has passed.")
+    return moment
+
+
 class ChatSerializer(StrictModelSerializer):
     class Meta:
         model = Chat
@@ -104,9 +111,37 @@ class NewBroadcastSerializer(_Content):
     )
 
     def validate_send_at(self, value: datetime | None) -> datetime | None:
-        if value is not None and value <= timezone.now():
-            raise serializers.ValidationError("This time has passed.")
-        return value
+        return in_the_future(value)
+
+
+class BroadcastChangeSerializer(StrictModelSerializer):
+    """What can be changed of a scheduled or missed broadcast; members that are left out stay as they are."""
+
+    text = serializers.CharField(required=False, allow_blank=True, max_length=4000)
+    image = PictureField(required=False, allow_null=True, help_text="PNG, JPEG, WebP or GIF, 5 MB. null: none.")
+    send_at = ZonedDateTimeField(
+        required=False, allow_null=True, help_text="With its zone, in the future. null: at once."
+    )
+
+    class Meta:
+        model = Broadcast
+        fields = ["text", "image", "send_at"]
+
+    @property
+    def ignored(self) -> frozenset[str]:  # type: ignore[override]
+        return frozenset(BroadcastSerializer.Meta.fields)
+
+    def validate(self, values: dict[str, Any]) -> dict[str, Any]:
+        audience = self.instance and self.instance.audience
+        if self.initial_data.get("audience", audience) != audience:
+            raise serializers.ValidationError({"audience": ["A broadcast keeps its audience."]})
+        text, image = (values.get(name, getattr(self.instance, name)) for name in ("text", "image"))
+        if not text.strip() and not image:
+            raise serializers.ValidationError({"text": ["Write a text or add an image."]})
+        return values
+
+    def validate_send_at(self, value: datetime | None) -> datetime | None:
+        return in_the_future(value)
 
 
 class BannerSerializer(serializers.ModelSerializer):

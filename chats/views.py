@@ -1,5 +1,6 @@
 """The REST interface of chats: parse, permit, one service call, serialise."""
 
+from functools import partial
 from typing import Any
 
 from django.http import Http404
@@ -15,7 +16,7 @@ from rest_framework.response import Response
 
 from chats import serializers, services
 from chats.banner_api import BannerApiError, NothingLeft
-from chats.models import Broadcast, Chat, Message, NotAllowed
+from chats.models import Banner, Broadcast, Chat, Message, NotAllowed
 from chats.permissions import MaySend, OfMessages
 from live.parsers import StrictJSONParser
 from live.rest import RestView
@@ -43,6 +44,7 @@ class Chats(RestView, generics.ListCreateAPIView):
 
     queryset = Chat.objects.all()
     serializer_class = serializers.ChatSerializer
+    etag_of_created = True
 
     @extend_schema(responses={201: serializers.ChatSerializer, 200: serializers.ChatSerializer})
     def post(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -59,6 +61,10 @@ class OneChat(RestView, generics.RetrieveDestroyAPIView):
     queryset = Chat.objects.all()
     serializer_class = serializers.ChatSerializer
     lookup_field = "user_uuid"
+
+    def perform_destroy(self, instance: Chat) -> None:
+        with self.if_match(instance):
+            instance.delete()
 
 
 class _InChat(RestView, generics.GenericAPIView):
@@ -124,6 +130,7 @@ class Broadcasts(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, vie
     filterset_class = BroadcastFilter
     parser_classes = PARSERS
     lookup_value_converter = "int"
+    changing_members = frozenset({"delivered", "skipped", "audience_size"})
     bodiless = frozenset({"banner", "pause", "resume", "cancel", "retract", "restore", "retry"})
 
     def get_permissions(self) -> list[Any]:
@@ -136,6 +143,25 @@ class Broadcasts(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, vie
         data = dict(given.validated_data)
         broadcast = services.compose(actor=request.user, user_uuids=data.pop("audience"), **data)
         return Response(self.get_serializer(broadcast).data, status=202)
+
+    @extend_schema(request=serializers.BroadcastChangeSerializer, responses=serializers.BroadcastSerializer)
+    def partial_update(self, request: Request, pk: int) -> Response:
+        """Change the text, the picture or the time of a broadcast that is scheduled or was missed."""
+        broadcast = self.get_object()
+        given = serializers.BroadcastChangeSerializer(
+            broadcast, data=request.data, context=self.get_serializer_context()
+        )
+        given.is_valid(raise_exception=True)
+        now = {"text": broadcast.text, "image": broadcast.image, "send_at": broadcast.send_at}
+        wanted = now | given.validated_data
+        try:
+            with self.if_match(broadcast):
+                if wanted != now:
+                    image = wanted["image"].name if wanted["image"] == broadcast.image else wanted["image"]
+                    services.amend(broadcast=broadcast, actor=request.user, **{**wanted, "image": image or None})
+        except NotAllowed as error:
+            raise Conflict(str(error)) from error
+        return Response(self.get_serializer(self.get_object()).data)
 
     @extend_schema(
         request=None,
@@ -197,7 +223,14 @@ class Broadcasts(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, vie
     def _after(self, verb: Any) -> Response:
         broadcast = self.get_object()
         try:
-            verb(broadcast)
+            with self.if_match(broadcast, first=partial(_hold_banner, broadcast)):
+                verb(broadcast)
         except NotAllowed as error:
             raise Conflict(str(error)) from error
         return Response(self.get_serializer(broadcast).data)
+
+
+def _hold_banner(broadcast: Broadcast) -> None:
+    """Lock the banner before the broadcast, as the services do."""
+    if broadcast.banner_url:
+        Banner.objects.select_for_update().filter(source_url=broadcast.banner_url).first()

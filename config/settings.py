@@ -269,6 +269,7 @@ SPECTACULAR_SETTINGS = {
         "drf_spectacular.hooks.postprocess_schema_enums",
         "events.openapi.document_ingest",
         "config.problems.document_problems",
+        "live.preconditions.document_preconditions",
         "config.api.document_ids",
     ],
 }

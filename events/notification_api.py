@@ -92,6 +92,7 @@ class Notifications(RestView, generics.ListCreateAPIView):
     serializer_class = NotificationSerializer
     filterset_class = NotificationFilter
     pagination_class = Newest
+    etag_of_created = True
 
     def perform_create(self, serializer: Any) -> None:
         serializer.instance = services.send_notification(**serializer.validated_data)
@@ -108,10 +109,12 @@ class OneNotification(RestView, generics.RetrieveAPIView):
     @extend_schema(request=NotificationUpdateSerializer, responses=NotificationSerializer)
     def put(self, request: Request, event_id: UUID) -> Response:
         """Set the text, the status, or both."""
-        given = NotificationUpdateSerializer(self.get_object(), data=request.data)
+        notification = self.get_object()
+        given = NotificationUpdateSerializer(notification, data=request.data)
         given.is_valid(raise_exception=True)
         try:
-            services.update_notification(event_id=event_id, **given.validated_data)
+            with self.if_match(notification):
+                services.update_notification(event_id=event_id, **given.validated_data)
         except Notification.DoesNotExist as gone:
             raise exceptions.NotFound() from gone
         return Response(self.get_serializer(self.get_object()).data)

@@ -6,11 +6,12 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from live.preconditions import Preconditions
 from live.strict_queries import StrictQueries
 
 
-class RestView(StrictQueries):
-    """The first base of a REST view: unknown parameters and members are errors, and a problem is always JSON."""
+class RestView(StrictQueries, Preconditions):
+    """The first base of a REST view: unknown names are errors, representations have ETags, and a problem is JSON."""
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         response = super().finalize_response(request, response, *args, **kwargs)

@@ -22,11 +22,11 @@ from live.deadlocks import retried
 from projects import list_cache, messages
 from projects.gone import still_there
 from projects.models import Comment, Project, Task
-from projects.task_changes import Changed, change_tasks, known
+from projects.task_changes import Changed, change_tasks, hold, known
 
 __all__ = [
     "Changed", "add_comment", "create_project", "create_task", "delete_comment", "delete_project", "delete_task",
-    "delete_tasks", "let_go", "move_task", "update_comment", "update_project", "update_task", "update_tasks",
+    "delete_tasks", "hold", "let_go", "move_task", "update_comment", "update_project", "update_task", "update_tasks",
 ]  # fmt: skip
 
 MOST_TOLD = 1_000  # tasks of a deleted project whose watchers are told of each; of more, the project's message is all

@@ -45,7 +45,7 @@ def change_tasks(
     changed: list[Task] = []
     with transaction.atomic():
         if "project" in wanted:
-            _hold(wanted["project"])
+            hold(wanted["project"])
         for some in _chunks(sorted(set(ids))):
             changed += _change(some, actor, wanted, seen or {})
         if changed:
@@ -72,7 +72,7 @@ def _change(ids: list[int], actor: Any, wanted: dict[str, Any], seen: dict[str, 
     return tasks
 
 
-def _hold(project: Project) -> None:
+def hold(project: Project) -> None:
     """Keep the project that tasks are moved to from being deleted: projects are locked before tasks.
 
     Where it is gone already, the check of the foreign keys says so, if there is a task to be moved.

@@ -1,5 +1,6 @@
 """The REST interface of projects: parse, permit, one service call, serialise."""
 
+from functools import partial
 from typing import Any, NoReturn
 
 from django.db.models import QuerySet
@@ -57,16 +58,18 @@ class Projects(RestView, CachedList, viewsets.ModelViewSet):
     def perform_update(self, serializer: BaseSerializer) -> None:
         project: Any = serializer.instance
         try:
-            serializer.instance = services.update_project(
-                project=project, actor=self.request.user, **serializer.validated_data
-            )
+            with self.if_match(project):
+                serializer.instance = services.update_project(
+                    project=project, actor=self.request.user, **serializer.validated_data
+                )
         except Project.DoesNotExist as gone:
             raise exceptions.NotFound() from gone
         except Gone as gone:
             _refuse(gone)
 
     def perform_destroy(self, instance: Project) -> None:
-        services.delete_project(project=instance, actor=self.request.user)
+        with self.if_match(instance):
+            services.delete_project(project=instance, actor=self.request.user)
 
 
 @extend_schema(tags=["tasks"])
@@ -88,15 +91,19 @@ class Tasks(RestView, CachedList, viewsets.ModelViewSet):
 
     def perform_update(self, serializer: BaseSerializer) -> None:
         task: Any = serializer.instance
+        wanted = serializer.validated_data
+        hold = partial(services.hold, wanted["project"]) if "project" in wanted else lambda: None
         try:
-            serializer.instance = services.update_task(task=task, actor=self.request.user, **serializer.validated_data)
+            with self.if_match(task, first=hold):
+                serializer.instance = services.update_task(task=task, actor=self.request.user, **wanted)
         except Task.DoesNotExist as gone:
             raise exceptions.NotFound() from gone
         except Gone as gone:
             _refuse(gone)
 
     def perform_destroy(self, instance: Task) -> None:
-        services.delete_task(task=instance, actor=self.request.user)
+        with self.if_match(instance):
+            services.delete_task(task=instance, actor=self.request.user)
 
     @extend_schema(responses={(200, "text/csv"): OpenApiTypes.STR})
     @action(detail=False, renderer_classes=[renderers.JSONRenderer, Csv], pagination_class=None)
@@ -124,6 +131,8 @@ class _OfTask(RestView, generics.GenericAPIView):
 class Comments(_OfTask, generics.ListCreateAPIView):
     """A task's comments, newest first."""
 
+    etag_of_created = True
+
     filter_backends = []
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -146,14 +155,16 @@ class OneComment(_OfTask, generics.RetrieveUpdateDestroyAPIView):
     def perform_update(self, serializer: BaseSerializer) -> None:
         comment: Any = serializer.instance
         try:
-            serializer.instance = services.update_comment(
-                comment=comment, actor=self.request.user, **serializer.validated_data
-            )
+            with self.if_match(comment):
+                serializer.instance = services.update_comment(
+                    comment=comment, actor=self.request.user, **serializer.validated_data
+                )
         except Comment.DoesNotExist as gone:
             raise exceptions.NotFound() from gone
 
     def perform_destroy(self, instance: Comment) -> None:
-        services.delete_comment(comment=instance, actor=self.request.user)
+        with self.if_match(instance):
+            services.delete_comment(comment=instance, actor=self.request.user)
 
 
 class ByDate(CursorPages):

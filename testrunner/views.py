@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Prefetch, QuerySet, prefetch_related_objects
+from django.db.models import Model, Prefetch, QuerySet, prefetch_related_objects
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django_filters import rest_framework as filters
@@ -78,6 +78,10 @@ class Environments(
     lookup_value_converter = "int"
     http_method_names = ["get", "head", "options", "patch", "post"]
     bodiless = frozenset({"release"})
+    changing_members = frozenset({"state", "active", "queue"})
+
+    def lock(self, row: Model) -> None:
+        TestEnvironment.objects.select_for_update(no_key=True).get(pk=row.pk)
 
     def get_serializer(self, *args: Any, **kwargs: Any) -> Any:
         if args:
@@ -86,9 +90,10 @@ class Environments(
 
     def perform_update(self, serializer: Any) -> None:
         try:
-            serializer.instance = services.change_environment(
-                environment=serializer.instance, user=self.request.user, **serializer.validated_data
-            )
+            with self.if_match(serializer.instance):
+                serializer.instance = services.change_environment(
+                    environment=serializer.instance, user=self.request.user, **serializer.validated_data
+                )
         except NotAllowed as error:
             raise Conflict(str(error)) from error
         outlook.add_to_environments([serializer.instance])
@@ -110,8 +115,10 @@ class Environments(
         return self._after(services.release)
 
     def _after(self, verb: Any, **more: Any) -> Response:
+        environment = self.get_object()
         try:
-            environment = verb(environment=self.get_object(), user=self.request.user, **more)
+            with self.if_match(environment):
+                environment = verb(environment=environment, user=self.request.user, **more)
         except NotAllowed as error:
             raise Conflict(str(error)) from error
         return Response(self.get_serializer(environment).data)
@@ -183,7 +190,8 @@ class TestFiles(
 
     def perform_destroy(self, instance: TestFile) -> None:
         try:
-            uploads.remove(file=instance, user=self.request.user)
+            with self.if_match(instance, first=files.lock):
+                uploads.remove(file=instance, user=self.request.user)
         except uploads.Refused as refused:
             raise Conflict(str(refused)) from refused
 

@@ -256,3 +256,60 @@ def test_pictures_are_for_those_who_are_signed_in_and_never_a_page(marketer_api,
 
     assert client.get(image).status_code == 401
     assert client.get("/media/../config/settings.py").status_code in (401, 404)
+
+
+# --- Changing a scheduled broadcast -----------------------------------------------------------------
+LATER = "2030-01-01T09:00:00Z"
+
+
+def scheduled(api, **more) -> str:
+    made = api.post("/broadcasts/", {"text": "First", "audience": "all", "send_at": LATER, **more}, format="json")
+    assert made.status_code == 202, made.content
+    return f"/broadcasts/{made.json()['id']}/"
+
+
+def test_a_scheduled_broadcast_is_changed_member_by_member(marketer_api):
+    path = scheduled(marketer_api)
+
+    changed = marketer_api.patch(path, {"text": "Second"}, format="json").json()
+    assert (changed["text"], changed["send_at"], changed["status"]) == ("Second", LATER, "scheduled")
+    changed = marketer_api.patch(path, {"send_at": "2031-01-01T10:00:00+01:00"}, format="json").json()
+    assert (changed["text"], changed["send_at"]) == ("Second", "2031-01-01T09:00:00Z")
+
+
+def test_what_get_gave_changes_nothing_and_a_picture_stays(marketer_api):
+    path = scheduled(marketer_api)
+    stored = marketer_api.patch(path, {"image": picture()}, format="multipart").json()["image"]
+    steps = Broadcast.objects.get().steps
+    before = steps.count()
+    shown = marketer_api.get(path).json()
+
+    assert marketer_api.patch(path, shown, format="json").json() == shown
+    assert steps.count() == before
+    assert marketer_api.patch(path, {"text": "New"}, format="json").json()["image"] == stored
+    assert marketer_api.patch(path, {"image": None}, format="json").json()["image"] is None
+
+
+@pytest.mark.parametrize(
+    ("change", "member"),
+    [
+        ({"text": " "}, "text"),
+        ({"audience": [str(uuid.uuid4())]}, "audience"),
+        ({"send_at": "2020-01-01T00:00:00Z"}, "send_at"),
+        ({"send_at": "2030-01-01T00:00:00"}, "send_at"),
+        ({"sent_at": LATER}, "sent_at"),
+    ],
+)
+def test_a_change_that_cannot_be_made_is_refused(marketer_api, change, member):
+    path = scheduled(marketer_api)
+
+    assert list(marketer_api.patch(path, change, format="json").json()["errors"]) == [member]
+    assert marketer_api.get(path).json()["text"] == "First"
+
+
+def test_a_broadcast_that_is_on_its_way_is_not_changed(marketer_api):
+    made = marketer_api.post("/broadcasts/", {"text": "Now", "audience": "all"}, format="json").json()
+
+    answer = marketer_api.patch(f"/broadcasts/{made['id']}/", {"text": "Later"}, format="json")
+
+    assert answer.status_code == 409 and "not scheduled any more" in answer.json()["detail"]

@@ -22,7 +22,7 @@ from events.services.applications import (
     update_application,
 )
 from events.services.event_types import create_event_type, delete_event_type, describe_event_type, publish_schema
-from events.services.events import Wrong, delete_event, delete_rejected, update_event
+from events.services.events import Wrong, delete_event, delete_rejected, lock_event, update_event
 from events.services.history import Refused
 from events.services.notifications import resend_notification, send_notification, update_notification
 from events.services.replays import REPLAY, rehearse_replay, start_replay, sweep_replays
@@ -47,6 +47,7 @@ __all__ = [
     "describe_event_type",
     "dry_run",
     "lag",
+    "lock_event",
     "pause",
     "publish_schema",
     "rehearse_replay",

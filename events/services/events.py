@@ -41,7 +41,7 @@ def update_event(*, event: Event, actor: Any = None, **changes: Any) -> Event:
     if unknown := set(changes) - set(_FIELDS):
         raise ValueError(f"Not to be set on an event: {', '.join(sorted(unknown))}.")
     with transaction.atomic():
-        before = _locked(event.pk).get()
+        before = lock_event(event.pk).get()
         found = {name: value for name, value in changes.items() if _differ(getattr(before, name), value)}
         if not found:
             return before
@@ -62,7 +62,7 @@ def update_event(*, event: Event, actor: Any = None, **changes: Any) -> Event:
 def delete_event(*, event: Event, actor: Any = None) -> bool:
     """Delete an event; return whether it was there."""
     with transaction.atomic():
-        found = _locked(event.pk).first()
+        found = lock_event(event.pk).first()
         if found is None:
             return False
         batch = counts.uncounted([found.pk]).get(found.pk // BATCH_ROWS)
@@ -114,7 +114,7 @@ def _differ(one: Any, other: Any) -> bool:
     return bool(one != other)
 
 
-def _locked(pk: int) -> QuerySet[Event]:
+def lock_event(pk: int) -> QuerySet[Event]:
     """Return the event, or nothing, locked until the caller's transaction ends.
 
     Changes of one event wait for each other at a lock of their own: who waits for a row that another transaction moves

@@ -37,7 +37,7 @@ PATHS = {
     "/applications/": {"get": 200, "post": 201},
     "/applications/{application}/": {"get": 200, "put": 200, "patch": 200, "delete": 403},
     "/applications/{application}/rotate/": {"post": 200},
-    "/applications/{application}/keys/{key}/": {"delete": 204},
+    "/applications/{application}/keys/{key}/": {"get": 200, "delete": 204},
     "/event-types/": {"get": 200, "post": 201},
     "/event-types/{type}/": {"get": 200, "put": 400, "patch": 200, "delete": 403},
     "/event-types/{type}/versions/": {"get": 200},
@@ -50,7 +50,12 @@ PATHS = {
     "/rejected-events/replays/": {"get": 200},
     "/rejected-events/replays/{replay}/": {"get": 200},
 }
-NOT_FOR_READING = {"/rejected-events/replays/", "/rejected-events/replays/{replay}/"}  # it is for those who replay
+# For those who replay, or change applications.
+NOT_FOR_READING = {
+    "/rejected-events/replays/",
+    "/rejected-events/replays/{replay}/",
+    "/applications/{application}/keys/{key}/",
+}
 METHODS = ("get", "post", "put", "patch", "delete")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -30,6 +31,7 @@ class Applications(RestView, viewsets.ModelViewSet):
     parser_classes = [StrictJSONParser]
     filter_backends = []
     lookup_value_converter = "int"
+    shown_once = frozenset({"write_key"})
 
     @extend_schema(responses={201: serializers.NewApplicationSerializer})
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -47,7 +49,7 @@ class Applications(RestView, viewsets.ModelViewSet):
         changes = dict(serializer.validated_data)
         paused = changes.pop("paused", None)
         application: Any = serializer.instance
-        with problems(), transaction.atomic():
+        with problems(), self.if_match(application), transaction.atomic():
             services.update_application(application=application, actor=self.request.user, **changes)
             if paused is not None:
                 verb = services.pause if paused else services.resume
@@ -55,7 +57,7 @@ class Applications(RestView, viewsets.ModelViewSet):
             serializer.instance = self.get_queryset().get(pk=application.pk)
 
     def perform_destroy(self, instance: Application) -> None:
-        with problems():
+        with problems(), self.if_match(instance):
             services.delete_application(application=instance, actor=self.request.user)
 
     @extend_schema(request=serializers.RotateSerializer, responses=serializers.NewApplicationSerializer)
@@ -76,8 +78,8 @@ class Applications(RestView, viewsets.ModelViewSet):
 
 
 @extend_schema(tags=["applications"])
-class OneKey(RestView, generics.DestroyAPIView):
-    """DELETE refuses a key from now on."""
+class OneKey(RestView, generics.RetrieveDestroyAPIView):
+    """A write key, without its secret part; DELETE refuses it from now on."""
 
     queryset = WriteKey.objects.all()
     serializer_class = serializers.KeySerializer
@@ -87,7 +89,8 @@ class OneKey(RestView, generics.DestroyAPIView):
         return super().get_queryset().filter(application_id=self.kwargs.get("application_id"))
 
     def perform_destroy(self, instance: WriteKey) -> None:
-        with problems():
+        first = partial(Application.objects.select_for_update().get, pk=instance.application_id)
+        with problems(), self.if_match(instance, first=first):
             services.revoke_key(key=instance, actor=self.request.user)
 
 
@@ -109,7 +112,7 @@ class EventTypes(RestView, viewsets.ModelViewSet):
         given = dict(serializer.validated_data)
         event_type: Any = serializer.instance
         note, actor = given.pop("note", ""), self.request.user
-        with problems():
+        with problems(), self.if_match(event_type):
             if "schema" in given:
                 event_type = services.publish_schema(event_type=event_type, note=note, actor=actor, **given)
             elif "description" in given:
@@ -117,7 +120,8 @@ class EventTypes(RestView, viewsets.ModelViewSet):
         serializer.instance = event_type
 
     def perform_destroy(self, instance: EventType) -> None:
-        services.delete_event_type(event_type=instance, actor=self.request.user)
+        with self.if_match(instance):
+            services.delete_event_type(event_type=instance, actor=self.request.user)
 
     @extend_schema(request=serializers.AskForDryRun, responses=serializers.DryRunSerializer)
     @action(detail=True, methods=["post"], url_path="dry-run", permission_classes=[MayChangeEventTypes])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -92,13 +93,14 @@ class Events(
 
     def perform_update(self, serializer: BaseSerializer) -> None:
         event: Any = serializer.instance
-        with problems():
+        with problems(), self.if_match(event, first=partial(services.lock_event, event.pk)):
             serializer.instance = services.update_event(
                 event=event, actor=self.request.user, **serializer.validated_data
             )
 
     def perform_destroy(self, instance: Event) -> None:
-        services.delete_event(event=instance, actor=self.request.user)
+        with self.if_match(instance, first=partial(services.lock_event, instance.pk)):
+            services.delete_event(event=instance, actor=self.request.user)
 
     @extend_schema(parameters=[serializers.AskForStats], responses=serializers.StatsSerializer, filters=False)
     @action(detail=False, pagination_class=None, filterset_class=None)

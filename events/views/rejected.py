@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import Model
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import generics, mixins, viewsets
 from rest_framework.decorators import action
@@ -47,7 +48,11 @@ class RejectedEvents(
         return found if self.action == "retrieve" else found.defer("raw")
 
     def perform_destroy(self, instance: RejectedEvent) -> None:
-        services.delete_rejected(ids=[instance.pk], actor=self.request.user)
+        with self.if_match(instance):
+            services.delete_rejected(ids=[instance.pk], actor=self.request.user)
+
+    def shown(self, row: Model) -> Any:
+        return serializers.OneRejectedEventSerializer(RejectedEvent.objects.get(pk=row.pk)).data
 
     @extend_schema(
         parameters=[serializers.AskForGroups], responses=serializers.GroupSerializer(many=True), filters=False
