@@ -1,4 +1,4 @@
-"""The tokens of programs."""
+"""The tokens of programs, and what people prefer."""
 
 from __future__ import annotations
 
@@ -60,3 +60,19 @@ class AccessToken(PasswordBound):
 
     def __str__(self) -> str:
         return f"Token {self.begins}…"
+
+
+class Preferences(models.Model):
+    """What a person prefers. An empty `time_zone` is the installation's."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="preferences", editable=False
+    )
+    time_zone = models.CharField(max_length=64, blank=True, default="")
+
+    class Meta:
+        default_permissions = ()  # everybody has their own
+        verbose_name_plural = "preferences"
+
+    def __str__(self) -> str:
+        return f"Preferences of {self.user}"

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date
 
 from django.db.models import Count, Q, Sum
+from django.utils import timezone
 
 from chats.models import Broadcast
+from live.local_time import day_bounds
 
 
 def count(day: date) -> list[tuple[str, int]]:
-    """Return what came of the broadcasts that ended on `day` (UTC); all that they delivered counts on that day."""
-    begin = datetime.combine(day, time.min, UTC)
-    ended = Broadcast.objects.filter(finished_at__gte=begin, finished_at__lt=begin + timedelta(days=1))
+    """Return what the broadcasts that ended on `day` (of TIME_ZONE) delivered, all of it counted on that day."""
+    begin, end = day_bounds(day, timezone.get_default_timezone())
+    ended = Broadcast.objects.filter(finished_at__gte=begin, finished_at__lt=end)
     numbers = ended.aggregate(
         sent=Count("pk", filter=Q(status=Broadcast.Status.SENT)),
         delivered=Sum("delivered", default=0),

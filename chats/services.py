@@ -19,6 +19,7 @@ from chats.images import Picture
 from chats.models import Banner, Broadcast, Chat, Message, NotAllowed
 from chats.pictures import discard, discard_on_commit, stored
 from live.deadlocks import retried
+from live.local_time import with_zone
 from live.wake import wake
 
 PREPARE, FAN_OUT = "chats.tasks.prepare", "chats.tasks.fan_out"
@@ -33,7 +34,7 @@ class Changed(NotAllowed):
         last = broadcast.steps.select_related("actor").last()
         who = last.actor.get_username() if last and last.actor else "Opsroom"
         words = f"“{broadcast.text[:200]}”" if broadcast.text else "without a text"
-        when = f"{broadcast.send_at:%-d %b %Y, %H:%M} UTC" if broadcast.send_at else "at once"
+        when = with_zone(broadcast.send_at) if broadcast.send_at else "at once"
         super().__init__(
             f"{who} changed this broadcast meanwhile. It is now {words}, to be sent {when}. Save again to replace that."
         )

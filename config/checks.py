@@ -1,6 +1,7 @@
 """What may not go into production: looked at while the settings are read, before anything listens."""
 
 import re
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.core.exceptions import ImproperlyConfigured
 from environ import Env
@@ -33,6 +34,17 @@ def whole(env: Env, name: str, *, default: int, least: int, most: int) -> int:
     if _WHOLE.fullmatch(written) and least <= int(written) <= most:
         return int(written)
     raise ImproperlyConfigured(f"{name} must be a whole number from {least:,} to {most:,}: {written[:50]}")
+
+
+def time_zone(env: Env, name: str) -> str:
+    """Read the IANA name of a time zone, UTC by default. Raises ImproperlyConfigured, naming the setting."""
+    written = env.str(name, default="").strip() or "UTC"
+    try:
+        return ZoneInfo(written).key
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ImproperlyConfigured(
+            f"{name} must be the IANA name of a time zone, such as Europe/Berlin: {written[:50]}"
+        ) from error
 
 
 def refuse_unsafe(*, local: bool, secret_key: str, debug: bool, allowed_hosts: list[str]) -> None:

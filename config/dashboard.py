@@ -25,8 +25,8 @@ from config.health import parts
 from events.admin.cells import lateness
 from events.admin.chart import chart_of
 from events.admin.which import Which
+from live.local_time import today
 from live.snapshot import one_snapshot
-from projects.admin.zone import zone_of
 from projects.models import Report, Task
 from testrunner.admin.environments import board as environment_board
 
@@ -75,8 +75,7 @@ def due(request: HttpRequest) -> Card | None:
     if not request.user.has_perm("projects.view_task"):
         return None
     now = timezone.now()
-    midnight = timezone.localtime(now, zone_of(request)).replace(hour=0, minute=0, second=0, microsecond=0)
-    found = Task.objects.open().filter(due_date__lt=midnight + timedelta(days=1))
+    found = Task.objects.open().filter(due_date__lt=today()[1])
     with one_snapshot():
         tasks = list(found.for_reading().order_by("due_date", "id")[:MOST_DUE])
         counts = {"late": found.overdue(now).count(), "count": found.count()}
@@ -93,8 +92,7 @@ def events(request: HttpRequest) -> Card | None:
     """Events a minute over 24 hours, and the share of the rejected."""
     if not request.user.has_perm("events.view_event"):
         return None
-    with timezone.override(zone_of(request)):
-        chart = chart_of(Which.of({"range": "24h"}))
+    chart = chart_of(Which.of({"range": "24h"}))
     a_minute = (chart.events + chart.rejected) / (24 * 60)
     return Card("events.html", {"chart": chart, "a_minute": a_minute, "late": lateness()})
 

@@ -1,4 +1,4 @@
-"""The page "My access": a user's own tokens, calendar feed and sessions, each of which can be ended there."""
+"""The page "My access": a user's own time zone, and tokens, calendar feed and sessions, which can be ended there."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import AccessToken
 from accounts.passwords import with_current_password
 from accounts.sessions import end_sessions, note_sign_in, sessions_of
+from accounts.zones import choose_zone, zone_names
 from config.client_address import client_address
 from live.numerals import number
 from projects import calendar
@@ -35,6 +37,7 @@ def urls() -> list[URLPattern]:
     return [
         path("my-access/", wrap(require_safe(page)), name="my_access"),
         path("my-access/end/", wrap(require_POST(end)), name="my_access_end"),
+        path("my-access/time-zone/", wrap(require_POST(set_time_zone)), name="my_access_time_zone"),
     ]
 
 
@@ -46,6 +49,9 @@ def page(request: HttpRequest) -> HttpResponse:
     context: dict[str, Any] = {
         **admin.site.each_context(request),
         "title": "My access",
+        "zone": timezone.get_current_timezone_name(),
+        "zones": zone_names(),
+        "now": timezone.now(),
         "tokens": AccessToken.objects.valid().filter(user=request.user.pk),
         "feed": with_current_password(CalendarToken.objects.filter(user=request.user.pk)).first(),
         "may_have_feed": request.user.has_perm("projects.view_task"),
@@ -67,6 +73,17 @@ def end(request: HttpRequest) -> HttpResponse:
         end_sessions(user, mark="" if what == "all" else which, but=request.session.session_key)
     if what in ENDED:
         messages.success(request, ENDED[what])
+    return HttpResponseRedirect(reverse("admin:my_access"))
+
+
+def set_time_zone(request: HttpRequest) -> HttpResponse:
+    """Set the zone on whose clock this user sees times, and enters them."""
+    name = request.POST.get("time_zone", "")
+    try:
+        choose_zone(user=request.user, name=name)
+        messages.success(request, f"Times are now shown in {name.replace('_', ' ')}.")
+    except ValueError as error:
+        messages.error(request, str(error))
     return HttpResponseRedirect(reverse("admin:my_access"))
 
 

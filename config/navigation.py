@@ -56,7 +56,7 @@ UNFOLD = {
         lambda request: static("config/opsroom.js"),
         lambda request: static("config/dialog.js"),
         lambda request: static("live/live.js"),
-        lambda request: static("projects/zone.js"),
+        lambda request: static("accounts/zone.js"),
     ],
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("config/favicon.svg")},

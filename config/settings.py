@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from config.checks import days, flag, refuse_unsafe, whole
+from config.checks import days, flag, refuse_unsafe, time_zone, whole
 from config.logs import logging_config
 from config.navigation import UNFOLD  # noqa: F401  the theme's settings, long enough for a file of their own
 
@@ -74,6 +74,7 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.middleware.OwnZone",
     "django_structlog.middlewares.RequestMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -213,7 +214,8 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 5_000
 
 # --- Words, time, files -------------------------------------------------------------------------
 LANGUAGE_CODE = "en-gb"
-TIME_ZONE = "UTC"
+# Days of reports, and the clock of people who have not chosen a zone of their own.
+TIME_ZONE = time_zone(env, "TIME_ZONE")
 USE_TZ = True
 STATIC_URL = "/static/"
 STATIC_ROOT = env.str("STATIC_ROOT", default=str(BASE_DIR / "staticfiles"))
@@ -308,7 +310,7 @@ EMAIL_TIMEOUT = 10  # seconds for each answer of the mail server
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Opsroom <opsroom@localhost>")
 REMINDER_FALLBACK_EMAIL = env.str("REMINDER_FALLBACK_EMAIL", default="planning@localhost" if LOCAL else "")
 REPORT_EMAILS = env.list("REPORT_EMAILS", default=["planning@localhost"] if LOCAL else [])
-REPORT_HOUR = whole(env, "REPORT_HOUR", default=6, least=0, most=23)  # UTC
+REPORT_HOUR = whole(env, "REPORT_HOUR", default=6, least=0, most=23)  # in TIME_ZONE
 
 # --- events -------------------------------------------------------------------------------------
 # Seconds that a sender's clock may be ahead.

@@ -22,7 +22,9 @@ def _text(field: str, words: str) -> filters.CharFilter:
 
 
 def _time(field: str, lookup: str, words: str) -> filters.IsoDateTimeFilter:
-    return filters.IsoDateTimeFilter(field, lookup, label=f"{words}; UTC where no zone is given.")
+    return filters.IsoDateTimeFilter(
+        field, lookup, label=f"{words}; in TIME_ZONE (UTC by default) where no zone is given."
+    )
 
 
 class EventFilter(filters.FilterSet):

@@ -6,6 +6,7 @@ services: nobody would be told, and no rule of theirs kept.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.contrib.admin.utils import unquote
@@ -13,8 +14,27 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse
 from simple_history.admin import SimpleHistoryAdmin
+from simple_history.models import DeletedObject, ModelChange
+from simple_history.template_utils import HistoricalRecordContextHelper
+
+from live.local_time import with_zone
 
 _SAFE = ("GET", "HEAD", "OPTIONS")
+
+
+def worded(value: Any) -> Any:
+    """Return a recorded value in words: an absent one, a row that was deleted since, and a moment with its zone."""
+    if value is None or value == "":
+        return "none"
+    if isinstance(value, DeletedObject):
+        # The library takes a reference that was empty for one to a row that is gone.
+        return "none" if value.pk is None else f"a deleted {value.model._meta.verbose_name}"
+    return with_zone(value) if isinstance(value, datetime) else value
+
+
+class _Words(HistoricalRecordContextHelper):
+    def prepare_delta_change_value(self, change: ModelChange, value: Any) -> Any:
+        return worded(super().prepare_delta_change_value(change, value))
 
 
 class HistoryPages(SimpleHistoryAdmin):
@@ -39,6 +59,11 @@ class HistoryPages(SimpleHistoryAdmin):
             raise PermissionDenied
         request.shows_the_past = True  # type: ignore[attr-defined]
         return super().history_form_view(request, object_id, version_id, extra_context)
+
+    def get_historical_record_context_helper(
+        self, request: HttpRequest, historical_record: Any
+    ) -> HistoricalRecordContextHelper:
+        return _Words(self.model, historical_record)
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return not _shows_the_past(request) and super().has_change_permission(request, obj)

@@ -26,6 +26,14 @@ def day_bounds(day: date, zone: tzinfo) -> tuple[datetime, datetime]:
     return start_of_day(day, zone), start_of_day(day + DAY, zone)
 
 
+def day_before(day: date, zone: tzinfo) -> date:
+    """Return the day before on the zone's calendar, which is another one where a day was skipped."""
+    before = day - DAY
+    while len(set(day_bounds(before, zone))) == 1:
+        before -= DAY
+    return before
+
+
 def today(zone: tzinfo | None = None) -> tuple[datetime, datetime]:
     """Return the interval of the current day, in the active zone unless another one is given."""
     zone = zone or timezone.get_current_timezone()
@@ -131,7 +139,7 @@ class MissingTime(ValueError):
         self.change = _change_between(begin, end, zone) or end
         self.following = self.change.astimezone(zone).replace(tzinfo=None)
         super().__init__(
-            f"{shown(clock)} does not exist in {zone_words(zone)}, because the clocks go forward."
+            f"The clocks in {zone_words(zone)} go forward on {clock.day} {clock:%B %Y}: this time does not exist."
             f" The next valid time is {shown(self.following)}."
         )
 
@@ -162,9 +170,22 @@ def same_clock_on(day: date, moment: datetime, zone: tzinfo) -> datetime | None:
     return _moment(day, clock, zone)
 
 
+def is_repeated(local: datetime) -> bool:
+    """Return whether the zone's clock shows this time twice on this day."""
+    return local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset()
+
+
+def as_local(at: datetime, zone: tzinfo) -> datetime:
+    """Return the moment on the zone's clock, or UTC's within hours of the first and the last year."""
+    try:
+        return at.astimezone(zone)
+    except OverflowError:
+        return at.astimezone(UTC)
+
+
 def shown(clock: datetime) -> str:
-    """Return a time for people, such as "29 March 2026, 02:30"."""
-    return f"{clock.day} {clock:%B %Y, %H:%M}"
+    """Return a time for people, such as "29 Mar 2026, 02:30"."""
+    return f"{clock.day} {clock:%b %Y, %H:%M}"
 
 
 def zone_words(zone: tzinfo) -> str:
@@ -176,6 +197,13 @@ def with_zone(moment: datetime, zone: tzinfo | None = None) -> str:
     """Return a moment on the clock of a zone, the active one by default, and the zone's abbreviation."""
     local = moment.astimezone(zone or timezone.get_current_timezone())
     return f"{shown(local)} {abbreviation(local)}"
+
+
+def in_full(moment: datetime, zone: tzinfo) -> str:
+    """Return a moment with weekday and zone, such as "Sunday 25 October 2026, 02:30 CET (Europe/Berlin)"."""
+    local = moment.astimezone(zone)
+    words = f"{local:%A} {local.day} {local:%B %Y, %H:%M} {abbreviation(local)}"
+    return words if words.endswith(f" {zone_words(zone)}") else f"{words} ({zone_words(zone)})"
 
 
 def abbreviation(local: datetime) -> str:

@@ -44,8 +44,12 @@ class TaskFilter(filters.FilterSet):
     status = filters.MultipleChoiceFilter(choices=Task.Status.choices)
     priority = filters.MultipleChoiceFilter(choices=Task.Priority.choices)
     assignee = filters.CharFilter(method="of", label="A username; `none`: nobody's.")
-    due_before = filters.IsoDateTimeFilter("due_date", "lt", label="Due before; UTC where no zone is given.")
-    due_after = filters.IsoDateTimeFilter("due_date", "gte", label="Due at or after; UTC where no zone is given.")
+    due_before = filters.IsoDateTimeFilter(
+        "due_date", "lt", label="Due before; in TIME_ZONE (UTC by default) where no zone is given."
+    )
+    due_after = filters.IsoDateTimeFilter(
+        "due_date", "gte", label="Due at or after; in TIME_ZONE (UTC by default) where no zone is given."
+    )
     overdue = filters.BooleanFilter(method="late", label="Due and not completed.")
     search = filters.CharFilter(method="find", label="Part of the title or the description.")
     ordering = Ordering(

@@ -20,7 +20,7 @@ _SECTIONS: dict[str, Callable[[date], Rows]] = {}
 
 
 def register(name: str, count: Callable[[date], Rows]) -> None:
-    """Add a section to every report to come. `count` gets a day of UTC that is over; it should take a second at most.
+    """Add a section to every report to come. `count` gets a day of TIME_ZONE that is over, and has about a second.
 
     No rows, no section.
     """

@@ -17,13 +17,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import structlog
 from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
+from accounts.zones import zone_of
+from live.local_time import in_full
 from projects import mail, messages
 from projects.models import Reminder, Task
 from projects.models.ledger import MOST_ATTEMPTS, update_free
@@ -125,7 +127,8 @@ def _send(claim: _Claim) -> bool:
     if reason := _needless(task, reminder.due_date, now):
         claim.ended(status=Reminder.Status.DROPPED, error=reason)
         return False
-    address = _address(task)
+    person = _person(task)
+    address = person.email if person else settings.REMINDER_FALLBACK_EMAIL
     if not address:
         claim.ended(status=Reminder.Status.FAILED, error="Nobody to remind has an e-mail address.")
         return False
@@ -134,7 +137,7 @@ def _send(claim: _Claim) -> bool:
         to=[address],
         subject=f"{'Overdue' if late else 'Due soon'}: {task.title}",
         template="reminder",
-        context={"task": task, "late": late},
+        context={"task": task, "late": late, "due": in_full(reminder.due_date, zone_of(person))},
         identity=f"reminder-{reminder.pk}-{reminder.due_date:%Y%m%d%H%M%S}",
     )
     claim.ended(status=Reminder.Status.SENT, sent_at=timezone.now(), recipient=address, error="")
@@ -149,10 +152,10 @@ def _needless(task: Task, due: datetime, now: datetime) -> str:
     return "The due date is long past." if due < now - GRACE else ""
 
 
-def _address(task: Task) -> str:
-    """The assignee's address, else that of the project's owner, else the house's; of people who may log in."""
+def _person(task: Task) -> Any:
+    """The assignee, else the project's owner: the first who may log in and has an address; None if neither does."""
     people = [person for person in (task.assignee, task.project.owner) if person is not None and person.is_active]
-    return next((person.email for person in people if person.email), settings.REMINDER_FALLBACK_EMAIL)
+    return next((person for person in people if person.email), None)
 
 
 def _try_again(claim: _Claim, reason: str, *, for_good: bool = False) -> None:

@@ -2,7 +2,7 @@
 
 `data` is `{"totals": {…}, "projects": [{"id", "name", …}, …], "house": […]}` with the counts total, pending,
 in_progress, completed, due_today, overdue, done_yesterday in the first two; projects/house.py says what `house` is.
-Days are UTC's.
+Days are those of the installation's time zone, TIME_ZONE.
 
 Once: the date is unique, and row and message are written in one transaction; whoever comes second finds the row. The
 mail is claimed by a lease on the row, sent outside of any transaction, and noted; see projects/reminders.py, 2 to 4.
@@ -11,8 +11,7 @@ mail is claimed by a lease on the row, sent outside of any transaction, and note
 from __future__ import annotations
 
 import time
-from datetime import UTC, date, datetime, timedelta
-from datetime import time as time_of_day
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -22,6 +21,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, F, Q, QuerySet
 from django.utils import timezone
 
+from live.local_time import day_before, day_bounds, zone_words
 from live.snapshot import one_snapshot
 from live.wake import wake
 from projects import mail, messages
@@ -48,7 +48,7 @@ def run_daily() -> None:
 
     Yesterday's is made up for where the house was down until midnight. It has been, if it had reported before.
     """
-    now = timezone.now().astimezone(UTC)
+    now = timezone.localtime(timezone=timezone.get_default_timezone())
     today, yesterday = now.date(), now.date() - timedelta(days=1)
     made = set(Report.objects.filter(date__gte=yesterday).values_list("date", flat=True))
     if yesterday not in made and Report.objects.filter(date__lt=yesterday).exists():
@@ -60,7 +60,7 @@ def run_daily() -> None:
 
 def generate_report(*, day: date | None = None) -> tuple[Report, bool]:
     """Return the report of `day` (today), and whether this call made it. It counts tasks as they are now."""
-    day = day or timezone.now().astimezone(UTC).date()
+    day = day or timezone.localdate(timezone=timezone.get_default_timezone())
     if found := Report.objects.filter(date=day).first():
         return found, False
     with one_snapshot():  # the totals are the sums of the projects' counts
@@ -76,7 +76,8 @@ def generate_report(*, day: date | None = None) -> tuple[Report, bool]:
 
 def count(day: date) -> dict[str, Any]:
     """Return a report's data as of this moment."""
-    numbers = _numbers(datetime.combine(day, time_of_day.min, UTC), timezone.now())
+    zone = timezone.get_default_timezone()
+    numbers = _numbers(day, timezone.now())
     projects: Any = (
         Task.objects.order_by()
         .values("project_id", "project__name")
@@ -86,12 +87,14 @@ def count(day: date) -> dict[str, Any]:
     )
     rows = [{"id": row.pop("project_id"), "name": row.pop("project__name"), **row} for row in projects]
     totals = Task.objects.aggregate(**numbers)
-    return {"totals": totals, "projects": rows, "house": happened_on(day - timedelta(days=1))}
+    return {"totals": totals, "projects": rows, "house": happened_on(day_before(day, zone))}
 
 
-def _numbers(start: datetime, now: datetime) -> dict[str, Count]:
+def _numbers(day: date, now: datetime) -> dict[str, Count]:
     still_open = ~Q(status=Task.Status.COMPLETED)
-    day = timedelta(days=1)
+    zone = timezone.get_default_timezone()
+    begin, end = day_bounds(day, zone)
+    begin_before, end_before = day_bounds(day_before(day, zone), zone)
 
     def number(condition: Q) -> Count:
         return Count("pk", filter=condition)
@@ -99,9 +102,9 @@ def _numbers(start: datetime, now: datetime) -> dict[str, Count]:
     return {
         "total": Count("pk"),
         **{status.value: number(Q(status=status)) for status in Task.Status},
-        "due_today": number(still_open & Q(due_date__gte=start, due_date__lt=start + day)),
+        "due_today": number(still_open & Q(due_date__gte=begin, due_date__lt=end)),
         "overdue": number(still_open & Q(due_date__lt=now)),
-        "done_yesterday": number(Q(completed_at__gte=start - day, completed_at__lt=start)),
+        "done_yesterday": number(Q(completed_at__gte=begin_before, completed_at__lt=end_before)),
     }
 
 
@@ -148,7 +151,8 @@ def mail_reports(seconds: float = MAIL_SECONDS) -> int:
     update_free(lost, lease_until=None, error="The worker died while it was sending.")
     if not settings.REPORT_EMAILS:
         return 0
-    is_news = Q(mailed_at=None, date__gte=(now - MAILED_FOR).date(), data__totals__total__gt=0)
+    first = timezone.localdate(now - MAILED_FOR, timezone.get_default_timezone())
+    is_news = Q(mailed_at=None, date__gte=first, data__totals__total__gt=0)
     wanted = Report.objects.filter(is_news | Q(resend_at__isnull=False))
     for report in wanted.filter(_nobody_is_at_it(now), attempts__lt=MOST_ATTEMPTS).order_by("pk"):
         sent += _mail(report, now)
@@ -173,6 +177,7 @@ def _mail(report: Report, now: datetime) -> bool:
                 "report": report,
                 "totals": report.data["totals"],
                 "projects": report.data["projects"][:50],
+                "zone": zone_words(timezone.get_default_timezone()),
                 "sections": report.data.get("house", []),  # reports of before had none
             },
             identity=_identity(report),

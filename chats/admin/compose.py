@@ -9,13 +9,16 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import URLPattern, path
+from django.utils import timezone
 from django.utils.http import urlencode
 
+from accounts.zones import zone_named
 from chats import drafts, services
 from chats.admin.compose_form import ComposeForm
 from chats.admin.send import may_send, page_of
 from chats.audience import LONGEST_LIST, how_many_have_a_chat
 from chats.models import Broadcast, Chat, NotAllowed
+from live.local_time import zone_words
 from live.storage import StorageFailure
 
 
@@ -46,6 +49,11 @@ class Compose(admin.ModelAdmin):
         return self._compose(request, broadcast)
 
     def _compose(self, request: HttpRequest, broadcast: Broadcast | None) -> HttpResponse:
+        """Read times in the zone that the form was shown in, also where the user has chosen another one since."""
+        with timezone.override(zone_named(request.POST.get("zone", "")) or timezone.get_current_timezone()):
+            return self._steps(request, broadcast)
+
+    def _steps(self, request: HttpRequest, broadcast: Broadcast | None) -> HttpResponse:
         form = ComposeForm(
             request.POST if request.method == "POST" else None,
             request.FILES if request.method == "POST" else None,
@@ -113,6 +121,7 @@ class Compose(admin.ModelAdmin):
             "media": self.media,
             "form": form,
             "values": form.values(),
+            "zone": zone_words(timezone.get_current_timezone()),
             "version": _seen(request) if form.is_bound or broadcast is None else broadcast.version,
             "longest_list": LONGEST_LIST,
             "shows_errors": True,
@@ -132,8 +141,7 @@ def _prefill(form: ComposeForm, request: HttpRequest, broadcast: Broadcast | Non
         form.listed_file = drafts.find(request.GET.get("users", ""), owner=request.user, suffix=".txt")
         form.initial["audience"] = "listed" if form.listed_file else "all"
         return
-    send_at = f"{broadcast.send_at:%Y-%m-%dT%H:%M}" if broadcast.send_at else ""  # in UTC, like the form's zone
-    form.initial.update(text=broadcast.text, when="later", send_at=send_at)
+    form.initial.update(text=broadcast.text, when="later", send_at=broadcast.send_at)
     if broadcast.image.name:
         form.picture = drafts.refer_to(broadcast.image.name, owner=request.user)
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django import forms
 from django.core.files.uploadedfile import UploadedFile
@@ -19,20 +18,13 @@ from chats.admin.text import Text
 from chats.audience import LONGEST_LIST, Listed, read_list
 from chats.drafts import Draft
 from chats.images import ImageRefused, reencode
+from live.moment_field import MomentField, MomentInput
 from live.storage import StorageFailure
 
 LARGEST_PICTURE = 5 * 1024 * 1024
 LARGEST_LIST_FILE = 20 * 1024 * 1024  # 200,000 UUIDs with a few other columns
 AUDIENCES = {"all": "All chats", "listed": "Listed users"}
 TIMES = {"now": "Now", "later": "Later"}
-
-
-def read_zone(name: str) -> ZoneInfo:
-    """Return the browser's time zone, or UTC for one that nobody knows."""
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return ZoneInfo("UTC")
 
 
 class ComposeForm(forms.Form):
@@ -55,10 +47,7 @@ class ComposeForm(forms.Form):
     users_file = forms.FileField(required=False)
     users_kept = forms.CharField(required=False)
     when = forms.ChoiceField(choices=TIMES.items(), initial="now")
-    send_at = forms.DateTimeField(
-        required=False, input_formats=["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M"]
-    )
-    zone = forms.CharField(required=False, max_length=64)
+    send_at = MomentField(required=False, widget=MomentInput({"class": "compose__time"}))
 
     def __init__(self, *args: Any, owner: Any, has_audience: bool = True, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -116,17 +105,6 @@ class ComposeForm(forms.Form):
         except StorageFailure as error:
             raise forms.ValidationError(f"The list could not be stored. {error}") from error
 
-    def clean_send_at(self) -> datetime | None:
-        """Return the moment meant on the viewer's clock. The field itself reads it as UTC."""
-        typed: datetime | None = self.cleaned_data["send_at"]
-        if typed is None:
-            return None
-        zone = read_zone(self.data.get("zone", ""))
-        moment = typed.replace(tzinfo=zone).astimezone(UTC)
-        if moment.astimezone(zone).replace(tzinfo=None) != typed.replace(tzinfo=None):
-            raise forms.ValidationError("The clocks go forward at that hour: this time does not exist.")
-        return moment
-
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
         if self.data.get("picture_kept") and self.picture is None and "picture_file" not in self.errors:
@@ -169,7 +147,7 @@ class ComposeForm(forms.Form):
     def values(self) -> dict[str, Any]:
         """Return what the page shows in its fields: what was typed, also where it was refused."""
         source = self.data if self.is_bound else self.initial
-        defaults = {"text": "", "audience": "all", "when": "now", "send_at": "", "zone": "UTC"}
+        defaults = {"text": "", "audience": "all", "when": "now", "zone": timezone.get_current_timezone_name()}
         return {name: source.get(name) or default for name, default in defaults.items()}
 
     @property

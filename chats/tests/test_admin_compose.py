@@ -10,6 +10,7 @@ from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
+from accounts.zones import choose_zone
 from chats import drafts, services
 from chats.audience import read_list
 from chats.factories import BroadcastFactory, ChatFactory
@@ -268,6 +269,23 @@ def test_an_impossible_time_is_refused_in_words(as_marketer, send_at, sentence):
 
     assert sentence in text_of(page)
     assert "Hello" in page.content.decode()
+
+
+def test_a_time_in_the_repeated_hour_is_chosen_and_does_not_move_when_it_is_edited(as_marketer, marketer):
+    choose_zone(user=marketer, name="Europe/Berlin")
+    ChatFactory()
+    late = form(when="later", send_at="2032-10-31T02:30", zone="Europe/Berlin")
+
+    asked = as_marketer.post(PAGE, late)
+    preview = as_marketer.post(PAGE, late | {"send_at_offset": "+01:00"})
+    as_marketer.post(PAGE, going_on(preview, "send"))
+
+    broadcast = Broadcast.objects.get()
+    assert "occurs twice" in text_of(asked) and "Second: CET" in text_of(asked)
+    assert "02:30 CET" in text_of(preview)
+    assert broadcast.send_at == datetime(2032, 10, 31, 1, 30, tzinfo=UTC)
+    opened = as_marketer.get(f"/admin/chats/broadcast/{broadcast.pk}/edit/").content.decode()
+    assert 'value="2032-10-31T02:30"' in opened and '<option value="+01:00" selected>' in opened
 
 
 # --- Changing a scheduled one -------------------------------------------------------------------

@@ -1,11 +1,14 @@
 """`{% load opsroom %}`: how the house shows a time and a state, the same in every app."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import NamedTuple
 
 from django import template
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+
+from live.local_time import abbreviation, as_local, is_repeated, zone_words
 
 register = template.Library()
 
@@ -54,18 +57,30 @@ def state(value: str, word: str = "") -> SafeString:
 
 @register.simple_tag
 def when(moment: datetime | str | None, style: str = "short") -> SafeString:
-    """Return a `<time>` that opsroom.js shows in the viewer's zone; the exact moment in UTC is in its title.
+    """Return a `<time>` on the viewer's clock, which opsroom.js words anew as it grows older. Its title is exact.
 
-    `style` is "short" (day and time), "time" or "ago". An absent moment is a dash.
+    `style` is "short" (day and time), "time" or "ago". An absent moment is a dash. In a repeated hour, the zone's
+    abbreviation says which one it is.
     """
     if not isinstance(moment, datetime):  # None, or the empty text that an absent variable is
         return format_html('<span class="never">{}</span>', "–")
+    zone = timezone.get_current_timezone()
     utc = moment.astimezone(UTC)
-    shown = f"{utc:%H:%M}" if style == "time" else f"{utc.day} {utc:%b %Y, %H:%M}"
+    local = as_local(utc, zone)
+    which = f" {abbreviation(local)}" if is_repeated(local) else ""
+    shown = f"{local:%H:%M}" if style == "time" else f"{local.day} {local:%b %Y, %H:%M}"
     return format_html(
-        '<time class="when" data-style="{}" datetime="{}" title="{}">{}</time>',
+        '<time class="when" data-style="{}" data-zone="{}"{} datetime="{}" title="{}">{}{}</time>',
         style,
+        zone,
+        format_html(' data-which="{}"', which) if which else "",
         utc.isoformat(timespec="milliseconds"),
-        f"{utc.day} {utc:%B %Y, %H:%M:%S} UTC",
+        _exact(local, zone),
         shown,
+        which,
     )
+
+
+def _exact(local: datetime, zone: tzinfo) -> str:
+    name = "" if str(zone) == "UTC" else f" ({zone_words(zone)})"
+    return f"{local.day} {local:%B %Y, %H:%M:%S} {abbreviation(local)}{name}"

@@ -8,6 +8,7 @@ from django.test import Client
 
 from accounts.sessions import sessions_of
 from accounts.tokens import issue_token
+from accounts.zones import choose_zone, zone_of
 from config.my_access import browser_of
 from projects.calendar import new_token
 
@@ -128,3 +129,23 @@ def test_another_session_ends_with_the_password_and_is_not_shown_any_more(planne
 )
 def test_a_browser_is_named_as_people_name_it(header, words):
     assert browser_of(header) == words
+
+
+# --- The time zone ------------------------------------------------------------------------------------
+def test_a_chosen_time_zone_is_that_of_all_pages(as_planner, planner):
+    answer = as_planner.post("/admin/my-access/time-zone/", {"time_zone": "America/New_York"}, follow=True)
+
+    page = answer.content.decode()
+    assert "Times are now shown in America/New York." in page
+    assert '<option value="America/New_York" selected>' in page and 'data-zone="America/New_York"' in page
+    assert str(zone_of(planner)) == "America/New_York"
+
+
+@pytest.mark.parametrize("name", ["", "Europe/Atlantis", "../../etc/passwd", "x" * 300, "\x00"])
+def test_an_unknown_time_zone_is_refused_and_changes_nothing(as_planner, planner, name):
+    choose_zone(user=planner, name="Asia/Kolkata")
+
+    answer = as_planner.post("/admin/my-access/time-zone/", {"time_zone": name}, follow=True)
+
+    assert "is not a known time zone." in answer.content.decode()
+    assert str(zone_of(planner)) == "Asia/Kolkata"

@@ -25,7 +25,6 @@ from events.admin.snippets import snippets
 from events.admin.which import Which
 from events.models import Application, RejectedDay
 from events.models.application import DEFAULT_RATE
-from projects.admin.zone import in_viewers_zone
 
 MOST_KEYS = 20
 ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+")  # as a browser writes it: no path, no slash at the end
@@ -73,7 +72,6 @@ class ApplicationPage(ModelAdmin):
             *super().get_urls(),
         ]
 
-    @in_viewers_zone
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
@@ -87,7 +85,6 @@ class ApplicationPage(ModelAdmin):
                 return self.page(request, made.application, secret=made.write_key)
         return self.page(request, None, form)
 
-    @in_viewers_zone
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
@@ -107,7 +104,6 @@ class ApplicationPage(ModelAdmin):
                 return HttpResponseRedirect(request.path)
         return self.page(request, application, form)
 
-    @in_viewers_zone
     def traffic(self, request: HttpRequest, pk: int) -> HttpResponse:
         """A fragment: the chart of the last day."""
         return render(request, "events/chart.html", _chart(self.application(request, str(pk))))

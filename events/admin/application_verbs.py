@@ -18,7 +18,6 @@ from events.admin.application_page import ApplicationPage, page_of
 from events.admin.dialog import Question, ask, go_to
 from events.models import Application
 from events.services.applications import LONGEST_OVERLAP
-from projects.admin.zone import in_viewers_zone
 
 
 class RotateForm(forms.Form):
@@ -39,7 +38,6 @@ class ApplicationVerbs(ApplicationPage):
             *super().get_urls(),
         ]
 
-    @in_viewers_zone
     def rotate(self, request: HttpRequest, pk: int) -> HttpResponse:
         """GET asks how long the old key still works; POST shows the new one, once."""
         application = self._to_change(request, pk)

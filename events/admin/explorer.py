@@ -27,7 +27,6 @@ from events.admin.span import PRESETS, written
 from events.admin.which import Which
 from events.models import Application, Event, EventType
 from live.deletion import DeletionPages
-from projects.admin.zone import in_viewers_zone
 
 PAGE = 50
 MOST_TYPES = 500  # offered while one types
@@ -57,7 +56,6 @@ class EventAdmin(DeletionPages, ModelAdmin):
             *super().get_urls(),
         ]
 
-    @in_viewers_zone
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         which = self._which(request)
         context = {
@@ -75,17 +73,14 @@ class EventAdmin(DeletionPages, ModelAdmin):
             context["snippets"] = snippets(request)
         return render(request, "events/explorer.html", context)
 
-    @in_viewers_zone
     def live(self, request: HttpRequest) -> HttpResponse:
         """A fragment: the chart and the table."""
         return render(request, "events/explorer_found.html", self._found(request, self._which(request)))
 
-    @in_viewers_zone
     def beside(self, request: HttpRequest, pk: int) -> HttpResponse:
         """A fragment: one event."""
         return render(request, "events/event.html", self._one(request, str(pk)))
 
-    @in_viewers_zone
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:

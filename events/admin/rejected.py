@@ -24,7 +24,6 @@ from events.groups import MOST, Group, groups
 from events.models import Application, RejectedEvent, Replay
 from live.deletion import DeletionPages
 from live.numerals import number
-from projects.admin.zone import in_viewers_zone
 
 USUAL = "7d"
 PAGE = 50
@@ -57,7 +56,6 @@ class RejectedAdmin(RejectedVerbs, DeletionPages, ModelAdmin):
         ]
 
     # --- The groups -----------------------------------------------------------------------------
-    @in_viewers_zone
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         context = {
             **self.admin_site.each_context(request),
@@ -69,7 +67,6 @@ class RejectedAdmin(RejectedVerbs, DeletionPages, ModelAdmin):
         }
         return render(request, "events/rejected.html", context)
 
-    @in_viewers_zone
     def live(self, request: HttpRequest) -> HttpResponse:
         """A fragment: the groups."""
         return render(request, "events/rejected_groups.html", self._groups(request))
@@ -99,7 +96,6 @@ class RejectedAdmin(RejectedVerbs, DeletionPages, ModelAdmin):
         }
 
     # --- One group ------------------------------------------------------------------------------
-    @in_viewers_zone
     def group(self, request: HttpRequest) -> HttpResponse:
         key = GroupKey.of(request.GET)
         rows = self._rows(request, key)
@@ -117,17 +113,14 @@ class RejectedAdmin(RejectedVerbs, DeletionPages, ModelAdmin):
             context |= _shown(newest)
         return render(request, "events/rejected_group.html", context)
 
-    @in_viewers_zone
     def group_rows(self, request: HttpRequest) -> HttpResponse:
         """A fragment: the group's numbers and rows."""
         return render(request, "events/rejected_rows.html", self._rows(request, GroupKey.of(request.GET)))
 
-    @in_viewers_zone
     def beside(self, request: HttpRequest, pk: int) -> HttpResponse:
         """A fragment: one rejected event."""
         return render(request, "events/rejected_one.html", _shown(self._one(request, str(pk))))
 
-    @in_viewers_zone
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:

@@ -25,7 +25,6 @@ from events.admin.pretty import pretty
 from events.admin.which import text
 from events.models import Event, Session
 from events.session_address import id_in, page_of
-from projects.admin.zone import in_viewers_zone
 
 PAGE = 200
 MOST_KINDS = 50  # offered as filters
@@ -111,7 +110,6 @@ class SessionAdmin(ModelAdmin):
         return format_html('<span class="number">{}</span>', f"{session.event_count:,}")
 
     # --- One session ----------------------------------------------------------------------------
-    @in_viewers_zone
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:

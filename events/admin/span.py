@@ -6,8 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.utils import timezone
-from django.utils.dateparse import parse_datetime
+from django.utils.safestring import SafeString
+
+from live.local_time import MissingTime
+from live.moment_field import MomentInput, Typed, choices_of, read
 
 PRESETS = {
     "1h": ("Last hour", timedelta(hours=1)),
@@ -30,7 +34,7 @@ class Span:
     @classmethod
     def of(cls, asked: Any, usual: str = USUAL) -> Span:
         """Read `from` and `to`, else `range`, of an address; what makes no sense is passed over."""
-        start, end = moment(asked.get("from", "")), moment(asked.get("to", ""))
+        start, end = _typed(asked, "from"), _typed(asked, "to", latest=True)
         if start and end and start >= end:
             start, end = end, start
         if start or end:
@@ -51,23 +55,32 @@ class Span:
         ends = {"from": self.start, "to": self.end}
         return {name: written(at) for name, at in ends.items() if at}
 
-    def inputs(self) -> dict[str, str]:
-        """Return the two moments as fields of a form want them, in the viewer's zone."""
-        ends = {"start": self.start, "end": self.end}
-        return {name: f"{timezone.localtime(at):%Y-%m-%dT%H:%M}" if at else "" for name, at in ends.items()}
+    def inputs(self) -> dict[str, SafeString]:
+        """Return the two fields of a form, on the viewer's clock."""
+        widget = MomentInput({"class": "ev-input"})
+        return {
+            "start": widget.render("from", self.start, {"aria-label": "From"}),
+            "end": widget.render("to", self.end, {"aria-label": "To"}),
+        }
 
 
 def moment(text: str) -> datetime | None:
     """Read a moment; one without a zone is meant in the viewer's. None if it is none."""
+    return _typed({"at": text}, "at")
+
+
+def _typed(asked: Any, name: str, *, latest: bool = False) -> datetime | None:
+    """Read a moment of an address. Of a repeated hour without a choice, a range has all of it."""
+    clock, chosen = asked.get(name, "").strip()[:40].replace("Z", "+00:00"), asked.get(f"{name}_offset", "")[:10]
     try:
-        at = parse_datetime(text.strip()[:40].replace("Z", "+00:00"))
-        if at is None:
+        choices = choices_of(clock)
+        at = read(Typed(clock, chosen or (choices[-1 if latest else 0][0] if choices else "")))
+    except ValidationError as error:
+        if not isinstance(error.__cause__, MissingTime):
             return None
-        at = at if at.tzinfo else timezone.make_aware(at)
-        # A zone may move what is just within the years that there are out of them.
-        return at if 1900 <= at.year <= 9000 else None
-    except (ValueError, OverflowError):
-        return None
+        at = error.__cause__.change
+    # A zone may move what is just within the years that there are out of them.
+    return at if 1900 <= at.year <= 9000 else None
 
 
 def written(at: datetime) -> str:

@@ -16,13 +16,13 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.passwords import with_current_password
+from live.local_time import same_clock_on
 from live.numerals import number
 from live.snapshot import one_snapshot
 from projects import calendar as feed
 from projects import services
 from projects.admin.answers import done, refused
 from projects.admin.days import Span, days_of, parse_day
-from projects.admin.zone import in_viewers_zone
 from projects.models import CalendarToken, Project, Task
 
 MOST_LATE = 50
@@ -43,18 +43,18 @@ class CalendarPages(ModelAdmin):
             *super().get_urls(),
         ]
 
-    @in_viewers_zone
     def calendar(self, request: HttpRequest) -> HttpResponse:
         return self._calendar(request)
 
-    @in_viewers_zone
     def calendar_days(self, request: HttpRequest) -> HttpResponse:
         """A fragment: the days and the overdue list."""
         return render(request, "projects/calendar_days.html", self._days(request))
 
-    @in_viewers_zone
     def calendar_move(self, request: HttpRequest) -> HttpResponse:
-        """Move a task's due date from the day `from` to another day of the viewer's, at the same time of day."""
+        """Move a task's due date from the day `from` to another day of the viewer's, at the same time of day.
+
+        A time that does not exist on that day becomes the next valid one.
+        """
         if not request.user.has_perm("projects.change_task"):
             return refused("You may look at the calendar, but not move its dates.", 403)
         day = parse_day(request.POST.get("day", ""))
@@ -63,10 +63,12 @@ class CalendarPages(ModelAdmin):
         task = Task.objects.filter(pk=number(request.POST.get("task", ""))).first()
         if task is None or task.due_date is None:
             return refused("Somebody has deleted this task or taken its date away.", 404)
-        before = timezone.localtime(task.due_date)
-        due = before.replace(year=day.year, month=day.month, day=day.day)
+        before = timezone.localtime(task.due_date).date().isoformat()
+        due = same_clock_on(day, task.due_date, timezone.get_current_timezone())
+        if due is None:
+            return refused("This day does not exist in your time zone.")
         try:
-            if request.POST.get("from", before.date().isoformat()) != before.date().isoformat():
+            if request.POST.get("from", before) != before:
                 raise services.Changed
             services.update_task(task=task, seen={"due_date": task.due_date}, due_date=due, actor=request.user)
         except Task.DoesNotExist:
@@ -75,7 +77,6 @@ class CalendarPages(ModelAdmin):
             return refused("Another user changed its date meanwhile.", 409)
         return done()
 
-    @in_viewers_zone
     def calendar_link(self, request: HttpRequest) -> HttpResponse:
         """Make a new address of one's iCalendar feed, shown once, or revoke the old one."""
         if not self.has_view_permission(request):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, F, QuerySet, Window
-from django.db.models.functions import RowNumber, TruncDate
+from django.contrib.postgres.fields import ArrayField
+from django.db.models import Count, DateTimeField, F, Func, IntegerField, QuerySet, Value, Window
+from django.db.models.functions import RowNumber
 from django.utils import timezone
 from django.utils.http import urlencode
 
+from live.local_time import day_bounds
 from projects.models import Task
 
 MOST_TASKS = {"month": 20, "week": 100}  # a day; the rest is in the list
@@ -63,6 +65,8 @@ class Day:
     is_outside: bool
     is_today: bool
     count: int
+    begin: datetime
+    end: datetime
 
     @property
     def more(self) -> int:
@@ -71,33 +75,46 @@ class Day:
     @property
     def query(self) -> str:
         """The day, as the list of tasks is asked for it."""
-        begin, end = _midnight(self.date), _midnight(self.date + timedelta(days=1))
-        return urlencode({"due_date__gte": begin.isoformat(sep=" "), "due_date__lt": end.isoformat(sep=" ")})
+        return urlencode({"due_date__gte": self.begin.isoformat(sep=" "), "due_date__lt": self.end.isoformat(sep=" ")})
 
 
 def days_of(span: Span, tasks: QuerySet[Task]) -> list[Day]:
     """Return every day of the span in order, with the first tasks due on it and how many there are."""
-    begin, end = _midnight(span.first), _midnight(span.last + timedelta(days=1))
+    every = [span.first + timedelta(days=number) for number in range((span.last - span.first).days + 1)]
+    bounds = [day_bounds(each, timezone.get_current_timezone()) for each in every]
+    begins = [begin for begin, _ in bounds]
     by_day: dict[date, list[Task]] = {}
     counts: dict[date, int] = {}
-    for task in _first_of_each_day(tasks.filter(due_date__gte=begin, due_date__lt=end), MOST_TASKS[span.kind]):
-        by_day.setdefault(task.due_day, []).append(task)
-        counts[task.due_day] = task.of_day
+    due = tasks.filter(due_date__gte=begins[0], due_date__lt=bounds[-1][1])
+    for task in _first_of_each_day(due, begins, MOST_TASKS[span.kind]):
+        day = every[task.due_day - 1]
+        by_day.setdefault(day, []).append(task)
+        counts[day] = task.of_day
     today = timezone.localdate()
-    every = [span.first + timedelta(days=number) for number in range((span.last - span.first).days + 1)]
     month = span.at.month
     return [
         Day(
-            each, by_day.get(each, []), span.kind == "month" and each.month != month, each == today, counts.get(each, 0)
+            date=each,
+            tasks=by_day.get(each, []),
+            is_outside=span.kind == "month" and each.month != month,
+            is_today=each == today,
+            count=counts.get(each, 0),
+            begin=begin,
+            end=end,
         )
-        for each in every
+        for each, (begin, end) in zip(every, bounds, strict=True)
     ]
 
 
-def _first_of_each_day(tasks: QuerySet[Task], most: int) -> QuerySet[Any]:
-    """Annotate `due_day` where the viewer is, and `of_day`, how many are due on it."""
+def _first_of_each_day(tasks: QuerySet[Task], begins: list[datetime], most: int) -> QuerySet[Any]:
+    """Annotate `due_day`, the number of the day from 1, and `of_day`, how many are due on it.
+
+    Days are where Python's zones say, because Postgres may not know the viewer's.
+    """
+    edges = Value(begins, output_field=ArrayField(DateTimeField()))
     day = F("due_day")
-    found = tasks.annotate(due_day=TruncDate("due_date", tzinfo=timezone.get_current_timezone())).annotate(
+    number = Func("due_date", edges, function="width_bucket", output_field=IntegerField())
+    found = tasks.annotate(due_day=number).annotate(
         place=Window(RowNumber(), partition_by=day, order_by=["due_date", "id"]),
         of_day=Window(Count("id"), partition_by=day),
     )
@@ -115,7 +132,3 @@ def parse_day(given: str) -> date | None:
 
 def _next_month(day: date) -> date:
     return (day.replace(day=28) + timedelta(days=4)).replace(day=1)
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), timezone.get_current_timezone()).astimezone(UTC)

@@ -13,10 +13,12 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
+from live.local_time import zone_words
 from live.snapshot import SnapshotLists
 from projects.admin.chart import chart_until
 from projects.admin.resend import ResendPages, may_resend
@@ -94,6 +96,7 @@ class ReportAdmin(ResendPages, SnapshotLists, ModelAdmin):
             "resends": _resends(report),
             "may_resend": may_resend(request),
             "chart": chart_until(report.date),
+            "zone": zone_words(timezone.get_default_timezone()),
             "before": Report.objects.filter(date__lt=report.date).first(),
             "after": Report.objects.filter(date__gt=report.date).last(),
             "may_view_board": request.user.has_perm("projects.view_task"),

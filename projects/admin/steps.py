@@ -7,6 +7,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
+from live.history import worded
 from projects.models import Task
 
 MOST = 12
@@ -51,11 +52,7 @@ def _line(change: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    if value is None or value == "":
-        return "none"
-    if isinstance(value, datetime):
-        return f"{value.day} {value:%b %Y, %H:%M} UTC"
-    return str(value).replace("_", " ") if value in Task.Status.values else str(value)
+    return str(value).replace("_", " ") if value in Task.Status.values else str(worded(value))
 
 
 def _who(record: Any) -> str:

@@ -8,32 +8,11 @@ from django import forms
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
 
+from live.moment_field import MomentField
 from projects.admin.answers import people
 from projects.models import Project, Task, check_due
 
-FORMAT = "%Y-%m-%dT%H:%M"
 INPUT = "pr-input"
-
-
-class Moment(forms.DateTimeInput):
-    input_type = "datetime-local"
-
-    def __init__(self) -> None:
-        super().__init__(attrs={"class": INPUT}, format=FORMAT)
-
-
-class HiddenMoment(forms.DateTimeInput):
-    """What a moment was when the form was rendered, to the minute, as the visible field has it."""
-
-    input_type = "hidden"
-
-    def __init__(self) -> None:
-        super().__init__(format=FORMAT)
-
-
-class MomentField(forms.DateTimeField):
-    widget = Moment
-    hidden_widget = HiddenMoment
 
 
 class TaskForm(forms.Form):

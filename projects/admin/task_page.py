@@ -18,7 +18,6 @@ from projects import services
 from projects.admin.comments import CommentPages, thread_of
 from projects.admin.steps import steps_of
 from projects.admin.task_form import CommentForm, TaskForm
-from projects.admin.zone import in_viewers_zone
 from projects.gone import Gone
 from projects.models import Task
 
@@ -37,7 +36,6 @@ class TaskPages(CommentPages):
             *super().get_urls(),
         ]
 
-    @in_viewers_zone
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
@@ -55,7 +53,6 @@ class TaskPages(CommentPages):
         context = {**self._frame(request, "New task"), "opts": None, "form": form, "address": request.get_full_path()}
         return render(request, "projects/task.html", context)
 
-    @in_viewers_zone
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
@@ -70,7 +67,6 @@ class TaskPages(CommentPages):
             return HttpResponseRedirect(request.path)
         return self._page(request, task, form=form)
 
-    @in_viewers_zone
     def comment(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Say something in one's own name. The page's script gets the form and the thread, others get the page."""
         task = self._task(request, pk)

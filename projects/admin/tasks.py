@@ -21,6 +21,7 @@ from unfold.decorators import display
 
 from live.deletion import DeletionPages
 from live.history import HistoryPages
+from live.local_time import today
 from live.snapshot import SnapshotLists
 from projects import export, services
 from projects.admin.calendar import CalendarPages
@@ -40,7 +41,8 @@ class DueFilter(admin.SimpleListFilter):
         if self.value() == "overdue":
             return queryset.overdue(now)
         if self.value() == "today":
-            return queryset.open().filter(due_date__date=now.date())
+            begin, end = today()
+            return queryset.open().filter(due_date__gte=begin, due_date__lt=end)
         return queryset.filter(due_date=None) if self.value() == "none" else queryset
 
 

@@ -77,7 +77,7 @@ class Reminder(models.Model):
 
 
 class Report(models.Model):
-    """The summary of one day (UTC), as it was when it was made; projects/reports.py says what `data` holds."""
+    """The summary of one day of TIME_ZONE, as it was when it was made; projects/reports.py says what `data` holds."""
 
     date = models.DateField()
     data = models.JSONField()

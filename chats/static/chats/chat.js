@@ -5,12 +5,15 @@
   const list = document.getElementById("messages");
   const writer = document.getElementById("writer");
 
-  const nameOf = (date) => {
-    const today = new Date();
-    const yesterday = new Date(today.getFullYear(), today.getMonth(), today.getDate() - 1);
-    if (date.toDateString() === today.toDateString()) return "Today";
-    if (date.toDateString() === yesterday.toDateString()) return "Yesterday";
-    return date.toLocaleDateString("en-GB", { weekday: "long", day: "numeric", month: "long", year: "numeric" });
+  const { dayOf, inZone } = window.opsroom;
+  const nameOf = (date, zone) => {
+    const before = (hours) => dayOf(new Date(Date.now() - hours * 3600000), zone);
+    const [day, today] = [dayOf(date, zone), before(0)];
+    if (day === today) return "Today";
+    let hours = 1;
+    while (before(hours) === today) hours += 1;
+    if (day === before(hours)) return "Yesterday";
+    return inZone(date, zone, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
   };
 
   // A message may become visible after one with a higher id.
@@ -22,17 +25,28 @@
     for (const message of messages.sort((one, other) => number(one) - number(other))) rest.before(message);
   };
 
-  // The server groups by days of UTC; here they begin at the viewer's midnight.
+  // Days begin at midnight in the zone of the person's account, as in the server's groups.
   const groupByDay = () => {
+    try {
+      group();
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error; // a zone that this browser does not know: the server's groups stay
+    }
+  };
+  const group = () => {
+    const first = list.querySelector(".message-foot time");
+    if (first) dayOf(new Date(), first.dataset.zone);
     list.querySelectorAll(".messages-day").forEach((day) => day.remove());
     let last = "";
     list.querySelectorAll(".message").forEach((message) => {
-      const date = new Date(message.querySelector(".message-foot time").dateTime);
-      if (date.toDateString() === last) return;
-      last = date.toDateString();
+      const time = message.querySelector(".message-foot time");
+      const date = new Date(time.dateTime);
+      const { zone } = time.dataset;
+      if (dayOf(date, zone) === last) return;
+      last = dayOf(date, zone);
       const day = document.createElement("li");
       day.className = "messages-day";
-      day.appendChild(document.createElement("span")).textContent = nameOf(date);
+      day.appendChild(document.createElement("span")).textContent = nameOf(date, zone);
       message.before(day);
     });
   };

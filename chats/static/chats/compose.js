@@ -94,18 +94,6 @@
     field("users").addEventListener("input", () => { field("users_kept").value = ""; });
   }
 
-  // --- When: on the viewer's clock; the server is told which
-  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  const sendAt = field("send_at");
-  if (zone) {
-    if (sendAt.hasAttribute("data-utc") && sendAt.value) {
-      const moment = new Date(`${sendAt.value}Z`);
-      sendAt.value = new Date(moment - moment.getTimezoneOffset() * 60000).toISOString().slice(0, 16);
-    }
-    field("zone").value = zone;
-    part("zone-words").textContent = `on your clock (${zone})`;
-  }
-
   show();
   const refused = form.querySelector(".compose__refused");
   if (refused) (form.querySelector("[aria-invalid]") || refused).focus({ preventScroll: false });

@@ -1,13 +1,17 @@
-/* The house's small script: times in the viewer's zone, a question before what can't be undone, and a word when
+/* The house's small script: times in words, a question before what can't be undone, and a word when
    live fragments have stopped being live. */
 (() => {
   "use strict";
 
-  const options = (style, date, now) => {
+  // Times stand in the zone of the person's account, which is not always the browser's.
+  const inZone = (date, zone, options) => date.toLocaleString("en-GB", { ...options, timeZone: zone });
+  const dayOf = (date, zone) => inZone(date, zone, { day: "numeric", month: "numeric", year: "numeric" });
+
+  const options = (style, date, now, zone) => {
     const time = { hour: "2-digit", minute: "2-digit" };
     if (style === "time") return time;
     const day = { day: "numeric", month: "short" };
-    if (date.getFullYear() !== now.getFullYear()) day.year = "numeric";
+    if (inZone(date, zone, { year: "numeric" }) !== inZone(now, zone, { year: "numeric" })) day.year = "numeric";
     return { ...day, ...time };
   };
 
@@ -22,20 +26,22 @@
     return null;
   };
 
-  const sameDay = (one, other) => one.toDateString() === other.toDateString();
-
-  const show = (element) => {
+  const worded = (element) => {
+    const { style, zone, which = "" } = element.dataset;
     const date = new Date(element.dateTime);
     const now = new Date();
-    const style = element.dataset.style;
-    let text = style === "ago" ? ago(date, now) : null;
-    if (!text && style !== "time" && sameDay(date, now)) {
-      text = "Today, " + date.toLocaleTimeString("en-GB", options("time", date, now));
+    const relative = style === "ago" ? ago(date, now) : null;
+    if (relative) return relative;
+    if (style !== "time" && dayOf(date, zone) === dayOf(now, zone)) {
+      return "Today, " + inZone(date, zone, options("time")) + which;
     }
-    element.textContent = text || date.toLocaleString("en-GB", options(style, date, now));
-    if (!element.dataset.exact) {
-      element.dataset.exact = element.title;
-      element.title = date.toLocaleString("en-GB", { dateStyle: "full", timeStyle: "long" }) + "\n" + element.dataset.exact;
+    return inZone(date, zone, options(style, date, now, zone)) + which;
+  };
+  const show = (element) => {
+    try {
+      element.textContent = worded(element);
+    } catch {
+      // A zone that this browser does not know: the server's words stay.
     }
   };
 
@@ -86,5 +92,5 @@
     if (event.detail.successful) document.documentElement.classList.remove("is-away");
   });
 
-  window.opsroom = { localise };
+  window.opsroom = { localise, inZone, dayOf };
 })();
