@@ -43,6 +43,22 @@ ALONE = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
 WORKER = ["celery", "-q", "-A", "config.celery", "worker", *ALONE]
 
 
+@contextlib.contextmanager
+def frozen(server: psutil.Process | None) -> Iterator[None]:
+    """Stop a server and all its children, and let them go on at the end of the block."""
+    assert server is not None
+    family = [server, *server.children(recursive=True)]
+    for process in family:
+        with contextlib.suppress(psutil.NoSuchProcess):  # a server's children come and go
+            process.suspend()
+    try:
+        yield
+    finally:
+        for process in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.resume()
+
+
 class Instance:
     """Servers and processes of one copy. Everything is started by a method and stopped by `close`, by process id."""
 
@@ -174,17 +190,9 @@ class Instance:
 
     @contextlib.contextmanager
     def frozen_postgres(self) -> Iterator[None]:
-        """Every process of Postgres is there, and does nothing: a stalled disk, a machine that is being moved."""
-        first = self.postgres.find()
-        assert first is not None
-        family = [first, *first.children(recursive=True)]
-        for process in family:
-            process.suspend()
-        try:
+        """Every process of Postgres exists, and does nothing: a stalled disk, a machine that is being moved."""
+        with frozen(self.postgres.find()):
             yield
-        finally:
-            for process in family:
-                process.resume()
 
     def stop_broker(self) -> None:
         if self.broker:

@@ -24,7 +24,7 @@ import psutil
 import pytest
 import requests
 
-from config.tests.instance import PROJECT, RECOVERY, ROUNDS, Instance, running_instance
+from config.tests.instance import PROJECT, RECOVERY, ROUNDS, Instance, frozen, running_instance
 from events.tests.test_ingest_chaos import HEADERS, MAKE_KEY
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1800)]
@@ -221,14 +221,9 @@ def test_a_watchdog_that_is_killed_takes_its_process_along_and_both_are_started_
 def test_a_server_that_keeps_silent_for_a_minute_ends_no_process_for_good(house, away):
     for silence in [60.0, *(random.uniform(5, 60) for _ in range(ROUNDS - 1))]:
         before = house.restarts()
-        server = (house.instance.postgres if away == "postgres" else house.instance.valkey).find()
-        assert server is not None
-        family = [server, *server.children(recursive=True)]
-        for process in family:
-            process.suspend()
-        time.sleep(silence)
-        for process in family:
-            process.resume()
+        server = house.instance.postgres if away == "postgres" else house.instance.valkey
+        with frozen(server.find()):
+            time.sleep(silence)
         took = house.works_again(environment=22)
         restarts = house.restarts() - before
         print(f"{away} silent for {silence:.0f} s: works again {took:.1f} s later, {restarts} restarts", flush=True)
