@@ -50,11 +50,14 @@ curl {address} \\
   -H 'Content-Type: application/json' \\
   -d '{event}'"""
 PAGE = """\
+<script>
+  window.opsroom = window.opsroom || [];
+  opsroom.track = opsroom.track || function () {{ opsroom.push(["track"].concat([].slice.call(arguments))); }};
+</script>
 <script src="{house}/events/opsroom.js" data-key="{key}" async></script>
 <!-- That sends page views. Whatever else happens: -->
 <script>
-  window.opsroom = window.opsroom || [];
-  opsroom.push(["track", "page interaction", "cta click", {{ host: location.host, path: location.pathname }}]);
+  opsroom.track("page interaction", "cta click", {{ host: location.host, path: location.pathname }});
 </script>"""
 CLIENT = """\
 # pip install ./clients/python, from a copy of Opsroom

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -16,6 +17,7 @@ class Site:
     """A server on a port of its own, and so an origin of its own. `page` is what every address shows."""
 
     page = ""
+    headers: Mapping[str, str] = MappingProxyType({})  # of every answer
 
     def __init__(self) -> None:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(self))
@@ -47,7 +49,7 @@ class Ingest(Site):
         request = {"key": parse_qs(query).get("write_key"), "type": headers["Content-Type"], "size": len(body)}
         events = json.loads(body)
         status = 413 if len(events) > self.most_events else self.status
-        self.requests.append(request | {"origin": headers["Origin"], "status": status})
+        self.requests.append(request | {"events": len(events), "origin": headers["Origin"], "status": status})
         if status == 202:
             for event in events:
                 self.events.setdefault(event["event_id"], {**event, "key": request["key"]})
@@ -72,6 +74,9 @@ def _handler_of(site: Site) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Type", f"{kind}; charset=utf-8")
             self.send_header("Content-Length", str(len(body)))
             self.send_header("Access-Control-Allow-Origin", "*")
+            self.send_header("Access-Control-Expose-Headers", "Retry-After")
+            for name, value in site.headers.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
 

@@ -242,14 +242,96 @@ def test_a_browser_that_was_offline_loses_nothing(context: BrowserContext, page:
     wait_for(lambda: "in the tunnel" in names(ingest))
 
 
-def test_what_is_kept_is_bounded(page: Page, ingest: Ingest):
+KEPT = """Object.entries(localStorage).filter(([name]) => name.startsWith("opsroom.batch"))
+    .reduce((sum, [name, body]) => sum + 2 * (name.length + body.length), 0)"""
+
+
+def test_what_is_kept_is_bounded_in_bytes_and_what_is_dropped_is_counted(page: Page, ingest: Ingest):
     wait_for(lambda: ingest.events)
     ingest.status = 503
 
-    page.evaluate("for (let n = 0; n < 8000; n += 1) opsroom.track('c', 'n', {n})")
+    page.evaluate("for (let n = 0; n < 6000; n += 1) opsroom.track('c', 'n', { n, text: 'é'.repeat(100) })")
 
-    kept = page.evaluate("Object.keys(localStorage).filter((name) => name.startsWith('opsroom.batch')).length")
-    assert kept == 50
+    assert page.evaluate(KEPT) <= 1024 * 1024
+    kept = page.evaluate("Object.values(localStorage).join().split('event_id').length - 1")
+    assert page.evaluate("opsroom.dropped()") + kept == 6_000
+    newest = page.evaluate("Object.values(localStorage).some((body) => body.includes('\"n\":5999,'))")
+    assert newest, "the oldest are dropped, not the newest"
+
+
+def test_what_all_tabs_keep_together_is_bounded(context: BrowserContext, page: Page, ingest: Ingest, site: Site):
+    wait_for(lambda: ingest.events)
+    ingest.status = 503
+    tabs = [page, context.new_page(), context.new_page()]
+    for tab in tabs[1:]:
+        tab.goto(f"{site.url}/other")
+        tab.wait_for_function("!!window.opsroom")
+
+    for tab in tabs:
+        tab.evaluate("for (let n = 0; n < 3000; n += 1) opsroom.track('c', 'n', { n, text: 'é'.repeat(100) })")
+
+    wait_for(lambda: page.evaluate(KEPT) <= 1024 * 1024)
+
+
+def test_an_event_that_is_too_large_is_dropped_alone(page: Page, ingest: Ingest):
+    page.evaluate("opsroom.track('c', 'large', { text: 'x'.repeat(500000) }); opsroom.track('c', 'small', {})")
+
+    wait_for(lambda: "small" in names(ingest))
+    assert "large" not in names(ingest)
+    assert page.evaluate("opsroom.dropped()") == 1
+
+
+def test_tabs_that_find_the_same_batch_send_it_once(context: BrowserContext, page: Page, ingest: Ingest, site: Site):
+    wait_for(lambda: ingest.events)
+    ingest.status = 503
+    page.evaluate("for (let n = 0; n < 350; n += 1) opsroom.track('c', 'n', { n }); opsroom.flush()")
+    wait_for(lambda: ingest.requests[-1]["status"] == 503)
+    page.close(run_before_unload=True)
+    wait_for(lambda: sum(request["events"] for request in ingest.requests) >= 351)  # the last ones by beacon
+    ingest.requests.clear()
+    ingest.status = 202
+
+    tabs = [context.new_page() for _ in range(4)]
+    for tab in tabs:
+        tab.goto(site.url, wait_until="commit")
+
+    wait_for(lambda: names(ingest).count("n") == 350 and names(ingest).count("pageview") == 5)
+    for tab in tabs:
+        tab.wait_for_function("Object.keys(localStorage).every((name) => !name.startsWith('opsroom.batch'))")
+    assert sum(request["events"] for request in ingest.requests) == 350 + 4
+
+
+def test_a_pause_that_the_server_asks_for_is_kept_by_all_tabs_and_by_the_next_page(
+    context: BrowserContext, page: Page, ingest: Ingest, site: Site
+):
+    wait_for(lambda: ingest.events)
+    ingest.status, ingest.headers = 429, {"Retry-After": "3"}
+    page.evaluate("opsroom.track('c', 'n', {}); opsroom.flush()")
+    wait_for(lambda: ingest.requests[-1]["status"] == 429)
+    ingest.status, ingest.headers = 202, {}
+    asked = len(ingest.requests)
+
+    page.evaluate("dispatchEvent(new Event('online')); document.dispatchEvent(new Event('visibilitychange'))")
+    other = context.new_page()
+    other.goto(f"{site.url}/other")
+    other.evaluate("dispatchEvent(new Event('online'))")
+    other.wait_for_function("Object.keys(localStorage).filter((name) => name.startsWith('opsroom.batch')).length === 2")
+
+    assert len(ingest.requests) == asked
+    wait_for(lambda: sorted(names(ingest)) == ["n", "pageview", "pageview"])
+
+
+def test_a_pause_without_reason_is_bounded(page: Page, ingest: Ingest):
+    wait_for(lambda: ingest.events)
+    ingest.status, ingest.headers = 503, {"Retry-After": "999999999"}
+    page.evaluate("opsroom.track('c', 'n', {}); opsroom.flush()")
+    wait_for(lambda: ingest.requests[-1]["status"] == 503)
+
+    page.wait_for_function("Object.keys(localStorage).some((name) => name.startsWith('opsroom.pause'))")
+    pause = page.evaluate(
+        "Number(Object.entries(localStorage).find(([name]) => name.includes('pause'))[1]) - Date.now()"
+    )
+    assert 0 < pause <= 600_000
 
 
 def test_half_an_hour_without_an_event_ends_the_session(page: Page, ingest: Ingest):
