@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 from django.core.exceptions import PermissionDenied
-from django.db import DataError, InterfaceError, OperationalError
+from django.db import DataError, IntegrityError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views.defaults import page_not_found, permission_denied, server_error
@@ -22,6 +22,7 @@ log = structlog.get_logger(__name__)
 CONTENT_TYPE = "application/problem+json"
 OUT_OF_RANGE = "A value is beyond what can be stored or compared."
 STORAGE_RETRY = "60"  # seconds: somebody has to make room
+GONE_MEANWHILE = "Something that this request refers to was deleted meanwhile. Nothing was changed."
 DATABASE_AWAY = "The database does not answer. Please try again in a moment."
 Body = dict[str, Any]
 
@@ -45,6 +46,8 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
         return Response(
             problem(503, DATABASE_AWAY), status=503, headers={"Retry-After": "5"}, content_type=CONTENT_TYPE
         )
+    if isinstance(exc, IntegrityError) and "foreign key" in str(exc):
+        return Response(problem(409, GONE_MEANWHILE), status=409, content_type=CONTENT_TYPE)
     if isinstance(exc, DataError):
         # What every check of a field lets through and Postgres does not, such as a moment at +19:55.
         log.warning("value_out_of_range", error=str(exc))

@@ -85,6 +85,7 @@ class Work:
 def rules() -> Iterator[Rule | Work]:
     """Yield every rule, also those that are off."""
     yield Rule("sessions that have ended", "django_session", "expire_date", key="session_key")
+    yield Rule("answers to repeated requests", "live_idempotencykey", "expires_at")
     yield Rule("login attempts", "axes_accessattempt", "attempt_time", "LOGIN_LOG_DAYS")
     yield Rule("logins", "axes_accesslog", "attempt_time", "LOGIN_LOG_DAYS")
     yield Rule("failed logins", "axes_accessfailurelog", "attempt_time", "LOGIN_LOG_DAYS")

@@ -272,6 +272,7 @@ SPECTACULAR_SETTINGS = {
         "events.openapi.document_ingest",
         "config.problems.document_problems",
         "live.preconditions.document_preconditions",
+        "live.idempotency.document_idempotency",
         "config.api.document_ids",
     ],
 }

@@ -12,6 +12,7 @@ from rest_framework.response import Response
 
 from accounts.models import AccessToken
 from accounts.tokens import issue_token
+from live.idempotency import once
 from live.rest import RestView
 from live.strict_bodies import StrictMembers
 
@@ -43,8 +44,14 @@ class Tokens(RestView):
         # Django's own request: the lock-out is noted on it, and its middleware answers 429 (config/lockout.py).
         serializer = LoginSerializer(data=request.data, context={"request": request._request})
         serializer.is_valid(raise_exception=True)
-        token, key = issue_token(user=serializer.validated_data["user"])
-        return Response(IssuedTokenSerializer({"token": key, "expires_at": token.expires_at}).data)
+        user = serializer.validated_data["user"]
+
+        def answer() -> Response:
+            token, key = issue_token(user=user)
+            return Response(IssuedTokenSerializer({"token": key, "expires_at": token.expires_at}).data)
+
+        # After the password was checked; of the body, which holds it, nothing is stored.
+        return once(request, user.pk, answer, body="")
 
     @extend_schema(tags=["auth"], request=None, responses={204: None})
     def delete(self, request: Request) -> Response:

@@ -6,12 +6,16 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from live.idempotency import IdempotentPosts
 from live.preconditions import Preconditions
 from live.strict_queries import StrictQueries
 
 
-class RestView(StrictQueries, Preconditions):
-    """The first base of a REST view: unknown names are errors, representations have ETags, and a problem is JSON."""
+class RestView(IdempotentPosts, StrictQueries, Preconditions):
+    """The first base of a REST view.
+
+    Unknown names are errors, representations have ETags, POST takes an Idempotency-Key, and a problem is JSON.
+    """
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         response = super().finalize_response(request, response, *args, **kwargs)

@@ -29,6 +29,7 @@ class Web:
 
     def __init__(self, port: int, log: Path) -> None:
         self.port, self._log = port, log
+        self.pid = 0
         self.url = f"http://127.0.0.1:{port}"
 
     def log(self) -> str:
@@ -52,6 +53,7 @@ def web_process(folder: Path, **variables: str) -> Iterator[Web]:
             cwd=settings.BASE_DIR, env=env | variables, stdout=log, stderr=log,
         )  # fmt: skip
     try:
+        web.pid = process.pid
         _wait_for(web, process)
         yield web
     finally:
