@@ -17,7 +17,10 @@ FLUSH_BYTES, FLUSH_SECONDS = 64 * 2**10, 0.25
 
 
 class Cleaner:
-    """Turns bytes in any pieces into valid UTF-8 without NUL, and cuts lines off at 16 KiB."""
+    """Turns bytes in any pieces into valid UTF-8 without NUL, and cuts lines off at 16 KiB.
+
+    A carriage return begins a line anew, so a progress bar may be written over as often as it likes.
+    """
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
@@ -25,19 +28,24 @@ class Cleaner:
 
     def clean(self, raw: bytes, *, final: bool = False) -> bytes:
         text = self._decoder.decode(raw.translate(None, b"\0"), final).encode()
-        first, newline, rest = text.partition(b"\n")
-        start = _cut(first, max(0, LINE - self._column), mark=self._column <= LINE)
-        if not newline:
+        first = text.partition(b"\n")[0].partition(b"\r")[0]
+        start, rest = _cut(first, max(0, LINE - self._column), mark=self._column <= LINE), text[len(first) :]
+        if not rest:
             self._column += len(first)
             return start
-        self._column = len(rest) - rest.rfind(b"\n") - 1
+        self._column = len(rest) - max(rest.rfind(b"\n"), rest.rfind(b"\r")) - 1
         if len(rest) > LINE:
-            rest = b"\n".join([_cut(line, LINE) for line in rest.split(b"\n")])
-        return start + newline + rest
+            rest = b"\n".join([line if len(line) <= LINE else _each_cut(line) for line in rest.split(b"\n")])
+        return start + rest
 
     def unfinished(self) -> bytes:
         """Return the first bytes of a character whose others have not come yet."""
         return self._decoder.getstate()[0]
+
+
+def _each_cut(line: bytes) -> bytes:
+    """Cut each state of a line that is written over, as progress bars are."""
+    return b"\r".join([_cut(state, LINE) for state in line.split(b"\r")])
 
 
 def _cut(line: bytes, room: int, *, mark: bool = True) -> bytes:

@@ -23,7 +23,8 @@ from testrunner.invocation import TestBytes, cannot_run, check_path, invocation,
 from testrunner.junit import junit_xml
 from testrunner.mask import Mask
 from testrunner.pipes import Bounded, Pipe, drain
-from testrunner.results import Finished, Outcome, Report, TestResult
+from testrunner.report import Report
+from testrunner.results import Finished, Outcome, TestResult
 from testrunner.sandbox import PLAIN, Limits, Mode, size, sweep, user_for_a_run
 from testrunner.trial import NoWalls, probe
 from testrunner.verdict import verdict
@@ -62,7 +63,8 @@ def execute(
     - `environment`: variables for the tests. Names that steer Python, pytest, the loader or the sandbox are left out.
     - `on_log(chunk)`: valid UTF-8 without NUL, at least every 250 ms or 64 KiB while there is something; in all never
       more than `log_head + log_tail` and one line that says how much was left out. Head as it comes, tail at the end.
-    - `on_result(result)`: every test once, as it ends; those that never ended come last, as errors.
+    - `on_result(result)`: every test as it ends, again if it is run again; those that never ended come last, as errors.
+      A file that cannot be collected, or is skipped as a whole, is a result, too.
     - `should_stop()`: called at least every 0.5 s. Words end the run with these as its reason: "cancelled by mara".
     - `selection`: the ids of the tests to run, as `TestResult.nodeid` has them; all tests of the files if empty.
     - `secrets`: values that are hidden in all that is told and in the results (mask.py). The JUnit XML may be pytest's
@@ -151,7 +153,8 @@ def execute(
         reason=reason,
         exit_code=exit_code,
         results=report.results,
-        junit_xml=junit_xml(junit.content, report.results, reason=reason),
+        # A test that never ended is in no report of pytest's own.
+        junit_xml=junit_xml(None if report.running else junit.content, report.results, reason=reason),
         sandbox=f"{mode.words}; {limits.in_words()}",
         all_ran=stopped is None and report.is_whole,
         log_bytes=log.bytes,

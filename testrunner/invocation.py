@@ -13,10 +13,13 @@ import re
 import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import entry_points
 from importlib.resources import files as resources
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
+from testrunner.results import DETAILS
 from testrunner.sandbox import MARK, python
 
 PROGRAM = (resources("testrunner") / "inside.py").read_text()
@@ -31,6 +34,7 @@ class TestBytes:
 
     path: str  # relative to the run's directory, with "/": "smoke/test_login.py"
     content: bytes
+    comes_along: bool = False  # it lies beside a test, and pytest does not look for tests in it
 
 
 @dataclass(frozen=True)
@@ -80,8 +84,10 @@ def invocation(
         return _of_the_project(project, [name.removeprefix(OWN) for name in tests], environment, directory)
     return Invocation(
         command=_command(
-            "-c /dev/null --rootdir . --confcutdir . --import-mode=importlib -p pytest_reportlog.plugin",
+            ["-c", "/dev/null", "--rootdir", ".", "--confcutdir", "."],
             [f"./{name}" for name in tests],
+            directory,
+            plugins=plugins_of(files),
             isolated=True,
         ),
         environment={**environment, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
@@ -97,7 +103,7 @@ def _of_the_project(project: Path, tests: list[str], environment: dict[str, str]
         "HYPOTHESIS_STORAGE_DIRECTORY": f"{directory}/home/hypothesis",  # the project is there to read only
     }
     return Invocation(
-        command=_command(f"-c {project}/pytest.ini --rootdir {project}", tests, isolated=False),
+        command=_command(["-c", f"{project}/pytest.ini", "--rootdir", str(project)], tests, directory, isolated=False),
         environment={**environment, **own},
         files=[],
         working_directory=str(project),
@@ -124,18 +130,48 @@ def check_path(path: str) -> None:
 
 def tests_of(files: Sequence[TestBytes]) -> list[str]:
     """Return the paths in which pytest is to look for tests."""
-    return [file.path for file in files if PurePosixPath(file.path).name not in ("conftest.py", "__init__.py")]
+    chosen = [file.path for file in files if not file.comes_along]
+    return [path for path in chosen if PurePosixPath(path).name not in ("conftest.py", "__init__.py")]
 
 
-def _command(options: str, tests: Sequence[str], *, isolated: bool) -> list[str]:
+# -s and log_cli: the log shows what a test prints and logs while it runs. Levels stay as bare pytest has them, since a
+# test may look at what was logged. Assertion differences are shown up to the size of a result's details; without a
+# limit, pytest takes minutes for large ones.
+TRUNCATION = ["-o", "truncation_limit_lines=2000", "-o", f"truncation_limit_chars={DETAILS - 4096}"]
+COMMON = ["--color=yes", "-v", "-s", "-o", "log_cli=true", *TRUNCATION]
+
+
+def _command(
+    options: Sequence[str], tests: Sequence[str], directory: Path, *, isolated: bool, plugins: Sequence[str] = ()
+) -> list[str]:
     """Return the command line, without the descriptors of report and JUnit XML: see `Invocation.on`.
 
-    -I: no configuration and no modules but those of the run. -u because -I makes Python deaf to PYTHONUNBUFFERED; -s so
-    that the log shows what a test prints while it runs.
+    -I: no configuration and no modules but those of the run. -u because -I makes Python deaf to PYTHONUNBUFFERED.
     """
-    common = "-p no:cacheprovider --color=yes -v -s"
     flags = ["-I"] if isolated else []
-    return [python(), *flags, "-B", "-u", "-c", PROGRAM, *options.split(), *common.split(), "--", *tests]
+    places = ["-o", f"cache_dir={directory}/home/.pytest_cache"]
+    load = [word for plugin in plugins for word in ("-p", plugin)]
+    return [python(), *flags, "-B", "-u", "-c", PROGRAM, *options, *load, *COMMON, *places, "--", *tests]
+
+
+def plugins_of(files: Sequence[TestBytes]) -> list[str]:
+    """Return the installed plugins of pytest that these files name, such as asyncio or httpserver.
+
+    To load all that are installed, as bare pytest does, may take seconds.
+    """
+    text = b"\n".join(file.content for file in files if file.path.endswith(".py"))
+    return [plugin for plugin, named in _installed_plugins() if named.search(text)]
+
+
+@cache
+def _installed_plugins() -> list[tuple[str, re.Pattern[bytes]]]:
+    """Return the name of each installed plugin, and where it is named: its package without "pytest-"."""
+    found = []
+    for plugin in entry_points(group="pytest11"):
+        package = plugin.dist.name.lower() if plugin.dist else plugin.name
+        words = {plugin.name, package.removeprefix("pytest-").replace("-", "_")}
+        found.append((plugin.name, re.compile("|".join(rf"\b{re.escape(word)}" for word in words).encode())))
+    return found
 
 
 # Names that steer Python, pytest, the loader or the sandbox: a variable of an environment must not. Any other wins over

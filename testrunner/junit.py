@@ -9,6 +9,7 @@ from xml.parsers import expat
 from xml.sax.saxutils import escape, quoteattr
 
 from testrunner.mask import Mask
+from testrunner.plain import plain_junit
 from testrunner.results import TestResult
 
 NEWLINES = {"\n": "&#10;", "\r": "&#13;", "\t": "&#9;"}  # which a parser would read as spaces in an attribute
@@ -20,8 +21,8 @@ FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 
 
 def junit_xml(written: bytes | None, results: Sequence[TestResult], *, reason: str) -> bytes:
-    """Return well-formed JUnit XML. `written` is what came from the child: None if it was too much."""
-    return written if written and is_junit(written) else made_from(results, reason=reason)
+    """Return well-formed JUnit XML without colours. `written` is what came from the child: None if it was too much."""
+    return plain_junit(written) if written and is_junit(written) else made_from(results, reason=reason)
 
 
 def masked(document: bytes, mask: Mask) -> str:
@@ -85,7 +86,7 @@ def is_junit(document: bytes) -> bool:
 
 def made_from(results: Sequence[TestResult], *, reason: str) -> bytes:
     """Return a document in pytest's own shape, with the run's reason where there is one."""
-    outcomes = [result.outcome for result in results]
+    outcomes = [outcome for result in results for outcome in result.counted]
     suites = Element("testsuites", name="pytest tests")
     suite = SubElement(
         suites,
@@ -112,6 +113,9 @@ def _case(suite: Element, result: TestResult) -> None:
     element = {"failed": "failure", "error": "error", "skipped": "skipped", "xfailed": "skipped"}.get(result.outcome)
     if element:
         SubElement(case, element, message=_allowed(result.message)).text = _allowed(result.details)
+    if result.fails_twice:  # a second test case, as pytest has it
+        again = SubElement(suite, "testcase", classname=_allowed(classname), name=_allowed(name or path), time="0.000")
+        SubElement(again, "error", message=_allowed(result.message)).text = _allowed(result.details)
 
 
 def _allowed(text: str) -> str:

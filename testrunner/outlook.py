@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db.models.functions import Length
+
 from testrunner import expected
 from testrunner.clock import database_now
-from testrunner.models import TestEnvironment, TestFile, TestRun
+from testrunner.models import RunFile, TestEnvironment, TestFile, TestRun
 
-MOST_DETAILS = 200  # tracebacks in one answer, of 16 KiB at most; a run's results may be 20,000
+MOST_DETAILS = 200  # tracebacks in one answer; a run's results may be 20,000
+MOST_DETAILS_SIZE = 4 * 2**20  # characters of these tracebacks together
 NOT_WAITING = expected.Turn(0, None)
 
 
@@ -55,16 +58,27 @@ def add_to_runs(runs: Iterable[TestRun]) -> None:
 
 
 def file_ids(runs: Sequence[TestRun]) -> Callable[[TestRun], list[int]]:
-    """Return what tells the ids of a run's test files; of a file, not of its bytes then."""
-    wanted = {(file.root, file.path) for run in runs for file in run.files.all()}
+    """Return a function for the ids of the test files that were chosen for a run: of the files, not of their bytes."""
+    wanted = {(file.root, file.path) for run in runs for file in _chosen(run)}
     rows = TestFile.objects.filter(path__in={path for _, path in wanted}).only("pk", "root", "path")
     known = {(row.root, row.path): row.pk for row in rows}
-    return lambda run: [known[file.root, file.path] for file in run.files.all() if (file.root, file.path) in known]
+    return lambda run: [known[file.root, file.path] for file in _chosen(run) if (file.root, file.path) in known]
+
+
+def _chosen(run: TestRun) -> list[RunFile]:
+    return [file for file in run.files.all() if not file.comes_along]
 
 
 def details_of(run: TestRun) -> dict[int, str]:
     """The tracebacks of a run's first tests that went wrong, by their results' ids."""
-    return dict(run.results.exclude(details="").order_by("id").values_list("pk", "details")[:MOST_DETAILS])
+    explained = run.results.exclude(details="").annotate(size=Length("details")).order_by("id")
+    chosen, room = [], MOST_DETAILS_SIZE
+    for pk, size in explained.values_list("pk", "size")[:MOST_DETAILS]:
+        room -= size
+        if room < 0:
+            break
+        chosen.append(pk)
+    return dict(run.results.filter(pk__in=chosen).values_list("pk", "details"))
 
 
 def shown(variable: Any) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def enqueue(run: TestRun, files: Sequence[Snapshot]) -> TestRun:
         RunFile.objects.bulk_create(
             RunFile(
                 run=run, position=position, root=file.root, path=file.path, sha256=file.sha256,
-                size=len(file.content), content=file.content,
+                size=len(file.content), content=file.content, comes_along=file.comes_along,
             )
             for position, file in enumerate(files)
         )  # fmt: skip

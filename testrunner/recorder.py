@@ -24,7 +24,7 @@ from testrunner.models.file import LONGEST_PATH
 from testrunner.nodeids import shortened
 
 if TYPE_CHECKING:
-    from testrunner.results import TestResult as Told
+    from testrunner.results import TestResult as Reported
 
 log = structlog.get_logger(__name__)
 
@@ -41,23 +41,22 @@ class Recorder:
     def __init__(self, run: TestRun, lease: Lease, mask: Mask) -> None:
         self.run, self.lease, self.mask = run, lease, mask
         self.counts: Counter[str] = Counter()
-        self._outcomes: dict[str, str] = {}  # of the tests that were told, by their stored ids
+        self._counted: dict[str, tuple[str, ...]] = {}  # as what each test is counted, by its stored id
         self._log = bytearray()
-        self._results: list[Told] = []
-        self._batch: tuple[bytes, list[Told]] | None = None  # being written, perhaps for the second time
+        self._results: list[Reported] = []
+        self._batch: tuple[bytes, list[Reported]] | None = None  # being written, perhaps for the second time
         self._next_flush = 0.0
 
     def log(self, piece: bytes) -> None:
         self._log += self.mask.stream(piece)
         self.flush_if_due()
 
-    def result(self, result: Told) -> None:
-        """Take a test's result; whoever is told of twice, by a report that lies, has the last one."""
+    def result(self, result: Reported) -> None:
+        """Take a test's result. A test that is run again has the last one, which holds the earlier ones."""
         result = replace(result, nodeid=shortened(self.mask.text(result.nodeid)))
-        if (before := self._outcomes.get(result.nodeid)) is not None:
-            self.counts[before] -= 1
-        self.counts[result.outcome] += 1
-        self._outcomes[result.nodeid] = result.outcome
+        self.counts.subtract(self._counted.get(result.nodeid, ()))
+        self.counts.update(result.counted)
+        self._counted[result.nodeid] = result.counted
         self._results.append(result)
         self.flush_if_due()
 
@@ -86,10 +85,13 @@ class Recorder:
             log.exception("rest_not_written", run=self.run.pk)
 
     def figures(self) -> dict[str, int]:
-        """The five counts of the run's row. What failed as expected is no failure, nor what passed unexpectedly."""
+        """The five counts of the run's row. A test that fails in its call and in its teardown is counted as both.
+
+        What failed as expected is no failure, nor what passed unexpectedly.
+        """
         counts = self.counts
         return {
-            "tests": counts.total(),
+            "tests": len(self._counted),
             "passed": counts["passed"] + counts["xpassed"],
             "failed": counts["failed"],
             "skipped": counts["skipped"] + counts["xfailed"],
@@ -108,7 +110,7 @@ class Recorder:
         del self._log[: len(piece)], self._results[: len(results)]
 
     @transaction.atomic
-    def _write(self, piece: bytes, results: list[Told]) -> None:
+    def _write(self, piece: bytes, results: list[Reported]) -> None:
         size = self.run.log_size + len(piece)
         # First, and for the row's lock: the reaper waits for us, or we find that it was here.
         if not TestRun.objects.filter(self.lease.mine).update(log_size=size, **self.figures()):
@@ -126,7 +128,7 @@ class Recorder:
         told = [{"nodeid": result.nodeid, "outcome": result.outcome} for result in results[-MOST_TOLD:]]
         announce.run_progressed(self.run.pk, size=size, tests=self.figures(), results=told)
 
-    def _row(self, told: Told) -> TestResult:
+    def _row(self, told: Reported) -> TestResult:
         path, _, name = told.nodeid.partition("::")
         return TestResult(
             run=self.run, environment_id=self.run.environment_id, nodeid=told.nodeid, path=path[:LONGEST_PATH],

@@ -76,16 +76,27 @@ class TestFileSerializer(serializers.ModelSerializer):
 
 
 class UploadSerializer(StrictSerializer):
-    file = serializers.FileField(max_length=300, allow_empty_file=True, help_text="One .py file, UTF-8, that compiles.")
+    file = serializers.FileField(
+        max_length=300,
+        allow_empty_file=True,
+        help_text="A Python file that compiles, or data that lies beside tests: JSON, CSV, text, pictures. At most "
+        "1 MiB. Python files are UTF-8 unless their first line names another encoding; __init__.py may be empty.",
+    )
     directory = serializers.CharField(
-        required=False, allow_blank=True, max_length=300, default="", help_text="Existing or new, below uploads/."
+        required=False,
+        allow_blank=True,
+        max_length=300,
+        default="",
+        help_text="Existing or new, below uploads/. Not absolute.",
     )
     overwrite = serializers.BooleanField(default=False, help_text="Replace the file of this name, if there is one.")
 
 
 class ResultSerializer(serializers.ModelSerializer):
     details = serializers.SerializerMethodField(
-        help_text=f"The traceback, of the first {outlook.MOST_DETAILS} tests that have one; null else."
+        help_text=f"The traceback as plain text, of the first {outlook.MOST_DETAILS} tests that have one and of "
+        f"{outlook.MOST_DETAILS_SIZE // 2**20} MiB together; null for others. In the middle of a long one, a line says "
+        "how much was left out."
     )
 
     class Meta:
@@ -100,7 +111,8 @@ class ResultSerializer(serializers.ModelSerializer):
 class SnapshotSerializer(serializers.ModelSerializer):
     class Meta:
         model = RunFile
-        fields = ["root", "path", "size", "sha256"]
+        fields = ["root", "path", "size", "sha256", "comes_along"]
+        extra_kwargs = {"comes_along": {"help_text": "Not chosen: it lies in the folder of a test that was."}}
 
 
 class RunSummarySerializer(serializers.ModelSerializer):
@@ -143,7 +155,10 @@ class RunSerializer(RunSummarySerializer):
 class NewRunSerializer(StrictSerializer):
     environment = serializers.PrimaryKeyRelatedField(queryset=TestEnvironment.objects.all())
     files = serializers.PrimaryKeyRelatedField(
-        queryset=TestFile.objects.there(), many=True, allow_empty=False, help_text="Ids of test files, in order."
+        queryset=TestFile.objects.there(),
+        many=True,
+        allow_empty=False,
+        help_text="Ids of Python test files, in order. Helpers, conftest.py and data of their folders come along.",
     )
     requested_by = serializers.CharField(
         required=False, allow_blank=True, max_length=255, help_text="Default: your username."

@@ -69,7 +69,7 @@ def rerun(*, run: TestRun, user: Any, failed_only: bool = False, request_key: UU
     selection: list[str] = run.selection
     if failed_only:
         selection = _failed_of(run)
-    files = [Snapshot(file.root, file.path, bytes(file.content)) for file in run.files.all()]
+    files = [Snapshot(file.root, file.path, bytes(file.content), file.comes_along) for file in run.files.all()]
     if any(len(file.content) != stored.size for file, stored in zip(files, run.files.all(), strict=True)):
         raise NotAllowed(f"The files of run {run.pk} have been let go of since: start a new run.")
     return _queued_once(
@@ -182,9 +182,17 @@ def _check(files: Sequence[Snapshot], wall_seconds: int | None) -> None:
     if len({file.root == Root.PROJECT for file in files}) > 1:
         raise NotAllowed("Opsroom's own tests need a run of their own: choose them alone, or only others.")
     if len(files) > MOST_FILES or sum(len(file.content) for file in files) > MOST_BYTES:
-        raise NotAllowed(f"A run has {MOST_FILES} files and {MOST_BYTES // 2**20} MiB at most.")
+        raise NotAllowed(_too_much(files))
     if wall_seconds is not None and not 0 < wall_seconds <= settings.TESTRUN_MOST_SECONDS:
         raise NoSuchTime(f"A run may take from 1 to {settings.TESTRUN_MOST_SECONDS} seconds.")
+
+
+def _too_much(files: Sequence[Snapshot]) -> str:
+    words = f"A run has {MOST_FILES} files and {MOST_BYTES // 2**20} MiB at most."
+    if any(file.comes_along for file in files):
+        size = sum(len(file.content) for file in files) / 2**20
+        words += f" With those that come along from their folders these are {len(files)} files and {size:.1f} MiB."
+    return words
 
 
 def _failed_of(run: TestRun) -> list[str]:

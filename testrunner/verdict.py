@@ -1,12 +1,19 @@
-"""What a run came to: success needs exit code 0 *and* a whole report *and* a test *and* a result for each test."""
+"""The outcome of a run: success needs exit code 0 *and* a whole report *and* a test *and* a result for each test."""
 
 from __future__ import annotations
 
 import signal
 
-from testrunner.results import Outcome, Report
+from testrunner.report import Report
+from testrunner.results import Outcome
 
 NO_TESTS, USAGE, INTERNAL, INTERRUPTED = 5, 4, 3, 2  # pytest's exit codes
+# What a message says, and what to do about it.
+HINTS = {
+    "settings are not configured": "Django's test classes need a Django project with settings and a database, which a "
+    "run does not have. Use unittest.TestCase, or test the deployed application over HTTP.",
+    "Database access not allowed": "A run has no database for Django's models.",
+}
 
 
 def verdict(
@@ -18,46 +25,69 @@ def verdict(
     if exit_code is None:
         return Outcome.ERROR, "The tests were ended from outside."
     if exit_code < 0:
-        return Outcome.ERROR, _signalled(-exit_code, cpu_seconds)
+        return Outcome.ERROR, _signalled(-exit_code, report, cpu_seconds)
     if report.problem:
         return Outcome.ERROR, f"The report of the tests cannot be read: {report.problem}."
     if report.uncollectable:
-        return (
-            Outcome.ERROR,
-            f"{_count(len(report.uncollectable), 'file')} could not be read: {report.uncollectable[0]}",
-        )
+        files = _count(len(report.uncollectable), "file")
+        return Outcome.ERROR, _hinted(f"{files} could not be read: {report.uncollectable[0]}", report)
+    if exit_code in (USAGE, INTERNAL, INTERRUPTED):
+        return Outcome.ERROR, _broken(exit_code, report.why)
+    if exit_code == NO_TESTS and report.exit_status == NO_TESTS and report.skipped_files:
+        return Outcome.SUCCESS, ""  # whole modules were skipped, and there are no others
     if exit_code == NO_TESTS or report.collected == 0:
         return Outcome.ERROR, "No tests were collected."
-    if exit_code in (USAGE, INTERNAL, INTERRUPTED):
-        words = {USAGE: "pytest could not be set up", INTERNAL: "pytest broke", INTERRUPTED: "pytest was interrupted"}
-        return Outcome.ERROR, f"{words[exit_code]} (exit code {exit_code}): see the log."
     if report.exit_status is None:
-        return Outcome.ERROR, f"pytest ended before its report did (exit code {exit_code}): did a test call os._exit()?"
+        words = f"pytest ended before its report did (exit code {exit_code}){_where(report)}"
+        return Outcome.ERROR, f"{words}: did a test call os._exit()?"
     return _counted(report, exit_code)
 
 
 def _counted(report: Report, exit_code: int) -> tuple[Outcome, str]:
-    if not report.is_whole:
-        told = f"{report.ended} of {_count(report.collected or 0, 'test')}"
-        return Outcome.ERROR, f"pytest told of {told} how it ended: did one of them end pytest?"
     outcomes = [result.outcome for result in report.results]
+    all_tests = _count(max(report.collected or 0, len(report.ended)), "test")
+    missing = (report.collected or 0) - len(report.ended)
+    rest = f" {missing} did not run, because pytest stopped before." if missing > 0 else ""
     if failed := outcomes.count("failed"):
-        return Outcome.FAILED, f"{failed} of {_count(len(outcomes), 'test')} failed."
+        return Outcome.FAILED, f"{failed} of {all_tests} failed.{rest}"
+    if report.running or (missing > 0 and report.exit_status == 0):
+        why = f" ({report.why})" if report.why else ""
+        return Outcome.ERROR, f"Only {len(report.ended)} of {all_tests} ended{why}: did one of them end pytest?"
     if broken := outcomes.count("error"):
-        return Outcome.ERROR, f"The set-up or teardown of {broken} of {_count(len(outcomes), 'test')} failed."
-    if exit_code != 0 or report.exit_status != 0:
+        return Outcome.ERROR, _hinted(f"The set-up or teardown of {broken} of {all_tests} failed.{rest}", report)
+    if exit_code != 0 or report.exit_status != 0 or not report.is_whole:
         return Outcome.ERROR, f"No test failed, but pytest's exit code is {exit_code}."
     return Outcome.SUCCESS, ""
 
 
-def _signalled(number: int, cpu_seconds: int) -> str:
+def _hinted(reason: str, report: Report) -> str:
+    messages = [result.message for result in report.results if result.outcome == "error"]
+    for words, hint in HINTS.items():
+        if any(words in message for message in messages):
+            return f"{reason} {hint}"
+    return reason
+
+
+def _broken(exit_code: int, why: str) -> str:
+    if exit_code == INTERNAL and why.startswith("SystemExit"):
+        return f"A file called sys.exit() while it was imported ({why}): see the log."
+    words = {USAGE: "pytest could not be set up", INTERNAL: "pytest broke", INTERRUPTED: "pytest was interrupted"}
+    return f"{words[exit_code]} (exit code {exit_code}){f': {why}' if why else ''}: see the log."
+
+
+def _signalled(number: int, report: Report, cpu_seconds: int) -> str:
+    where = _where(report)
     if number == signal.SIGXCPU:
-        return f"The tests used up their {cpu_seconds} s of processor time."
+        return f"The tests used up their {cpu_seconds} s of processor time{where}."
     try:
         name = signal.Signals(number).name
     except ValueError:
         name = "unknown"
-    return f"pytest was ended by signal {number} ({name})."
+    return f"pytest was ended by signal {number} ({name}){where}."
+
+
+def _where(report: Report) -> str:
+    return f" in {report.running[0]}" if report.running else ""
 
 
 def _count(number: int, noun: str) -> str:

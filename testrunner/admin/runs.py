@@ -58,7 +58,10 @@ class RunAdmin(NewRunPages, RunPages, HistoryPages, ModelAdmin):
 
     @display(description="Run", ordering="id")
     def what(self, run: TestRun) -> str:
-        return render_to_string("testrunner/run_cell.html", {"run": run, "files": list(run.files.all())})
+        return render_to_string(
+            "testrunner/run_cell.html",
+            {"run": run, "files": [file for file in run.files.all() if not file.comes_along]},
+        )
 
     @display(description="State", ordering="status")
     def state(self, run: TestRun) -> str:

@@ -167,7 +167,9 @@ class TestRun(models.Model):
             ),
             models.CheckConstraint(
                 condition=~Q(status="success")
-                | Q(exit_code__isnull=False, exit_code=0, tests__gt=0, failed=0, errors=0),
+                | Q(exit_code__isnull=False, exit_code=0, tests__gt=0, failed=0, errors=0)
+                # Whole files were skipped, and pytest collected no test: its exit code 5.
+                | Q(exit_code__isnull=False, exit_code=5, tests__gt=0, tests=F("skipped"), failed=0, errors=0),
                 name="testrunner_testrun_success_is_earned",
             ),
             models.CheckConstraint(

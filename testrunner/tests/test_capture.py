@@ -43,6 +43,7 @@ def test_the_middle_is_left_out_and_counted():
 def test_pieces_make_no_difference(seed):
     chance = random.Random(seed)
     raw = "aé☃😀\0\n".encode() * 50 + b"\xff\xc3\xed\xa0\x80" + b"z" * (LINE + 5) + "😀\nend".encode()
+    raw = b"99 %\r100 %\r" + raw[:-3] + b"q" * (LINE + 5) + b"\r" + b"r" * (LINE - 5) + b"\rend"
     cuts = sorted(chance.choices(range(len(raw)), k=40))
     cleaner = Cleaner()
 
@@ -51,7 +52,16 @@ def test_pieces_make_no_difference(seed):
 
     assert text == Cleaner().clean(raw, final=True)
     assert b"\0" not in text
-    assert text.decode().endswith(" [line cut]\nend")
+    assert text.decode().endswith("r" * (LINE - 5) + "\rend")
+    assert text.count(b" [line cut]") == 2
+
+
+def test_a_progress_bar_is_never_cut_however_often_it_is_written_over():
+    bar = b"".join(b"\r%3d %% %s" % (number % 101, b"#" * 60) for number in range(5_000))
+
+    text, _ = logged(*(bar[start : start + 777] for start in range(0, len(bar), 777)), head=2**20, tail=100)
+
+    assert text == bar
 
 
 def test_a_character_across_the_cap_stays_whole():

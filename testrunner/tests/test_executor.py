@@ -243,6 +243,47 @@ def test_a_file_in_a_directory_finds_its_conftest(tmp_path):
     assert [result.nodeid for result in ran.told] == ["smoke/test_it.py::test_it"]
 
 
+def test_why_a_test_failed_is_explained_in_full(tmp_path):
+    text = """
+        import logging, pytest
+        @pytest.fixture
+        def account():
+            yield
+            raise RuntimeError("not deleted")
+        def test_difference(account):
+            logging.warning("w" * 2_000_000)
+            assert {f"key {n}": n for n in range(200)} == {f"key {n}": n + n // 199 for n in range(200)}
+        def test_cause():
+            try:
+                {}["key"]
+            except KeyError as error:
+                raise ValueError("\x1b[31mno value\x1b[0m") from error
+        def test_next():
+            pass
+    """
+
+    ran = run(tmp_path, ("test_it.py", _dedent(text)))
+
+    difference, cause, passed = ran.told
+    assert (difference.counted, passed.outcome) == (("failed", "error"), "passed")
+    for words in ("'key 0': 0,", "'key 100': 100,", "E         ?", "test_it.py:9: AssertionError", "not deleted"):
+        assert words in difference.details
+    assert "teardown: RuntimeError: not deleted" in difference.message
+    assert cause.message == "ValueError: no value"
+    assert "direct cause" in cause.details and "KeyError: 'key'" in cause.details
+    assert "test_it.py:14: ValueError" in cause.details
+    assert "\x1b" not in str(ran.told) and b"#x1B" not in ran.finished.junit_xml
+    assert b"\x1b[33mWARNING" in ran.log
+
+
+def test_helpers_beside_a_test_in_a_package_are_found_by_both_of_their_names(tmp_path):
+    text = "from helpers import n\nfrom pkg.helpers import n as same\ndef test_it():\n    assert n == same == 7\n"
+
+    ran = run(tmp_path, ("pkg/__init__.py", ""), ("pkg/helpers.py", "n = 7\n"), ("pkg/test_it.py", text))
+
+    assert ran.finished.outcome == Outcome.SUCCESS, ran.log.decode()
+
+
 def test_the_record_says_which_walls_stood(tmp_path):
     ran = run(tmp_path, SAMPLES / "test_success.py")
 

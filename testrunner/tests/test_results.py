@@ -7,22 +7,26 @@ import pytest
 
 from testrunner.junit import is_junit, junit_xml, made_from
 from testrunner.mask import Mask
-from testrunner.results import DETAILS, LONGEST, Outcome, Report, TestResult
+from testrunner.phases import UNREADABLE
+from testrunner.report import Report
+from testrunner.results import DETAILS, LONGEST, Outcome, TestResult
 from testrunner.verdict import verdict
 
 
 def line(kind: str, **more: object) -> bytes:
-    return json.dumps({"$report_type": kind, **more}).encode() + b"\n"
+    return json.dumps({"kind": kind, **more}).encode() + b"\n"
+
+
+def phase(nodeid: str, when: str, outcome: str, **more: object) -> bytes:
+    about = {"category": outcome, "seconds": 0.5, "expected": False, "message": "", "text": ["", "", 0], "subtest": ""}
+    return line("report", id=nodeid, when=when, outcome=outcome, **(about | more))
 
 
 def phases(nodeid: str, *outcomes: str, **more: object) -> bytes:
     """A test's lines; one outcome for each of setup, call and teardown."""
     whens = ("setup", "call", "teardown") if len(outcomes) == 3 else ("setup", "teardown")
-    reports = [
-        line("TestReport", nodeid=nodeid, when=when, outcome=outcome, duration=0.5, **more)
-        for when, outcome in zip(whens, outcomes, strict=True)
-    ]
-    return line("Started", nodeid=nodeid) + b"".join(reports)
+    reports = [phase(nodeid, when, outcome, **more) for when, outcome in zip(whens, outcomes, strict=True)]
+    return line("started", id=nodeid) + b"".join(reports) + line("ended", id=nodeid)
 
 
 PASSED = ("passed", "passed", "passed")
@@ -37,7 +41,7 @@ def report_of(*pieces: bytes, **more: int | Mask) -> Report:
 
 
 def whole(*tests: bytes, exit_status: int = 0) -> list[bytes]:
-    return [line("Collected", count=len(tests)), *tests, line("SessionFinish", exitstatus=exit_status)]
+    return [line("collected", count=len(tests)), *tests, line("finished", status=exit_status, why="")]
 
 
 @pytest.mark.parametrize(
@@ -47,7 +51,7 @@ def whole(*tests: bytes, exit_status: int = 0) -> list[bytes]:
         (("passed", "failed", "passed"), {}, "failed"),
         (("failed", "passed"), {}, "error"),
         (("passed", "passed", "failed"), {}, "error"),
-        (("passed", "failed", "failed"), {}, "error"),
+        (("passed", "failed", "failed"), {}, "failed"),
         (("skipped", "passed"), {}, "skipped"),
         (("passed", "skipped", "passed"), {}, "skipped"),
     ],
@@ -80,31 +84,50 @@ def test_a_result_is_told_as_soon_as_its_last_phase_is_there():
     assert [result.nodeid for result in told] == ["test_a.py::test_x"]
 
 
-@pytest.mark.parametrize(
-    "garbage",
-    [
-        b"no json\n",
-        b"[1]\n",
-        b"\xff\xfe\n",
-        b"[" * 100_000 + b"\n",
-        b"null\n",
-        line("TestReport", nodeid="x"),
-        line("TestReport", nodeid="x", when="call", outcome="wonderful"),
-        line("TestReport", nodeid="x", when="call", outcome="failed", longrepr={"reprtraceback": 5}),
-        line("Collected", count="many"),
-        line("Collected", count=float("inf")),
-        line("SessionFinish", exitstatus=float("inf")),
-        line("TestReport", nodeid="x", when="call", outcome="passed", duration=10**400),
-        line("TestReport", nodeid="x", when="call", outcome="failed", longrepr={"reprtraceback": {"reprentries": [0]}}),
-        b'{"half": ',
-        b"x" * (2**20 + 10),
-        b"".join(line("Started", nodeid=str(number)) for number in range(200)),
-    ],
-)
-def test_garbage_makes_a_report_unreadable_and_the_run_an_error(garbage):
-    report = report_of(*whole(phases("test_a.py::test_x", *PASSED)), garbage, most_bytes=2**22)
+GARBAGE = [
+    b"no json\n",
+    b"[1]\n",
+    b"\xff\xfe\n",
+    b"[" * 100_000 + b"\n",
+    b"null\n",
+    line("report", id="x"),
+    line("unknown"),
+    line("ended", id="x"),
+    phase("x", "later", "passed"),
+    phase("x", "call", "failed", text=5),
+    phase("x", "call", "passed", seconds=10**400),
+    line("collected", count="many"),
+    line("collected", count=float("inf")),
+    line("finished", status=float("inf"), why=""),
+    b'{"half": ',
+    b"x" * (2**20 + 10),
+    b"y" * (2**20 + 10) + b"\n",
+]
 
-    assert report.problem
+
+@pytest.mark.parametrize("garbage", GARBAGE)
+def test_a_line_that_cannot_be_read_costs_only_itself(garbage):
+    report = report_of(garbage + b"\n", *whole(phases("test_a.py::test_x", *PASSED)), garbage, most_bytes=2**24)
+
+    assert report.unreadable == 2
+    assert [result.outcome for result in report.results] == ["passed"]
+    assert verdict(report, 0)[0] == Outcome.SUCCESS
+
+
+def test_a_test_one_of_whose_lines_cannot_be_read_has_not_passed():
+    lines = phases("a", *PASSED).splitlines(keepends=True)
+    lines[2] = lines[2][5:]
+
+    report = report_of(*whole(*lines)[1:-1], line("collected", count=1), line("finished", status=0, why=""))
+
+    assert [(result.outcome, result.message) for result in report.results] == [("error", UNREADABLE)]
+    assert verdict(report, 0)[0] == Outcome.ERROR
+
+
+def test_tests_that_start_without_end_are_bounded():
+    report = report_of(b"".join(line("started", id=str(number)) for number in range(200)))
+
+    assert len(report.results) == 100
     assert verdict(report, 0)[0] == Outcome.ERROR
 
 
@@ -118,7 +141,7 @@ def test_garbage_makes_a_report_unreadable_and_the_run_an_error(garbage):
         (whole(phases("a", *PASSED), exit_status=1), 0, Outcome.ERROR),
         (whole(phases("a", *PASSED))[:-1], 0, Outcome.ERROR),
         (whole(phases("a", *PASSED))[1:], 0, Outcome.ERROR),
-        ([line("Collected", count=2), *whole(phases("a", *PASSED))[1:]], 0, Outcome.ERROR),
+        ([line("collected", count=2), *whole(phases("a", *PASSED))[1:]], 0, Outcome.ERROR),
         (whole(exit_status=5), 5, Outcome.ERROR),
         (whole(), 0, Outcome.ERROR),
         ([], 0, Outcome.ERROR),
@@ -139,7 +162,7 @@ def test_the_reason_of_a_bad_end_is_in_words():
 
 
 def test_a_test_that_never_ended_is_an_error_and_told():
-    report = report_of(line("Collected", count=1), line("Started", nodeid="a"))
+    report = report_of(line("collected", count=1), line("started", id="a"))
 
     assert [(result.nodeid, result.outcome) for result in report.results] == [("a", "error")]
     assert report.results[0].message == "The run ended before this test did."
@@ -147,12 +170,14 @@ def test_a_test_that_never_ended_is_an_error_and_told():
 
 def test_too_many_tests_and_too_long_words_are_bounded():
     many = report_of(*(phases(str(number), *PASSED) for number in range(7)), most_results=5)
-    long = report_of(*whole(phases("n" * 5000, "passed", "failed", "passed", longrepr="é" * 50_000)))
+    text = ["é" * 40_000, "z" * 40_000, 123]
+    long = report_of(*whole(phases("n" * 5000, "passed", "failed", "passed", text=text)))
 
     assert len(many.results) == 5
     assert many.problem == "it has too many tests"
     assert len(long.results[0].nodeid) == 1000
-    assert len(long.results[0].details) == DETAILS
+    assert len(long.results[0].details) <= DETAILS + 100
+    assert "characters left out" in long.results[0].details
 
 
 def test_tests_with_long_ids_stay_apart():
@@ -175,15 +200,99 @@ def test_tests_that_differ_in_a_secret_stay_apart():
 
 def test_no_cut_leaves_the_beginning_of_a_secret():
     secret = "s3cret" * 20
-    longrepr = {
-        "reprcrash": {"path": "a.py", "lineno": 1, "message": "m" * 980 + secret},
-        "reprtraceback": {"reprentries": [{"data": {"lines": ["x" * (DETAILS - 1_100) + secret]}}]},
-    }
-    test = phases(f"test_a.py::test_x[{'n' * 950}{secret}]", "passed", "failed", "passed", longrepr=longrepr)
+    text = ["x" * 1_000 + secret[:50], secret[50:] + "y" * 1_000, 30]
+    test = phases(
+        f"test_a.py::test_x[{'n' * 950}{secret}]", "passed", "failed", "passed", message="m" * 980 + secret, text=text
+    )
 
     (result,) = report_of(*whole(test), mask=Mask([secret])).results
 
     assert "s3cret" not in result.nodeid + result.message + result.details
+
+
+def test_call_and_teardown_are_both_explained_and_counted():
+    lines = [
+        line("started", id="a"),
+        phase("a", "setup", "passed"),
+        phase("a", "call", "failed", message="assert 1 == 2", text=["E assert 1 == 2", "", 0]),
+        phase("a", "teardown", "failed", message="RuntimeError: no", text=["E RuntimeError: no", "", 0]),
+        line("ended", id="a"),
+    ]
+
+    report = report_of(*whole(b"".join(lines), exit_status=1))
+
+    (result,) = report.results
+    assert (result.outcome, result.counted) == ("failed", ("failed", "error"))
+    assert result.message == "assert 1 == 2; teardown: RuntimeError: no"
+    assert "E assert 1 == 2" in result.details and "E RuntimeError: no" in result.details
+    assert "= Call =" in result.details and "= Teardown =" in result.details
+    assert verdict(report, 1) == (Outcome.FAILED, "1 of 1 test failed.")
+
+
+def test_a_failed_subtest_fails_its_test_though_pytest_says_that_this_one_passed():
+    test = phases("a", *PASSED).splitlines(keepends=True)
+    test.insert(2, phase("a", "call", "failed", subtest="[one] (i=1)", message="1 == 1", text=["E 1 == 1", "", 0]))
+
+    (result,) = report_of(*whole(b"".join(test), exit_status=1)).results
+
+    assert (result.outcome, result.counted, result.message) == ("failed", ("failed",), "subtest [one] (i=1): 1 == 1")
+
+
+def test_a_test_that_passes_after_reruns_passed():
+    test = [
+        line("started", id="a"),
+        *[phase("a", when, "passed") for when in ("setup",)],
+        phase("a", "call", "rerun", message="assert 0"),
+        *[phase("a", when, "passed") for when in ("setup", "call", "teardown")],
+        line("ended", id="a"),
+    ]
+
+    report = report_of(*whole(b"".join(test)))
+
+    assert [(result.outcome, result.message) for result in report.results] == [
+        ("passed", "passed after 1 rerun; assert 0")
+    ]
+    assert verdict(report, 0)[0] == Outcome.SUCCESS
+
+
+def test_a_test_that_is_run_twice_fails_if_it_fails_once():
+    for outcomes in ((("passed", "failed", "passed"), PASSED), (PASSED, ("passed", "failed", "passed"))):
+        report = report_of(*whole(*(phases("a", *each) for each in outcomes), exit_status=1)[1:])
+
+        assert [result.outcome for result in report.results] == ["failed"]
+
+
+def test_an_outcome_of_another_plugin_is_named():
+    test = phases("a", *PASSED).splitlines(keepends=True)
+    test[2] = phase("a", "call", "passed", category="known issue")
+
+    (result,) = report_of(*whole(b"".join(test))).results
+
+    assert (result.outcome, result.message) == ("passed", "reported as 'known issue'")
+
+
+def test_a_run_that_stops_at_its_first_failure_has_failed():
+    report = report_of(line("collected", count=3), *whole(phases("a", "passed", "failed", "passed"), exit_status=1)[1:])
+
+    words = "1 of 3 tests failed. 2 did not run, because pytest stopped before."
+    assert verdict(report, 1) == (Outcome.FAILED, words)
+
+
+def test_terminal_codes_and_control_characters_are_left_out():
+    text = ["\x1b[31mE   assert\x1b[0m 1\x00\udc80\r\n\x1b]0;title\x07next", "", 0]
+
+    (result,) = report_of(
+        *whole(phases("a\x1b[1m", "passed", "failed", "passed", message="\x1b[1mbad\x1b[0m", text=text))
+    ).results
+
+    assert (result.nodeid, result.message) == ("a", "bad")
+    assert "E   assert 1\ufffd\ufffd\nnext" in result.details
+
+
+def test_junit_has_no_colours():
+    coloured = made_from([TestResult("a.py::test_x", "failed", 0, "#x1B[31mred#x1B[0m")], reason="")
+
+    assert b"#x1B" not in junit_xml(coloured, [], reason="")
 
 
 def test_junit_is_pytests_own_if_it_is_whole():

@@ -82,9 +82,10 @@
       const texts = this.#decoder.decode(bytes).split("\n");
       if (texts.at(-1) === "") texts.pop();
       return texts.map((whole) => {
-        const text = whole.replace(/\r+$/, "").replace(/^.*\r/, ""); // a line that was written over shows its last state
-        const line = { text, style };
-        style = Opsroom.ansi.after(text, style);
+        // A line that was written over shows its last state, in the colours that its earlier ones left.
+        const states = whole.replace(/\r+$/, "").split("\r"), text = states.pop();
+        const line = { text, style: states.reduce((look, state) => Opsroom.ansi.after(state, look), style) };
+        style = Opsroom.ansi.after(text, line.style);
         return line;
       });
     }

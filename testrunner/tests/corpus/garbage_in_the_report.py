@@ -7,4 +7,4 @@ import os
 def test_it():
     for descriptor in range(3, 64):
         with contextlib.suppress(OSError):
-            os.write(descriptor, b'{"$report_type": "TestReport", "nodeid": 5}\n[[[[\n\xff\0')
+            os.write(descriptor, b'{"kind": "report", "id": 5}\n[[[[\n\xff\0')
