@@ -11,10 +11,13 @@ link is never followed, so nothing outside a root can be chosen, and nothing is 
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import stat
 import time
+import tokenize
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +25,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import connection, transaction
 
+from testrunner.beside import beside
 from testrunner.models import Root, TestFile
 from testrunner.models.file import LONGEST_PATH
 from testrunner.snapshot import Snapshot
@@ -30,6 +34,43 @@ LARGEST = 1024 * 1024  # bytes of one test file
 MOST_FILES = 5_000  # below one root; the choice is for people
 LOCK = 0x7E57F11E  # of Postgres: "test file"
 STEADY_NS = 5 * 10**9  # since a file's last change, after which its times tell whether it has changed again
+# Endings of files that may lie beside tests. pytest's own configuration is not among them: a run has its own.
+DATA = {
+    "json",
+    "jsonl",
+    "csv",
+    "tsv",
+    "txt",
+    "md",
+    "rst",
+    "yaml",
+    "yml",
+    "xml",
+    "html",
+    "css",
+    "js",
+    "sql",
+    "log",
+    "dat",
+}
+DATA |= {
+    "bin",
+    "pem",
+    "crt",
+    "ics",
+    "eml",
+    "png",
+    "jpg",
+    "jpeg",
+    "gif",
+    "webp",
+    "svg",
+    "pdf",
+    "zip",
+    "gz",
+    "tar",
+    "xlsx",
+}
 MOST_KNOWN = 20_000  # files whose digests a process remembers
 BROWSER = b"mark.browser"  # in Opsroom's own tests: there is no browser in a run, so these are no choice
 # Without these pytest does not take the project's pytest.ini, or finds no database: an image for production has none.
@@ -91,9 +132,24 @@ def read(file: TestFile) -> bytes:
         raise Gone(f"{file} is not there any more, or cannot be read.") from error
 
 
+def text_of(file: TestFile, content: bytes) -> str | None:
+    """The file's text, in the encoding that a Python file names; None where it is not text."""
+    encoding = "utf-8"
+    with suppress(SyntaxError):
+        encoding = tokenize.detect_encoding(io.BytesIO(content).readline)[0] if file.is_python else encoding
+    try:
+        return content.decode(encoding, "replace" if file.is_python else "strict")
+    except (LookupError, UnicodeError):
+        return None
+
+
 def snapshots(chosen: Iterable[TestFile]) -> list[Snapshot]:
-    """The bytes of these files at this moment, for a run. Raises Gone."""
-    return [Snapshot(file.root, file.path, read(file)) for file in chosen]
+    """The bytes of these files at this moment, for a run, and of those that come along (beside.py). Raises Gone."""
+    chosen = list(chosen)
+    if others := [str(file) for file in chosen if not file.is_python]:
+        raise Gone(f"{others[0]} is not a Python file. It comes along with the tests in its folder.")
+    own = [Snapshot(file.root, file.path, read(file)) for file in chosen]
+    return own + [Snapshot(file.root, file.path, read(file), comes_along=True) for file in beside(chosen)]
 
 
 def digest(content: bytes) -> str:
@@ -189,7 +245,12 @@ def _found(below: Path, path: str) -> Found | None:
 def _is_chosen(root: Root, name: str) -> bool:
     if root == Root.PROJECT:
         return name.startswith("test_") and name.endswith(".py")
-    return name.endswith(".py") and not name.startswith(".")
+    return (name.endswith(".py") or is_data(name)) and not name.startswith(".")
+
+
+def is_data(name: str) -> bool:
+    """Whether a file of this name may lie beside tests, as their data."""
+    return name.rpartition(".")[2].lower() in DATA and "." in name
 
 
 def _can_be_stored(path: str) -> bool:

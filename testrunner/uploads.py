@@ -1,4 +1,4 @@
-"""Take a test file from somebody, and put it where it can be chosen.
+"""Uploads: take a test, or a file that lies beside tests, and put it where it can be chosen or comes along.
 
 An upload is code that will run on the test runner's machine, so it takes a permission of its own and is written down.
 Nothing of it is run here: whether it compiles is found out in another process.
@@ -6,12 +6,14 @@ Nothing of it is run here: whether it compiles is found out in another process.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import secrets
 import subprocess
 import sys
 import threading
+import tokenize
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +27,16 @@ from testrunner import files
 from testrunner.models import Root, TestFile
 from testrunner.models.file import LONGEST_PATH
 
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*\.py", re.ASCII)
+PYTHON_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*\.py", re.ASCII)
+DATA_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
+MAY_BE_EMPTY = ("__init__.py", "conftest.py")
 DIRECTORY = re.compile(r"(?!__)[A-Za-z0-9_][A-Za-z0-9_-]*", re.ASCII)
 LONGEST_NAME = 100  # characters, of a file or a directory
 DEEPEST = 5  # directories within each other
 COMPILE_SECONDS = 5  # of wall time, and about as many of CPU time
 COMPILERS = 2  # at a time in this process, which have 1 GiB each
 WAIT_SECONDS = 3.0  # for one of them to end
+EMPTY = "The file is empty, so it holds no test. Of Python files only __init__.py and conftest.py may be empty."
 BUSY = "Several other files are being checked. Please try again in a moment."
 # Compiles what comes on stdin; a fault is one line on stdout. Limits, because a few bytes can make a compiler busy.
 COMPILE = """
@@ -68,13 +73,13 @@ class Changed(Refused):
 
 @retried
 def upload(*, name: str, directory: str, content: bytes, user: Any, overwrite: bool = False) -> TestFile:
-    """Store a test file below the uploads, in an existing directory or a new one; return its row, which can be chosen.
+    """Store a test, or a file beside tests, below the uploads, in an existing directory or a new one; return its row.
 
     `directory` is below the root, with "/", and may be empty. Raises Refused; Taken if the file is there and
     `overwrite` does not say to replace it; StorageFailure where it cannot be stored, and then nothing of it is there.
     """
     path = _path(directory, name)
-    _vet(content)
+    _vet(name, content)
     root = files.folder(Root.UPLOADS)
     new = _write(root, path, content)
     try:
@@ -141,11 +146,9 @@ def directories() -> list[str]:
 def _path(directory: str, name: str) -> str:
     if len(name) > LONGEST_NAME:
         raise Refused("file", f"The file's name has {len(name)} characters; {LONGEST_NAME} are the most.")
-    if not NAME.fullmatch(name):
-        what = (
-            "Only .py files are taken." if not name.endswith(".py") else "The name may hold letters, digits, _ and -."
-        )
-        raise Refused("file", f"{what} This one is called {name!r}.")
+    _vet_name(name)
+    if directory.startswith("/"):
+        raise Refused("directory", "The directory is one below uploads/: it cannot begin with /.")
     parts = directory.strip("/").split("/") if directory.strip("/") else []
     if len(parts) > DEEPEST:
         raise Refused("directory", f"{DEEPEST} directories within each other are the most.")
@@ -159,6 +162,14 @@ def _path(directory: str, name: str) -> str:
     return path
 
 
+def _vet_name(name: str) -> None:
+    if not name.endswith(".py") and not files.is_data(name):
+        taken = "Only Python files and data such as .json, .csv, .txt or .png are taken."
+        raise Refused("file", f"{taken} This one is called {name!r}.")
+    if not (PYTHON_NAME if name.endswith(".py") else DATA_NAME).fullmatch(name):
+        raise Refused("file", f"The name may hold letters, digits, _ and -. This one is called {name!r}.")
+
+
 def _find_room(path: str) -> None:
     """Nobody is shown more files than so many: one more would be taken and never seen."""
     others = TestFile.objects.there().filter(root=Root.UPLOADS).exclude(path=path)
@@ -166,19 +177,35 @@ def _find_room(path: str) -> None:
         raise Refused("file", f"There are {files.MOST_FILES:,} uploaded files already. Delete some first.")
 
 
-def _vet(content: bytes) -> None:
-    if not content.strip():
-        raise Refused("file", "The file is empty.")
+def _vet(name: str, content: bytes) -> None:
     if len(content) > files.LARGEST:
-        raise Refused("file", f"The file has {len(content):,} bytes; {files.LARGEST:,} are the most.")
-    try:
-        content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise Refused("file", f"The file is not UTF-8: see byte {error.start:,}.") from error
+        most = f"{files.LARGEST // 2**20} MiB ({files.LARGEST:,} bytes)"
+        raise Refused("file", f"The file is larger than {most}, the limit for one file.")
+    if not name.endswith(".py"):
+        return
+    if not content.strip() and name not in MAY_BE_EMPTY:
+        raise Refused("file", EMPTY)
     if b"\0" in content:
-        raise Refused("file", "The file holds a NUL byte: it is no Python source.")
+        raise Refused("file", "The file holds a NUL byte, which Python source cannot.")
+    _vet_encoding(content)
     if (fault := _compile(content)) is not None:
         raise Refused("file", f"The file does not compile: {fault}.")
+
+
+def _vet_encoding(content: bytes) -> None:
+    """Refuse a file that is neither UTF-8 nor names another encoding. Whether it keeps to that, the compiler finds."""
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
+    except SyntaxError as error:
+        if "encoding problem" in str(error) or "unknown encoding" in str(error):
+            raise Refused("file", f"The file does not compile: {error.msg}.") from error
+        encoding = "utf-8"
+    try:
+        if encoding in ("utf-8", "utf-8-sig"):
+            content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        advice = "Save it as UTF-8, or name its encoding in its first line, for example # coding: latin-1"
+        raise Refused("file", f"The file is not UTF-8: see byte {error.start:,}. {advice}.") from error
 
 
 def _compile(content: bytes) -> str | None:

@@ -59,18 +59,19 @@ class FileAdmin(ModelAdmin):
     ) -> HttpResponse:
         file = self._file(request, object_id)
         try:
-            text, problem = files.read(file).decode("utf-8", "replace"), ""
+            text, problem = files.text_of(file, files.read(file)), ""
         except files.Gone as gone:
             text, problem = "", str(gone)
+        problem = problem or ("" if text is not None else "This file is not text, so it is not shown.")
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "original": file,
             "title": str(file),
             "file": file,
-            "lines": text.splitlines(),
+            "lines": (text or "").splitlines(),
             "problem": problem,
-            "may_run": request.user.has_perm("testrunner.add_testrun") and not problem,
+            "may_run": request.user.has_perm("testrunner.add_testrun") and not problem and file.is_python,
             "may_delete": file.root == Root.UPLOADS and self.has_delete_permission(request, file),
         }
         return TemplateResponse(request, "testrunner/file.html", context)

@@ -24,7 +24,7 @@ class NewRunForm(forms.Form):
         TestEnvironment.objects.all(), error_messages={"required": "Choose an environment."}
     )
     tests = forms.ModelMultipleChoiceField(
-        TestFile.objects.there(),
+        TestFile.objects.there().filter(path__endswith=".py"),
         error_messages={
             "required": "Choose at least one test file.",
             "invalid_choice": "One of the files is gone meanwhile.",

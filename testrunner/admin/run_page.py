@@ -25,6 +25,7 @@ from testrunner.downloads import junit_response, log_response
 from testrunner.models import FailureTask, NotAllowed, TestResult, TestRun
 from testrunner.sandbox import Limits
 
+MOST_UNFOLDED = 30
 MOST_RESULTS = 500  # on the page; failures first. The JUnit report has them all.
 
 
@@ -135,8 +136,9 @@ class RunPages(ModelAdmin):
         return {
             "run": run,
             "took": run.duration(),
-            "files": run.files.defer("content"),
-            "results": shown,
+            "files": run.files.filter(comes_along=False).defer("content"),
+            "came_along": run.files.filter(comes_along=True).defer("content"),
+            **_folded(run, shown),
             "more": run.results.count() - len(shown) if len(shown) == MOST_RESULTS else 0,
             "tasks": _tasks(request, run, shown),
             "may_cancel": not run.is_finished and _may_cancel(request, run),
@@ -145,6 +147,15 @@ class RunPages(ModelAdmin):
             "any_failed": run.failed + run.errors > 0,
             "limit": timedelta(seconds=run.wall_seconds),
         }
+
+
+def _folded(run: TestRun, shown: list[TestResult]) -> dict[str, list[TestResult]]:
+    """The results in two parts: of a long list of a finished run, the tests that just passed are folded."""
+    plain = [result for result in shown if result.outcome == "passed" and not result.message]
+    if not run.is_finished or len(shown) <= MOST_UNFOLDED:
+        plain = []
+    folded = {result.pk for result in plain}
+    return {"telling": [result for result in shown if result.pk not in folded], "passed": plain}
 
 
 def failures_first(results: QuerySet[TestResult]) -> QuerySet[TestResult]:

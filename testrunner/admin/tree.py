@@ -12,6 +12,8 @@ OPEN = {Root.SAMPLES, Root.UPLOADS}  # Opsroom's own tests are many, and seldom 
 
 @dataclass
 class Leaf:
+    """A file; `is_python` if it can be chosen."""
+
     file: TestFile
     is_chosen: bool
 
@@ -31,7 +33,7 @@ class Branch:
 
 
 def tree_of(chosen: Container[str] = ()) -> list[Branch]:
-    """All files that can be run, in their directories; those whose ids are `chosen` are marked, their branches open."""
+    """All files in their directories; those whose ids are `chosen` are marked, their branches open."""
     branches: dict[tuple[str, str], Branch] = {}
     for file in TestFile.objects.there().select_related("uploaded_by").order_by("root", "path"):
         key = (file.root, file.directory)

@@ -22,7 +22,10 @@ class TestFileQuerySet(models.QuerySet["TestFile"]):
 
 
 class TestFile(models.Model):
-    """A Python test file below one of the roots, as it was when it was last looked at. The bytes are the file's."""
+    """A test file, or a file beside tests, below one of the roots, as it was when it was last looked at.
+
+    The bytes are the file's.
+    """
 
     __test__ = False
 
@@ -57,6 +60,11 @@ class TestFile(models.Model):
 
     def __str__(self) -> str:
         return f"{self.root}/{self.path}"
+
+    @property
+    def is_python(self) -> bool:
+        """Whether it can be chosen for a run; others come along with the tests in their folder."""
+        return self.path.endswith(".py")
 
     @property
     def directory(self) -> str:

@@ -211,7 +211,7 @@ def test_an_upload_in_place_comes_back_as_a_chosen_leaf(upload):
 
 
 def test_a_refused_upload_says_why_and_a_taken_name_asks_first(upload):
-    wrong, first, again = upload("test_it.txt"), upload(), upload(content=b"x = 1\n")
+    wrong, first, again = upload("test_it.exe"), upload(), upload(content=b"x = 1\n")
 
     assert (wrong.status_code, wrong.json()["field"]) == (400, "file")
     assert (first.status_code, again.status_code, again.json()["taken"]) == (201, 409, True)

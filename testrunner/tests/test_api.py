@@ -13,6 +13,7 @@ from django.utils import timezone
 from testrunner import outlook
 from testrunner.factories import ResultFactory, RunFactory
 from testrunner.models import EnvironmentVariable, LogChunk, TestEnvironment, TestRun
+from testrunner.uploads import EMPTY
 
 pytestmark = pytest.mark.django_db
 GOOD = b"def test_it():\n    assert True\n"
@@ -68,10 +69,12 @@ def test_a_refused_upload_names_the_field(uploaded):
     answer = uploaded("test_it.sh")
 
     assert answer.status_code == 400
-    assert answer.json()["errors"]["file"] == ["Only .py files are taken. This one is called 'test_it.sh'."]
+    assert answer.json()["errors"]["file"] == [
+        "Only Python files and data such as .json, .csv, .txt or .png are taken. This one is called 'test_it.sh'."
+    ]
     assert uploaded(directory="../up").json()["errors"].keys() == {"directory"}
     assert uploaded(content=b"def broken(:\n").json()["errors"].keys() == {"file"}
-    assert uploaded(content=b"").json()["errors"]["file"] == ["The file is empty."]
+    assert uploaded(content=b"").json()["errors"]["file"] == [EMPTY]
 
 
 def test_an_upload_never_replaces_a_file_in_silence(uploaded):

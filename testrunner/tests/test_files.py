@@ -89,7 +89,8 @@ def test_what_is_no_regular_file_or_too_large_or_hidden_is_no_choice(uploads: Pa
     (uploads / "test_large.py").write_bytes(b"#" * (files.LARGEST + 1))
     (uploads / "test_folder.py").mkdir()
     (uploads / ".hidden.py").write_text("one")
-    (uploads / "notes.txt").write_text("one")
+    (uploads / "notes.exe").write_text("one")
+    (uploads / ".notes.txt").write_text("one")
 
     assert names() == []
 

@@ -87,9 +87,48 @@ def test_a_name_that_leads_elsewhere_is_refused(send, place: Path, name: str):
     assert not place.exists() or not any(place.iterdir())
 
 
-def test_only_python_is_taken(send):
-    with pytest.raises(uploads.Refused, match=r"Only \.py files are taken"):
-        send("test_it.sh")
+def test_only_python_and_data_is_taken(send):
+    for name in ("test_it.sh", "pytest.ini", "test_it.pyc", "json", "test_it.py.exe"):
+        with pytest.raises(uploads.Refused, match="Only Python files and data such as"):
+            send(name)
+
+
+@pytest.mark.parametrize("name", ["data.json", "two.parts.csv", "LOGO.PNG", "empty.txt"])
+def test_data_beside_tests_is_taken_as_it_is(send, place: Path, name: str):
+    row = send(name, directory="smoke", content=b"" if name == "empty.txt" else b"\0\xff")
+
+    assert not row.is_python
+    assert (place / "smoke" / name).stat().st_size == row.size
+
+
+@pytest.mark.parametrize("name", ["__init__.py", "conftest.py"])
+def test_an_empty_module_that_makes_a_package_is_taken(send, place: Path, name: str):
+    assert send(name, directory="smoke", content=b"").size == 0
+    assert (place / "smoke" / name).read_bytes() == b""
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "# -*- coding: latin-1 -*-\nx = 'é'\n".encode("latin-1"),
+        "#!/usr/bin/python\n# vim: set fileencoding=cp1252 :\nx = '€'\n".encode("cp1252"),
+        b"\xef\xbb\xbfx = 1\n",
+        b"x = 1\r\n",
+    ],
+)
+def test_every_encoding_that_python_reads_is_taken(send, place: Path, content: bytes):
+    send(content=content)
+
+    assert (place / "test_it.py").read_bytes() == content
+
+
+@pytest.mark.parametrize("directory", ["/etc", "/", "//smoke", "/smoke/"])
+def test_an_absolute_directory_is_refused(send, place: Path, directory: str):
+    with pytest.raises(uploads.Refused, match="cannot begin with /") as refused:
+        send(directory=directory)
+
+    assert refused.value.field == "directory"
+    assert not place.exists()
 
 
 def test_a_name_of_300_characters_is_refused_in_words(send):
@@ -146,7 +185,10 @@ def test_one_more_file_than_is_ever_shown_is_refused_in_words(send, monkeypatch)
         (b"def test(:\n", "line 1"),
         (b"x = '\xff'\n", "not UTF-8: see byte 5"),
         (b"x = 1\0\n", "NUL byte"),
-        (b"#" * (files.LARGEST + 1), "1,048,576 are the most"),
+        (b"# coding: no-such-thing\nx = 1\n", "unknown encoding: no-such-thing"),
+        (b"# coding: ascii\nx = '\xff'\n", "does not compile"),
+        (b"# coding: rot13\nk = 1\n", "does not compile"),
+        (b"#" * (files.LARGEST + 1), r"larger than 1 MiB \(1,048,576 bytes\), the limit for one file"),
         (b"(" * 100_000, "does not compile"),
         (b"-" * 500_000 + b"1", "does not compile"),
         (b"x" + b"+x" * 200_000, "does not compile"),

@@ -1,0 +1,60 @@
+"""The files that come along with a chosen test, because they lie in its folder.
+
+With a test file come
+1. the files of its folder, and of the folders above it, that are not tests themselves: conftest.py, __init__.py,
+   helpers, data;
+2. the folders beside it in which no test lies, with all that is in them.
+
+A test is a file called test_*.py or *_test.py. Opsroom's own tests run in their place and need nothing of this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import pairwise
+from pathlib import PurePosixPath
+
+from testrunner.models import Root, TestFile
+
+
+def is_test(path: str) -> bool:
+    """Whether pytest would take a file of this name for a test file."""
+    name = PurePosixPath(path).name
+    return name.endswith(".py") and (name.startswith("test_") or name.endswith("_test.py"))
+
+
+def beside(chosen: Iterable[TestFile]) -> list[TestFile]:
+    """Return the files that come along with these, in the order of their paths."""
+    chosen = list(chosen)
+    found = {}
+    for root in {file.root for file in chosen} - {Root.PROJECT}:
+        mine = {file.path for file in chosen if file.root == root}
+        others = list(TestFile.objects.there().filter(root=root).order_by("path"))
+        paths = _beside(mine, [file.path for file in others])
+        found.update({(root, file.path): file for file in others if file.path in paths})
+    return list(found.values())
+
+
+def _beside(chosen: set[str], paths: list[str]) -> set[str]:
+    with_tests = {folder for path in paths if is_test(path) for folder in _folders(path)}
+    own = {path.rpartition("/")[0] for path in chosen}
+    above = {folder for path in chosen for folder in _folders(path)}
+    return {
+        path
+        for path in set(paths) - chosen
+        if not is_test(path) and (path.rpartition("/")[0] in above or _is_in_a_folder_of(own, path, with_tests))
+    }
+
+
+def _is_in_a_folder_of(own: set[str], path: str, with_tests: set[str]) -> bool:
+    """Whether a file lies in, or deeper within, a folder without tests that lies beside a chosen test."""
+    folders = _folders(path)  # from its own to the root
+    return any(inner not in with_tests and outer in own for inner, outer in pairwise(folders))
+
+
+def _folders(path: str) -> list[str]:
+    """The folder of a file and all above it; the root is empty."""
+    folders = [path.rpartition("/")[0]]
+    while folders[-1]:
+        folders.append(folders[-1].rpartition("/")[0])
+    return folders
