@@ -33,7 +33,7 @@ class RunAdmin(NewRunPages, RunPages, HistoryPages, ModelAdmin):
     search_fields = ["requested_by", "=id"]
     search_help_text = "Number of a run, or who requested it"
     actions = None
-    actions_list = ["test_history"]
+    actions_list = ["tests_over_time"]
     change_list_template = "testrunner/run_list.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[TestRun]:
@@ -53,7 +53,7 @@ class RunAdmin(NewRunPages, RunPages, HistoryPages, ModelAdmin):
         return False
 
     @action(description="Tests over time", icon="timeline", url_path="history-of-tests")
-    def test_history(self, request: HttpRequest) -> Any:
+    def tests_over_time(self, request: HttpRequest) -> Any:
         return redirect("admin:testrunner_testrun_test_history")
 
     @display(description="Run", ordering="id")
