@@ -105,7 +105,7 @@ def execute(
         owner = user if mode.change_user else None
         pipes = {name: stack.enter_context(Pipe(owner)) for name in ("log", "report", "junit")}
         descriptors = [pipes["report"].theirs, pipes["junit"].theirs]
-        how = invocation(files, selection, environment, directory, run_name, project)
+        how = invocation(files, selection, environment, directory, run_name, project, own_temporary(mode))
         what = plan(
             mode,
             user=user,
@@ -176,6 +176,12 @@ def sweep_up(run_name: str, mode: Mode, user: int) -> None:
     if mode.change_user:
         kill_everything_of(user)  # whose environment, where the mark is, only a root with all its powers may read
     sweep(run_name)
+
+
+def own_temporary(mode: Mode) -> str:
+    """Return /tmp where each run has its own: sockets need a short path. Nothing where it is shared (build_walls)."""
+    place = Path("/tmp")  # noqa: S108
+    return str(place) if mode.namespaces and place.is_dir() and not place.is_symlink() else ""
 
 
 def not_started(reason: str) -> Finished:

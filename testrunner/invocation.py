@@ -76,9 +76,14 @@ def invocation(
     directory: Path,
     run_name: str,
     project: Path | None = None,
+    temporary: str = "",
 ) -> Invocation:
-    """Return how to run these files, which `cannot_run` has nothing against."""
-    environment = {**_environment(directory, run_name), **_allowed(given)}
+    """Return how to run these files, which `cannot_run` has nothing against.
+
+    `temporary` is the directory for temporary files; by default it is in the run's directory.
+    """
+    temporary = temporary or f"{directory}/tmp"  # noqa: S108
+    environment = {**_environment(directory, run_name, temporary), **_allowed(given)}
     tests = list(wanted) or tests_of(files)
     if project and prefix_of(files, project):
         return _of_the_project(project, [name.removeprefix(OWN) for name in tests], environment, directory)
@@ -185,12 +190,12 @@ def _allowed(given: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in given.items() if not RESERVED.search(name) and "\0" not in value}
 
 
-def _environment(directory: Path, run_name: str) -> dict[str, str]:
+def _environment(directory: Path, run_name: str, temporary: str) -> dict[str, str]:
     """Return what a run's environment holds without its variables: nothing of the worker's own but its time zone."""
     return {
         "PATH": f"{os.path.dirname(python())}:/usr/local/bin:/usr/bin:/bin",
         "HOME": f"{directory}/home",
-        "TMPDIR": f"{directory}/tmp",  # noqa: S108
+        "TMPDIR": temporary,
         "USER": "tester",
         "LOGNAME": "tester",
         "LANG": "C.UTF-8",

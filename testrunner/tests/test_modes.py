@@ -99,6 +99,21 @@ def test_it_ends_as_stated_in_weaker_walls(unprivileged, mode, file, outcome):
 
 
 @pytest.mark.parametrize("mode", [USER_NAMESPACE, PLAIN])
+def test_a_test_may_spawn_processes_behind_weaker_walls(unprivileged, mode):
+    said = unprivileged(mode, CORPUS / "spawns_processes.py")
+
+    assert said[-1]["outcome"] == "success", said
+    assert said[-1]["left"] == said[-1]["alive"] == []
+
+
+def test_a_test_may_spawn_processes_in_a_container(container):
+    said = container(CORPUS / "spawns_processes.py")
+
+    assert said[-1]["outcome"] == "success", said
+    assert said[-1]["left"] == said[-1]["alive"] == []
+
+
+@pytest.mark.parametrize("mode", [USER_NAMESPACE, PLAIN])
 def test_the_workers_environment_is_not_readable_for_its_own_user(unprivileged, mode):
     said = unprivileged(mode, CORPUS / "reads_environments.py")
 
