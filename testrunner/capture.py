@@ -17,7 +17,7 @@ FLUSH_BYTES, FLUSH_SECONDS = 64 * 2**10, 0.25
 
 
 class Cleaner:
-    """Turns bytes in any pieces into valid UTF-8 without NUL, and cuts lines off at 16 KiB.
+    """Turns bytes in any pieces into valid UTF-8 without NUL, and cuts lines at 16 KiB, saying how much is missing.
 
     A carriage return begins a line anew, so a progress bar may be written over as often as it likes.
     """
@@ -29,29 +29,38 @@ class Cleaner:
     def clean(self, raw: bytes, *, final: bool = False) -> bytes:
         text = self._decoder.decode(raw.translate(None, b"\0"), final).encode()
         first = text.partition(b"\n")[0].partition(b"\r")[0]
-        start, rest = _cut(first, max(0, LINE - self._column), mark=self._column <= LINE), text[len(first) :]
-        if not rest:
-            self._column += len(first)
-            return start
-        self._column = len(rest) - max(rest.rfind(b"\n"), rest.rfind(b"\r")) - 1
-        if len(rest) > LINE:
-            rest = b"\n".join([line if len(line) <= LINE else _each_cut(line) for line in rest.split(b"\n")])
-        return start + rest
+        cleaned = _head(first, max(0, LINE - self._column))
+        self._column += len(first)
+        if rest := text[len(first) :]:
+            cleaned += _mark(self._column)
+            end = max(rest.rfind(b"\n"), rest.rfind(b"\r")) + 1
+            cleaned += _each_cut(rest[:end]) + _head(rest[end:], LINE)
+            self._column = len(rest) - end
+        return cleaned + (_mark(self._column) if final else b"")
 
     def unfinished(self) -> bytes:
         """Return the first bytes of a character whose others have not come yet."""
         return self._decoder.getstate()[0]
 
 
-def _each_cut(line: bytes) -> bytes:
-    """Cut each state of a line that is written over, as progress bars are."""
-    return b"\r".join([_cut(state, LINE) for state in line.split(b"\r")])
+def _each_cut(lines: bytes) -> bytes:
+    """Cut each line, and each state of a line that is written over."""
+    if len(lines) <= LINE:
+        return lines
+    return b"\n".join([line if len(line) <= LINE else _states_cut(line) for line in lines.split(b"\n")])
 
 
-def _cut(line: bytes, room: int, *, mark: bool = True) -> bytes:
-    if len(line) <= room:
-        return line
-    return _whole(line[:room]) + (b" [line cut]" if mark else b"")
+def _states_cut(line: bytes) -> bytes:
+    return b"\r".join([_head(state, LINE) + _mark(len(state)) for state in line.split(b"\r")])
+
+
+def _mark(length: int) -> bytes:
+    """The words at the end of a line of this length, where it was cut."""
+    return f" [{length - LINE:,} bytes cut]".encode() if length > LINE else b""
+
+
+def _head(text: bytes, most: int) -> bytes:
+    return text if len(text) <= most else _whole(text[:most])
 
 
 def _whole(text: bytes) -> bytes:

@@ -53,7 +53,13 @@ def test_pieces_make_no_difference(seed):
     assert text == Cleaner().clean(raw, final=True)
     assert b"\0" not in text
     assert text.decode().endswith("r" * (LINE - 5) + "\rend")
-    assert text.count(b" [line cut]") == 2
+    assert text.count(b" bytes cut]") == 2
+
+
+def test_a_line_that_is_cut_says_how_much_is_missing():
+    text, _ = logged(b"a" * LINE, b"b" * 1_000, b"c" * 234 + b"\nshort\n", b"d" * (LINE + 7), head=2**20, tail=100)
+
+    assert text == b"a" * LINE + b" [1,234 bytes cut]\nshort\n" + b"d" * LINE + b" [7 bytes cut]"
 
 
 def test_a_progress_bar_is_never_cut_however_often_it_is_written_over():
@@ -80,7 +86,9 @@ def test_no_cut_leaves_a_piece_of_a_secret(before, line):
     text, log = logged(*(raw[start : start + 777] for start in range(0, len(raw), 777)), mask=Mask([secret.decode()]))
 
     assert log.dropped
-    assert not set("abcdefghijklmnopqrstuvw") & set(text.decode().replace("bytes left out", "").replace("line cut", ""))
+    assert not set("abcdefghijklmnopqrstuvw") & set(
+        text.decode().replace("bytes left out", "").replace("bytes cut", "")
+    )
 
 
 def test_every_chunk_is_text_by_itself():
