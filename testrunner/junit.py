@@ -106,16 +106,23 @@ def made_from(results: Sequence[TestResult], *, reason: str) -> bytes:
 
 
 def _case(suite: Element, result: TestResult) -> None:
-    path, _, name = result.nodeid.partition("::")
-    classname = path.removesuffix(".py").replace("/", ".")
-    case = SubElement(suite, "testcase", classname=_allowed(classname), name=_allowed(name or path))
+    classname, name = _address(result.nodeid)
+    case = SubElement(suite, "testcase", classname=_allowed(classname), name=_allowed(name))
     case.set("time", f"{result.seconds:.3f}")
     element = {"failed": "failure", "error": "error", "skipped": "skipped", "xfailed": "skipped"}.get(result.outcome)
     if element:
         SubElement(case, element, message=_allowed(result.message)).text = _allowed(result.details)
     if result.fails_twice:  # a second test case, as pytest has it
-        again = SubElement(suite, "testcase", classname=_allowed(classname), name=_allowed(name or path), time="0.000")
+        again = SubElement(suite, "testcase", classname=_allowed(classname), name=_allowed(name), time="0.000")
         SubElement(again, "error", message=_allowed(result.message)).text = _allowed(result.details)
+
+
+def _address(nodeid: str) -> tuple[str, str]:
+    """The class and the name that pytest's own reports have for a test, or for a file."""
+    base, bracket, parameters = nodeid.partition("[")
+    path, *names = base.split("::")
+    above = [path.removesuffix(".py").replace("/", "."), *names]
+    return ".".join(above[:-1]), above[-1] + bracket + parameters
 
 
 def _allowed(text: str) -> str:

@@ -71,6 +71,8 @@ def _hinted(reason: str, report: Report) -> str:
 def _broken(exit_code: int, why: str) -> str:
     if exit_code == INTERNAL and why.startswith("SystemExit"):
         return f"A file called sys.exit() while it was imported ({why}): see the log."
+    if why.startswith("pytest.exit"):
+        return f"A test ended pytest ({why}; exit code {exit_code}): see the log."
     words = {USAGE: "pytest could not be set up", INTERNAL: "pytest broke", INTERRUPTED: "pytest was interrupted"}
     return f"{words[exit_code]} (exit code {exit_code}){f': {why}' if why else ''}: see the log."
 

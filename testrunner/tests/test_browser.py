@@ -123,6 +123,40 @@ def test_a_traceback_that_was_unfolded_stays_so_while_the_run_goes_on(page: Page
     expect(page.locator(".tr-trace pre")).to_be_hidden()
 
 
+PROGRESS = """
+from helpers import WORDS
+
+def test_bar():
+    for share in range(0, 101, 10):
+        print(f"\\r\\x1b[32m{WORDS} {share} %", end="", flush=True)
+    print("\\x1b[0m")
+
+def test_many(subtests):
+    with subtests.test("number", n=1):
+        assert "\\x1b[31mred" == "blue"
+"""
+
+
+def test_a_progress_bar_shows_its_last_state_and_no_terminal_code_is_on_the_page(
+    page: Page, instance: Instance, tmp_path: Path
+):
+    page.goto(f"{instance.url}/admin/testrunner/testrun/add/")
+    upload(page, tmp_path, "helpers.py", "WORDS = 'loading'\n", directory="bars")
+    expect(page.locator("[data-upload-said]")).to_contain_text("uploaded as")
+    upload(page, tmp_path, "test_bar.py", PROGRESS, directory="bars")
+    expect(page.locator("[data-upload-said]")).to_contain_text("uploaded as uploads/bars/test_bar.py")
+    start(page, instance, 21, "uploads/bars/test_bar.py")
+
+    expect(page.locator("#run-live h2")).to_contain_text("Failed", timeout=60_000)
+    row = page.locator(".log-row code", has_text="loading")
+    expect(row).to_have_text("loading 100 %")
+    expect(row.locator(".ansi-fg-2")).to_have_text("loading 100 %")
+    expect(page.locator(".tr-facts")).to_contain_text("uploads/bars/helpers.py")
+    page.locator(".tr-trace > summary", has_text="Traceback").click()
+    expect(page.locator(".tr-trace pre")).to_contain_text("Subtest [number] (n=1)")
+    assert "\x1b" not in page.locator("#run-live").inner_text()
+
+
 def test_who_comes_second_is_told_the_place_and_starts_by_itself(page: Page, instance: Instance, tmp_path: Path):
     page.goto(f"{instance.url}/admin/testrunner/testrun/add/")
     upload(page, tmp_path, "test_slow_two.py", SLOW, directory="waiting")
