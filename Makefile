@@ -19,7 +19,7 @@ DEPLOY := env -u OPSROOM_LOCAL DATABASE_URL=postgres://checks@localhost/checks R
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z\/-]+:.*## / { printf "make %-24s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-.PHONY: run setup setup/run test test/thorough test/browser chaos coverage
+.PHONY: run setup setup/run test test/thorough test/browser test/clients chaos coverage
 run: setup/run  ## Opsroom with its own database, until Ctrl-C (PORT=8001, OPSROOM_HOME=folder)
 	@$(BIN) -m config.launcher
 
@@ -37,6 +37,10 @@ test/thorough: setup  ## Every role at every address, every pair of verbs, every
 
 test/browser: setup  ## The screens, in a real browser
 	@$(PYTEST) -n 2 --dist loadfile -m browser $(ARGS)
+
+test/clients: setup  ## Clients generated from /schema/, and its linters (needs Node.js 20 with npm for most of it)
+	@$(PYTHON) -I config/bootstrap.py clients
+	@$(PYTEST) -m clients config/tests/test_generated_clients.py $(ARGS)
 
 chaos: setup  ## The tests that kill and restart things
 	@$(PYTEST) -m chaos --timeout 600 $(ARGS)
@@ -77,6 +81,7 @@ lock: setup  ## Lock the newest versions that the .in files allow, for every pla
 	@$(BIN) -m uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -c requirements-dev.txt requirements-embedded.in -o requirements-embedded.txt
 	@$(BIN) -m uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -c requirements-dev.txt requirements.in -o requirements.txt
 	@$(BIN) -m uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --upgrade requirements-load.in -o requirements-load.txt
+	@$(BIN) -m uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --upgrade requirements-clients.in -o requirements-clients.txt
 
 # Containers: docs/operations.md. COMPOSE="podman compose" chooses another client.
 COMPOSE ?= docker compose

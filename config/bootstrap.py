@@ -1,6 +1,6 @@
 """Make .venv and install a locked set of requirements into it: `python3 -I config/bootstrap.py run|dev`.
 
-The set `load` goes into .venv-load: what it needs, nothing else should meet.
+The sets `load` and `clients` go into .venv-load and .venv-clients: what they need, nothing else should meet.
 
 Needs nothing but the standard library, and no newer syntax than Python 3.6's, so that an old Python can say that
 it is too old. The second time it compares a stamp and starts no process. Killed half-way, it mends what it finds.
@@ -18,7 +18,7 @@ import tempfile
 OLDEST = (3, 11)
 VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
 PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-VENV = os.path.join(PROJECT, ".venv-load" if sys.argv[1:] == ["load"] else ".venv")
+VENV = os.path.join(PROJECT, {"load": ".venv-load", "clients": ".venv-clients"}.get(sys.argv[-1], ".venv"))
 PYTHON = os.path.join(VENV, "bin", "python")
 STAMP = os.path.join(VENV, "installed")
 # The development set contains the others, from the same lock.
@@ -26,6 +26,7 @@ SETS = {
     "run": ["requirements-embedded.txt"],
     "dev": ["requirements-dev.txt", "requirements-embedded.txt"],
     "load": ["requirements-load.txt"],
+    "clients": ["requirements-clients.txt"],
 }
 
 

@@ -274,6 +274,7 @@ SPECTACULAR_SETTINGS = {
         "live.preconditions.document_preconditions",
         "live.idempotency.document_idempotency",
         "config.api.document_ids",
+        "config.openapi.describe",
     ],
 }
 

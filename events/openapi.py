@@ -38,10 +38,15 @@ _ANSWER = {
         "accepted": {"type": "integer"},
         "duplicates": {"type": "integer"},
         "rejected": {"type": "integer"},
-        "results": {"type": "array", "items": _RESULT, "description": "One for each item, in their order."},
+        "results": {
+            "type": "array",
+            "items": {"$ref": "#/components/schemas/IngestResult"},
+            "description": "One for each item, in their order.",
+        },
     },
 }
-_BODY = {"oneOf": [_EVENT, {"type": "array", "items": _EVENT, "maxItems": MOST_ITEMS}]}
+_ONE = {"$ref": "#/components/schemas/NewEvent"}
+_BODY = {"oneOf": [_ONE, {"type": "array", "items": _ONE, "maxItems": MOST_ITEMS}]}
 _OPERATION: dict[str, Any] = {
     "operationId": "events_ingest",
     "description": (
@@ -53,9 +58,14 @@ _OPERATION: dict[str, Any] = {
     "security": [{"writeKey": []}, {"writeKeyHeader": []}],
     "requestBody": {
         "required": True,
-        "content": {"application/json": {"schema": _BODY}, "text/plain": {"schema": {"type": "string"}}},
+        "content": {"application/json": {"schema": _BODY}},
     },
-    "responses": {"202": {"description": "Committed.", "content": {"application/json": {"schema": _ANSWER}}}},
+    "responses": {
+        "202": {
+            "description": "Committed.",
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/IngestAnswer"}}},
+        }
+    },
 }
 _KEYS = {
     "writeKey": {"type": "http", "scheme": "bearer", "description": "An application's write key."},
@@ -67,4 +77,6 @@ def document_ingest(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     """Schema hook: add what config/asgi.py hands to events/ingest.py."""
     result["paths"].setdefault("/events/", {})["post"] = copy.deepcopy(_OPERATION)
     result["components"].setdefault("securitySchemes", {}).update(_KEYS)
+    schemas = {"NewEvent": _EVENT, "IngestResult": _RESULT, "IngestAnswer": _ANSWER}
+    result["components"].setdefault("schemas", {}).update(copy.deepcopy(schemas))
     return result

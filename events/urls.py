@@ -8,7 +8,7 @@ from events.script import script
 from events.session_address import AnyText
 from events.views.applications import Applications, EventTypes, OneKey, SchemaVersions
 from events.views.events import Events, OneSession, Sessions
-from events.views.rejected import OneReplay, RejectedEvents, Replays
+from events.views.rejected import FormerReplay, FormerReplays, OneReplay, RejectedEvents, Replays
 
 register_converter(AnyText, "any_text")
 router = SimpleRouter(use_regex_path=False)
@@ -21,8 +21,11 @@ urlpatterns = [
     path("events/opsroom.js", script, name="opsroom-js"),
     path("applications/<int:application_id>/keys/<int:pk>/", OneKey.as_view(), name="write-key"),
     path("event-types/<int:event_type_id>/versions/", SchemaVersions.as_view(), name="schema-versions"),
-    path("rejected-events/replays/", Replays.as_view(), name="replays"),
-    path("rejected-events/replays/<int:pk>/", OneReplay.as_view(), name="replay"),
+    path("replays/", Replays.as_view(), name="replays"),
+    path("replays/<int:pk>/", OneReplay.as_view(), name="replay"),
+    # As they were called first; as templates of addresses they could not be told from rejected-events/{id}/replay.
+    path("rejected-events/replays/", FormerReplays.as_view()),
+    path("rejected-events/replays/<int:pk>/", FormerReplay.as_view()),
     path("sessions/", Sessions.as_view(), name="sessions"),
     path("sessions/<any_text:session_id>/", OneSession.as_view(), name="session"),
     path("notifications/", Notifications.as_view(), name="notifications"),

@@ -47,13 +47,13 @@ PATHS = {
     "/rejected-events/{rejected}/": {"get": 200, "delete": 204},
     "/rejected-events/{rejected}/replay/": {"post": 202},
     "/rejected-events/replay/": {"post": 202},
-    "/rejected-events/replays/": {"get": 200},
-    "/rejected-events/replays/{replay}/": {"get": 200},
+    "/replays/": {"get": 200},
+    "/replays/{replay}/": {"get": 200},
 }
 # For those who replay, or change applications.
 NOT_FOR_READING = {
-    "/rejected-events/replays/",
-    "/rejected-events/replays/{replay}/",
+    "/replays/",
+    "/replays/{replay}/",
     "/applications/{application}/keys/{key}/",
 }
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -245,7 +245,7 @@ def test_a_group_is_rehearsed_and_then_replayed(analyst_api):
     assert (started.status_code, started.json()["total"]) == (202, 3)
     tasks.replay(started.json()["id"])
 
-    done = analyst_api.get(f"/rejected-events/replays/{started.json()['id']}/").json()
+    done = analyst_api.get(f"/replays/{started.json()['id']}/").json()
     assert (done["accepted"], done["created_by"]) == (3, "anna") and done["finished_at"]
     assert RejectedEvent.objects.get().code == "type"
     assert analyst_api.post("/rejected-events/replay/", group).status_code == 409

@@ -112,3 +112,13 @@ class OneReplay(RestView, generics.RetrieveAPIView):
     queryset = Replay.objects.select_related("created_by")
     serializer_class = serializers.ReplaySerializer
     permission_classes = [MayReplay]
+
+
+@extend_schema(exclude=True)
+class FormerReplays(Replays):
+    """At the address that replays had first."""
+
+
+@extend_schema(exclude=True)
+class FormerReplay(OneReplay):
+    """At the address that replays had first."""
