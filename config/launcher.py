@@ -50,7 +50,7 @@ def launch() -> int:
     own_database = not os.environ.get("DATABASE_URL")
     home = embedded.use_local_settings()
     os.environ |= {"PORT": str(port), "DJANGO_SETTINGS_MODULE": "config.settings"}
-    with only_one(home.run / "launcher.lock", port):
+    with only_one(home.lock, port):
         servers = bool(embedded.missing())
         if left := embedded.use():
             print(f"Using {' and '.join(left)}, which an earlier run that was killed has left running.", flush=True)

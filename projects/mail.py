@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from email.charset import QP, Charset
 from smtplib import SMTPDataError, SMTPRecipientsRefused
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,6 +12,8 @@ from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
 
+SEVEN_BIT = Charset("utf-8")  # for servers without 8BITMIME; it also keeps lines within SMTP's limit
+SEVEN_BIT.body_encoding = QP
 LEASE_SECONDS = 300  # longer than any mail takes: a dozen answers of a mail server, EMAIL_TIMEOUT each
 # Until a mail is tried again: after the first failure, the second … An hour without a mail server costs nobody a mail.
 AGAIN = [timedelta(minutes=minutes) for minutes in (1, 5, 15, 60)]
@@ -37,8 +40,12 @@ def send(*, to: list[str], subject: str, template: str, context: dict[str, Any],
         subject=" ".join(subject.split()),  # a title may hold line ends, a header may not
         body=render_to_string(f"projects/mail/{template}.txt", context),
         to=to,
-        headers={"Message-ID": f"<{identity}@{urlsplit(settings.PUBLIC_URL).hostname or 'opsroom'}>"},
+        headers={
+            "Message-ID": f"<{identity}@{urlsplit(settings.PUBLIC_URL).hostname or 'opsroom'}>",
+            "Auto-Submitted": "auto-generated",  # RFC 3834: no out-of-office reply is wanted
+        },
     )
+    mail.encoding = SEVEN_BIT
     mail.attach_alternative(render_to_string(f"projects/mail/{template}.html", context), "text/html")
     try:
         mail.send()

@@ -58,6 +58,8 @@ def use_local_settings() -> Home:
     home.prepare()
     os.environ["OPSROOM_HOME"] = str(home.path)
     os.environ["OPSROOM_LOCAL"] = "1"
+    if not os.environ.get("PORT") and (port := home.port()):
+        os.environ["PORT"] = str(port)  # the web process's, for links and cookies of a command beside it
     if not os.environ.get("SECRET_KEY"):
         with home.gate():
             os.environ["SECRET_KEY"] = home.secret_key()

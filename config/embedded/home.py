@@ -11,6 +11,7 @@ import secrets
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 PROJECT = Path(__file__).resolve().parents[2]
 # A socket's address holds 104 bytes on macOS and 108 on Linux, the name of PostgreSQL's socket and a NUL included.
@@ -56,6 +57,17 @@ class Home:
                 f"Opsroom cannot keep its data in {self.path} ({error.strerror}):"
                 " choose another folder with OPSROOM_HOME=."
             ) from error
+
+    @property
+    def lock(self) -> Path:
+        """The file that the launcher holds, with the address of its web process."""
+        return self.run / "launcher.lock"
+
+    def port(self) -> int | None:
+        """The port of the web process that was started last from this folder."""
+        with contextlib.suppress(OSError, ValueError):
+            return urlsplit(self.lock.read_text()).port
+        return None
 
     @contextlib.contextmanager
     def gate(self) -> Iterator[None]:

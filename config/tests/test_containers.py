@@ -31,7 +31,8 @@ def variables() -> dict[str, set[str]]:
 
 def example() -> dict[str, str]:
     lines = (PROJECT / ".env.example").read_text().splitlines()
-    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    values = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    return {name: value.replace("${PORT}", values["PORT"]) for name, value in values.items()}
 
 
 def plain(command: str) -> list[str]:

@@ -14,7 +14,7 @@ import psutil
 import psycopg2
 import pytest
 
-from config import embedded
+from config import embedded, launcher
 from config.embedded.home import Home, private_folder
 from config.embedded.postgres import as_unprivileged
 
@@ -285,3 +285,20 @@ def test_a_second_start_makes_no_data_anew(home: Path, arrive: Arrive) -> None:
     arrive(home)
 
     assert (made.stat().st_ino, made.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_a_command_beside_a_running_copy_knows_its_port(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("OPSROOM_HOME", str(tmp_path))
+    monkeypatch.setenv("OPSROOM_LOCAL", "1")
+    monkeypatch.setenv("SECRET_KEY", "of-a-test")
+    monkeypatch.delenv("PORT", raising=False)
+    home = embedded.use_local_settings()
+    assert "PORT" not in os.environ
+
+    with launcher.only_one(home.lock, 8123):
+        embedded.use_local_settings()
+
+    assert os.environ["PORT"] == "8123"
+    monkeypatch.setenv("PORT", "8200")
+    embedded.use_local_settings()
+    assert os.environ["PORT"] == "8200"
