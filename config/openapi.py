@@ -33,13 +33,6 @@ ERRORS = {
     "429": "Too many requests: `Retry-After` says when to try again.",
     "503": "The database or the storage does not answer: `Retry-After` says when to try again.",
 }
-# Of bodies in two encodings. Also because openapi-python-client 0.29 needs an optional parameter beside such a body.
-REQUEST_ID = {
-    "name": "X-Request-ID",
-    "in": "header",
-    "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
-    "description": "The id of this request in the answer and in the logs; one is made up where none is given.",
-}
 LIMITED = {"create_token", "events_ingest", "test_runs_create", "test_runs_rerun_create"}
 TAGS = {
     "applications": "Clients that send events, and their write keys.",
@@ -120,7 +113,6 @@ def _one_encoding(operation: Document, result: Document) -> None:
     if FORM in content and JSON in content:
         operation["requestBody"]["required"] = True
         content[JSON] = {"schema": _without_files(content[FORM]["schema"], result)}
-        operation.setdefault("parameters", []).append(REQUEST_ID)
 
 
 def _without_files(form: Document, result: Document) -> Document:
