@@ -14,7 +14,7 @@ from celery.worker.consumer.delayed_delivery import DelayedDelivery
 
 from config.pulse import CONNECTING, pulse
 
-LONGEST_PAUSE = 10  # seconds between two attempts
+LONGEST_PAUSE = 4  # seconds between two attempts: beat, worker and runner wait for the broker one after the other
 _DELAYED = f"{DelayedDelivery.__module__}:{DelayedDelivery.__name__}"
 
 
