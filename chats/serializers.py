@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
+from django.http import QueryDict
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -12,6 +13,7 @@ from chats.images import ImageRefused, Picture, reencode
 from chats.models import Banner, Broadcast, Chat, Message
 from live.moments import ZonedDateTimeField
 from live.strict_bodies import StrictModelSerializer, StrictSerializer
+from live.strict_json import NotStrictJson, read_json
 
 LONGEST_LIST = 200_000
 
@@ -87,7 +89,24 @@ class ReadMarksSerializer(serializers.Serializer):
     }
 )
 class AudienceField(serializers.Field):
-    """`"all"`, or a list of user UUIDs. Internally None or a list."""
+    """`"all"`, or a list of user UUIDs. Internally None or a list.
+
+    A form, in which a picture travels, has one part for each user, or one part with the list as JSON.
+    """
+
+    takes_several = True
+
+    def get_value(self, dictionary: Any) -> Any:
+        name = str(self.field_name)
+        if not isinstance(dictionary, QueryDict) or name not in dictionary:
+            return super().get_value(dictionary)
+        parts = dictionary.getlist(name)
+        if len(parts) > 1 or not parts[0].lstrip().startswith("["):
+            return parts[0] if parts == ["all"] else parts
+        try:
+            return read_json(parts[0].encode())
+        except NotStrictJson:
+            return parts[0]  # which is refused in words
 
     def to_internal_value(self, data: Any) -> list[UUID] | None:
         if data == "all":
@@ -96,6 +115,8 @@ class AudienceField(serializers.Field):
             raise serializers.ValidationError('Must be "all" or a list of user UUIDs.')
         if len(data) > LONGEST_LIST:
             raise serializers.ValidationError(f"At most {LONGEST_LIST:,} users.")
+        if not all(isinstance(each, str) for each in data):
+            raise serializers.ValidationError("Each user must be a UUID, as text.")
         return serializers.ListField(child=serializers.UUIDField()).run_validation(data)
 
     def to_representation(self, value: Any) -> Any:

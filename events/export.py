@@ -7,6 +7,7 @@ hence AT_ONCE and LONGEST.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import threading
 import time
@@ -114,7 +115,7 @@ def _csv(pages: Iterator[Page]) -> Iterator[bytes]:
     lines = _Lines()
     writer = csv.writer(lines)
     writer.writerow(["application" if name == "application_id" else name for name in COLUMNS])
-    yield lines.take()
+    yield codecs.BOM_UTF8 + lines.take()  # without which Excel reads UTF-8 as the encoding of the country
     for page in pages:
         for id, application, event_id, session_id, category, name, timestamp, received_at, data in page:
             texts = [disarmed(text) for text in (session_id, category, name)]

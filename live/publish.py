@@ -20,7 +20,7 @@ from live.models import Event
 
 log = structlog.get_logger(__name__)
 
-MOST_DATA = 32 * 1024  # characters of JSON; it goes to every watcher, and waits in a queue for each
+MOST_DATA = 32 * 1024  # bytes of JSON; it goes to every watcher, and waits in a queue for each
 LONGEST_ID = 100  # characters
 
 
@@ -28,7 +28,7 @@ def publish(topic: str, type: str, data: dict[str, Any]) -> None:
     """Tell the watchers of `topic`, if and when the current transaction commits; at once outside of one.
 
     `data` may hold what Django's JSON encoder knows: dates, UUIDs, decimals. An announcement never breaks its cause:
-    data that cannot be JSON, or has more than MOST_DATA characters, is replaced by `{"reload": true}` with the row's
+    data that cannot be JSON, or has more than MOST_DATA bytes, is replaced by `{"reload": true}` with the row's
     id, upon which watchers load the state itself. A Redis that is away delays the message by up to a second. Raises
     ValueError for a topic that no app has registered.
     """
@@ -54,7 +54,8 @@ def _event(topic: str, type: str, data: dict[str, Any]) -> Event:
 def _text(topic: str, type: str, data: dict[str, Any]) -> str:
     try:
         text = _json(data)
-        problem = "" if len(text) <= MOST_DATA else f"{len(text)} characters, {MOST_DATA} are the most"
+        size = len(text.encode())
+        problem = "" if size <= MOST_DATA else f"{size} bytes, {MOST_DATA} are the most"
     except (ValueError, TypeError, RecursionError) as error:
         problem = f"{error.__class__.__name__}: {error}"
     if not problem:
@@ -66,4 +67,5 @@ def _text(topic: str, type: str, data: dict[str, Any]) -> str:
 
 
 def _json(data: dict[str, Any]) -> str:
-    return json.dumps(data, cls=DjangoJSONEncoder, allow_nan=False, separators=(",", ":"))
+    # Not escaped: an escaped emoji has twelve bytes instead of four.
+    return json.dumps(data, cls=DjangoJSONEncoder, allow_nan=False, ensure_ascii=False, separators=(",", ":"))

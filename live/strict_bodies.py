@@ -41,7 +41,8 @@ class StrictMembers(serializers.Serializer):
             raise unknown_names("member", unknown, known)
         if isinstance(data, QueryDict):
             for name, values in data.lists():
-                if len(values) > 1 and not isinstance(fields.get(name), _SEVERAL):
+                field = fields.get(name)
+                if len(values) > 1 and not (isinstance(field, _SEVERAL) or getattr(field, "takes_several", False)):
                     raise given_twice("member", name)
 
 

@@ -6,6 +6,7 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from django_filters import rest_framework as filters
 
+from live.sorting import by_name
 from projects.models import Project, Task
 
 
@@ -21,6 +22,9 @@ class Ordering(filters.OrderingFilter):
 
 
 def _direction(name: str) -> Any:
+    if name.lstrip("-") in ("title", "name"):
+        by = by_name(name.lstrip("-"))
+        return by.desc() if name.startswith("-") else by.asc()
     if name == "due_date":
         return name  # ascending, Postgres puts what has no date last by itself, and uses its index
     return F(name[1:]).desc(nulls_last=True) if name.startswith("-") else name

@@ -127,13 +127,20 @@ class _OfTask(RestView, generics.GenericAPIView):
         return super().get_queryset().filter(task_id=self.kwargs.get("task_id"))
 
 
+class OldestFirst(CursorPages):
+    """As a thread is read."""
+
+    ordering = ("id",)
+
+
 @extend_schema(tags=["tasks"])
 class Comments(_OfTask, generics.ListCreateAPIView):
-    """A task's comments, newest first."""
+    """A task's comments, oldest first."""
 
     etag_of_created = True
 
     filter_backends = []
+    pagination_class = OldestFirst
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         self.get_task()

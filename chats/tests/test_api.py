@@ -1,6 +1,7 @@
 """The REST interface of chats, as a client meets it."""
 
 import io
+import json
 import uuid
 
 import pytest
@@ -203,6 +204,35 @@ def test_a_time_that_has_passed_or_has_no_zone_is_refused_and_sends_nothing(mark
 
     assert answer.status_code == 400
     assert sentence in answer.json()["errors"]["send_at"][0]
+    assert not Broadcast.objects.exists()
+
+
+@pytest.mark.parametrize("written", ["parts", "JSON", "one"])
+def test_a_picture_goes_to_listed_users(marketer_api, written):
+    users = [str(chat.user_uuid) for chat in ChatFactory.create_batch(1 if written == "one" else 3)]
+    audience = json.dumps(users) if written == "JSON" else users
+
+    answer = marketer_api.post("/broadcasts/", {"image": picture(), "audience": audience}, format="multipart")
+
+    assert (answer.status_code, answer.json()["audience"]) == (202, "listed")
+    broadcast = Broadcast.objects.get()
+    assert broadcast.image and sorted(str(row.user_uuid) for row in broadcast.recipients.all()) == sorted(users)
+
+
+def test_a_picture_goes_to_all_chats(marketer_api):
+    answer = marketer_api.post("/broadcasts/", {"image": picture(), "audience": "all"}, format="multipart")
+
+    assert (answer.status_code, answer.json()["audience"]) == (202, "all")
+
+
+@pytest.mark.parametrize(
+    "audience",
+    ["", "everybody", "[", "[]", '["x"]', '{"saved": 1}', ["all", "all"], "1", "[1]", "[" * 5_000, '["' + "x" * 999],
+)
+def test_an_audience_of_a_form_that_is_no_list_of_users_is_refused_in_words(marketer_api, audience):
+    answer = marketer_api.post("/broadcasts/", {"image": picture(), "audience": audience}, format="multipart")
+
+    assert answer.status_code == 400 and "audience" in answer.json()["errors"]
     assert not Broadcast.objects.exists()
 
 

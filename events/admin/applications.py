@@ -22,6 +22,7 @@ from events.admin.application_verbs import ApplicationVerbs
 from events.models import Application, Minute, WriteKey
 from live.deletion import DeletionPages
 from live.history import HistoryPages
+from live.sorting import by_name
 
 MOST = 500  # in the list; applications are made by hand
 SEEN_WITHIN = timedelta(days=30)  # how far back "last seen" looks
@@ -65,7 +66,9 @@ class ApplicationAdmin(ApplicationVerbs, ApplicationPage, DeletionPages, History
         if not self.has_view_permission(request):
             raise PermissionDenied
         valid = WriteKey.objects.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()))
-        found = Application.objects.prefetch_related(Prefetch("keys", valid, to_attr="valid_keys"))
+        found = Application.objects.order_by(by_name("name"), "name").prefetch_related(
+            Prefetch("keys", valid, to_attr="valid_keys")
+        )
         traffic = traffic_of()
         rows = [(application, traffic.get(application.pk, Traffic())) for application in found[:MOST]]
         return {"rows": rows, "live": reverse("admin:events_application_live")}

@@ -27,6 +27,7 @@ from events.admin.span import PRESETS, written
 from events.admin.which import Which
 from events.models import Application, Event, EventType
 from live.deletion import DeletionPages
+from live.sorting import by_name
 
 PAGE = 50
 MOST_TYPES = 500  # offered while one types
@@ -64,7 +65,7 @@ class EventAdmin(DeletionPages, ModelAdmin):
             "title": "Explorer",
             "opts": self.opts,
             "presets": [(name, words, which.as_query(range=name)) for name, (words, _) in PRESETS.items()],
-            "applications": Application.objects.only("name"),
+            "applications": Application.objects.only("name").order_by(by_name("name"), "name"),
             "types": EventType.objects.values_list("category", "name")[:MOST_TYPES],
             "inputs": which.span.inputs(),
             "export": _export(which),

@@ -20,6 +20,7 @@ from events import services
 from events.admin.dialog import Question, ask, go_to
 from events.admin.group import GroupKey
 from events.models import Application, RejectedMute, Replay
+from live.sorting import by_name
 from projects.gone import Gone
 from projects.models import Project
 from projects.services import create_task
@@ -30,7 +31,9 @@ REPLAY, MUTE, DELETE = "events.replay_rejectedevent", "events.mute_rejectedevent
 
 
 class TaskForm(forms.Form):
-    project = forms.ModelChoiceField(Project.objects.order_by("name"), error_messages={"required": "Choose a project."})
+    project = forms.ModelChoiceField(
+        Project.objects.order_by(by_name("name")), error_messages={"required": "Choose a project."}
+    )
     title = forms.CharField(max_length=255, error_messages={"required": "Write what is to be done."})
 
 

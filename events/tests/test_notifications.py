@@ -264,3 +264,15 @@ def test_one_users_are_found_by_an_index_newest_first(address, client, admin_use
         for sql in asked:
             cursor.execute(f"EXPLAIN (COSTS OFF) {sql}")
             assert "events_notification_user" in "\n".join(row[0] for row in cursor.fetchall())
+
+
+def test_the_longest_text_of_emoji_arrives_and_watchers_hear_it(chat, viewer_api, superuser):
+    text = "😀" * 4_000
+    made = services.send_notification(user_id=str(chat.user_uuid), description=text)
+
+    notifications.process()
+
+    assert Notification.objects.get(pk=made.pk).status == "Processed"
+    assert Message.objects.get().own_text == text
+    [heard] = LiveMessage.objects.filter(type="message.created")
+    assert text in heard.data

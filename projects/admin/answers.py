@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import JsonResponse
+
+from live.sorting import by_name
 
 
 def done(**more: Any) -> JsonResponse:
@@ -18,6 +20,6 @@ def refused(detail: str, status: int = 400) -> JsonResponse:
     return JsonResponse({"detail": detail}, status=status)
 
 
-def people() -> QuerySet[User]:
-    """Everybody who may be given work."""
-    return User.objects.filter(is_active=True).order_by("username")
+def people(and_also: int | None = None) -> QuerySet[User]:
+    """Everybody who may be given work, and the account `and_also`, which has it already."""
+    return User.objects.filter(Q(is_active=True) | Q(pk=and_also)).order_by(by_name("username"))

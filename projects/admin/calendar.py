@@ -19,6 +19,7 @@ from accounts.passwords import with_current_password
 from live.local_time import same_clock_on
 from live.numerals import number
 from live.snapshot import one_snapshot
+from live.sorting import by_name
 from projects import calendar as feed
 from projects import services
 from projects.admin.answers import done, refused
@@ -94,7 +95,7 @@ class CalendarPages(ModelAdmin):
             **self.admin_site.each_context(request),
             **self._days(request),
             "title": "Calendar",
-            "projects": Project.objects.order_by("name"),
+            "projects": Project.objects.order_by(by_name("name"), "name"),
             "token": with_current_password(CalendarToken.objects.filter(user=request.user.pk)).first(),
             "zone": timezone.get_current_timezone_name(),
             **more,

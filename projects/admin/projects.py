@@ -21,6 +21,7 @@ from unfold.views import ChangeList
 from live.deletion import DeletionPages
 from live.history import HistoryPages
 from live.snapshot import SnapshotLists
+from live.sorting import by_name
 from projects import services
 from projects.admin.board import BoardPages
 from projects.admin.cache_page import cache_page
@@ -67,7 +68,7 @@ class ProjectAdmin(BoardPages, DeletionPages, HistoryPages, SnapshotLists, Model
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ProjectList]:
         return ProjectList
 
-    @display(description="Project", ordering="name")
+    @display(description="Project", ordering=by_name("name"))
     def named(self, project: Project) -> str:
         board = reverse("admin:projects_project_board", args=[project.pk])
         return format_html('<a class="link" href="{}">{}</a>', board, project.name)

@@ -9,10 +9,18 @@ from django.contrib.auth.models import User
 from django.db.models import QuerySet
 
 from live.moment_field import MomentField
+from live.sorting import by_name
 from projects.admin.answers import people
 from projects.models import Project, Task, check_due
 
 INPUT = "pr-input"
+
+
+class PersonField(forms.ModelChoiceField):
+    """A choice of accounts, of which one that is deactivated says so."""
+
+    def label_from_instance(self, obj: Any) -> str:
+        return f"{obj.get_username()}{'' if obj.is_active else ' (deactivated)'}"
 
 
 class TaskForm(forms.Form):
@@ -25,7 +33,7 @@ class TaskForm(forms.Form):
     project = forms.ModelChoiceField(Project.objects.none(), empty_label=None)
     status = forms.ChoiceField(choices=[(each.value, each.label.capitalize()) for each in Task.Status])
     priority = forms.ChoiceField(choices=[(each.value, each.label.capitalize()) for each in Task.Priority])
-    assignee = forms.ModelChoiceField(User.objects.none(), required=False, empty_label="Nobody")
+    assignee = PersonField(User.objects.none(), required=False, empty_label="Nobody")
     due_date = MomentField(required=False, label="Due", validators=[check_due])
 
     def __init__(self, *args: Any, task: Task | None = None, **kwargs: Any) -> None:
@@ -33,11 +41,14 @@ class TaskForm(forms.Form):
             kwargs["initial"] = {name: getattr(task, name) for name in self.base_fields}
             kwargs["initial"] |= {"project": task.project_id, "assignee": task.assignee_id}
         super().__init__(*args, **kwargs)
-        self._offer("project", Project.objects.order_by("name"))
-        self._offer("assignee", people())
+        self._offer("project", Project.objects.order_by(by_name("name"), "name"))
+        self._offer("assignee", people(task.assignee_id if task else None))
         for name, field in self.fields.items():
             field.show_hidden_initial = task is not None
             field.widget.attrs["class"] = INPUT
+            if name in ("title", "description"):
+                field.widget.attrs["dir"] = "auto"
+                field.widget.attrs.pop("maxlength", None)  # which counts an emoji as two
             if self.is_bound and name in self.errors:
                 field.widget.attrs["aria-invalid"] = "true"
 

@@ -23,6 +23,7 @@ from live.deletion import DeletionPages
 from live.history import HistoryPages
 from live.local_time import today
 from live.snapshot import SnapshotLists
+from live.sorting import by_name
 from projects import export, services
 from projects.admin.calendar import CalendarPages
 from projects.admin.task_page import TaskPages
@@ -48,7 +49,7 @@ class DueFilter(admin.SimpleListFilter):
 
 @admin.register(Task)
 class TaskAdmin(CalendarPages, TaskPages, DeletionPages, HistoryPages, SnapshotLists, ModelAdmin):
-    list_display = ["title", "in_project", "state", "due", "assignee", "rank"]
+    list_display = ["titled", "in_project", "state", "due", "assignee", "rank"]
     list_filter = [
         ("project", RelatedDropdownFilter),
         ("status", ChoicesDropdownFilter),
@@ -80,7 +81,11 @@ class TaskAdmin(CalendarPages, TaskPages, DeletionPages, HistoryPages, SnapshotL
     def get_queryset(self, request: HttpRequest) -> QuerySet[Task]:
         return super().get_queryset(request).for_reading().ranked()
 
-    @display(description="Project", ordering="project__name")
+    @display(description="Title", ordering=by_name("title"))
+    def titled(self, task: Task) -> str:
+        return task.title
+
+    @display(description="Project", ordering=by_name("project__name"))
     def in_project(self, task: Task) -> str:
         return render_to_string("projects/task_project.html", {"task": task})
 

@@ -287,6 +287,29 @@ def test_deleted_tasks_are_told(as_planner, task):
     assert Event.objects.filter(topic="projects", type="task.deleted").exists()
 
 
+def test_a_deactivated_assignee_is_kept_when_something_else_is_saved(as_planner, task, viewer):
+    Task.objects.update(assignee=viewer)
+    viewer.is_active = False
+    viewer.save(update_fields=["is_active"])
+
+    page = as_planner.get(page_of(task)).content.decode()
+    as_planner.post(page_of(task), form_of(as_planner, task) | {"title": "Another title"})
+
+    task.refresh_from_db()
+    assert (task.title, task.assignee) == ("Another title", viewer)
+    assert "vic (deactivated)" in page
+    assert "(deactivated)" not in as_planner.get(f"{page_of(TaskFactory())}").content.decode()
+
+
+def test_texts_have_the_direction_of_their_language(as_planner, task):
+    Task.objects.update(title="שלום", description="مرحبا")
+    page = as_planner.get(page_of(task)).content.decode()
+    board = as_planner.get(f"/admin/projects/project/{task.project_id}/board/").content.decode()
+
+    assert '<h2 dir="auto">שלום</h2>' in page and page.count('dir="auto"') >= 4
+    assert 'class="board-card__title" dir="auto"' in board
+
+
 # --- The list as a file -------------------------------------------------------------------------------
 EXPORT = "/admin/projects/task/export/"
 
@@ -307,7 +330,8 @@ def test_the_list_is_exported_as_it_is_filtered_and_searched_and_without_pages(a
 
     assert f'href="{EXPORT}?project__id__exact={project.pk}&amp;q=paint&amp;o=1"' in page
     assert answer.headers["Content-Disposition"] == 'attachment; filename="tasks.csv"'
-    assert len(rows_of(answer)) == 61
+    found = rows_of(answer)
+    assert len(found) == 61 and found[0].startswith("\ufeffid,")  # by which spreadsheets know the encoding
 
 
 def test_an_export_is_on_the_board_and_for_who_may_see_tasks(as_viewer, as_stranger, task):

@@ -135,7 +135,9 @@ def test_comments_are_by_the_caller_unless_they_name_somebody(planner_api):
     others = planner_api.post(address, {"content": "Blue!", "author": "build server"}).json()
 
     assert (mine["author"], others["author"], mine["task"]) == ("paula", "build server", task.pk)
-    assert ids(planner_api, address) == [others["id"], mine["id"]]
+    assert ids(planner_api, address) == [mine["id"], others["id"]]
+    first = planner_api.get(address, {"page_size": 1}).json()
+    assert [first["results"][0]["id"], ids(planner_api, first["next"])] == [mine["id"], [others["id"]]]
     assert planner_api.patch(f"{address}{mine['id']}/", {"content": "Green"}).json()["content"] == "Green"
     assert planner_api.delete(f"{address}{mine['id']}/").status_code == 204
     assert planner_api.get(f"/tasks/{TaskFactory().pk}/comments/{others['id']}/").status_code == 404
@@ -233,7 +235,7 @@ def test_projects_are_filtered_and_ordered(planner_api, planner):
     assert found("ordering=id") == [hers.pk, other.pk, last.pk]
     assert found("ordering=created_at") == [hers.pk, other.pk, last.pk]
     assert found("ordering=-updated_at")[0] == hers.pk
-    names = list(Project.objects.order_by("name").values_list("pk", flat=True))
+    names = [other.pk, last.pk, hers.pk]  # as people sort: Apple, middle, Zebra
     assert found("ordering=name") == names and found("ordering=-name") == names[::-1]
     assert found("owner=paula&search=zebra&ordering=-name&page_size=1") == [hers.pk]
 
@@ -298,7 +300,7 @@ def test_the_export_is_a_spreadsheet_in_which_nothing_computes(planner_api):
 
     assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
     lines = b"".join(answer.streaming_content).decode().splitlines()
-    assert lines[0].startswith("id,project,title")
+    assert lines[0].startswith("\ufeffid,project,title")  # the mark by which spreadsheets know UTF-8
     assert len(lines) == 2
     assert f"{task.pk}," in lines[1]
     assert "\"'=HYPERLINK(" in lines[1]

@@ -109,7 +109,11 @@
 
   chooser.addEventListener("change", show);
   writer.querySelector(".writer-remove").addEventListener("click", () => { chooser.value = ""; show(); text.focus(); });
-  text.addEventListener("paste", (event) => { if (take(event.clipboardData.files)) event.preventDefault(); });
+  // Cells of a spreadsheet are in the clipboard as text and as a picture of them: the text is what is meant.
+  text.addEventListener("paste", (event) => {
+    const { files, types } = event.clipboardData;
+    if (!types.includes("text/plain") && take(files)) event.preventDefault();
+  });
   text.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) writer.requestSubmit();
   });

@@ -22,8 +22,9 @@
     if (picture) part("bubble-picture").src = picture;
     part("bubble-text").hidden = !words;
     part("bubble-text").textContent = words;
-    part("left").hidden = text.value.length < MOST - 500;
-    part("left").textContent = `${MOST - text.value.length} characters left`;
+    const left = MOST - [...text.value].length; // as the server counts: an emoji is one, and not two
+    part("left").hidden = left > 500;
+    part("left").textContent = left < 0 ? `${-left} characters too many` : `${left} characters left`;
   };
   text.addEventListener("input", show);
 
@@ -71,7 +72,9 @@
     if (picture) offer(picture);
     else offerList(event.dataTransfer.files);
   });
+  // Cells of a spreadsheet are in the clipboard as text and as a picture of them: the text is what is meant.
   document.addEventListener("paste", (event) => {
+    if (event.clipboardData && event.clipboardData.types.includes("text/plain")) return;
     const picture = [...(event.clipboardData ? event.clipboardData.files : [])].find(isPicture);
     if (!picture) return;
     event.preventDefault();
