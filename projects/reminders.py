@@ -1,7 +1,9 @@
-"""One mail for each due date of each task, a day ahead. The row in the ledger is what makes it one.
+"""One mail for each due date of each task and each person, a day ahead. The row in the ledger is what makes it one.
 
-1. `arm` writes a pending row for every open task that is due within AHEAD, by (task, due date). A date that moves is
-   another row. A date that passed while nobody was running is caught up with for GRACE; later it is no news.
+1. `arm` writes a pending row for every open task that is due within AHEAD, by (task, due date, account): that of the
+   assignee, else of the project's owner, of those who may log in and have an address. A date that moves is another row,
+   and so is a new assignee. A date that passed while nobody was running is caught up with for GRACE; later it is no
+   news.
 2. `_claim` takes one pending row that nobody holds: FOR UPDATE SKIP LOCKED, one short statement that counts the attempt
    and sets a lease. Two beats, doubled messages, several workers: each finds other rows, or none.
 3. The task is looked at again, and the mail sent, outside of any transaction.
@@ -36,19 +38,25 @@ AHEAD = timedelta(hours=24)
 GRACE = timedelta(hours=24)
 
 _ARM = """
-    INSERT INTO projects_reminder (task_id, due_date, status, recipient, attempts, error)
-    SELECT id, due_date, 'pending', '', 0, '' FROM (
-        SELECT task.id, task.due_date FROM projects_task AS task
+    INSERT INTO projects_reminder (task_id, due_date, account, status, recipient, attempts, error)
+    SELECT id, due_date, account, 'pending', '', 0, '' FROM (
+        SELECT task.id, task.due_date, coalesce(assignee.id, owner.id) AS account FROM projects_task AS task
+        JOIN projects_project AS project ON project.id = task.project_id
+        LEFT JOIN auth_user AS assignee
+          ON assignee.id = task.assignee_id AND assignee.is_active AND assignee.email <> ''
+        LEFT JOIN auth_user AS owner ON owner.id = project.owner_id AND owner.is_active AND owner.email <> ''
         WHERE NOT task.status = 'completed' AND task.due_date > %(first)s AND task.due_date <= %(last)s
           AND task.due_date > task.created_at
           AND NOT EXISTS (
               SELECT FROM projects_reminder AS known
               WHERE known.task_id = task.id AND known.due_date = task.due_date AND known.status <> 'dropped'
+                AND known.account IS NOT DISTINCT FROM coalesce(assignee.id, owner.id)
           )
         ORDER BY task.id
         FOR KEY SHARE OF task SKIP LOCKED  -- one that is being deleted has no reminder; one being changed, next minute
     ) AS due
-    ON CONFLICT (task_id, due_date) DO UPDATE SET status = 'pending', attempts = 0, lease_until = NULL, error = ''
+    ON CONFLICT (task_id, due_date, account) DO UPDATE
+        SET status = 'pending', attempts = 0, lease_until = NULL, error = ''
         WHERE projects_reminder.status = 'dropped'
 """
 _CLAIM = """
@@ -124,10 +132,10 @@ def _send(claim: _Claim) -> bool:
     if reminder is None:
         return False  # its task was deleted meanwhile
     task, now = reminder.task, timezone.now()
-    if reason := _needless(task, reminder.due_date, now):
+    person = _person(task)
+    if reason := _needless(task, reminder, person, now):
         claim.ended(status=Reminder.Status.DROPPED, error=reason)
         return False
-    person = _person(task)
     address = person.email if person else settings.REMINDER_FALLBACK_EMAIL
     if not address:
         claim.ended(status=Reminder.Status.FAILED, error="Nobody to remind has an e-mail address.")
@@ -144,12 +152,14 @@ def _send(claim: _Claim) -> bool:
     return True
 
 
-def _needless(task: Task, due: datetime, now: datetime) -> str:
+def _needless(task: Task, reminder: Reminder, person: Any, now: datetime) -> str:
     if task.status == Task.Status.COMPLETED:
         return "The task was completed before."
-    if task.due_date != due:
+    if task.due_date != reminder.due_date:
         return "The due date was moved."
-    return "The due date is long past." if due < now - GRACE else ""
+    if reminder.account != (person.pk if person else None):
+        return "The task is another person's now, who is reminded instead."
+    return "The due date is long past." if reminder.due_date < now - GRACE else ""
 
 
 def _person(task: Task) -> Any:

@@ -1,4 +1,4 @@
-"""What must happen once: a reminder for a due date, a report for a day. And who may read the calendar without login."""
+"""What must happen once: a reminder for a due date and a person, a report for a day. And the calendar feed's secret."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ def update_free(rows: models.QuerySet[Any], **values: Any) -> list[int]:
 
 
 class Reminder(models.Model):
-    """The one reminder of one due date of one task: the row is what makes it happen once.
+    """The one reminder of one person of one due date of one task: the row is what makes it happen once.
+
+    `account` is the id of the person's account, without a foreign key: the ledger outlives the account. None stands for
+    the address of tasks without a person who could be reminded.
 
     `lease_until` is the moment before which nobody else touches it: somebody is sending, or it is too early to try
     again. `attempts` also names the attempt: only the one that counted it may write down how it ended.
@@ -42,6 +45,7 @@ class Reminder(models.Model):
 
     task = models.ForeignKey(Task, models.CASCADE, related_name="reminders", db_index=False)
     due_date = models.DateTimeField("due")
+    account = models.BigIntegerField(null=True, editable=False)
     status = models.CharField(max_length=7, choices=Status, default=Status.PENDING, editable=False)
     recipient = models.CharField(max_length=254, blank=True, default="", editable=False)
     attempts = models.PositiveSmallIntegerField(default=0, editable=False)
@@ -58,8 +62,11 @@ class Reminder(models.Model):
             models.Index(fields=["id"], condition=Q(status="pending"), name="projects_reminder_pending"),
         ]
         constraints = [
-            # Once for a task and a due date, and again for another date. Also how a task's reminders are found.
-            models.UniqueConstraint(fields=["task", "due_date"], name="projects_reminder_once"),
+            # Once for a task, a due date and a person, and again for another date or person. Also how a task's
+            # reminders are found.
+            models.UniqueConstraint(
+                fields=["task", "due_date", "account"], name="projects_reminder_once", nulls_distinct=False
+            ),
             models.CheckConstraint(
                 condition=Q(status__in=["pending", "sent", "failed", "dropped"]), name="projects_reminder_status"
             ),

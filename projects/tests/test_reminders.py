@@ -245,3 +245,41 @@ def test_two_beats_and_doubled_messages_send_each_reminder_once(mailbox):
 
     assert len(mailbox.mails) == len({mail["Message-ID"] for mail in mailbox.mails}) == 12
     assert Reminder.objects.filter(status="sent", attempts=1).count() == 12
+
+
+def test_a_new_assignee_is_reminded_once_also_where_the_old_one_was(task, planner, viewer, mailbox):
+    viewer.email = "vic@example.com"
+    viewer.save(update_fields=["email"])
+    send_due()
+
+    services.update_task(task=task, assignee=viewer)
+    assert (send_due(), send_due()) == (1, 0)
+    services.update_task(task=task, assignee=planner)
+    assert send_due() == 0
+
+    assert [mail["To"] for mail in mailbox.mails] == ["paula@example.com", "vic@example.com"]
+    assert Reminder.objects.filter(status="sent").count() == 2
+
+
+def test_who_is_no_longer_the_assignee_is_not_reminded(task, viewer, mailbox):
+    viewer.email = "vic@example.com"
+    viewer.save(update_fields=["email"])
+    reminders.arm()
+    services.update_task(task=task, assignee=viewer)
+
+    send_due()
+    send_due()
+
+    assert [mail["To"] for mail in mailbox.mails] == ["vic@example.com"]
+    assert sorted(Reminder.objects.values_list("status", flat=True)) == ["dropped", "sent"]
+
+
+def test_the_owner_is_reminded_once_also_where_an_assignee_without_an_address_follows(planner, viewer, soon, mailbox):
+    planner.email = "paula@example.com"
+    planner.save(update_fields=["email"])
+    task = TaskFactory(due_date=soon, project=ProjectFactory(owner=planner))
+    send_due()
+    services.update_task(task=task, assignee=viewer)
+
+    assert send_due() == 0
+    assert [mail["To"] for mail in mailbox.mails] == ["paula@example.com"]
