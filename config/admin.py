@@ -70,6 +70,8 @@ class People(FormsAtOnce, DeletionPages, UserAdmin, SnapshotLists, ModelAdmin):
     list_display = ["username", "full_name", "roles", "standing", "seen"]
     list_filter = ["groups", "is_active", "is_superuser"]
     search_help_text = "Name or e-mail"
+    # Nobody types them, and a form refuses the ones in a repeated hour.
+    readonly_fields = ["last_login", "date_joined"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         return super().get_queryset(request).prefetch_related("groups")
