@@ -68,6 +68,23 @@ _MINUTES = f"""
     ON CONFLICT (minute, application_id, category, name) DO UPDATE SET
         events = known.events + excluded.events, rejected = known.rejected + excluded.rejected
 """  # noqa: S608
+# Events that came in another minute than they happened in: those of programs that send late.
+_ARRIVALS = f"""
+    INSERT INTO events_arrival AS known (minute, application_id, more)
+    WITH late AS (
+        SELECT date_trunc('minute', event.timestamp, 'UTC') AS happened,
+               date_trunc('minute', event.received_at, 'UTC') AS came, event.application_id, count(*) AS number
+        {_HAPPENED}
+        WHERE date_trunc('minute', event.timestamp, 'UTC') <> date_trunc('minute', event.received_at, 'UTC')
+        GROUP BY 1, 2, 3
+    )
+    SELECT minute, application_id, sum(number) FROM (
+        SELECT came AS minute, application_id, number FROM late
+        UNION ALL SELECT happened, application_id, -number FROM late
+    ) AS moved
+    GROUP BY 1, 2 ORDER BY 1, 2
+    ON CONFLICT (minute, application_id) DO UPDATE SET more = known.more + excluded.more
+"""  # noqa: S608
 _REJECTED = """
     SELECT wrong.application_id, application.name, wrong.category, wrong.name, wrong.code, wrong.pointer, count(*)
     FROM unnest(%(ids)s::bigint[]) AS batch (id)
@@ -116,6 +133,14 @@ def add_up(cursor: CursorWrapper, batches: list[Batch]) -> None:
     values = _values(batches)
     cursor.execute(_SESSIONS, values)
     cursor.execute(_MINUTES, values)
+    if late := [batch for batch in batches if _may_be_late(batch)]:
+        cursor.execute(_ARRIVALS, _values(late))
+
+
+def _may_be_late(batch: Batch) -> bool:
+    """Say whether events of a batch happened in another minute than it came in: of busy applications few batches do."""
+    moments = (batch.first_timestamp, batch.last_timestamp, batch.created_at)
+    return len({at.replace(second=0, microsecond=0) for at in moments if at is not None}) > 1
 
 
 def lag() -> float:

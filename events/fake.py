@@ -138,7 +138,8 @@ def _store(events: list[Row], rejected: list[str]) -> None:
 def _batch(number: int, events: list[Row], place: int) -> Batch:
     moments = [moment for moment, _ in events[place * BATCH_ROWS : (place + 1) * BATCH_ROWS]]
     first, last = (min(moments), max(moments)) if moments else (None, None)
-    return Batch(pk=number, events=len(moments), rejected=0, first_timestamp=first, last_timestamp=last)
+    now = timezone.now()  # never stored, so the database does not set it
+    return Batch(pk=number, events=len(moments), rejected=0, first_timestamp=first, last_timestamp=last, created_at=now)
 
 
 def _lines(batches: list[Batch], lines: list[str]) -> io.BytesIO:

@@ -30,6 +30,7 @@ _TABLES = {
     "events_event_default": ("id", "timestamp"),
     "events_session": ("session_id", "last_seen"),
     "events_minute": ("id", "minute"),
+    "events_arrival": ("id", "minute"),
 }
 _REJECTED = {
     "events_rejectedevent": ("id", "received_at"),

@@ -19,7 +19,7 @@ from unfold.admin import ModelAdmin
 
 from events.admin.application_page import ApplicationPage
 from events.admin.application_verbs import ApplicationVerbs
-from events.models import Application, Minute, WriteKey
+from events.models import Application, Arrival, Minute, WriteKey
 from live.deletion import DeletionPages
 from live.history import HistoryPages
 from live.sorting import by_name
@@ -75,20 +75,35 @@ class ApplicationAdmin(ApplicationVerbs, ApplicationPage, DeletionPages, History
 
 
 def traffic_of() -> dict[int, Traffic]:
-    """Sum up what came from each application, from the counts a minute."""
+    """Sum up what came from each application, from the counts a minute.
+
+    Accepted and rejected ones both count by when they came: a share of 24 hours of the one and of other 24 of the other
+    would be wrong for programs that send late.
+    """
     now = timezone.now()
-    hour, day = now - timedelta(hours=1), now - timedelta(hours=24)
-    last = _by_application(Minute.objects.filter(minute__gte=now - SEEN_WITHIN), at=Max("minute"))
-    sums = _by_application(Minute.objects.filter(minute__gte=day), good=Sum("events"), bad=Sum("rejected"))
-    recent = _by_application(Minute.objects.filter(minute__gte=hour), good=Sum("events"), bad=Sum("rejected"))
-    return {pk: _traffic(row["at"], sums.get(pk), recent.get(pk)) for pk, row in last.items()}
+    counted = {"events": "good", "rejected": "bad"}
+    minutes = _by_application(Minute.objects.all(), now, counted, seen=Max("minute"))
+    late = _by_application(Arrival.objects.all(), now, {"more": "more"}, seen=Max("minute", filter=Q(more__gt=0)))
+    return {pk: _traffic(minutes.get(pk, {}), late.get(pk, {})) for pk in {*minutes, *late}}
 
 
-def _by_application(minutes: Any, **sums: Any) -> dict[int, dict[str, Any]]:
-    rows = minutes.order_by().values("application_id").annotate(**sums)
-    return {row["application_id"]: row for row in rows}
+def _by_application(rows: Any, now: datetime, columns: dict[str, str], **more: Any) -> dict[int, dict[str, Any]]:
+    """Sum the columns over an hour and a day, as "good_hour" and so on, in one statement."""
+    spans = {"hour": timedelta(hours=1), "day": timedelta(hours=24)}
+    sums = {
+        f"{name}_{span}": Sum(column, filter=Q(minute__gte=now - length), default=0)
+        for column, name in columns.items()
+        for span, length in spans.items()
+    }
+    found = rows.filter(minute__gte=now - SEEN_WITHIN).order_by().values("application_id").annotate(**sums, **more)
+    return {row["application_id"]: row for row in found}
 
 
-def _traffic(last: datetime, day: dict[str, Any] | None, hour: dict[str, Any] | None) -> Traffic:
-    share = day["bad"] * 100 / (day["good"] + day["bad"]) if day and day["good"] + day["bad"] else None
-    return Traffic((hour["good"] + hour["bad"]) / 60 if hour else 0.0, share, last)
+def _traffic(counted: dict[str, Any], late: dict[str, Any]) -> Traffic:
+    def came(span: str) -> tuple[int, int]:
+        good = counted.get(f"good_{span}", 0) + late.get(f"more_{span}", 0)
+        return max(good, 0), counted.get(f"bad_{span}", 0)
+
+    day = came("day")
+    seen = [at for at in (counted.get("seen"), late.get("seen")) if at is not None]
+    return Traffic(sum(came("hour")) / 60, day[1] * 100 / sum(day) if sum(day) else None, max(seen, default=None))

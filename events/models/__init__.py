@@ -1,4 +1,5 @@
 from events.models.application import Application, WriteKey
+from events.models.arrival import Arrival
 from events.models.digest import Batch, Minute, Session
 from events.models.event import Event, RejectedEvent
 from events.models.event_type import EventType, SchemaVersion
@@ -9,6 +10,7 @@ from events.models.replay import Replay
 
 __all__ = [
     "Application",
+    "Arrival",
     "Batch",
     "Event",
     "EventType",

@@ -8,8 +8,11 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from events import digest
+from events.admin.applications import traffic_of
 from events.factories import EventFactory, RejectedEventFactory, WriteKeyFactory
-from events.models import Application, Minute, WriteKey
+from events.models import Application, Arrival, Minute, WriteKey
+from events.tests.counting import commit
 
 pytestmark = pytest.mark.django_db
 ADDRESS = "/admin/events/application/"
@@ -34,6 +37,30 @@ def test_the_list_says_how_much_comes_and_how_much_of_it_is_wrong(as_viewer, sho
     page = as_viewer.get(ADDRESS).content.decode()
 
     assert "Sending" in page and "25.0" in page and ">2<" in page and f"{shop.keys.get().prefix}…" in page
+
+
+@pytest.mark.parametrize("late", [timedelta(0), timedelta(hours=30), timedelta(days=200), -timedelta(minutes=3)])
+def test_the_share_of_the_rejected_is_of_all_items_that_came_also_of_late_ones(as_viewer, shop, late):
+    now = timezone.now()
+    sent = [{"application": shop, "timestamp": now - late} for _ in range(2)]
+    commit(sent, [{"application": shop}])
+    digest.run()
+
+    traffic = traffic_of()[shop.pk]
+
+    assert round(traffic.share, 1) == 33.3 and traffic.a_minute == 3 / 60
+    assert now - traffic.last_seen < timedelta(minutes=2)
+    assert "33.3" in as_viewer.get(ADDRESS).content.decode()
+
+
+def test_late_events_that_come_in_several_batches_are_added_up(shop):
+    now = timezone.now()
+    for days in (40, 2, 2):
+        commit([{"application": shop, "timestamp": now - timedelta(days=days)}], [{"application": shop}])
+        digest.run()
+
+    assert round(traffic_of()[shop.pk].share, 1) == 50.0
+    assert sum(Arrival.objects.values_list("more", flat=True)) == 0
 
 
 def test_an_application_without_a_valid_key_says_so(as_viewer, shop):
