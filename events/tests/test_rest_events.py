@@ -370,7 +370,7 @@ def test_an_export_is_the_list_as_a_file(three, viewer_api, monkeypatch):
     assert answer["Content-Disposition"] == 'attachment; filename="events.csv"'
     assert answer["Content-Type"] == "text/csv; charset=utf-8"
     text = b"".join(answer.streaming_content).decode()
-    assert text.startswith("id,application,event_id,session_id,category,name,timestamp,received_at,data\r\n")
+    assert text.startswith("\ufeffid,application,event_id,session_id,category,name,timestamp,received_at,data\r\n")
     assert text.count("\r\n") == 4
     assert "'=HYPERLINK()" in text and '"a,""b""\nc"' in text
 
