@@ -1,6 +1,7 @@
 """The description of the REST interface at /schema/: made once, whoever asks how often."""
 
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -49,3 +50,24 @@ def test_each_format_is_kept_once_whatever_else_the_header_says(viewer_api, maki
     assert first.headers["Content-Type"] == f"{kind}; charset=utf-8"
     assert list(SchemaView._documents) == [kind]
     assert yaml.safe_load(first.content)["info"]["title"] == "Opsroom"
+
+
+def test_every_operation_has_a_name_of_its_own_a_summary_and_its_errors():
+    described = SchemaGenerator().get_schema(request=None, public=True)
+    operations = [one for path in described["paths"].values() for one in path.values()]
+
+    names = [operation["operationId"] for operation in operations]
+    assert len(names) == len(set(names)) > 90
+    for operation in operations:
+        assert operation["summary"][0].isupper() and len(operation["summary"]) < 50, operation["operationId"]
+        assert {"400", "503", "default"} <= set(operation["responses"]), operation["operationId"]
+        encodings = set(operation.get("requestBody", {}).get("content", {}))
+        assert encodings <= {"application/json", "multipart/form-data"}, operation["operationId"]
+
+
+def test_addresses_are_described_without_their_last_slash_and_each_is_once():
+    paths = list(SchemaGenerator().get_schema(request=None, public=True)["paths"])
+
+    shapes = [re.sub(r"{\w+}", "{}", path) for path in paths]
+    assert len(shapes) == len(set(shapes))
+    assert not [path for path in paths if path.endswith("/")]
