@@ -46,7 +46,7 @@ chaos: setup  ## The tests that kill and restart things
 	@$(PYTEST) -m chaos --timeout 600 $(ARGS)
 
 coverage: setup  ## The suite with branch coverage, and what it misses
-	@$(PYTEST) $(PARALLEL) -m "not browser and not chaos" --cov --cov-branch --cov-report=term-missing:skip-covered $(ARGS)
+	@$(PYTEST) $(PARALLEL) -m "not browser and not chaos and not clients" --cov --cov-branch --cov-report=term-missing:skip-covered $(ARGS)
 
 .PHONY: fmt lint bench loadtest screenshots lock
 fmt: setup  ## Format the code
