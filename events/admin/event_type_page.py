@@ -63,6 +63,9 @@ class EventTypePage(ModelAdmin):
         come_from = urlencode({"rejected": key.query})
         if type is not None:
             return HttpResponseRedirect(f"{page_of(type.pk)}?{come_from}")
+        if not self.has_add_permission(request):
+            messages.info(request, f"The event type {key.category} / {key.name} has no schema yet.")
+            return HttpResponseRedirect(reverse("admin:events_eventtype_changelist"))
         prefilled = urlencode({"category": key.category, "name": key.name})
         return HttpResponseRedirect(f"{reverse('admin:events_eventtype_add')}?{prefilled}&{come_from}")
 
