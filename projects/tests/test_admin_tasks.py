@@ -182,7 +182,8 @@ def test_a_comment_sent_by_the_pages_script_is_answered_with_the_thread_and_an_e
     answer = said(as_planner, task, "Fine.").content.decode()
 
     assert "task-form" not in answer
-    assert 'hx-swap-oob="innerHTML:#comments"' in answer and '<p class="pre comment__text" dir="auto">Fine.</p>' in answer
+    assert 'hx-swap-oob="innerHTML:#comments"' in answer
+    assert '<p class="pre comment__text" dir="auto">Fine.</p>' in answer
     assert answer.split("</textarea>")[0].endswith(">")
 
 
