@@ -30,13 +30,13 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm
 from unfold.widgets import SELECT_CLASSES, UnfoldAdminTextInputWidget
 
 from accounts.models import AccessToken
-from config import my_access
+from config import kept_forms, my_access
 from config.dashboard import front_page_card
 from config.people import change_own_password, delete_person
 from config.person_form import NewPersonForm
 from config.templatetags.opsroom import state, when
 from live.admin_forms import FormsAtOnce
-from live.deletion import DeletionPages
+from live.deletion import DeletionPages, SeenDeletions
 from live.snapshot import SnapshotLists
 
 admin.site.unregister([User, Group])
@@ -108,7 +108,7 @@ class People(FormsAtOnce, DeletionPages, UserAdmin, SnapshotLists, ModelAdmin):
 
 
 @admin.register(Group)
-class Groups(FormsAtOnce, GroupAdmin, SnapshotLists, ModelAdmin):
+class Groups(FormsAtOnce, SeenDeletions, GroupAdmin, SnapshotLists, ModelAdmin):
     list_display = ["name", "members"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
@@ -161,7 +161,7 @@ class TasksOfSchedule(beat.PeriodicTaskInline, TabularInline):
 
 
 @admin.register(PeriodicTask)
-class PeriodicTasks(FormsAtOnce, beat.PeriodicTaskAdmin, SnapshotLists, ModelAdmin):
+class PeriodicTasks(FormsAtOnce, SeenDeletions, beat.PeriodicTaskAdmin, SnapshotLists, ModelAdmin):
     change_list_template = "config/house_list.html"
     empty_icon = "schedule"
     empty_title = "No schedules yet"
@@ -187,7 +187,7 @@ class PeriodicTasks(FormsAtOnce, beat.PeriodicTaskAdmin, SnapshotLists, ModelAdm
 
 
 @admin.register(IntervalSchedule, CrontabSchedule, ClockedSchedule, SolarSchedule)
-class Schedules(FormsAtOnce, SnapshotLists, ModelAdmin):
+class Schedules(FormsAtOnce, SeenDeletions, SnapshotLists, ModelAdmin):
     inlines = [TasksOfSchedule]
 
 
@@ -234,7 +234,11 @@ class Failures(ReadOnly, AccessFailureLogAdmin, ModelAdmin):
 
 # --- The front page -------------------------------------------------------------------------------
 def _front_page_urls() -> list[URLPattern]:
-    return [path("front-page/<slug:name>/", front_page_card, name="front_page_card"), *my_access.urls()]
+    return [
+        path("front-page/<slug:name>/", front_page_card, name="front_page_card"),
+        *my_access.urls(),
+        *kept_forms.urls(),
+    ]
 
 
 # The theme's own template would come first under the usual name, admin/index.html.

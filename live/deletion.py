@@ -9,14 +9,38 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from django.contrib import messages
 from django.contrib.admin import ModelAdmin
+from django.contrib.admin.utils import unquote
 from django.db import models
-from django.http import HttpRequest
+from django.forms.models import model_to_dict
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+
+from live import seen
+from live.admin_forms import BY_ITSELF, comparable, in_words, label_of
 
 Deletion = tuple[list[str], dict[str, int], set[str], list[str]]
 
 
-class DeletionPages(ModelAdmin):
+class SeenDeletions(ModelAdmin):
+    """A mixin of each admin that deletes rows: a row that changed after the question was shown is asked about again."""
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        row = self.get_object(request, unquote(object_id))
+        if row is None or not self.has_delete_permission(request, row):
+            return super().delete_view(request, object_id, extra_context)
+        values = comparable(model_to_dict(row, exclude=[*BY_ITSELF]))
+        missed = seen.changed_since(request.POST[seen.FIELD], values) if seen.FIELD in request.POST else []
+        if request.method == "POST" and missed:
+            fields = [seen.Change(label_of(row, name), in_words(row, name)) for name in missed]
+            messages.warning(request, seen.deletion_words(fields, row))
+            return HttpResponseRedirect(request.get_full_path())
+        return super().delete_view(request, object_id, {**(extra_context or {}), "seen": seen.token_of(values)})
+
+
+class DeletionPages(SeenDeletions):
     """A mixin of each admin that deletes rows: its questions count what goes with them."""
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Deletion:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django import forms
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
@@ -25,12 +27,23 @@ from events.admin.snippets import snippets
 from events.admin.which import Which
 from events.models import Application, RejectedDay
 from events.models.application import DEFAULT_RATE
+from live import seen
+from live.shown_once import show_once, shown_once
 
 MOST_KEYS = 20
 ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+")  # as a browser writes it: no path, no slash at the end
 
 
+LABELS = {
+    "name": "Name",
+    "unknown_types": "Unknown event types",
+    "allowed_origins": "Allowed origins",
+    "rate": "Rate limit",
+}
+
+
 class ApplicationForm(forms.Form):
+    has_missed = False  # what another user changed after it was opened
     name = forms.CharField(max_length=100, error_messages={"required": "Give it a name."})
     unknown_types = forms.ChoiceField(
         choices=Application.UnknownTypes.choices, initial=Application.UnknownTypes.ACCEPTED
@@ -52,14 +65,16 @@ class ApplicationForm(forms.Form):
 
     @classmethod
     def showing(cls, application: Application) -> ApplicationForm:
-        return cls(
-            initial={
-                "name": application.name,
-                "unknown_types": application.unknown_types,
-                "allowed_origins": "\n".join(application.allowed_origins),
-                "rate": application.rate,
-            }
-        )
+        return cls(initial=_settings(application))
+
+
+def _settings(application: Application) -> dict[str, Any]:
+    return {
+        "name": application.name,
+        "unknown_types": application.unknown_types,
+        "allowed_origins": "\n".join(application.allowed_origins),
+        "rate": application.rate,
+    }
 
 
 class ApplicationPage(ModelAdmin):
@@ -75,14 +90,15 @@ class ApplicationPage(ModelAdmin):
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """A new application's page shows its key, once."""
+        """Create an application; its page shows its key for some minutes."""
         if not self.has_add_permission(request):
             raise PermissionDenied
         form = ApplicationForm(request.POST if request.method == "POST" else None)
         if form.is_valid():
             made = attempt(form, lambda: services.create_application(**form.cleaned_data, actor=request.user))
             if made is not None:
-                return self.page(request, made.application, secret=made.write_key)
+                page = page_of(made.application.pk)
+                return show_once(request, HttpResponseRedirect(page), path=page, secret=made.write_key)
         return self.page(request, None, form)
 
     def change_view(
@@ -90,19 +106,30 @@ class ApplicationPage(ModelAdmin):
     ) -> HttpResponse:
         application = self.application(request, object_id)
         if request.method != "POST":
-            return self.page(request, application)
+            return self.page(request, application, secret=shown_once(request))
         if not self.has_change_permission(request, application):
             raise PermissionDenied
         form = ApplicationForm(request.POST)
         if form.is_valid():
-            saved = attempt(
-                form,
-                lambda: services.update_application(application=application, actor=request.user, **form.cleaned_data),
-            )
-            if saved is not None:
+            with transaction.atomic():
+                saved = self._saved(request, application.pk, form)
+            if saved:
                 messages.success(request, "Saved. The ingest knows it within two seconds.")
                 return HttpResponseRedirect(request.path)
         return self.page(request, application, form)
+
+    def _saved(self, request: HttpRequest, pk: int, form: ApplicationForm) -> bool:
+        """Save what the form says, unless it was not opened with what is there now."""
+        row = Application.objects.select_for_update(no_key=True).filter(pk=pk).first()
+        token = request.POST.get(seen.FIELD)
+        if row is not None and token and (missed := seen.changed_since(token, _settings(row))):
+            labels = [seen.Change(LABELS[name], str(_settings(row)[name]).replace("\n", " ")) for name in missed]
+            form.add_error(None, seen.words_for(labels, row, request.path))
+            form.has_missed = True
+            return False
+        found = row or Application(pk=pk)
+        change = partial(services.update_application, application=found, actor=request.user, **form.cleaned_data)
+        return attempt(form, change) is not None
 
     def traffic(self, request: HttpRequest, pk: int) -> HttpResponse:
         """A fragment: the chart of the last day."""
@@ -144,6 +171,8 @@ class ApplicationPage(ModelAdmin):
         }
         if application is not None:
             left_out = RejectedDay.objects.filter(application=application, day=timezone.now().date(), left_out__gt=0)
+            shown = request.POST.get(seen.FIELD, "") if form and form.is_bound and not form.has_missed else ""
+            context["seen"] = shown or seen.token_of(_settings(Application.objects.get(pk=application.pk)))
             context |= {**_chart(application), "keys": _keys(application), "left_out": left_out.first()}
         response = render(request, "events/application.html", context)
         if secret:

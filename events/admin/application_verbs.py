@@ -18,6 +18,7 @@ from events.admin.application_page import ApplicationPage, page_of
 from events.admin.dialog import Question, ask, go_to
 from events.models import Application
 from events.services.applications import LONGEST_OVERLAP
+from live.shown_once import show_once
 
 
 class RotateForm(forms.Form):
@@ -39,13 +40,14 @@ class ApplicationVerbs(ApplicationPage):
         ]
 
     def rotate(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """GET asks how long the old key still works; POST shows the new one, once."""
+        """GET asks how long the old key still works; POST leads to the page that shows the new one."""
         application = self._to_change(request, pk)
         form = RotateForm(request.POST if request.method == "POST" else None)
         if form.is_valid():
             overlap = form.cleaned_data["overlap_hours"]
             made = services.rotate_key(application=application, overlap_hours=overlap, actor=request.user)
-            return self.page(request, application, secret=made.write_key)
+            page = page_of(pk)
+            return show_once(request, go_to(request, page), path=page, secret=made.write_key)
         context = {"application": application, "rotate": form, "longest": LONGEST_OVERLAP}
         return ask(
             request, Question("Rotate the key", "events/rotate_question.html", "Create new key", page_of(pk), context)

@@ -15,6 +15,8 @@ from events.services import Refused
 
 
 class SchemaForm(forms.Form):
+    has_been_told = False  # what another user changed after it was opened
+
     description = forms.CharField(max_length=2000, required=False)
     schema = forms.CharField(strip=False, error_messages={"required": "A schema is a JSON object; {} takes anything."})
     note = forms.CharField(max_length=200, required=False)

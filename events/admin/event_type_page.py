@@ -25,7 +25,7 @@ from events.admin.schema_text import Line, changed_lines, differences, write_jso
 from events.admin.trial import example_of, rehearsed, verdict_on
 from events.models import EventType, SchemaVersion
 from events.models.event_type import anything
-from live import numerals
+from live import numerals, seen
 
 MOST_VERSIONS = 50
 
@@ -94,7 +94,7 @@ class EventTypePage(ModelAdmin):
         if not self.has_change_permission(request, type):
             raise PermissionDenied
         form = NextVersionForm(request.POST)
-        if form.is_valid():
+        if form.is_valid() and not self._has_missed(request, type, form):
             after = form.attempt(lambda values: services.publish_schema(event_type=type, actor=request.user, **values))
             if after is not None:
                 self._say(request, type, after)
@@ -152,6 +152,16 @@ class EventTypePage(ModelAdmin):
             raise Http404("Somebody has deleted this type.")
         return type
 
+    def _has_missed(self, request: HttpRequest, type: EventType, form: NextVersionForm) -> bool:
+        """Refuse a form that was opened with another schema or description, and say who changed it."""
+        shown = _present(type)
+        missed = seen.changed_since(request.POST[seen.FIELD], shown) if seen.FIELD in request.POST else []
+        changes = [seen.Change(name.capitalize(), str(shown[name]) if name == "description" else "") for name in missed]
+        if missed:
+            form.add_error(None, seen.words_for(changes, type, request.get_full_path()))
+            form.has_been_told = True
+        return bool(missed)
+
     def _say(self, request: HttpRequest, before: EventType, after: EventType) -> None:
         if after.version == before.version:
             messages.info(request, "The schema is as it was: nothing was published.")
@@ -172,6 +182,7 @@ class EventTypePage(ModelAdmin):
             "original": type,
             "type": type,
             "form": form,
+            "seen": _token(request, type, form) if type else "",
             "may_change": may,
             "may_delete": type is not None and self.has_delete_permission(request, type),
             "published": write_json(type.schema if type else anything()),
@@ -180,6 +191,11 @@ class EventTypePage(ModelAdmin):
             **example_of(request, type, form),
         }
         return render(request, "events/event_type.html", context)
+
+
+def _token(request: HttpRequest, type: EventType, form: SchemaForm) -> str:
+    kept = request.POST.get(seen.FIELD) if form.is_bound and not form.has_been_told else None
+    return kept or seen.token_of(_present(type))
 
 
 def page_of(pk: int) -> str:

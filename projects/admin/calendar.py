@@ -18,6 +18,7 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.passwords import with_current_password
 from live.local_time import same_clock_on
 from live.numerals import number
+from live.shown_once import hide, show_once, shown_once
 from live.snapshot import one_snapshot
 from live.sorting import by_name
 from projects import calendar as feed
@@ -82,23 +83,25 @@ class CalendarPages(ModelAdmin):
         """Make a new address of one's iCalendar feed, shown once, or revoke the old one."""
         if not self.has_view_permission(request):
             raise PermissionDenied
+        page = reverse("admin:projects_task_calendar")
         if request.POST.get("do") == "revoke":
             feed.revoke_token(user=request.user)
-            messages.success(request, "The calendar link is revoked. Whoever has it gets nothing any more.")
-            return HttpResponseRedirect(reverse("admin:projects_task_calendar"))
+            messages.success(request, "The calendar link is revoked and no longer works.")
+            return hide(HttpResponseRedirect(page), path=page)
         _, secret = feed.new_token(user=request.user)
-        address = request.build_absolute_uri(reverse("calendar", args=[secret]))
-        return self._calendar(request, fresh_link=address)
+        return show_once(request, HttpResponseRedirect(page), path=page, secret=secret)
 
-    def _calendar(self, request: HttpRequest, **more: Any) -> HttpResponse:
+    def _calendar(self, request: HttpRequest) -> HttpResponse:
+        token = with_current_password(CalendarToken.objects.filter(user=request.user.pk)).first()
+        secret = shown_once(request) if token else ""
         context = {
             **self.admin_site.each_context(request),
             **self._days(request),
             "title": "Calendar",
             "projects": Project.objects.order_by(by_name("name"), "name"),
-            "token": with_current_password(CalendarToken.objects.filter(user=request.user.pk)).first(),
+            "token": token,
+            "fresh_link": request.build_absolute_uri(reverse("calendar", args=[secret])) if secret else "",
             "zone": timezone.get_current_timezone_name(),
-            **more,
         }
         return render(request, "projects/calendar.html", context)
 

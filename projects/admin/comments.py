@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from django.contrib import messages
 from django.contrib.admin import ModelAdmin
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
+from django.utils.text import Truncator
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.http import reswap, retarget
 
+from live import seen
 from live.snapshot import one_snapshot
 from projects import services
 from projects.admin.task_form import CommentForm
@@ -53,6 +56,11 @@ class CommentPages(ModelAdmin):
         if request.method != "POST":
             return _form(request, mine, CommentForm(initial={"content": mine.content}))
         form = CommentForm(request.POST)
+        if form.is_valid() and seen.changed_since(request.POST.get(seen.FIELD) or _token(mine), _shown_by(mine)):
+            change = seen.Change("Comment", Truncator(mine.content).chars(200))
+            page = reverse("admin:projects_task_change", args=[task.pk])
+            form.add_error(None, seen.words_for([change], task, page))
+            form.has_missed = True
         if not form.is_valid():
             return reswap(retarget(_form(request, mine, form), f"#comment-{mine.pk}"), "outerHTML")
         try:
@@ -71,6 +79,10 @@ class CommentPages(ModelAdmin):
         context = thread_of(request, task)
         if not context["may_read_comments"]:
             raise PermissionDenied
+        if request.method == "POST" and not request.headers.get("HX-Request"):
+            if note:
+                messages.warning(request, note)
+            return HttpResponseRedirect(reverse("admin:projects_task_change", args=[task.pk]))
         return render(request, "projects/task_thread.html", {**context, "note": note})
 
     def _task(self, request: HttpRequest, pk: int | str) -> Task:
@@ -115,4 +127,14 @@ def _own(request: HttpRequest, task: Task, pk: int, verb: str) -> Comment:
 
 
 def _form(request: HttpRequest, comment: Comment, form: CommentForm) -> HttpResponse:
-    return render(request, "projects/task_comment_edit.html", {"comment": comment, "form": form})
+    kept = request.POST.get(seen.FIELD) if form.is_bound and not form.has_missed else None
+    context = {"comment": comment, "form": form, "seen": kept or _token(comment)}
+    return render(request, "projects/task_comment_edit.html", context)
+
+
+def _token(comment: Comment) -> str:
+    return seen.token_of(_shown_by(comment))
+
+
+def _shown_by(comment: Comment) -> dict[str, Any]:
+    return {"content": comment.content}

@@ -18,6 +18,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.views import ChangeList
 
+from live.admin_forms import FormsAtOnce
 from live.deletion import DeletionPages
 from live.history import HistoryPages
 from live.snapshot import SnapshotLists
@@ -45,7 +46,7 @@ class ProjectList(ChangeList):
 
 
 @admin.register(Project)
-class ProjectAdmin(BoardPages, DeletionPages, HistoryPages, SnapshotLists, ModelAdmin):
+class ProjectAdmin(FormsAtOnce, BoardPages, DeletionPages, HistoryPages, SnapshotLists, ModelAdmin):
     list_display = ["named", "owner", "progress", "overdue", "updated"]
     list_display_links = None  # the name leads to the board
     list_per_page = 50

@@ -26,6 +26,8 @@ class PersonField(forms.ModelChoiceField):
 class TaskForm(forms.Form):
     """`changes()` after `is_valid()` is what differs from what the page had shown: another's change stays."""
 
+    has_missed = False  # what another user changed after it was opened
+
     title = forms.CharField(max_length=255)
     description = forms.CharField(
         required=False, max_length=20_000, widget=forms.Textarea(attrs={"rows": 4, "class": INPUT})
@@ -67,4 +69,6 @@ class CardForm(forms.Form):
 
 
 class CommentForm(forms.Form):
+    has_missed = False  # what was changed in another tab after it was opened
+
     content = forms.CharField(max_length=20_000, error_messages={"required": "Write something first."})

@@ -14,6 +14,8 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from live import seen
+from live.admin_forms import in_words
 from projects import services
 from projects.admin.comments import CommentPages, thread_of
 from projects.admin.steps import steps_of
@@ -100,10 +102,23 @@ class TaskPages(CommentPages):
         if not changes:
             messages.info(request, "Nothing was changed.")
             return True
-        saved = self._attempt(form, lambda: services.update_task(task=task, actor=request.user, **changes))
+        shown = shown_by(task)
+        changed = seen.changed_since(request.POST[seen.FIELD], shown) if seen.FIELD in request.POST else []
+        if missed := [name for name in changed if name in changes]:
+            self._refuse(request, task, form, missed)
+            return False
+        read = {name: getattr(task, name) for name in changes}
+        saved = self._attempt(form, lambda: services.update_task(task=task, actor=request.user, seen=read, **changes))
         if saved is not None:
             messages.success(request, "Saved.")
         return saved is not None
+
+    def _refuse(self, request: HttpRequest, task: Task, form: TaskForm, missed: list[str]) -> None:
+        words = [
+            seen.Change(str(form.fields[name].label or name).capitalize(), in_words(task, name)) for name in missed
+        ]
+        form.add_error(None, seen.words_for(words, task, request.path))
+        form.has_missed = True
 
     def _attempt(self, form: Any, write: Callable[[], Any]) -> Any:
         """Return what the service returns, or None with its refusal beside the form's fields."""
@@ -111,14 +126,18 @@ class TaskPages(CommentPages):
             return write()
         except (Gone, Task.DoesNotExist) as error:
             form.add_error(None, str(error) if isinstance(error, Gone) else "Somebody has deleted this task.")
-            return None
+        except services.Changed:
+            form.add_error(None, "Another user changed this task at the same moment. Save again.")
+        return None
 
     def _page(
         self, request: HttpRequest, task: Task, form: TaskForm | None = None, comment_form: CommentForm | None = None
     ) -> HttpResponse:
         if form is None and self.has_change_permission(request, task):
             form = TaskForm(task=task)
+        kept = request.POST.get(seen.FIELD) if form and form.is_bound and not form.has_missed else None
         context = {
+            "seen": kept or seen.token_of(shown_by(task)),
             **self._frame(request, task.title),
             "address": page_of(task.pk),
             **thread_of(request, task),
@@ -139,6 +158,13 @@ class TaskPages(CommentPages):
             "opts": self.opts,
             "zone_words": f"Time in {zone.replace('_', ' ')}",
         }
+
+
+def shown_by(task: Task) -> dict[str, Any]:
+    """Return the values that the form of a task shows; a moment to the minute, as its field has it."""
+    values = {name: getattr(task, name) for name in ("title", "description", "status", "priority")}
+    due = task.due_date.replace(second=0, microsecond=0) if task.due_date else None
+    return {**values, "project": task.project_id, "assignee": task.assignee_id, "due_date": due}
 
 
 def page_of(pk: int) -> str:

@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from html import unescape
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 
 from projects import services
@@ -163,18 +164,40 @@ def test_a_stranger_sees_no_calendar(as_stranger):
 
 
 # --- The link -----------------------------------------------------------------------------------------
-def test_the_link_is_shown_once_and_opens_the_feed(as_planner, client, task):
-    made = as_planner.post(LINK, {"do": "renew"})
-    address = made.context["fresh_link"]
+def renewed(client) -> str:
+    """The address of a new link, from the page that the button leads to."""
+    answer = client.post(LINK, {"do": "renew"})
+    assert answer.headers["Location"] == CALENDAR
+    return client.get(CALENDAR).context["fresh_link"]
 
-    assert address in made.content.decode()
-    assert address not in as_planner.get(CALENDAR).content.decode()
+
+def test_the_link_is_shown_after_a_redirect_and_opens_the_feed(as_planner, client, task):
+    address = renewed(as_planner)
+
+    assert address in as_planner.get(CALENDAR).content.decode()  # loaded again: neither lost nor made anew
     assert client.get(address).content.startswith(b"BEGIN:VCALENDAR")
 
 
+def test_the_link_is_shown_in_one_browser_only_and_for_some_minutes(as_planner, planner, task):
+    address = renewed(as_planner)
+    other = Client()
+    other.force_login(planner)
+    cookie = next(each for name, each in as_planner.cookies.items() if name.endswith("_shown_once"))
+
+    assert address not in other.get(CALENDAR).content.decode()
+    assert cookie["max-age"] == 600 and cookie["path"] == CALENDAR and cookie["httponly"]
+
+
+def test_another_user_of_the_browser_does_not_see_the_link(as_planner, superuser, task):
+    address = renewed(as_planner)
+
+    as_planner.force_login(superuser)
+
+    assert address not in as_planner.get(CALENDAR).content.decode()
+
+
 def test_a_new_link_ends_the_old_one_and_revoking_ends_both(as_planner, client, planner):
-    old = as_planner.post(LINK, {"do": "renew"}).context["fresh_link"]
-    new = as_planner.post(LINK, {"do": "renew"}).context["fresh_link"]
+    old, new = renewed(as_planner), renewed(as_planner)
 
     assert (client.get(old).status_code, client.get(new).status_code) == (404, 200)
 

@@ -221,9 +221,12 @@ def test_ones_own_comment_is_put_in_other_words_and_taken_back(as_planner, plann
 
     assert page.count("your comment</span></button>") == 2 and f"comments/{other.pk}/" not in page
     assert mine.content in as_planner.get(here).content.decode()
-    assert "In other words" in as_planner.post(here, {"content": "In other words"}).content.decode()
+    script = {"hx-request": "true"}
+    answer = as_planner.post(here, {"content": "In other words"}, headers=script)
+    assert "In other words" in answer.content.decode()
     assert Comment.objects.get(pk=mine.pk).content == "In other words"
-    assert "In other words" not in as_planner.post(f"{here}delete/").content.decode()
+    assert as_planner.post(here, {"content": "In other words"}).headers["Location"] == page_of(task)
+    assert "In other words" not in as_planner.post(f"{here}delete/", headers=script).content.decode()
     assert list(Comment.objects.all()) == [other]
     told = Event.objects.filter(topic="projects", type__startswith="comment.").order_by("id")
     assert [event.type for event in told] == ["comment.updated", "comment.deleted"]

@@ -16,6 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from unfold.admin import ModelAdmin
 
+from live.admin_forms import FormsAtOnce
 from live.history import HistoryPages
 from testrunner import outlook
 from testrunner.admin.environment_page import EnvironmentPages
@@ -26,7 +27,7 @@ STATES = ["free", "busy", "reserved", "disabled"]
 
 
 @admin.register(TestEnvironment)
-class EnvironmentAdmin(EnvironmentPages, HistoryPages, ModelAdmin):
+class EnvironmentAdmin(FormsAtOnce, EnvironmentPages, HistoryPages, ModelAdmin):
     """A hundred tiles instead of a table; one opened is a page. Settings are a form behind a button."""
 
     fields = ["name", "description", "project"]

@@ -1,0 +1,116 @@
+"""What a page of the admin offers: its links, and its forms with the values that they are filled with."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+
+Field = tuple[str, str]
+BOXES = ("checkbox", "radio")
+
+
+@dataclass
+class Form:
+    """`fields` are sent as they are; `buttons` are the named ones, of which a browser sends the one that is pressed."""
+
+    method: str = "get"
+    action: str = ""
+    marks: dict[str, str] = field(default_factory=dict)  # attributes of the element
+    fields: list[Field] = field(default_factory=list)
+    buttons: list[Field] = field(default_factory=list)
+    kinds: dict[str, str] = field(default_factory=dict)  # of each field: type of input, "textarea" or "select"
+    choices: dict[str, list[str]] = field(default_factory=dict)
+
+    def data(self, **changed: str) -> dict[str, list[str]]:
+        """The body that a browser would send, with some values changed."""
+        found: dict[str, list[str]] = {}
+        for name, value in self.fields:
+            found.setdefault(name, []).append(value)
+        return found | {name: [value] for name, value in changed.items()}
+
+
+class Page(HTMLParser):
+    """The parsed page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.links: list[str] = []
+        self.fragments: list[str] = []  # what its scripts ask for
+        self.forms: list[Form] = []
+        self.title = ""
+        self._form: Form | None = None
+        self._text: list[str] | None = None
+        self._select: tuple[str, bool] | None = None
+        self._options: list[tuple[str, bool]] = []
+        self._by_id: dict[str, Form] = {}
+        self._later: list[tuple[str, str, dict[str, str]]] = []
+        self.feed(text)
+        for name, tag, given in self._later:  # fields beside the form that they belong to
+            if name in self._by_id:
+                self._take(self._by_id[name], tag, given)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        if tag in ("a", "area") and "href" in given:
+            self.links.append(given["href"])
+        if "hx-get" in given:
+            self.fragments.append(given["hx-get"])
+        if tag == "form":
+            self._form = Form(given.get("method", "get").lower(), given.get("action", ""), given)
+            self._by_id[given.get("id", "")] = self._form
+            self.forms.append(self._form)
+        elif tag == "title":
+            self._text = []
+        elif tag in ("input", "button", "textarea", "select", "option"):
+            self._field(tag, given)
+
+    def _field(self, tag: str, given: dict[str, str]) -> None:
+        if tag == "option":
+            if self._select:
+                self._options.append((given.get("value", ""), "selected" in given))
+        elif "form" in given and tag in ("input", "button"):
+            self._later.append((given["form"], tag, given))
+        elif self._form is not None and tag in ("input", "button"):
+            self._take(self._form, tag, given)
+        elif self._form is not None and given.get("name") and "disabled" not in given:
+            self._form.kinds[given["name"]] = tag
+            if tag == "select":
+                self._select, self._options = (given["name"], "multiple" in given), []
+            else:
+                self._name, self._text = given["name"], []
+
+    def _take(self, form: Form, tag: str, given: dict[str, str]) -> None:
+        name, kind = given.get("name", ""), given.get("type", "submit" if tag == "button" else "text")
+        if not name or "disabled" in given or kind in ("file", "button", "reset", "image"):
+            return
+        value = given.get("value", "on" if kind in BOXES else "")
+        if kind == "submit":
+            form.buttons.append((name, value))
+            return
+        form.kinds[name] = kind
+        if kind in BOXES:
+            form.choices.setdefault(name, []).append(value)
+        if kind not in BOXES or "checked" in given:
+            form.fields.append((name, value))
+
+    def handle_data(self, data: str) -> None:
+        if self._text is not None:
+            self._text.append(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "form":
+            self._form = None
+        elif tag == "title" and self._text is not None:
+            self.title, self._text = "".join(self._text).strip(), None
+        elif tag == "textarea" and self._text is not None and self._form is not None:
+            self._form.fields.append((self._name, re.sub(r"^\r?\n", "", "".join(self._text))))
+            self._text = None
+        elif tag == "select" and self._select and self._form is not None:
+            name, is_multiple = self._select
+            chosen = [value for value, is_chosen in self._options if is_chosen]
+            if not chosen and not is_multiple and self._options:
+                chosen = [self._options[0][0]]
+            self._form.choices[name] = [value for value, _ in self._options]
+            self._form.fields += [(name, value) for value in chosen]
+            self._select = None
