@@ -16,6 +16,7 @@ from accounts.models import AccessToken
 from accounts.passwords import with_current_password
 from accounts.sessions import end_sessions, note_sign_in, sessions_of
 from accounts.zones import choose_zone, zone_names
+from config import sliding_sessions
 from config.client_address import client_address
 from live.numerals import number
 from projects import calendar
@@ -89,6 +90,7 @@ def set_time_zone(request: HttpRequest) -> HttpResponse:
 
 def note_login(*, request: HttpRequest, **_: Any) -> None:
     """A receiver of user_logged_in."""
+    sliding_sessions.renew(request.session)
     note_sign_in(request.session, address=client_address(request), browser=request.META.get("HTTP_USER_AGENT", ""))
 
 

@@ -9,11 +9,12 @@ from django.core.exceptions import PermissionDenied
 from django.db import DataError, IntegrityError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
-from django.views.defaults import page_not_found, permission_denied, server_error
+from django.views.defaults import page_not_found, permission_denied
 from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
 
+from config.kept_forms import fields_of
 from live.storage import storage_failure
 from live.unknown_names import CODE as SAYS_THE_NAME
 
@@ -123,7 +124,7 @@ def failed(request: HttpRequest) -> HttpResponse:
     if words := storage_failure(error):
         return _away(request, words, retry_after=int(STORAGE_RETRY))
     if _wants_page(request):
-        return server_error(request)
+        return render(None, "500.html", _sent(request), status=500)
     return problem_response(500, "Something went wrong here. It has been logged.")
 
 
@@ -131,9 +132,16 @@ def _away(request: HttpRequest, words: str, *, retry_after: int) -> HttpResponse
     if not _wants_page(request):
         return problem_response(503, words, retry_after=retry_after)
     # Not through the admin's own layout: that one asks the database who is looking.
-    response = render(None, "503.html", {"words": words}, status=503)
+    response = render(None, "503.html", {"words": words, **_sent(request)}, status=503)
     response["Retry-After"] = str(retry_after)
     return response
+
+
+def _sent(request: HttpRequest) -> Body:
+    """Return what the page needs to send a form again: it is not lost when the server fails."""
+    fields, left_out = fields_of(request)
+    token = [("csrfmiddlewaretoken", request.POST.get("csrfmiddlewaretoken", ""))] if fields else []
+    return {"is_form": bool(fields), "path": request.get_full_path(), "fields": token + fields, "left_out": left_out}
 
 
 def document_problems(result: Body, **_: Any) -> Body:

@@ -75,6 +75,8 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "accounts.middleware.OwnZone",
+    "config.sliding_sessions.SlidingSessions",
+    "config.kept_forms.KeptForms",
     "django_structlog.middlewares.RequestMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -174,6 +176,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
+LOGOUT_REDIRECT_URL = "admin:login"
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]  # a stranger's guesses must not lock the owner out
@@ -204,7 +207,8 @@ if flag(env, "TRUST_FORWARDED_PROTO", default=False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SESSION_COOKIE_NAME = f"opsroom_session_{PORT}" if LOCAL else "opsroom_session"  # cookies ignore ports
 CSRF_COOKIE_NAME = f"opsroom_csrf_{PORT}" if LOCAL else "opsroom_csrf"
-SESSION_COOKIE_AGE = 8 * 3600
+CSRF_FAILURE_VIEW = "config.kept_forms.csrf_failure"
+SESSION_COOKIE_AGE = 8 * 3600  # since its last use: config/sliding_sessions.py
 SESSION_SAVE_EVERY_REQUEST = False
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"

@@ -1,0 +1,194 @@
+"""Forms that are sent after the session has ended: what was typed is kept through the login.
+
+1. A signed cookie names the user who was signed in with this browser last. It opens nothing.
+2. A form of the admin that is sent without a session, from a browser with that cookie, is stored in a new session in
+   which no user is signed in. The answer leads to the login page. Anonymous senders without the cookie store nothing.
+3. After the login of the same user, the page "Unsent forms" shows what was typed, with a button that sends it.
+
+A form with an outdated CSRF token goes the same way: the user signed out and in again in another tab.
+Passwords, secret values and files are not kept.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from django.conf import settings
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import URLPattern, path, reverse
+from django.views.decorators.http import require_POST, require_safe
+from django_htmx.http import HttpResponseClientRedirect
+
+COOKIE = f"{settings.SESSION_COOKIE_NAME}_user"
+COOKIE_SECONDS = 30 * 86_400
+KEY = "unsent_forms"  # in the session
+MAX_FORMS = 5  # of one session: one per tab
+MAX_CHARACTERS = 300_000  # of one form
+SECRET = re.compile(r"passw|secret|token|api_?key", re.IGNORECASE)
+TECHNICAL = re.compile(r"^(_|initial-|request_key$|version$|instead_of$|zone$|step$)|_FORMS$|-id$", re.IGNORECASE)
+Field = tuple[str, str]
+
+
+class KeptForms:
+    """The middleware that stores a form where its answer leads to the login page, and forgets it once it was sent."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if not request.path_info.startswith("/admin/") or response.status_code >= 400:
+            return response
+        if _leads_to_login(response):
+            return _to_login(request)
+        if request.user.is_authenticated:
+            _remember_user(request, response)
+            if request.method == "POST" and KEY in request.session and not hasattr(request, "is_kept"):
+                _forget(request, request.get_full_path())
+        return response
+
+
+def urls() -> list[URLPattern]:
+    """The page's addresses, below /admin/."""
+    wrap = admin.site.admin_view
+    return [
+        path("unsent-forms/", wrap(require_safe(page)), name="unsent_forms"),
+        path("unsent-forms/discard/", wrap(require_POST(discard)), name="unsent_forms_discard"),
+    ]
+
+
+def page(request: HttpRequest) -> HttpResponse:
+    """Show the forms that this user could not send, each with a button that sends it."""
+    own = [form for form in request.session.get(KEY, []) if form["user"] == request.user.pk]
+    if not own:
+        return HttpResponseRedirect(reverse("admin:index"))
+    forms = [{**form, "shown": [field for field in form["fields"] if is_shown(*field)]} for form in own]
+    context = {**admin.site.each_context(request), "title": "Unsent forms", "forms": forms}
+    return render(request, "config/unsent_forms.html", context)
+
+
+def discard(request: HttpRequest) -> HttpResponse:
+    """Forget the form of one address."""
+    _forget(request, request.POST.get("path", ""))
+    return HttpResponseRedirect(reverse("admin:unsent_forms"))
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Keep what this site's own page has sent with an outdated token; refuse what another site has sent."""
+    if request.path_info.startswith("/admin/") and _is_from_here(request):
+        if request.user.is_authenticated and keep(request, request.user.pk):
+            return _go(request, reverse("admin:unsent_forms"))
+        if not request.user.is_authenticated:
+            return _to_login(request)
+    return render(request, "403_csrf.html", status=403)
+
+
+def keep(request: HttpRequest, user: int | None) -> bool:
+    """Store the request's form in the session, for this user. Return whether there was anything to store."""
+    fields, left_out = fields_of(request)
+    if user is None or not any(is_shown(*field) for field in fields):
+        return False
+    form = {
+        "path": request.get_full_path(),
+        "page": _page_of(request),
+        "fields": fields,
+        "left_out": left_out,
+        "user": user,
+    }
+    others = [each for each in request.session.get(KEY, []) if each["path"] != form["path"] and each["user"] == user]
+    request.session[KEY] = [*others, form][-MAX_FORMS:]
+    request.is_kept = True  # type: ignore[attr-defined]
+    return True
+
+
+def fields_of(request: HttpRequest) -> tuple[list[Field], list[str]]:
+    """Return the fields of a form that was sent, and the names of those that are not kept."""
+    if request.method != "POST":
+        return [], []
+    try:
+        sent, files = request.POST, request.FILES
+    except Exception:  # the body is unreadable, too large, or was read by the view
+        return [], []
+    fields = [(name, value) for name, values in sent.lists() for value in values if name != "csrfmiddlewaretoken"]
+    secret = [name for name, value in fields if value and _is_secret(name, sent)]
+    if sum(len(name) + len(value) for name, value in fields) > MAX_CHARACTERS:
+        return [], []
+    left_out = [_label(name) for name in secret]
+    left_out += [f"{_label(name)} (file {file.name})" for name in files for file in files.getlist(name)]
+    return [(name, value) for name, value in fields if name not in secret], left_out
+
+
+def is_shown(name: str, value: str) -> bool:
+    """Whether a field is one that a person filled in."""
+    return bool(value.strip()) and not TECHNICAL.search(name)
+
+
+def _is_secret(name: str, sent: Any) -> bool:
+    """A password, or the value of an environment variable that is marked as secret."""
+    row, _, column = name.rpartition("-")
+    return bool(SECRET.search(name) and column != "secret") or (column == "value" and bool(sent.get(f"{row}-secret")))
+
+
+def _label(name: str) -> str:
+    return name.rpartition("-")[2].replace("_", " ").capitalize()
+
+
+def _to_login(request: HttpRequest) -> HttpResponse:
+    """Redirect to the login page, and after it to what was typed, else to the page that the form was on."""
+    if request.method != "POST":
+        if request.headers.get("HX-Request"):
+            return HttpResponse(status=401)  # htmx leaves the page as it is, with what is being typed in it
+        after = request.get_full_path()
+    elif keep(request, _last_user(request)):
+        after = reverse("admin:unsent_forms")
+    else:
+        after = _page_of(request)
+    return _go(request, f"{reverse('admin:login')}?{urlencode({'next': after})}")
+
+
+def _go(request: HttpRequest, address: str) -> HttpResponse:
+    if request.headers.get("HX-Request"):
+        return HttpResponseClientRedirect(address)
+    return HttpResponseRedirect(address)
+
+
+def _leads_to_login(response: HttpResponse) -> bool:
+    is_redirect = response.status_code == 302
+    return is_redirect and urlsplit(response.headers.get("Location", "")).path == reverse("admin:login")
+
+
+def _page_of(request: HttpRequest) -> str:
+    """The page of the admin that the form was on, as the browser says; else the front page."""
+    came_from = urlsplit(request.headers.get("HX-Current-URL") or request.headers.get("Referer", ""))
+    if came_from.netloc != request.get_host() or not came_from.path.startswith("/admin/"):
+        return reverse("admin:index")
+    return f"{came_from.path}?{came_from.query}" if came_from.query else came_from.path
+
+
+def _is_from_here(request: HttpRequest) -> bool:
+    """Browsers say where a form comes from, and no page of another site can make them say otherwise."""
+    return request.headers.get("Origin") == f"{request.scheme}://{request.get_host()}"
+
+
+def _last_user(request: HttpRequest) -> int | None:
+    found = request.get_signed_cookie(COOKIE, default=None, salt=KEY, max_age=COOKIE_SECONDS)
+    return int(found) if found else None
+
+
+def _remember_user(request: HttpRequest, response: HttpResponse) -> None:
+    if _last_user(request) == request.user.pk:
+        return
+    response.set_signed_cookie(
+        COOKIE, str(request.user.pk), salt=KEY, max_age=COOKIE_SECONDS, path="/admin/", httponly=True,
+        secure=settings.SESSION_COOKIE_SECURE, samesite="Lax",
+    )  # fmt: skip
+
+
+def _forget(request: HttpRequest, path: str) -> None:
+    kept = request.session.get(KEY, [])
+    request.session[KEY] = [form for form in kept if form["path"] != path]
