@@ -54,6 +54,7 @@ UNFOLD = {
     "STYLES": [lambda request: static("config/opsroom.css")],
     "SCRIPTS": [
         lambda request: static("config/opsroom.js"),
+        lambda request: static("config/access.js"),
         lambda request: static("config/dialog.js"),
         lambda request: static("live/live.js"),
         lambda request: static("accounts/zone.js"),

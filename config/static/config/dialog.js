@@ -32,6 +32,12 @@
     (event.shiftKey ? all[all.length - 1] : all[0]).focus();
   });
 
+  // A session that has ended answers 401 to what a page asks for: a click leads to the login page.
+  document.addEventListener("htmx:responseError", (event) => {
+    const { triggeringEvent } = event.detail.requestConfig;
+    if (event.detail.xhr.status === 401 && triggeringEvent && triggeringEvent.type === "click") location.reload();
+  });
+
   // An answer from another address is the login page: go there, whole; but not away from what somebody has written, and
   // not for what nobody asked for: live.js says that one is signed out.
   document.addEventListener("htmx:beforeSwap", (event) => {
