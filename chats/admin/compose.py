@@ -88,8 +88,9 @@ class Compose(admin.ModelAdmin):
         if broadcast is None:
             user_uuids = form.listed.user_uuids if form.listed else None
             broadcast = services.compose(
-                actor=request.user, text=text, image=image, user_uuids=user_uuids, send_at=send_at, request_key=form.key
-            )
+                actor=request.user, text=text, image=image, user_uuids=user_uuids, send_at=send_at,
+                request_key=form.key_of_content(),
+            )  # fmt: skip
             messages.success(request, "The broadcast is scheduled." if form.moment else "The broadcast is on its way.")
             return HttpResponseRedirect(page_of(broadcast))
         try:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID, uuid4, uuid5
 
 from django import forms
 from django.core.files.uploadedfile import UploadedFile
@@ -66,6 +67,13 @@ class ComposeForm(forms.Form):
             return UUID(str(self.data.get("request_key", "")))
         except ValueError:
             return uuid4()
+
+    def key_of_content(self) -> UUID:
+        """Return the key of the form with this content: sent again with another text, it is another broadcast."""
+        listed = sorted(map(str, self.listed.user_uuids)) if self.listed else None
+        picture = self.picture.reference if self.picture else ""
+        content = [self.cleaned_data["text"], picture, listed, str(self.moment)]
+        return uuid5(self.key, json.dumps(content))
 
     def _clean_fields(self) -> None:
         self._find_kept()  # first: whatever else is refused, what was kept stays

@@ -84,6 +84,16 @@ def test_a_double_click_sends_once(as_marketer):
     assert Broadcast.objects.count() == 1
 
 
+def test_the_same_form_sent_again_with_another_text_is_another_broadcast(as_marketer):
+    ChatFactory()
+    send = going_on(as_marketer.post(PAGE, form()), "send")
+
+    as_marketer.post(PAGE, send)
+    as_marketer.post(PAGE, {**send, "text": "Corrected"})
+
+    assert set(Broadcast.objects.values_list("text", flat=True)) == {"Hello", "Corrected"}
+
+
 def test_nothing_at_all_is_refused_beside_its_field(as_marketer):
     page = as_marketer.post(PAGE, form(text="  "))
 
