@@ -1,6 +1,8 @@
 """The cast of the tests, and what keeps them apart from each other and from a running instance."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
@@ -10,6 +12,9 @@ from django.test import Client, TransactionTestCase
 from rest_framework.test import APIClient
 
 from config.tests.initial_rows import InitialRows
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +37,15 @@ def _own_cache(monkeypatch) -> None:
     prefix = f"test-{uuid4().hex}"
     monkeypatch.setattr(caches["default"], "key_prefix", prefix)
     monkeypatch.setitem(caches.settings["default"], "KEY_PREFIX", prefix)  # every thread makes a cache of its own
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """A Chromium, for tests marked `browser`. Imported here: all other tests run without Playwright."""
+    from config.tests.browser import find_chromium, running_browser
+
+    with running_browser(find_chromium() or "") as browser:
+        yield browser
 
 
 def _person(name: str, *groups: str, **more: bool) -> User:

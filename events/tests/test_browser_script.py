@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from config.tests.browser import find_chromium, running_browser
+from config.tests.browser import find_chromium
 from config.tests.instance import Instance, running_instance
 from events.tests.recording_server import Ingest, Site
 
@@ -21,12 +21,6 @@ pytestmark = [
 ]
 OLD_BROWSER = "delete Crypto.prototype.randomUUID; delete AbortSignal.timeout;"
 NO_STORAGE = "Object.defineProperty(window, 'localStorage', { get() { throw new Error('blocked'); } });"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with running_browser(CHROMIUM or "") as browser:
-        yield browser
 
 
 @pytest.fixture
