@@ -87,7 +87,8 @@ def example_of(request: HttpRequest, type: EventType | None, form: Any) -> dict[
         newest = _newest(category or "", name or "")
         example = write_json(newest.data) if newest else ""
     group = {"group": key, "group_count": key.rows().count()} if key.application else {}
-    return {"example": example, "sizes": SIZES, **group}
+    last = next((size for size in SIZES if str(size) == request.POST.get("last")), SIZES[1])
+    return {"example": example, "sizes": SIZES, "last": last, **group}
 
 
 def _newest(category: str, name: str) -> Event | None:
