@@ -7,6 +7,7 @@ theme's, and registered again. What is a log is read-only.
 from typing import Any
 
 from axes.admin import AccessAttemptAdmin, AccessFailureLogAdmin, AccessLogAdmin
+from axes.handlers.proxy import AxesProxyHandler
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.conf import settings
 from django.contrib import admin
@@ -201,6 +202,12 @@ class Attempts(ReadOnly, AccessAttemptAdmin, ModelAdmin):
     empty_words = "After five wrong passwords a name is locked for its address, for 15 minutes; then it is listed here."
     date_hierarchy = None
     search_help_text = "Username or address"
+
+    @admin.action(description="Delete expired attempts", permissions=["delete"])
+    def cleanup_expired_attempts(self, request: HttpRequest, queryset: QuerySet[AccessAttempt]) -> None:
+        """The library's action, which needs what only a login puts into the request."""
+        AxesProxyHandler.update_request(request)
+        super().cleanup_expired_attempts(request, queryset)
 
     @admin.display(description="Last attempt", ordering="attempt_time")
     def attempted(self, attempt: AccessAttempt) -> str:
