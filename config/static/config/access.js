@@ -9,7 +9,7 @@
     arrow_back: "Back", chevron_left: "Previous", chevron_right: "Next", add: "Add", edit: "Change", visibility: "View",
     apps: "All applications", history: "History", close_fullscreen: "Close",
   };
-  const CLICKED = "span[x-on\\:click], div[x-on\\:click], a[x-on\\:click]:not([href])";
+  const CLICKED = "span[x-on\\:click], div[x-on\\:click], h2[x-on\\:click], h3[x-on\\:click], a[x-on\\:click]:not([href])";
   const NATIVE = "a[href], button, input, select, textarea, summary, label";
 
   const words = (element) => {
@@ -34,7 +34,7 @@
     const all = (selector) => [...(root.matches && root.matches(selector) ? [root] : []), ...root.querySelectorAll(selector)];
     for (const element of all(CLICKED)) {
       if (element.querySelector(NATIVE) || element.closest("a[href], button, label")) continue;
-      element.setAttribute("role", "button");
+      if (!element.matches("h2, h3")) element.setAttribute("role", "button"); // a heading stays one
       if (!element.hasAttribute("tabindex")) element.tabIndex = 0;
       name(element);
     }
@@ -50,10 +50,13 @@
     if (modal && modal.children.length && !modal.querySelector("[role=dialog]")) {
       for (const [key, value] of [["role", "dialog"], ["aria-modal", "true"], ["aria-label", "Question"]]) modal.firstElementChild.setAttribute(key, value);
     }
+    for (const block of all("pre:not([tabindex])")) block.tabIndex = 0; // it may scroll sideways
+    for (const tip of all(".help-tooltip")) tip.setAttribute("role", "img");
     all("#nav-sidebar-inner").forEach((nav) => nav.setAttribute("aria-label", "Opsroom"));
   };
 
   document.addEventListener("DOMContentLoaded", () => improve(document.documentElement));
+  window.addEventListener("load", () => setTimeout(() => improve(document.documentElement))); // after Django's choosers
   document.addEventListener("htmx:load", (event) => improve(event.target));
   // What the theme adds later: rows of a form, menus.
   document.addEventListener("formset:added", (event) => improve(event.target));
