@@ -50,6 +50,17 @@
     if (modal && modal.children.length && !modal.querySelector("[role=dialog]")) {
       for (const [key, value] of [["role", "dialog"], ["aria-modal", "true"], ["aria-label", "Question"]]) modal.firstElementChild.setAttribute(key, value);
     }
+    for (const head of all("th")) {
+      if (head.textContent.trim() || head.querySelector("input")) continue;
+      head.insertAdjacentHTML("beforeend", '<span class="sr-only">Actions</span>');
+    }
+    for (const input of all("td input:not([type=hidden]), td select, td textarea")) {
+      if (input.getAttribute("aria-label") || [...(input.labels || [])].some((label) => label.textContent.trim())) continue;
+      const cell = input.closest("td");
+      const head = cell.closest("table").querySelectorAll("thead th")[cell.cellIndex];
+      const label = cell.dataset.label || (head && head.textContent.trim()) || input.name;
+      input.setAttribute("aria-label", label);
+    }
     for (const block of all("pre:not([tabindex])")) block.tabIndex = 0; // it may scroll sideways
     for (const tip of all(".help-tooltip")) tip.setAttribute("role", "img");
     all("#nav-sidebar-inner").forEach((nav) => nav.setAttribute("aria-label", "Opsroom"));
