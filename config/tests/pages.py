@@ -21,6 +21,7 @@ class Form:
     buttons: list[Field] = field(default_factory=list)
     kinds: dict[str, str] = field(default_factory=dict)  # of each field: type of input, "textarea" or "select"
     choices: dict[str, list[str]] = field(default_factory=dict)
+    can_be_sent: bool = False  # it has a button that sends it
 
     def data(self, **changed: str) -> dict[str, list[str]]:
         """The body that a browser would send, with some values changed."""
@@ -82,6 +83,7 @@ class Page(HTMLParser):
 
     def _take(self, form: Form, tag: str, given: dict[str, str]) -> None:
         name, kind = given.get("name", ""), given.get("type", "submit" if tag == "button" else "text")
+        form.can_be_sent |= kind in ("submit", "image")
         if not name or "disabled" in given or kind in ("file", "button", "reset", "image"):
             return
         value = given.get("value", "on" if kind in BOXES else "")

@@ -1,0 +1,247 @@
+"""A visitor of the admin who follows every link, sends every form as it is filled in, and tries nonsense everywhere.
+
+Pages are told apart by their route and the names of their parameters, so that a thousand rows are two pages. What a
+form does is rolled back.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit
+
+from django.db import connection, transaction
+from django.test import Client
+from django.urls import Resolver404, resolve
+
+from config.tests.matrix import WRITES
+from config.tests.pages import Form, Page
+
+HOST = "http://testserver"
+PAGES_OF_A_KIND = 2
+KINDS_OF_A_ROUTE = 12  # sets of parameters: filters combine without end
+MOST_REDIRECTS = 5
+LEFT_ALONE = re.compile(r"/logout/|/static/|\.ics$|^/events/opsroom\.js")
+HTMX = {"HX-Request": "true"}
+SCALARS = [
+    "%00", "a%00b", "%ED%A0%80", "%FF", "9223372036854775808", "-1", "0", "abc", "1e400", "NaN", "0001-01-01",
+    "9999-12-31T23:59:59%2B14:00", "%3Cscript%3E%27%22", "..%2F..%2Fetc%2Fpasswd", "%F0%9F%92%A9", "x" * 100_000,
+]  # fmt: skip
+ALWAYS = ["page", "p", "q", "o", "all", "e", "_facets", "_popup", "_to_field", "_changelist_filters", "next", "later"]
+IDS = ["0", "-1", "9223372036854775808", "1" * 40, "abc", "%00", "%ED%A0%80", "1.5", "%D9%A3", "_5F", "x" * 2_000]
+TYPED = [
+    "",
+    "a\x00b",
+    "\ud800".encode(errors="replace").decode(),
+    "9223372036854775808",
+    "-1",
+    "9999-12-31",
+    "x" * 50_000,
+]
+ZONES = ["Mars/Phobos", "%00", "..%2F..%2Fetc%2Fpasswd", "x" * 3_000, "UTC%0D%0A", "Europe"]
+
+
+@dataclass
+class Visitor:
+    """`problems` are sentences; each says with which address it began."""
+
+    client: Client
+    problems: list[str] = field(default_factory=list)
+    seen: Counter[str] = field(default_factory=Counter)
+    parameters: dict[str, set[str]] = field(default_factory=dict)  # of each path that was visited once
+    forms: dict[str, tuple[str, Form]] = field(default_factory=dict)
+    writes: list[str] = field(default_factory=list)
+
+    # --- Links and forms -----------------------------------------------------------------------
+    def visit(self, *starts: str, most: int = 10_000) -> None:
+        """Follow every link from these addresses; send each kind of form once."""
+        waiting = deque((start, "", False) for start in starts)
+        while waiting and most:
+            address, where, is_fragment = waiting.popleft()
+            kind = kind_of(address)
+            if not kind or self.seen[kind] >= PAGES_OF_A_KIND:
+                continue
+            route = kind.partition("?")[0]
+            if kind not in self.seen and sum(each.partition("?")[0] == route for each in self.seen) >= KINDS_OF_A_ROUTE:
+                continue
+            self.seen[kind] += 1
+            most -= 1
+            address, page = self._page(address, where, is_fragment)
+            if page is None:
+                continue
+            waiting += [(link, address, False) for link in _addresses(page.links, address)]
+            waiting += [(link, address, True) for link in _addresses(page.fragments, address)]
+            for form in page.forms:
+                waiting += [(link, address, False) for link in self._send(form, address)]
+
+    def _page(self, address: str, where: str, is_fragment: bool) -> tuple[str, Page | None]:
+        """Return the page with the address that it is at after redirects."""
+        split = urlsplit(address)
+        names = {name for name, _ in parse_qsl(split.query, keep_blank_values=True)}
+        self.parameters.setdefault(split.path, set()).update(names)
+        answer = self._get(address, where, HTMX if is_fragment else {})
+        if answer is None or "text/html" not in answer.headers.get("Content-Type", ""):
+            return address, None
+        address = answer.request["PATH_INFO"] + (f"?{query}" if (query := answer.request["QUERY_STRING"]) else "")
+        page = Page(answer.content.decode())
+        if not is_fragment and not page.title and b"<html" in answer.content:
+            self.problems.append(f"{address}: has no title")
+        return address, page
+
+    def _get(self, address: str, where: str = "", headers: dict[str, str] | None = None) -> Any:
+        """Return the page at the end of the redirects, or None with a problem noted."""
+        came_from = f" (a link of {where})" if where else ""
+        passed = [address]
+        while True:
+            answer = self._ask(passed[-1], headers=headers)
+            if answer.status_code not in (301, 302, 303, 307, 308):
+                break
+            passed.append(urljoin(passed[-1], answer.headers["Location"]).removeprefix(HOST))
+            if len(passed) > MOST_REDIRECTS:
+                self.problems.append(f"{address}{came_from}: redirects for ever: {passed[1:4]}")
+                return None
+        if answer.status_code >= 400:
+            self.problems.append(f"{address}{came_from}: {describe(answer)}")
+            return None
+        return answer
+
+    def _ask(self, address: str, headers: dict[str, str] | None = None) -> Any:
+        answer = self.client.get(address, headers=headers)
+        if answer.streaming:
+            answer.getvalue()
+            for close in answer._resource_closers:  # not `close()`, which ends the connection with the transaction
+                close()
+        return answer
+
+    def _send(self, form: Form, address: str) -> Iterator[str]:
+        """Send a form as it is; yield where a form that only asks leads to."""
+        action = urljoin(address, form.marks.get("hx-post") or form.action).removeprefix(HOST)
+        if form.method == "get" and "hx-post" not in form.marks:
+            filled = {name: values[0] or "a" for name, values in form.data().items()}
+            yield f"{urlsplit(action).path}?{urlencode(filled)}"
+            return
+        kind = f"{kind_of(action)} {sorted(form.kinds)}"
+        if not kind_of(action) or kind in self.forms or LEFT_ALONE.search(action) or not form.can_be_sent:
+            return
+        self.forms[kind] = (action, form)
+        for data in bodies(form):
+            self._post(action, data, form, f"{address}: form to {action}", is_shown=True)
+
+    def _post(self, action: str, data: dict[str, Any], form: Form, words: str, *, is_shown: bool = False) -> None:
+        by_script = "hx-post" in form.marks
+        cookies = copy.deepcopy(self.client.cookies)
+        with transaction.atomic():
+            with connection.execute_wrapper(self._listen):
+                self.writes.clear()
+                answer = self.client.post(action, data, headers=HTMX if by_script else {})
+            wrote = list(self.writes)
+            if answer.status_code >= 500 or (is_shown and answer.status_code in (403, 404, 405)):
+                self.problems.append(f"{words}: {describe(answer)}")
+            elif answer.status_code == 200 and wrote and not by_script and is_page(answer) and "_popup" not in action:
+                self.problems.append(f"{words}: a page was rendered by a POST that wrote: {wrote[0][:90]}")
+            elif answer.status_code == 302 and is_shown:
+                self.client.cookies = copy.deepcopy(cookies)
+                self._get(urljoin(action, answer.headers["Location"]).removeprefix(HOST), f"the redirect of {action}")
+            transaction.set_rollback(True)
+        self.client.cookies = cookies
+
+    def _listen(self, execute: Any, sql: Any, params: Any, many: Any, context: Any) -> Any:
+        if WRITES.match(str(sql)) and "django_session" not in str(sql):
+            self.writes.append(str(sql))
+        return execute(sql, params, many, context)
+
+    # --- Nonsense --------------------------------------------------------------------------------
+    def try_nonsense(self, *, every: int = 1) -> None:
+        """Ask every path that was visited with nonsense in each parameter, and in each id; of the tries each n-th."""
+        tries = [*self._in_parameters(), *self._in_paths()]
+        for address in tries[::every]:
+            answer = self._ask(address)
+            if answer.status_code >= 500:
+                self.problems.append(f"{address[:200]}: {describe(answer)}")
+
+    def _in_parameters(self) -> Iterator[str]:
+        known: dict[str, set[str]] = {}
+        example: dict[str, str] = {}
+        for path, names in self.parameters.items():
+            route = kind_of(path)
+            known.setdefault(route, set()).update(names)
+            example[route] = path
+        for route, names in known.items():
+            for name in sorted({*names, *ALWAYS}):
+                yield from (f"{example[route]}?{quote(name)}={value}" for value in SCALARS)
+                yield f"{example[route]}?{quote(name)}=1&{quote(name)}=2"
+
+    def _in_paths(self) -> Iterator[str]:
+        done = set()
+        for path in self.parameters:
+            parts = path.split("/")
+            for at, part in enumerate(parts):
+                if (kind_of(path), at) in done or not re.search(r"\d", part):
+                    continue
+                done.add((kind_of(path), at))
+                yield from ("/".join([*parts[:at], value, *parts[at + 1 :]]) for value in IDS)
+
+    def try_nonsense_in_forms(self) -> None:
+        """Send every form that was met with nonsense in each field."""
+        for action, form in list(self.forms.values()):
+            for name in form.kinds:
+                if name != "csrfmiddlewaretoken":
+                    for value in TYPED:
+                        self._post(action, form.data(**{name: value}), form, f"{action} with {name}={value[:20]!r}")
+
+    def try_cookies(self, *addresses: str) -> None:
+        """Open pages with time zones that there are not, and with cookies that hold anything."""
+        for address in addresses:
+            for zone in ZONES:
+                self.client.cookies["opsroom_zone"] = zone
+                answer = self._ask(address)
+                if answer.status_code >= 400:
+                    self.problems.append(f"{address} with the zone {zone[:40]!r}: {describe(answer)}")
+            self.client.cookies["opsroom_zone"] = ""
+            for name in ("messages", "opsroom_anything"):
+                self.client.cookies[name] = 'x\\"[{'
+                if (answer := self._ask(address)).status_code >= 400:
+                    self.problems.append(f"{address} with the cookie {name}: {describe(answer)}")
+                del self.client.cookies[name]
+
+
+def kind_of(address: str) -> str:
+    """Return the route and the names of the parameters; "" where this is not visited."""
+    split = urlsplit(address)
+    if split.netloc or LEFT_ALONE.search(split.path):
+        return ""
+    try:
+        route = resolve(split.path).route
+    except Resolver404:
+        route = split.path
+    names = sorted({name for name, _ in parse_qsl(split.query, keep_blank_values=True)})
+    return f"{route}?{','.join(names)}"
+
+
+def bodies(form: Form) -> Iterator[dict[str, Any]]:
+    """The form as each of its buttons sends it; with each action of a list, for its first row."""
+    rows = form.choices.get("_selected_action", [])
+    actions = [action for action in form.choices.get("action", []) if action] if rows else []
+    for action in actions:
+        yield form.data(action=action, _selected_action=rows[0], index="0")
+    if not actions:
+        for name, value in form.buttons[:6] or [("", "")]:
+            yield form.data(**({name: value} if name else {}))
+
+
+def is_page(answer: Any) -> bool:
+    return "text/html" in answer.headers.get("Content-Type", "") and b"<html" in answer.content
+
+
+def describe(answer: Any) -> str:
+    error = getattr(answer, "exc_info", None)
+    return f"{answer.status_code}" + (f" {error[0].__name__}: {str(error[1])[:200]}" if error and error[0] else "")
+
+
+def _addresses(links: Iterable[str], where: str) -> list[str]:
+    found = (urljoin(f"{HOST}{where}", link) for link in links if not link.startswith(("javascript:", "mailto:")))
+    return [each.removeprefix(HOST).partition("#")[0] for each in found if each.startswith(f"{HOST}/")]
