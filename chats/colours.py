@@ -7,6 +7,7 @@ made for other channels than the picture has, is left out, also as in browsers: 
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from io import BytesIO
 
 from PIL import Image, ImageCms
@@ -21,12 +22,19 @@ TRANSPARENT = {"RGBA": "RGB", "LA": "L"}
 class ToSrgb:
     """The conversion from one profile, or from none; for all frames of a picture.
 
-    A conversion by tables, as for printing, is exact for a still picture only: it takes about a second a megapixel.
+    A conversion `by_tables`, as for printing, is exact for a still picture only: it takes about a second a megapixel.
     """
+
+    by_tables = False
 
     def __init__(self, profile: bytes | None, *, is_still: bool = True) -> None:
         self.mode = _mode_of(profile)
-        self._transform = _transform(profile, self.mode, is_still) if profile and self.mode else None
+        self._transform: ImageCms.ImageCmsTransform | None = None
+        if profile and self.mode:
+            with suppress(ImageCms.PyCMSError, OSError, ValueError):  # a damaged profile is left out
+                opened = ImageCms.ImageCmsProfile(BytesIO(profile))
+                self.by_tables = self.mode == "CMYK" or not opened.profile.is_matrix_shaper
+                self._transform = _transform(opened, self.mode, without_table=self.by_tables and is_still)
 
     def __call__(self, image: Image.Image) -> Image.Image:
         """Return a picture of mode RGB, L, RGBA, LA or CMYK in colours of sRGB, as transparent as it was."""
@@ -48,19 +56,14 @@ def _mode_of(profile: bytes | None) -> str:
     return MODES.get(space, "") if usable else ""
 
 
-def _transform(profile: bytes, mode: str, is_still: bool) -> ImageCms.ImageCmsTransform | None:
-    try:
-        opened = ImageCms.ImageCmsProfile(BytesIO(profile))
-        # lcms computes a table of the whole conversion, which is off by up to 20 in dark colours. By curves and a
-        # matrix alone it is exact, and ten times as quick.
-        by_tables = mode == "CMYK" or not opened.profile.is_matrix_shaper
-        return ImageCms.buildTransform(
-            opened,
-            ImageCms.createProfile("sRGB"),
-            mode,
-            "RGB",
-            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            flags=ImageCms.Flags.NOOPTIMIZE if by_tables and is_still else ImageCms.Flags.NONE,
-        )
-    except (ImageCms.PyCMSError, OSError, ValueError):
-        return None
+def _transform(profile: ImageCms.ImageCmsProfile, mode: str, *, without_table: bool) -> ImageCms.ImageCmsTransform:
+    # lcms computes a table of the whole conversion, which is off by up to 20 in dark colours. By curves and a matrix
+    # alone, which needs no table, it is exact, and ten times as quick.
+    return ImageCms.buildTransform(
+        profile,
+        ImageCms.createProfile("sRGB"),
+        mode,
+        "RGB",
+        renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+        flags=ImageCms.Flags.NOOPTIMIZE if without_table else ImageCms.Flags.NONE,
+    )

@@ -207,11 +207,11 @@ def _fitted(image: Image.Image, to_srgb: ToSrgb) -> Image.Image:
     wanted = f"{plain}A" if image.has_transparency_data and plain != "CMYK" else plain
     if image.mode != wanted:
         image = image.convert(wanted)
-    if image.mode in ("RGBA", "LA"):
+    if image.mode in ("RGBA", "LA") and not to_srgb.by_tables:
         image = to_srgb(image)  # first: resizing rounds colours that are hardly visible
+        to_srgb = ToSrgb(None)
     image.thumbnail((STORED_SIDE, STORED_SIDE), Image.Resampling.LANCZOS)
-    if image.mode in ("RGB", "L", "CMYK"):
-        image = to_srgb(image)
+    image = to_srgb(image)
     return image.convert("RGBA" if image.mode in ("RGBA", "LA") else "RGB")
 
 
