@@ -185,13 +185,17 @@ class Visitor:
                 done.add((kind_of(path), at))
                 yield from ("/".join([*parts[:at], value, *parts[at + 1 :]]) for value in IDS)
 
-    def try_nonsense_in_forms(self) -> None:
-        """Send every form that was met with nonsense in each field."""
-        for action, form in list(self.forms.values()):
-            for name in form.kinds:
-                if name != "csrfmiddlewaretoken":
-                    for value in TYPED:
-                        self._post(action, form.data(**{name: value}), form, f"{action} with {name}={value[:20]!r}")
+    def try_nonsense_in_forms(self, *, every: int = 1) -> None:
+        """Send every form that was met with nonsense in each field; of the tries each n-th."""
+        tries = [
+            (action, form, name, value)
+            for action, form in self.forms.values()
+            for name in form.kinds
+            if name != "csrfmiddlewaretoken"
+            for value in TYPED
+        ]
+        for action, form, name, value in tries[::every]:
+            self._post(action, form.data(**{name: value}), form, f"{action} with {name}={value[:20]!r}")
 
     def try_cookies(self, *addresses: str) -> None:
         """Open pages with time zones that there are not, and with cookies that hold anything."""
