@@ -6,7 +6,9 @@ live/sequence.py explains, step by step, why nobody misses a message.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +24,7 @@ log = structlog.get_logger(__name__)
 
 MOST_DATA = 32 * 1024  # bytes of JSON; it goes to every watcher, and waits in a queue for each
 LONGEST_ID = 100  # characters
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 def publish(topic: str, type: str, data: dict[str, Any]) -> None:
@@ -67,5 +70,7 @@ def _text(topic: str, type: str, data: dict[str, Any]) -> str:
 
 
 def _json(data: dict[str, Any]) -> str:
-    # Not escaped: an escaped emoji has twelve bytes instead of four.
-    return json.dumps(data, cls=DjangoJSONEncoder, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    dumps = partial(json.dumps, data, cls=DjangoJSONEncoder, allow_nan=False, separators=(",", ":"))
+    text = dumps(ensure_ascii=False)  # an escaped emoji has twelve bytes instead of four
+    # Half of a surrogate pair cannot be stored as it is.
+    return dumps() if _SURROGATE.search(text) else text

@@ -55,7 +55,7 @@ def test_each_kind_is_bounded_in_rows_and_in_what_is_looked_through(
     project = ProjectFactory(name="Paint the oldest")
     tasks = TaskFactory.create_batch(palette.MOST + 2, title="Paint", project=project)
 
-    with django_assert_max_num_queries(12):  # session, user, permissions, and one or two for each kind
+    with django_assert_max_num_queries(13):  # session, user, time zone, permissions, and one or two for each kind
         page = found(as_viewer, "paint")
 
     newest = {str(task.pk) for task in tasks[-palette.MOST :]}

@@ -131,7 +131,7 @@ async def test_a_topic_that_no_app_has_registered_is_refused_to_the_publisher(hu
         await publish("nobodys", "x", {})
 
 
-@pytest.mark.parametrize("value", ["y" * 40_000, "я" * 6_000, float("nan"), object(), {1, 2}])
+@pytest.mark.parametrize("value", ["y" * 40_000, "я" * 20_000, float("nan"), object(), {1, 2}])
 async def test_data_that_no_client_can_get_is_replaced_by_a_wish_to_reload(connect, viewer, value):
     socket = await connect(viewer)
     await socket.subscribe("broadcasts")
