@@ -49,6 +49,7 @@ VERSIONED = {"project": Project, "task": Task, "application": Application, "even
 # "interface": may see everything, by the REST interface only. "none": may enter the admin, and has no permission.
 ROLES = ["anonymous", "interface", "none", "viewer", "marketing", "planning", "analytics", "testing", "superuser"]
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+APP_LABELS = re.compile(r"(?<=\(\?P<app_label>)[\w|]+")  # in the order in which the apps registered
 WRITES = re.compile(r"\s*(INSERT|UPDATE|DELETE|TRUNCATE|ALTER|CREATE|DROP|COPY|MERGE)\b", re.IGNORECASE)
 
 
@@ -56,7 +57,7 @@ WRITES = re.compile(r"\s*(INSERT|UPDATE|DELETE|TRUNCATE|ALTER|CREATE|DROP|COPY|M
 def routes(resolver: URLResolver | None = None, prefix: str = "") -> Iterator[str]:
     """Yield every route as it is declared, included ones with the prefix they are included at."""
     for entry in (resolver or get_resolver()).url_patterns:
-        route = prefix + str(entry.pattern)
+        route = prefix + APP_LABELS.sub(lambda found: "|".join(sorted(found[0].split("|"))), str(entry.pattern))
         if isinstance(entry, URLResolver):
             yield from routes(entry, route)
         else:
