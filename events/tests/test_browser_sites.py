@@ -314,7 +314,8 @@ def test_a_page_that_is_closed_while_offline_is_sent_by_the_next_one(context, sh
     wait_for(lambda: shop.names == ["pageview"])
     context.set_offline(True)
     page.evaluate("opsroom.track('c', 'in the tunnel', {})")
-    page.close(run_before_unload=True)
+    with page.expect_event("close"):
+        page.close(run_before_unload=True)
     context.set_offline(False)
 
     opened(context, site, "/later")

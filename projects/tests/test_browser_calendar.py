@@ -167,5 +167,5 @@ def test_the_link_is_made_copied_and_revoked(at_calendar, instance):
     assert "BEGIN:VCALENDAR" in paula.request.get(address).text()
     paula.on("dialog", lambda dialog: dialog.accept())
     paula.get_by_role("button", name="Revoke").click()
-    expect(paula.get_by_text("The calendar link is revoked.")).to_be_visible()
+    expect(paula.get_by_text("The calendar link is revoked and no longer works.")).to_be_visible()
     assert paula.request.get(address).status == 404
