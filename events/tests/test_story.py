@@ -100,7 +100,7 @@ def test_three_events_are_found_and_a_wrong_one_is_mended_and_replayed(instance:
     tried = api.post(f"/event-types/{kind['id']}/dry-run/", {"schema": corrected})
     assert (tried["checked"], tried["rejected"], tried["rejected_now"]["accepted"]) == (1, 0, 1)
     assert api.patch(f"/event-types/{kind['id']}/", {"schema": corrected, "note": "Colours"})["version"] == 2
-    started = api.post("/rejected-events/replay/", {"code": "additionalProperties", "pointer": "/data/colour"})
+    started = api.post("/rejected-events/replay/", {"code": "additionalProperties", "pointer": "/data/*"})
     address = f"/replays/{started['id']}/"
     instance.wait_for(lambda: api.get(address)["finished_at"] is not None)
     assert api.get(address)["accepted"] == 1
