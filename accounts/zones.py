@@ -56,9 +56,8 @@ def zone_of_visit(user: Any, browser_zone: str) -> tzinfo:
     found = Preferences.objects.filter(user=user.pk).values_list("time_zone", flat=True).first()
     if found is None and zone_named(browser_zone):
         try:
-            found = Preferences.objects.get_or_create(user_id=user.pk, defaults={"time_zone": browser_zone})[
-                0
-            ].time_zone
+            row, _ = Preferences.objects.get_or_create(user_id=user.pk, defaults={"time_zone": browser_zone})
+            found = row.time_zone
         except IntegrityError:  # the account was deleted at this moment
             found = browser_zone
     return zone_named(found or "") or timezone.get_default_timezone()

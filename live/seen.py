@@ -1,12 +1,12 @@
 """What a form was opened with, so that it does not overwrite what it has not seen.
 
 A page puts a token into its form: digests of the values that it shows, and the time. When the form comes back, the
-values are compared again. Digests, because a value may be a secret. A token cannot be made by hand.
+values are compared again. Keyed digests, because a value may be a short secret and the token can be read by anyone who
+opens the form. A token cannot be made by hand.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from django.core import signing
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Model
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -85,7 +86,7 @@ def _last_change(row: Model) -> tuple[str, datetime | None]:
 
 def _digest(value: Any) -> str:
     text = json.dumps(value, cls=_Encoder, sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=9).hexdigest()
+    return salted_hmac(SALT, text, algorithm="sha256").hexdigest()[:18]
 
 
 class _Encoder(DjangoJSONEncoder):
