@@ -125,7 +125,8 @@ class Instance:
     def watchdog(self, name: str) -> psutil.Process:
         """The watchdog of a process that `start_all` started."""
         below = psutil.Process(self.processes["all"].pid).children()
-        return next(each for each in below if each.cmdline()[3:4] == [name])
+        running = [each for each in below if each.status() != psutil.STATUS_ZOMBIE]
+        return next(each for each in running if each.cmdline()[3:4] == [name])
 
     def watched(self, name: str) -> psutil.Process:
         """The process itself; raises psutil.NoSuchProcess or StopIteration while it is being started again."""
