@@ -124,9 +124,11 @@ class Instance:
 
     def watchdog(self, name: str) -> psutil.Process:
         """The watchdog of a process that `start_all` started."""
-        below = psutil.Process(self.processes["all"].pid).children()
-        running = [each for each in below if each.status() != psutil.STATUS_ZOMBIE]
-        return next(each for each in running if each.cmdline()[3:4] == [name])
+        for each in psutil.Process(self.processes["all"].pid).children():
+            with contextlib.suppress(psutil.NoSuchProcess):  # one that was just killed
+                if each.cmdline()[3:4] == [name]:
+                    return each
+        raise psutil.NoSuchProcess(None, f"the watchdog of {name}")
 
     def watched(self, name: str) -> psutil.Process:
         """The process itself; raises psutil.NoSuchProcess or StopIteration while it is being started again."""

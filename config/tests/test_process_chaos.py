@@ -209,8 +209,8 @@ def test_everything_works_again_within_45_seconds(house, names, number):
 
 def test_a_watchdog_that_is_killed_takes_its_process_along_and_both_are_started_again(house):
     for _ in range(ROUNDS):
-        for name in ALL:
-            house.instance.watchdog(name).kill()
+        for watchdog in [house.instance.watchdog(name) for name in ALL]:
+            watchdog.kill()
         took = house.works_again(environment=21)
         print(f"SIGKILL of the watchdogs: works again after {took:.1f} s", flush=True)
 
