@@ -5,6 +5,7 @@ A form gets a signed reference, good for its own user only, and never a name tha
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import PurePosixPath
@@ -65,6 +66,12 @@ def keep_list(text: str, *, title: str, owner: Any) -> Draft:
     """Keep a list of users; `title` is the name of the uploaded file, "" for a pasted one. Raises StorageFailure."""
     name = store_content(text.encode(), folder=FOLDER, prefix=prefix(owner), suffix=".txt")
     return _draft(name, title[:100], owner)
+
+
+def keep_form(fields: dict[str, str], *, owner: Any) -> Draft:
+    """Keep what was typed into a form, as JSON. Raises StorageFailure."""
+    name = store_content(json.dumps(fields).encode(), folder=FOLDER, prefix=prefix(owner), suffix=".json")
+    return _draft(name, "", owner)
 
 
 def find(reference: str, *, owner: Any, suffix: str) -> Draft | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django.contrib import admin, messages
@@ -20,6 +21,8 @@ from chats.audience import LONGEST_LIST, how_many_have_a_chat
 from chats.models import Broadcast, Chat, NotAllowed
 from live.local_time import zone_words
 from live.storage import StorageFailure
+
+KEPT_STEPS = ("preview", "edit")  # parameters of the address: what to do with a form that is kept as a draft
 
 
 class Compose(admin.ModelAdmin):
@@ -49,32 +52,51 @@ class Compose(admin.ModelAdmin):
         return self._compose(request, broadcast)
 
     def _compose(self, request: HttpRequest, broadcast: Broadcast | None) -> HttpResponse:
-        """Read times in the zone that the form was shown in, also where the user has chosen another one since."""
-        with timezone.override(zone_named(request.POST.get("zone", "")) or timezone.get_current_timezone()):
-            return self._steps(request, broadcast)
+        """Take one step. The preview has an address of its own, which can be loaded again and left with Back.
 
-    def _steps(self, request: HttpRequest, broadcast: Broadcast | None) -> HttpResponse:
-        form = ComposeForm(
-            request.POST if request.method == "POST" else None,
-            request.FILES if request.method == "POST" else None,
-            owner=request.user,
-            has_audience=broadcast is None,
-        )
-        if request.method != "POST":
-            if broadcast is None and (selected := request.session.pop("compose_uuids", None)):
-                try:
-                    return _with_list(request, selected)
-                except StorageFailure as error:
-                    messages.error(request, f"The list of users could not be stored. {error}")
-            _prefill(form, request, broadcast)
-            return self._page(request, "chats/compose_page.html", form, broadcast)
-        is_fine = form.is_valid()
-        step = request.POST.get("step")
-        if step == "edit" or not is_fine:
+        Times are read in the zone that the form was shown in, also where the user has chosen another one since.
+        """
+        step, data = "write", None
+        if request.method == "POST":
+            step, data = request.POST.get("step", ""), request.POST.dict()
+        elif given := [(step, request.GET[step]) for step in KEPT_STEPS if step in request.GET]:
+            step, draft = given[0][0], drafts.find(given[0][1], owner=request.user, suffix=".json")
+            data = _kept(draft)
+            if data is None:
+                messages.error(request, "What was kept here is older than a day. Please write it again.")
+                return HttpResponseRedirect(request.path)
+        with timezone.override(zone_named((data or {}).get("zone", "")) or timezone.get_current_timezone()):
+            files = request.FILES if request.method == "POST" else None
+            form = ComposeForm(data, files, owner=request.user, has_audience=broadcast is None)
+            return self._step(request, step, form, broadcast)
+
+    def _step(self, request: HttpRequest, step: str, form: ComposeForm, broadcast: Broadcast | None) -> HttpResponse:
+        if not form.is_bound:
+            return self._write(request, form, broadcast)
+        if not form.is_valid() or step == "edit":
             return self._page(request, "chats/compose_page.html", form, broadcast, shows_errors=step != "edit")
-        if step != "send":
-            return self._page(request, "chats/compose_preview.html", form, broadcast, **_reach(form, broadcast))
-        return self._send(request, form, broadcast)
+        if step == "send":
+            return self._send(request, form, broadcast)
+        if request.method == "POST":
+            return self._go_to_preview(request, form, broadcast)
+        return self._page(request, "chats/compose_preview.html", form, broadcast, **_reach(form, broadcast))
+
+    def _write(self, request: HttpRequest, form: ComposeForm, broadcast: Broadcast | None) -> HttpResponse:
+        if broadcast is None and (selected := request.session.pop("compose_uuids", None)):
+            try:
+                return _with_list(request, selected)
+            except StorageFailure as error:
+                messages.error(request, f"The list of users could not be stored. {error}")
+        _prefill(form, request, broadcast)
+        return self._page(request, "chats/compose_page.html", form, broadcast)
+
+    def _go_to_preview(self, request: HttpRequest, form: ComposeForm, broadcast: Broadcast | None) -> HttpResponse:
+        try:
+            draft = drafts.keep_form(form.to_be_kept(), owner=request.user)
+        except StorageFailure as error:
+            form.add_error("text", f"The preview could not be stored. {error}")
+            return self._page(request, "chats/compose_page.html", form, broadcast)
+        return HttpResponseRedirect(f"{request.path}?{urlencode({'preview': draft.reference})}")
 
     def _send(self, request: HttpRequest, form: ComposeForm, broadcast: Broadcast | None) -> HttpResponse:
         text, send_at = form.cleaned_data["text"], form.moment
@@ -95,7 +117,7 @@ class Compose(admin.ModelAdmin):
             return HttpResponseRedirect(page_of(broadcast))
         try:
             services.amend(
-                broadcast=broadcast, actor=request.user, text=text, image=image, send_at=send_at, seen=_seen(request)
+                broadcast=broadcast, actor=request.user, text=text, image=image, send_at=send_at, seen=_seen(form)
             )
             messages.success(request, "The broadcast is changed.")
         except services.Changed as changed:
@@ -123,7 +145,8 @@ class Compose(admin.ModelAdmin):
             "form": form,
             "values": form.values(),
             "zone": zone_words(timezone.get_current_timezone()),
-            "version": _seen(request) if form.is_bound or broadcast is None else broadcast.version,
+            "version": _seen(form) if form.is_bound or broadcast is None else broadcast.version,
+            "edit": urlencode({"edit": request.GET.get("preview", "")}),
             "longest_list": LONGEST_LIST,
             "shows_errors": True,
         }
@@ -147,9 +170,17 @@ def _prefill(form: ComposeForm, request: HttpRequest, broadcast: Broadcast | Non
         form.picture = drafts.refer_to(broadcast.image.name, owner=request.user)
 
 
-def _seen(request: HttpRequest) -> int | None:
+def _kept(draft: drafts.Draft | None) -> dict[str, str] | None:
+    """Return the fields of a form that was kept for its preview, or None where it is not kept any more."""
+    try:
+        return dict(json.loads(draft.read())) if draft else None
+    except drafts.Forgotten:
+        return None
+
+
+def _seen(form: ComposeForm) -> int | None:
     """Return the version of the broadcast that the form was first shown with."""
-    given = request.POST.get("version", "")
+    given = form.data.get("version", "")
     return int(given) if given.isascii() and given.isdigit() and len(given) < 19 else None
 
 

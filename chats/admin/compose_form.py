@@ -152,6 +152,20 @@ class ComposeForm(forms.Form):
         """When to send; None: now."""
         return self.cleaned_data.get("send_at") if self.cleaned_data.get("when") == "later" else None
 
+    def to_be_kept(self) -> dict[str, str]:
+        """Return the fields of a valid form for its preview: files and lists as references, the time with its zone."""
+        return {
+            "request_key": str(self.key),
+            "zone": timezone.get_current_timezone_name(),
+            "version": self.data.get("version", ""),
+            "text": self.data.get("text", ""),
+            "picture_kept": self.picture.reference if self.picture else "",
+            "audience": self.data.get("audience", ""),
+            "users_kept": self.listed_file.reference if self.listed_file else "",
+            "when": self.data.get("when", ""),
+            "send_at": self.moment.isoformat() if self.moment else "",
+        }
+
     def values(self) -> dict[str, Any]:
         """Return what the page shows in its fields: what was typed, also where it was refused."""
         source = self.data if self.is_bound else self.initial

@@ -1,7 +1,8 @@
 """Compose: what, to whom, when; a look at it with the exact count; and nothing lost on the way."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from html import unescape
 from uuid import uuid4
 
 import pytest
@@ -16,6 +17,7 @@ from chats.audience import read_list
 from chats.factories import BroadcastFactory, ChatFactory
 from chats.models import Broadcast
 from chats.tests.banner_list import png
+from live.storage import StorageFailure
 
 pytestmark = pytest.mark.django_db
 PAGE = "/admin/chats/broadcast/add/"
@@ -35,6 +37,11 @@ def text_of(response) -> str:
     return " ".join(re.sub(r"<[^>]+>", " ", response.content.decode()).split())
 
 
+def shown(client: Client, data: dict[str, object], address: str = PAGE):
+    """Send the form and return the page that the browser then shows: the preview, or the form again."""
+    return client.post(address, data, follow=True)
+
+
 def hidden(response, name: str) -> str:
     return re.search(rf'name="{name}" value="([^"]*)"', response.content.decode())[1]
 
@@ -46,22 +53,77 @@ def going_on(response, step: str) -> dict[str, str]:
     return {**{name: hidden(response, name) for name in names}, "text": text, "step": step}
 
 
+def back_of(preview) -> str:
+    return PAGE + unescape(re.search(r'href="(\?edit=[^"]+)"', preview.content.decode())[1])
+
+
 # --- What ---------------------------------------------------------------------------------------
 
 
 def test_a_preview_shows_the_message_and_the_exact_number_and_sends_nothing(as_marketer):
     ChatFactory.create_batch(3)
 
-    preview = as_marketer.post(PAGE, form(text="See you <there>"))
+    preview = shown(as_marketer, form(text="See you <there>"))
 
     assert "See you &lt;there&gt;" in preview.content.decode()
     assert "Send to 3 chats" in text_of(preview)
     assert not Broadcast.objects.exists()
 
 
+def test_the_preview_has_an_address_that_can_be_loaded_again(as_marketer):
+    ChatFactory()
+
+    answer = as_marketer.post(PAGE, form(text="Look", picture_file=upload("a.png", png())))
+    first, again = (as_marketer.get(answer["Location"]) for _ in range(2))
+
+    assert answer.status_code == 302
+    assert first.status_code == 200 and "Send to 1 chat" in text_of(first)
+    assert going_on(first, "send") == going_on(again, "send")
+    assert not Broadcast.objects.exists()
+
+
+def test_the_preview_counts_anew_when_it_is_loaded_again(as_marketer):
+    ChatFactory()
+    address = as_marketer.post(PAGE, form())["Location"]
+
+    ChatFactory()
+
+    assert "Send to 2 chats" in text_of(as_marketer.get(address))
+
+
+def test_a_preview_is_its_users_own(as_marketer, as_superuser):
+    address = as_superuser.post(PAGE, form(text="Secret"))["Location"]
+
+    page = as_marketer.get(address, follow=True)
+
+    assert "older than a day" in text_of(page) and "Secret" not in page.content.decode()
+
+
+def test_a_preview_whose_time_has_passed_shows_the_form_with_the_reason(as_marketer, monkeypatch):
+    soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    address = as_marketer.post(PAGE, form(text="Kept", when="later", send_at=soon))["Location"]
+    later = datetime.now(UTC) + timedelta(hours=2)
+    monkeypatch.setattr("chats.admin.compose_form.timezone.now", lambda: later)
+
+    page = as_marketer.get(address)
+
+    assert "This time has passed." in text_of(page) and "Kept" in page.content.decode()
+
+
+def test_a_preview_that_cannot_be_stored_keeps_what_was_typed(as_marketer, monkeypatch):
+    def full(*args, **kwargs):
+        raise StorageFailure("The storage is full.")
+
+    monkeypatch.setattr(drafts, "keep_form", full)
+
+    page = shown(as_marketer, form(text="Mine"))
+
+    assert "The preview could not be stored. The storage is full." in text_of(page) and "Mine" in page.content.decode()
+
+
 def test_the_preview_sends_what_it_shows(as_marketer, marketer):
     ChatFactory()
-    preview = as_marketer.post(PAGE, form(text="Two\nlines", picture_file=upload("a.png", png())))
+    preview = shown(as_marketer, form(text="Two\nlines", picture_file=upload("a.png", png())))
 
     response = as_marketer.post(PAGE, going_on(preview, "send"))
 
@@ -76,7 +138,7 @@ def test_the_preview_sends_what_it_shows(as_marketer, marketer):
 
 def test_a_double_click_sends_once(as_marketer):
     ChatFactory()
-    send = going_on(as_marketer.post(PAGE, form()), "send")
+    send = going_on(shown(as_marketer, form()), "send")
 
     first, second = (as_marketer.post(PAGE, send) for _ in range(2))
 
@@ -86,7 +148,7 @@ def test_a_double_click_sends_once(as_marketer):
 
 def test_the_same_form_sent_again_with_another_text_is_another_broadcast(as_marketer):
     ChatFactory()
-    send = going_on(as_marketer.post(PAGE, form()), "send")
+    send = going_on(shown(as_marketer, form()), "send")
 
     as_marketer.post(PAGE, send)
     as_marketer.post(PAGE, {**send, "text": "Corrected"})
@@ -95,7 +157,7 @@ def test_the_same_form_sent_again_with_another_text_is_another_broadcast(as_mark
 
 
 def test_nothing_at_all_is_refused_beside_its_field(as_marketer):
-    page = as_marketer.post(PAGE, form(text="  "))
+    page = shown(as_marketer, form(text="  "))
 
     assert "Write a text or add a picture." in text_of(page)
     assert 'aria-describedby="error_text"' in page.content.decode()
@@ -105,12 +167,12 @@ def test_a_long_text_counts_an_end_of_line_once(as_marketer):
     fits = "a\r\n" * 2000
     too_long = fits + "a"
 
-    assert "As the user sees it" in text_of(as_marketer.post(PAGE, form(text=fits)))
-    assert "at most 4000" in text_of(as_marketer.post(PAGE, form(text=too_long)))
+    assert "As the user sees it" in text_of(shown(as_marketer, form(text=fits)))
+    assert "at most 4000" in text_of(shown(as_marketer, form(text=too_long)))
 
 
 def test_what_is_no_picture_is_refused_in_words_and_the_text_is_kept(as_marketer):
-    page = as_marketer.post(PAGE, form(text="Keep me", picture_file=upload("a.png", b"<svg/>")))
+    page = shown(as_marketer, form(text="Keep me", picture_file=upload("a.png", b"<svg/>")))
 
     assert "Keep me" in page.content.decode()
     assert re.search(r'id="error_picture_file">.*\w+', page.content.decode(), re.S)
@@ -119,10 +181,10 @@ def test_what_is_no_picture_is_refused_in_words_and_the_text_is_kept(as_marketer
 
 def test_a_picture_survives_the_refusal_of_something_else(as_marketer):
     ChatFactory()
-    refused = as_marketer.post(PAGE, form(when="later", picture_file=upload("a.png", png())))
+    refused = shown(as_marketer, form(when="later", picture_file=upload("a.png", png())))
     kept = hidden(refused, "picture_kept")
 
-    preview = as_marketer.post(PAGE, form(picture_kept=kept))
+    preview = shown(as_marketer, form(picture_kept=kept))
     as_marketer.post(PAGE, going_on(preview, "send"))
 
     assert "Say when it is to go out." in text_of(refused)
@@ -131,15 +193,15 @@ def test_a_picture_survives_the_refusal_of_something_else(as_marketer):
 
 @pytest.mark.parametrize("forged", ["messages/x.webp", "../../etc/passwd", "x:y:z"])
 def test_a_forged_reference_to_a_picture_is_refused(as_marketer, forged):
-    page = as_marketer.post(PAGE, form(picture_kept=forged))
+    page = shown(as_marketer, form(picture_kept=forged))
 
     assert "Please choose it again." in text_of(page)
 
 
 def test_somebody_elses_picture_is_not_mine(as_marketer, as_superuser):
-    theirs = hidden(as_superuser.post(PAGE, form(picture_file=upload("a.png", png()))), "picture_kept")
+    theirs = hidden(shown(as_superuser, form(picture_file=upload("a.png", png()))), "picture_kept")
 
-    assert "Please choose it again." in text_of(as_marketer.post(PAGE, form(picture_kept=theirs)))
+    assert "Please choose it again." in text_of(shown(as_marketer, form(picture_kept=theirs)))
 
 
 # --- To whom ------------------------------------------------------------------------------------
@@ -149,13 +211,13 @@ def test_a_pasted_list_is_counted_exactly(as_marketer):
     with_chat = [str(ChatFactory().user_uuid) for _ in range(3)]
     lines = [*with_chat, with_chat[0], str(uuid4()), "not a uuid", "", "neither"]
 
-    preview = as_marketer.post(PAGE, form(audience="listed", users="\n".join(lines)))
-    shown = text_of(preview)
+    preview = shown(as_marketer, form(audience="listed", users="\n".join(lines)))
+    words = text_of(preview)
 
-    assert "Send to 3 chats" in shown
-    assert "4 different users listed" in shown
-    assert "1 without a chat" in shown
-    assert "2 lines without a UUID, ignored: not a uuid , neither" in shown
+    assert "Send to 3 chats" in words
+    assert "4 different users listed" in words
+    assert "1 without a chat" in words
+    assert "2 lines without a UUID, ignored: not a uuid , neither" in words
 
 
 def test_a_list_is_sent_to_those_on_it(as_marketer):
@@ -163,7 +225,7 @@ def test_a_list_is_sent_to_those_on_it(as_marketer):
     ChatFactory()
     users = upload("users.csv", b"user_uuid,name\n" + "\n".join(f"{uuid},x" for uuid in uuids).encode())
 
-    preview = as_marketer.post(PAGE, form(audience="listed", users_file=users))
+    preview = shown(as_marketer, form(audience="listed", users_file=users))
     as_marketer.post(PAGE, going_on(preview, "send"))
 
     broadcast = Broadcast.objects.get()
@@ -173,13 +235,11 @@ def test_a_list_is_sent_to_those_on_it(as_marketer):
 
 def test_going_back_keeps_all_that_was_typed(as_marketer):
     user = str(ChatFactory().user_uuid)
-    preview = as_marketer.post(
-        PAGE,
-        form(text="Mine", audience="listed", users=user, when="later", send_at="2999-01-01T10:00",
-             picture_file=upload("a.png", png())),
-    )  # fmt: skip
+    late = {"when": "later", "send_at": "2999-01-01T10:00"}
+    picture = upload("a.png", png())
+    preview = shown(as_marketer, form(text="Mine", audience="listed", users=user, picture_file=picture, **late))
 
-    back = as_marketer.post(PAGE, going_on(preview, "edit")).content.decode()
+    back = as_marketer.get(back_of(preview)).content.decode()
 
     assert ">\nMine</textarea>" in back
     assert f">\n{user}</textarea>" in back
@@ -191,9 +251,9 @@ def test_going_back_keeps_all_that_was_typed(as_marketer):
 
 def test_going_back_keeps_the_file(as_marketer):
     users = upload("friends.txt", str(ChatFactory().user_uuid).encode())
-    preview = as_marketer.post(PAGE, form(audience="listed", users_file=users))
+    preview = shown(as_marketer, form(audience="listed", users_file=users))
 
-    back = as_marketer.post(PAGE, going_on(preview, "edit"))
+    back = as_marketer.get(back_of(preview))
 
     assert "friends.txt is kept" in text_of(back)
 
@@ -203,21 +263,21 @@ def test_going_back_keeps_the_file(as_marketer):
     [("", "Paste the users"), ("nobody\nat all", "There is no UUID in this list.")],
 )
 def test_a_list_of_nobody_is_refused(as_marketer, users, sentence):
-    assert sentence in text_of(as_marketer.post(PAGE, form(audience="listed", users=users)))
+    assert sentence in text_of(shown(as_marketer, form(audience="listed", users=users)))
 
 
 def test_a_list_that_is_too_long_is_refused(as_marketer, monkeypatch):
     monkeypatch.setattr("chats.audience.LONGEST_LIST", 2)
     users = "\n".join(str(uuid4()) for _ in range(3))
 
-    page = as_marketer.post(PAGE, form(audience="listed", users=users))
+    page = shown(as_marketer, form(audience="listed", users=users))
 
     assert "this list has 3" in text_of(page)
     assert users.splitlines()[0] in page.content.decode()
 
 
 def test_nobody_with_a_chat_cannot_be_sent_to(as_marketer):
-    page = as_marketer.post(PAGE, form(audience="listed", users=str(uuid4())))
+    page = shown(as_marketer, form(audience="listed", users=str(uuid4())))
 
     assert "none of these users has a chat" in text_of(page)
     assert re.search(r'value="send"[^>]*disabled', page.content.decode())
@@ -250,7 +310,7 @@ def test_a_list_is_read_from_anything_with_uuids_in_it():
 
 def test_a_time_is_meant_on_the_viewers_clock(as_marketer):
     ChatFactory()
-    preview = as_marketer.post(PAGE, form(when="later", send_at="2999-07-01T10:00", zone="Europe/Berlin"))
+    preview = shown(as_marketer, form(when="later", send_at="2999-07-01T10:00", zone="Europe/Berlin"))
     as_marketer.post(PAGE, going_on(preview, "send"))
 
     broadcast = Broadcast.objects.get()
@@ -260,7 +320,7 @@ def test_a_time_is_meant_on_the_viewers_clock(as_marketer):
 
 @pytest.mark.parametrize("zone", ["", "Nowhere/At_All", "../../etc/passwd"])
 def test_without_a_known_zone_the_time_is_utc(as_marketer, zone):
-    preview = as_marketer.post(PAGE, form(when="later", send_at="2999-07-01T10:00", zone=zone))
+    preview = shown(as_marketer, form(when="later", send_at="2999-07-01T10:00", zone=zone))
 
     assert 'datetime="2999-07-01T10:00:00.000+00:00"' in preview.content.decode()
 
@@ -275,7 +335,7 @@ def test_without_a_known_zone_the_time_is_utc(as_marketer, zone):
     ],
 )
 def test_an_impossible_time_is_refused_in_words(as_marketer, send_at, sentence):
-    page = as_marketer.post(PAGE, form(when="later", send_at=send_at, zone="Europe/Berlin"))
+    page = shown(as_marketer, form(when="later", send_at=send_at, zone="Europe/Berlin"))
 
     assert sentence in text_of(page)
     assert "Hello" in page.content.decode()
@@ -286,8 +346,8 @@ def test_a_time_in_the_repeated_hour_is_chosen_and_does_not_move_when_it_is_edit
     ChatFactory()
     late = form(when="later", send_at="2032-10-31T02:30", zone="Europe/Berlin")
 
-    asked = as_marketer.post(PAGE, late)
-    preview = as_marketer.post(PAGE, late | {"send_at_offset": "+01:00"})
+    asked = shown(as_marketer, late)
+    preview = shown(as_marketer, late | {"send_at_offset": "+01:00"})
     as_marketer.post(PAGE, going_on(preview, "send"))
 
     broadcast = Broadcast.objects.get()
@@ -308,7 +368,7 @@ def test_a_scheduled_broadcast_is_changed(as_marketer, marketer):
     opened = as_marketer.get(address)
 
     changed = form(text="After", when="later", send_at="2999-01-01T10:00", picture_file=upload("a.png", png()))
-    preview = as_marketer.post(address, changed)
+    preview = shown(as_marketer, changed, address)
     as_marketer.post(address, going_on(preview, "send"))
 
     broadcast.refresh_from_db()
@@ -330,7 +390,7 @@ def test_a_change_that_another_editor_has_not_seen_is_not_lost(as_marketer, as_s
     services.amend(broadcast=broadcast, actor=marketer, text="Not yet", image=None, send_at=NEXT_CENTURY)
 
     corrected = form(text="Before", when="later", send_at="2999-01-01T10:00", **seen)
-    preview = as_superuser.post(address, corrected)
+    preview = shown(as_superuser, corrected, address)
     refused = as_superuser.post(address, going_on(preview, "send"))
 
     broadcast.refresh_from_db()
@@ -339,7 +399,7 @@ def test_a_change_that_another_editor_has_not_seen_is_not_lost(as_marketer, as_s
     assert "mara changed this broadcast meanwhile" in page and "“Not yet”" in page and "1 Mar 2998, 09:00 UTC" in page
     assert ">Before</textarea>" in page.replace("\n", "")  # what was typed
 
-    again = as_superuser.post(address, corrected | {"version": refused.context["version"]})
+    again = shown(as_superuser, corrected | {"version": refused.context["version"]}, address)
     as_superuser.post(address, going_on(again, "send"))
 
     broadcast.refresh_from_db()
@@ -379,7 +439,7 @@ def test_a_form_without_the_csrf_token_is_forbidden(marketer):
 
 def test_a_draft_that_is_deleted_while_its_form_is_read_is_asked_for_again(as_marketer, monkeypatch):
     ChatFactory()
-    preview = as_marketer.post(PAGE, form(text="", picture_file=upload("a.png", png())))
+    preview = shown(as_marketer, form(text="", picture_file=upload("a.png", png())))
     find = drafts.find
 
     def find_and_lose(*args, **kwargs):
