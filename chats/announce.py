@@ -17,7 +17,16 @@ def broadcast_progress(broadcast: Any) -> None:
         "skipped": broadcast.skipped,
         "retracted_at": broadcast.retracted_at,
     }
-    publish_many((topic, "broadcast.progress", progress) for topic in ("broadcasts", f"broadcast:{broadcast.pk}"))
+    publish_many((topic, "broadcast.progress", progress) for topic in _topics(broadcast))
+
+
+def broadcast_deleted(broadcast: Any) -> None:
+    """Announce that a broadcast is deleted, on its own topic and on that of all of them."""
+    publish_many((topic, "broadcast.deleted", {"id": broadcast.pk}) for topic in _topics(broadcast))
+
+
+def _topics(broadcast: Any) -> tuple[str, str]:
+    return "broadcasts", f"broadcast:{broadcast.pk}"
 
 
 def message_created(message: Any) -> None:

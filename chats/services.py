@@ -163,6 +163,30 @@ def _amend(broadcast: Broadcast, actor: Any, fields: dict[str, Any], *, keeps_im
             discard_on_commit(earlier)
 
 
+@retried
+def delete_broadcast(*, broadcast: Broadcast) -> None:
+    """Delete a broadcast whose sending has not begun, with its list and its picture. Raises NotAllowed for any other.
+
+    The row's lock decides between this and the sweeper that queues it, or a person who tries it again.
+    """
+    with transaction.atomic():
+        row = Broadcast.objects.select_for_update().filter(pk=broadcast.pk).first()
+        if row is None:
+            raise NotAllowed(f"Broadcast {broadcast.pk} was deleted.")
+        if not row.is_deletable:
+            raise NotAllowed(_why_it_stays(row))
+        if not row.banner_url:  # a banner keeps its picture
+            discard_on_commit(row.image.name or "")
+        announce.broadcast_deleted(row)
+        row.delete()
+
+
+def _why_it_stays(broadcast: Broadcast) -> str:
+    if broadcast.audience_size is None:
+        return f"Broadcast {broadcast.pk} is {broadcast.status}. Cancel it first, then delete it."
+    return f"Sending of broadcast {broadcast.pk} has begun, so it cannot be deleted. Cancel or retract it instead."
+
+
 def _created_once(broadcast: Broadcast, actor: Any, user_uuids: Iterable[UUID] | None = None) -> Broadcast:
     """Save a new broadcast, with its list, its first step and its wake-up; or return the one with its key."""
     try:
@@ -291,5 +315,5 @@ def sweep_broadcasts() -> None:
 def _ignoring_races(verb: Callable[[], None]) -> None:
     try:
         verb()
-    except NotAllowed:
+    except (NotAllowed, Broadcast.DoesNotExist):
         return  # somebody else changed the broadcast between our question and our change

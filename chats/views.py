@@ -1,7 +1,7 @@
 """The REST interface of chats: parse, permit, one service call, serialise."""
 
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 from django.http import Http404
 from django.shortcuts import get_object_or_404
@@ -160,8 +160,21 @@ class Broadcasts(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, vie
                     image = wanted["image"].name if wanted["image"] == broadcast.image else wanted["image"]
                     services.amend(broadcast=broadcast, actor=request.user, **{**wanted, "image": image or None})
         except NotAllowed as error:
-            raise Conflict(str(error)) from error
+            self._refuse(error)
         return Response(self.get_serializer(self.get_object()).data)
+
+    @extend_schema(
+        responses={204: None, 409: OpenApiResponse(description="It is on its way, or its sending has begun.")},
+    )
+    def destroy(self, request: Request, pk: int) -> Response:
+        """Delete a broadcast that is scheduled, missed, failed, or was cancelled before its sending began."""
+        broadcast = self.get_object()
+        try:
+            with self.if_match(broadcast):
+                services.delete_broadcast(broadcast=broadcast)
+        except NotAllowed as error:
+            self._refuse(error)
+        return Response(status=204)
 
     @extend_schema(
         request=None,
@@ -226,8 +239,13 @@ class Broadcasts(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, vie
             with self.if_match(broadcast, first=partial(_hold_banner, broadcast)):
                 verb(broadcast)
         except NotAllowed as error:
-            raise Conflict(str(error)) from error
+            self._refuse(error)
         return Response(self.get_serializer(broadcast).data)
+
+    def _refuse(self, error: NotAllowed) -> NoReturn:
+        """409 with the reason; 404 where the broadcast was deleted meanwhile."""
+        self.get_object()
+        raise Conflict(str(error)) from error
 
 
 def _hold_banner(broadcast: Broadcast) -> None:

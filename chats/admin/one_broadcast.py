@@ -73,6 +73,8 @@ class OneBroadcast(HistoryPages):
         try:
             VERBS[verb].do(broadcast, request.user)
             messages.success(request, VERBS[verb].done)
+            if not VERBS[verb].leaves_page:
+                return go_to(request, reverse("admin:chats_broadcast_changelist"))
         except NotAllowed as error:
             messages.error(request, str(error))
         return go_to(request, page_of(broadcast))

@@ -16,7 +16,8 @@ Status = Broadcast.Status
 class Verb:
     """A button of the page. `consequence` is what the confirmation says, `done` what the page says afterwards.
 
-    `firmly` is what the confirmation's own button says, where the label alone could be misunderstood.
+    `firmly` is what the confirmation's own button says, where the label alone could be misunderstood. Afterwards the
+    broadcast has no page any more unless it `leaves_page`.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Verb:
     do: Callable[[Broadcast, Any], None]
     is_dangerous: bool = False
     firmly: str = ""
+    leaves_page: bool = True
 
 
 def verbs_for(broadcast: Broadcast) -> list[Verb]:
@@ -77,6 +79,11 @@ def _retrying(broadcast: Broadcast) -> str:
     if broadcast.banner_url:
         return "Downloads the same banner again and, if that works, sends it to all chats."
     return "Sends it to its audience from the beginning. Nobody has got it yet."
+
+
+def _deleting(broadcast: Broadcast) -> str:
+    listed = "" if broadcast.listed_size is None else f" Its list of {broadcast.listed_size:,} users is deleted, too."
+    return f"It has been sent to nobody, and never will be.{listed} This cannot be undone."
 
 
 _MAY_BE_HIDDEN = [Status.PAUSED, Status.SENT, Status.CANCELLED]
@@ -129,6 +136,13 @@ VERBS = {
             _cancelling, "The broadcast is cancelled.",
             lambda broadcast, actor: broadcast.cancel(actor),
             is_dangerous=True, firmly="Cancel the broadcast",
+        ),
+        Verb(
+            "delete", "Delete", "delete",
+            lambda broadcast: broadcast.is_deletable,
+            _deleting, "The broadcast is deleted.",
+            lambda broadcast, actor: services.delete_broadcast(broadcast=broadcast),
+            is_dangerous=True, firmly="Delete the broadcast", leaves_page=False,
         ),
     )
 }  # fmt: skip

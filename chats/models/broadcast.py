@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -73,6 +74,7 @@ class Broadcast(models.Model):
         LISTED = "listed", "listed users"
 
     CHANGEABLE = [Status.SCHEDULED, Status.MISSED]
+    DELETABLE = [Status.SCHEDULED, Status.MISSED, Status.CANCELLED, Status.FAILED]
     MOVING = [Status.SCHEDULED, Status.QUEUED, Status.SENDING, Status.PAUSED]
     FINISHED = [Status.SENT, Status.CANCELLED, Status.FAILED]
 
@@ -176,6 +178,11 @@ class Broadcast(models.Model):
         return self.status in self.FINISHED
 
     @property
+    def is_deletable(self) -> bool:
+        """Whether it is not on its way, and its sending has never begun: no chat can have it."""
+        return self.status in self.DELETABLE and self.audience_size is None
+
+    @property
     def may_move(self) -> bool:
         """Whether its status may still change: all but what was sent or cancelled. A failed one may be tried again."""
         return self.status not in (self.Status.SENT, self.Status.CANCELLED)
@@ -230,7 +237,8 @@ class Broadcast(models.Model):
                 Broadcast.objects.keeping_a_banner().filter(pk=self.pk).update(banner=None)
         except OperationalError as error:
             log.warning("banner_not_given_back_yet", broadcast=self.pk, error=str(error))
-        self.refresh_from_db()
+        with suppress(Broadcast.DoesNotExist):  # a cancelled broadcast may be deleted at once
+            self.refresh_from_db()
 
     def requeue(self, actor: Any, **fields: Any) -> None:
         """Try a failed broadcast again."""
@@ -301,7 +309,10 @@ class Broadcast(models.Model):
             announce.broadcast_progress(self)
 
     def _why_not(self, wanted: str) -> str:
-        self.refresh_from_db()
+        try:
+            self.refresh_from_db()
+        except Broadcast.DoesNotExist:
+            return f"Broadcast {self.pk} was deleted."
         state = "retracted" if self.retracted_at else self.status
         return f"Broadcast {self.pk} is {state} and cannot be {wanted} now."
 

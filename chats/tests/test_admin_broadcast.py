@@ -282,8 +282,10 @@ def test_the_buttons_fit_the_state(as_marketer, marketer, broadcast):
     assert offered() == {"retract"}
     broadcast.retract(marketer)
     assert offered() == {"restore"}
-    assert buttons(as_marketer.get(page_of(BroadcastFactory(failed=True))).content.decode()) == {"retry"}
-    assert buttons(as_marketer.get(page_of(BroadcastFactory(scheduled=True))).content.decode()) == {"edit", "cancel"}
+    assert buttons(as_marketer.get(page_of(BroadcastFactory(failed=True))).content.decode()) == {"retry", "delete"}
+    assert buttons(as_marketer.get(page_of(BroadcastFactory(scheduled=True))).content.decode()) == {
+        "edit", "cancel", "delete",
+    }  # fmt: skip
 
 
 def test_a_viewer_has_no_buttons(as_viewer, broadcast):

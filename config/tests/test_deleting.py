@@ -39,6 +39,7 @@ ROLES = {  # route of a DELETE: the model, and the roles that may besides a supe
 ELSEWHERE = {  # these have no page of their own to be deleted at
     "tasks/<int:task_id>/comments/<int:pk>/": "the task's page: projects/tests/test_comments.py",
     "applications/<int:application_id>/keys/<int:pk>/": "revoked at the application's page",
+    "broadcasts/<int:pk>/": "a button of its page: chats/tests/test_deletion.py",
     "calendar/token/": "revoked at the calendar",
     "auth/token/": "revoked by its user",
 }
