@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Generator, Iterable
+from contextlib import closing
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -14,7 +15,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from chats import announce
-from chats.banner_api import NothingLeft, photos, turn
+from chats.banner_api import NothingLeft, Photo, photos, turn
 from chats.images import Picture
 from chats.models import Banner, Broadcast, Chat, Message, NotAllowed
 from chats.pictures import discard, discard_on_commit, stored
@@ -218,31 +219,40 @@ def _list(broadcast: Broadcast, user_uuids: Iterable[UUID]) -> None:
 def send_next_banner(*, actor: Any, request_key: UUID | None = None) -> Broadcast:
     """Reserve the first photo of the banner API that was never sent, and queue it to all chats.
 
-    Takes API_SECONDS at most for the API. Raises BannerApiError, whose NothingLeft says that all have been sent.
+    The same `request_key` again returns the broadcast it made the first time. Raises BannerApiError as `unsent_photos`.
     """
     if request_key and (earlier := Broadcast.objects.filter(request_key=request_key).first()):
         return earlier
+    with closing(unsent_photos()) as found:
+        while True:
+            if broadcast := send_photo(photo=next(found), actor=actor, request_key=request_key):
+                return broadcast
+
+
+def unsent_photos() -> Generator[Photo, None, None]:
+    """Yield the photos of the banner API that were never sent, in its order, asking for its pages as they are needed.
+
+    To be called outside of a transaction, and closed: it holds one of the few places for requests that wait for the
+    API, and takes API_SECONDS at most for it. Raises BannerApiError, whose NothingLeft says that all have been sent.
+    """
     found = photos(api_url=settings.BANNER_API_URL, budget=API_SECONDS, trusted_origins=settings.BANNER_TRUSTED_ORIGINS)
     spoken_for = set(Banner.objects.spoken_for().values_list("source_url", flat=True))
     with turn():
         for photo in found:
-            if photo.url in spoken_for:
-                continue
-            broadcast = _reserve(photo.url, photo.title, actor, request_key)
-            if broadcast is not None:
-                return broadcast
+            if photo.url not in spoken_for:
+                yield photo
     raise NothingLeft(found.unusable)
 
 
-def _reserve(url: str, title: str, actor: Any, request_key: UUID | None) -> Broadcast | None:
-    """Return a queued broadcast of this banner, or None if somebody was quicker: the constraint decides."""
-    Banner.objects.get_or_create(source_url=url, defaults={"title": title[:200]})
+def send_photo(*, photo: Photo, actor: Any, request_key: UUID | None = None) -> Broadcast | None:
+    """Queue this photo to all chats; None where another request was quicker: the constraint decides."""
+    Banner.objects.get_or_create(source_url=photo.url, defaults={"title": photo.title[:200]})
     try:
         with transaction.atomic():
-            banner = Banner.objects.select_for_update().get(source_url=url)
+            banner = Banner.objects.select_for_update().get(source_url=photo.url)
             if banner.skipped_at is not None:
                 return None
-            broadcast = Broadcast(banner=banner, banner_url=url, created_by=actor, request_key=request_key)
+            broadcast = Broadcast(banner=banner, banner_url=photo.url, created_by=actor, request_key=request_key)
             return _created_once(broadcast, actor)
     except IntegrityError:
         return None

@@ -1,5 +1,6 @@
 """The REST interface of chats: parse, permit, one service call, serialise."""
 
+from contextlib import closing
 from functools import partial
 from typing import Any, NoReturn
 
@@ -13,9 +14,10 @@ from rest_framework.exceptions import APIException
 from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import Serializer
 
 from chats import serializers, services
-from chats.banner_api import BannerApiError, NothingLeft
+from chats.banner_api import BannerApiError, NothingLeft, Photo
 from chats.models import Banner, Broadcast, Chat, Message, NotAllowed
 from chats.permissions import MaySend, OfMessages
 from live.parsers import StrictJSONParser
@@ -36,6 +38,16 @@ class BannerApiAway(APIException):
         self.status_code = {"timeout": 504, "busy": 503}.get(error.code, 502)
         if error.code == "busy":
             self.wait = services.API_SECONDS  # becomes Retry-After
+
+
+class _Taken(Exception):
+    """Another request has sent this photo meanwhile."""
+
+
+def _valid(kind: type[Serializer], request: Request) -> dict[str, Any]:
+    given = kind(data=request.data)
+    given.is_valid(raise_exception=True)
+    return given.validated_data
 
 
 @extend_schema(tags=["chats"])
@@ -85,6 +97,7 @@ class Messages(_InChat):
 
     serializer_class = serializers.MessageSerializer
     parser_classes = PARSERS
+    own_transactions = frozenset({"post"})  # pictures are decoded
 
     @extend_schema(responses=serializers.MessageSerializer(many=True))
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -93,9 +106,10 @@ class Messages(_InChat):
 
     @extend_schema(request=serializers.NewMessageSerializer, responses={201: serializers.MessageSerializer})
     def post(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        given = serializers.NewMessageSerializer(data=request.data)
-        given.is_valid(raise_exception=True)
-        message = services.post_message(chat=self.get_chat(), **given.validated_data)
+        return self.once(partial(_valid, serializers.NewMessageSerializer, request), self._post)
+
+    def _post(self, given: dict[str, Any]) -> Response:
+        message = services.post_message(chat=self.get_chat(), **given)
         return Response(self.get_serializer(message).data, status=201)
 
 
@@ -131,6 +145,7 @@ class Broadcasts(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, vie
     parser_classes = PARSERS
     lookup_value_converter = "int"
     changing_members = frozenset({"delivered", "skipped", "audience_size"})
+    own_transactions = frozenset({"create", "banner"})  # pictures are decoded, and the banner API is asked
     bodiless = frozenset({"banner", "pause", "resume", "cancel", "retract", "restore", "retry"})
 
     def get_permissions(self) -> list[Any]:
@@ -138,10 +153,11 @@ class Broadcasts(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, vie
 
     @extend_schema(request=serializers.NewBroadcastSerializer, responses={202: serializers.BroadcastSerializer})
     def create(self, request: Request) -> Response:
-        given = serializers.NewBroadcastSerializer(data=request.data)
-        given.is_valid(raise_exception=True)
-        data = dict(given.validated_data)
-        broadcast = services.compose(actor=request.user, user_uuids=data.pop("audience"), **data)
+        return self.once(partial(_valid, serializers.NewBroadcastSerializer, request), self._compose)
+
+    def _compose(self, given: dict[str, Any]) -> Response:
+        content = {name: value for name, value in given.items() if name != "audience"}
+        broadcast = services.compose(actor=self.request.user, user_uuids=given["audience"], **content)
         return Response(self.get_serializer(broadcast).data, status=202)
 
     @extend_schema(request=serializers.BroadcastChangeSerializer, responses=serializers.BroadcastSerializer)
@@ -190,11 +206,21 @@ class Broadcasts(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, vie
     def banner(self, request: Request) -> Response:
         """Send the next banner that was never sent to all chats."""
         try:
-            broadcast = services.send_next_banner(actor=request.user)
+            with closing(services.unsent_photos()) as photos:
+                while True:
+                    try:
+                        return self.once(partial(next, photos), self._send)
+                    except _Taken:
+                        continue
         except NothingLeft as nothing:
             raise Conflict(nothing.reason) from nothing
         except BannerApiError as error:
             raise BannerApiAway(error) from error
+
+    def _send(self, photo: Photo) -> Response:
+        broadcast = services.send_photo(photo=photo, actor=self.request.user)
+        if broadcast is None:
+            raise _Taken
         return Response(self.get_serializer(broadcast).data, status=202)
 
     @extend_schema(request=None)

@@ -1,6 +1,6 @@
 """`/auth/token/`: a token for a username and a password, and the end of the token that asks."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -12,7 +12,7 @@ from rest_framework.response import Response
 
 from accounts.models import AccessToken
 from accounts.tokens import issue_token
-from live.idempotency import once
+from live.idempotency import nothing, once
 from live.rest import RestView
 from live.strict_bodies import StrictMembers
 
@@ -28,6 +28,8 @@ class LoginSerializer(StrictMembers, AuthTokenSerializer):
 
 class Tokens(RestView):
     """Tokens of programs. Wrong passwords count towards the login lock-out."""
+
+    own_transactions: ClassVar[frozenset[str]] = frozenset({"post"})
 
     def get_permissions(self) -> list[BasePermission]:
         return [AllowAny() if self.request.method == "POST" else IsAuthenticated()]
@@ -46,12 +48,13 @@ class Tokens(RestView):
         serializer.is_valid(raise_exception=True)
         user = serializer.validated_data["user"]
 
-        def answer() -> Response:
+        def answer(_: None) -> Response:
             token, key = issue_token(user=user)
             return Response(IssuedTokenSerializer({"token": key, "expires_at": token.expires_at}).data)
 
-        # After the password was checked; of the body, which holds it, nothing is stored.
-        return once(request, user.pk, answer, body="")
+        # The password is checked in no transaction, because the count of wrong ones must be committed. Nothing of the
+        # body, which holds it, is stored.
+        return once(request, user.pk, nothing, answer, body="")
 
     @extend_schema(tags=["auth"], request=None, responses={204: None})
     def delete(self, request: Request) -> Response:

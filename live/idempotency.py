@@ -1,15 +1,16 @@
 """`Idempotency-Key`: a POST that is sent twice happens once, and is answered twice.
 
-1. The key belongs to its user. A transaction begins, and takes the key's lock; where another request has it, that one
-   is still being handled: 409 with Retry-After.
-2. Is there an answer under this key? To the same request (address and body) it is given again, with
-   `Idempotent-Replayed: true`; to another request the answer is 422.
-3. Else the view does its work and the answer is stored, in the same transaction: a process that is killed has either
-   done both or nothing. Wake-ups and live messages follow the commit.
-4. An answer of 4xx or 5xx is not stored, because nothing was done: the client may correct its request, or try again.
+1. The key belongs to its user. Is there an answer under it? To the same request (address and body) it is given again,
+   with `Idempotent-Replayed: true`; to another request the answer is 422.
+2. Else `prepare` does what must not be done in a transaction: it calls other services, starts processes, decodes
+   pictures. It changes nothing, so that two of the same request may do it at once.
+3. A transaction begins, and takes the key's lock; where another request has it, that one is still being handled: 409
+   with Retry-After. Step 1 is repeated under the lock.
+4. `handle` does the work, and its answer is stored in the same transaction: a process that is killed has either done
+   both or nothing. Wake-ups and live messages follow the commit.
+5. An answer of 4xx or 5xx is not stored, because nothing was done: the client may correct its request, or try again.
 
-Answers are kept for KEPT, sealed by the key itself, of which only a hash is stored: some show a secret once. A view
-that asks another service does so inside the transaction, which holds the key's lock and, until then, nothing else.
+Answers are kept for KEPT, sealed by the key itself, of which only a hash is stored: some show a secret once.
 
 https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/, and Stripe's
 https://docs.stripe.com/api/idempotent_requests.
@@ -21,14 +22,16 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 from django.core.files.uploadedfile import UploadedFile
 from django.db import connection, transaction
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
+from django.utils.datastructures import MultiValueDict
 from rest_framework import exceptions, status
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
@@ -44,6 +47,7 @@ HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
 KEPT = timedelta(hours=24)
 MAX_LENGTH = 255
+Prepared = TypeVar("Prepared")
 _KEY = re.compile(rf"[\x21-\x7e]{{1,{MAX_LENGTH}}}")
 
 
@@ -73,78 +77,128 @@ class AnswerLost(exceptions.APIException):
 
 
 class IdempotentPosts(APIView):
-    """The mixin that handles the header for POST, after permissions were checked."""
+    """The mixin that handles the header for POST, after permissions were checked.
+
+    A handler runs in the transaction of its key, except those that `own_transactions` names, by the action or, in a
+    view without actions, by the method: they call `once` themselves, because they have something to prepare.
+    """
+
+    own_transactions: ClassVar[frozenset[str]] = frozenset()
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         handler = getattr(self, "post", None)
-        if request.method == "POST" and handler and request.user.is_authenticated and HEADER in request.headers:
+        name = getattr(self, "action", None) or "post"
+        is_ours = request.user.is_authenticated and name not in self.own_transactions
+        if request.method == "POST" and handler and is_ours:
             vars(self)["post"] = partial(self._once, handler)  # REST framework looks it up after this
 
+    def once(self, prepare: Callable[[], Prepared], handle: Callable[[Prepared], Response]) -> Response:
+        """Return the answer to this request; see the module."""
+        return once(self.request, self.request.user.pk or 0, prepare, handle)
+
     def _once(self, handler: Callable[..., Response], request: Request, *args: Any, **kwargs: Any) -> Response:
-        return once(request, request.user.pk or 0, lambda: handler(request, *args, **kwargs))
+        return self.once(nothing, lambda _: handler(request, *args, **kwargs))
 
 
-def once(request: Request, user_id: int, handle: Callable[[], Response], *, body: Any = None) -> Response:
+@dataclass(frozen=True)
+class _Sent:
+    """A request with a key."""
+
+    user_id: int
+    key: str
+    fingerprint: str
+
+    @property
+    def key_hash(self) -> str:
+        return hashlib.sha256(self.key.encode()).hexdigest()
+
+    @property
+    def secret(self) -> str:
+        return f"{self.user_id}:{self.key}"
+
+    def answer(self) -> Response | None:
+        """Return the answer that was given to this request. Raises OtherRequest, AnswerLost."""
+        earlier = IdempotencyKey.objects.filter(user_id=self.user_id, key_hash=self.key_hash).first()
+        if earlier is None or earlier.expires_at <= timezone.now():
+            return None
+        content = unseal(bytes(earlier.sealed), self.secret)
+        if content is None:  # also where SECRET_KEY is another one, which makes other fingerprints
+            raise AnswerLost
+        if earlier.fingerprint != self.fingerprint:
+            raise OtherRequest
+        data = json.loads(content) if content else None
+        return Response(data, status=earlier.status, headers={REPLAYED: "true"})
+
+    def store(self, response: Response) -> None:
+        content = b"" if response.data is None else JSONRenderer().render(response.data)
+        sealed = seal(content, self.secret)
+        answer = {"fingerprint": self.fingerprint, "status": response.status_code, "sealed": sealed}
+        IdempotencyKey.objects.update_or_create(
+            user_id=self.user_id, key_hash=self.key_hash, defaults={**answer, "expires_at": timezone.now() + KEPT}
+        )
+
+
+def nothing() -> None:
+    """Prepare nothing."""
+
+
+def once(
+    request: Request,
+    user_id: int,
+    prepare: Callable[[], Prepared],
+    handle: Callable[[Prepared], Response],
+    *,
+    body: Any = None,
+) -> Response:
     """Return the answer of `handle`, or the one that it gave to the same request before.
 
-    `body` is what stands for the request's body; default: all of it.
+    `handle` gets what `prepare` returns. `body` is what stands for the request's body; default: all of it.
     """
     if (given := request.headers.get(HEADER)) is None:
-        return handle()
+        return handle(prepare())
     key = given[1:-1] if len(given) >= 2 and given[0] == given[-1] == '"' else given
     if not _KEY.fullmatch(key):
         raise InvalidKey
-    fingerprint = _fingerprint(request, body)
-    return retried(_answered)(user_id, key, fingerprint, request, handle)
+    sent = _Sent(user_id, key, _fingerprint(request, body))
+    if (earlier := sent.answer()) is not None:
+        return earlier
+    prepared = prepare()
+    return retried(_answered)(request, sent, lambda: handle(prepared))
 
 
-def _answered(user_id: int, key: str, fingerprint: str, request: Request, handle: Callable[[], Response]) -> Response:
+def _answered(request: Request, sent: _Sent, handle: Callable[[], Response]) -> Response:
     """Answer in one transaction. Raises what `handle` raises, after which nothing was done."""
-    key_hash = hashlib.sha256(key.encode()).hexdigest()
-    secret = f"{user_id}:{key}"
     with transaction.atomic():
-        _lock(user_id, key_hash)
-        earlier = IdempotencyKey.objects.filter(user_id=user_id, key_hash=key_hash).first()
-        if earlier is not None and earlier.expires_at > timezone.now():
-            return _replay(earlier, fingerprint, secret)
-        for file in request.FILES.values():
-            file.seek(0)
+        _lock(sent)
+        if (earlier := sent.answer()) is not None:
+            return earlier
+        for _, files in request.FILES.lists():
+            for file in files:
+                file.seek(0)
         response = handle()
         if response.status_code >= 400:
             transaction.set_rollback(True)
             return response
-        content = b"" if response.data is None else JSONRenderer().render(response.data)
-        answer = {"status": response.status_code, "sealed": seal(content, secret), "expires_at": timezone.now() + KEPT}
-        IdempotencyKey.objects.update_or_create(
-            user_id=user_id, key_hash=key_hash, defaults={"fingerprint": fingerprint, **answer}
-        )
+        sent.store(response)
         connection.check_constraints()  # what would be found at the commit is found while it can be answered
     return response
 
 
-def _lock(user_id: int, key_hash: str) -> None:
+def _lock(sent: _Sent) -> None:
     """Take the key's lock to the end of the transaction. Raises InProgress where another request has it."""
     with connection.cursor() as cursor:
-        name = f"live_idempotencykey {user_id} {key_hash}"
+        name = f"live_idempotencykey {sent.user_id} {sent.key_hash}"
         cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [name])
         if not cursor.fetchone()[0]:
             raise InProgress
 
 
-def _replay(earlier: IdempotencyKey, fingerprint: str, secret: str) -> Response:
-    if earlier.fingerprint != fingerprint:
-        raise OtherRequest
-    content = unseal(bytes(earlier.sealed), secret)
-    if content is None:
-        raise AnswerLost
-    data = json.loads(content) if content else None
-    return Response(data, status=earlier.status, headers={REPLAYED: "true"})
-
-
 def _fingerprint(request: Request, body: Any) -> str:
     """Return a hash of address and body: of JSON the values, of a form its fields and the bytes of its files."""
-    parts = [request.method, request.path, request.META.get("QUERY_STRING", ""), request.data if body is None else body]
+    if body is None:
+        body = dict(request.data.lists()) if isinstance(request.data, MultiValueDict) else request.data
+    parts = [request.method, request.path, request.META.get("QUERY_STRING", ""), body]
     text = json.dumps(parts, cls=_Encoder, sort_keys=True)
     return salted_hmac("live.idempotency", text, algorithm="sha256").hexdigest()
 

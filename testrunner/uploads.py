@@ -14,6 +14,8 @@ import subprocess
 import sys
 import threading
 import tokenize
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -71,21 +73,43 @@ class Changed(Refused):
     """A file that is not the one any more that the user has seen."""
 
 
-@retried
-def upload(*, name: str, directory: str, content: bytes, user: Any, overwrite: bool = False) -> TestFile:
-    """Store a test, or a file beside tests, below the uploads, in an existing directory or a new one; return its row.
+@dataclass(frozen=True)
+class Checked:
+    """A file that may be stored: its path below the uploads, and its bytes."""
 
-    `directory` is below the root, with "/", and may be empty. Raises Refused; Taken if the file is there and
-    `overwrite` does not say to replace it; StorageFailure where it cannot be stored, and then nothing of it is there.
+    path: str
+    content: bytes
+
+
+def check(*, name: str, directory: str, content: bytes) -> Checked:
+    """Check a test, or a file beside tests, that is to lie in an existing directory or a new one.
+
+    `directory` is below the root, with "/", and may be empty. Raises Refused, and Busy where too many files are being
+    checked. To be called outside of a transaction: a process compiles the file.
     """
     path = _path(directory, name)
     _vet(name, content)
+    return Checked(path, content)
+
+
+@retried
+def store(file: Checked, *, user: Any, overwrite: bool = False) -> TestFile:
+    """Store a file below the uploads; return its row.
+
+    Raises Refused; Taken if the file is there and `overwrite` does not say to replace it; StorageFailure where it
+    cannot be stored, and then nothing of it is there.
+    """
     root = files.folder(Root.UPLOADS)
-    new = _write(root, path, content)
+    new = _write(root, file.path, file.content)
     try:
-        return _put_and_record(new, root / path, path, content, user, overwrite)
+        return _put_and_record(new, root / file.path, file.path, file.content, user, overwrite)
     finally:
         new.unlink(missing_ok=True)
+
+
+def upload(*, name: str, directory: str, content: bytes, user: Any, overwrite: bool = False) -> TestFile:
+    """Check a file and store it; see `check` and `store`."""
+    return store(check(name=name, directory=directory, content=content), user=user, overwrite=overwrite)
 
 
 @transaction.atomic
@@ -99,11 +123,21 @@ def _put_and_record(new: Path, target: Path, path: str, content: bytes, user: An
     if target.is_dir():
         raise Refused("file", "There is a directory of this name.")
     replaces = os.path.lexists(target)
-    if replaces and not overwrite:
+    is_left_over = replaces and _is_left_over(path, content)
+    if replaces and not overwrite and not is_left_over:
         raise Taken("file", f"There is {path} already. Say that it is to be replaced, or choose another name.")
-    row = _record(path, content, user, CHANGE if replaces else ADDITION)
+    row = _record(path, content, user, CHANGE if replaces and not is_left_over else ADDITION)
     _give_name(new, target, path, replaces=replaces)
     return row
+
+
+def _is_left_over(path: str, content: bytes) -> bool:
+    """Whether a file is that of an upload that did not commit: it has these bytes, and no row calls it uploaded."""
+    if TestFile.objects.there().filter(root=Root.UPLOADS, path=path, uploaded_at__isnull=False).exists():
+        return False
+    with suppress(files.Gone):
+        return files.read(TestFile(root=Root.UPLOADS, path=path)) == content
+    return False
 
 
 def _give_name(new: Path, target: Path, path: str, *, replaces: bool) -> None:

@@ -159,6 +159,7 @@ class TestFiles(
     pagination_class = Files
     lookup_value_converter = "int"
     parser_classes = [MultiPartParser, FormParser]
+    own_transactions = frozenset({"create"})  # a child process compiles the file
 
     def get_permissions(self) -> list[Any]:
         return [MayUpload()] if self.action == "create" else list(super().get_permissions())
@@ -176,17 +177,25 @@ class TestFiles(
     )
     def create(self, request: Request) -> Response:
         """Upload a test file into an existing directory or a new one. It can be run at once."""
-        given = serializers.UploadSerializer(data=request.data)
-        given.is_valid(raise_exception=True)
-        asked = dict(given.validated_data)
-        sent = asked.pop("file")
         try:
-            file = uploads.upload(name=sent.name, content=sent.read(files.LARGEST + 1), user=request.user, **asked)
+            return self.once(self._checked, self._stored)
         except uploads.Taken as taken:
             raise Conflict(str(taken)) from taken
         except uploads.Refused as refused:
             raise ValidationError({refused.field: [str(refused)]}) from refused
-        return Response(self.get_serializer(file).data, status=201)
+
+    def _checked(self) -> tuple[uploads.Checked, bool]:
+        given = serializers.UploadSerializer(data=self.request.data)
+        given.is_valid(raise_exception=True)
+        asked = given.validated_data
+        sent = asked["file"]
+        content = sent.read(files.LARGEST + 1)
+        return uploads.check(name=sent.name, directory=asked["directory"], content=content), asked["overwrite"]
+
+    def _stored(self, checked: tuple[uploads.Checked, bool]) -> Response:
+        file, overwrite = checked
+        row = uploads.store(file, user=self.request.user, overwrite=overwrite)
+        return Response(self.get_serializer(row).data, status=201)
 
     def perform_destroy(self, instance: TestFile) -> None:
         try:

@@ -10,6 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from chats import fanout, services
+from chats.banner_api import Photo
 from chats.factories import BannerFactory, BroadcastFactory, ChatFactory, MessageFactory
 from chats.fake import create_fake_chats
 from chats.models import Broadcast, Chat, Message, NotAllowed
@@ -142,7 +143,9 @@ VERBS = {
     "retract": lambda scene: scene.fresh(scene.paused).retract(None),
     "retry": lambda scene: services.retry(broadcast=scene.fresh(scene.failed), actor=None),
     "fail": lambda scene: scene.fresh(scene.queued).fail("It did not work."),
-    "reserve": lambda scene: services._reserve(scene.skipped.source_url, "", None, scene.key),
+    "reserve": lambda scene: services.send_photo(
+        photo=Photo(scene.skipped.source_url, ""), actor=None, request_key=scene.key
+    ),
     "skip": lambda scene: services.skip_banner(url=scene.skipped.source_url, title="", actor="Mara"),
     "unskip": lambda scene: services.unskip_banner(banner=scene.skipped),
     "compose": lambda scene: services.compose(

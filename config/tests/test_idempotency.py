@@ -37,7 +37,7 @@ from live.tests.together import together
 from projects.models import Project
 from testrunner import services as testruns
 from testrunner.factories import RunFactory
-from testrunner.models import TestEnvironment, TestRun
+from testrunner.models import TestEnvironment, TestFile, TestRun
 
 KEY = {HEADER.lower(): "5f0c6a52-0000-4000-8000-000000000001"}
 POSTS = {route.route: route for route in ROUTES if "POST" in route.methods}
@@ -286,6 +286,46 @@ def test_a_wrong_password_does_not_get_the_token_of_before(superuser):
 
 
 @pytest.mark.django_db
+def test_wrong_passwords_are_counted_also_with_a_key_and_a_token(superuser):
+    api = APIClient()
+    api.credentials(HTTP_AUTHORIZATION=f"Token {issue_token(user=superuser)[1]}")
+    guess = {"username": "root", "password": "a guess"}
+
+    answers = [api.post("/auth/token/", guess, headers=KEY).status_code for _ in range(6)]
+
+    assert answers == [400] * 4 + [429] * 2
+
+
+@pytest.mark.django_db
+def test_a_key_for_a_token_belongs_to_the_user_whose_password_was_sent(superuser, analyst_api):
+    login = {"username": "root", "password": "correct horse"}
+    first = analyst_api.post("/auth/token/", login, headers=KEY)
+
+    assert APIClient().post("/auth/token/", login, headers=KEY).json() == first.json()
+    assert IdempotencyKey.objects.get().user_id == superuser.pk
+
+
+@pytest.mark.django_db
+def test_every_value_of_a_repeated_field_counts(api):
+    def send(*users: int):
+        body = {"text": "One", "audience": [str(UUID(int=user)) for user in users]}
+        return api.post("/broadcasts/", body, format="multipart", headers=KEY)
+
+    assert send(1, 3).status_code == 202
+    assert send(2, 3).status_code == 422
+    assert send(1, 3).headers[REPLAYED] == "true"
+
+
+@pytest.mark.django_db
+def test_after_a_change_of_the_secret_key_the_answer_says_that_it_is_lost(api, settings):
+    notify(api)
+    settings.SECRET_KEY = "another one"
+
+    assert notify(api).status_code == 409
+    assert Notification.objects.count() == 1
+
+
+@pytest.mark.django_db
 def test_an_answer_that_cannot_be_read_any_more_is_409_and_nothing_happens(api):
     notify(api)
     IdempotencyKey.objects.update(sealed=b"x" * 100)
@@ -341,17 +381,25 @@ def test_a_request_that_is_not_committed_yet_holds_its_key_and_no_other(superuse
     assert Notification.objects.count() == 2
 
 
+ENDED = ["broadcasts/", "applications/", "test-runs/", "notifications/"]
+
+
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("route", ["broadcasts/", "applications/", "test-runs/", "notifications/"])
-def test_a_session_that_ends_before_any_statement_neither_loses_nor_doubles(route, superuser):
-    models = {"broadcasts/": Broadcast, "applications/": Application, "test-runs/": TestRun}
+@pytest.mark.parametrize("route", [*ENDED, pytest.param("test-files/", marks=pytest.mark.thorough)])
+def test_a_session_that_ends_before_any_statement_neither_loses_nor_doubles(route, superuser, settings, tmp_path):
+    settings.TEST_UPLOADS = str(tmp_path)
+    models = {"broadcasts/": Broadcast, "applications/": Application, "test-runs/": TestRun, "test-files/": TestFile}
     kind: Any = models.get(route, Notification)
     api = client_of(superuser)
     files = [row["id"] for row in api.get("/test-files/?root=samples&search=success").json()["results"]]
-    body = CASES[route][1] | ({"files": files[:1]} if route == "test-runs/" else {})
+    body = CASES[route][1]
     for number in range(1, 100):
-        given = {**body, "name": f"App {number}"} if route == "applications/" else body
+        given = {
+            "applications/": {"name": f"App {number}"},
+            "test-runs/": {**CASES["test-runs/"][1], "files": files[:1]},
+            "test-files/": lambda number=number: upload(f"def test_{number}(): pass\n") | {"directory": f"d{number}"},
+        }.get(route, body)
         key = {HEADER.lower(): str(uuid4())}
         before = kind.objects.count()
         ends = EndBefore(number)

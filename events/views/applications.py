@@ -103,6 +103,19 @@ class EventTypes(RestView, viewsets.ModelViewSet):
     parser_classes = [StrictJSONParser]
     filterset_class = filters.EventTypeFilter
     lookup_value_converter = "int"
+    own_transactions = frozenset({"create", "dry_run"})  # a child process checks the schema
+
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return self.once(self._valid, self._created)
+
+    def _valid(self) -> BaseSerializer:
+        given = self.get_serializer(data=self.request.data)
+        given.is_valid(raise_exception=True)
+        return given
+
+    def _created(self, given: BaseSerializer) -> Response:
+        self.perform_create(given)
+        return Response(given.data, status=status.HTTP_201_CREATED)
 
     def perform_create(self, serializer: BaseSerializer) -> None:
         with problems():
@@ -127,12 +140,15 @@ class EventTypes(RestView, viewsets.ModelViewSet):
     @action(detail=True, methods=["post"], url_path="dry-run", permission_classes=[MayChangeEventTypes])
     def dry_run(self, request: Request, **_: Any) -> Response:
         """How many of the last events would be rejected under another schema, and why; nothing changes."""
+        return self.once(self._tried, Response)
+
+    def _tried(self) -> Any:
         event_type: EventType = self.get_object()
-        asked = serializers.AskForDryRun(data=request.data)
+        asked = serializers.AskForDryRun(data=self.request.data)
         asked.is_valid(raise_exception=True)
         with problems():
             found = services.dry_run(category=event_type.category, name=event_type.name, **asked.validated_data)
-        return Response(serializers.DryRunSerializer(found).data)
+        return serializers.DryRunSerializer(found).data
 
 
 @extend_schema(tags=["event types"])
