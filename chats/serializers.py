@@ -11,6 +11,7 @@ from rest_framework import serializers
 
 from chats.images import ImageRefused, Picture, reencode
 from chats.models import Banner, Broadcast, Chat, Message
+from live.bounded_lists import BoundedList
 from live.moments import ZonedDateTimeField
 from live.strict_bodies import StrictModelSerializer, StrictSerializer
 from live.strict_json import NotStrictJson, read_json
@@ -71,9 +72,7 @@ class ReadSerializer(StrictSerializer):
     """Which messages: all, those up to an id, or exactly those that have been shown. Hidden ones are never marked."""
 
     up_to = serializers.IntegerField(required=False, default=None, allow_null=True, min_value=1)
-    ids = serializers.ListField(
-        child=serializers.IntegerField(min_value=1), required=False, default=None, allow_null=True, max_length=1_000
-    )
+    ids = BoundedList(child=serializers.IntegerField(min_value=1), required=False, default=None, allow_null=True)
 
 
 class ReadMarksSerializer(serializers.Serializer):
@@ -113,11 +112,11 @@ class AudienceField(serializers.Field):
             return None
         if not isinstance(data, list) or not data:
             raise serializers.ValidationError('Must be "all" or a list of user UUIDs.')
-        if len(data) > LONGEST_LIST:
-            raise serializers.ValidationError(f"At most {LONGEST_LIST:,} users.")
         if not all(isinstance(each, str) for each in data):
             raise serializers.ValidationError("Each user must be a UUID, as text.")
-        return serializers.ListField(child=serializers.UUIDField()).run_validation(data)
+        words = {"max_length": f"At most {LONGEST_LIST:,} users."}
+        users = BoundedList(child=serializers.UUIDField(), max_length=LONGEST_LIST, error_messages=words)
+        return users.run_validation(data)
 
     def to_representation(self, value: Any) -> Any:
         return value

@@ -20,6 +20,7 @@ from events.reasons import TEXT_MOST
 from events.selection import MOST_IDS
 from events.services.applications import LONGEST_OVERLAP
 from events.stats import GROUPS, INTERVALS
+from live.bounded_lists import BoundedList
 from live.strict_bodies import StrictModelSerializer, StrictSerializer
 
 
@@ -301,7 +302,7 @@ class DryRunFlag(StrictSerializer):
 class AskForReplay(DryRunFlag):
     """`ids`, or what a group has in common."""
 
-    ids = serializers.ListField(
+    ids = BoundedList(
         child=serializers.IntegerField(min_value=0, max_value=2**63 - 1), max_length=MOST_IDS, required=False
     )
     application = serializers.IntegerField(required=False, min_value=1, max_value=2**63 - 1)

@@ -10,12 +10,14 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from django.contrib.postgres.fields import ArrayField
 from django.db.models import Model
 from django.http import QueryDict
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.utils.encoders import JSONEncoder
 
+from live.bounded_lists import BoundedList
 from live.unknown_names import given_twice, unknown_names
 
 _NESTED = re.compile(r"[.\[]")  # `ids[0]` and `a.b` in a form are parts of `ids` and `a`
@@ -56,6 +58,8 @@ class StrictModelSerializer(StrictMembers, serializers.ModelSerializer):
     So PUT of what GET gave changes nothing and is not refused, also where an assignee is deactivated by now, or a text
     ends with a space that a form would trim.
     """
+
+    serializer_field_mapping = {**serializers.ModelSerializer.serializer_field_mapping, ArrayField: BoundedList}
 
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(self.instance, Model) or not isinstance(data, dict) or isinstance(data, QueryDict):

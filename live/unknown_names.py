@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
+MAX_NAMED = 10  # unknown names in one refusal: each is compared with all known ones
 MAX_LISTED = 20  # known names in one message
 MAX_SHOWN = 100  # characters of a name that a client made up
 CODE = "unknown"  # config/problems.py does not repeat the name before such a sentence
 
 
-def unknown_names(kind: str, names: Iterable[str], known: Collection[str]) -> ValidationError:
+def unknown_names(kind: str, names: Sequence[str], known: Collection[str]) -> ValidationError:
     """Return the refusal of these names. `kind` is what they are, such as "parameter"."""
-    return ValidationError({name[:MAX_SHOWN]: [_sentence(kind, name, known)] for name in names})
+    first, more = names[:MAX_NAMED], len(names) - MAX_NAMED
+    problems = {name[:MAX_SHOWN]: [_sentence(kind, name, known)] for name in first}
+    if more > 0:
+        problems[first[0][:MAX_SHOWN]].append(ErrorDetail(f"{more:,} more {kind}s are unknown.", CODE))
+    return ValidationError(problems)
 
 
 def given_twice(kind: str, name: str) -> ValidationError:

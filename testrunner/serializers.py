@@ -7,6 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from live.bounded_lists import BoundedList
 from live.strict_bodies import StrictModelSerializer, StrictSerializer
 from projects.models import Project
 from testrunner import outlook, services
@@ -154,10 +155,11 @@ class RunSerializer(RunSummarySerializer):
 
 class NewRunSerializer(StrictSerializer):
     environment = serializers.PrimaryKeyRelatedField(queryset=TestEnvironment.objects.all())
-    files = serializers.PrimaryKeyRelatedField(
-        queryset=TestFile.objects.there(),
-        many=True,
+    files = BoundedList(
+        child=serializers.IntegerField(min_value=1, max_value=2**63 - 1),
         allow_empty=False,
+        max_length=services.MOST_FILES,
+        error_messages={"max_length": f"A run has {services.MOST_FILES} files at most."},
         help_text="Ids of Python test files, in order. Helpers, conftest.py and data of their folders come along.",
     )
     requested_by = serializers.CharField(
@@ -166,10 +168,11 @@ class NewRunSerializer(StrictSerializer):
     wall_seconds = serializers.IntegerField(required=False, min_value=1, help_text="The most that it may take.")
     request_key = serializers.UUIDField(required=False, help_text=ONCE)
 
-    def validate_files(self, files: Sequence[TestFile]) -> Sequence[TestFile]:
-        if len(files) > services.MOST_FILES:
-            raise serializers.ValidationError(f"A run has {services.MOST_FILES} files at most.")
-        return files
+    def validate_files(self, ids: Sequence[int]) -> list[TestFile]:
+        found = TestFile.objects.there().in_bulk(ids)
+        if missing := [each for each in ids if each not in found]:
+            raise serializers.ValidationError(f'Invalid pk "{missing[0]}" - object does not exist.')
+        return [found[each] for each in ids]
 
 
 class RerunSerializer(StrictSerializer):
