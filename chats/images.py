@@ -24,6 +24,7 @@ from PIL import Image, ImageChops, ImageOps, ImageSequence
 
 from chats.colours import MAX_PROFILE_BYTES, ToSrgb
 from chats.png_parts import TooManyChunks, without_texts
+from live.busy import Busy
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "AVIF")
 ANIMATED = ("PNG", "WEBP", "GIF", "AVIF")  # a JPEG's further pictures (MPO) are previews and depth maps, not frames
@@ -74,7 +75,10 @@ class Picture:
 
 
 def reencode(body: bytes) -> Picture:
-    """Return the picture in `body` as a clean WebP. Raises ImageRefused, and nothing else, for whatever is none."""
+    """Return the picture in `body` as a clean WebP.
+
+    Raises ImageRefused for whatever is not a picture, and Busy where too many are being decoded.
+    """
     if len(body) > LARGEST_BODY:
         raise ImageRefused(f"The image is larger than {LARGEST_BODY // 1024 // 1024} MiB.")
     if body[4:8] == b"ftyp" and body[8:12] in HEIC_BRANDS and b"avif" not in body[8:64]:
@@ -85,7 +89,7 @@ def reencode(body: bytes) -> Picture:
             _vet_frames(body)
             frames, durations, loop = _frames(body, profile)
             return _painted(frames, durations, loop)
-    except ImageRefused:
+    except (ImageRefused, Busy):
         raise
     except TooManyChunks as error:
         raise ImageRefused(TOO_MANY_PARTS) from error
@@ -115,12 +119,12 @@ def _opened(body: bytes) -> Image.Image:
 
 @contextlib.contextmanager
 def _place_for(pixels: int) -> Iterator[None]:
-    """Wait until one more picture of this size may be decoded. Raises ImageRefused where that takes too long."""
+    """Wait until one more picture of this size may be decoded. Raises Busy where that takes too long."""
     if pixels <= SMALL:
         yield
         return
     if not _places.acquire(timeout=WAIT_SECONDS):
-        raise ImageRefused("Several other large images are being processed. Please try again in a moment.")
+        raise Busy("Several other large images are being processed. Please try again in a moment.")
     try:
         yield
     finally:

@@ -14,6 +14,7 @@ from chats.fetch import fetch
 from chats.images import ImageRefused, reencode
 from chats.models import Banner
 from chats.prepare import LARGEST_IMAGE
+from live.busy import Busy
 
 LOOK_SECONDS = 5.0  # for the API's list
 PICTURE_SECONDS = 8.0
@@ -60,7 +61,7 @@ def look_ahead() -> Outlook:
 
 
 def preview(url: str) -> bytes:
-    """Return the picture at `url` as a vetted WebP, kept for a while. Raises NoPreview."""
+    """Return the picture at `url` as a vetted WebP, kept for a while. Raises NoPreview, and Busy."""
     key = f"chats.preview.{sha256(url.encode()).hexdigest()}"
     kept = cache.get(key)
     if isinstance(kept, str):
@@ -77,7 +78,7 @@ def preview(url: str) -> bytes:
             )
         content = reencode(fetched.body).content
     except BannerApiError as error:
-        raise NoPreview(error.reason) from error
+        raise Busy(error.reason) from error  # the only one of them that `turn` raises
     except (FetchError, ImageRefused) as error:
         cache.set(key, error.reason, REFUSED_SECONDS)
         raise NoPreview(error.reason) from error

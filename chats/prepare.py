@@ -14,6 +14,7 @@ from chats.fetch import fetch
 from chats.images import ImageRefused, Picture, reencode
 from chats.models import Banner, Broadcast, NotAllowed
 from chats.pictures import stored
+from live.busy import Busy
 from live.storage import StorageFailure
 
 log = structlog.get_logger(__name__)
@@ -32,13 +33,16 @@ def prepare(broadcast: Broadcast) -> bool:
     """
     if not _lease(broadcast) or _is_missed(broadcast):
         return False
-    if broadcast.banner is not None and not broadcast.image and not _download(broadcast, broadcast.banner):
-        return False
     try:
+        if broadcast.banner is not None and not broadcast.image and not _download(broadcast, broadcast.banner):
+            return False
         return fanout.freeze(broadcast, largest_chunk=settings.BROADCAST_CHUNK)
     except OperationalError:  # chats are being opened in a long transaction: the sweeper's next round tries again
         Broadcast.objects.held_by(broadcast).update(lease_until=None)
         raise
+    except Busy:  # so it does where too many pictures are being decoded, which says nothing about this one
+        Broadcast.objects.held_by(broadcast).update(lease_until=None)
+        return False
 
 
 def _lease(broadcast: Broadcast) -> bool:

@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
 
 from config.kept_forms import fields_of
+from live.busy import Busy
 from live.storage import storage_failure
 from live.unknown_names import CODE as SAYS_THE_NAME
 
@@ -53,6 +54,10 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
         # What every check of a field lets through and Postgres does not, such as a moment at +19:55.
         log.warning("value_out_of_range", error=str(exc))
         return Response(problem(400, OUT_OF_RANGE), status=400, content_type=CONTENT_TYPE)
+    if isinstance(exc, Busy):
+        return Response(
+            problem(503, str(exc)), status=503, headers={"Retry-After": str(exc.seconds)}, content_type=CONTENT_TYPE
+        )
     if words := storage_failure(exc):
         log.error("storage_failed", error=words, exc_info=exc)
         return Response(
@@ -114,7 +119,7 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def failed(request: HttpRequest) -> HttpResponse:
-    """handler500; 503 with Retry-After while Postgres is restarting or full, or files cannot be stored.
+    """handler500; 503 with Retry-After while Postgres is restarting or full, files cannot be stored, or much is to do.
 
     The caller may repeat a 503: what failed was not committed, or its constraint will say so.
     """
@@ -123,6 +128,8 @@ def failed(request: HttpRequest) -> HttpResponse:
         return _away(request, DATABASE_AWAY, retry_after=5)
     if words := storage_failure(error):
         return _away(request, words, retry_after=int(STORAGE_RETRY))
+    if isinstance(error, Busy):
+        return _away(request, str(error), retry_after=error.seconds)
     if _wants_page(request):
         return render(None, "500.html", _sent(request), status=500)
     return problem_response(500, "Something went wrong here. It has been logged.")

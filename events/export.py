@@ -23,6 +23,7 @@ from django.db.models.functions import Cast
 from events.models import Event
 from events.pages import beyond, first_rows
 from events.reach import Reach
+from live.busy import Busy
 
 Page = list[tuple[Any, ...]]  # rows
 COLUMNS = [
@@ -36,10 +37,6 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _places = threading.BoundedSemaphore(AT_ONCE)
 
 
-class Busy(Exception):
-    """As many exports are under way as may be."""
-
-
 class Export:
     """The lines of an export. It has a place from the beginning, and gives it back when it is closed or at its end."""
 
@@ -48,7 +45,7 @@ class Export:
     def __init__(self, events: QuerySet[Event], form: str, reach: Reach | None = None) -> None:
         """`form` is "csv" or "ndjson", `reach` says what `events` are filtered by. Raises Busy."""
         if not _places.acquire(blocking=False):
-            raise Busy
+            raise Busy("Other exports are in progress. Please try again in a moment.", seconds=10)
         self._has_place = True
         try:
             self._lines = _FORMS[form](_begun(_rows(events, reach or Reach())))

@@ -27,6 +27,7 @@ from events.json_numbers import read_stored
 from events.reasons import Reason
 from events.schema_check import check, check_shape
 from events.schema_error import SchemaError
+from live.busy import Busy
 
 COMPILE_SECONDS = 2  # CPU time to check and compile a schema
 MOST_SECONDS = 17  # CPU time in all, for those that judge payloads after it
@@ -79,11 +80,11 @@ class Untrusted:
 def untrusted(schema: Any, seconds: float = WALL_SECONDS) -> Iterator[Untrusted]:
     """Yield a schema that was checked and compiled in a child process, which ends with the context.
 
-    Raises SchemaError for what is not a valid schema, costs too much, or makes the child exceed its limits.
+    Raises SchemaError for what is not a valid schema, costs too much, or makes the child exceed its limits; Busy.
     """
     shape = check_shape(schema)
     if not _places.acquire(timeout=WAIT_SECONDS):
-        raise SchemaError(BUSY)
+        raise Busy(BUSY)
     process = subprocess.Popen(  # noqa: S603  our own module
         [sys.executable, "-m", WORK],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=PROJECT,
@@ -104,7 +105,7 @@ def untrusted(schema: Any, seconds: float = WALL_SECONDS) -> Iterator[Untrusted]
 
 
 def check_schema(schema: Any) -> None:
-    """Raise SchemaError unless this may be published."""
+    """Raise SchemaError unless this may be published, and Busy where too many others are being checked."""
     name = hashlib.sha256(json.dumps(check_shape(schema), sort_keys=True).encode()).hexdigest()
     if name in _passed:
         return

@@ -23,6 +23,7 @@ from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
 from django.db import transaction
 from django.utils import timezone
 
+from live.busy import Busy
 from live.deadlocks import retried
 from live.storage import storing
 from testrunner import files
@@ -243,10 +244,10 @@ def _vet_encoding(content: bytes) -> None:
 
 
 def _compile(content: bytes) -> str | None:
-    """What the compiler has against it, or None. Raises Refused where too many files are being compiled."""
+    """What the compiler has against it, or None. Raises Busy where too many files are being compiled."""
     command = [sys.executable, "-I", "-S", "-W", "ignore", "-c", COMPILE]
     if not _compilers.acquire(timeout=WAIT_SECONDS):
-        raise Refused("file", BUSY)
+        raise Busy(BUSY)
     try:
         done = subprocess.run(  # noqa: S603  our own interpreter and program; the upload is its input
             command, input=content, capture_output=True, timeout=COMPILE_SECONDS, env={}, check=False

@@ -19,6 +19,7 @@ from chats.admin.text import Text
 from chats.audience import LONGEST_LIST, Listed, read_list
 from chats.drafts import Draft
 from chats.images import ImageRefused, reencode
+from live.busy import Busy
 from live.moment_field import MomentField, MomentInput
 from live.storage import StorageFailure
 
@@ -87,8 +88,8 @@ class ComposeForm(forms.Form):
             raise forms.ValidationError("The picture is larger than 5 MB.")
         try:
             self.picture = drafts.keep_picture(reencode(file.read()), owner=self.owner)
-        except ImageRefused as error:
-            raise forms.ValidationError(error.reason) from error
+        except (ImageRefused, Busy) as error:
+            raise forms.ValidationError(str(error)) from error
         except StorageFailure as error:
             raise forms.ValidationError(f"The picture could not be stored. {error}") from error
 

@@ -18,6 +18,7 @@ from chats import services
 from chats.admin.text import Text
 from chats.images import ImageRefused, Picture, reencode
 from chats.models import Chat
+from live.busy import Busy
 from live.storage import StorageFailure
 
 PAGE = 50
@@ -38,8 +39,8 @@ class MessageForm(forms.Form):
             return None
         try:
             return reencode(upload.read())
-        except ImageRefused as refused:
-            raise ValidationError(refused.reason) from refused
+        except (ImageRefused, Busy) as refused:
+            raise ValidationError(str(refused)) from refused
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data

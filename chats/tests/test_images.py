@@ -12,6 +12,7 @@ from PIL import GifImagePlugin, Image, ImageFile
 
 from chats import images
 from chats.images import LARGEST_BODY, ImageRefused, Picture, reencode
+from live.busy import Busy
 
 
 def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
@@ -312,7 +313,7 @@ def test_a_large_picture_waits_for_a_place_and_a_small_one_does_not(monkeypatch)
     monkeypatch.setattr(images, "WAIT_SECONDS", 0.1)
     large, small = png_of_nothing(2000, 2000), encoded(photo(), "PNG")
     with images._places, images._places:
-        with pytest.raises(ImageRefused, match="Please try again in a moment"):
+        with pytest.raises(Busy, match="Please try again in a moment"):
             reencode(large)
         assert reencode(small).width == 120
 

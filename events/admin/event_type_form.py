@@ -12,6 +12,7 @@ from events.models import EventType
 from events.models.event_type import anything
 from events.schema_error import SchemaError
 from events.services import Refused
+from live.busy import Busy
 
 
 class SchemaForm(forms.Form):
@@ -31,7 +32,7 @@ class SchemaForm(forms.Form):
         """Return what the service returns, or None with its refusal beside the form's fields."""
         try:
             return write(self.cleaned_data)
-        except SchemaError as error:
+        except (SchemaError, Busy) as error:
             self.add_error("schema", str(error))
         except (Refused, EventType.DoesNotExist) as error:
             self.add_error(None, str(error) if isinstance(error, Refused) else "Somebody has deleted this type.")

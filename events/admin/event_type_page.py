@@ -26,6 +26,7 @@ from events.admin.trial import example_of, rehearsed, verdict_on
 from events.models import EventType, SchemaVersion
 from events.models.event_type import anything
 from live import numerals, seen
+from live.busy import Busy
 
 MOST_VERSIONS = 50
 
@@ -137,7 +138,7 @@ class EventTypePage(ModelAdmin):
                 event_type=type, schema=version.schema, note=note, instead_of=seen, actor=request.user
             )
             self._say(request, type, after)
-        except (services.Refused, services.SchemaError, EventType.DoesNotExist) as error:
+        except (services.Refused, services.SchemaError, Busy, EventType.DoesNotExist) as error:
             messages.error(request, str(error))
         return go_to(request, page_of(pk))
 

@@ -22,6 +22,7 @@ from events.reach import Reach
 from events.reasons import Reason
 from events.schema_child import untrusted
 from events.schema_error import SchemaError
+from live.busy import Busy
 
 SIZES = [1_000, 10_000, 100_000]
 
@@ -45,7 +46,7 @@ def verdict_on(schema: str, example: str) -> Verdict:
                 return Verdict(is_empty=True)
             data = _example(example)
             reasons = checker.judge(data, json.dumps(data).encode(), UNLIMITED)
-    except (TypedWrong, SchemaError) as error:
+    except (TypedWrong, SchemaError, Busy) as error:
         return Verdict(str(error), of_schema=True)
     except _ExampleWrong as error:
         return Verdict(str(error))
@@ -61,7 +62,7 @@ def rehearsed(posted: Any) -> dict[str, Any]:
     try:
         schema = read_json(posted.get("schema", ""))
         run = services.dry_run(category=category, name=name, schema=schema, last=last)
-    except (TypedWrong, SchemaError) as error:
+    except (TypedWrong, SchemaError, Busy) as error:
         return {"problem": str(error)}
     return {"run": run, "last": last}
 

@@ -12,6 +12,7 @@ from events.admin.schema_text import changed_lines, differences
 from events.budget import UNLIMITED
 from events.schema_child import check_schema, untrusted
 from events.schema_error import SchemaError
+from live.busy import Busy
 
 pytestmark = pytest.mark.thorough
 
@@ -71,7 +72,7 @@ def test_only_some_schemas_are_checked_at_a_time(monkeypatch):
     monkeypatch.setattr(schema_child, "WAIT_SECONDS", 0.05)
     monkeypatch.setattr(schema_child, "_places", threading.BoundedSemaphore(1))
 
-    with untrusted(PRICED), pytest.raises(SchemaError, match="Try again"):
+    with untrusted(PRICED), pytest.raises(Busy, match="Try again"):
         check_schema({"title": "another"})
 
     check_schema({"title": "another"})

@@ -49,12 +49,6 @@ class Ndjson(_File):
     format = "ndjson"
 
 
-class Busy(exceptions.APIException):
-    status_code = 503
-    default_detail = "Other exports are under way. Please try again in a moment."
-    wait = 10  # REST framework's name for Retry-After
-
-
 class WhereTheyAre(NewestFirst):
     """Reads only the minutes that hold some, where no index has the filters."""
 
@@ -128,12 +122,8 @@ class Events(
         """The events that the filters leave, newest first, as a file: all of them, row by row."""
         form = request.accepted_renderer.format
         events = self.filter_queryset(self.get_queryset())
-        try:
-            lines = export.Export(events, form, _reach(request))
-        except export.Busy as busy:
-            raise Busy() from busy
         return StreamingHttpResponse(
-            lines,
+            export.Export(events, form, _reach(request)),
             content_type=f"{request.accepted_renderer.media_type}; charset=utf-8",
             headers={"Content-Disposition": f'attachment; filename="events.{form}"'},
         )

@@ -14,6 +14,7 @@ from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
 
+from live.busy import Busy
 from live.storage import StorageFailure
 from testrunner import files, uploads
 from testrunner.admin.dialogs import Question, ask
@@ -115,7 +116,7 @@ class FileAdmin(ModelAdmin):
             taken = isinstance(refused, uploads.Taken)
             answer = {"field": refused.field, "detail": str(refused), "taken": taken}
             return JsonResponse(answer, status=409 if taken else 400)
-        except StorageFailure as failure:
+        except (StorageFailure, Busy) as failure:
             return JsonResponse({"field": "file", "detail": str(failure), "taken": False}, status=503)
         leaf = render_to_string("testrunner/tree_leaf.html", {"leaf": Leaf(file, is_chosen=True)}, request)
         return JsonResponse({"id": file.pk, "path": str(file), "directory": file.directory, "leaf": leaf}, status=201)

@@ -8,6 +8,7 @@ import pytest
 from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
 from django.db import DataError, connection
 
+from live.busy import Busy
 from testrunner import files, uploads
 from testrunner.models import Root, TestFile
 
@@ -322,7 +323,7 @@ def test_a_file_that_was_replaced_since_it_was_seen_is_not_deleted(send, place: 
 
 def test_few_files_are_compiled_at_a_time(send, monkeypatch):
     monkeypatch.setattr(uploads, "WAIT_SECONDS", 0.1)
-    with uploads._compilers, uploads._compilers, pytest.raises(uploads.Refused, match="Please try again in a moment"):
+    with uploads._compilers, uploads._compilers, pytest.raises(Busy, match="Please try again in a moment"):
         send()
 
     assert send().path == "test_it.py"
