@@ -1,4 +1,4 @@
-"""The house's own pages: people, tokens, schedules and lock-outs in the theme's look, and the front page's address.
+"""The administration's pages: people, tokens and locked accounts in the theme's look, and the front page's address.
 
 Each library registers its admin in a look of its own, so its classes are taken as they are, put on top of the
 theme's, and registered again. What is a log is read-only.
@@ -18,20 +18,15 @@ from django.db.models import Count, Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from django.utils.html import format_html
-from django_celery_beat import admin as beat
-from django_celery_beat.models import (
-    ClockedSchedule,
-    CrontabSchedule,
-    IntervalSchedule,
-    PeriodicTask,
-    SolarSchedule,
-)
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm
-from unfold.widgets import SELECT_CLASSES, UnfoldAdminTextInputWidget
 
 from accounts.models import AccessToken
-from config import kept_forms, my_access
+from config import (
+    kept_forms,
+    my_access,
+    schedule_pages,  # noqa: F401  # registers its admins
+)
 from config.dashboard import front_page_card
 from config.people import change_own_password, delete_person
 from config.person_form import NewPersonForm
@@ -41,7 +36,6 @@ from live.deletion import DeletionPages, SeenDeletions
 from live.snapshot import SnapshotLists
 
 admin.site.unregister([User, Group])
-admin.site.unregister([PeriodicTask, IntervalSchedule, CrontabSchedule, ClockedSchedule, SolarSchedule])
 admin.site.unregister([AccessAttempt, AccessLog, AccessFailureLog])
 
 
@@ -50,8 +44,8 @@ class ReadOnly(SnapshotLists, ModelAdmin):
 
     change_list_template = "config/house_list.html"
     empty_icon = "verified_user"
-    empty_title = "Nothing to report"
-    empty_words = "What happens here is written down by itself."
+    empty_title = "No entries"
+    empty_words = "Entries are added automatically."
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -147,49 +141,6 @@ class Tokens(ReadOnly):
     @admin.display(description="Expires", ordering="expires_at")
     def expires(self, token: AccessToken) -> str:
         return when(token.expires_at)
-
-
-# --- Schedules ------------------------------------------------------------------------------------
-class TaskForm(beat.PeriodicTaskForm):
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["task"].widget = UnfoldAdminTextInputWidget()
-        self.fields["regtask"].widget.attrs["class"] = " ".join(SELECT_CLASSES)
-
-
-class TasksOfSchedule(beat.PeriodicTaskInline, TabularInline):
-    tab = True
-
-
-@admin.register(PeriodicTask)
-class PeriodicTasks(FormsAtOnce, SeenDeletions, beat.PeriodicTaskAdmin, SnapshotLists, ModelAdmin):
-    change_list_template = "config/house_list.html"
-    empty_icon = "schedule"
-    empty_title = "No schedules yet"
-    empty_words = "Opsroom’s own schedules are added when beat starts. Others are created here."
-    form = TaskForm
-    date_hierarchy = None
-    list_display = ["name", "enabled", "rhythm", "last_run", "runs"]
-    list_filter = ["enabled", "one_off"]
-    list_filter_submit = False
-    search_help_text = "Name or task"
-
-    @admin.display(description="When")
-    def rhythm(self, task: PeriodicTask) -> str:
-        return str(task.scheduler or "never")
-
-    @admin.display(description="Last run", ordering="last_run_at")
-    def last_run(self, task: PeriodicTask) -> str:
-        return when(task.last_run_at, "ago")
-
-    @admin.display(description="Runs", ordering="total_run_count")
-    def runs(self, task: PeriodicTask) -> str:
-        return f"{task.total_run_count:,}"
-
-
-@admin.register(IntervalSchedule, CrontabSchedule, ClockedSchedule, SolarSchedule)
-class Schedules(FormsAtOnce, SeenDeletions, SnapshotLists, ModelAdmin):
-    inlines = [TasksOfSchedule]
 
 
 # --- Locked accounts ------------------------------------------------------------------------------

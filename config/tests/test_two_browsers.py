@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 # Fields that do not take any text.
 OWN = {
     "minute": {"one": "1-5", "other": "2-6"},
-    "clocked_time_1": {"one": "10:00:00", "other": "11:00:00"},
+    "clocked_time": {"one": "2040-01-01T10:00", "other": "2040-01-01T11:00"},
     "latitude": {"one": "51.000000", "other": "50.000000"},
 }
 # Pages whose form is elsewhere than at the row's own address.
