@@ -1,4 +1,4 @@
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.contrib.auth.signals import user_logged_in
 from django.db.models.signals import post_migrate
 from django_structlog import signals
@@ -16,6 +16,8 @@ class OpsroomConfig(AppConfig):
     verbose_name = "Opsroom"
 
     def ready(self) -> None:
+        for label in ("auth", "accounts", "axes", "django_celery_beat"):  # one group of the navigation
+            apps.get_app_config(label).verbose_name = "Administration"
         from chats import day  # needs the models, as reports do, which are loaded by now
 
         # The default Celery app of every process, web included: without it a wake-up has no broker.

@@ -217,6 +217,7 @@ FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 5_000
 
 # --- Words, time, files -------------------------------------------------------------------------
+FORMAT_MODULE_PATH = ["config.formats"]
 LANGUAGE_CODE = "en-gb"
 # Days of reports, and the clock of people who have not chosen a zone of their own.
 TIME_ZONE = time_zone(env, "TIME_ZONE")
