@@ -97,5 +97,5 @@ def note_login(*, request: HttpRequest, **_: Any) -> None:
 def browser_of(header: str) -> str:
     """Return "Firefox on Linux" for a User-Agent header: enough to recognise one's own."""
     system = next((name for name in SYSTEMS if name in header), "")
-    browser = next((BROWSERS[name] for name in BROWSERS if re.search(rf"\b{name}\w*/", header)), "")
+    browser = next((BROWSERS[name] for name in BROWSERS if re.search(rf"\b(?:Headless)?{name}\w*/", header)), "")
     return " on ".join(word for word in (browser or ("Browser" if header else ""), system) if word) or "Unknown browser"

@@ -61,7 +61,7 @@ def rejected_group(page: Page, instance: Instance) -> None:
 def replay_dialog(page: Page, instance: Instance) -> None:
     rejected_group(page, instance)
     page.locator("#verb-replay").click()
-    page.get_by_role("button", name="Replay them").wait_for()
+    page.get_by_role("dialog").get_by_role("button", name="Replay").wait_for()
     page.wait_for_timeout(300)
 
 

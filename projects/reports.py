@@ -115,7 +115,7 @@ def resend(*, report: Report, actor: Any, mailed_at: datetime | None) -> None:
     Raises NotResent.
     """
     if not settings.REPORT_EMAILS:
-        raise NotResent("Nobody gets the report: REPORT_EMAILS names no address.")
+        raise NotResent("The report has no recipients: REPORT_EMAILS is empty.")
     now = timezone.now()
     with transaction.atomic():
         unasked = Q(resend_at=None) | Q(attempts=MOST_ATTEMPTS)  # or asked in vain

@@ -38,7 +38,7 @@ class ComposeForm(forms.Form):
     text = Text(
         required=False,
         max_length=4000,
-        widget=UnfoldAdminTextareaWidget({"rows": 6, "placeholder": "What do you want to tell them?"}),
+        widget=UnfoldAdminTextareaWidget({"rows": 6, "placeholder": "Text of the message"}),
     )
     picture_file = forms.FileField(required=False)
     picture_kept = forms.CharField(required=False)
@@ -144,7 +144,7 @@ class ComposeForm(forms.Form):
         if data.get("when") != "later" or "send_at" in self.errors:
             return
         if data.get("send_at") is None:
-            self.add_error("send_at", "Say when it is to go out.")
+            self.add_error("send_at", "Enter a day and a time.")
         elif data["send_at"] <= timezone.now():
             self.add_error("send_at", "This time has passed.")
 

@@ -63,7 +63,7 @@ def _resuming(broadcast: Broadcast) -> str:
 def _cancelling(broadcast: Broadcast) -> str:
     if broadcast.delivered == 0:
         banner = " Its banner is given back: it will be the next one again." if broadcast.banner_url else ""
-        return f"It is sent to nobody.{banner} This cannot be undone."
+        return f"It will not be sent.{banner} This cannot be undone."
     return (
         f"About {chats(_left(broadcast))} will not get it. The {broadcast.delivered:,} that have it keep it, "
         "until you retract it. This cannot be undone."
@@ -78,7 +78,7 @@ def _retracting(broadcast: Broadcast) -> str:
 def _retrying(broadcast: Broadcast) -> str:
     if broadcast.banner_url:
         return "Downloads the same banner again and, if that works, sends it to all chats."
-    return "Sends it to its audience from the beginning. Nobody has got it yet."
+    return "Sends it to its audience from the beginning. It has not been sent to any chat yet."
 
 
 def _deleting(broadcast: Broadcast) -> str:

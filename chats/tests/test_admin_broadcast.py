@@ -208,11 +208,11 @@ def test_a_failure_is_told_in_words(as_viewer):
     shown = text_of(as_viewer.get(page_of(broadcast)))
 
     assert "The banner could not be downloaded: it is a page." in shown
-    assert "Nobody got anything." in shown
+    assert "Nothing was sent." in shown
 
 
 @pytest.mark.parametrize(
-    ("useless", "sentence"), [(False, "it is the next one again"), (True, "is left out from now on")]
+    ("useless", "sentence"), [(False, "it is the next one again"), (True, "is skipped from now on")]
 )
 def test_a_failure_says_what_became_of_the_banner(as_viewer, useless, sentence):
     skipped = {"skipped_at": timezone.now(), "skip_reason": "not a picture"} if useless else {}

@@ -312,7 +312,7 @@ def test_a_refused_picture_is_explained_and_the_text_is_kept(as_marketer, chat):
 
     page = as_marketer.post(page_of(chat), {"text": "Long thought", "image": wrong}).content.decode()
 
-    assert "The picture was not taken" in page
+    assert "The picture was refused" in page
     assert "Long thought</textarea>" in page
     assert not chat.messages.exists()
 

@@ -187,7 +187,7 @@ def test_a_picture_survives_the_refusal_of_something_else(as_marketer):
     preview = shown(as_marketer, form(picture_kept=kept))
     as_marketer.post(PAGE, going_on(preview, "send"))
 
-    assert "Say when it is to go out." in text_of(refused)
+    assert "Enter a day and a time." in text_of(refused)
     assert Broadcast.objects.get().image
 
 
@@ -328,7 +328,7 @@ def test_without_a_known_zone_the_time_is_utc(as_marketer, zone):
 @pytest.mark.parametrize(
     ("send_at", "sentence"),
     [
-        ("", "Say when it is to go out."),
+        ("", "Enter a day and a time."),
         ("2001-01-01T10:00", "This time has passed."),
         ("soon", "Enter a valid date/time."),
         ("2032-03-28T02:30", "this time does not exist"),

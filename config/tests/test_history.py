@@ -72,7 +72,7 @@ def test_who_may_see_a_row_reads_what_it_was_and_is_offered_no_change(model, who
     assert str(next(getattr(row, name) for name in ("title", "name", "text") if hasattr(row, name))) in form
     assert "<textarea" not in form
     assert "<select" not in form.split('id="submit-row"')[0]
-    assert "not be written back" in form and "Revert" not in form
+    assert "for reading only" in form and "Revert" not in form
 
 
 def test_a_stranger_reads_nothing_of_the_past(as_stranger):

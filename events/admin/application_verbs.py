@@ -50,7 +50,7 @@ class ApplicationVerbs(ApplicationPage):
             return show_once(request, go_to(request, page), path=page, secret=made.write_key)
         context = {"application": application, "rotate": form, "longest": LONGEST_OVERLAP}
         return ask(
-            request, Question("Rotate the key", "events/rotate_question.html", "Create new key", page_of(pk), context)
+            request, Question("Rotate key", "events/rotate_question.html", "Create new key", page_of(pk), context)
         )
 
     def pause(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -65,7 +65,7 @@ class ApplicationVerbs(ApplicationPage):
             return ask(request, question)
         if request.POST.get("to", "active" if application.paused else "paused") == "active":
             services.resume(application=application, actor=request.user)
-            messages.success(request, "Its events are taken again, within two seconds.")
+            messages.success(request, "Its events are accepted again within two seconds.")
         else:
             services.pause(application=application, actor=request.user)
             messages.success(request, "Paused: its keys are refused, within two seconds.")

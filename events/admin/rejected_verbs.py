@@ -76,7 +76,7 @@ class RejectedVerbs(ModelAdmin):
         if count and may(REPLAY):
             found.append(verb("replay", "Replay", "replay"))
         if count and may("projects.add_task"):
-            found.append(verb("task", "Make a task", "add_task"))
+            found.append(verb("task", "Create task", "add_task"))
         if may(MUTE):
             found.append(
                 verb("mute", "Unmute", "notifications") if key.mute() else verb("mute", "Mute", "notifications_off")
@@ -89,8 +89,9 @@ class RejectedVerbs(ModelAdmin):
         """GET says what would become of them, POST begins."""
         key = _key(request, REPLAY)
         if request.method != "POST":
-            context = {"rehearsal": services.rehearse_replay(selection=key.selection()), "total": key.rows().count()}
-            button = "Replay them" if context["total"] else ""
+            total = key.rows().count()
+            context = {"rehearsal": services.rehearse_replay(selection=key.selection()), "total": total}
+            button = f"Replay {total:,} event{'' if total == 1 else 's'}" if total else ""
             return ask(
                 request, Question("Replay", "events/replay_question.html", button, _page(key), context, is_wide=True)
             )
@@ -122,7 +123,9 @@ class RejectedVerbs(ModelAdmin):
             else:
                 messages.success(request, f"“{task.title}” is on the board of {task.project}.")
                 return go_to(request, reverse("admin:projects_task_change", args=[task.pk]))
-        return ask(request, Question("Make a task", "events/task_question.html", "Make it", _page(key), {"form": form}))
+        return ask(
+            request, Question("Create task", "events/task_question.html", "Create task", _page(key), {"form": form})
+        )
 
     def mute(self, request: HttpRequest) -> HttpResponse:
         """GET asks, POST does what was asked: two who answer one question do not undo each other's answer."""
@@ -141,7 +144,7 @@ class RejectedVerbs(ModelAdmin):
             RejectedMute.objects.get_or_create(
                 **values, application_id=key.application, defaults={"muted_by_id": request.user.pk}
             )
-            messages.success(request, "Muted, until somebody unmutes it. Its events are still kept.")
+            messages.success(request, "The group is muted. Its events are still kept.")
         return go_to(request, reverse("admin:events_rejectedevent_changelist"))
 
     def delete_group(self, request: HttpRequest) -> HttpResponse:

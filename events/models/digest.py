@@ -63,7 +63,7 @@ class Session(models.Model):
 
 
 class Minute(models.Model):
-    """How many there were of a kind in a minute: events by when they happened, rejected ones by when they came."""
+    """Number of events of a kind in a minute: events by when they happened, rejected ones by when they came."""
 
     minute = models.DateTimeField()
     application = models.ForeignKey(Application, models.CASCADE, related_name="+", db_index=False)

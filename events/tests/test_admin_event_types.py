@@ -256,7 +256,7 @@ def test_the_list_counts_the_last_day_in_few_queries(as_viewer, sale, django_ass
 
 
 def test_an_empty_list_says_what_belongs_here(as_analyst):
-    assert "No event type is described yet" in as_analyst.get(ADDRESS).content.decode()
+    assert "No event types yet" in as_analyst.get(ADDRESS).content.decode()
 
 
 @pytest.mark.parametrize("also", ["view_event", "view_rejectedevent"])

@@ -53,12 +53,12 @@ def test_the_list_tells_state_attempts_and_chat(as_viewer, processed, failed):
 
 
 def test_the_empty_list_says_what_belongs_there(as_viewer, as_analyst):
-    assert "Send the first" in text_of(as_analyst.get(LIST))
+    assert "Create notification" in text_of(as_analyst.get(LIST))
 
     page = text_of(as_viewer.get(LIST))
 
     assert "No notifications yet" in page
-    assert "Send the first" not in page
+    assert "Create notification" not in page
 
 
 def test_the_list_costs_the_same_whatever_its_length(as_viewer, django_assert_max_num_queries):
@@ -115,7 +115,7 @@ def test_what_was_processed_while_one_was_asked_is_not_sent_twice(as_analyst, fa
 def test_what_is_under_way_need_not_be_sent_again(as_analyst):
     page = as_analyst.get(f"{LIST}{NotificationFactory().pk}/resend/")
 
-    assert "still under way" in text_of(page)
+    assert "still in progress" in text_of(page)
     assert "<form method" not in page.content.decode().split('id="dialog"')[1].split("</body>")[0]
 
 

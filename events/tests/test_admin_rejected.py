@@ -129,7 +129,7 @@ def test_whatever_was_sent_has_a_page(as_viewer, raw):
 
 
 def test_a_group_that_is_empty_says_so(as_viewer, shop):
-    assert "None of these are left" in text(as_viewer, f"group/?{key(shop)}")
+    assert "No events left" in text(as_viewer, f"group/?{key(shop)}")
 
 
 # --- Replay -------------------------------------------------------------------------------------------
@@ -144,7 +144,7 @@ def test_a_group_whose_events_go_while_its_page_is_made_has_a_page(as_viewer, sh
 
     monkeypatch.setattr(rejected, "page_of", read_and_lose)
 
-    assert "There is none to show." in text(as_viewer, f"group/?{key(shop)}")
+    assert "No event to show." in text(as_viewer, f"group/?{key(shop)}")
 
 
 def test_a_replay_is_rehearsed_in_numbers_then_done_once(as_analyst, shop):

@@ -99,11 +99,11 @@ def test_a_rejected_group_is_mended_tried_published_replayed_and_gone(anna, inst
 
     anna.get_by_role("button", name="Replay", exact=True).click()
     dialog = anna.get_by_role("dialog")
-    expect(dialog).to_contain_text("Each of the 2 is judged again")
-    dialog.get_by_role("button", name="Replay them").click()
+    expect(dialog).to_contain_text("2 events will be validated again")
+    dialog.get_by_role("button", name="Replay 2 events").click()
     expect(anna.locator(".rejected-replay")).to_contain_text("Replayed", timeout=30_000)
     expect(anna.locator(".rejected-replay")).to_contain_text("2 stored")
-    expect(anna.get_by_text("None of these are left")).to_be_visible(timeout=30_000)
+    expect(anna.get_by_text("No events left")).to_be_visible(timeout=30_000)
     assert instance.one("SELECT count(*) FROM events_event") == 3
     assert instance.one("SELECT count(*) FROM events_rejectedevent") == 0
 
@@ -171,7 +171,7 @@ def test_a_key_is_shown_once_and_copied(anna, instance):
     anna.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=instance.url)
     anna.goto(f"{instance.url}/admin/events/application/{pk}/change/")
 
-    anna.get_by_role("button", name="Rotate the key").click()
+    anna.get_by_role("button", name="Rotate key").click()
     dialog = anna.get_by_role("dialog")
     dialog.get_by_label("Hours that old keys still work").fill("-1")
     dialog.locator("form").evaluate("form => { form.noValidate = true }")

@@ -36,7 +36,7 @@ def test_of_a_mail_in_two_forms_the_text_is_shown(as_planner, folder):
 
 
 def test_nothing_yet_is_said_in_words(as_planner, folder):
-    assert "No mail yet" in as_planner.get(MAILS).content.decode()
+    assert "No e-mail yet" in as_planner.get(MAILS).content.decode()
 
 
 def test_a_file_of_another_kind_does_no_harm(as_planner, folder):

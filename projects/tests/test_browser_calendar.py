@@ -158,7 +158,7 @@ def test_a_viewer_sees_it_move_and_moves_nothing(at_calendar, instance):
 def test_the_link_is_made_copied_and_revoked(at_calendar, instance):
     paula = at_calendar("paula")
 
-    paula.get_by_role("button", name="Make the link").click()
+    paula.get_by_role("button", name="Create link").click()
     address = paula.locator("#cal-address").input_value()
     paula.get_by_role("button", name="Copy").click()
 

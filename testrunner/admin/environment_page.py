@@ -92,7 +92,7 @@ class EnvironmentPages(ModelAdmin):
         return ask(
             self,
             request,
-            Question(f"Reserve {environment}?", words, _page(environment), "Reserve it", form=form),
+            Question(f"Reserve {environment}?", words, _page(environment), "Reserve", form=form),
             environment,
         )
 
@@ -100,8 +100,8 @@ class EnvironmentPages(ModelAdmin):
         environment = self._environment(request, str(pk), "testrunner.reserve_testenvironment")
         if request.method == "POST":
             return self._do(request, environment, "Released.", services.release)
-        words = f"{environment.reserved_by} holds it. It is written down that you gave it back. {_waiting(environment)}"
-        question = Question(f"Release {environment}?", words, _page(environment), "Release it", is_dangerous=True)
+        words = f"{environment.reserved_by} holds it. The history records that you released it. {_waiting(environment)}"
+        question = Question(f"Release {environment}?", words, _page(environment), "Release", is_dangerous=True)
         nothing = Question(f"{environment} is not reserved", "There is nothing to release.", _page(environment))
         return ask(self, request, question if environment.is_reserved() else nothing, environment)
 

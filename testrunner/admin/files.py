@@ -85,7 +85,7 @@ class FileAdmin(ModelAdmin):
             raise PermissionDenied
         page = reverse("admin:testrunner_testfile_change", args=[file.pk])
         if request.method != "POST":
-            words = "It can be chosen no more. Runs keep the bytes they ran. This cannot be undone."
+            words = "It can no longer be chosen. Earlier runs keep their copy. This cannot be undone."
             return ask(
                 self, request, Question(f"Delete {file}?", words, page, "Delete the file", is_dangerous=True), file
             )

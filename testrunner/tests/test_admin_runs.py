@@ -318,7 +318,7 @@ def test_one_tests_history_is_shown_environment_by_environment(as_viewer):
 def test_a_search_for_anything_is_an_answer(as_viewer):
     outcomes("passed")
 
-    assert "No test of this name" in as_viewer.get(f"{RUNS}tests/", {"q": "\x00'\"<"}).content.decode()
+    assert "No test with this name" in as_viewer.get(f"{RUNS}tests/", {"q": "\x00'\"<"}).content.decode()
     assert as_viewer.get(f"{RUNS}tests/", {"test": "\x00"}).status_code == 200
 
 
