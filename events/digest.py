@@ -4,11 +4,12 @@ One transaction does all of it:
 
 0. Let no rows move between partitions (events/partitions.py), so that each one is found.
 1. Lock the oldest batches that nobody else has (SKIP LOCKED). The lock is the claim, and dies with its connection.
-2. Add their events to their sessions, and then to the minutes: rows that several workers want are locked in one order,
+2. Delete those of their events that were stored again while they were erased or moved (events/tombstones.py).
+3. Add their events to their sessions, and then to the minutes: rows that several workers want are locked in one order,
    and the ones that all of them want, the present minute's, last and for the shortest time.
-3. Delete the batches. Events, counts and batches come and go by commits only, so an event is counted if and only if
+4. Delete the batches. Events, counts and batches come and go by commits only, so an event is counted if and only if
    its batch is gone. Whoever changes or deletes an event locks its batch first, and so knows (events/counts.py).
-4. Tell those who watch, on the same commit.
+5. Tell those who watch, on the same commit.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models.functions import Now
 
-from events import messages, partitions
+from events import messages, partitions, tombstones
 from events.models import Batch
 from events.models.event import BATCH_ROWS
 from live.deadlocks import retried
@@ -118,10 +119,11 @@ def digest_some(at_once: int = AT_ONCE) -> Round:
     with transaction.atomic():
         partitions.hold()
         batches = _claim(at_once)
-        done = Round(len(batches), sum(row.events for row in batches), sum(row.rejected for row in batches))
         if not batches:
-            return done
+            return Round(0, 0, 0)
         with connection.cursor() as cursor:
+            tombstones.delete_stored_again(cursor, batches)
+            done = Round(len(batches), sum(row.events for row in batches), sum(row.rejected for row in batches))
             messages.digested(done.events, done.rejected, _groups(cursor, batches) if done.rejected else [])
             add_up(cursor, batches)
         Batch.objects.filter(pk__in=[batch.pk for batch in batches]).delete()

@@ -11,6 +11,7 @@ from django.db import DataError, connection, transaction
 from events.envelope import Item
 from events.models.event import BATCH_ROWS
 from events.reasons import reason
+from events.tombstones import NOT_GONE
 
 # As the ingest's own statement (events/store.py), but for the moment of arrival, which is not now.
 _STORE = f"""
@@ -22,6 +23,7 @@ WITH batch AS MATERIALIZED (
     SELECT batch.id * {BATCH_ROWS} + place, application, event_id, session_id, category, name, data, timestamp, received
     FROM batch, json_to_recordset(%s) AS sent (place int, application bigint, event_id uuid, session_id varchar,
         category varchar, name varchar, data jsonb, timestamp timestamptz, received timestamptz)
+    WHERE {NOT_GONE}
     ORDER BY application, event_id, timestamp, place
     ON CONFLICT (application_id, event_id, timestamp) DO NOTHING RETURNING id, timestamp
 ), noted AS (

@@ -31,6 +31,7 @@ _TABLES = {
     "events_session": ("session_id", "last_seen"),
     "events_minute": ("id", "minute"),
     "events_arrival": ("id", "minute"),
+    "events_eventtombstone": ("id", "timestamp"),  # the ingest rejects what is older, and so needs none
 }
 _REJECTED = {
     "events_rejectedevent": ("id", "received_at"),

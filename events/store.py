@@ -3,8 +3,8 @@
 1. Of events that are the same (application, id, timestamp) within the group the first one counts. Rows are inserted in
    the order of that key, and rejected ones after them in the order of theirs (application, id, hash of the bytes), so
    that two writers that store the same rows wait for each other in a line, not in a circle.
-2. A large group is copied straight into the tables. If Postgres finds one of its events there already, that is rolled
-   back, and as retries come in bunches, nothing is copied for a moment.
+2. A large group is copied straight into the tables. If one of its events is there already, or has a tombstone
+   (events/tombstones.py), that is rolled back, and as retries come in bunches, nothing is copied for a moment.
 3. A small group, and one with events that are there, is one statement that inserts what is new and says what that was.
 4. The batch that the digest counts by is written along with them, and only if anything was new; so is what the rejected
    ones add to their application's sum of the day, in the order of the applications.
@@ -32,6 +32,7 @@ from events.envelope import Item
 from events.keys import TODAY
 from events.models.event import BATCH_ROWS
 from events.reasons import place_of, reason
+from events.tombstones import NOT_GONE
 
 log = structlog.get_logger(__name__)
 COPY_FROM = 64  # events; below, one statement is as fast, and cheaper here
@@ -47,9 +48,17 @@ again = Metric(
     "opsroom_events_groups_again_total", "Groups that held what was there, or what Postgres refused", ["why"]
 )
 
+# With the second column: has any of these applications tombstones? Few have, so that the keys are rarely compared.
 NEW_BATCH = """
-INSERT INTO events_batch (events, rejected, first_timestamp, last_timestamp) VALUES (%s, %s, %s, %s) RETURNING id
+INSERT INTO events_batch (events, rejected, first_timestamp, last_timestamp) VALUES (%s, %s, %s, %s)
+RETURNING id, EXISTS (SELECT FROM events_eventtombstone WHERE application_id = ANY(%s))
 """
+GONE_BEFORE = f"""
+SELECT EXISTS (
+    SELECT FROM unnest(%s::bigint[], %s::uuid[], %s::timestamptz[]) AS sent (application, event_id, timestamp)
+    WHERE NOT {NOT_GONE}
+)
+"""  # noqa: S608  a constant of ours
 APPLICATIONS = "SELECT id FROM events_application WHERE id = ANY(%s)"
 COPY_EVENTS = """
 COPY events_event (id, application_id, event_id, session_id, category, name, data, timestamp) FROM STDIN
@@ -75,6 +84,7 @@ WITH batch AS MATERIALIZED (
     SELECT batch.id * {BATCH_ROWS} + place, application, event_id, session_id, category, name, data, timestamp
     FROM batch, json_to_recordset($1) AS sent (place int, application bigint, event_id uuid, session_id varchar,
         category varchar, name varchar, data jsonb, timestamp timestamptz)
+    WHERE {NOT_GONE}
     ON CONFLICT DO NOTHING RETURNING id, timestamp
 ), kept AS (
     INSERT INTO events_rejectedevent
@@ -218,7 +228,7 @@ class Store:
         if len(group.rows) >= COPY_FROM and time.monotonic() > self._copy_after:
             try:
                 _copy(connection, group)
-            except psycopg2.errors.UniqueViolation:
+            except (psycopg2.errors.UniqueViolation, _HasTombstone):
                 self._copy_after = time.monotonic() + NO_COPY
                 again.labels("duplicates").inc()
             else:
@@ -228,14 +238,22 @@ class Store:
         group.settle(_store(connection, group.values()))
 
 
+class _HasTombstone(Exception):
+    """An event of a group that was to be copied has been erased, or moved to another time."""
+
+
 def _copy(connection: Any, group: Group) -> None:
     rows, rejected = group.rows, group.rejected
     times = [item.timestamp for _, item in rows]
     connection.autocommit = False
     try:
         with connection, connection.cursor() as cursor:
-            cursor.execute(NEW_BATCH, (len(rows), len(rejected), min(times), max(times)))
-            first = cursor.fetchone()[0] * BATCH_ROWS
+            applications = [*{item.application for _, item in rows}]
+            cursor.execute(NEW_BATCH, (len(rows), len(rejected), min(times), max(times), applications))
+            number, has_tombstones = cursor.fetchone()
+            if has_tombstones and _has_tombstone(cursor, group):
+                raise _HasTombstone
+            first = number * BATCH_ROWS
             cursor.copy_expert(COPY_EVENTS, io.BytesIO(b"".join([_event_line(first + at, item) for at, item in rows])))
             if rejected:
                 lines = [_rejected_line(first + row["place"], row) for row in rejected]
@@ -245,6 +263,12 @@ def _copy(connection: Any, group: Group) -> None:
     finally:
         if not connection.closed:
             connection.autocommit = True
+
+
+def _has_tombstone(cursor: Any, group: Group) -> bool:
+    keys = [(item.application, item.event_id, item.timestamp) for _, item in group.rows]
+    cursor.execute(GONE_BEFORE, [list(column) for column in zip(*keys, strict=True)])
+    return bool(cursor.fetchone()[0])
 
 
 def _event_line(number: int, item: Item) -> bytes:

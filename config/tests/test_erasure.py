@@ -14,7 +14,7 @@ from config import erasure
 from config.erasure import Person
 from events import digest
 from events.factories import ApplicationFactory, NotificationFactory
-from events.models import Event, Notification, RejectedEvent, Session
+from events.models import Event, EventTombstone, Notification, RejectedEvent, Session
 from events.tests.counting import NOON, assert_all_counted, commit
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -82,6 +82,16 @@ def test_one_person_is_erased_exactly_and_another_is_not_touched(two, at_once: i
         assert model.objects.count() == 1
     assert (Message.objects.count(), Notification.objects.count()) == (2, 2)
     assert (Event.objects.count(), RejectedEvent.objects.count()) == (3, 1)
+
+
+def test_the_keys_of_erased_events_are_kept_so_that_none_comes_back_when_it_is_sent_again(two):
+    one, _ = two
+    keys = ("application_id", "event_id", "timestamp")
+    before = set(Event.objects.filter(session_id=one.session).values_list(*keys))
+
+    erasure.erase(one.person)
+
+    assert set(EventTombstone.objects.filter(reason="erased").values_list(*keys)) == before
 
 
 def test_erasing_again_finds_nothing(two):

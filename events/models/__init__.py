@@ -7,12 +7,14 @@ from events.models.mute import RejectedMute
 from events.models.notification import Notification
 from events.models.rejected_day import RejectedDay
 from events.models.replay import Replay
+from events.models.tombstone import EventTombstone
 
 __all__ = [
     "Application",
     "Arrival",
     "Batch",
     "Event",
+    "EventTombstone",
     "EventType",
     "Minute",
     "Notification",

@@ -11,7 +11,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import F, QuerySet, Value
 from django.db.models.functions import Greatest, Least
 
-from events import counts, partitions
+from events import counts, partitions, tombstones
 from events.models import Batch, Event, RejectedEvent, Session
 from events.models.event import BATCH_ROWS
 from events.reasons import Reason
@@ -35,8 +35,9 @@ class Wrong(Exception):
 def update_event(*, event: Event, actor: Any = None, **changes: Any) -> Event:
     """Set `session_id`, `category`, `name`, `data`, `timestamp`. Return the event as it is now.
 
-    Raises Event.DoesNotExist where it is gone, Wrong where the ingest would not take it so, Refused where its
-    application's event of that id and time exists.
+    Sent again with its earlier timestamp, it is a duplicate (events/tombstones.py). Raises Event.DoesNotExist where it
+    is gone, Wrong where the ingest would not take it so, Refused where its application's event of that id and time
+    exists.
     """
     if unknown := set(changes) - set(_FIELDS):
         raise ValueError(f"Not to be set on an event: {', '.join(sorted(unknown))}.")
@@ -50,6 +51,8 @@ def update_event(*, event: Event, actor: Any = None, **changes: Any) -> Event:
         batch = counts.uncounted([before.pk]).get(before.pk // BATCH_ROWS)
         _write(before, found)
         after = Event.objects.get(pk=before.pk)
+        if after.timestamp != before.timestamp:
+            tombstones.moved(before, after)
         if batch is not None:
             _widen(batch, after)
         elif _COUNTED & set(found):
@@ -60,13 +63,14 @@ def update_event(*, event: Event, actor: Any = None, **changes: Any) -> Event:
 
 @retried
 def delete_event(*, event: Event, actor: Any = None) -> bool:
-    """Delete an event; return whether it was there."""
+    """Delete an event; return whether it was there. Sent again, it is a duplicate (events/tombstones.py)."""
     with transaction.atomic():
         found = lock_event(event.pk).first()
         if found is None:
             return False
         batch = counts.uncounted([found.pk]).get(found.pk // BATCH_ROWS)
         Event.objects.filter(pk=found.pk).delete()
+        tombstones.erased(found)
         if batch is not None:
             _shrink(batch, events=1)
         else:
