@@ -39,7 +39,13 @@ def _own_cache(monkeypatch) -> None:
     monkeypatch.setitem(caches.settings["default"], "KEY_PREFIX", prefix)  # every thread makes a cache of its own
 
 
-@pytest.fixture(scope="module")
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run tests with a browser last: while Playwright runs, Django finds its event loop in the thread, and refuses."""
+    items.sort(key=lambda item: "browser" in getattr(item, "fixturenames", ()))
+
+
+@pytest.fixture(scope="session")
 def browser() -> Iterator["Browser"]:
     """A Chromium, for tests marked `browser`. Imported here: all other tests run without Playwright."""
     from config.tests.browser import find_chromium, running_browser

@@ -174,7 +174,9 @@ def press(page: Page, instance: Instance) -> None:
 def page_of(browser: Browser, instance: Instance, width: str, scheme: str, person: str) -> Iterator[Page]:
     size = WIDTHS[width]
     context = browser.new_context(
-        viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if scheme == "dark" else "light"
+        viewport={"width": size[0], "height": size[1]},
+        color_scheme="dark" if scheme == "dark" else "light",
+        locale="en-GB",  # of the browser's own date fields
     )
     page = context.new_page()
     log_in(page, instance.url, person, "12345")
@@ -220,6 +222,29 @@ def take_projects(browser: Browser, instance: Instance) -> None:
     take(browser, instance, screens, "planner")
 
 
+def at(path: str) -> Show:
+    def show(page: Page, instance: Instance) -> None:
+        page.goto(f"{instance.url}/admin/{path}")
+        page.wait_for_timeout(500)
+
+    return show
+
+
+def schedule(page: Page, instance: Instance) -> None:
+    pk = instance.one("SELECT id FROM django_celery_beat_periodictask WHERE name = 'daily report'")
+    at(f"django_celery_beat/periodictask/{pk}/change/")(page, instance)
+
+
+def project_deletion(page: Page, instance: Instance) -> None:
+    pk = instance.one("SELECT min(id) FROM projects_project")
+    at(f"projects/project/{pk}/delete/")(page, instance)
+
+
+ADMINISTRATION: dict[str, Show] = {
+    "front-page": front_page, "my-access": at("my-access/"), "users": at("auth/user/"), "list-cache": list_cache,
+    "schedules": at("django_celery_beat/periodictask/"), "schedule": schedule, "project-deletion": project_deletion,
+    "no-result": at("projects/task/?q=giraffe"),
+}  # fmt: skip
 MOVING = "SELECT count(*) FROM chats_broadcast WHERE status IN ('queued', 'sending')"
 HALF_WAY = "SELECT count(*) FROM chats_broadcast WHERE status = 'sending' AND delivered > audience_size / 4"
 
@@ -238,17 +263,17 @@ def main() -> None:
                 start()
             take_while_sending(browser, instance)
             finished = {
-                "front-page": front_page, "chats": chats, "send-dialog": send_dialog, "chat": one_chat,
+                "chats": chats, "send-dialog": send_dialog, "chat": one_chat,
                 "compose": compose, "compose-preview": preview, "broadcasts": broadcasts, "banners": banners,
                 "broadcast-sent": broadcast_with_status("sent"), "login": login,
             }  # fmt: skip
             take(browser, instance, finished)
             take_projects(browser, instance)
-            take(browser, instance, {"list-cache": list_cache}, "admin")
             testrunner_screens.prepare(instance)
             take(browser, instance, testrunner_screens.SCREENS, "tester")
             events_screens.prepare(instance)
             take(browser, instance, events_screens.SCREENS, "analyst")
+            take(browser, instance, ADMINISTRATION, "admin")
         with running_instance(home, BANNER_API_URL="http://127.0.0.1:9/photos/") as instance:
             instance.start_web()
             with running_browser(chromium) as browser:

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
-from config.tests.browser import find_chromium, log_in, running_browser
+from config.tests.browser import find_chromium, log_in
 from config.tests.instance import Instance, running_instance
 
 CHROMIUM = find_chromium()
@@ -20,8 +20,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
-    with running_instance(Path(tmp_path_factory.mktemp("browser")) / "home") as instance:
-        instance.manage("create_demo")
+    with running_instance(Path(tmp_path_factory.mktemp("browser")) / "home", demo=True) as instance:
         instance.start_web()
         instance.start_worker()
         instance.start_beat()
@@ -29,17 +28,18 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
 
 
 @pytest.fixture
-def page(instance: Instance) -> Iterator[Page]:
-    with running_browser(CHROMIUM or "") as browser:
-        page = browser.new_page(viewport={"width": 1300, "height": 900})
-        page.set_default_timeout(20_000)
-        elsewhere: list[str] = []
-        broken: list[str] = []
-        page.on("request", lambda request: elsewhere.append(request.url) if instance.url not in request.url else None)
-        page.on("pageerror", lambda error: broken.append(str(error)))
-        yield page
-        assert [url for url in elsewhere if not url.startswith(("data:", "blob:"))] == []
-        assert broken == []
+def page(browser: Browser, instance: Instance) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1300, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    elsewhere: list[str] = []
+    broken: list[str] = []
+    page.on("request", lambda request: elsewhere.append(request.url) if instance.url not in request.url else None)
+    page.on("pageerror", lambda error: broken.append(str(error)))
+    yield page
+    context.close()
+    assert [url for url in elsewhere if not url.startswith(("data:", "blob:"))] == []
+    assert broken == []
 
 
 def button(page: Page) -> Locator:

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
-from config.tests.browser import find_chromium, log_in, running_browser
+from config.tests.browser import find_chromium, log_in
 from config.tests.instance import Instance, running_instance
 
 CHROMIUM = find_chromium()
@@ -42,18 +42,18 @@ CELLS, PICTURE = ["text/plain", "text/html", "image/png"], ["image/png"]
 @pytest.fixture(scope="module")
 def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     with running_instance(Path(tmp_path_factory.mktemp("paste")) / "home") as instance:
-        instance.shell(ROWS)
+        instance.run(ROWS)
         instance.start_web()
         yield instance
 
 
 @pytest.fixture
-def mara(instance: Instance) -> Iterator[Page]:
-    with running_browser(CHROMIUM or "") as browser:
-        context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
-        page = context.new_page()
-        log_in(page, instance.url, "mara", "12345")
-        yield page
+def mara(browser: Browser, instance: Instance) -> Iterator[Page]:
+    context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    log_in(page, instance.url, "mara", "12345")
+    yield page
+    context.close()
 
 
 @pytest.mark.parametrize("where", ["a broadcast", "a chat"])

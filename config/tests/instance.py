@@ -6,11 +6,16 @@ Its Postgres and Redis are embedded ones in a folder of the test. The broker is 
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,6 +41,24 @@ import asyncio, os
 from config.launcher import PROJECT, commands
 from config.supervisor import Supervisor
 asyncio.run(Supervisor(commands(int(os.environ["PORT"])), cwd=PROJECT).run(lambda output: asyncio.sleep(0)))
+"""
+# Runs what it is given, a line of JSON each, and answers with a line.
+INTERPRETER = """
+import json, sys, traceback
+import django
+django.setup()
+from django.core.management.commands.shell import Command
+from django.db import connections
+answers, sys.stdout = sys.stdout, sys.stderr
+for line in sys.stdin:
+    try:
+        exec(json.loads(line), Command().get_namespace(verbosity=0))
+        answer = "done"
+    except Exception:
+        traceback.print_exc()
+        answer = "failed"
+    connections.close_all()
+    print(answer, file=answers, flush=True)
 """
 SECRET = "of-a-test-0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGH"
 
@@ -63,6 +86,9 @@ class Instance:
     """Servers and processes of one copy. Everything is started by a method and stopped by `close`, by process id."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
+        is_migrated = (
+            folder / "postgres" / "data"
+        ).exists() and not settings  # some settings tell `migrate` what to do
         home = Home(folder)
         home.prepare()
         self.postgres = Postgres(home, durable=True)
@@ -70,6 +96,7 @@ class Instance:
         self.postgres.ensure()
         self.valkey.ensure()
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.interpreter: subprocess.Popen[str] | None = None
         self.log = (folder / "processes.log").open("ab")
         self.port = free_port()
         self.broker = _outside_broker()
@@ -85,11 +112,14 @@ class Instance:
             "DJANGO_SETTINGS_MODULE": "config.settings",
             **settings,
         }
-        self.manage("migrate", "-v0")
+        if not is_migrated:
+            self.manage("migrate", "-v0")
 
     def close(self) -> None:
         for name in list(self.processes):
             self.kill(name)
+        if self.interpreter:
+            self.interpreter.communicate()
         if self.broker:
             self.broker.close()
         self.valkey.stop()
@@ -105,6 +135,18 @@ class Instance:
 
     def shell(self, code: str) -> None:
         self.manage("shell", "-v0", "-c", code)
+
+    def run(self, code: str) -> None:
+        """Run code as `shell` does, in one process for all calls: Django takes two seconds to start."""
+        if self.interpreter is None:
+            self.interpreter = subprocess.Popen(
+                [sys.executable, "-W", "ignore", "-c", INTERPRETER],
+                cwd=PROJECT, env=self.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True,
+            )  # fmt: skip
+        assert self.interpreter.stdin and self.interpreter.stdout
+        self.interpreter.stdin.write(json.dumps(code) + "\n")
+        self.interpreter.stdin.flush()
+        assert self.interpreter.stdout.readline() == "done\n", f"see {self.log.name}"
 
     def start_worker(self, name: str = "worker", *, processes: int = 2) -> None:
         self._start(name, [*WORKER, "-n", f"{name}@%h", "-Q", "default,broadcasts,events", "-c", str(processes)])
@@ -246,12 +288,37 @@ class Instance:
 
 
 @contextlib.contextmanager
-def running_instance(folder: Path, **settings: str) -> Iterator[Instance]:
+def running_instance(folder: Path, *, demo: bool = False, **settings: str) -> Iterator[Instance]:
+    """An instance with its data in `folder`. A new folder is a copy of a prepared one, with demo rows if wanted."""
+    if not folder.exists():
+        _copy(_prepared(demo), folder)
     instance = Instance(folder, **settings)
     try:
         yield instance
     finally:
         instance.close()
+
+
+@functools.cache
+def _prepared(demo: bool) -> Path:
+    """Return the folder of a stopped instance, made once a process: migrations and the demo take ten seconds."""
+    folder = Path(tempfile.mkdtemp(prefix="opsroom-prepared-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    home = folder / "home"
+    if demo:
+        _copy(_prepared(False), home)
+    instance = Instance(home)
+    try:
+        if demo:
+            instance.manage("create_demo")
+    finally:
+        instance.close()
+    return home
+
+
+def _copy(home: Path, folder: Path) -> None:
+    subprocess.run(["cp", "-a", str(home), str(folder)], check=True)  # keeps the owner, which is another user for root
+    shutil.rmtree(folder / "run")  # sockets and locks
 
 
 def _outside_broker() -> Proxy | None:

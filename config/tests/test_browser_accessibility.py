@@ -41,8 +41,7 @@ UNREACHABLE = """() => Array.from(document.querySelectorAll("[x-on\\\\:click], [
 
 @pytest.fixture(scope="module")
 def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
-    with running_instance(Path(tmp_path_factory.mktemp("axe")) / "home") as instance:
-        instance.manage("create_demo")
+    with running_instance(Path(tmp_path_factory.mktemp("axe")) / "home", demo=True) as instance:
         instance.start_web()
         yield instance
 

@@ -23,8 +23,7 @@ MORE = ["/admin/my-access/", "/admin/chats/broadcast/add/", "/admin/testrunner/t
 
 @pytest.fixture(scope="module")
 def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
-    with running_instance(Path(tmp_path_factory.mktemp("pages")) / "home") as instance:
-        instance.manage("create_demo")
+    with running_instance(Path(tmp_path_factory.mktemp("pages")) / "home", demo=True) as instance:
         instance.start_web()
         yield instance
 

@@ -41,7 +41,7 @@ WITH_ITEMS = """{
 @pytest.fixture(scope="module")
 def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     with running_instance(Path(tmp_path_factory.mktemp("rejected")) / "home") as instance:
-        instance.shell(HOUSE)
+        instance.run(HOUSE)
         instance.start_web()
         instance.start_worker()
         instance.start_beat()

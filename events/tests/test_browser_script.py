@@ -375,7 +375,7 @@ def test_calls_before_the_script_and_wrong_ones_harm_nobody(context: BrowserCont
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[Instance]:
     with running_instance(tmp_path / "home") as instance:
-        instance.shell("from events.factories import WriteKeyFactory; WriteKeyFactory(secret='wk_shop')")
+        instance.run("from events.factories import WriteKeyFactory; WriteKeyFactory(secret='wk_shop')")
         instance.start_web()
         yield instance
 

@@ -9,7 +9,7 @@ from itertools import count
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from config.tests.browser import find_chromium, running_browser
+from config.tests.browser import find_chromium
 from config.tests.instance import Instance, running_instance
 from events.tests.recording_server import Site
 
@@ -53,15 +53,9 @@ ODD_SITES = {
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with running_browser(CHROMIUM or "") as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
 def instance(tmp_path_factory) -> Iterator[Instance]:
     with running_instance(tmp_path_factory.mktemp("instance") / "home") as instance:
-        instance.shell(KEYS)
+        instance.run(KEYS)
         instance.start_web()
         yield instance
 

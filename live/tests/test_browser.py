@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, Route, WebSocketRoute, expect
+from playwright.sync_api import Browser, Page, Route, WebSocketRoute, expect
 
-from config.tests.browser import find_chromium, log_in, running_browser
+from config.tests.browser import find_chromium, log_in
 from config.tests.instance import Instance, running_instance
 
 CHROMIUM = find_chromium()
@@ -35,27 +35,26 @@ SUBSCRIBE = """() => { window.Opsroom.live.subscribe(["broadcasts"],
 @pytest.fixture(scope="module")
 def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     with running_instance(Path(tmp_path_factory.mktemp("live")) / "home") as instance:
-        instance.shell(
-            "from django.contrib.auth.models import User; User.objects.create_superuser('root', password='x')"
-        )
+        instance.run("from django.contrib.auth.models import User; User.objects.create_superuser('root', password='x')")
         instance.start_web()
         yield instance
 
 
 @pytest.fixture
-def page(instance: Instance) -> Iterator[Page]:
-    with running_browser(CHROMIUM or "") as browser:
-        page = browser.new_page()
-        log_in(page, instance.url, "root", "x")
-        page.goto(f"{instance.url}/admin/password_change/")  # a page that asks the server for nothing by itself
-        page.evaluate(MARKED)
-        page.evaluate(SUBSCRIBE)
-        page.wait_for_function("window.reloads === 1 && window.told === 1")  # what happened while the page was loading
-        yield page
+def page(browser: Browser, instance: Instance) -> Iterator[Page]:
+    context = browser.new_context()
+    page = context.new_page()
+    log_in(page, instance.url, "root", "x")
+    page.goto(f"{instance.url}/admin/password_change/")  # a page that asks the server for nothing by itself
+    page.evaluate(MARKED)
+    page.evaluate(SUBSCRIBE)
+    page.wait_for_function("window.reloads === 1 && window.told === 1")  # what happened while the page was loading
+    yield page
+    context.close()
 
 
 def publish(instance: Instance, *numbers: int, topic: str = "broadcasts") -> None:
-    instance.shell(
+    instance.run(
         f"from live.publish import publish_many; publish_many([({topic!r}, 'x', {{'n': n}}) for n in {list(numbers)}])"
     )
 
@@ -193,7 +192,7 @@ def test_a_page_whose_user_was_signed_out_says_so(page: Page, instance: Instance
 
 
 def test_a_message_that_was_too_large_makes_the_page_load_the_state_and_go_on(page: Page, instance: Instance):
-    instance.shell("from live.publish import publish; publish('broadcasts', 'x', {'n': 'y' * 40_000})")
+    instance.run("from live.publish import publish; publish('broadcasts', 'x', {'n': 'y' * 40_000})")
     page.wait_for_function("window.reloads === 2 && window.told === 2")
 
     publish(instance, 1)

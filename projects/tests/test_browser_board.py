@@ -40,14 +40,14 @@ services.move_task(task=Task.objects.get(project={project}, title="Draw the bann
 @pytest.fixture(scope="module")
 def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     with running_instance(Path(tmp_path_factory.mktemp("board")) / "home") as instance:
-        instance.shell(PEOPLE)
+        instance.run(PEOPLE)
         instance.start_web()
         yield instance
 
 
 @pytest.fixture
 def project(instance: Instance) -> int:
-    instance.shell(PROJECT)
+    instance.run(PROJECT)
     return instance.one("SELECT max(id) FROM projects_project")
 
 
@@ -134,7 +134,7 @@ def test_a_card_that_another_user_has_moved_goes_where_it_is_and_says_so(at_boar
     not_heard = [True]
     paula.route(re.compile("/board/cards/"), lambda route: route.abort() if not_heard else route.continue_())
     paula.route("**/board/move/", lambda route: (not_heard.clear(), route.continue_()))  # before that, late news wait
-    instance.shell(MOVE.format(project=project))
+    instance.run(MOVE.format(project=project))
 
     card(paula).drag_to(column(paula, "completed"))
 

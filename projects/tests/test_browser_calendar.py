@@ -38,14 +38,14 @@ DAY = timedelta(days=1)
 @pytest.fixture(scope="module")
 def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     with running_instance(Path(tmp_path_factory.mktemp("calendar")) / "home") as instance:
-        instance.shell(PEOPLE)
+        instance.run(PEOPLE)
         instance.start_web()
         yield instance
 
 
 @pytest.fixture
 def at_calendar(browser: Browser, instance: Instance) -> Iterator:
-    instance.shell(TASK)
+    instance.run(TASK)
     contexts = []
 
     def open_for(name: str, view: str = "month", width: int = 1300) -> Page:

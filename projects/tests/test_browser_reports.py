@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
-from config.tests.browser import find_chromium, log_in, running_browser
+from config.tests.browser import find_chromium, log_in
 from config.tests.instance import Instance, running_instance
 
 CHROMIUM = find_chromium()
@@ -28,18 +28,19 @@ WISHES = "SELECT count(*) FROM django_admin_log"
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[Instance]:
     with running_instance(tmp_path / "home") as instance:
-        instance.shell(REPORT)
+        instance.run(REPORT)
         instance.start_web()
         yield instance
 
 
 @pytest.fixture
-def page(instance: Instance) -> Iterator[Page]:
-    with running_browser(CHROMIUM or "") as browser:
-        page = browser.new_page()
-        page.set_default_timeout(20_000)
-        log_in(page, instance.url, "paula", "12345")
-        yield page
+def page(browser: Browser, instance: Instance) -> Iterator[Page]:
+    context = browser.new_context()
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    log_in(page, instance.url, "paula", "12345")
+    yield page
+    context.close()
 
 
 def test_a_double_click_is_one_wish_and_a_second_one_is_refused_in_words(page: Page, instance: Instance):

@@ -33,14 +33,14 @@ Comment.objects.bulk_create(Comment(task=task, author="ann", content=f"Comment {
 @pytest.fixture(scope="module")
 def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     with running_instance(Path(tmp_path_factory.mktemp("task")) / "home") as instance:
-        instance.shell(PEOPLE)
+        instance.run(PEOPLE)
         instance.start_web()
         yield instance
 
 
 @pytest.fixture
 def task(instance: Instance) -> int:
-    instance.shell(TASK)
+    instance.run(TASK)
     return instance.one("SELECT max(id) FROM projects_task")
 
 
@@ -190,12 +190,10 @@ def test_a_task_that_has_moved_to_another_project_is_still_heard_of(at_task, ins
     paula = at_task("paula")
     move = "from projects.models import *; from projects import services;"
     task_now = f"task = Task.objects.get(pk={task});"
-    instance.shell(
-        f"{move}{task_now}services.update_task(task=task, project=services.create_project(name='Elsewhere'))"
-    )
+    instance.run(f"{move}{task_now}services.update_task(task=task, project=services.create_project(name='Elsewhere'))")
     expect(paula.locator("#task-head")).to_contain_text("Elsewhere")
 
-    instance.shell(f"{move}{task_now}services.add_comment(task=task, content='Here, too.', author='ann')")
+    instance.run(f"{move}{task_now}services.add_comment(task=task, content='Here, too.', author='ann')")
 
     expect(paula.locator("#comments")).to_contain_text("Here, too.")
     assert paula.evaluate("window.notReloaded")
@@ -208,7 +206,7 @@ def test_the_list_moves_by_itself_and_what_is_selected_stays_selected(at_task, i
     row = paula.locator("#result_list tbody").filter(has=paula.locator(f"input.action-select[value='{task}']"))
     row.locator("input.action-select").check()
 
-    instance.shell(
+    instance.run(
         "from projects.models import *; from projects import services;"
         f"task = Task.objects.get(pk={task});"
         "services.update_task(task=task, title='Draw two banners', status='completed');"
@@ -219,6 +217,6 @@ def test_the_list_moves_by_itself_and_what_is_selected_stays_selected(at_task, i
     expect(row).to_contain_text("completed", ignore_case=True)
     expect(row.locator("input.action-select")).to_be_checked()
     expect(paula.locator("#result_list tbody").first).to_contain_text("Hang them up")
-    instance.shell(f"from projects import services; services.delete_tasks(ids=[{task}])")
+    instance.run(f"from projects import services; services.delete_tasks(ids=[{task}])")
     expect(row).to_have_count(0)
     assert paula.evaluate("window.notReloaded")

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
-from config.tests.browser import find_chromium, log_in, running_browser
+from config.tests.browser import find_chromium, log_in
 from config.tests.instance import Instance, running_instance
 
 CHROMIUM = find_chromium()
@@ -46,8 +46,7 @@ def test_then():
 
 @pytest.fixture(scope="module")
 def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
-    with running_instance(tmp_path_factory.mktemp("browser") / "home") as instance:
-        instance.manage("create_demo")
+    with running_instance(tmp_path_factory.mktemp("browser") / "home", demo=True) as instance:
         instance.start_web()
         instance.start_worker()
         instance.start_runner()
@@ -56,16 +55,17 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
 
 
 @pytest.fixture
-def page(instance: Instance) -> Iterator[Page]:
+def page(browser: Browser, instance: Instance) -> Iterator[Page]:
     expect.set_options(timeout=30_000)
-    with running_browser(CHROMIUM or "") as browser:
-        page = browser.new_context(viewport={"width": 1300, "height": 860}).new_page()
-        broken: list[str] = []
-        page.on("pageerror", lambda error: broken.append(str(error)))
-        page.set_default_timeout(30_000)
-        log_in(page, instance.url, "tester", "12345")
-        yield page
-        assert broken == []
+    context = browser.new_context(viewport={"width": 1300, "height": 860})
+    page = context.new_page()
+    broken: list[str] = []
+    page.on("pageerror", lambda error: broken.append(str(error)))
+    page.set_default_timeout(30_000)
+    log_in(page, instance.url, "tester", "12345")
+    yield page
+    context.close()
+    assert broken == []
 
 
 def upload(page: Page, tmp_path: Path, name: str, text: str, directory: str = "smoke") -> None:
