@@ -225,4 +225,4 @@ def _payload(value: dict[str, Any], item: Item, rules: Rules) -> None:
     if checker is not None:
         item.reasons += checker.judge(data, item.data, rules.budget)
     elif rules.rejects_unknown and item.category and item.name:
-        item.reasons.append(reason("unknown_type", [], "Nobody has described events of this category and name."))
+        item.reasons.append(reason("unknown_type", [], "There is no event type with this category and name."))

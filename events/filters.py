@@ -78,7 +78,7 @@ class RejectedEventFilter(filters.FilterSet):
     name = _text("name", "Of this name, as far as it could be read.")
     code = _text("code", "The first reason.")
     pointer = _text("pointer", "The place of the first reason: a JSON pointer with * for list indexes and open names.")
-    event_id = filters.UUIDFilter("event_id", label="The id that its sender was told.")
+    event_id = filters.UUIDFilter("event_id", label="The id that its sender got.")
     vars()["from"] = _time("received_at", "gte", "Received then or later")
     to = _time("received_at", "lt", "Received before")
 

@@ -115,7 +115,7 @@ class Directory:
                 before = self._as_of
                 await self._compare()
                 if self._as_of == before:
-                    raise Unavailable("Whether this key is known cannot be told now.")
+                    raise Unavailable("The write key cannot be checked at the moment.")
             sender = self._known.senders.get(name)
         if sender is None or (sender.expires_at is not None and sender.expires_at <= datetime.now(UTC)):
             return None

@@ -138,7 +138,7 @@ def _send(claim: _Claim) -> bool:
         return False
     address = person.email if person else settings.REMINDER_FALLBACK_EMAIL
     if not address:
-        claim.ended(status=Reminder.Status.FAILED, error="Nobody to remind has an e-mail address.")
+        claim.ended(status=Reminder.Status.FAILED, error="There is no e-mail address to send the reminder to.")
         return False
     late = reminder.due_date < now
     mail.send(

@@ -88,7 +88,7 @@ class HouseRowSerializer(serializers.Serializer):
 
 
 class HouseSectionSerializer(serializers.Serializer):
-    name = serializers.CharField(help_text="Which part of the house, such as Chats.")
+    name = serializers.CharField(help_text="The part of Opsroom, such as Chats.")
     rows = HouseRowSerializer(many=True)
 
 

@@ -32,7 +32,7 @@ class MayStart(BasePermission):
 class MayCancel(BasePermission):
     """One's own runs, or with a permission everybody's."""
 
-    message = "You may not cancel this run: it is somebody else's."
+    message = "You may not cancel this run: it was requested by another user."
 
     def has_permission(self, request: Request, view: Any) -> bool:
         return request.user.has_perm("testrunner.view_testrun")

@@ -71,7 +71,7 @@ def rerun(*, run: TestRun, user: Any, failed_only: bool = False, request_key: UU
         selection = _failed_of(run)
     files = [Snapshot(file.root, file.path, bytes(file.content), file.comes_along) for file in run.files.all()]
     if any(len(file.content) != stored.size for file, stored in zip(files, run.files.all(), strict=True)):
-        raise NotAllowed(f"The files of run {run.pk} have been let go of since: start a new run.")
+        raise NotAllowed(f"The files of run {run.pk} are not kept any more: start a new run.")
     return _queued_once(
         TestRun(
             environment_id=run.environment_id, requested_by=user.get_username(), created_by=user, rerun_of=run,

@@ -43,7 +43,7 @@ class ChatAdmin(FormsAtOnce, SendBannerMixin, ConversationPages, ModelAdmin):
     ordering = ["-id"]
     sortable_by = ()
     search_fields = ["user_uuid"]
-    search_help_text = "UUID, or how it begins"
+    search_help_text = "UUID, or its beginning"
     fields = ["user_uuid"]
     actions = ["compose_to_selected", *SendBannerMixin.actions]
     change_list_template = "chats/chat_list.html"

@@ -57,7 +57,7 @@ def _pausing(broadcast: Broadcast) -> str:
 def _resuming(broadcast: Broadcast) -> str:
     if broadcast.audience_size is None:
         return "It goes to its audience as if it had not been paused."
-    return f"It goes on with the {chats(_left(broadcast))} left. Nobody gets it twice."
+    return f"It continues with the {chats(_left(broadcast))} left. No chat gets it twice."
 
 
 def _cancelling(broadcast: Broadcast) -> str:
@@ -83,7 +83,7 @@ def _retrying(broadcast: Broadcast) -> str:
 
 def _deleting(broadcast: Broadcast) -> str:
     listed = "" if broadcast.listed_size is None else f" Its list of {broadcast.listed_size:,} users is deleted, too."
-    return f"It has been sent to nobody, and never will be.{listed} This cannot be undone."
+    return f"It has not been sent to any chat.{listed} This cannot be undone."
 
 
 _MAY_BE_HIDDEN = [Status.PAUSED, Status.SENT, Status.CANCELLED]

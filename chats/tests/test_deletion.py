@@ -151,7 +151,7 @@ def test_the_page_asks_deletes_and_goes_back_to_the_list(as_marketer):
     done = as_marketer.post(button)
 
     assert f'href="{button}"' in page
-    assert "sent to nobody" in asked and "Delete the broadcast" in asked and "cannot be undone" in asked
+    assert "not been sent to any chat" in asked and "Delete the broadcast" in asked and "cannot be undone" in asked
     assert (done.status_code, done["Location"]) == (302, LIST)
     assert [str(message) for message in get_messages(done.wsgi_request)] == ["The broadcast is deleted."]
     assert not Broadcast.objects.exists()

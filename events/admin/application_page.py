@@ -187,7 +187,7 @@ def attempt(form: forms.Form, write: Callable[[], Any]) -> Any:
     except services.Refused as error:
         form.add_error("name", str(error))
     except Application.DoesNotExist:
-        form.add_error(None, "Somebody has deleted this application.")
+        form.add_error(None, "This application was deleted.")
     return None
 
 

@@ -35,7 +35,7 @@ class SchemaForm(forms.Form):
         except (SchemaError, Busy) as error:
             self.add_error("schema", str(error))
         except (Refused, EventType.DoesNotExist) as error:
-            self.add_error(None, str(error) if isinstance(error, Refused) else "Somebody has deleted this type.")
+            self.add_error(None, str(error) if isinstance(error, Refused) else "This event type was deleted.")
         return None
 
 

@@ -150,7 +150,7 @@ class EventTypePage(ModelAdmin):
             raise Http404
         type = EventType.objects.filter(pk=object_id).first()
         if type is None:
-            raise Http404("Somebody has deleted this type.")
+            raise Http404("This event type was deleted.")
         return type
 
     def _has_missed(self, request: HttpRequest, type: EventType, form: NextVersionForm) -> bool:

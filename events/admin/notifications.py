@@ -32,7 +32,7 @@ class NotificationAdmin(ResendPages, ModelAdmin):
     ordering = ["-created_at", "-event_id"]
     sortable_by = ()
     search_fields = ["user_id__exact"]
-    search_help_text = "The user’s id, whole"
+    search_help_text = "The whole user id"
     actions = None
     change_list_template = "events/notification_list.html"
 

@@ -63,7 +63,7 @@ class SessionAdmin(ModelAdmin):
     paginator = InfinitePaginator
     sortable_by = ()
     search_fields = ["session_id"]
-    search_help_text = "Session id, or how it begins"
+    search_help_text = "Session id, or its beginning"
     change_list_template = "events/session_list.html"
 
     def has_add_permission(self, request: HttpRequest) -> bool:

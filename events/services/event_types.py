@@ -67,7 +67,7 @@ def publish_schema(
     with transaction.atomic():
         locked = EventType.objects.select_for_update().get(pk=event_type.pk)
         if instead_of not in (None, locked.version):
-            raise Refused(f"Somebody has published version {locked.version} meanwhile.")
+            raise Refused(f"Version {locked.version} was published meanwhile.")
         if description is not None:
             locked = describe_event_type(event_type=locked, description=description, actor=actor)
         if _text(locked.schema) == _text(schema):

@@ -88,7 +88,7 @@ def test_of_two_who_publish_the_second_is_told_and_loses_nothing(as_analyst, as_
     page = publish(as_analyst, sale, mine, description="Mine.", instead_of=begun)
 
     shown = page.content.decode()
-    assert "Somebody has published version 2 meanwhile." in shown and "diff-more" in shown
+    assert "Version 2 was published meanwhile." in shown and "diff-more" in shown
     assert 'name="instead_of" value="2"' in shown
     assert json.loads(page.context["form"]["schema"].value()) == mine
     sale.refresh_from_db()
@@ -213,7 +213,7 @@ def test_nobody_goes_back_over_a_version_that_they_have_not_seen(as_analyst, sal
 
     sale.refresh_from_db()
     assert '<input type="hidden" name="instead_of" value="2">' in compared
-    assert "Somebody has published version 3 meanwhile." in answer.content.decode()
+    assert "Version 3 was published meanwhile." in answer.content.decode()
     assert sale.version == 3
 
 

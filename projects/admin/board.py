@@ -141,7 +141,7 @@ class BoardPages(ModelAdmin):
         try:
             services.create_task(project=Project.objects.get(pk=pk), actor=request.user, **form.cleaned_data)
         except (Project.DoesNotExist, Gone):
-            return refused("Somebody has deleted this project.", 404)
+            return refused("This project was deleted.", 404)
         return done()
 
     def _project(self, request: HttpRequest, pk: int) -> Project:

@@ -64,7 +64,7 @@ class CalendarPages(ModelAdmin):
             return refused("There is no such day.")
         task = Task.objects.filter(pk=number(request.POST.get("task", ""))).first()
         if task is None or task.due_date is None:
-            return refused("Somebody has deleted this task or taken its date away.", 404)
+            return refused("This task was deleted, or has no due date any more.", 404)
         before = timezone.localtime(task.due_date).date().isoformat()
         due = same_clock_on(day, task.due_date, timezone.get_current_timezone())
         if due is None:
@@ -74,7 +74,7 @@ class CalendarPages(ModelAdmin):
                 raise services.Changed
             services.update_task(task=task, seen={"due_date": task.due_date}, due_date=due, actor=request.user)
         except Task.DoesNotExist:
-            return refused("Somebody has deleted this task.", 404)
+            return refused("This task was deleted.", 404)
         except services.Changed:
             return refused("Another user changed its date meanwhile.", 409)
         return done()

@@ -23,7 +23,7 @@ from projects.admin.task_form import CommentForm
 from projects.models import Comment, Task
 
 MOST_COMMENTS = 50
-GONE = "Somebody has deleted this comment."
+GONE = "This comment was deleted."
 
 
 class CommentPages(ModelAdmin):
@@ -92,7 +92,7 @@ class CommentPages(ModelAdmin):
             raise Http404
         task = Task.objects.for_reading().filter(pk=pk).first()
         if task is None:
-            raise Http404("Somebody has deleted this task.")
+            raise Http404("This task was deleted.")
         return task
 
 

@@ -110,7 +110,7 @@ class ProjectAdmin(FormsAtOnce, BoardPages, DeletionPages, HistoryPages, Snapsho
             self.message_user(request, f"{gone} Nothing was saved.", "error")
             return HttpResponseRedirect(request.get_full_path())
         except Project.DoesNotExist:
-            self.message_user(request, "Somebody has deleted this project.", "error")
+            self.message_user(request, "This project was deleted.", "error")
             return HttpResponseRedirect(reverse("admin:projects_project_changelist"))
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:

@@ -125,7 +125,7 @@ class TaskPages(CommentPages):
         try:
             return write()
         except (Gone, Task.DoesNotExist) as error:
-            form.add_error(None, str(error) if isinstance(error, Gone) else "Somebody has deleted this task.")
+            form.add_error(None, str(error) if isinstance(error, Gone) else "This task was deleted.")
         except services.Changed:
             form.add_error(None, "Another user changed this task at the same moment. Save again.")
         return None

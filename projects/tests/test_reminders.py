@@ -81,7 +81,7 @@ def test_without_any_address_the_ledger_says_so(mailbox, settings, soon):
     assert send_due() == 0
 
     reminder = Reminder.objects.get()
-    assert (reminder.status, reminder.error) == ("failed", "Nobody to remind has an e-mail address.")
+    assert (reminder.status, reminder.error) == ("failed", "There is no e-mail address to send the reminder to.")
 
 
 def test_a_date_that_moves_is_reminded_of_again(task, mailbox, soon):

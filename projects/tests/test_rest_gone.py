@@ -72,7 +72,7 @@ def test_the_admins_form_of_a_project_says_what_went_meanwhile(as_planner, monke
     without_project = as_planner.post(page, {**given, "owner": ""}, follow=True).content.decode()
 
     assert "This owner has been deleted. Nothing was saved." in without_owner
-    assert "Somebody has deleted this project." in without_project
+    assert "This project was deleted." in without_project
 
 
 @pytest.mark.parametrize("method", ["patch", "put"])

@@ -158,7 +158,7 @@ def _waiting(environment: TestEnvironment) -> str:
     return (
         f"{waiting} run{' is' if waiting == 1 else 's are'} waiting there now."
         if waiting
-        else "Nobody is waiting there."
+        else "No run is waiting there."
     )
 
 
