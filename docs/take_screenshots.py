@@ -174,9 +174,7 @@ def press(page: Page, instance: Instance) -> None:
 def page_of(browser: Browser, instance: Instance, width: str, scheme: str, person: str) -> Iterator[Page]:
     size = WIDTHS[width]
     context = browser.new_context(
-        viewport={"width": size[0], "height": size[1]},
-        color_scheme="dark" if scheme == "dark" else "light",
-        locale="en-GB",  # of the browser's own date fields
+        viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if scheme == "dark" else "light"
     )
     page = context.new_page()
     log_in(page, instance.url, person, "12345")
