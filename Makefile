@@ -10,7 +10,7 @@ BIN := .venv/bin/python
 PYTEST := $(BIN) -m pytest
 PARALLEL := -n auto --dist worksteal
 # What a production settings check needs named. Nothing is connected to.
-DEPLOY := env -u OPSROOM_LOCAL DATABASE_URL=postgres://checks@localhost/checks REDIS_URL=redis://localhost \
+DEPLOY := env -u OPSROOM_LOCAL DATABASE_URL=postgres://checks@localhost:1/checks REDIS_URL=redis://localhost \
 	CELERY_BROKER_URL=amqp://localhost SECRET_KEY=only-for-this-check-0123456789-abcdefghijklmnopqrstuvwxyz-ABC \
 	ALLOWED_HOSTS=example.com BANNER_API_URL=https://example.com/photos/
 
@@ -19,7 +19,7 @@ DEPLOY := env -u OPSROOM_LOCAL DATABASE_URL=postgres://checks@localhost/checks R
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z\/-]+:.*## / { printf "make %-24s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-.PHONY: run setup setup/run test test/thorough test/browser test/clients chaos coverage
+.PHONY: run setup setup/run test test/one test/thorough test/browser test/clients chaos coverage
 run: setup/run  ## Opsroom with its own database, until Ctrl-C (PORT=8001, OPSROOM_HOME=folder)
 	@$(BIN) -m config.launcher
 
@@ -31,6 +31,9 @@ setup/run:
 
 test: setup  ## The suite, in parallel, on real servers of its own (ARGS="-k word")
 	@$(PYTEST) $(PARALLEL) $(ARGS)
+
+test/one: setup  ## One file, folder or test, without workers (T=chats/tests/test_fanout.py)
+	@$(PYTEST) $(or $(T),$(error T=path says what to run)) $(ARGS)
 
 test/thorough: setup  ## Every role at every address, every pair of verbs, every hostile file and schema
 	@$(PYTEST) $(PARALLEL) -m "thorough and not chaos" $(ARGS)
@@ -58,9 +61,7 @@ lint: setup  ## Style, floors, types, migrations, settings for production, API d
 	@$(BIN) -m ruff format --check .
 	@.venv/bin/lint-imports
 	@$(DEPLOY) $(BIN) -m mypy .
-	@$(BIN) manage.py makemigrations --check --dry-run
-	@$(DEPLOY) $(BIN) manage.py check --deploy --fail-level WARNING
-	@$(BIN) manage.py spectacular --validate --fail-on-warn --file /dev/null
+	@$(DEPLOY) $(BIN) manage.py lint
 
 bench: setup  ## Every figure of docs/, each against its peer and its limit in the same run
 	@$(BIN) -m benchmarks $(ARGS)
