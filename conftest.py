@@ -11,6 +11,7 @@ from django.core.cache import caches
 from django.test import Client, TransactionTestCase
 from rest_framework.test import APIClient
 
+from config.tests import template_database
 from config.tests.initial_rows import InitialRows
 
 if TYPE_CHECKING:
@@ -18,11 +19,15 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup, django_db_blocker) -> None:
-    """After each test with real commits the database has the rows that it had at the start."""
+def django_db_setup(django_test_environment, django_db_modify_db_settings, django_db_blocker) -> Iterator[None]:
+    """A database for this worker. After each test with real commits it has the rows that it had at the start."""
     with django_db_blocker.unblock():
+        template_database.create()
         initial_rows = InitialRows()
     TransactionTestCase._fixture_teardown = lambda self: initial_rows.restore()
+    yield
+    with django_db_blocker.unblock():
+        template_database.drop()
 
 
 @pytest.fixture(autouse=True)
