@@ -1,7 +1,8 @@
 """pytest's first plugin (`-p config.testing`): the services that the tests run on, before Django reads its settings.
 
-The tests have embedded servers of their own, beside those of `make run`, that do not wait for the disk. Outside
-services named in the environment are used instead. The workers of pytest-xdist inherit what the controller started.
+The tests have embedded servers of their own, beside those of `make run`, that do not wait for the disk. They stay up
+for a while, for the next run. Outside services named in the environment are used instead. The workers of pytest-xdist
+inherit what the controller started.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ import random
 import sys
 
 import pytest
+import redis
 
 from config import embedded
 
+KEEP = 0.0 if os.environ.get("CI") else 900.0  # seconds that unused servers stay up; CI must leave no process behind
 MOST_WORKERS = 8  # each has a database of its own to make
 
 
@@ -24,9 +27,13 @@ def start() -> None:
     try:
         home = embedded.use_local_settings()
         home.wait_for_turn(lambda sentence: print(sentence, file=sys.stderr, flush=True))
-        embedded.use(durable=False)
+        own_redis = "REDIS_URL" in embedded.missing()
+        embedded.use(durable=False, keep=KEEP)
     except embedded.EmbeddedError as error:
         raise pytest.UsageError(str(error)) from error
+    if own_redis:
+        with redis.Redis.from_url(os.environ["REDIS_URL"]) as server:
+            server.flushall()  # queues and cache of the run before
 
 
 @pytest.hookimpl(tryfirst=True, optionalhook=True)

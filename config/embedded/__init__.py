@@ -1,8 +1,9 @@
 """PostgreSQL and Redis for this copy of Opsroom, when no outside ones are named: no root, no Docker, no TCP port.
 
 Every process that uses them holds a shared lock on `run/users.lock`; who starts or stops them passes
-`run/gate.lock` alone; the last user out stops them. The kernel drops the locks of a killed process, so that nothing
-is ever stuck: servers that a kill -9 left behind are found, used and stopped by the next user.
+`run/gate.lock` alone; the last user out stops them, or leaves them to a keeper (config/embedded/keeper.py) that stops
+them later. The kernel drops the locks of a killed process, so that nothing is ever stuck: servers that a kill -9 left
+behind are found, used and stopped by the next user.
 """
 
 from __future__ import annotations
@@ -32,12 +33,13 @@ def missing() -> list[str]:
     return [name for name in SERVICES if not os.environ.get(name)]
 
 
-def use(*, durable: bool = True) -> list[str]:
+def use(*, durable: bool = True, keep: float = 0) -> list[str]:
     """Name in the environment every service that is not named there yet, starting what is needed for it.
 
     Returns when all of them answer; they stay until this process ends. A second call does nothing. `durable=False`
-    trades surviving a crash for speed, for tests. Raises EmbeddedError. The result names the servers that were running
-    already without anybody who uses them: what a killed process has left.
+    trades surviving a crash for speed, for tests. With `keep` the servers stay up until nobody has used them for so
+    many seconds. Raises EmbeddedError. The result names the servers that were running already without anybody who uses
+    them.
     """
     if not missing():
         return []
@@ -49,7 +51,7 @@ def use(*, durable: bool = True) -> list[str]:
     redis_url = os.environ.get("REDIS_URL")
     if redis_url and not os.environ.get("CELERY_BROKER_URL"):
         os.environ["CELERY_BROKER_URL"] = broker_in(redis_url)
-    return start(home, durable=durable) if missing() else []
+    return start(home, durable=durable, keep=keep) if missing() else []
 
 
 def use_local_settings() -> Home:
@@ -66,9 +68,10 @@ def use_local_settings() -> Home:
     return home
 
 
-def start(home: Home, *, durable: bool) -> list[str]:
+def start(home: Home, *, durable: bool, keep: float) -> list[str]:
     """Start or find the missing servers, and count this process among their users; return what was left running."""
     # Imported here: with all services named, neither these modules nor the wheels behind them are needed.
+    from . import keeper
     from .postgres import Postgres
     from .valkey import Valkey
 
@@ -87,10 +90,14 @@ def start(home: Home, *, durable: bool) -> list[str]:
                 named["CELERY_BROKER_URL"] = broker_in(valkey.url)
         users = (home.run / "users.lock").open("a")
         left = [server.name for server in servers if server.find()] if is_unused(users) else []
+        for server in servers if left else ():
+            server.stop_outdated()
         fcntl.flock(users, fcntl.LOCK_SH)
-        leave_at_exit(home, servers, users)
+        leave_at_exit(home, servers, users, keep=keep)
         for server in servers:
             server.ensure()
+        if keep:
+            keeper.start(home, keep)
     os.environ.update(named)
     return left
 
@@ -104,8 +111,13 @@ def is_unused(users: IO[str]) -> bool:
     return True
 
 
-def leave_at_exit(home: Home, servers: list[Server], users: IO[str]) -> None:
-    """At the end of this process, and not of one forked from it, stop the servers if nobody else uses them."""
+def leave_at_exit(home: Home, servers: list[Server], users: IO[str], *, keep: float) -> None:
+    """At the end of this process, and not of one forked from it, stop the servers if nobody else uses them.
+
+    With `keep` a keeper stops them later.
+    """
+    from . import keeper
+
     owner = os.getpid()
 
     def leave() -> None:
@@ -118,6 +130,9 @@ def leave_at_exit(home: Home, servers: list[Server], users: IO[str]) -> None:
             try:
                 fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
+                return
+            if keep and keeper.is_running(home):
+                os.utime(users.fileno())  # tells the keeper when they were used last
                 return
             for server in servers:
                 server.stop()

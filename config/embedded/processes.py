@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from .home import EmbeddedError
+from .home import PROJECT, EmbeddedError
 
 STARTING = 60.0  # seconds; crash recovery after a kill -9 is part of it
 STOPPING = 30.0  # seconds until a server that does not stop warmly is made to
@@ -69,6 +69,15 @@ class Server:
             reap(self.process)
         pid = self.written_pid()
         return None if pid is None else process_working_in(self.folder, pid)
+
+    def stop_outdated(self) -> None:
+        """Stop the server if it was started by older code than this, or from older wheels. Nobody uses it."""
+        process = self.find()
+        if process is None:
+            return
+        paths = [PROJECT / "requirements-embedded.txt", *Path(__file__).parent.glob("*.py")]
+        if process.create_time() < max(path.stat().st_mtime for path in paths):
+            self.stop()
 
     def stop(self) -> None:
         """Stop the server, warmly first, and return when it is gone. Never signals a process that is not ours."""

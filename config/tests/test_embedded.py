@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,7 +24,7 @@ USER = """
 import os, sys
 from config import embedded
 try:
-    embedded.use(durable=sys.argv[1] == "durable")
+    embedded.use(durable=sys.argv[1] == "durable", keep=float(sys.argv[2]))
 except embedded.EmbeddedError as error:
     sys.exit(str(error))
 print(os.environ["DATABASE_URL"], os.environ["REDIS_URL"], os.environ["CELERY_BROKER_URL"], flush=True)
@@ -34,12 +35,12 @@ sys.stdin.read()
 class User:
     """A process that uses the embedded services until `leave`."""
 
-    def __init__(self, home: Path, durability: str = "") -> None:
+    def __init__(self, home: Path, durability: str = "", keep: float = 0) -> None:
         named = (*embedded.SERVICES, "OPSROOM_LOCAL", "SECRET_KEY")
         env = {name: value for name, value in os.environ.items() if name not in named} | {"OPSROOM_HOME": str(home)}
         self.home = home
         self.process = subprocess.Popen(
-            [sys.executable, "-c", USER, durability],
+            [sys.executable, "-c", USER, durability, str(keep)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -81,18 +82,33 @@ def home(tmp_path: Path) -> Path:
 def arrive() -> Iterator[Callable[..., User]]:
     users: list[User] = []
 
-    def arrive(home: Path, durability: str = "") -> User:
-        users.append(User(home, durability))
+    def arrive(home: Path, durability: str = "", keep: float = 0) -> User:
+        users.append(User(home, durability, keep))
         return users[-1]
 
     yield arrive
     for user in users:
         if user.process.poll() is None:
             user.leave()
+    for keeper in [keeper for home in {user.home for user in users} for keeper in keepers(home)]:
+        keeper.terminate()
+        until_gone(keeper)
+
+
+def keepers(home: Path) -> list[psutil.Process]:
+    here = [each for each in psutil.process_iter(["cmdline", "cwd"]) if each.info["cwd"] == str(home)]
+    return [each for each in here if "config.embedded.keeper" in each.info["cmdline"]]
 
 
 def all_gone(servers: set[psutil.Process]) -> bool:
     return not any(server.is_running() and server.status() != psutil.STATUS_ZOMBIE for server in servers)
+
+
+def until_gone(process: psutil.Process) -> None:
+    deadline = time.monotonic() + 30
+    while not all_gone({process}):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 Arrive = Callable[..., User]
@@ -108,6 +124,93 @@ def test_the_servers_are_shared_and_the_last_user_stops_them(home: Path, arrive:
 
     second.leave()
     assert all_gone(servers)
+
+
+# --- Kept between users ------------------------------------------------------------------------------
+def test_kept_servers_are_used_again_and_end_when_nobody_has_used_them_for_a_while(home: Path, arrive: Arrive) -> None:
+    first = arrive(home, keep=1.0)
+    servers = first.servers()
+    first.leave()
+    assert not all_gone(servers)
+
+    second = arrive(home, keep=1.0)
+    assert second.servers() == servers and second.query("SELECT 1") == 1
+    [keeper] = keepers(home)
+    second.leave()
+
+    until_gone(keeper)
+    assert all_gone(servers)
+
+
+def test_kept_servers_stay_while_they_are_used_and_after_a_kill_until_their_time(home: Path, arrive: Arrive) -> None:
+    user = arrive(home, keep=0.2)
+    servers = user.servers()
+    [keeper] = keepers(home)
+    time.sleep(1.0)
+    assert not all_gone({keeper}) and not all_gone(servers)
+
+    user.kill()
+
+    until_gone(keeper)
+    assert all_gone(servers)
+
+
+def test_sigterm_ends_a_keeper_and_its_servers_at_once_unless_they_are_used(home: Path, arrive: Arrive) -> None:
+    user = arrive(home, keep=900.0)
+    servers = user.servers()
+    [keeper] = keepers(home)
+    while (home / "run" / "keeper.lock").read_text() != f"{keeper.pid}\n":  # it does not hear signals yet
+        time.sleep(0.05)
+    keeper.terminate()
+    time.sleep(0.5)
+    assert not all_gone({keeper})
+    user.leave()
+    assert not all_gone(servers)
+
+    keeper.terminate()
+
+    until_gone(keeper)
+    assert all_gone(servers)
+
+
+def test_without_their_keeper_the_last_user_stops_the_servers(home: Path, arrive: Arrive) -> None:
+    user = arrive(home, keep=900.0)
+    servers = user.servers()
+    [keeper] = keepers(home)
+    keeper.kill()
+    until_gone(keeper)
+
+    user.leave()
+
+    assert all_gone(servers)
+
+
+def test_kept_servers_end_though_their_folder_was_deleted(home: Path, arrive: Arrive) -> None:
+    user = arrive(home, keep=0.2)
+    servers = user.servers()
+    [keeper] = keepers(home)
+    shutil.rmtree(home, ignore_errors=True)
+
+    user.kill()
+
+    until_gone(keeper)
+    assert all_gone(servers)
+
+
+def test_servers_of_older_code_are_started_again(home: Path, arrive: Arrive) -> None:
+    user = arrive(home, keep=900.0)
+    servers = user.servers()
+    user.leave()
+    file = PROJECT / "config" / "embedded" / "valkey.py"
+    before = file.stat()
+    try:
+        os.utime(file)
+
+        heir = arrive(home)
+    finally:
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    assert not heir.servers() & servers and heir.query("SELECT 1") == 1
 
 
 def test_the_data_is_still_there_after_a_restart(home: Path, arrive: Arrive) -> None:
