@@ -1,11 +1,17 @@
 """The theme's settings: one navigation for all apps, in the house's words and colours."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 from django.http import HttpRequest
 from django.templatetags.static import static
-from django.urls import reverse_lazy
+from django.urls import reverse
+from django.utils.functional import lazy
+
+# The theme compares each link with each tab on each page: resolved anew each time, that is half of a page's work.
+_resolved = functools.cache(reverse)
+reverse_lazy = lazy(_resolved, str)
 
 
 def _may_view(permission: str) -> Callable[[HttpRequest], bool]:
