@@ -2,10 +2,13 @@
 
 import os
 import re
+import runpy
 import subprocess
 import sys
+from unittest import mock
 
 import pytest
+import structlog
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from environ import Env
@@ -56,6 +59,19 @@ SERVICES = {
 }
 
 
+def refusal(**variables: str) -> str:
+    """Read the settings with these variables; return why they are refused, or "" where they are not."""
+    logging = structlog.get_config()  # which the settings change
+    try:
+        with mock.patch.dict(os.environ, SERVICES | variables):
+            runpy.run_path(str(settings.BASE_DIR / "config/settings.py"))
+    except ImproperlyConfigured as error:
+        return str(error)
+    finally:
+        structlog.configure(**logging)
+    return ""
+
+
 def started_with(**variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", "import config.settings"],
@@ -83,14 +99,20 @@ def started_with(**variables: str) -> subprocess.CompletedProcess[str]:
         ("TESTRUN_SECONDS", "3600", "3601", "TESTRUN_SECONDS must be a whole number from 1 to 3,600: 3601"),
     ],
 )
-def test_a_process_with_a_malformed_setting_does_not_start(variable: str, good: str, malformed: str, words: str):
-    started = started_with(**{variable: good})
+def test_a_malformed_setting_is_refused_in_words(variable: str, good: str, malformed: str, words: str):
+    assert refusal(**{variable: good}) == ""
+
+    assert words in refusal(**{variable: malformed})
+
+
+def test_a_process_with_a_malformed_setting_does_not_start():
+    started = started_with(PORT="8001")
     assert (started.returncode, started.stderr) == (0, "")
 
-    started = started_with(**{variable: malformed})
+    started = started_with(PORT="eighty")
 
     assert started.returncode == 1
-    assert words in started.stderr.splitlines()[-1]
+    assert "PORT must be a whole number from 1 to 65,535: eighty" in started.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
