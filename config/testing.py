@@ -8,16 +8,21 @@ inherit what the controller started.
 from __future__ import annotations
 
 import gc
+import math
 import os
 import random
+import re
 import sys
+from pathlib import Path
 
 import pytest
 import redis
 
 from config import embedded
+from config.embedded.home import PROJECT
 
 KEEP = 0.0 if os.environ.get("CI") else 900.0  # seconds that unused servers stay up; CI must leave no process behind
+FEW_TESTS = 8
 MOST_WORKERS = 8  # each has a database of its own to make
 
 
@@ -37,9 +42,27 @@ def start() -> None:
 
 
 @pytest.hookimpl(tryfirst=True, optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are processors, as tests wait, too: for other processes, and for time to pass."""
-    return min(MOST_WORKERS, (os.cpu_count() or 1) + 1)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One more than there are processors, as tests wait, too: for other processes, and for time to pass.
+
+    No workers for a few tests, since each worker collects all tests.
+    """
+    files = [file for folder in config.getini("testpaths") for file in (PROJECT / folder).rglob("test_*.py")]
+    few = _named(config.getoption("keyword"), files) <= FEW_TESTS
+    return 0 if few else min(MOST_WORKERS, (os.cpu_count() or 1) + 1)
+
+
+def _named(keyword: str, files: list[Path]) -> float:
+    """About how many test functions `-k keyword` selects, by the text of the files; infinite if it is not a word."""
+    if not re.fullmatch(r"\w+", keyword):
+        return math.inf
+    return sum(_functions_named(keyword.lower(), file) for file in files)
+
+
+def _functions_named(keyword: str, file: Path) -> int:
+    functions = re.findall(r"^ *(?:async )?def (test_\w+)", file.read_text(), re.MULTILINE)
+    inside = str(file.relative_to(PROJECT)).lower()
+    return len([name for name in functions if keyword in name.lower() or keyword in inside])
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -69,8 +92,14 @@ def _is_transactional(item: pytest.Item) -> bool:
     return "transactional_db" in fixtures or (marker is not None and bool(marker.kwargs.get("transaction")))
 
 
+def pytest_collection() -> None:
+    """Collecting makes objects that stay: the garbage collector need not look through them again and again."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
     """What was collected stays to the end: the garbage collector need not walk over it for every test."""
+    gc.enable()
     if PARALLEL:
         gc.freeze()
 

@@ -20,8 +20,6 @@ from django.contrib.auth.models import User
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections, transaction
 from django.test import Client
-from drf_spectacular.generators import SchemaGenerator
-from drf_spectacular.renderers import OpenApiJsonRenderer
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import Case
 from schemathesis.generation import GenerationMode
@@ -31,6 +29,7 @@ from schemathesis.specs.openapi import checks
 from accounts.tokens import issue_token
 from chats.factories import BroadcastFactory, ChatFactory
 from config.tests.matrix import create_everything
+from config.tests.openapi_document import openapi_document
 from config.tests.rest_routes import ROUTES
 from config.tests.test_idempotency import CASES as POSTS
 from config.tests.test_preconditions import CHANGES
@@ -73,8 +72,7 @@ TOTALS = dict.fromkeys(
 
 def operations() -> Iterator[APIOperation]:
     """Return the operations of the schema that the house serves at /schema/."""
-    document = OpenApiJsonRenderer().render(SchemaGenerator().get_schema(request=None, public=True), None, None)
-    schema = schemathesis.openapi.from_dict(json.loads(document))
+    schema = schemathesis.openapi.from_dict(openapi_document())
     schema.app = application
     for result in schema.get_all_operations():
         yield result.ok()
@@ -302,9 +300,7 @@ def _shape(path: str) -> str:
 def _described() -> tuple[dict[str, list[str]], dict[str, list[str]]]:
     """Return the names of the parameters of each address, and of the members of each body, by the description."""
     parameters, members = {}, {}
-    document = json.loads(
-        OpenApiJsonRenderer().render(SchemaGenerator().get_schema(request=None, public=True), None, None)
-    )
+    document = openapi_document()
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             if method == "get":
