@@ -12,10 +12,9 @@ from chats import services
 from chats.factories import BroadcastFactory, ChatFactory, MessageFactory
 from chats.models import Broadcast
 from live.local_time import offset
-from live.tests.zone_walk import CHANGES, IDS, clock, minutes_around, minutes_of
+from live.tests.zone_walk import clock, in_zones, minutes_around, minutes_of
 
 pytestmark = pytest.mark.django_db
-in_zones = pytest.mark.parametrize(("zone", "day", "hours"), CHANGES, ids=IDS)
 
 
 @in_zones

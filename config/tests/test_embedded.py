@@ -142,6 +142,7 @@ def test_kept_servers_are_used_again_and_end_when_nobody_has_used_them_for_a_whi
     assert all_gone(servers)
 
 
+@pytest.mark.thorough
 def test_kept_servers_stay_while_they_are_used_and_after_a_kill_until_their_time(home: Path, arrive: Arrive) -> None:
     user = arrive(home, keep=0.2)
     servers = user.servers()
@@ -155,6 +156,7 @@ def test_kept_servers_stay_while_they_are_used_and_after_a_kill_until_their_time
     assert all_gone(servers)
 
 
+@pytest.mark.thorough
 def test_sigterm_ends_a_keeper_and_its_servers_at_once_unless_they_are_used(home: Path, arrive: Arrive) -> None:
     user = arrive(home, keep=900.0)
     servers = user.servers()
@@ -185,6 +187,7 @@ def test_without_their_keeper_the_last_user_stops_the_servers(home: Path, arrive
     assert all_gone(servers)
 
 
+@pytest.mark.thorough
 def test_kept_servers_end_though_their_folder_was_deleted(home: Path, arrive: Arrive) -> None:
     user = arrive(home, keep=0.2)
     servers = user.servers()

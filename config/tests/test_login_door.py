@@ -235,6 +235,7 @@ def test_no_charset_is_an_error_of_the_server(path, charset, kind):
     assert answer.status_code < 500
 
 
+@pytest.mark.thorough
 @pytest.mark.django_db(transaction=True)
 def test_a_hundred_wrong_logins_at_once_keep_nobody_else_out(tmp_path, viewer, settings):
     settings.PASSWORD_HASHERS = PASSWORD_HASHERS

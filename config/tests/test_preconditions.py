@@ -96,13 +96,15 @@ def test_a_write_with_another_etag_is_412_and_changes_nothing(api):
         etag = etag_of(api, route.path)
         before = rows()
         for method in set(WRITES) & set(route.methods):
-            for stale in ('"other"', f"W/{etag}", '"a", "b"', f'W/{etag}, "b"', '""'):
+            stale_forms = ('"other"', f"W/{etag}", '"a", "b"', f'W/{etag}, "b"', '""')
+            for stale in stale_forms if route == DETAILS[0] else stale_forms[1:2]:  # they are read in one place
                 answer = write(api, method, route, stale)
 
                 assert answer.status_code == 412, (method, route, stale, answer.content)
                 assert answer.headers["Content-Type"] == "application/problem+json"
                 assert "GET" in answer.json()["detail"] and "Nothing was changed." in answer.json()["detail"]
-            for malformed in ("other", etag[:-1], f"{etag} {etag}", '"a"b', ""):
+            malformed_forms = (etag[:-1], "other", f"{etag} {etag}", '"a"b', "")
+            for malformed in malformed_forms if route == DETAILS[0] else malformed_forms[:1]:
                 answer = write(api, method, route, malformed)
                 assert answer.status_code == 400, (method, route, malformed)
                 assert "with its quotes" in answer.json()["detail"]
@@ -113,7 +115,7 @@ def test_a_write_with_another_etag_is_412_and_changes_nothing(api):
 def test_a_write_with_the_etag_of_now_is_done(api):
     for route in DETAILS:
         for method in set(WRITES) & set(route.methods):
-            for form in ("{}", "*", '"other", {}'):
+            for form in ("{}", "*", '"other", {}') if route == DETAILS[0] else ("{}",):
                 with transaction.atomic():
                     answer = write(api, method, route, form.format(etag_of(api, route.path)))
                     transaction.set_rollback(True)

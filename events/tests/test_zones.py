@@ -10,12 +10,11 @@ from django.utils.dateparse import parse_datetime
 from events.factories import ApplicationFactory, EventFactory
 from events.models import Event, Minute
 from events.tests.counting import count_all
-from live.tests.zone_walk import CHANGES, IDS, by_day, by_hour, clock, minutes_around, parts
+from live.tests.zone_walk import by_day, by_hour, clock, in_zones, minutes_around, parts
 
 pytestmark = pytest.mark.django_db
 EXPLORER = "/admin/events/event/"
 MINUTE = timedelta(minutes=1)
-in_zones = pytest.mark.parametrize(("zone", "day", "hours"), CHANGES, ids=IDS)
 
 
 @pytest.fixture

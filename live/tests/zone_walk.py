@@ -3,6 +3,8 @@
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import pytest
+
 MINUTE = timedelta(minutes=1)
 
 # A zone, a day on its calendar, and how many hours it has there.
@@ -18,6 +20,16 @@ CHANGES = [
     ("Pacific/Apia", date(2011, 12, 29), 24),  # the day after was skipped
 ]
 IDS = [f"{zone} {day}" for zone, day, _ in CHANGES]
+# For tests that take a second a day. The ordinary suite has one day of each kind: an hour that is there twice, half an
+# hour that is missing, and a day that is.
+_ORDINARY = {"Europe/Berlin 2026-10-25", "Australia/Lord_Howe 2026-10-04", "Pacific/Apia 2011-12-29"}
+in_zones = pytest.mark.parametrize(
+    ("zone", "day", "hours"),
+    [
+        pytest.param(*change, id=name, marks=[] if name in _ORDINARY else [pytest.mark.thorough])
+        for change, name in zip(CHANGES, IDS, strict=True)
+    ],
+)
 
 
 def clock(zone: str, at: datetime) -> datetime:

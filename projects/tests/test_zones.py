@@ -10,14 +10,13 @@ from django.core import mail
 from django.utils import timezone
 
 from accounts.zones import choose_zone
-from live.tests.zone_walk import CHANGES, IDS, MINUTE, clock, minutes_around, minutes_of
+from live.tests.zone_walk import MINUTE, clock, in_zones, minutes_around, minutes_of
 from projects import reminders, reports, services
 from projects.factories import TaskFactory
 from projects.models import Task
 
 pytestmark = pytest.mark.django_db
 TASKS, CALENDAR = "/admin/projects/task/", "/admin/projects/task/calendar/"
-in_zones = pytest.mark.parametrize(("zone", "day", "hours"), CHANGES, ids=IDS)
 
 
 def freeze_time(moment: datetime):
