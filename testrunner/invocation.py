@@ -105,6 +105,7 @@ def _of_the_project(project: Path, tests: list[str], environment: dict[str, str]
     own = {
         "OPSROOM_HOME": f"{directory}/home/opsroom",
         "OPSROOM_LOCAL": "1",
+        "OPSROOM_KEEP_SERVERS": "0",  # an environment is busy as long as a process of its run is left
         "HYPOTHESIS_STORAGE_DIRECTORY": f"{directory}/home/hypothesis",  # the project is there to read only
     }
     return Invocation(
