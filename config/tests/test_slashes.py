@@ -11,7 +11,10 @@ from config.slashes import declared_form
 from config.tests.matrix import address, create_everything, routes
 from config.tests.web_process import web_process
 
-METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
+METHODS = [
+    "GET", "POST",
+    *(pytest.param(method, marks=pytest.mark.thorough) for method in ("HEAD", "OPTIONS", "PUT", "PATCH", "DELETE")),
+]  # fmt: skip
 ROUTES = [route for route in routes() if not route.startswith(("admin/", "standin/")) and route]
 
 
