@@ -12,7 +12,7 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin
 from django.contrib.admin.utils import unquote
-from django.db import models
+from django.db import models, transaction
 from django.forms.models import model_to_dict
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
@@ -31,13 +31,24 @@ class SeenDeletions(ModelAdmin):
         row = self.get_object(request, unquote(object_id))
         if row is None or not self.has_delete_permission(request, row):
             return super().delete_view(request, object_id, extra_context)
-        values = comparable(model_to_dict(row, exclude=[*BY_ITSELF]))
-        missed = seen.changed_since(request.POST[seen.FIELD], values) if seen.FIELD in request.POST else []
-        if request.method == "POST" and missed:
-            fields = [seen.Change(label_of(row, name), in_words(row, name)) for name in missed]
-            messages.warning(request, seen.deletion_words(fields, row))
-            return HttpResponseRedirect(request.get_full_path())
-        return super().delete_view(request, object_id, {**(extra_context or {}), "seen": seen.token_of(values)})
+        if request.method != "POST" or seen.FIELD not in request.POST:
+            context = {**(extra_context or {}), "seen": seen.token_of(_values(row))}
+            return super().delete_view(request, object_id, context)
+        with transaction.atomic():  # from the comparison to the deletion nobody changes the row
+            row = self.lock_for_deletion(row.pk)
+            if row is not None and (missed := seen.changed_since(request.POST[seen.FIELD], _values(row))):
+                fields = [seen.Change(label_of(row, name), in_words(row, name)) for name in missed]
+                messages.warning(request, seen.deletion_words(fields, row))
+                return HttpResponseRedirect(request.get_full_path())
+            return super().delete_view(request, object_id, extra_context)
+
+    def lock_for_deletion(self, pk: Any) -> Any:
+        """Return the row as it is now, locked until the caller's transaction ends; None where it is gone."""
+        return self.model._base_manager.select_for_update(no_key=True).filter(pk=pk).first()
+
+
+def _values(row: models.Model) -> dict[str, Any]:
+    return comparable(model_to_dict(row, exclude=[*BY_ITSELF]))
 
 
 class DeletionPages(SeenDeletions):

@@ -47,6 +47,9 @@ class EventAdmin(DeletionPages, ModelAdmin):
         """Delete by the service, which keeps sessions and counts right; the admin has logged it."""
         services.delete_event(event=obj)
 
+    def lock_for_deletion(self, pk: Any) -> Event | None:
+        return services.lock_event(pk).first()
+
     def get_urls(self) -> list[URLPattern]:
         def page(view: Any) -> Any:
             return self.admin_site.admin_view(never_cache(require_safe(view)))

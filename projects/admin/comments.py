@@ -57,16 +57,18 @@ class CommentPages(ModelAdmin):
             return _form(request, mine, CommentForm(initial={"content": mine.content}))
         form = CommentForm(request.POST)
         if form.is_valid() and seen.changed_since(request.POST.get(seen.FIELD) or _token(mine), _shown_by(mine)):
-            change = seen.Change("Comment", Truncator(mine.content).chars(200))
-            page = reverse("admin:projects_task_change", args=[task.pk])
-            form.add_error(None, seen.words_for([change], task, page))
-            form.has_missed = True
+            _refuse(form, task, mine)
         if not form.is_valid():
-            return reswap(retarget(_form(request, mine, form), f"#comment-{mine.pk}"), "outerHTML")
+            return _form_in_place(request, mine, form)
+        content = form.cleaned_data["content"]
         try:
-            services.update_comment(comment=mine, actor=request.user, content=form.cleaned_data["content"])
+            services.update_comment(comment=mine, actor=request.user, content=content, seen=mine.content)
         except Comment.DoesNotExist:
             return self._told(request, task, GONE)
+        except services.Changed:
+            mine = _own(request, task, comment, "change")
+            _refuse(form, task, mine)
+            return _form_in_place(request, mine, form)
         return self._told(request, task)
 
     def delete_comment(self, request: HttpRequest, pk: int, comment: int) -> HttpResponse:
@@ -124,6 +126,17 @@ def _own(request: HttpRequest, task: Task, pk: int, verb: str) -> Comment:
     if not (comment.may_be_changed_by(request.user) and request.user.has_perm(f"projects.{verb}_comment")):
         raise PermissionDenied
     return comment
+
+
+def _refuse(form: CommentForm, task: Task, comment: Comment) -> None:
+    """Add the error of a form that was opened with another text than the comment has now."""
+    change = seen.Change("Comment", Truncator(comment.content).chars(200))
+    form.add_error(None, seen.words_for([change], task, reverse("admin:projects_task_change", args=[task.pk])))
+    form.has_missed = True
+
+
+def _form_in_place(request: HttpRequest, comment: Comment, form: CommentForm) -> HttpResponse:
+    return reswap(retarget(_form(request, comment, form), f"#comment-{comment.pk}"), "outerHTML")
 
 
 def _form(request: HttpRequest, comment: Comment, form: CommentForm) -> HttpResponse:
