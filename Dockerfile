@@ -26,14 +26,14 @@ RUN SECRET_KEY=only-for-this-build-0123456789-abcdefghijklmnopqrstuvwxyz \
     ALLOWED_HOSTS=localhost DATABASE_URL=postgres://localhost/none REDIS_URL=redis://localhost \
     CELERY_BROKER_URL=amqp://localhost BANNER_API_URL=https://example.com/photos/ \
     python manage.py collectstatic --noinput --verbosity 0 \
-    && python -m compileall -q accounts config chats events live projects testrunner
+    && python -m compileall -q accounts config core chats events live projects testrunner
 USER opsroom
 EXPOSE 8000
-CMD ["python", "-m", "config.watchdog", "web", \
+CMD ["python", "-m", "config.processes.watchdog", "web", \
      "-m", "uvicorn", "config.asgi:application", "--host", "0.0.0.0", "--port", "8000", \
      "--lifespan", "on", "--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "5", \
      "--no-proxy-headers", \
-     "--http", "config.protocol:LimitedProtocol", "--ws", "config.protocol:LimitedSocket", \
+     "--http", "config.server.http_protocol:LimitedProtocol", "--ws", "config.server.http_protocol:LimitedSocket", \
      "--ws-max-size", "65536", "--ws-per-message-deflate", "false"]
 
 # `make docker/tests`: the same, with the tests' own requirements.

@@ -21,13 +21,13 @@ help:  ## This list
 
 .PHONY: run setup setup/run test test/one test/thorough test/browser test/clients chaos coverage
 run: setup/run  ## Opsroom with its own database, until Ctrl-C (PORT=8001, OPSROOM_HOME=folder)
-	@$(BIN) -m config.launcher
+	@$(BIN) -m config.local.launcher
 
 setup:  ## Only install: .venv with everything, tests and tools included
-	@$(PYTHON) -I config/bootstrap.py dev
+	@$(PYTHON) -I config/local/bootstrap.py dev
 
 setup/run:
-	@$(PYTHON) -I config/bootstrap.py run
+	@$(PYTHON) -I config/local/bootstrap.py run
 
 test: setup  ## The suite, in parallel, on real servers of its own (ARGS="-k word")
 	@$(PYTEST) $(PARALLEL) $(ARGS)
@@ -42,7 +42,7 @@ test/browser: setup  ## The screens, in a real browser
 	@$(PYTEST) -n 2 --dist loadfile -m browser $(ARGS)
 
 test/clients: setup  ## Clients generated from /schema/, and its linters (needs Node.js 20 with npm for most of it)
-	@$(PYTHON) -I config/bootstrap.py clients
+	@$(PYTHON) -I config/local/bootstrap.py clients
 	@$(PYTEST) -m clients config/tests/test_generated_clients.py $(ARGS)
 
 chaos: setup  ## The tests that kill and restart things
@@ -70,7 +70,7 @@ PORT ?= 8000
 USERS ?= 50
 SECONDS ?= 30
 loadtest:  ## Load on the running local instance, with a report (PORT=8001, USERS=50, SECONDS=30)
-	@$(PYTHON) -I config/bootstrap.py load
+	@$(PYTHON) -I config/local/bootstrap.py load
 	@.venv-load/bin/python -m locust --locustfile loadtest/locustfile.py --headless --only-summary --reset-stats \
 		--host http://127.0.0.1:$(PORT) --users $(USERS) --spawn-rate $(USERS) --run-time $(SECONDS)s $(ARGS)
 

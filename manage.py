@@ -12,7 +12,7 @@ def main() -> None:
         from django.core.management import execute_from_command_line
     except ImportError:
         sys.exit("Django is not installed for this Python: run `make setup`, then ./.venv/bin/python manage.py …")
-    from config import embedded
+    from config.local import embedded
 
     try:
         embedded.use()

@@ -10,7 +10,7 @@ CHATS = sized(1_000_000, 10_000)
 
 def fill() -> None:
     """Leave exactly CHATS chats and no messages, broadcasts or banners."""
-    from chats.fake import create_fake_chats
+    from chats.demo.fake import create_fake_chats
 
     clear()
     create_fake_chats(CHATS)

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 
 import psutil
 
-from config.embedded.home import Home
-from config.embedded.postgres import Postgres
+from config.local.embedded.home import Home
+from config.local.embedded.postgres import Postgres
 
 CORES = psutil.Process().cpu_affinity() if hasattr(psutil.Process, "cpu_affinity") else []
 CAN_CHOOSE = len(CORES) > 1 and shutil.which("taskset") is not None

@@ -40,7 +40,7 @@ _TABLES = "events_event, events_session, events_minute, events_rejectedevent, ev
 def measure() -> list[Figure]:
     from django.utils import timezone
 
-    from events.fake import create_fake_events
+    from events.demo.fake import create_fake_events
     from events.models import Session
 
     sql(f"TRUNCATE {_TABLES} CASCADE")

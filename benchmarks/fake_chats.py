@@ -52,7 +52,7 @@ def run_command() -> float:
 
 
 def copy_here() -> float:
-    from chats.fake import create_fake_chats
+    from chats.demo.fake import create_fake_chats
 
     started = time.perf_counter()
     create_fake_chats(CHATS)

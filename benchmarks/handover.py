@@ -20,7 +20,7 @@ FILE = b"def test_nothing():\n    pass\n"
 def measure() -> list[Figure]:
     from django.core.cache import cache
 
-    from config.signs import sign_age
+    from config.processes.heartbeats import sign_age
 
     cache.clear()
     with process("runner", command("runner")):
@@ -41,9 +41,9 @@ def queue_runs(number: int) -> int:
     """Queue these many runs in environment 17; return the first one's id."""
     from django.contrib.auth.models import User
 
+    from testrunner.files.snapshot import Snapshot
     from testrunner.models import TestEnvironment
     from testrunner.services import start_run
-    from testrunner.snapshot import Snapshot
 
     user, _ = User.objects.get_or_create(username="bench")
     file, environment = Snapshot("samples", "test_nothing.py", FILE), TestEnvironment.objects.get(pk=17)

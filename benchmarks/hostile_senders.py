@@ -77,7 +77,7 @@ def key_of(one: Hostile) -> str:
 def describe(hostile: list[Hostile]) -> None:
     """An application without a rate limit, a key and a type for each."""
     from events.models import Application, EventType, WriteKey
-    from events.schemas import compiled
+    from events.validation.schemas import compiled
 
     for one in hostile:
         compiled(one.schema)  # it may be published

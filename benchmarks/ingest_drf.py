@@ -24,7 +24,7 @@ from django.db import connection, models  # noqa: E402
 from django.urls import path  # noqa: E402
 from rest_framework import routers, serializers, viewsets  # noqa: E402
 
-from config.health import ping  # noqa: E402
+from config.monitoring.health import ping  # noqa: E402
 
 
 class PeerEvent(models.Model):

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from config import embedded
-from config.database import prepare
-from config.embedded.home import Home
-from config.embedded.postgres import find_binaries
-from config.launcher import modules
-from config.supervisor import dying_with_us
+from config.local import embedded
+from config.local.embedded.home import Home
+from config.local.embedded.postgres import find_binaries
+from config.local.launcher import modules
+from config.local.migrate_once import prepare
+from config.local.supervisor import dying_with_us
 from config.tests.ports import free_port
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def worker(processes: int = 2) -> Iterator[subprocess.Popen[bytes]]:
     """The Celery worker as the launcher starts it, from when it has left a sign of life."""
     from django.core.cache import cache
 
-    from config.signs import sign_age
+    from config.processes.heartbeats import sign_age
 
     cache.clear()
     argv = command("worker")

@@ -29,7 +29,7 @@ Results = dict[tuple[str, str], list[Load]]
 
 
 def measure() -> list[Figure]:
-    from projects.fake import create_fake_projects
+    from projects.demo.fake import create_fake_projects
     from projects.models import Project
 
     Project.objects.all().delete()  # TRUNCATE … CASCADE would take the test environments along

@@ -28,7 +28,7 @@ Results = dict[tuple[str, str], list[Load]]
 
 
 def measure() -> list[Figure]:
-    from chats.fake import create_fake_chats
+    from chats.demo.fake import create_fake_chats
 
     clear()
     create_fake_chats(sized(10_000, 1_000))

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from benchmarks.report import Figure, at_most, spread
 from benchmarks.size import sized
-from testrunner.executor import TestBytes, execute
-from testrunner.trial import probe
+from testrunner.sandbox.executor import TestBytes, execute
+from testrunner.sandbox.isolation_check import probe
 
 ROUNDS = sized(15, 2)
 SAMPLE = Path(__file__).parents[1] / "sample_tests" / "test_success.py"

@@ -2,7 +2,7 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from chats.addresses import origin
+from core.http.url_policy import origin
 from live import topics
 
 

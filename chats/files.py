@@ -15,9 +15,9 @@ from django.core.cache import cache
 from django.core.files.storage import default_storage
 from django.utils import timezone
 
-from chats import drafts
+from chats.broadcasts import drafts
 from chats.models import Banner, Broadcast, Message
-from chats.pictures import discard
+from chats.stored_images import discard
 
 log = structlog.get_logger(__name__)
 

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from chats.models import Message
-from chats.pictures import discard_on_commit
+from chats.stored_images import discard_on_commit
 
 AT_ONCE = 2_000  # messages in a transaction
 

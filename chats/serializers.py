@@ -9,12 +9,12 @@ from django.utils import timezone
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from chats.images import ImageRefused, Picture, reencode
 from chats.models import Banner, Broadcast, Chat, Message
-from live.bounded_lists import BoundedList
-from live.moments import ZonedDateTimeField
-from live.strict_bodies import StrictModelSerializer, StrictSerializer
-from live.strict_json import NotStrictJson, read_json
+from core.images.conversion import ImageRefused, Picture, reencode
+from core.rest.bounded_lists import BoundedList
+from core.rest.datetime_field import ZonedDateTimeField
+from core.rest.strict_bodies import StrictModelSerializer, StrictSerializer
+from core.rest.strict_json import NotStrictJson, read_json
 
 LONGEST_LIST = 200_000
 

@@ -14,14 +14,14 @@ from django.db.models import Max, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from chats import announce
-from chats.banner_api import NothingLeft, Photo, photos, turn
-from chats.images import Picture
+from chats import realtime
+from chats.banners.api_client import NothingLeft, Photo, photos, turn
 from chats.models import Banner, Broadcast, Chat, Message, NotAllowed
-from chats.pictures import discard, discard_on_commit, stored
-from live.deadlocks import retried
-from live.local_time import with_zone
-from live.wake import wake
+from chats.stored_images import discard, discard_on_commit, stored
+from core.deadlocks import retried
+from core.images.conversion import Picture
+from core.timezones import with_zone
+from core.wake import wake
 
 PREPARE, FAN_OUT = "chats.tasks.prepare", "chats.tasks.fan_out"
 QUIET = timedelta(seconds=5)  # a broadcast that has not moved for so long may have lost its wake-up
@@ -57,7 +57,7 @@ def post_message(*, chat: Chat, text: str = "", image: Picture | None = None) ->
     with stored(image, folder="messages") as name, transaction.atomic():
         _hold(chat)
         message = Message.objects.create(chat=chat, own_text=text.strip(), own_image=name)
-        announce.message_created(message)
+        realtime.message_created(message)
     return message
 
 
@@ -159,7 +159,7 @@ def _amend(broadcast: Broadcast, actor: Any, fields: dict[str, Any], *, keeps_im
         scheduled.status = Broadcast.Status.SCHEDULED
         scheduled.save(update_fields=[*fields, "status"])
         scheduled.steps.create(verb="changed", actor=actor)
-        announce.broadcast_progress(scheduled)
+        realtime.broadcast_progress(scheduled)
         if earlier != fields["image"]:
             discard_on_commit(earlier)
 
@@ -178,7 +178,7 @@ def delete_broadcast(*, broadcast: Broadcast) -> None:
             raise NotAllowed(_why_it_stays(row))
         if not row.banner_url:  # a banner keeps its picture
             discard_on_commit(row.image.name or "")
-        announce.broadcast_deleted(row)
+        realtime.broadcast_deleted(row)
         row.delete()
 
 
@@ -196,7 +196,7 @@ def _created_once(broadcast: Broadcast, actor: Any, user_uuids: Iterable[UUID] |
             if user_uuids is not None:
                 _list(broadcast, user_uuids)
             broadcast.steps.create(verb=broadcast.status, actor=actor)
-            announce.broadcast_progress(broadcast)
+            realtime.broadcast_progress(broadcast)
             if broadcast.status == Broadcast.Status.QUEUED:
                 wake(PREPARE, broadcast.pk)
     except IntegrityError:

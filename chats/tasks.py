@@ -1,9 +1,9 @@
 from chats import files, services
-from chats.fanout import run
+from chats.broadcasts.fanout import run
+from chats.broadcasts.prepare import prepare as prepare_broadcast
 from chats.models import Broadcast
-from chats.prepare import prepare as prepare_broadcast
-from live.tasking import bounded_task
-from live.wake import wake
+from core.bounded_tasks import bounded_task
+from core.wake import wake
 
 SLICE = 20.0  # seconds of fan-out in one task, so that limits hold and other broadcasts get their turn
 

@@ -17,11 +17,11 @@ from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
 from chats import serializers, services
-from chats.banner_api import BannerApiError, NothingLeft, Photo
+from chats.banners.api_client import BannerApiError, NothingLeft, Photo
 from chats.models import Banner, Broadcast, Chat, Message, NotAllowed
 from chats.permissions import MaySend, OfMessages
-from live.parsers import StrictJSONParser
-from live.rest import RestView
+from core.rest.base import RestView
+from core.rest.json_parser import StrictJSONParser
 
 PARSERS = [StrictJSONParser, MultiPartParser, FormParser]
 

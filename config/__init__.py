@@ -1,1 +1,1 @@
-"""The composition root. Nothing is imported here: `config.embedded` must run before the settings are read."""
+"""The composition root. Nothing is imported here: `config.local.embedded` must run before the settings are read."""

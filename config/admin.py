@@ -22,18 +22,14 @@ from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm
 
 from accounts.models import AccessToken
-from config import (
-    kept_forms,
-    my_access,
-    schedule_pages,  # noqa: F401  # registers its admins
-)
 from config.dashboard import front_page_card
-from config.people import change_own_password, delete_person
-from config.person_form import NewPersonForm
+from config.pages import kept_forms, my_access
+from config.pages.people import change_own_password, delete_person
+from config.pages.person_form import NewPersonForm
 from config.templatetags.opsroom import state, when
-from live.admin_forms import FormsAtOnce
-from live.deletion import DeletionPages, SeenDeletions
-from live.snapshot import SnapshotLists
+from core.admin.concurrent_forms import FormsAtOnce
+from core.admin.deletion import DeletionPages, SeenDeletions
+from core.rest.snapshots import SnapshotLists
 
 admin.site.unregister([User, Group])
 admin.site.unregister([AccessAttempt, AccessLog, AccessFailureLog])
@@ -116,7 +112,7 @@ class Groups(FormsAtOnce, SeenDeletions, GroupAdmin, SnapshotLists, ModelAdmin):
 
 @admin.register(AccessToken)
 class Tokens(ReadOnly):
-    """The tokens of all users. A key is shown once, to the user who creates it (config/my_access.py)."""
+    """The tokens of all users. A key is shown once, to the user who creates it (config/pages/my_access.py)."""
 
     empty_icon = "key"
     empty_title = "No tokens yet"

@@ -3,10 +3,11 @@ from django.contrib.auth.signals import user_logged_in
 from django.db.models.signals import post_migrate
 from django_structlog import signals
 
-from config import disk, logs
-from config.client_address import bind_address
+from config import logs
+from config.monitoring import disk
 from config.request_ids import add_duration
 from config.roles import create_missing
+from core.http.client_ip import bind_address
 
 
 class OpsroomConfig(AppConfig):
@@ -18,14 +19,14 @@ class OpsroomConfig(AppConfig):
     def ready(self) -> None:
         for label in ("auth", "accounts", "axes", "django_celery_beat"):  # one group of the navigation
             apps.get_app_config(label).verbose_name = "Administration"
-        from chats import day  # needs the models, as reports do, which are loaded by now
+        from chats import report_section  # needs the models, as reports do, which are loaded by now
 
         # The default Celery app of every process, web included: without it a wake-up has no broker.
         from config import celery  # noqa: F401
-        from config.my_access import note_login
+        from config.pages.my_access import note_login
         from projects import reports
 
-        reports.register("Chats", day.count)
+        reports.register("Chats", report_section.count)
         disk.watch()
         post_migrate.connect(create_missing, dispatch_uid="roles")  # auth's receiver, for permissions, comes first
         signals.bind_extra_request_metadata.connect(bind_address, dispatch_uid="client address")

@@ -1,15 +1,15 @@
 """One process kind, one port: who answers what.
 
-uvicorn reads the requests by config/protocol.py, which bounds heads and connections.
+uvicorn reads the requests by config/server/http_protocol.py, which bounds heads and connections.
 
     /ws/notifications/  Channels: the one WebSocket, for everything live (live/consumer.py). Reads the database in two
                         threads of its own, one connection each, however many sockets are open
     /standin/…          the local stand-in of the banner API, in a pool of its own: the banner client asks it from
                         inside a request, and must not wait for the very threads that are busy asking
-    /ping/, /health/    the event loop (config/health_door.py)
-    /static/…           files, sent by the event loop (config/static_files.py)
-    /admin/login/ …     Django as well, for requests that check a password, after config/login_door.py
-    POST /events/       the ingest of events (events/ingest.py), which answers when Postgres has committed
+    /ping/, /health/    the event loop (config/server/health_door.py)
+    /static/…           files, sent by the event loop (config/server/static_files.py)
+    /admin/login/ …     Django as well, for requests that check a password, after config/server/login_door.py
+    POST /events/       the ingest of events (events/ingest/asgi_app.py), which answers when Postgres has committed
     everything else     Django, in a bounded pool of threads with persistent connections to Postgres
 
 Why WSGI in threads inside an ASGI server: under Django's own ASGI handler every request is a thread of its own
@@ -24,14 +24,14 @@ from django.conf import settings
 from config.wsgi import application as django  # sets Django up, which the other imports need
 
 # isort: split
-from config.bridge import Bridge
-from config.connections import allow_open_files
-from config.health_door import HealthDoor
-from config.login_door import LoginDoor
-from config.memory import limit_memory
-from config.serving import Progress, lifespan
-from config.static_files import StaticFiles
-from events.ingest import Ingest
+from config.server.connections import allow_open_files
+from config.server.health_door import HealthDoor
+from config.server.lifespan import Progress, lifespan
+from config.server.login_door import LoginDoor
+from config.server.memory_limit import limit_memory
+from config.server.static_files import StaticFiles
+from config.server.wsgi_bridge import Bridge
+from events.ingest.asgi_app import Ingest
 from live.consumer import Notifications
 
 THREADS = 10  # one Postgres connection each

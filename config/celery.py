@@ -52,7 +52,7 @@ app.conf.update(
     result_serializer="json",
     task_ignore_result=True,
     task_acks_late=False,
-    worker_consumer="config.consumer:SteadyConsumer",
+    worker_consumer="config.processes.consumer:SteadyConsumer",
     worker_prefetch_multiplier=1,
     worker_max_tasks_per_child=1_000,
     worker_enable_remote_control=False,  # nobody uses it, and its queues are of a kind RabbitMQ 4 refuses
@@ -60,7 +60,7 @@ app.conf.update(
     worker_hijack_root_logger=False,
     worker_soft_shutdown_timeout=5,
     worker_cancel_long_running_tasks_on_connection_loss=False,  # the rows, not the messages, own the work
-    task_time_limit=90,  # no soft limits: live/tasking.py says why
+    task_time_limit=90,  # no soft limits: core/bounded_tasks.py says why
     broker_connection_timeout=2,
     broker_pool_acquire_timeout=2,
     broker_connection_retry_on_startup=True,
@@ -110,7 +110,7 @@ app.conf.beat_schedule = {
 }
 PERIODIC = frozenset(entry["task"] for entry in app.conf.beat_schedule.values())
 app.steps["worker"].add(DjangoStructLogInitStep)
-app.steps["worker"].add("config.working:Working")
+app.steps["worker"].add("config.processes.worker_progress:Working")
 app.autodiscover_tasks(["chats", "config", "events", "live", "projects", "testrunner"])
 
 

@@ -19,14 +19,14 @@ from django.utils.safestring import SafeString
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from chats.census import count_chats
+from chats.chat_count import count_chats
 from chats.models import Broadcast, Chunk
-from config.health import parts
-from events.admin.cells import lateness
-from events.admin.chart import chart_of
-from events.admin.which import Which
-from live.local_time import today
-from live.snapshot import one_snapshot
+from config.monitoring.health import parts
+from core.rest.snapshots import one_snapshot
+from core.timezones import today
+from events.admin.explorer_filters import Which
+from events.admin.widgets.chart import chart_of
+from events.admin.widgets.formatting import lateness
 from projects.models import Report, Task
 from testrunner.admin.environments import board as environment_board
 

@@ -13,9 +13,9 @@ from django.core.exceptions import ImproperlyConfigured
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from config.checks import days, flag, refuse_unsafe, time_zone, whole
 from config.logs import logging_config
-from config.navigation import UNFOLD  # noqa: F401  the theme's settings, long enough for a file of their own
+from config.pages.navigation import UNFOLD  # noqa: F401  the theme's settings, long enough for a file of their own
+from config.settings_validation import days, flag, refuse_unsafe, time_zone, whole
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -37,6 +37,7 @@ INSTALLED_APPS = [
     "unfold.contrib.filters",
     "unfold.contrib.simple_history",
     "accounts",
+    "core",
     "chats",
     "events",
     "live",
@@ -48,7 +49,7 @@ INSTALLED_APPS = [
     "django.contrib.humanize",
     "django.contrib.messages",
     "django.contrib.sessions",
-    "config.static_storage.WithoutSourceMaps",
+    "config.server.static_storage.WithoutSourceMaps",
     "axes",
     "django_celery_beat",
     "django_filters",
@@ -67,16 +68,16 @@ MIDDLEWARE = [
     "config.middleware.DefaultHeaders",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "config.slashes.EitherSlash",  # before those that ask for the address
+    "config.rest.slashes.EitherSlash",  # before those that ask for the address
     "django.middleware.common.CommonMiddleware",
     "config.middleware.AdminRequests",
-    "projects.lists.ListsAtOnce",  # behind what every answer passes, before what it does not need
+    "projects.cached_views.ListsAtOnce",  # behind what every answer passes, before what it does not need
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "accounts.middleware.OwnZone",
-    "config.sliding_sessions.SlidingSessions",
-    "config.kept_forms.KeptForms",
+    "config.pages.sliding_sessions.SlidingSessions",
+    "config.pages.kept_forms.KeptForms",
     "django_structlog.middlewares.RequestMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -104,21 +105,22 @@ TEMPLATES = [
     },
 ]
 
-# --- Connections of one web process: config/connections.py ----------------------------------------
+# --- Connections of one web process: config/server/connections.py ----------------------------------------
 CONNECTIONS = whole(env, "CONNECTIONS", default=3_000, least=1, most=100_000)
 # Where there are no proxies.
 CONNECTIONS_PER_ADDRESS = whole(
     env, "CONNECTIONS_PER_ADDRESS", default=min(1_000, CONNECTIONS), least=1, most=CONNECTIONS
 )
 
-# config/memory.py; 0: no limit.
+# config/server/memory_limit.py; 0: no limit.
 WEB_MAX_MEMORY_MB = whole(env, "WEB_MAX_MEMORY_MB", default=1024, least=0, most=1_000_000)
 if 0 < WEB_MAX_MEMORY_MB < 256:
     raise ImproperlyConfigured("WEB_MAX_MEMORY_MB must be 256 to 1000000 MiB, or 0: no limit.")
 
 # --- Postgres: the truth ------------------------------------------------------------------------
 DATABASES = {"default": env.db_url("DATABASE_URL")}
-# Where DATABASE_URL names a PgBouncer in transaction mode, the address of Postgres itself: see live/direct.py.
+# Where DATABASE_URL names a PgBouncer in transaction mode, the address of Postgres itself: see
+# core/direct_connections.py.
 DATABASE_DIRECT = env.db_url("DATABASE_DIRECT_URL") if env.str("DATABASE_DIRECT_URL", default="") else None
 # A forgotten transaction must not pin vacuum, nor a query or a lock a whole pool of threads.
 DATABASE_LIMITS = {
@@ -151,7 +153,7 @@ if urlsplit(REDIS_URL).scheme != "unix":  # a unix socket is there or not: nothi
     REDIS_TIMEOUTS["socket_connect_timeout"] = 1
 CACHES = {
     "default": {
-        "BACKEND": "config.cache.ForgivingRedisCache",
+        "BACKEND": "core.redis_cache.ForgivingRedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": env.str("CACHE_PREFIX", default="opsroom"),
         "OPTIONS": {**REDIS_TIMEOUTS, **dict.fromkeys(REDIS_TIMEOUTS.keys() - {"retry"}, 0.3)},  # slower is no cache
@@ -161,7 +163,7 @@ CACHES = {
 # --- Who may come in ----------------------------------------------------------------------------
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
-    "config.demo_password.RefuseDemoPassword",
+    "config.local.demo_password.RefuseDemoPassword",
     "accounts.backends.PasswordBackend",
 ]
 PASSWORD_HASHERS = ["accounts.hashers.LoginUpgradedHasher"]
@@ -185,14 +187,14 @@ AXES_USERNAME_CALLABLE = "config.lockout.name_of"
 AXES_LOCKOUT_CALLABLE = "config.lockout.locked_out"
 AXES_VERBOSE = False
 AXES_CLIENT_STR_CALLABLE = "config.lockout.described"
-AXES_CLIENT_IP_CALLABLE = "config.client_address.client_address"
+AXES_CLIENT_IP_CALLABLE = "core.http.client_ip.client_address"
 # How many entries of X-Forwarded-For are the proxies' own.
 PROXY_COUNT = whole(env, "PROXY_COUNT", default=0, least=0, most=10)
 if not 0 <= PROXY_COUNT <= 10:
     raise ImproperlyConfigured("PROXY_COUNT must be the number of proxies in front of this service, 0 to 10.")
 TOKEN_DAYS = whole(env, "TOKEN_DAYS", default=365, least=1, most=3_650)  # after which a token expires
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
-SIMPLE_HISTORY_REVERT_DISABLED = True  # what was is read, not written back: live/history.py
+SIMPLE_HISTORY_REVERT_DISABLED = True  # what was is read, not written back: core/admin/row_history.py
 
 HTTPS = flag(env, "HTTPS", default=not LOCAL)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
@@ -207,8 +209,8 @@ if flag(env, "TRUST_FORWARDED_PROTO", default=False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SESSION_COOKIE_NAME = f"opsroom_session_{PORT}" if LOCAL else "opsroom_session"  # cookies ignore ports
 CSRF_COOKIE_NAME = f"opsroom_csrf_{PORT}" if LOCAL else "opsroom_csrf"
-CSRF_FAILURE_VIEW = "config.kept_forms.csrf_failure"
-SESSION_COOKIE_AGE = 8 * 3600  # since its last use: config/sliding_sessions.py
+CSRF_FAILURE_VIEW = "config.pages.kept_forms.csrf_failure"
+SESSION_COOKIE_AGE = 8 * 3600  # since its last use: config/pages/sliding_sessions.py
 SESSION_SAVE_EVERY_REQUEST = False
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
@@ -233,7 +235,7 @@ STORAGES = {
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if LOCAL
-        else "config.static_storage.StaticStorage"
+        else "config.server.static_storage.StaticStorage"
     },
 }
 
@@ -243,20 +245,20 @@ REST_FRAMEWORK = {
         "accounts.authentication.TokenAuthentication",  # first: an anonymous caller gets 401
         "rest_framework.authentication.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["config.api.ModelPermissions"],
+    "DEFAULT_PERMISSION_CLASSES": ["config.rest.defaults.ModelPermissions"],
     "DEFAULT_PARSER_CLASSES": [
-        "live.parsers.StrictJSONParser",
+        "core.rest.json_parser.StrictJSONParser",
         "rest_framework.parsers.FormParser",
         "rest_framework.parsers.MultiPartParser",
     ],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "live.negotiation.ByNameOrType",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "core.rest.negotiation.ByNameOrType",
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
-    "DEFAULT_PAGINATION_CLASS": "config.api.NewestFirst",
+    "DEFAULT_PAGINATION_CLASS": "config.rest.defaults.NewestFirst",
     "PAGE_SIZE": 50,
     "DEFAULT_METADATA_CLASS": None,  # OPTIONS described every field to every user; /schema/ describes the interface
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "config.problems.exception_handler",
+    "EXCEPTION_HANDLER": "config.rest.error_handlers.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 SPECTACULAR_SETTINGS = {
@@ -274,12 +276,12 @@ SPECTACULAR_SETTINGS = {
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "events.openapi.document_ingest",
-        "config.problems.document_problems",
-        "live.preconditions.document_preconditions",
-        "live.idempotency.document_idempotency",
-        "config.api.document_ids",
-        "config.openapi.describe",
+        "events.api.openapi.document_ingest",
+        "config.rest.error_handlers.document_problems",
+        "core.rest.preconditions.document_preconditions",
+        "core.rest.idempotency.document_idempotency",
+        "config.rest.defaults.document_ids",
+        "config.rest.openapi.describe",
     ],
 }
 
@@ -287,7 +289,7 @@ SPECTACULAR_SETTINGS = {
 LOGGING = logging_config(human=LOCAL, level=env.str("LOG_LEVEL", default="INFO"))
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
 DJANGO_STRUCTLOG_TRUST_UPSTREAM_REQUEST_ID = True  # vetted: config/request_ids.py
-DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False  # it believes any X-Forwarded-For; config/client_address.py does not
+DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False  # it believes any X-Forwarded-For; core/http/client_ip.py does not
 
 # --- chats --------------------------------------------------------------------------------------
 STANDIN = LOCAL and not env.str("BANNER_API_URL", default="")
@@ -344,12 +346,12 @@ TESTRUN_MOST_QUEUED_MB = whole(env, "TESTRUN_MOST_QUEUED_MB", default=200, least
 TESTRUN_FOLDER = env.str("TESTRUN_FOLDER", default=str(HOME / "testruns"))  # each run has a folder below it meanwhile
 # How long the runs of a worker that is stopped may still take.
 TESTRUN_STOP_SECONDS = whole(env, "TESTRUN_STOP_SECONDS", default=2, least=0, most=3_600)
-TESTRUN_MIN_ISOLATION = env.str("TESTRUN_MIN_ISOLATION", default="plain")  # see testrunner/sandbox.py
+TESTRUN_MIN_ISOLATION = env.str("TESTRUN_MIN_ISOLATION", default="plain")  # see testrunner/sandbox/isolation.py
 if TESTRUN_MIN_ISOLATION not in ("namespaces", "user-namespace", "user", "plain"):
     raise ImproperlyConfigured("TESTRUN_MIN_ISOLATION must be namespaces, user-namespace, user or plain.")
 TESTRUN_LOG_DAYS = whole(env, "TESTRUN_LOG_DAYS", default=90, least=1, most=36_500)
 
-# --- How long things are kept: see config/retention.py -------------------------------------------
+# --- How long things are kept: see config/data/retention.py -------------------------------------------
 LOGIN_LOG_DAYS = days(env, "LOGIN_LOG_DAYS", default=90)
 ADMIN_LOG_DAYS = days(env, "ADMIN_LOG_DAYS", default=730)
 HISTORY_DAYS = days(env, "HISTORY_DAYS", default=730)
@@ -359,5 +361,5 @@ REMINDER_DAYS = days(env, "REMINDER_DAYS", default=365)
 TESTRUN_DAYS = days(env, "TESTRUN_DAYS", default=730)
 
 # --- Celery: see config/celery.py ----------------------------------------------------------------
-CELERY_BEAT_SCHEDULER = "config.scheduler:SteadyScheduler"
+CELERY_BEAT_SCHEDULER = "config.processes.scheduler:SteadyScheduler"
 DJANGO_CELERY_BEAT_TZ_AWARE = True

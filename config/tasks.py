@@ -1,5 +1,5 @@
-from config import retention
-from live.tasking import bounded_task
+from config.data import retention
+from core.bounded_tasks import bounded_task
 
 
 @bounded_task(time_limit=120)

@@ -6,11 +6,11 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularSwaggerSplitView
 
-from config.health import health, ping
-from config.media import media
-from config.metrics import metrics
-from config.schema_view import SchemaView
-from config.tokens import Tokens
+from config.monitoring.health import health, ping
+from config.monitoring.metrics import metrics
+from config.rest.schema_view import SchemaView
+from config.rest.tokens import Tokens
+from config.server.media import media
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
@@ -28,9 +28,9 @@ urlpatterns = [
     path("", include("testrunner.urls")),
 ]
 if settings.STANDIN:
-    urlpatterns += [path("standin/", include("chats.standin"))]
+    urlpatterns += [path("standin/", include("chats.fake_banner_api.views"))]
 
-handler400 = "config.problems.bad_request"
-handler403 = "config.problems.forbidden"
-handler404 = "config.problems.not_found"
-handler500 = "config.problems.failed"
+handler400 = "config.rest.error_handlers.bad_request"
+handler403 = "config.rest.error_handlers.forbidden"
+handler404 = "config.rest.error_handlers.not_found"
+handler500 = "config.rest.error_handlers.failed"

@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, Page
 
-from chats.standin_pictures import picture
+from chats.fake_banner_api.pictures import picture
 from config.tests.browser import find_chromium, log_in, running_browser
 from config.tests.instance import Instance, running_instance
 from docs import events_screens, testrunner_screens

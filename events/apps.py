@@ -21,7 +21,7 @@ class EventsConfig(AppConfig):
 
 def _make_partitions(**_: Any) -> None:
     """A database that was just migrated has room for this month's events, and does not wait for beat."""
-    from events import partitions
+    from events.storage import partitions
 
     if partitions.is_partitioned():
         partitions.ensure_ahead()

@@ -5,7 +5,7 @@ import math
 from django.db import DatabaseError
 from prometheus_client import Gauge
 
-from events import digest
+from events.rollups import digest
 
 
 def _lag() -> float:

@@ -1,8 +1,10 @@
-from events import digest as digesting
-from events import notifications, partitions, retention, services
-from events import replay as replaying
-from live.tasking import bounded_task
-from live.wake import wake
+from core.bounded_tasks import bounded_task
+from core.wake import wake
+from events import services
+from events.notifications import delivery
+from events.rejected import replay as replaying
+from events.rollups import digest as digesting
+from events.storage import partitions, retention
 
 
 @bounded_task(40)
@@ -39,4 +41,4 @@ def retain() -> None:
 @bounded_task(40)
 def notify() -> None:
     """Send the notifications that wait."""
-    notifications.process()
+    delivery.process()

@@ -4,13 +4,14 @@ Senders deliver at least once. The unique key (application, id, timestamp) finds
 that key is gone. So the key stays as a tombstone:
 
 1. The transaction that deletes an event, or changes its timestamp, writes a tombstone with the key that it had.
-2. The ingest's statement leaves out events with a tombstone, and answers "duplicate" (events/store.py, events/late.py).
+2. The ingest's statement leaves out events with a tombstone, and answers "duplicate" (events/ingest/bulk_insert.py,
+   events/rejected/backfill.py).
 3. A statement that began before that transaction committed sees no tombstone, waits for the row, finds it gone, and
    stores the event once more. The digest deletes such events before it counts their batch, which nobody has committed
    before the tombstone.
 
 A tombstone holds nothing of the event but its key. It is kept as long as the ingest takes events of its time
-(events/retention.py); later ones are too old.
+(events/storage/retention.py); later ones are too old.
 """
 
 from __future__ import annotations

@@ -1,14 +1,16 @@
-"""Every address of the events. POST /events/ never comes this far: config/asgi.py hands it to events/ingest.py."""
+"""Every address of the events. POST /events/ never comes this far: config/asgi.py hands it to
+events/ingest/asgi_app.py.
+"""
 
 from django.urls import path, register_converter
 from rest_framework.routers import SimpleRouter
 
-from events.notification_api import Notifications, OneNotification
-from events.script import script
+from events.api.applications import Applications, EventTypes, OneKey, SchemaVersions
+from events.api.events import Events, OneSession, Sessions
+from events.api.notifications import Notifications, OneNotification
+from events.api.rejected import FormerReplay, FormerReplays, OneReplay, RejectedEvents, Replays
+from events.api.script import script
 from events.session_address import AnyText
-from events.views.applications import Applications, EventTypes, OneKey, SchemaVersions
-from events.views.events import Events, OneSession, Sessions
-from events.views.rejected import FormerReplay, FormerReplays, OneReplay, RejectedEvents, Replays
 
 register_converter(AnyText, "any_text")
 router = SimpleRouter(use_regex_path=False)

@@ -26,14 +26,14 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.db import Error as DatabaseError
 
+from core.rest.strict_json import read_json
 from live import subscriber as closing
 from live.access import Credential, credential_of, look_up, protocol_of
 from live.hub import encode, the_hub
+from live.numbering import replay
 from live.origin import origin_allowed
-from live.sequence import replay
-from live.strict_json import read_json
 from live.subscriber import Subscriber
-from live.wire import Wire
+from live.uvicorn_fast_path import Wire
 
 LONGEST_MESSAGE = 8 * 1024  # bytes
 MOST_TOPICS = 50  # a socket

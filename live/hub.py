@@ -20,11 +20,11 @@ from weakref import WeakKeyDictionary
 import structlog
 from prometheus_client import Gauge
 
-from live import sequence
+from core.db_thread import Reader
+from live import numbering
 from live.access import look_up
-from live.hints import hints
-from live.reader import Reader
-from live.sequence import Message
+from live.numbering import Message
+from live.redis_pubsub import hints
 from live.subscriber import Subscriber
 
 log = structlog.get_logger(__name__)
@@ -94,7 +94,7 @@ class Hub:
                 if len(rows) < ROWS:
                     return
             # Nothing new: is our position still of this database, or was an older one restored?
-            if (last := await self._reader.run(sequence.position)) < self.position:
+            if (last := await self._reader.run(numbering.position)) < self.position:
                 self._start_again(last)
 
     def _hand_out(self, message: Message) -> None:
@@ -181,13 +181,13 @@ def encode(message: Message) -> str:
 
 
 def _numbered(after: int) -> list[Message]:
-    sequence.number()
-    return sequence.read(after, ROWS)
+    numbering.number()
+    return numbering.read(after, ROWS)
 
 
 def _first_position() -> int:
-    sequence.number_all()
-    return sequence.position()
+    numbering.number_all()
+    return numbering.position()
 
 
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()

@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 class Event(models.Model):
     """The outbox: one message for everybody who watches `topic`, written in the transaction of the change it tells of.
 
-    `seq` is given after the commit, see live/sequence.py: until then nobody has seen the message.
+    `seq` is given after the commit, see live/numbering.py: until then nobody has seen the message.
     """
 
     seq = models.BigIntegerField(null=True, editable=False)
@@ -48,32 +48,3 @@ class Position(models.Model):
 
     def __str__(self) -> str:
         return str(self.seq)
-
-
-class IdempotencyKey(models.Model):
-    """The first answer to a POST with an `Idempotency-Key`: see live/idempotency.py.
-
-    No foreign key: an insert would lock the user's row before rows that are locked first elsewhere.
-    """
-
-    user_id = models.BigIntegerField(editable=False)
-    key_hash = models.CharField(max_length=64, editable=False)
-    fingerprint = models.CharField(max_length=64, editable=False)
-    status = models.PositiveSmallIntegerField(editable=False)
-    sealed = models.BinaryField()
-    expires_at = models.DateTimeField(editable=False)
-
-    class Meta:
-        default_permissions = ()
-        indexes = [
-            # The retention's question: which answers are too old?
-            models.Index(fields=["expires_at"], name="live_idempotencykey_expires"),
-        ]
-        constraints = [
-            # Also how a key is found.
-            models.UniqueConstraint(fields=["user_id", "key_hash"], name="live_idempotencykey_once"),
-            models.CheckConstraint(condition=Q(status__lt=400), name="live_idempotencykey_succeeded"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.status} until {self.expires_at:%Y-%m-%d %H:%M}"

@@ -1,6 +1,6 @@
 """Telling everybody who watches: in the transaction of the change, heard after its commit.
 
-live/sequence.py explains, step by step, why nobody misses a message.
+live/numbering.py explains, step by step, why nobody misses a message.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection, transaction
 
 from live import topics
-from live.hints import send_hint
 from live.models import Event
+from live.redis_pubsub import send_hint
 
 log = structlog.get_logger(__name__)
 

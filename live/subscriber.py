@@ -10,7 +10,7 @@ import structlog
 from prometheus_client import Counter
 
 from live.access import Credential, Visitor
-from live.wire import Wire
+from live.uvicorn_fast_path import Wire
 
 log = structlog.get_logger(__name__)
 

@@ -1,5 +1,5 @@
-from live.sequence import forget_old
-from live.tasking import bounded_task
+from core.bounded_tasks import bounded_task
+from live.numbering import forget_old
 
 
 @bounded_task(90)

@@ -15,10 +15,10 @@ class ProjectsConfig(AppConfig):
     def ready(self) -> None:
         topics.register("projects", "projects.view_task")
         topics.register("project", "projects.view_task")
-        from projects import list_cache  # needs the models, which are loaded by now
+        from core.list_cache import entries  # needs the models, which are loaded by now
 
         for signal in (post_save, post_delete):
-            signal.connect(list_cache.people_changed, settings.AUTH_USER_MODEL, dispatch_uid=f"lists {signal}")
+            signal.connect(entries.people_changed, settings.AUTH_USER_MODEL, dispatch_uid=f"lists {signal}")
         pre_delete.connect(_let_go, settings.AUTH_USER_MODEL, dispatch_uid="what was theirs")
 
 

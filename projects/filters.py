@@ -6,7 +6,7 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from django_filters import rest_framework as filters
 
-from live.sorting import by_name
+from core.sorting import by_name
 from projects.models import Project, Task
 
 

@@ -27,8 +27,9 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.zones import zone_of
-from live.local_time import in_full
-from projects import mail, messages
+from core import mail
+from core.timezones import in_full
+from projects import realtime
 from projects.models import Reminder, Task
 from projects.models.ledger import MOST_ATTEMPTS, update_free
 
@@ -92,7 +93,7 @@ def send_due(*, seconds: float = 30.0) -> int:
             _try_again(claim, f"{type(error).__name__}: {error}")
             break  # the next one would fare no better, and lose an attempt
     if moved:
-        messages.tell([messages.reminders_updated()])
+        realtime.tell([realtime.reminders_updated()])
     return sent
 
 
@@ -113,7 +114,7 @@ def retry_reminders(*, ids: Iterable[int]) -> list[int]:
     """Let failed reminders be tried again from the start; return which of these had failed."""
     failed = Reminder.objects.filter(pk__in=ids, status=Reminder.Status.FAILED)
     tried = update_free(failed, status=Reminder.Status.PENDING, attempts=0, lease_until=None, error="")
-    messages.tell([messages.reminders_updated()] if tried else [])
+    realtime.tell([realtime.reminders_updated()] if tried else [])
     return tried
 
 

@@ -1,8 +1,8 @@
 """The daily report: made once a day however often it is started, stored, told live, and mailed once.
 
 `data` is `{"totals": {…}, "projects": [{"id", "name", …}, …], "house": […]}` with the counts total, pending,
-in_progress, completed, due_today, overdue, done_yesterday in the first two; projects/house.py says what `house` is.
-Days are those of the installation's time zone, TIME_ZONE.
+in_progress, completed, due_today, overdue, done_yesterday in the first two; core/report_sections.py says what `house`
+is. Days are those of the installation's time zone, TIME_ZONE.
 
 Once: the date is unique, and row and message are written in one transaction; whoever comes second finds the row. The
 mail is claimed by a lease on the row, sent outside of any transaction, and noted; see projects/reminders.py, 2 to 4.
@@ -21,11 +21,12 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, F, Q, QuerySet
 from django.utils import timezone
 
-from live.local_time import day_before, day_bounds, zone_words
-from live.snapshot import one_snapshot
-from live.wake import wake
-from projects import mail, messages
-from projects.house import happened_on, register
+from core import mail
+from core.report_sections import happened_on, register
+from core.rest.snapshots import one_snapshot
+from core.timezones import day_before, day_bounds, zone_words
+from core.wake import wake
+from projects import realtime
 from projects.models import Report, Task
 from projects.models.ledger import MOST_ATTEMPTS, update_free
 
@@ -68,7 +69,7 @@ def generate_report(*, day: date | None = None) -> tuple[Report, bool]:
     try:
         with transaction.atomic():
             report = Report.objects.create(date=day, data=data)
-            messages.tell([messages.report_generated(report)])
+            realtime.tell([realtime.report_generated(report)])
     except IntegrityError:
         return Report.objects.get(date=day), False  # somebody else made it meanwhile
     return report, True
@@ -124,7 +125,7 @@ def resend(*, report: Report, actor: Any, mailed_at: datetime | None) -> None:
             raise NotResent(_why_not(report, mailed_at))
         told = f"Had it mailed again to {', '.join(settings.REPORT_EMAILS)}."
         LogEntry.objects.log_actions(actor.pk, [report], CHANGE, told, single_object=True)
-        messages.tell([messages.report_updated(report)])
+        realtime.tell([realtime.report_updated(report)])
         wake(MAIL)
 
 
@@ -189,7 +190,7 @@ def _mail(report: Report, now: datetime) -> bool:
         _note(claimed, report, f"{type(error).__name__}: {error}")
         return False
     if claimed.update(mailed_at=timezone.now(), resend_at=None, lease_until=None, error=""):
-        messages.tell([messages.report_updated(report)])
+        realtime.tell([realtime.report_updated(report)])
     return True
 
 
@@ -198,7 +199,7 @@ def _note(claimed: QuerySet[Report], report: Report, reason: str) -> None:
     log.warning("report_not_mailed", date=str(report.date), error=reason)
     pause = mail.AGAIN[report.attempts] if report.attempts < len(mail.AGAIN) else None
     claimed.update(lease_until=pause and timezone.now() + pause, error=reason[:500])
-    messages.tell([messages.report_updated(report)])
+    realtime.tell([realtime.report_updated(report)])
 
 
 def _identity(report: Report) -> str:

@@ -5,8 +5,8 @@ from typing import Any, ClassVar
 from django.contrib.auth import get_user_model
 from rest_framework import serializers
 
-from live.moments import ZonedDateTimeField
-from live.strict_bodies import StrictModelSerializer
+from core.rest.datetime_field import ZonedDateTimeField
+from core.rest.strict_bodies import StrictModelSerializer
 from projects.models import Comment, Project, Report, Task, check_due
 
 LONGEST_TEXT = 20_000

@@ -18,11 +18,12 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.utils import timezone
 
-from live.deadlocks import retried
-from projects import list_cache, messages
-from projects.gone import still_there
+from core.deadlocks import retried
+from core.errors import still_there
+from core.list_cache import entries
+from projects import realtime
 from projects.models import Comment, Project, Task
-from projects.task_changes import Changed, change_tasks, hold, known
+from projects.task_updates import Changed, change_tasks, hold, known
 
 __all__ = [
     "Changed", "add_comment", "create_project", "create_task", "delete_comment", "delete_project", "delete_task",
@@ -39,8 +40,8 @@ def create_project(*, name: str, description: str = "", owner: Any = None, actor
     with transaction.atomic():
         with still_there("owner"):
             _save(project, actor)
-        messages.tell([messages.project_changed("created", project)])
-        list_cache.bump()
+        realtime.tell([realtime.project_changed("created", project)])
+        entries.bump()
     return project
 
 
@@ -61,8 +62,8 @@ def update_project(*, project: Project, actor: Any = None, **changes: Any) -> Pr
             project.updated_at = timezone.now()
             with still_there("owner"):
                 _save(project, actor, [*found, "updated_at"])
-            messages.tell([messages.project_changed("updated", project)])
-            list_cache.bump()
+            realtime.tell([realtime.project_changed("updated", project)])
+            entries.bump()
     return project
 
 
@@ -77,15 +78,15 @@ def delete_project(*, project: Project, actor: Any = None) -> None:
         # All of them, so that nobody adds a comment or a reminder behind the search for what goes along.
         found = Task.objects.filter(project=locked).order_by("pk")
         pks = list(found.select_for_update().values_list("pk", flat=True))
-        told = [messages.task_deleted(task) for task in found] if len(pks) <= MOST_TOLD else []
-        messages.tell([*told, messages.project_changed("deleted", locked)])
+        told = [realtime.task_deleted(task) for task in found] if len(pks) <= MOST_TOLD else []
+        realtime.tell([*told, realtime.project_changed("deleted", locked)])
         pk, begun = locked.pk, timezone.now()
         locked._history_user = actor  # type: ignore[attr-defined]
         with still_there("actor"):
             locked.delete()
             along = Task.history.filter(project_id=pk, history_type="-", history_date__gte=begun)
             along.update(history_user=known(actor))
-        list_cache.bump()
+        entries.bump()
 
 
 @retried
@@ -108,8 +109,8 @@ def create_task(
     with transaction.atomic():
         with still_there("project"):
             _save(task, actor)
-        messages.tell([messages.task_created(task)])
-        list_cache.bump()
+        realtime.tell([realtime.task_created(task)])
+        entries.bump()
     return task
 
 
@@ -154,12 +155,12 @@ def delete_tasks(*, ids: Iterable[int], actor: Any = None) -> int:
         locked = list(Task.objects.filter(pk__in=list(ids)).order_by("pk").select_for_update())
         if not locked:
             return 0
-        messages.tell([messages.task_deleted(task) for task in locked])
+        realtime.tell([realtime.task_deleted(task) for task in locked])
         gone = [task.pk for task in locked]
         with still_there("actor"):
             Task.objects.filter(pk__in=gone).delete()
             Task.history.filter(id__in=gone, history_type="-").update(history_user=known(actor))
-        list_cache.bump()
+        entries.bump()
     return len(locked)
 
 
@@ -185,7 +186,7 @@ def add_comment(*, task: Task, content: str, author: str = "", actor: Any = None
     with transaction.atomic():
         with still_there("task"):
             comment.save()
-        messages.tell([messages.comment_changed("created", comment)])
+        realtime.tell([realtime.comment_changed("created", comment)])
     return comment
 
 
@@ -207,7 +208,7 @@ def update_comment(*, comment: Comment, actor: Any = None, seen: str | None = No
                 setattr(locked, name, changes[name])
             locked.edited_at, locked.edited_by = timezone.now(), _name(actor)
             locked.save(update_fields=[*found, "edited_at", "edited_by"])
-            messages.tell([messages.comment_changed("updated", locked)])
+            realtime.tell([realtime.comment_changed("updated", locked)])
     return locked
 
 
@@ -222,7 +223,7 @@ def delete_comment(*, comment: Comment, actor: Any = None) -> None:
         if locked is None:
             return
         _check_writer(locked, actor)
-        messages.tell([messages.comment_changed("deleted", locked)])
+        realtime.tell([realtime.comment_changed("deleted", locked)])
         if actor is not None and locked.written_by_id != actor.pk:
             words = f"Deleted a comment of {locked.author}."
             LogEntry.objects.log_actions(actor.pk, [locked.task], CHANGE, words, single_object=True)

@@ -1,11 +1,12 @@
-from live.tasking import bounded_task
-from projects import list_cache, reminders, reports
+from core.bounded_tasks import bounded_task
+from core.list_cache import entries
+from projects import reminders, reports
 
 
 @bounded_task(10)
 def settle_lists() -> None:
     """Replace the generation of the lists, for a process that could not reach Redis."""
-    list_cache.settle()
+    entries.settle()
 
 
 @bounded_task(180)  # the last mail may take as long as its server likes

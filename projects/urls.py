@@ -3,7 +3,8 @@ from datetime import date
 from django.urls import path, register_converter
 from rest_framework.routers import SimpleRouter
 
-from projects import calendar_views, views
+from projects import views
+from projects.calendar import feed_views
 
 
 class DayConverter:
@@ -29,6 +30,6 @@ urlpatterns = [
     path("tasks/<int:task_id>/comments/<int:pk>/", views.OneComment.as_view(), name="comment"),
     path("reports/", views.Reports.as_view(), name="reports"),
     path("reports/<day:date>/", views.OneReport.as_view(), name="report"),
-    path("calendar/token/", calendar_views.Token.as_view(), name="calendar-token"),
-    path("calendar/<str:token>.ics", calendar_views.calendar_feed, name="calendar"),
+    path("calendar/token/", feed_views.Token.as_view(), name="calendar-token"),
+    path("calendar/<str:token>.ics", feed_views.calendar_feed, name="calendar"),
 ]

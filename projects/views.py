@@ -14,11 +14,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
-from live.cursors import CursorPages
-from live.rest import RestView
+from core.errors import Gone
+from core.rest.base import RestView
+from core.rest.pagination import CursorPages
 from projects import export, filters, serializers, services
-from projects.gone import Gone
-from projects.lists import CachedList, Pages
+from projects.cached_views import CachedList, Pages
 from projects.models import Comment, Project, Report, Task
 
 NOT_MODIFIED = OpenApiResponse(description="Nothing has changed since the ETag in `If-None-Match`.")

@@ -7,11 +7,12 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from live.bounded_lists import BoundedList
-from live.strict_bodies import StrictModelSerializer, StrictSerializer
+from core.rest.bounded_lists import BoundedList
+from core.rest.strict_bodies import StrictModelSerializer, StrictSerializer
 from projects.models import Project
-from testrunner import outlook, services
+from testrunner import services
 from testrunner.models import RunFile, TestEnvironment, TestFile, TestResult, TestRun
+from testrunner.queue import queue_status
 
 ONCE = "A UUID of your own. The same request with the same one again answers with the run that it made the first time."
 
@@ -95,9 +96,9 @@ class UploadSerializer(StrictSerializer):
 
 class ResultSerializer(serializers.ModelSerializer):
     details = serializers.SerializerMethodField(
-        help_text=f"The traceback as plain text, of the first {outlook.MOST_DETAILS} tests that have one and of "
-        f"{outlook.MOST_DETAILS_SIZE // 2**20} MiB together; null for others. In the middle of a long one, a line says "
-        "how much was left out."
+        help_text=f"The traceback as plain text, of the first {queue_status.MOST_DETAILS} tests that have one and of "
+        f"{queue_status.MOST_DETAILS_SIZE // 2**20} MiB together; null for others. In the middle of a long one, a line "
+        "says how much was left out."
     )
 
     class Meta:

@@ -11,13 +11,14 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 
-from live.deadlocks import retried
-from testrunner import announce, queue, quotas
+from core.deadlocks import retried
+from testrunner import realtime
 from testrunner.clock import ClockNow, database_now
-from testrunner.mask import STARS
+from testrunner.files.snapshot import Snapshot, files_key
 from testrunner.models import NotAllowed, Root, TestEnvironment, TestRun
-from testrunner.nodeids import to_select
-from testrunner.snapshot import Snapshot, files_key
+from testrunner.queue import claims, quotas
+from testrunner.sandbox.redaction import STARS
+from testrunner.sandbox.results.nodeids import to_select
 
 MOST_FILES = 200
 MOST_BYTES = 20 * 2**20  # of all files of a run
@@ -39,10 +40,11 @@ def start_run(
 ) -> TestRun:
     """Queue a run of these files, as they are, in the name of `requested_by` (default: the user's name).
 
-    It starts when every earlier run there has ended; see `position` and `expected_start` in testrunner/expected.py.
-    The same wish with the same `request_key` again returns the run it made the first time. Raises NotAllowed, with a
-    sentence, for no file, the same file twice, too many or too large ones, Opsroom's own tests together with others,
-    (NoSuchTime) a time limit that is not possible, and (QuotaExceeded) more waiting runs than are allowed.
+    It starts when every earlier run there has ended; see `position` and `expected_start` in
+    testrunner/queue/estimates.py. The same wish with the same `request_key` again returns the run it made the first
+    time. Raises NotAllowed, with a sentence, for no file, the same file twice, too many or too large ones, Opsroom's
+    own tests together with others, (NoSuchTime) a time limit that is not possible, and (QuotaExceeded) more waiting
+    runs than are allowed.
     """
     _check(files, wall_seconds)
     return _queued_once(
@@ -89,15 +91,15 @@ def cancel_run(*, run: TestRun, user: Any) -> TestRun:
     Returns the run as it is now. Raises NotAllowed where it has ended already.
     """
     asked = {"cancel_requested_at": ClockNow(), "cancel_requested_by": user}
-    with queue.locked(run.environment_id):
+    with claims.locked(run.environment_id):
         reason = f"Cancelled by {user} while it waited."
-        if not queue.end(run, Q(status=TestRun.Status.QUEUED), TestRun.Status.CANCELLED, reason=reason, **asked):
+        if not claims.end(run, Q(status=TestRun.Status.QUEUED), TestRun.Status.CANCELLED, reason=reason, **asked):
             if not TestRun.objects.running().filter(pk=run.pk, cancel_requested_at=None).update(**asked):
                 run.refresh_from_db()
                 if run.is_finished:
                     raise NotAllowed(f"Run {run.pk} has ended already: {run.get_status_display().lower()}.")
             run.refresh_from_db()
-            announce.run_updated(run)
+            realtime.run_updated(run)
     return run
 
 
@@ -112,7 +114,7 @@ def reserve(
     """
     if not timedelta(0) < duration <= LONGEST_RESERVATION:
         raise NotAllowed(f"A reservation lasts for {LONGEST_RESERVATION.days} days at most, and for some time.")
-    with queue.locked(environment.pk) as row:
+    with claims.locked(environment.pk) as row:
         if not row.enabled:
             raise NotAllowed(f"{row.name} is disabled.")
         now = database_now()
@@ -122,18 +124,18 @@ def reserve(
         row.reserved_by, row.reserved_for, row.reservation_note = user, duration, note.strip()[:200]
         row.reserved_from = None if later else now
         row.reserved_until = row.reserved_from and row.reserved_from + duration
-        _save(row, user, queue.RESERVATION)
+        _save(row, user, claims.RESERVATION)
     return row
 
 
 @retried
 def release(*, environment: TestEnvironment, user: Any) -> TestEnvironment:
     """End a reservation before its time. Raises NotAllowed where there is none (any more)."""
-    with queue.locked(environment.pk) as row:
+    with claims.locked(environment.pk) as row:
         if not row.is_reserved(database_now()):
             raise NotAllowed(f"{row.name} is not reserved.")
-        queue.clear_reservation(row)
-        _save(row, user, queue.RESERVATION)
+        claims.clear_reservation(row)
+        _save(row, user, claims.RESERVATION)
     return row
 
 
@@ -161,7 +163,7 @@ def change_environment(*, environment: TestEnvironment, user: Any, **changes: An
 
 
 def _change(environment: TestEnvironment, user: Any, changes: dict[str, Any]) -> TestEnvironment:
-    with queue.locked(environment.pk) as row:
+    with claims.locked(environment.pk) as row:
         active = row.runs.running().first()
         if changes.get("enabled") is False and row.enabled and active is not None:
             raise NotAllowed(f"Run {active.pk} is active in {row.name}: let it end, or cancel it, first.")
@@ -221,11 +223,11 @@ def _queued_once(run: TestRun, files: Sequence[Snapshot]) -> TestRun:
 def _queued(run: TestRun, files: Sequence[Snapshot]) -> TestRun:
     with transaction.atomic():
         quotas.lock_wishes_of(run.created_by_id)
-        with queue.locked(run.environment_id):  # two deliveries of one press come one after the other
+        with claims.locked(run.environment_id):  # two deliveries of one press come one after the other
             made = run.request_key and TestRun.objects.filter(request_key=run.request_key).first()
             if not made:
                 quotas.check(run, sum(len(file.content) for file in files))
-            return made or queue.enqueue(run, files)
+            return made or claims.enqueue(run, files)
 
 
 def _wish(run: TestRun, files: Sequence[Snapshot]) -> str:
@@ -238,5 +240,5 @@ def _wish(run: TestRun, files: Sequence[Snapshot]) -> str:
 def _save(row: TestEnvironment, user: Any, fields: list[str]) -> None:
     row._history_user = user  # type: ignore[attr-defined]
     row.save(update_fields=fields)
-    announce.environment_updated(row)
-    queue.call_worker(row.pk)
+    realtime.environment_updated(row)
+    claims.call_worker(row.pk)

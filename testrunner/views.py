@@ -17,12 +17,14 @@ from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from live.rest import RestView
-from live.snapshot import NumberedPages
-from testrunner import files, outlook, quotas, serializers, services, uploads
-from testrunner.downloads import junit_response, log_response
+from core.rest.base import RestView
+from core.rest.snapshots import NumberedPages
+from testrunner import serializers, services
+from testrunner.files import discovery, uploads
 from testrunner.models import NotAllowed, Root, RunFile, TestEnvironment, TestFile, TestResult, TestRun
 from testrunner.permissions import MayCancel, MayReserve, MayStart, MayUpload
+from testrunner.queue import queue_status, quotas
+from testrunner.records.downloads import junit_response, log_response
 
 
 class Conflict(APIException):
@@ -85,7 +87,7 @@ class Environments(
 
     def get_serializer(self, *args: Any, **kwargs: Any) -> Any:
         if args:
-            outlook.add_to_environments(args[0] if kwargs.get("many") else [args[0]])
+            queue_status.add_to_environments(args[0] if kwargs.get("many") else [args[0]])
         return super().get_serializer(*args, **kwargs)
 
     def perform_update(self, serializer: Any) -> None:
@@ -96,7 +98,7 @@ class Environments(
                 )
         except NotAllowed as error:
             raise Conflict(str(error)) from error
-        outlook.add_to_environments([serializer.instance])
+        queue_status.add_to_environments([serializer.instance])
 
     @extend_schema(request=serializers.ReservationSerializer)
     @action(detail=True, methods=["post"], permission_classes=[MayReserve])
@@ -165,7 +167,7 @@ class TestFiles(
         return [MayUpload()] if self.action == "create" else list(super().get_permissions())
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        files.look()
+        discovery.look()
         return super().list(request, *args, **kwargs)
 
     @extend_schema(
@@ -189,7 +191,7 @@ class TestFiles(
         given.is_valid(raise_exception=True)
         asked = given.validated_data
         sent = asked["file"]
-        content = sent.read(files.LARGEST + 1)
+        content = sent.read(discovery.LARGEST + 1)
         return uploads.check(name=sent.name, directory=asked["directory"], content=content), asked["overwrite"]
 
     def _stored(self, checked: tuple[uploads.Checked, bool]) -> Response:
@@ -199,7 +201,7 @@ class TestFiles(
 
     def perform_destroy(self, instance: TestFile) -> None:
         try:
-            with self.if_match(instance, first=files.lock):
+            with self.if_match(instance, first=discovery.lock):
                 uploads.remove(file=instance, user=self.request.user)
         except uploads.Refused as refused:
             raise Conflict(str(refused)) from refused
@@ -243,8 +245,8 @@ class TestRuns(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, views
     def get_serializer(self, *args: Any, **kwargs: Any) -> Any:
         if args:
             runs = args[0] if kwargs.get("many") else [args[0]]
-            outlook.add_to_runs(runs)
-            kwargs["context"] = {**self.get_serializer_context(), "file_ids": outlook.file_ids(runs)}
+            queue_status.add_to_runs(runs)
+            kwargs["context"] = {**self.get_serializer_context(), "file_ids": queue_status.file_ids(runs)}
         return super().get_serializer(*args, **kwargs)
 
     @extend_schema(responses=serializers.RunSerializer)
@@ -254,19 +256,19 @@ class TestRuns(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, views
     @extend_schema(request=serializers.NewRunSerializer, responses={201: serializers.RunSerializer, 429: NO_ROOM})
     def create(self, request: Request) -> Response:
         """Queue a run of these files, as they are now. Later changes of a file do not matter to it."""
-        files.look()
+        discovery.look()
         given = serializers.NewRunSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         asked = dict(given.validated_data)
         try:
-            snapshots = files.snapshots(asked.pop("files"))
+            snapshots = discovery.snapshots(asked.pop("files"))
             with transaction.atomic():  # the answer is read before the commit: a 503 means that nothing was made
                 whole = self._whole(services.start_run(user=request.user, files=snapshots, **asked))
         except quotas.QuotaExceeded as refused:
             raise TooManyWaiting(str(refused)) from refused
         except services.NoSuchTime as refused:
             raise ValidationError({"wall_seconds": [str(refused)]}) from refused
-        except (files.Gone, NotAllowed) as refused:
+        except (discovery.Gone, NotAllowed) as refused:
             raise ValidationError({"files": [str(refused)]}) from refused
         return Response(whole, status=201)
 
@@ -320,9 +322,9 @@ class TestRuns(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, views
     def _whole(self, run: TestRun) -> Any:
         context = {
             **self.get_serializer_context(),
-            "file_ids": outlook.file_ids([run]),
-            "details": outlook.details_of(run),
+            "file_ids": queue_status.file_ids([run]),
+            "details": queue_status.details_of(run),
         }
-        outlook.add_to_runs([run])
+        queue_status.add_to_runs([run])
         prefetch_related_objects([run], Prefetch("results", TestResult.objects.defer("details")))
         return serializers.RunSerializer(run, context=context).data

@@ -18,9 +18,9 @@ from unfold.admin import ModelAdmin
 
 from chats import services
 from chats.admin.send import SendBannerMixin, go_to, may_send
+from chats.banners.next_banner import NoPreview, look_ahead, preview
 from chats.models import Banner, NotAllowed
-from chats.outlook import NoPreview, look_ahead, preview
-from live.snapshot import SnapshotLists
+from core.rest.snapshots import SnapshotLists
 
 SALT = "chats.banner"
 GOOD_FOR = 3600  # seconds: how long a page may lie open before its preview and its "Skip it" expire

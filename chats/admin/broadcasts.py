@@ -16,7 +16,7 @@ from chats.admin.compose import Compose
 from chats.admin.one_broadcast import OneBroadcast
 from chats.admin.send import SendBannerMixin, may_send
 from chats.models import Broadcast
-from live.snapshot import SnapshotLists
+from core.rest.snapshots import SnapshotLists
 
 
 @admin.register(Broadcast)

@@ -17,9 +17,9 @@ from unfold.views import ChangeList
 
 from chats.admin.conversation import ConversationPages
 from chats.admin.send import SendBannerMixin
-from chats.census import count_chats
+from chats.chat_count import count_chats
 from chats.models import Chat, Message
-from live.admin_forms import FormsAtOnce
+from core.admin.concurrent_forms import FormsAtOnce
 
 Deletion = tuple[list[str], dict[str, int], set[str], list[str]]
 

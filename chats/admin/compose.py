@@ -14,13 +14,14 @@ from django.utils import timezone
 from django.utils.http import urlencode
 
 from accounts.zones import zone_named
-from chats import drafts, services
+from chats import services
 from chats.admin.compose_form import ComposeForm
 from chats.admin.send import may_send, page_of
-from chats.audience import LONGEST_LIST, how_many_have_a_chat
+from chats.broadcasts import drafts
+from chats.broadcasts.audience import LONGEST_LIST, how_many_have_a_chat
 from chats.models import Broadcast, Chat, NotAllowed
-from live.local_time import zone_words
-from live.storage import StorageFailure
+from core.storage_failure import StorageFailure
+from core.timezones import zone_words
 
 KEPT_STEPS = ("preview", "edit")  # parameters of the address: what to do with a form that is kept as a draft
 

@@ -14,14 +14,14 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from chats import drafts
 from chats.admin.text import Text
-from chats.audience import LONGEST_LIST, Listed, read_list
-from chats.drafts import Draft
-from chats.images import ImageRefused, reencode
-from live.busy import Busy
-from live.moment_field import MomentField, MomentInput
-from live.storage import StorageFailure
+from chats.broadcasts import drafts
+from chats.broadcasts.audience import LONGEST_LIST, Listed, read_list
+from chats.broadcasts.drafts import Draft
+from core.admin.datetime_field import MomentField, MomentInput
+from core.busy import Busy
+from core.images.conversion import ImageRefused, reencode
+from core.storage_failure import StorageFailure
 
 LARGEST_PICTURE = 5 * 1024 * 1024
 LARGEST_LIST_FILE = 20 * 1024 * 1024  # 200,000 UUIDs with a few other columns

@@ -16,10 +16,10 @@ from django.urls import URLPattern, path, reverse
 
 from chats import services
 from chats.admin.text import Text
-from chats.images import ImageRefused, Picture, reencode
 from chats.models import Chat
-from live.busy import Busy
-from live.storage import StorageFailure
+from core.busy import Busy
+from core.images.conversion import ImageRefused, Picture, reencode
+from core.storage_failure import StorageFailure
 
 PAGE = 50
 LONGEST_TEXT = 4000

@@ -13,11 +13,11 @@ from django.urls import URLPattern, path, re_path, reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from chats.admin.broadcast_actions import VERBS, Verb, verbs_for
 from chats.admin.send import go_to, may_send, page_of
-from chats.admin.verbs import VERBS, Verb, verbs_for
+from chats.broadcasts.progress import in_words, progress_of
 from chats.models import Banner, Broadcast, NotAllowed, Step
-from chats.progress import in_words, progress_of
-from live.history import HistoryPages
+from core.admin.row_history import HistoryPages
 
 WORKERS_SHOULD_HAVE_COME = 10  # seconds
 EVERY = 5  # seconds between two looks at what moves: a rate goes down also when nothing happens

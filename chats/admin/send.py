@@ -18,9 +18,9 @@ from unfold.enums import ActionVariant
 from unfold.forms import ActionForm, BaseDialogForm
 
 from chats import services
-from chats.banner_api import BannerApiError
+from chats.banners.api_client import BannerApiError
 from chats.models import Broadcast, Chat, NotAllowed
-from live.numerals import number
+from core.numerals import number
 
 NOT_ONLY = " All chats get it, not only the selected ones."
 

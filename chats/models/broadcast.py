@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from simple_history.models import HistoricalRecords
 
-from chats import announce
+from chats import realtime
 
 log = structlog.get_logger(__name__)
 
@@ -55,7 +55,7 @@ class BroadcastQuerySet(models.QuerySet["Broadcast"]):
 class Broadcast(models.Model):
     """One content for many chats, from the intent to the last message.
 
-    The audience is frozen when sending starts (chats/fanout.py); from then on
+    The audience is frozen when sending starts (chats/broadcasts/fanout.py); from then on
     delivered + skipped ≤ audience_size, and equal once it is sent.
     """
 
@@ -283,7 +283,7 @@ class Broadcast(models.Model):
                 raise NotAllowed(self._why_not("retracted" if wanted else "restored"))
             self.steps.create(verb="retracted" if wanted else "restored", actor=actor)
             self.refresh_from_db()
-            announce.broadcast_progress(self)
+            realtime.broadcast_progress(self)
 
     def _move(
         self,
@@ -306,7 +306,7 @@ class Broadcast(models.Model):
                 raise NotAllowed(self._why_not(wanted or str(to)))
             self.refresh_from_db()
             self.steps.create(verb=self.status, actor=actor, note=note)
-            announce.broadcast_progress(self)
+            realtime.broadcast_progress(self)
 
     def _why_not(self, wanted: str) -> str:
         try:

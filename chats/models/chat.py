@@ -8,8 +8,8 @@ from django.db import models, transaction
 from django.db.models import Count, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce, Now
 
-from chats.pictures import discard_on_commit
-from live.deadlocks import retried
+from chats.stored_images import discard_on_commit
+from core.deadlocks import retried
 
 DELETED_AT_ONCE = 10_000  # chats a statement
 

@@ -10,7 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from chats.admin.banners import SALT
-from chats.banner_api import MOST_WAITING, turn
+from chats.banners.api_client import MOST_WAITING, turn
 from chats.factories import BannerFactory, BroadcastFactory
 from chats.models import Banner
 from chats.tests import evil_server as evil

@@ -13,10 +13,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from chats import services
-from chats.admin.verbs import VERBS
+from chats.admin.broadcast_actions import VERBS
+from chats.broadcasts.fanout import freeze, run, send_next_chunk
+from chats.demo.fake import create_fake_chats
 from chats.factories import BannerFactory, BroadcastFactory, ChatFactory
-from chats.fake import create_fake_chats
-from chats.fanout import freeze, run, send_next_chunk
 from chats.models import Broadcast, Message
 
 pytestmark = pytest.mark.django_db

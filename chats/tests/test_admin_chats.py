@@ -16,9 +16,9 @@ from django.urls import reverse
 from django.utils import timezone
 from PIL import Image
 
-from chats.census import Census, count_chats
+from chats.chat_count import Census, count_chats
+from chats.demo.fake import create_fake_chats
 from chats.factories import BroadcastFactory, ChatFactory, MessageFactory
-from chats.fake import create_fake_chats
 from chats.models import Broadcast, Chat, Message
 from chats.tests.test_fanout import in_another_connection
 
@@ -121,7 +121,7 @@ def test_the_total_is_exact_while_it_is_cheap(chat):
 
 
 def test_a_large_total_is_estimated(monkeypatch):
-    monkeypatch.setattr("chats.census.EXACT_UP_TO", 100)
+    monkeypatch.setattr("chats.chat_count.EXACT_UP_TO", 100)
     create_fake_chats(5_000)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE chats_chat")

@@ -12,12 +12,13 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from accounts.zones import choose_zone
-from chats import drafts, services
-from chats.audience import read_list
+from chats import services
+from chats.broadcasts import drafts
+from chats.broadcasts.audience import read_list
 from chats.factories import BroadcastFactory, ChatFactory
 from chats.models import Broadcast
 from chats.tests.banner_list import png
-from live.storage import StorageFailure
+from core.storage_failure import StorageFailure
 
 pytestmark = pytest.mark.django_db
 PAGE = "/admin/chats/broadcast/add/"
@@ -267,7 +268,7 @@ def test_a_list_of_nobody_is_refused(as_marketer, users, sentence):
 
 
 def test_a_list_that_is_too_long_is_refused(as_marketer, monkeypatch):
-    monkeypatch.setattr("chats.audience.LONGEST_LIST", 2)
+    monkeypatch.setattr("chats.broadcasts.audience.LONGEST_LIST", 2)
     users = "\n".join(str(uuid4()) for _ in range(3))
 
     page = shown(as_marketer, form(audience="listed", users=users))

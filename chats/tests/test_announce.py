@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from chats import fanout, services
+from chats import services
+from chats.broadcasts import fanout
+from chats.demo.fake import create_fake_chats
 from chats.factories import BroadcastFactory, ChatFactory
-from chats.fake import create_fake_chats
 from live.models import Event
 
 pytestmark = pytest.mark.django_db

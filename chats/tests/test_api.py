@@ -8,9 +8,9 @@ import pytest
 from django.utils import timezone
 from PIL import Image
 
-from chats import fanout
+from chats.broadcasts import fanout
+from chats.demo.fake import create_fake_chats
 from chats.factories import BroadcastFactory, ChatFactory, MessageFactory
-from chats.fake import create_fake_chats
 from chats.models import Broadcast, Chat, Message
 
 pytestmark = pytest.mark.django_db

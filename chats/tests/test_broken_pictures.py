@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from chats.images import ImageRefused, reencode
 from chats.tests.broken_pictures import SOUND, broken
+from core.images.conversion import ImageRefused, reencode
 
 PROJECT = Path(__file__).resolve().parents[2]
 MEMORY = 2 * 1024**3
 OUTSIDE = """
 import sys
-from chats.images import ImageRefused, reencode
+from core.images.conversion import ImageRefused, reencode
 from chats.tests.broken_pictures import SOUND, broken
 for name in SOUND:
     for case in broken(name):

@@ -22,7 +22,7 @@ COMPOSE = "from chats import services; services.compose(actor=None, text='To eve
 WAKE_TEN_TIMES = """
 from chats import services
 from chats.models import Broadcast
-from live.wake import wake
+from core.wake import wake
 for _ in range(10):
     wake(services.FAN_OUT, Broadcast.objects.get().pk)
 """

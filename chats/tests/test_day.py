@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from chats import day
+from chats import report_section
 from chats.models import Broadcast
 
 pytestmark = pytest.mark.django_db
@@ -21,5 +21,13 @@ def test_the_chats_day_is_what_came_of_the_broadcasts_that_ended_on_it():
     Broadcast.objects.create(text="Never", status="failed", finished_at=noon, error="Not an image.")
     Broadcast.objects.create(text="Under way")
 
-    assert day.count(noon.date()) == [("Broadcasts sent", 2), ("Messages delivered", 23), ("Broadcasts failed", 1)]
-    assert day.count(date(2031, 1, 1)) == [("Broadcasts sent", 0), ("Messages delivered", 0), ("Broadcasts failed", 0)]
+    assert report_section.count(noon.date()) == [
+        ("Broadcasts sent", 2),
+        ("Messages delivered", 23),
+        ("Broadcasts failed", 1),
+    ]
+    assert report_section.count(date(2031, 1, 1)) == [
+        ("Broadcasts sent", 0),
+        ("Messages delivered", 0),
+        ("Broadcasts failed", 0),
+    ]

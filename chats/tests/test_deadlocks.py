@@ -9,10 +9,11 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from chats import fanout, services
-from chats.banner_api import Photo
+from chats import services
+from chats.banners.api_client import Photo
+from chats.broadcasts import fanout
+from chats.demo.fake import create_fake_chats
 from chats.factories import BannerFactory, BroadcastFactory, ChatFactory, MessageFactory
-from chats.fake import create_fake_chats
 from chats.models import Broadcast, Chat, Message, NotAllowed
 from chats.tests.test_fanout import in_another_connection, wait_until_somebody_waits_for_a_lock
 from live.tests.together import together

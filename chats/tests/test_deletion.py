@@ -11,12 +11,12 @@ from django.db import transaction
 from django.utils import timezone
 
 from chats import services
+from chats.broadcasts.fanout import freeze
+from chats.broadcasts.prepare import prepare
+from chats.demo.fake import create_fake_chats
 from chats.factories import BannerFactory, BroadcastFactory
-from chats.fake import create_fake_chats
-from chats.fanout import freeze
 from chats.models import Banner, Broadcast, NotAllowed, Recipient, Step
-from chats.pictures import store_content
-from chats.prepare import prepare
+from chats.stored_images import store_content
 from chats.tests.test_fanout import in_another_connection, wait_until_somebody_waits_for_a_lock
 from live.models import Event as Announcement
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from chats import fake, fanout
+from chats.broadcasts import fanout
+from chats.demo import fake
 from chats.factories import BroadcastFactory
 from chats.models import Chat, Message
 from chats.tests.test_fanout import in_another_connection

@@ -9,9 +9,9 @@ from itertools import pairwise
 import pytest
 from django.db import OperationalError, connection, connections, transaction
 
-from chats import fanout
+from chats.broadcasts import fanout
+from chats.demo.fake import create_fake_chats
 from chats.factories import BroadcastFactory, ChatFactory
-from chats.fake import create_fake_chats
 from chats.models import Broadcast, Chat, Message, NotAllowed, Recipient
 from chats.tasks import prepare
 
@@ -298,7 +298,7 @@ def fails_to_prepare(pk: int) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_freeze_that_waits_too_long_for_new_chats_frees_its_lease(monkeypatch):
     broadcast = BroadcastFactory()
-    monkeypatch.setattr("chats.fanout.FREEZE_WAIT", "50ms")
+    monkeypatch.setattr("chats.broadcasts.fanout.FREEZE_WAIT", "50ms")
 
     with transaction.atomic():
         ChatFactory()

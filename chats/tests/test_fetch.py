@@ -18,8 +18,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from chats.addresses import Deadline, FetchError, origin
-from chats.fetch import Fetched, fetch
 from chats.tests.evil_server import (
     Connection,
     EvilServer,
@@ -34,6 +32,8 @@ from chats.tests.evil_server import (
     running,
     silent,
 )
+from core.http.safe_download import Fetched, fetch
+from core.http.url_policy import Deadline, FetchError, origin
 
 MIB = 1024 * 1024
 

@@ -15,14 +15,14 @@ from django.test import Client
 from django.utils import timezone
 
 from chats import files, services
-from chats.drafts import KEPT
+from chats.broadcasts.drafts import KEPT
+from chats.demo.fake import create_fake_chats
 from chats.factories import BroadcastFactory, ChatFactory, MessageFactory
-from chats.fake import create_fake_chats
-from chats.images import Picture, reencode
 from chats.models import Banner, Broadcast, Chat, Message, NotAllowed
 from chats.tests.banner_list import png
 from chats.tests.test_send_banner import api, delivered
-from live.storage import StorageFailure
+from core.images.conversion import Picture, reencode
+from core.storage_failure import StorageFailure
 from live.tests.full_disk import no_room
 
 __all__ = ["api"]
@@ -201,7 +201,7 @@ def test_the_same_request_twice_leaves_one_file(picture, marketer):
 
 
 def test_a_new_broadcast_never_shares_the_file_of_another(picture, as_marketer, marketer):
-    from chats.drafts import refer_to
+    from chats.broadcasts.drafts import refer_to
 
     first = services.compose(actor=marketer, text="First", image=picture)
     reference = refer_to(first.image.name, owner=marketer).reference

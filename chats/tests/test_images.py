@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from PIL import GifImagePlugin, Image, ImageFile
 
-from chats import images
-from chats.images import LARGEST_BODY, ImageRefused, Picture, reencode
-from live.busy import Busy
+from core.busy import Busy
+from core.images import conversion
+from core.images.conversion import LARGEST_BODY, ImageRefused, Picture, reencode
 
 
 def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
@@ -310,9 +310,9 @@ def test_a_picture_of_very_many_small_parts_is_refused(body):
 
 
 def test_a_large_picture_waits_for_a_place_and_a_small_one_does_not(monkeypatch):
-    monkeypatch.setattr(images, "WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(conversion, "WAIT_SECONDS", 0.1)
     large, small = png_of_nothing(2000, 2000), encoded(photo(), "PNG")
-    with images._places, images._places:
+    with conversion._places, conversion._places:
         with pytest.raises(Busy, match="Please try again in a moment"):
             reencode(large)
         assert reencode(small).width == 120
@@ -324,7 +324,7 @@ def test_a_refused_picture_gives_its_place_back():
     whole = png_of_nothing(2000, 2000)
     damaged = whole[:33] + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
-    for _ in range(images.AT_ONCE + 1):
+    for _ in range(conversion.AT_ONCE + 1):
         assert "damaged" in refusal(damaged)
 
     assert reencode(whole).width == 1600

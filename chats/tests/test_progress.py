@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from chats.broadcasts.progress import in_words, progress_of
 from chats.factories import BroadcastFactory
 from chats.models import Broadcast
-from chats.progress import in_words, progress_of
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from django.db import connections
 from PIL import Image
 
 from chats import services
-from chats.banner_api import NothingLeft
-from chats.fake import create_fake_chats
-from chats.fanout import run
+from chats.banners.api_client import NothingLeft
+from chats.broadcasts.fanout import run
+from chats.broadcasts.prepare import prepare
+from chats.demo.fake import create_fake_chats
 from chats.models import Banner, Broadcast, Message, NotAllowed
-from chats.prepare import prepare
 from chats.tests import evil_server as evil
 
 pytestmark = pytest.mark.django_db

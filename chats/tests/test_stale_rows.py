@@ -7,11 +7,12 @@ import pytest
 from django.db import connections, transaction
 from django.utils import timezone
 
-from chats import fanout, services
+from chats import services
+from chats.broadcasts import fanout
+from chats.broadcasts.prepare import LEASE, prepare
+from chats.demo.fake import create_fake_chats
 from chats.factories import BannerFactory, BroadcastFactory
-from chats.fake import create_fake_chats
 from chats.models import Banner, Broadcast, Chat, Message, NotAllowed
-from chats.prepare import LEASE, prepare
 from chats.tests import evil_server as evil
 from chats.tests.test_fanout import in_another_connection, wait_until_somebody_waits_for_a_lock
 from chats.tests.test_send_banner import api, picture

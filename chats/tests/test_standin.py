@@ -9,14 +9,14 @@ from django.test import RequestFactory
 from django.urls import include, path
 from PIL import Image
 
-from chats.banner_api import photos as photos_of
-from chats.images import reencode
-from chats.standin import photos, picture
-from chats.standin_pictures import NUMBER_OF_PICTURES, PROMOTIONS
-from chats.standin_pictures import picture as drawn
+from chats.banners.api_client import photos as photos_of
+from chats.fake_banner_api.pictures import NUMBER_OF_PICTURES, PROMOTIONS
+from chats.fake_banner_api.pictures import picture as drawn
+from chats.fake_banner_api.views import photos, picture
 from chats.tests.evil_server import Connection, EvilServer, answer
+from core.images.conversion import reencode
 
-urlpatterns = [path("standin/", include("chats.standin"))]
+urlpatterns = [path("standin/", include("chats.fake_banner_api.views"))]
 pytestmark = pytest.mark.urls(__name__)
 
 

@@ -6,11 +6,12 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from chats import fanout, services
+from chats import services
+from chats.broadcasts import fanout
+from chats.broadcasts.prepare import prepare
+from chats.demo.fake import create_fake_chats
 from chats.factories import BroadcastFactory
-from chats.fake import create_fake_chats
 from chats.models import Broadcast
-from chats.prepare import prepare
 
 pytestmark = pytest.mark.django_db
 

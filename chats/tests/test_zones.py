@@ -7,11 +7,11 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from accounts.zones import choose_zone
-from chats import day as report
+from chats import report_section as report
 from chats import services
 from chats.factories import BroadcastFactory, ChatFactory, MessageFactory
 from chats.models import Broadcast
-from live.local_time import offset
+from core.timezones import offset
 from live.tests.zone_walk import clock, in_zones, minutes_around, minutes_of
 
 pytestmark = pytest.mark.django_db

@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from live.local_time import abbreviation, as_local, is_repeated, zone_words
+from core.timezones import abbreviation, as_local, is_repeated, zone_words
 
 register = template.Library()
 

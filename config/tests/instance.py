@@ -26,10 +26,10 @@ import psutil
 import psycopg2
 import requests
 
-from config.embedded import Home, broker_in
-from config.embedded.postgres import Postgres
-from config.embedded.valkey import Valkey
-from config.launcher import modules
+from config.local.embedded import Home, broker_in
+from config.local.embedded.postgres import Postgres
+from config.local.embedded.valkey import Valkey
+from config.local.launcher import modules
 from config.tests.ports import free_port
 from config.tests.proxy import Proxy
 
@@ -38,8 +38,8 @@ RECOVERY = 45.0  # seconds: design.md's limit for recovery without a hand
 ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "10"))  # of each fault
 SUPERVISE = """
 import asyncio, os
-from config.launcher import PROJECT, commands
-from config.supervisor import Supervisor
+from config.local.launcher import PROJECT, commands
+from config.local.supervisor import Supervisor
 asyncio.run(Supervisor(commands(int(os.environ["PORT"])), cwd=PROJECT).run(lambda output: asyncio.sleep(0)))
 """
 # Runs what it is given, a line of JSON each, and answers with a line.

@@ -11,7 +11,7 @@ from typing import Any
 
 import uvicorn
 
-from config.protocol import LimitedProtocol, LimitedSocket
+from config.server.http_protocol import LimitedProtocol, LimitedSocket
 
 PATIENCE = 20.0  # seconds
 

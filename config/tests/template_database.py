@@ -24,8 +24,8 @@ SOURCES = (
     "*/apps.py",
     "*/management/commands/migrate.py",
     "config/roles.py",
-    "config/runner_role.py",
-    "events/partitions.py",
+    "config/database/runner_role.py",
+    "events/storage/partitions.py",
 )
 
 

@@ -12,7 +12,7 @@ import psycopg2
 import pytest
 from django.conf import settings
 
-from config.embedded.postgres import find_binaries
+from config.local.embedded.postgres import find_binaries
 from config.tests.instance import Instance, running_instance
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]  # it takes a dozen processes

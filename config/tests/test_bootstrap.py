@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from config import bootstrap
+from config.local import bootstrap
 
 
 class Machine:

@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from config import bridge, outbox, sending
-from config.bridge import Bridge
+from config.server import response_outbox, sending, wsgi_bridge
+from config.server.wsgi_bridge import Bridge
 from config.tests.serving import until
 
 REQUEST = {
@@ -125,7 +125,7 @@ async def test_a_slow_body_keeps_no_thread_from_others():
 
 
 async def test_a_body_that_does_not_come_is_408(monkeypatch):
-    monkeypatch.setattr(bridge, "SLOWEST", 0.05)
+    monkeypatch.setattr(wsgi_bridge, "SLOWEST", 0.05)
     client = Client(b"begun", unfinished=True)
 
     await client.ask(Bridge(echo, threads=1))
@@ -135,7 +135,7 @@ async def test_a_body_that_does_not_come_is_408(monkeypatch):
 
 @pytest.mark.parametrize("headers", [[(b"content-length", b"2000")], []])
 async def test_a_body_that_is_too_large_is_413_said_or_not(monkeypatch, headers):
-    monkeypatch.setattr(bridge, "LARGEST", 1000)
+    monkeypatch.setattr(wsgi_bridge, "LARGEST", 1000)
     client = Client(b"x" * 600, b"x" * 600)
 
     await client.ask(Bridge(echo, threads=1), *headers)
@@ -166,7 +166,7 @@ async def test_a_client_that_takes_nothing_is_given_up(monkeypatch):
 
 
 async def test_a_stream_waits_for_a_client_that_is_slower_than_it(monkeypatch):
-    monkeypatch.setattr(outbox, "MOST_OF_ONE", 1_000_000)
+    monkeypatch.setattr(response_outbox, "MOST_OF_ONE", 1_000_000)
     stream, client = Stream(b"x" * 10_000), Client()
     client.reads.clear()
     asking = asyncio.create_task(client.ask(Bridge(stream, threads=1)))
@@ -182,8 +182,8 @@ async def test_a_stream_waits_for_a_client_that_is_slower_than_it(monkeypatch):
 
 
 async def test_a_stream_ends_where_its_client_takes_nothing_of_much(monkeypatch):
-    monkeypatch.setattr(outbox, "MOST_OF_ONE", 100_000)
-    monkeypatch.setattr(outbox, "LONGEST_WAIT", 0.1)
+    monkeypatch.setattr(response_outbox, "MOST_OF_ONE", 100_000)
+    monkeypatch.setattr(response_outbox, "LONGEST_WAIT", 0.1)
     stream, client = Stream(b"x" * 10_000), Client()
     client.reads.clear()
 
@@ -222,7 +222,7 @@ async def test_no_thread_waits_for_clients_that_do_not_read(announced):
 
 
 async def test_beyond_what_may_wait_the_answer_that_was_taken_longest_ago_is_cut(monkeypatch):
-    monkeypatch.setattr(outbox, "MOST_OF_ALL", 3_000_000)
+    monkeypatch.setattr(response_outbox, "MOST_OF_ALL", 3_000_000)
 
     def large(environ, start_response):
         start_response("200 OK", [("Content-Length", "1000000")])
@@ -233,8 +233,8 @@ async def test_beyond_what_may_wait_the_answer_that_was_taken_longest_ago_is_cut
     for client in slow:
         client.reads.clear()
         asking.append(asyncio.create_task(client.ask(app)))
-        await until(lambda: len(outbox._all._sizes) == min(3, len(asking)))
-        first = first or next(iter(outbox._all._sizes))
+        await until(lambda: len(response_outbox._all._sizes) == min(3, len(asking)))
+        first = first or next(iter(response_outbox._all._sizes))
     await until(lambda: first.is_cut)
 
     for client in slow:
@@ -242,12 +242,12 @@ async def test_beyond_what_may_wait_the_answer_that_was_taken_longest_ago_is_cut
     await asyncio.gather(*asking)
     whole = [len(client.body) == 1_000_000 for client in slow]
     assert whole == [False, True, True, True]
-    assert outbox._all._size == 0
+    assert response_outbox._all._size == 0
 
 
 async def test_a_stream_that_waits_for_its_turn_is_closed_when_its_client_hangs_up(monkeypatch):
-    monkeypatch.setattr(bridge, "STREAMS", 1)
-    monkeypatch.setattr(outbox, "MOST_OF_ONE", 100_000)
+    monkeypatch.setattr(wsgi_bridge, "STREAMS", 1)
+    monkeypatch.setattr(response_outbox, "MOST_OF_ONE", 100_000)
     first, second, begun = Stream(b"x" * 10_000), Stream(), []
 
     def one_of_two(environ, start_response):
@@ -310,7 +310,7 @@ def echo_by_length(environ, start_response):
 
 
 async def test_a_body_that_drips_is_408_though_each_part_is_in_time(monkeypatch):
-    monkeypatch.setattr(bridge, "SLOWEST", 0.3)
+    monkeypatch.setattr(wsgi_bridge, "SLOWEST", 0.3)
     client = Client(b"begun", unfinished=True)
     receive = client.receive
 

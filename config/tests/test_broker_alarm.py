@@ -24,7 +24,7 @@ pytestmark = [
 ASK = """
 import django
 django.setup()
-from config import probes
+from config.monitoring import probes
 try:
     print(probes.broker())
 except probes.Unwell as error:
@@ -35,7 +35,7 @@ WAKE = """
 import os, threading, time
 import django
 django.setup()
-from live.wake import wake
+from core.wake import wake
 until = time.monotonic() + 35
 while time.monotonic() < until:
     wake("config.tasks.tick")

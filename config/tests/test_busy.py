@@ -12,21 +12,23 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from rest_framework.test import APIClient
 
-from chats import images, services
+from chats import services
+from chats.banners.next_banner import preview
+from chats.broadcasts.prepare import prepare
 from chats.factories import BroadcastFactory, ChatFactory
 from chats.models import Banner, Broadcast
-from chats.outlook import preview
-from chats.prepare import prepare
 from chats.tests.banner_list import banner_list, png  # noqa: F401
 from chats.tests.evil_server import evil_server  # noqa: F401
 from config.tests.rest_routes import ROUTES
-from events import export, schema_child
+from core.busy import Busy
+from core.images import conversion
 from events.models import EventType
-from live.busy import Busy
-from testrunner import uploads
+from events.query import export
+from events.validation import schema_child
+from testrunner.files import uploads
 
 LARGE = (2000, 1200)  # of more pixels than are decoded without a place
-PLACES = [(images, "_places"), (schema_child, "_places"), (uploads, "_compilers"), (export, "_places")]
+PLACES = [(conversion, "_places"), (schema_child, "_places"), (uploads, "_compilers"), (export, "_places")]
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from config.cache import ForgivingRedisCache
+from core.redis_cache import ForgivingRedisCache
 
 
 @pytest.fixture

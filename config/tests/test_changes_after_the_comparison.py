@@ -12,9 +12,9 @@ from django.db import connection
 from django.db.models import Model
 from django.test import Client
 
+from core.admin import form_versions
 from events.factories import EventFactory, EventTypeFactory
 from events.services import describe_event_type, update_event
-from live import seen
 from projects.factories import CommentFactory, ProjectFactory, TaskFactory
 from projects.models import Comment
 from projects.services import update_comment, update_project, update_task
@@ -28,7 +28,7 @@ class AfterComparison:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, change: Callable[[], Any]) -> None:
         self.was_quicker = False  # than the form's own write
-        compare = seen.changed_since
+        compare = form_versions.changed_since
         self.thread = threading.Thread(target=self._run, args=[change])
 
         def changed_since(*given: Any) -> list[str]:
@@ -38,7 +38,7 @@ class AfterComparison:
             self.was_quicker = not self.thread.is_alive()
             return found
 
-        monkeypatch.setattr(seen, "changed_since", changed_since)
+        monkeypatch.setattr(form_versions, "changed_since", changed_since)
 
     def _run(self, change: Callable[[], Any]) -> None:
         try:
@@ -50,7 +50,7 @@ class AfterComparison:
 
 
 def token_in(page: str) -> str:
-    found = re.search(rf'name="{seen.FIELD}" value="([^"]+)"', page)
+    found = re.search(rf'name="{form_versions.FIELD}" value="([^"]+)"', page)
     assert found, page
     return found[1]
 
@@ -73,7 +73,7 @@ def test_what_changes_after_the_question_was_compared_is_not_deleted_unseen(plac
     token = token_in(client.get(path).content.decode())
     other = AfterComparison(monkeypatch, lambda: change(row))
 
-    answer = client.post(path, {"post": "yes", seen.FIELD: token})
+    answer = client.post(path, {"post": "yes", form_versions.FIELD: token})
 
     other.thread.join(20)
     assert answer.status_code == 302
@@ -91,7 +91,7 @@ def test_a_comment_that_changes_after_it_was_compared_is_not_overwritten(superus
         monkeypatch, lambda: update_comment(comment=comment, actor=superuser, content="Second, unseen")
     )
 
-    answer = client.post(path, {"content": "Third", seen.FIELD: token}, headers={"hx-request": "true"})
+    answer = client.post(path, {"content": "Third", form_versions.FIELD: token}, headers={"hx-request": "true"})
 
     other.thread.join(20)
     assert Comment.objects.get().content == "Second, unseen"

@@ -12,9 +12,9 @@ from axes.models import AccessAttempt
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.contrib.auth.models import User
 
-from config.client_address import address_of, client_address
 from config.tests.test_safety import refusal
 from config.tests.web_process import Web, forwarding_proxy, web_process
+from core.http.client_ip import address_of, client_address
 
 OWNER, ATTACKER = "127.0.0.2", "127.0.0.3"  # loopback addresses, so that the two connect from different ones
 PROXIES = ["127.0.0.4", "127.0.0.5"]

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from config import alive, launcher, runner_role
+from config.database import runner_role
+from config.local import launcher
+from config.processes import container_healthcheck
 
 PROJECT = Path(__file__).resolve().parents[2]
 COMPOSE = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())
@@ -139,30 +141,30 @@ def test_the_roles_of_the_application_are_no_superusers():
 
 def test_the_health_check_of_web_asks_under_a_name_that_is_allowed(httpserver, monkeypatch):
     monkeypatch.setenv("ALLOWED_HOSTS", ".example.com,localhost")
-    monkeypatch.setattr(alive, "PORT", httpserver.port)
+    monkeypatch.setattr(container_healthcheck, "PORT", httpserver.port)
     httpserver.expect_request("/ping/", headers={"Host": "example.com"}).respond_with_data("ok")
 
-    assert alive.main("web") == 0
+    assert container_healthcheck.main("web") == 0
 
 
 def test_the_health_check_says_what_is_wrong(httpserver, monkeypatch, capsys):
-    monkeypatch.setattr(alive, "PORT", httpserver.port)
+    monkeypatch.setattr(container_healthcheck, "PORT", httpserver.port)
     httpserver.expect_request("/ping/").respond_with_data("", status=503)
 
-    assert alive.main("web") == 1
+    assert container_healthcheck.main("web") == 1
     assert capsys.readouterr().err == "web answers 503\n"
 
 
 def test_the_health_check_of_a_worker_looks_for_its_signs(monkeypatch, capsys):
-    assert alive.main("worker") == 1
+    assert container_healthcheck.main("worker") == 1
     assert capsys.readouterr().err == "worker was never heard of\n"
 
-    monkeypatch.setattr("config.signs.sign_age", lambda kind, host: 31.0)
-    assert alive.main("worker") == 1
+    monkeypatch.setattr("config.processes.heartbeats.sign_age", lambda kind, host: 31.0)
+    assert container_healthcheck.main("worker") == 1
     assert capsys.readouterr().err == "worker was last heard of 31 s ago\n"
 
-    monkeypatch.setattr("config.signs.sign_age", lambda kind, host: 3.0)
-    assert alive.main("worker") == 0
+    monkeypatch.setattr("config.processes.heartbeats.sign_age", lambda kind, host: 3.0)
+    assert container_healthcheck.main("worker") == 0
 
 
 def settings_read() -> set[str]:

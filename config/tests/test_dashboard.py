@@ -11,7 +11,7 @@ from django.utils import timezone
 from chats.factories import BroadcastFactory, ChatFactory
 from chats.models import Chunk
 from config import dashboard
-from config.health import Part
+from config.monitoring.health import Part
 from events.factories import ApplicationFactory
 from events.models import Minute
 from testrunner.factories import RunFactory

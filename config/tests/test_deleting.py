@@ -16,9 +16,9 @@ from rest_framework.test import APIClient
 
 from chats.models import Chat, Message
 from config.management.commands import create_demo
+from core.admin.deletion import what_goes_with
 from events.factories import ApplicationFactory, EventTypeFactory, RejectedEventFactory
 from events.models import Application, Event, EventType, RejectedEvent, SchemaVersion
-from live.deletion import what_goes_with
 from projects.models import Comment, Project, Reminder, Task
 from projects.reminders import arm
 from testrunner.factories import FileFactory

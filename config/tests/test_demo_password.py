@@ -5,7 +5,7 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from config.demo_password import DEMO_PASSWORD
+from config.local.demo_password import DEMO_PASSWORD
 
 pytestmark = pytest.mark.django_db
 LOGIN = {"username": "admin", "password": DEMO_PASSWORD}

@@ -15,14 +15,14 @@ import psutil
 import psycopg2
 import pytest
 
-from config import embedded, launcher
-from config.embedded.home import Home, private_folder
-from config.embedded.postgres import as_unprivileged
+from config.local import embedded, launcher
+from config.local.embedded.home import Home, private_folder
+from config.local.embedded.postgres import as_unprivileged
 
 PROJECT = Path(__file__).resolve().parents[2]
 USER = """
 import os, sys
-from config import embedded
+from config.local import embedded
 try:
     embedded.use(durable=sys.argv[1] == "durable", keep=float(sys.argv[2]))
 except embedded.EmbeddedError as error:
@@ -97,7 +97,7 @@ def arrive() -> Iterator[Callable[..., User]]:
 
 def keepers(home: Path) -> list[psutil.Process]:
     here = [each for each in psutil.process_iter(["cmdline", "cwd"]) if each.info["cwd"] == str(home)]
-    return [each for each in here if "config.embedded.keeper" in each.info["cmdline"]]
+    return [each for each in here if "config.local.embedded.keeper" in each.info["cmdline"]]
 
 
 def all_gone(servers: set[psutil.Process]) -> bool:

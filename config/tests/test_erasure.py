@@ -10,11 +10,11 @@ from django.core.management import CommandError, call_command
 
 from chats.factories import BroadcastFactory, ChatFactory, MessageFactory
 from chats.models import Chat, Message, Recipient
-from config import erasure
-from config.erasure import Person
-from events import digest
+from config.data import erasure
+from config.data.erasure import Person
 from events.factories import ApplicationFactory, NotificationFactory
 from events.models import Event, EventTombstone, Notification, RejectedEvent, Session
+from events.rollups import digest
 from events.tests.counting import NOON, assert_all_counted, commit
 
 pytestmark = pytest.mark.django_db(transaction=True)

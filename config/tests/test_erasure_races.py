@@ -13,11 +13,11 @@ from chats import retention as messages
 from chats import services as chats
 from chats.factories import ChatFactory, MessageFactory
 from chats.models import Chat, Message
-from config import erasure
-from config.erasure import Person
-from events import digest
+from config.data import erasure
+from config.data.erasure import Person
 from events.factories import ApplicationFactory
 from events.models import Event, Session
+from events.rollups import digest
 from events.tests.counting import NOON, assert_all_counted, commit
 from live.tests import interleaving
 from live.tests.interleaving import interleave

@@ -9,8 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from config import health, probes, signs
-from config.signs import KINDS, leave_sign, sign_age
+from config.monitoring import health, probes
+from config.processes import heartbeats
+from config.processes.heartbeats import KINDS, leave_sign, sign_age
 from config.tests.ports import free_port
 
 
@@ -94,7 +95,7 @@ def test_a_part_that_hangs_is_reported_while_it_hangs(client, monkeypatch):
 
 def sign_of(kind: str, host: str, pid: int, seconds_ago: float) -> None:
     """A sign of a process elsewhere."""
-    signs._client().hset(signs._key(), f"{kind}|{host}|{pid}", str(time.time() - seconds_ago))
+    heartbeats._client().hset(heartbeats._key(), f"{kind}|{host}|{pid}", str(time.time() - seconds_ago))
 
 
 @pytest.mark.django_db(transaction=True)
@@ -118,9 +119,9 @@ def test_one_of_two_workers_that_is_silent_is_named(client):
 def test_a_sign_of_life_grows_older_and_is_forgotten():
     sign_of("worker", "here", 1, seconds_ago=100)
     sign_of("worker", "there", 1, seconds_ago=3)
-    sign_of("worker", "long-gone", 1, seconds_ago=signs.FORGOTTEN + 1)
+    sign_of("worker", "long-gone", 1, seconds_ago=heartbeats.FORGOTTEN + 1)
 
-    assert [(sign.host, round(sign.age)) for sign in signs.signs()] == [("there", 3), ("here", 100)]
+    assert [(sign.host, round(sign.age)) for sign in heartbeats.signs()] == [("there", 3), ("here", 100)]
     assert round(sign_age("worker")) == 3
     assert round(sign_age("worker", "here")) == 100
     assert sign_age("worker", "nowhere") is None and sign_age("beat") is None
@@ -130,7 +131,7 @@ def test_a_process_takes_its_sign_back_when_it_ends():
     leave_sign("worker")
     assert sign_age("worker") < 5
 
-    signs.take_back("worker")
+    heartbeats.take_back("worker")
 
     assert sign_age("worker") is None
 
@@ -145,17 +146,17 @@ def test_a_loop_that_leaves_signs_does_not_wait_for_a_name_server_that_is_silent
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     settings.REDIS_URL = "redis://redis.example:6379/0"
-    monkeypatch.setattr(signs, "_client", signs._client.__wrapped__)
-    monkeypatch.setattr(signs, "_rest_until", 0.0)
+    monkeypatch.setattr(heartbeats, "_client", heartbeats._client.__wrapped__)
+    monkeypatch.setattr(heartbeats, "_rest_until", 0.0)
     try:
-        signs.leave_sign_soon("worker")
+        heartbeats.leave_sign_soon("worker")
         assert asked.wait(10)
-        signs.leave_sign_soon("worker")
+        heartbeats.leave_sign_soon("worker")
 
-        assert signs._leaving.is_alive()
+        assert heartbeats._leaving.is_alive()
     finally:
         answered.set()
-        signs._leaving.join()
+        heartbeats._leaving.join()
 
 
 def test_the_sign_of_a_dead_process_goes_when_another_takes_its_place(monkeypatch):
@@ -166,13 +167,13 @@ def test_the_sign_of_a_dead_process_goes_when_another_takes_its_place(monkeypatc
     sign_of("beat", here, ended.pid, seconds_ago=40)
     sign_of("worker", "host-b", ended.pid, seconds_ago=40)
 
-    monkeypatch.setattr(signs, "_is_first", True)
-    monkeypatch.setattr(signs, "_rest_until", time.monotonic() + 60)
+    monkeypatch.setattr(heartbeats, "_is_first", True)
+    monkeypatch.setattr(heartbeats, "_rest_until", time.monotonic() + 60)
     leave_sign("worker")  # Redis is away at that moment
-    monkeypatch.setattr(signs, "_rest_until", 0.0)
+    monkeypatch.setattr(heartbeats, "_rest_until", 0.0)
     leave_sign("worker")
 
-    left = {(sign.kind, sign.host) for sign in signs.signs()}
+    left = {(sign.kind, sign.host) for sign in heartbeats.signs()}
     assert left == {("worker", here), ("beat", here), ("worker", "host-b")}
     assert sign_age("worker", here) < 5
 

@@ -11,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from config import health, probes
-from config.cache import ForgivingRedisCache
-from config.health import SharedLook
-from config.health_door import HealthDoor
+from config.monitoring import health, probes
+from config.monitoring.health import SharedLook
+from config.server.health_door import HealthDoor
 from config.tests.serving import connect, serving, until
 from config.tests.web_process import web_process
+from core.redis_cache import ForgivingRedisCache
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ async def test_ping_is_answered_while_a_look_hangs_and_others_get_the_last_one(m
     monkeypatch.setattr(health, "_look", look)
     monkeypatch.setattr(health, "FRESH", 0.0)
     monkeypatch.setattr(health, "KEPT", 600.0)
-    monkeypatch.setattr("config.health_door.shared", SharedLook())
+    monkeypatch.setattr("config.server.health_door.shared", SharedLook())
     try:
         async with serving(HealthDoor()) as server:
             assert await ask(server, "/health/") == (200, {"look": 1})
@@ -122,9 +122,9 @@ def test_the_cache_leaves_a_silent_redis_alone_for_a_while(silent):
 
 def test_after_its_rest_one_caller_alone_asks_a_silent_redis(silent, monkeypatch):
     url, taken = silent
-    monkeypatch.setattr("config.cache.REST_SECONDS", 0.0)
+    monkeypatch.setattr("core.redis_cache.REST_SECONDS", 0.0)
     ForgivingRedisCache(url, {"OPTIONS": {"socket_timeout": 0.2}}).get("key")
-    monkeypatch.setattr("config.cache.REST_SECONDS", 600.0)
+    monkeypatch.setattr("core.redis_cache.REST_SECONDS", 600.0)
     asked = len(taken)
     callers = [ForgivingRedisCache(url, {"OPTIONS": {"socket_timeout": 0.2}}) for _ in range(20)]
 

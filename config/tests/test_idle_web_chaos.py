@@ -8,8 +8,8 @@ import requests
 from django.db import connection, transaction
 
 from accounts.models import AccessToken
-from config.pulse import EVERY
-from config.serving import STUCK
+from config.processes.pulse import EVERY
+from config.server.lifespan import STUCK
 from config.tests.web_process import web_process
 
 REQUESTS = 12  # config/asgi.py has ten threads

@@ -17,8 +17,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from config import embedded, launcher
-from config.embedded.home import PROJECT
+from config.local import embedded, launcher
+from config.local.embedded.home import PROJECT
 from config.tests.ports import free_port
 
 
@@ -206,7 +206,7 @@ class Running:
         return next(
             each
             for each in psutil.Process(self.process.pid).children(recursive=True)
-            if "config.launcher" in each.cmdline()
+            if "config.local.launcher" in each.cmdline()
         )
 
 
@@ -294,7 +294,7 @@ def test_servers_that_a_killed_run_left_are_used_again_and_that_is_said(
     killed = copy.run(port)
     killed.until_ready()
     for process in copy.processes():
-        if "config.embedded.janitor" in process.cmdline():
+        if "config.local.embedded.janitor" in process.cmdline():
             process.kill()
     killed.launcher().kill()
     killed.process.communicate(timeout=60)

@@ -14,12 +14,12 @@ from django.conf.global_settings import PASSWORD_HASHERS
 from django.contrib.auth.hashers import make_password
 from django.test import Client
 
-from config import login_door
-from config.client_address import network_of
-from config.login_door import LoginDoor
+from config.server import login_door
+from config.server.login_door import LoginDoor
+from config.server.turns import Allowance
 from config.tests.serving import Peer, Server, connect, serving, until
 from config.tests.web_process import web_process
-from config.turns import Allowance
+from core.http.client_ip import network_of
 
 BODY = b'{"username": "vic", "password": "wrong"}'
 

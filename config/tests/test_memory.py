@@ -8,11 +8,11 @@ from django.conf import settings
 
 PROGRAM = """
 import signal, sys, time
-from config import memory
-memory.EVERY, memory.GRACE = 0.05, 1.0
+from config.server import memory_limit
+memory_limit.EVERY, memory_limit.GRACE = 0.05, 1.0
 signal.signal(signal.SIGTERM, {handler})
-memory.limit_memory({limit})
-held = bytearray({take} * memory.MB)
+memory_limit.limit_memory({limit})
+held = bytearray({take} * memory_limit.MB)
 print("held", flush=True)
 time.sleep({seconds})
 print("left", flush=True)

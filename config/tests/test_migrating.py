@@ -12,7 +12,7 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
-from config import migrating
+from config.database import migrating
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.thorough]  # several processes, on a machine that may be busy
 

@@ -8,9 +8,9 @@ from django.db import connection, migrations, models
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
 
-from config.indexes import AddIndexInBackground
+from config.database.indexes import AddIndexInBackground
 
-OURS = {"chats", "events", "live", "projects", "testrunner"}
+OURS = {"chats", "core", "events", "live", "projects", "testrunner"}
 # Tables with millions of rows, or written to all day. Those of events that are partitioned take no index CONCURRENTLY:
 # make it on each partition, then on the parent.
 BIG = {
@@ -27,7 +27,7 @@ BASELINE = {
     ("testrunner", "0004_results"),
     ("testrunner", "0005_durations"),
 }
-FOR_BIG = "use AddIndexInBackground of config/indexes.py"
+FOR_BIG = "use AddIndexInBackground of config/database/indexes.py"
 NOT_VALID = "use AddConstraintNotValid, and ValidateConstraint in a later migration"
 PLAIN_INDEX = re.compile(r"\bCREATE\s+(?:UNIQUE\s+)?INDEX\s+(?!CONCURRENTLY)", re.IGNORECASE)
 

@@ -9,8 +9,8 @@ from django.test import Client
 from accounts.sessions import sessions_of
 from accounts.tokens import issue_token
 from accounts.zones import choose_zone, zone_of
-from config.my_access import browser_of
-from projects.calendar import new_token
+from config.pages.my_access import browser_of
+from projects.calendar.feed import new_token
 
 pytestmark = pytest.mark.django_db
 PAGE, END = "/admin/my-access/", "/admin/my-access/end/"

@@ -1,6 +1,6 @@
 """The navigation is on every page of the admin, so it has to be cheap."""
 
-from config import navigation
+from config.pages import navigation
 
 
 def test_a_page_resolves_no_link_of_the_navigation_that_an_earlier_page_has_resolved(as_superuser):

@@ -14,7 +14,7 @@ from django.db import connection
 from django.urls import URLResolver, get_resolver
 from rest_framework.pagination import PageNumberPagination
 
-from live.snapshot import NumberedPages, SnapshotLists, one_snapshot
+from core.rest.snapshots import NumberedPages, SnapshotLists, one_snapshot
 from projects import reports, services
 from projects.factories import ProjectFactory, TaskFactory
 from projects.models import Comment, Task

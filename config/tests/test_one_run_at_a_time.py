@@ -10,7 +10,7 @@ from django.conf import settings
 RUN = """
 import sys
 from pathlib import Path
-from config.embedded import Home
+from config.local.embedded import Home
 
 home = Home(Path(sys.argv[1]))
 home.prepare()

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from config import outbox
-from config.outbox import HungUp, Outbox
+from config.server import response_outbox
+from config.server.response_outbox import HungUp, Outbox
 
 PARTS, PART = 5, b"x" * 10_000
 
@@ -39,7 +39,7 @@ def put_all(box: Outbox) -> None:
 
 @pytest.mark.parametrize("hangs_up", [False, True])
 async def test_nothing_is_counted_of_an_answer_that_is_closed(hangs_up: bool, monkeypatch):
-    monkeypatch.setattr(outbox._all, "_lock", LateLock())
+    monkeypatch.setattr(response_outbox._all, "_lock", LateLock())
     box = Outbox(asyncio.get_running_loop())
     making = asyncio.create_task(asyncio.to_thread(put_all, box))
 
@@ -52,4 +52,4 @@ async def test_nothing_is_counted_of_an_answer_that_is_closed(hangs_up: bool, mo
     await making
 
     assert hangs_up or taken == PARTS * len(PART)
-    assert (outbox._all._size, len(outbox._all._sizes)) == (0, 0)
+    assert (response_outbox._all._size, len(response_outbox._all._sizes)) == (0, 0)

@@ -7,10 +7,10 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.db.models.signals import post_delete
 
-from config.people import delete_person
+from config.pages.people import delete_person
 from live.tests.interleaving import interleave
 from projects import services
-from projects.calendar import new_token
+from projects.calendar.feed import new_token
 from projects.factories import ProjectFactory, TaskFactory
 from projects.models import CalendarToken, Task
 

@@ -24,7 +24,8 @@ INTRODUCTION = """\
 # interface: a viewer who may not enter the admin. none: may enter the admin, without any permission.
 # 400 and 404 after 403 for others: the role may do it, and the empty body or the made-up name is refused.
 """
-# The rows that mirror the file system are brought up to date where a choice of files is shown (testrunner/files.py).
+# The rows that mirror the file system are brought up to date where a choice of files is shown
+# (testrunner/files/discovery.py).
 MIRRORS = {"test-files/", "admin/testrunner/testfile/", "admin/testrunner/testrun/add/"}
 # What a shared cache may keep: no row of the database is in it.
 CACHEABLE = {"events/opsroom.js", "standin/pictures/<int:number>.jpeg"}

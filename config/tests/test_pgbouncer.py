@@ -16,7 +16,7 @@ import psycopg2
 import pytest
 import requests
 
-from config.embedded.postgres import as_unprivileged
+from config.local.embedded.postgres import as_unprivileged
 from config.tests.instance import Instance, running_instance
 from config.tests.ports import free_port
 

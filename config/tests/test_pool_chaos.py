@@ -39,7 +39,17 @@ class Worker:
         self.start()
 
     def start(self) -> None:
-        argv = ["-m", "config.watchdog", "worker", "-m", "celery", "-q", "-A", "config.tests.slow_tasks", "worker"]
+        argv = [
+            "-m",
+            "config.processes.watchdog",
+            "worker",
+            "-m",
+            "celery",
+            "-q",
+            "-A",
+            "config.tests.slow_tasks",
+            "worker",
+        ]
         argv += [
             "-n",
             "worker@%h",

@@ -10,11 +10,11 @@ from django.db import connection
 from prometheus_client import REGISTRY
 from redis import Redis
 
-from config import disk, probes
-from config.disk import StorageFull
-from config.embedded import Home
-from config.embedded.valkey import Valkey
-from config.probes import Unwell
+from config.local.embedded import Home
+from config.local.embedded.valkey import Valkey
+from config.monitoring import disk, probes
+from config.monitoring.disk import StorageFull
+from config.monitoring.probes import Unwell
 
 
 def ask_the_database() -> str:

@@ -3,7 +3,7 @@
 import pytest
 from django.db import DataError, OperationalError
 
-from config.problems import CONTENT_TYPE, exception_handler
+from config.rest.error_handlers import CONTENT_TYPE, exception_handler
 
 pytestmark = pytest.mark.django_db
 

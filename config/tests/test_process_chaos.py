@@ -251,7 +251,19 @@ def test_one_of_two_workers_that_is_stopped_is_named_and_started_again(house):
 @contextlib.contextmanager
 def second_worker(house: House) -> Iterator[subprocess.Popen[bytes]]:
     """A worker under a watchdog of its own that nobody starts again, as a container is to its policy."""
-    argv = ["-m", "config.watchdog", "worker", "-m", "celery", "-q", "-A", "config.celery", "worker", "-n", "second@%h"]
+    argv = [
+        "-m",
+        "config.processes.watchdog",
+        "worker",
+        "-m",
+        "celery",
+        "-q",
+        "-A",
+        "config.celery",
+        "worker",
+        "-n",
+        "second@%h",
+    ]
     argv += ["-Q", "default,broadcasts,events", "-c", "1", "--without-gossip", "--without-mingle"]
     second = subprocess.Popen(
         [sys.executable, *argv, "--without-heartbeat"], cwd=PROJECT, env=house.instance.env,

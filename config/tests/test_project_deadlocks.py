@@ -12,10 +12,10 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.utils import timezone
 
-from config.people import delete_person
+from config.pages.people import delete_person
+from core.errors import Gone
 from live.tests.interleaving import interleave, recorded
 from projects import reminders, reports, services
-from projects.gone import Gone
 from projects.models import Comment, Project, Reminder, Task
 from projects.tests.mail_server import serving
 

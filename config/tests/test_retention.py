@@ -1,4 +1,4 @@
-"""Every rule of config/retention.py: an old row goes, a young one stays, and with 0 both stay."""
+"""Every rule of config/data/retention.py: an old row goes, a young one stays, and with 0 both stay."""
 
 import contextlib
 from collections.abc import Callable
@@ -21,12 +21,12 @@ from simple_history.models import HistoricalChanges
 
 from chats.factories import ChatFactory, MessageFactory
 from chats.models import Message
-from config import retention
-from config.checks import days
-from events import retention as events_retention
+from config.data import retention
+from config.settings_validation import days
+from core import direct_connections
 from events.factories import ApplicationFactory, NotificationFactory
 from events.models import Minute
-from live import direct
+from events.storage import retention as events_retention
 from projects.factories import ProjectFactory, TaskFactory
 from projects.models import Reminder
 from testrunner.factories import ResultFactory, RunFactory
@@ -187,7 +187,7 @@ def test_a_rule_that_fails_stops_no_other(settings):
     long_ago = timezone.now() - timedelta(days=400)
     RunFactory(failure=True, queued_at=long_ago, started_at=long_ago, finished_at=long_ago)
     Minute.objects.create(minute=long_ago, application=ApplicationFactory(), category="c", name="n", events=1)
-    with contextlib.closing(psycopg2.connect(**direct.parameters())) as other, other.cursor() as cursor:
+    with contextlib.closing(psycopg2.connect(**direct_connections.parameters())) as other, other.cursor() as cursor:
         cursor.execute("LOCK TABLE axes_accesslog, events_session IN ACCESS EXCLUSIVE MODE")
         with connection.cursor() as ours:
             ours.execute("SET lock_timeout = '100ms'")

@@ -7,18 +7,18 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from config.runner_role import ROLE
+from config.database.runner_role import ROLE
 from config.tests.instance import Instance, running_instance
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 START = """
 from django.contrib.auth.models import User
-from testrunner import files, services
+from testrunner.files import discovery; from testrunner import services
 from testrunner.models import TestEnvironment, TestFile
-files.look()
+discovery.look()
 chosen = TestFile.objects.filter(path__contains='test_success')
 services.start_run(user=User.objects.create_superuser('ada'), environment=TestEnvironment.objects.get(pk=17),
-                   files=files.snapshots(chosen))
+                   files=discovery.snapshots(chosen))
 """
 
 

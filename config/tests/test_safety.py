@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from environ import Env
 
-from config.checks import refuse_unsafe, whole
+from config.settings_validation import refuse_unsafe, whole
 
 GOOD = {
     "local": False,

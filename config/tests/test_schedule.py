@@ -13,7 +13,7 @@ from kombu import Exchange, Queue
 from psycopg2 import extensions
 
 from config.celery import app
-from config.scheduler import SteadyScheduler
+from config.processes.scheduler import SteadyScheduler
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SCHEDULE = app.conf.beat_schedule

@@ -9,7 +9,7 @@ from django.urls import reverse
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
 
 from accounts.zones import choose_zone
-from config.schedule_pages import in_words
+from config.pages.schedule_pages import in_words
 
 pytestmark = pytest.mark.django_db
 ADD = reverse("admin:django_celery_beat_periodictask_add")

@@ -9,7 +9,7 @@ import yaml
 from drf_spectacular.generators import SchemaGenerator
 from rest_framework.test import APIClient
 
-from config.schema_view import SchemaView
+from config.rest.schema_view import SchemaView
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from config.pulse import CREDIT, EVERY
-from config.serving import STUCK, Progress
+from config.processes.pulse import CREDIT, EVERY
+from config.server.lifespan import STUCK, Progress
 
 THREADS = 2
 

@@ -7,7 +7,7 @@ import requests
 from django.db import connection, transaction
 from django.test import Client
 
-from config.slashes import declared_form
+from config.rest.slashes import declared_form
 from config.tests.matrix import address, create_everything, routes
 from config.tests.web_process import web_process
 

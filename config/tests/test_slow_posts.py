@@ -12,15 +12,15 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from rest_framework.test import APIClient
 
-from chats import images
 from chats.factories import ChatFactory
 from chats.models import Broadcast
 from chats.tests import evil_server as evil
 from chats.tests.banner_list import banner_list, png  # noqa: F401
 from chats.tests.evil_server import evil_server  # noqa: F401
-from events import schema_child
+from core.images import conversion
 from events.models import EventType
-from testrunner import uploads
+from events.validation import schema_child
+from testrunner.files import uploads
 
 KEY = {"idempotency-key": "5f0c6a52-0000-4000-8000-000000000002"}
 
@@ -126,8 +126,10 @@ def test_a_banner_that_another_request_sends_meanwhile_is_not_sent_twice(superus
 PICTURE = png(size=(2000, 1200))  # of more pixels than are decoded without a place
 TYPE = {"category": "a", "name": "b", "schema": {"maxProperties": 71}}
 CASES: dict[str, tuple[Any, str, str, Any, str]] = {
-    "picture of a message": (images, "_places", "/chats/{user}/messages/", {"image": PICTURE}, "multipart"),
-    "picture of a broadcast": (images, "_places", "/broadcasts/", {"image": PICTURE, "audience": "all"}, "multipart"),
+    "picture of a message": (conversion, "_places", "/chats/{user}/messages/", {"image": PICTURE}, "multipart"),
+    "picture of a broadcast": (
+        conversion, "_places", "/broadcasts/", {"image": PICTURE, "audience": "all"}, "multipart",
+    ),
     "schema": (schema_child, "_places", "/event-types/", TYPE, "json"),
     "dry run": (schema_child, "_places", "/event-types/{type}/dry-run/", {"schema": {"maxProperties": 72}}, "json"),
     "upload": (uploads, "_compilers", "/test-files/", {"file": b"def test_it(): pass\n"}, "multipart"),

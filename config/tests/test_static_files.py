@@ -8,8 +8,8 @@ from django.contrib.staticfiles import finders
 from django.core.management import call_command
 
 from config.middleware import DEFAULTS
-from config.static_files import StaticFiles
-from config.static_storage import StaticStorage
+from config.server.static_files import StaticFiles
+from config.server.static_storage import StaticStorage
 from config.tests.serving import Server, connect, serving
 
 SHEET = "/static/config/opsroom.css"

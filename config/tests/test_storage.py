@@ -7,7 +7,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from config.disk import in_words
+from config.monitoring.disk import in_words
 from live.tests.full_disk import no_room
 from testrunner.models import TestFile
 

@@ -10,7 +10,7 @@ from chats.models import Broadcast
 from config.tests.matrix import create_everything
 from config.tests.openapi_document import openapi_document
 from config.tests.rest_routes import ROUTES, RestRoute
-from live.rest import RestView
+from core.rest.base import RestView
 
 READING = [route for route in ROUTES if "GET" in route.methods]
 WRITING = [(method, route) for route in ROUTES for method in route.methods if method != "GET"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from config.supervisor import dying_with_us
+from config.local.supervisor import dying_with_us
 
 pytestmark = pytest.mark.thorough
 
@@ -22,8 +22,8 @@ PARENT = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import 
 SCRIPT = """
 import asyncio, sys
 from pathlib import Path
-from config import supervisor
-from config.supervisor import Command, Supervisor
+from config.local import supervisor
+from config.local.supervisor import Command, Supervisor
 
 supervisor.PATIENCE = float(sys.argv.pop(1))
 

@@ -1,4 +1,4 @@
-"""Every task is bounded in seconds, and none by a signal: see live/tasking.py."""
+"""Every task is bounded in seconds, and none by a signal: see core/bounded_tasks.py."""
 
 import time
 from uuid import uuid4
@@ -9,7 +9,7 @@ from django.db import connection, transaction
 
 from chats.models import Chat
 from config.celery import app
-from live.tasking import BoundedTask, OutOfTime, bounded_task
+from core.bounded_tasks import BoundedTask, OutOfTime, bounded_task
 
 UNBOUNDED = {"testrunner.tasks.work"}  # a run has a limit of its own, and its worker's pool has threads
 

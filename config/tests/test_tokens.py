@@ -17,7 +17,7 @@ from accounts.hashers import LoginUpgradedHasher
 from accounts.models import AccessToken
 from accounts.passwords import strengthen_hash
 from accounts.tokens import MOST, issue_token, token_of
-from projects.calendar import new_token, owner_of
+from projects.calendar.feed import new_token, owner_of
 
 pytestmark = pytest.mark.django_db
 LOGIN = {"username": "vic", "password": "correct horse"}

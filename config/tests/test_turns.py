@@ -2,7 +2,7 @@
 
 import pytest
 
-from config.turns import TooMany, Turns
+from config.server.turns import TooMany, Turns
 
 
 async def test_an_address_that_gave_up_waiting_takes_no_place_from_those_that_come():

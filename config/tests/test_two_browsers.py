@@ -16,7 +16,7 @@ from chats.factories import BroadcastFactory
 from chats.models import Broadcast
 from config.tests.matrix import ENVIRONMENT, ID, create_everything
 from config.tests.pages import Form, Page
-from live.admin_forms import FormsAtOnce
+from core.admin.concurrent_forms import FormsAtOnce
 from projects.models import Comment, Project, Task
 
 pytestmark = pytest.mark.django_db

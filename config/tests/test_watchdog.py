@@ -19,13 +19,13 @@ PROJECT = Path(__file__).resolve().parents[2]
 # The real main program with shorter times: SILENCE, START.
 SCRIPT = """
 import sys
-from config import watchdog
+from config.processes import watchdog
 watchdog.SILENCE, watchdog.START, watchdog.LOOK = float(sys.argv[1]), float(sys.argv[2]), 0.1
 sys.exit(watchdog.main(["thing", *sys.argv[3:]]))
 """
 BEATS = """
 import time
-from config import pulse
+from config.processes import pulse
 pulse.EVERY = 0.2
 print("up", flush=True)
 while True:
@@ -202,7 +202,7 @@ def test_what_the_process_starts_knows_nothing_of_its_pulse(watched):
     asked = "import os, sys; sys.exit('OPSROOM_PULSE' in os.environ)"
     code = f"""
 import subprocess, sys
-from config.pulse import pulse
+from config.processes.pulse import pulse
 assert pulse.pipe
 sys.exit(40 + subprocess.call([sys.executable, "-c", {asked!r}]))
 """
@@ -211,9 +211,8 @@ sys.exit(40 + subprocess.call([sys.executable, "-c", {asked!r}]))
 
 
 def test_a_process_that_tries_to_connect_beats_but_not_for_ever(watched):
-    connecting = (
-        "from config import pulse; import time\npulse.EVERY = 0.2\nprint('up', flush=True)\npulse.pulse.beat()\n"
-    )
+    connecting = "from config.processes import pulse; import time\npulse.EVERY = 0.2\n"
+    connecting += "print('up', flush=True)\npulse.pulse.beat()\n"
     thing = watched(f"{connecting}with pulse.pulse.beating(6.0): time.sleep(60)").until_up()
 
     assert thing.lives_for(4)

@@ -12,10 +12,10 @@ import pytest
 import time_machine
 from celery.worker import state
 
-from config.pulse import CREDIT, RunningTime
-from config.working import STOPPED, STUCK, Working, is_stopped
-from testrunner.deadman import boottime
-from testrunner.leases import Lease, keeper
+from config.processes.pulse import CREDIT, RunningTime
+from config.processes.worker_progress import STOPPED, STUCK, Working, is_stopped
+from testrunner.queue.leases import Lease, keeper
+from testrunner.sandbox.dead_man_switch import boottime
 
 
 class Request:

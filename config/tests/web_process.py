@@ -17,7 +17,7 @@ import requests
 from django.conf import settings
 from django.db import connection
 
-from config.launcher import commands
+from config.local.launcher import commands
 from config.tests.ports import free_port
 
 PATIENCE = 60.0  # seconds: a failing test waits so long

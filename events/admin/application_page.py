@@ -21,14 +21,14 @@ from django.utils.cache import add_never_cache_headers
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from core.admin import form_versions
+from core.admin.shown_once import show_once, shown_once
 from events import services
-from events.admin.chart import chart_of
-from events.admin.snippets import snippets
-from events.admin.which import Which
+from events.admin.explorer_filters import Which
+from events.admin.widgets.chart import chart_of
+from events.admin.widgets.snippets import snippets
 from events.models import Application, RejectedDay
 from events.models.application import DEFAULT_RATE
-from live import seen
-from live.shown_once import show_once, shown_once
 
 MOST_KEYS = 20
 ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+")  # as a browser writes it: no path, no slash at the end
@@ -121,10 +121,12 @@ class ApplicationPage(ModelAdmin):
     def _saved(self, request: HttpRequest, pk: int, form: ApplicationForm) -> bool:
         """Save what the form says, unless it was not opened with what is there now."""
         row = Application.objects.select_for_update(no_key=True).filter(pk=pk).first()
-        token = request.POST.get(seen.FIELD)
-        if row is not None and token and (missed := seen.changed_since(token, _settings(row))):
-            labels = [seen.Change(LABELS[name], str(_settings(row)[name]).replace("\n", " ")) for name in missed]
-            form.add_error(None, seen.words_for(labels, row, request.path))
+        token = request.POST.get(form_versions.FIELD)
+        if row is not None and token and (missed := form_versions.changed_since(token, _settings(row))):
+            labels = [
+                form_versions.Change(LABELS[name], str(_settings(row)[name]).replace("\n", " ")) for name in missed
+            ]
+            form.add_error(None, form_versions.words_for(labels, row, request.path))
             form.has_missed = True
             return False
         found = row or Application(pk=pk)
@@ -171,8 +173,8 @@ class ApplicationPage(ModelAdmin):
         }
         if application is not None:
             left_out = RejectedDay.objects.filter(application=application, day=timezone.now().date(), left_out__gt=0)
-            shown = request.POST.get(seen.FIELD, "") if form and form.is_bound and not form.has_missed else ""
-            context["seen"] = shown or seen.token_of(_settings(Application.objects.get(pk=application.pk)))
+            shown = request.POST.get(form_versions.FIELD, "") if form and form.is_bound and not form.has_missed else ""
+            context["seen"] = shown or form_versions.token_of(_settings(Application.objects.get(pk=application.pk)))
             context |= {**_chart(application), "keys": _keys(application), "left_out": left_out.first()}
         response = render(request, "events/application.html", context)
         if secret:

@@ -17,12 +17,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from unfold.admin import ModelAdmin
 
+from core.admin.deletion import DeletionPages
+from core.admin.row_history import HistoryPages
+from core.sorting import by_name
+from events.admin.application_actions import ApplicationVerbs
 from events.admin.application_page import ApplicationPage
-from events.admin.application_verbs import ApplicationVerbs
 from events.models import Application, Arrival, Minute, WriteKey
-from live.deletion import DeletionPages
-from live.history import HistoryPages
-from live.sorting import by_name
 
 MOST = 500  # in the list; applications are made by hand
 SEEN_WITHIN = timedelta(days=30)  # how far back "last seen" looks

@@ -14,13 +14,13 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.views import ChangeList
 
+from core.admin.deletion import DeletionPages
+from core.admin.row_history import HistoryPages
+from core.rest.snapshots import SnapshotLists
 from events import services
-from events.admin.cells import when
-from events.admin.event_type_page import EventTypePage
+from events.admin.event_type_pages.page import EventTypePage
+from events.admin.widgets.formatting import when
 from events.models import EventType, Minute
-from live.deletion import DeletionPages
-from live.history import HistoryPages
-from live.snapshot import SnapshotLists
 
 
 class TypeList(ChangeList):

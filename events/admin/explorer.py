@@ -17,17 +17,17 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from unfold.admin import ModelAdmin
 
+from core.admin.deletion import DeletionPages
+from core.sorting import by_name
 from events import services
-from events.admin.cells import lateness
-from events.admin.chart import chart_of
-from events.admin.cursor import CursorPage, moment_of, page_of
-from events.admin.pretty import pretty
-from events.admin.snippets import snippets
-from events.admin.span import PRESETS, written
-from events.admin.which import Which
+from events.admin.explorer_filters import Which
+from events.admin.time_range import PRESETS, written
+from events.admin.widgets.chart import chart_of
+from events.admin.widgets.formatting import lateness
+from events.admin.widgets.json_html import pretty
+from events.admin.widgets.pagination import CursorPage, moment_of, page_of
+from events.admin.widgets.snippets import snippets
 from events.models import Application, Event, EventType
-from live.deletion import DeletionPages
-from live.sorting import by_name
 
 PAGE = 50
 MOST_TYPES = 500  # offered while one types

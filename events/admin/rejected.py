@@ -14,16 +14,16 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from unfold.admin import ModelAdmin
 
+from core.admin.deletion import DeletionPages
+from core.numerals import number
 from events import services
-from events.admin.cursor import page_of
-from events.admin.group import GroupKey, drawn, sparks
-from events.admin.pretty import pretty_raw
-from events.admin.rejected_verbs import RejectedVerbs
-from events.admin.span import PRESETS, Span
-from events.groups import MOST, Group, groups
+from events.admin.rejected_actions import RejectedVerbs
+from events.admin.rejected_group import GroupKey, drawn, sparks
+from events.admin.time_range import PRESETS, Span
+from events.admin.widgets.json_html import pretty_raw
+from events.admin.widgets.pagination import page_of
 from events.models import Application, RejectedEvent, Replay
-from live.deletion import DeletionPages
-from live.numerals import number
+from events.rejected.groups import MOST, Group, groups
 
 USUAL = "7d"
 PAGE = 50

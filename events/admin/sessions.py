@@ -19,10 +19,10 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
-from events.admin.cells import lasting, when
-from events.admin.cursor import in_order
-from events.admin.pretty import pretty
-from events.admin.which import text
+from events.admin.explorer_filters import text
+from events.admin.widgets.formatting import lasting, when
+from events.admin.widgets.json_html import pretty
+from events.admin.widgets.pagination import in_order
 from events.models import Event, Session
 from events.session_address import id_in, page_of
 

@@ -7,7 +7,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from events.models.application import Application
-from events.reasons import TEXT_MOST
+from events.validation.errors import TEXT_MOST
 
 
 class Batch(models.Model):

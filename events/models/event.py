@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from events.models.application import Application
-from events.reasons import TEXT_MOST
+from events.validation.errors import TEXT_MOST
 
 BATCH_ROWS = 4096  # the most rows of each of the two kinds in one batch
 
@@ -19,8 +19,9 @@ BATCH_ROWS = 4096  # the most rows of each of the two kinds in one batch
 class Event(models.Model):
     """One event, as its application told it. Never changed by Opsroom itself.
 
-    The table is partitioned by month of `timestamp` (events/partitions.py), so every unique index holds the timestamp,
-    and the primary key is (id, timestamp) in the database. Django knows `id` alone, which is unique by how it is made.
+    The table is partitioned by month of `timestamp` (events/storage/partitions.py), so every unique index holds the
+    timestamp, and the primary key is (id, timestamp) in the database. Django knows `id` alone, which is unique by how
+    it is made.
     """
 
     id = models.BigIntegerField(primary_key=True)

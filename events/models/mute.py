@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from events.models.application import Application
-from events.reasons import TEXT_MOST
+from events.validation.errors import TEXT_MOST
 
 
 class RejectedMute(models.Model):

@@ -18,9 +18,10 @@ class ReplayQuerySet(models.QuerySet["Replay"]):
 class Replay(models.Model):
     """Which rejected events are asked again, and what became of them so far; exact after every batch of them.
 
-    `selection` is what events/selection.py makes of it: `ids`, or any of `application`, `category`, `name`, `code`,
-    `pointer`. Ids up to `last_id` take part, so that a replay ends however fast new ones are rejected; `cursor` is the
-    highest that has been asked. Whoever holds the row's lock works on it: there is no lease, and nothing to clean up.
+    `selection` is what events/rejected/selection.py makes of it: `ids`, or any of `application`, `category`, `name`,
+    `code`, `pointer`. Ids up to `last_id` take part, so that a replay ends however fast new ones are rejected; `cursor`
+    is the highest that has been asked. Whoever holds the row's lock works on it: there is no lease, and nothing to
+    clean up.
     """
 
     selection = models.JSONField(editable=False)

@@ -4,12 +4,10 @@ Each verb is one transaction. What the ingest keeps in memory of applications, k
 nobody is to be told here.
 """
 
-from events.digest import lag
-from events.dry_run import DryRun, dry_run
-from events.rehearsal import Rehearsal
-from events.schema_child import check_schema
-from events.schema_error import SchemaError
-from events.selection import Selection
+from events.rejected.replay_preview import Rehearsal
+from events.rejected.schema_dry_run import DryRun, dry_run
+from events.rejected.selection import Selection
+from events.rollups.digest import lag
 from events.services.applications import (
     NewApplication,
     NewKey,
@@ -26,6 +24,8 @@ from events.services.events import Wrong, delete_event, delete_rejected, lock_ev
 from events.services.history import Refused
 from events.services.notifications import resend_notification, send_notification, update_notification
 from events.services.replays import REPLAY, rehearse_replay, start_replay, sweep_replays
+from events.validation.schema_child import check_schema
+from events.validation.schema_error import SchemaError
 
 __all__ = [
     "REPLAY",

@@ -12,10 +12,10 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from core.deadlocks import retried
 from events.models import Application, Event, RejectedEvent, WriteKey
 from events.models.application import DEFAULT_RATE
 from events.services.history import Refused, note, save
-from live.deadlocks import retried
 
 KEY_BEGINNING = 8  # characters of a key that are kept and shown
 LONGEST_OVERLAP = 30 * 24  # hours in which an old key still works

@@ -8,12 +8,12 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Max
 
-from events.json_numbers import restored
+from core.deadlocks import retried
 from events.models import EventType, SchemaVersion
 from events.models.event_type import anything
-from events.schema_child import check_schema
 from events.services.history import Refused, save
-from live.deadlocks import retried
+from events.validation.json_numbers import restored
+from events.validation.schema_child import check_schema
 
 
 def create_event_type(

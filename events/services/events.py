@@ -8,16 +8,19 @@ from typing import Any
 
 from django.contrib.admin.models import CHANGE, DELETION, LogEntry
 from django.db import IntegrityError, connection, transaction
-from django.db.models import F, QuerySet, Value
+from django.db.models import QuerySet, Value
 from django.db.models.functions import Greatest, Least
 
-from events import counts, partitions, tombstones
+from core.deadlocks import retried
+from events import tombstones
 from events.models import Batch, Event, RejectedEvent, Session
 from events.models.event import BATCH_ROWS
-from events.reasons import Reason
-from events.second_look import Judge
+from events.rejected.deletion import forget_rejected
+from events.rejected.revalidation import Judge
+from events.rollups import adjustments
 from events.services.history import Refused
-from live.deadlocks import retried
+from events.storage import partitions
+from events.validation.errors import Reason
 
 _FIELDS = ("session_id", "category", "name", "data", "timestamp")
 _COUNTED = frozenset(_FIELDS) - {"data"}  # what sessions and counts depend on
@@ -48,7 +51,7 @@ def update_event(*, event: Event, actor: Any = None, **changes: Any) -> Event:
             return before
         if reasons := Judge().reasons(before, found):
             raise Wrong(reasons)
-        batch = counts.uncounted([before.pk]).get(before.pk // BATCH_ROWS)
+        batch = adjustments.uncounted([before.pk]).get(before.pk // BATCH_ROWS)
         _write(before, found)
         after = Event.objects.get(pk=before.pk)
         if after.timestamp != before.timestamp:
@@ -68,14 +71,14 @@ def delete_event(*, event: Event, actor: Any = None) -> bool:
         found = lock_event(event.pk).first()
         if found is None:
             return False
-        batch = counts.uncounted([found.pk]).get(found.pk // BATCH_ROWS)
+        batch = adjustments.uncounted([found.pk]).get(found.pk // BATCH_ROWS)
         Event.objects.filter(pk=found.pk).delete()
         tombstones.erased(found)
         if batch is not None:
-            _shrink(batch, events=1)
+            adjustments.shrink(batch, events=1)
         else:
-            counts.change_session(found.session_id, -1)
-            counts.add(Counter({counts.kind_of(found): -1}), "events")
+            adjustments.change_session(found.session_id, -1)
+            adjustments.add(Counter({adjustments.kind_of(found): -1}), "events")
         _log(found, DELETION, actor, f"Deleted {found.event_id}.")
     return True
 
@@ -93,22 +96,8 @@ def delete_rejected(*, ids: list[int], among: QuerySet[RejectedEvent] | None = N
         if rows:
             number = f"{len(rows):,} rejected events, such as " if len(rows) > 1 else ""
             _log(rows[0], DELETION, actor, f"Deleted {number}{rows[0].category} / {rows[0].name}: {rows[0]}.")
-        counts.add(counted, "rejected")
+        adjustments.add(counted, "rejected")
     return len(rows)
-
-
-def forget_rejected(rows: list[RejectedEvent]) -> Counter[counts.Kind]:
-    """Delete rejected events that the caller has locked, in the order of their ids.
-
-    Return by how much the counts are to change, for the caller to add at the end: everybody wants to lock those rows.
-    """
-    batches = counts.uncounted(row.pk for row in rows)
-    RejectedEvent.objects.filter(pk__in=[row.pk for row in rows]).delete()
-    for number, rejected in sorted(Counter(row.pk // BATCH_ROWS for row in rows).items()):
-        if number in batches:
-            _shrink(batches[number], rejected=rejected)
-    counted = Counter(counts.kind_of_rejected(row) for row in rows if row.pk // BATCH_ROWS not in batches)
-    return Counter({kind: -number for kind, number in counted.items()})
 
 
 def _differ(one: Any, other: Any) -> bool:
@@ -144,13 +133,13 @@ def _count_anew(before: Event, after: Event) -> None:
     sessions = sorted({before.session_id, after.session_id})
     list(Session.objects.select_for_update().filter(pk__in=sessions).order_by("pk"))  # both, before either is changed
     if before.session_id == after.session_id:
-        counts.change_session(after.session_id, 0)
+        adjustments.change_session(after.session_id, 0)
     else:
-        counts.change_session(before.session_id, -1)
-        counts.add_to_session(after.session_id, after.timestamp)
-    moved = Counter({counts.kind_of(before): -1})
-    moved[counts.kind_of(after)] += 1
-    counts.add(moved, "events")
+        adjustments.change_session(before.session_id, -1)
+        adjustments.add_to_session(after.session_id, after.timestamp)
+    moved = Counter({adjustments.kind_of(before): -1})
+    moved[adjustments.kind_of(after)] += 1
+    adjustments.add(moved, "events")
 
 
 def _widen(batch: Batch, event: Event) -> None:
@@ -159,12 +148,6 @@ def _widen(batch: Batch, event: Event) -> None:
         first_timestamp=Least("first_timestamp", Value(event.timestamp)),
         last_timestamp=Greatest("last_timestamp", Value(event.timestamp)),
     )
-
-
-def _shrink(batch: Batch, *, events: int = 0, rejected: int = 0) -> None:
-    left = batch.events - events
-    span = {} if left else {"first_timestamp": None, "last_timestamp": None}
-    Batch.objects.filter(pk=batch.pk).update(events=left, rejected=F("rejected") - rejected, **span)
 
 
 def _log(row: Event | RejectedEvent, verb: int, actor: Any, words: str) -> None:

@@ -1,4 +1,4 @@
-"""What other services want a user to be told: written down here, sent by events/notifications.py."""
+"""What other services want a user to be told: written down here, sent by events/notifications/delivery.py."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from events import messages
+from core.wake import wake
+from events import realtime
 from events.models import Notification
-from live.wake import wake
 
 NOTIFY = "events.tasks.notify"
 Status = Notification.Status
@@ -21,7 +21,7 @@ def send_notification(*, user_id: str, description: str) -> Notification:
         raise ValueError("A notification needs a user and a text.")
     with transaction.atomic():
         notification = Notification.objects.create(user_id=user_id.strip(), description=description.strip())
-        messages.notification_updated(notification)
+        realtime.notification_updated(notification)
         wake(NOTIFY)
     return notification
 
@@ -42,7 +42,7 @@ def update_notification(*, event_id: UUID, description: str | None = None, statu
             for name, value in changes.items():
                 setattr(notification, name, value)
             notification.save(update_fields=list(changes))
-            messages.notification_updated(notification)
+            realtime.notification_updated(notification)
         if changes.get("status") == Status.NOT_PROCESSED:
             wake(NOTIFY)
     return notification

@@ -7,12 +7,12 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Count, Max
 
+from core.wake import wake
 from events.models import Replay
-from events.rehearsal import Rehearsal, rehearse
-from events.second_look import Judge
-from events.selection import Selection
+from events.rejected.replay_preview import Rehearsal, rehearse
+from events.rejected.revalidation import Judge
+from events.rejected.selection import Selection
 from events.services.history import Refused
-from live.wake import wake
 
 REPLAY = "events.tasks.replay"
 MOST_AT_ONCE = 20  # replays for which a sweep wakes a worker

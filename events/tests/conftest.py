@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from events.factories import WriteKeyFactory
-from events.ingest import Ingest
+from events.ingest.asgi_app import Ingest
 from events.models import WriteKey
 from events.tests.sending import Sender
 

@@ -1,6 +1,6 @@
 """A child process that never answers, within the limits of the real one."""
 
-from events.schema_child import limit
+from events.validation.schema_child import limit
 
 limit()
 while True:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from events.script import FILE
+from events.api.script import FILE
 
 
 class Site:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from events.ingest import Ingest
+from events.ingest.asgi_app import Ingest
 
 # No transaction around the test, as the ingest has connections of its own.
 committed = pytest.mark.django_db(transaction=True)

@@ -8,10 +8,10 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from events import digest
 from events.admin.applications import traffic_of
 from events.factories import EventFactory, RejectedEventFactory, WriteKeyFactory
 from events.models import Application, Arrival, Minute, WriteKey
+from events.rollups import digest
 from events.tests.counting import commit
 
 pytestmark = pytest.mark.django_db

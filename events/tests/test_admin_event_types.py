@@ -9,7 +9,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from events.admin.schema_text import TypedWrong, differences, read_json
+from events.admin.event_type_pages.schema_text import TypedWrong, differences, read_json
 from events.factories import ApplicationFactory, EventFactory, RejectedEventFactory
 from events.models import Event, EventType
 from events.services import create_event_type

@@ -6,9 +6,9 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.utils import timezone
 
-from events import digest
 from events.factories import ApplicationFactory, EventFactory, EventTypeFactory, RejectedEventFactory
 from events.models import Application, Batch, Event, Minute, Session
+from events.rollups import digest
 from events.tests.counting import commit, count_all
 
 pytestmark = pytest.mark.django_db

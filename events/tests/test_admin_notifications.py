@@ -10,10 +10,10 @@ from django.contrib.messages import get_messages
 from django.utils import timezone
 
 from chats.factories import ChatFactory
-from events import notifications
 from events.factories import NotificationFactory
 from events.models import Notification
 from events.models.notification import MOST_ATTEMPTS
+from events.notifications import delivery
 
 pytestmark = pytest.mark.django_db
 LIST = "/admin/events/notification/"
@@ -30,7 +30,7 @@ def words(response) -> list[str]:
 @pytest.fixture
 def processed() -> Notification:
     notification = NotificationFactory(user_id=str(ChatFactory().user_uuid), description="Your parcel has arrived.")
-    notifications.process()
+    delivery.process()
     notification.refresh_from_db()
     return notification
 
@@ -64,7 +64,7 @@ def test_the_empty_list_says_what_belongs_there(as_viewer, as_analyst):
 def test_the_list_costs_the_same_whatever_its_length(as_viewer, django_assert_max_num_queries):
     for _ in range(30):
         NotificationFactory(user_id=str(ChatFactory().user_uuid))
-    notifications.process()
+    delivery.process()
 
     with django_assert_max_num_queries(12):
         as_viewer.get(LIST)

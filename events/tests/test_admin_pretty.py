@@ -2,7 +2,7 @@
 
 import pytest
 
-from events.admin.pretty import pretty, pretty_raw
+from events.admin.widgets.json_html import pretty, pretty_raw
 
 
 def marks(html: str) -> list[str]:

@@ -8,10 +8,10 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from events import replay as replaying
 from events.admin import rejected
 from events.factories import ApplicationFactory, EventTypeFactory, RejectedEventFactory
 from events.models import Application, Event, RejectedEvent, RejectedMute, Replay
+from events.rejected import replay as replaying
 from projects.factories import ProjectFactory
 from projects.models import Task
 
@@ -69,7 +69,7 @@ def test_groups_are_of_a_time_and_of_an_application(as_viewer, shop):
 
 
 def test_muted_groups_take_no_place_from_others(as_viewer, shop, monkeypatch):
-    monkeypatch.setattr("events.groups.MOST", 2)
+    monkeypatch.setattr("events.rejected.groups.MOST", 2)
     for number in range(3):
         for _ in range(2):
             wrong(shop, f"/data/muted-{number}")

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 from django.contrib.auth.models import Permission
 
-from events.admin.cells import lasting
+from events.admin.widgets.formatting import lasting
 from events.factories import ApplicationFactory, EventFactory
 from events.models import Event, Session
 

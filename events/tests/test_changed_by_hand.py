@@ -5,9 +5,10 @@ from datetime import timedelta
 import pytest
 from django.contrib.admin.models import LogEntry
 
-from events import digest, services
+from events import services
 from events.factories import ApplicationFactory
 from events.models import Batch, Event, RejectedEvent, Session
+from events.rollups import digest
 from events.tests.counting import NOON, assert_all_counted, commit
 
 pytestmark = pytest.mark.django_db

@@ -7,18 +7,18 @@ from datetime import UTC, datetime
 
 import pytest
 
-from events import checking
-from events.budget import Budget, BudgetSpent
-from events.checking import CheckProcess, TooHeavy, read_here
-from events.envelope import Rules, Span, read
 from events.factories import EventTypeFactory
-from events.ingest import HEAVY_OF_ONE
-from events.items import MOST_ITEMS, TooManyItems
-from events.keys import Known
+from events.ingest import check_process
+from events.ingest.asgi_app import HEAVY_OF_ONE
+from events.ingest.check_process import CheckProcess, TooHeavy, read_here
+from events.ingest.registry import Known
 from events.models import Event, RejectedEvent
-from events.schemas import compiled
 from events.tests.sending import committed
 from events.tests.test_envelope import BROKEN, FAULTY, RIGHT
+from events.validation.budget import Budget, BudgetSpent
+from events.validation.event import Rules, Span, read
+from events.validation.parser import MOST_ITEMS, TooManyItems
+from events.validation.schemas import compiled
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 SCHEMA = {"properties": {"tags": {"items": {"type": "string"}}}}
@@ -123,12 +123,12 @@ def test_a_process_that_was_killed_is_started_again(other):
 
 def test_a_process_that_does_not_answer_is_ended_and_its_request_is_refused(other, monkeypatch):
     other.read(packed(RIGHT), RULES, KNOWN)
-    monkeypatch.setattr(checking, "SECONDS", 0.2)
+    monkeypatch.setattr(check_process, "SECONDS", 0.2)
     os.kill(other._process.pid, signal.SIGSTOP)
 
     with pytest.raises(BudgetSpent):
         other.read(packed(RIGHT), RULES, KNOWN)
-    monkeypatch.setattr(checking, "SECONDS", 20)
+    monkeypatch.setattr(check_process, "SECONDS", 20)
     assert len(other.read(packed(RIGHT), RULES, KNOWN)) == 1
 
 

@@ -11,21 +11,21 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from events import ingest, keys, line
-from events.envelope import Rules, Span, read
 from events.factories import EventTypeFactory, WriteKeyFactory
-from events.line import Unavailable
+from events.ingest import asgi_app, db_thread, registry
+from events.ingest.bulk_insert import GONE, Store
+from events.ingest.db_thread import Unavailable
+from events.ingest.rate_limit import Buckets
 from events.models import Application, Batch, Event, RejectedEvent
-from events.rate import Buckets
-from events.store import GONE, Store
 from events.tests.sending import committed
+from events.validation.event import Rules, Span, read
 
 pytestmark = committed
 
 
 @pytest.fixture
 def raw_connection(db):
-    connection = psycopg2.connect(**line.parameters("test"))
+    connection = psycopg2.connect(**db_thread.parameters("test"))
     connection.autocommit = True
     yield connection
     connection.close()
@@ -76,7 +76,7 @@ def break_lines(sender, monkeypatch):
     def connect(**_):
         raise psycopg2.OperationalError("connection refused")
 
-    monkeypatch.setattr(line.psycopg2, "connect", connect)
+    monkeypatch.setattr(db_thread.psycopg2, "connect", connect)
     for one in [*(writer.line for writer in sender.app._writers), sender.app._looking]:
         one._disconnect()
     for writer in sender.app._writers:
@@ -129,7 +129,7 @@ def test_a_connection_that_was_cut_is_replaced(sender, pageview):
 
 def test_whoever_would_wait_too_long_is_told_that_nobody_knows(sender, pageview, monkeypatch):
     sender.post(pageview | {"event_id": None})
-    monkeypatch.setattr(ingest, "ANSWER", 0.3)
+    monkeypatch.setattr(asgi_app, "ANSWER", 0.3)
     with connection.cursor() as cursor:
         cursor.execute("BEGIN; LOCK TABLE events_batch")
         answer = sender.post(pageview)
@@ -143,7 +143,7 @@ def test_whoever_would_wait_too_long_is_told_that_nobody_knows(sender, pageview,
 
 def test_whoever_gives_up_leaves_nothing_in_the_queue(sender, many, monkeypatch):
     sender.post(many[0])
-    monkeypatch.setattr(ingest, "ANSWER", 0.3)
+    monkeypatch.setattr(asgi_app, "ANSWER", 0.3)
     with connection.cursor() as cursor:
         cursor.execute("BEGIN; LOCK TABLE events_batch")
         answers = sender.post_together(*many[1:20])
@@ -155,8 +155,8 @@ def test_whoever_gives_up_leaves_nothing_in_the_queue(sender, many, monkeypatch)
 
 def test_nobody_waits_longer_for_keys_than_for_an_answer(sender, pageview, monkeypatch):
     sender.post(pageview)
-    monkeypatch.setattr(ingest, "ANSWER", 0.3)
-    monkeypatch.setattr(keys, "STALE", 0.0)
+    monkeypatch.setattr(asgi_app, "ANSWER", 0.3)
+    monkeypatch.setattr(registry, "STALE", 0.0)
     with connection.cursor() as cursor:
         cursor.execute("BEGIN; LOCK TABLE events_writekey")
         answer = sender.post(pageview)
@@ -189,7 +189,7 @@ def test_more_requests_than_can_be_under_way_are_503(sender, pageview, monkeypat
 
 
 def test_small_requests_do_not_wait_for_large_ones(sender, raw_connection, write_key, many):
-    large = many[0] | {"data": {"text": "x" * (ingest.LARGE + 1)}}
+    large = many[0] | {"data": {"text": "x" * (asgi_app.LARGE + 1)}}
     raw_connection.autocommit = False
     with raw_connection.cursor() as cursor:  # whoever writes the same event waits for this transaction to end
         cursor.execute(
@@ -199,15 +199,15 @@ def test_small_requests_do_not_wait_for_large_ones(sender, raw_connection, write
         )
 
     async def small_while_large_waits() -> list[int]:
-        waiting = [asyncio.create_task(sender.call(large)) for _ in range(ingest.WRITERS + 1)]
-        while len(sender.app._commit_large._idle) == ingest.WRITERS:  # noqa: ASYNC110  until one is being written
+        waiting = [asyncio.create_task(sender.call(large)) for _ in range(asgi_app.WRITERS + 1)]
+        while len(sender.app._commit_large._idle) == asgi_app.WRITERS:  # noqa: ASYNC110  until one is being written
             await asyncio.sleep(0.01)
         small = await sender.call(many[1])
         assert not any(one.done() for one in waiting)
         raw_connection.rollback()
         return [small.status, *[(await one).status for one in waiting]]
 
-    assert sender.runner.run(small_while_large_waits()) == [202] * (ingest.WRITERS + 2)
+    assert sender.runner.run(small_while_large_waits()) == [202] * (asgi_app.WRITERS + 2)
 
 
 def test_many_requests_share_a_commit(sender, many):
@@ -230,7 +230,7 @@ def test_a_key_works_as_soon_as_it_is_made(sender, pageview):
 @pytest.mark.parametrize("change", ["pause", "schema"])
 def test_a_change_counts_within_two_seconds(sender, pageview, change, monkeypatch):
     moment = 100.0
-    monkeypatch.setattr(keys, "time", SimpleNamespace(monotonic=lambda: moment))
+    monkeypatch.setattr(registry, "time", SimpleNamespace(monotonic=lambda: moment))
     sender.post(pageview)
     if change == "pause":
         Application.objects.update(paused=True)
@@ -273,8 +273,8 @@ def test_a_line_does_not_try_again_at_once(monkeypatch):
         attempts.append(1)
         raise psycopg2.OperationalError("connection refused")
 
-    monkeypatch.setattr(line.psycopg2, "connect", connect)
-    one = line.Line("test")
+    monkeypatch.setattr(db_thread.psycopg2, "connect", connect)
+    one = db_thread.Line("test")
 
     async def three_times():
         for _ in range(3):

@@ -11,14 +11,17 @@ import pytest
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
-from events import digest, line, replay, services
-from events.envelope import Item, Rules, Span, read
+from core.deadlocks import TRIES, retried
+from events import services
 from events.factories import ApplicationFactory, RejectedEventFactory
+from events.ingest import db_thread
+from events.ingest.bulk_insert import GONE, Store
 from events.models import Event, RejectedEvent
-from events.store import GONE, Store
+from events.rejected import replay
+from events.rollups import digest
 from events.tests.counting import NOON, assert_all_counted, commit
 from events.tests.sending import committed
-from live.deadlocks import TRIES, retried
+from events.validation.event import Item, Rules, Span, read
 from live.tests.together import together
 
 pytestmark = committed
@@ -31,7 +34,7 @@ def items_of(application: int, bodies: list[dict[str, Any]]) -> list[Item]:
 
 
 def write(items: list[Item]) -> None:
-    own = psycopg2.connect(**line.parameters("test"))
+    own = psycopg2.connect(**db_thread.parameters("test"))
     own.autocommit = True
     try:
         Store()._write(own, items)  # without the second try
@@ -72,7 +75,7 @@ def test_ids_of_rejected_events_follow_the_order_of_arrival(wrong):
 
 
 def test_an_application_that_is_deleted_takes_no_neighbour_with_it(write_key, wrong, pageview):
-    own = psycopg2.connect(**line.parameters("test"))
+    own = psycopg2.connect(**db_thread.parameters("test"))
     own.autocommit = True
     for number in (2, 100):
         bodies = [pageview | {"event_id": f"{number:08}-0000-4000-8000-{place:012}"} for place in range(number)]

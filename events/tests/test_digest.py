@@ -9,9 +9,11 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from events import digest, line, partitions
 from events.factories import ApplicationFactory
+from events.ingest import db_thread
 from events.models import Batch, Minute, Session
+from events.rollups import digest
+from events.storage import partitions
 from events.tests.counting import NOON, assert_all_counted, commit
 from live.models import Event as Message
 
@@ -160,7 +162,7 @@ def test_workers_side_by_side_count_everything_once():
 @pytest.mark.django_db(transaction=True)
 def test_rows_that_leave_the_default_partition_while_a_digest_waits_are_counted():
     commit([{"session_id": "mine"}, {"session_id": "mine"}])
-    moving, moved = psycopg2.connect(**line.parameters("test")), threading.Event()
+    moving, moved = psycopg2.connect(**db_thread.parameters("test")), threading.Event()
     months = {"first": datetime(2026, 5, 1, tzinfo=UTC), "end": datetime(2026, 6, 1, tzinfo=UTC)}
     try:
         with moving.cursor() as cursor:

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from events.budget import UNLIMITED
-from events.envelope import Rules, Span, read
-from events.items import MOST_ITEMS, Body, TooManyItems, split
-from events.schemas import compiled
+from events.validation.budget import UNLIMITED
+from events.validation.event import Rules, Span, read
+from events.validation.parser import MOST_ITEMS, Body, TooManyItems, split
+from events.validation.schemas import compiled
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 RIGHT = {

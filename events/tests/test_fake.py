@@ -7,8 +7,8 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from events import services
-from events.groups import groups
 from events.models import Application, Event, EventType, RejectedEvent, Session
+from events.rejected.groups import groups
 from events.services import Selection
 from events.tests.counting import assert_all_counted
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from events import body
-from events.keys import hash_of
+from events.ingest import request_body
+from events.ingest.registry import hash_of
 from events.models import Event, RejectedEvent
 from events.tests.sending import committed, in_parts
 from events.tests.test_envelope import ANY_JSON, BROKEN, FAULTY
@@ -107,7 +107,7 @@ def test_a_broken_gzip_stream_is_refused(sender, pageview, cut):
 
 
 def test_a_body_that_takes_too_long_is_given_up(sender, monkeypatch):
-    monkeypatch.setattr(body, "SLOWEST", 0.05)
+    monkeypatch.setattr(request_body, "SLOWEST", 0.05)
 
     async def drip():
         await asyncio.sleep(0.02)

@@ -12,7 +12,7 @@ from django.utils import timezone
 from events import services
 from events.factories import EventFactory, EventTypeFactory, RejectedEventFactory
 from events.models import Event, EventType, RejectedEvent
-from events.replay import run
+from events.rejected.replay import run
 from events.tests.counting import count_all
 from events.tests.hostile_schemas import SCHEMAS
 from events.tests.sending import committed

@@ -9,11 +9,11 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from events import late
-from events.envelope import Item, Rules, Span, read
 from events.factories import ApplicationFactory, EventFactory, RejectedEventFactory
 from events.models import Application, Event, RejectedEvent
+from events.rejected import backfill
 from events.tests.test_envelope import ANY_JSON, BROKEN, FAULTY
+from events.validation.event import Item, Rules, Span, read
 
 pytestmark = [pytest.mark.django_db, pytest.mark.thorough]
 TEXTS = [
@@ -41,7 +41,7 @@ def shop() -> Application:
 def store(content: bytes, application: Application) -> list[Item]:
     """Keep what was sent as the ingest does, in this test's transaction; what is refused as a whole is nowhere."""
     items = read(content, Rules(application.pk, {}, False, timezone.now(), Span.from_settings()))
-    late.store([(item, timezone.now()) for item in items if not item.reasons])
+    backfill.store([(item, timezone.now()) for item in items if not item.reasons])
     for item in items:
         if item.reasons:
             first = item.reasons[0]

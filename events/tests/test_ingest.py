@@ -12,9 +12,9 @@ import pytest
 from django.utils import timezone
 
 from events.factories import EventTypeFactory, WriteKeyFactory
-from events.groups import groups
 from events.models import Batch, Event, RejectedEvent
 from events.models.event import BATCH_ROWS
+from events.rejected.groups import groups
 from events.tests.sending import Sender, committed, in_parts
 
 pytestmark = committed

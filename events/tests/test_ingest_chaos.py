@@ -23,7 +23,7 @@ import pytest
 import requests
 
 from config.tests.instance import Instance, free_port, running_instance
-from events.body import LARGEST
+from events.ingest.request_body import LARGEST
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 KEY = "wk_of-the-chaos"

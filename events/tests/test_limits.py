@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from events.limits import Limits, TooMuch
+from events.ingest.request_limits import Limits, TooMuch
 
 
 async def test_what_takes_too_long_is_ended():

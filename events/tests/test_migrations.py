@@ -8,7 +8,7 @@ from django.apps import apps
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from events import digest, partitions, services
+from events import services
 from events.factories import (
     ApplicationFactory,
     EventTypeFactory,
@@ -16,6 +16,8 @@ from events.factories import (
     WriteKeyFactory,
 )
 from events.models import Event
+from events.rollups import digest
+from events.storage import partitions
 from events.tests.counting import NOON, assert_all_counted, commit
 
 pytestmark = pytest.mark.django_db

@@ -16,10 +16,11 @@ from django.utils import timezone
 from chats import services as chats
 from chats.factories import ChatFactory
 from chats.models import Message
-from events import notifications, services
+from events import services
 from events.factories import NotificationFactory
 from events.models import Notification
 from events.models.notification import MOST_ATTEMPTS
+from events.notifications import delivery
 from live.models import Event as LiveMessage
 
 pytestmark = pytest.mark.django_db
@@ -48,7 +49,7 @@ def later(seconds: float):
 
 
 def test_the_text_lands_in_the_users_chat_and_the_notification_is_processed(notification, chat):
-    assert notifications.process() == 1
+    assert delivery.process() == 1
 
     notification.refresh_from_db()
     assert notification.status == "Processed"
@@ -60,10 +61,10 @@ def test_the_text_lands_in_the_users_chat_and_the_notification_is_processed(noti
 
 @pytest.mark.django_db(transaction=True)
 def test_the_log_has_exactly_the_promised_line(notification, caplog):
-    with caplog.at_level(logging.INFO, "events.notifications"):
-        notifications.process()
+    with caplog.at_level(logging.INFO, "events.notifications.delivery"):
+        delivery.process()
 
-    [record] = [record for record in caplog.records if record.name == "events.notifications"]
+    [record] = [record for record in caplog.records if record.name == "events.notifications.delivery"]
     assert record.levelno == logging.INFO
     assert record.getMessage() == (
         f"Event {notification.event_id} has been sent to {notification.user_id}: Your parcel has arrived."
@@ -74,7 +75,7 @@ def test_the_log_has_exactly_the_promised_line(notification, caplog):
 def test_a_user_without_a_chat_is_no_failure(user_id):
     notification = NotificationFactory(user_id=user_id)
 
-    assert notifications.process() == 1
+    assert delivery.process() == 1
 
     notification.refresh_from_db()
     assert (notification.status, notification.message) == ("Processed", None)
@@ -82,7 +83,7 @@ def test_a_user_without_a_chat_is_no_failure(user_id):
 
 
 def test_whoever_watches_hears_of_it(notification, chat):
-    notifications.process()
+    delivery.process()
 
     told = {(event.topic, event.type) for event in LiveMessage.objects.all()}
     assert (f"chat:{chat.pk}", "message.created") in told
@@ -90,8 +91,8 @@ def test_whoever_watches_hears_of_it(notification, chat):
 
 
 def test_a_second_delivery_finds_nothing_left_to_do(notification):
-    assert notifications.process() == 1
-    assert notifications.process() == 0
+    assert delivery.process() == 1
+    assert delivery.process() == 0
 
     assert Message.objects.count() == 1
 
@@ -103,7 +104,7 @@ def test_five_workers_at_once_send_each_once(chat):
 
     def work() -> None:
         try:
-            sent.append(notifications.process())
+            sent.append(delivery.process())
         finally:
             connection.close()
 
@@ -119,8 +120,8 @@ def test_five_workers_at_once_send_each_once(chat):
 
 
 def test_a_failure_is_visible_and_tried_again_later(notification, broken_chats, monkeypatch):
-    assert notifications.process() == 0
-    assert notifications.process() == 0  # not yet
+    assert delivery.process() == 0
+    assert delivery.process() == 0  # not yet
 
     notification.refresh_from_db()
     assert (notification.status, notification.attempts) == ("NotProcessed", 1)
@@ -128,7 +129,7 @@ def test_a_failure_is_visible_and_tried_again_later(notification, broken_chats, 
     assert not notification.has_failed
     monkeypatch.undo()
     with later(10):
-        assert notifications.process() == 1
+        assert delivery.process() == 1
     notification.refresh_from_db()
     assert (notification.status, notification.attempts, notification.error) == ("Processed", 2, "")
 
@@ -140,7 +141,7 @@ def test_one_that_fails_does_not_keep_the_others(chat, notification, monkeypatch
     )
     other = NotificationFactory(user_id=str(chat.user_uuid), description="Something else")
 
-    assert notifications.process() == 1
+    assert delivery.process() == 1
 
     other.refresh_from_db()
     assert other.status == "Processed"
@@ -149,23 +150,23 @@ def test_one_that_fails_does_not_keep_the_others(chat, notification, monkeypatch
 def test_after_the_last_attempt_it_waits_for_a_person(notification, broken_chats, monkeypatch):
     for attempt in range(MOST_ATTEMPTS + 2):
         with later(attempt * 3600):
-            notifications.process()
+            delivery.process()
     notification.refresh_from_db()
     assert (notification.attempts, notification.has_failed) == (MOST_ATTEMPTS, True)
     monkeypatch.undo()
 
     services.resend_notification(event_id=notification.event_id)
 
-    assert notifications.process() == 1
+    assert delivery.process() == 1
 
 
 def test_a_worker_that_died_leaves_a_lease_that_ends(notification):
-    claim = notifications._claim()
+    claim = delivery._claim()
     assert claim is not None
-    assert notifications.process() == 0
+    assert delivery.process() == 0
 
     with later(31):
-        assert notifications.process() == 1
+        assert delivery.process() == 1
 
     assert Message.objects.count() == 1
 
@@ -174,21 +175,21 @@ def test_a_worker_that_died_at_the_last_attempt_is_written_down(notification):
     Notification.objects.update(attempts=MOST_ATTEMPTS, lease_until=timezone.now())
 
     with later(1):
-        notifications.process()
+        delivery.process()
 
     notification.refresh_from_db()
     assert notification.has_failed
-    assert notification.error == notifications.KILLED
+    assert notification.error == delivery.KILLED
 
 
 @pytest.mark.django_db(transaction=True)
 def test_the_message_and_the_status_are_one_transaction(notification, monkeypatch):
     """Killed anywhere before the commit: neither is there."""
-    monkeypatch.setattr(notifications.messages, "notification_updated", lambda _: 1 / 0)
-    claim = notifications._claim()
+    monkeypatch.setattr(delivery.realtime, "notification_updated", lambda _: 1 / 0)
+    claim = delivery._claim()
 
     with pytest.raises(ZeroDivisionError):
-        notifications._send(claim)
+        delivery._send(claim)
 
     notification.refresh_from_db()
     assert notification.status == "NotProcessed"
@@ -196,17 +197,17 @@ def test_the_message_and_the_status_are_one_transaction(notification, monkeypatc
 
 
 def test_an_attempt_that_is_not_the_newest_any_more_sends_nothing(notification):
-    slow = notifications._claim()
+    slow = delivery._claim()
     with later(31):
-        assert notifications.process() == 1
+        assert delivery.process() == 1
 
-    assert notifications._send(slow) is False
+    assert delivery._send(slow) is False
 
     assert Message.objects.count() == 1
 
 
 def test_a_chat_may_be_deleted_later(notification, chat):
-    notifications.process()
+    delivery.process()
 
     chat.delete()
 
@@ -215,26 +216,26 @@ def test_a_chat_may_be_deleted_later(notification, chat):
 
 
 def test_sending_again_puts_a_second_message_into_the_chat(notification):
-    notifications.process()
+    delivery.process()
 
     services.resend_notification(event_id=notification.event_id)
 
-    assert notifications.process() == 1
+    assert delivery.process() == 1
     assert Message.objects.count() == 2
 
 
 def test_what_is_under_way_is_not_sent_again(notification):
-    claim = notifications._claim()
+    claim = delivery._claim()
 
     services.resend_notification(event_id=notification.event_id)
 
-    assert notifications.process() == 0
-    assert notifications._send(claim) is True
+    assert delivery.process() == 0
+    assert delivery._send(claim) is True
 
 
 def test_a_notification_wakes_a_worker_on_commit(monkeypatch, django_capture_on_commit_callbacks):
     woken = []
-    monkeypatch.setattr("live.wake._send", lambda *task: woken.append(task))
+    monkeypatch.setattr("core.wake._send", lambda *task: woken.append(task))
 
     with django_capture_on_commit_callbacks(execute=True), transaction.atomic():
         services.send_notification(user_id="1", description="Hello")
@@ -270,7 +271,7 @@ def test_the_longest_text_of_emoji_arrives_and_watchers_hear_it(chat, viewer_api
     text = "😀" * 4_000
     made = services.send_notification(user_id=str(chat.user_uuid), description=text)
 
-    notifications.process()
+    delivery.process()
 
     assert Notification.objects.get(pk=made.pk).status == "Processed"
     assert Message.objects.get().own_text == text

@@ -5,9 +5,12 @@ import tracemalloc
 import pytest
 from django.db import connection
 
-from events import digest, export, pages, replay, services
+from events import services
 from events.factories import ApplicationFactory, EventFactory, EventTypeFactory, RejectedEventFactory
 from events.models import Event, RejectedEvent
+from events.query import export, pages
+from events.rejected import replay
+from events.rollups import digest
 from events.tests.counting import NOON, count_all
 
 pytestmark = pytest.mark.django_db

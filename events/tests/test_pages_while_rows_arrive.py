@@ -11,10 +11,10 @@ from django.db import connection
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from events import export
 from events.factories import ApplicationFactory
 from events.models import Application, Event
-from events.pages import first_rows
+from events.query import export
+from events.query.pages import first_rows
 
 pytestmark = pytest.mark.django_db(transaction=True)
 OLD = 40

@@ -9,10 +9,11 @@ from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
-from events import partitions, retention, tasks
+from events import tasks
 from events.factories import ApplicationFactory, EventFactory, RejectedEventFactory
 from events.models import Event, Minute, RejectedEvent, Session
-from events.months import following, months
+from events.storage import partitions, retention
+from events.storage.months import following, months
 from events.tests.counting import NOON, assert_all_counted, commit
 
 pytestmark = pytest.mark.django_db

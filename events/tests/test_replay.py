@@ -12,9 +12,11 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from events import digest, replay, services, tasks
+from events import services, tasks
 from events.factories import ApplicationFactory, EventTypeFactory
 from events.models import Application, Batch, Event, EventType, RejectedEvent, Replay, Session
+from events.rejected import replay
+from events.rollups import digest
 from events.services import Selection
 from events.tests.counting import NOON, assert_all_counted, commit
 from events.tests.test_digest import several

@@ -15,9 +15,10 @@ from django.db.models.expressions import RawSQL
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from events import digest, export
 from events.factories import ApplicationFactory, EventFactory, EventTypeFactory, RejectedEventFactory
 from events.models import Batch, Event
+from events.query import export
+from events.rollups import digest
 from events.tests.counting import NOON, assert_all_counted, commit, count_all
 
 pytestmark = pytest.mark.django_db
@@ -156,7 +157,7 @@ def test_few_among_many_are_found_where_they_are_and_nothing_else_is_read(
     query, few_among_many, viewer_api, monkeypatch
 ):
     assert len(asked_of_events(viewer_api, f"/events/?{query}")) == 1  # so little lies between that it is read as well
-    monkeypatch.setattr("events.reach.ASKING", 0)
+    monkeypatch.setattr("events.query.time_slices.ASKING", 0)
     asked = asked_of_events(viewer_api, f"/events/?{query}")
 
     assert listed(viewer_api, f"/events/?{query}") == few_among_many

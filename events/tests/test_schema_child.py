@@ -7,12 +7,12 @@ import time
 
 import pytest
 
-from events import schema_child
-from events.admin.schema_text import changed_lines, differences
-from events.budget import UNLIMITED
-from events.schema_child import check_schema, untrusted
-from events.schema_error import SchemaError
-from live.busy import Busy
+from core.busy import Busy
+from events.admin.event_type_pages.schema_text import changed_lines, differences
+from events.validation import schema_child
+from events.validation.budget import UNLIMITED
+from events.validation.schema_child import check_schema, untrusted
+from events.validation.schema_error import SchemaError
 
 pytestmark = pytest.mark.thorough
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from events.schema_cost import MOST, cost_of
-from events.schema_error import SchemaError
-from events.schema_regex import TooComplex, active_positions
+from events.validation.schema_cost import MOST, cost_of
+from events.validation.schema_error import SchemaError
+from events.validation.schema_regex import TooComplex, active_positions
 
 
 def doubled(levels: int, keyword: str) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def test_a_dry_run_tells_what_would_become_of_the_rejected_ones():
 
 
 def test_a_dry_run_reads_page_after_page_also_where_times_are_the_same(monkeypatch):
-    monkeypatch.setattr("events.dry_run._AT_ONCE", 2)
+    monkeypatch.setattr("events.rejected.schema_dry_run._AT_ONCE", 2)
     moment = EventFactory(category="shop", name="order").timestamp
     for _ in range(6):
         EventFactory(category="shop", name="order", timestamp=moment)

@@ -13,13 +13,17 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from events import digest, late, line, retention, services
-from events.envelope import Item, Rules, Span, read
+from events import services
 from events.factories import ApplicationFactory
+from events.ingest import db_thread
+from events.ingest.bulk_insert import COPY_FROM, EXECUTE, PREPARE, Group, Store
 from events.models import Application, Event, EventTombstone, Minute, Session
-from events.store import COPY_FROM, EXECUTE, PREPARE, Group, Store
+from events.rejected import backfill
+from events.rollups import digest
+from events.storage import retention
 from events.tests.counting import assert_all_counted
 from events.tests.sending import committed
+from events.validation.event import Item, Rules, Span, read
 from live.tests.interleaving import interleave
 
 HOUR = timedelta(hours=1)
@@ -29,7 +33,7 @@ SIZES = pytest.mark.parametrize("others", [0, COPY_FROM], ids=["in a statement",
 @pytest.fixture
 def own() -> Any:
     """A connection of the ingest."""
-    opened = psycopg2.connect(**line.parameters("test"))
+    opened = psycopg2.connect(**db_thread.parameters("test"))
     opened.autocommit = True
     yield opened
     opened.close()
@@ -111,7 +115,7 @@ def test_it_is_a_duplicate_for_a_replay_too(resent, others):
     items = resent.items()
 
     with transaction.atomic():
-        late.store([(items[0], timezone.now())])
+        backfill.store([(items[0], timezone.now())])
 
     assert items[0].status == "duplicate"
     assert resent.stored.count() == 0

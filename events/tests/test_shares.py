@@ -10,11 +10,13 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from events import quota, retention, services
+from events import services
 from events.factories import ApplicationFactory, RejectedEventFactory, WriteKeyFactory
-from events.ingest import MOST_REQUESTS, SHARE
-from events.limits import Limits, TooMuchOfOne
+from events.ingest import quota
+from events.ingest.asgi_app import MOST_REQUESTS, SHARE
+from events.ingest.request_limits import Limits, TooMuchOfOne
 from events.models import Application, RejectedDay, RejectedEvent
+from events.storage import retention
 from events.tests.sending import committed, in_parts
 
 OTHER = "wk_of-the-neighbour"

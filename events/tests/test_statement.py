@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import psycopg2
 import pytest
 
-from events import line, statement
-from events.line import Unavailable
-from events.statement import Statement
+from events.ingest import db_thread, statement
+from events.ingest.db_thread import Unavailable
+from events.ingest.statement import Statement
 
 pytestmark = pytest.mark.django_db
 
@@ -46,7 +46,7 @@ def silent(monkeypatch):
 
 
 def cut(one: Statement) -> None:
-    with psycopg2.connect(**line.parameters("test")) as other, other.cursor() as cursor:
+    with psycopg2.connect(**db_thread.parameters("test")) as other, other.cursor() as cursor:
         cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [one._connection.info.backend_pid])
     other.close()
 
@@ -63,7 +63,7 @@ async def test_what_postgres_refuses_is_the_values_fault_and_the_next_ones_pass(
 
 
 async def test_what_cannot_be_prepared_is_refused_each_time(monkeypatch):
-    monkeypatch.setattr(line, "PAUSE", 0.0)
+    monkeypatch.setattr(db_thread, "PAUSE", 0.0)
     (broken,) = opened("PREPARE broken AS SELECT * FROM nowhere", "EXECUTE broken (%s)")
     for _ in range(2):
         with pytest.raises(psycopg2.ProgrammingError, match="nowhere"):
@@ -113,7 +113,7 @@ async def test_nobody_tries_again_at_once(half, monkeypatch):
         raise psycopg2.OperationalError("connection refused")
 
     monkeypatch.setattr(statement.psycopg2, "connect", connect)
-    monkeypatch.setattr(line, "PAUSE", 60.0)
+    monkeypatch.setattr(db_thread, "PAUSE", 60.0)
     for _ in range(3):
         with pytest.raises(Unavailable):
             await half.run(["1"])

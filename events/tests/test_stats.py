@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from events import digest
 from events.factories import ApplicationFactory, RejectedEventFactory
-from events.groups import groups
-from events.stats import MOST_SERIES, stats
+from events.rejected.groups import groups
+from events.rollups import digest
+from events.rollups.timeseries import MOST_SERIES, stats
 from events.tests.counting import NOON, commit
 
 pytestmark = pytest.mark.django_db

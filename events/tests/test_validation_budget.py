@@ -6,13 +6,14 @@ import tracemalloc
 
 import pytest
 
-from events import budget, services
-from events.budget import UNLIMITED, Budget, BudgetSpent
+from events import services
 from events.factories import EventTypeFactory, RejectedEventFactory
 from events.models import Event, RejectedEvent
-from events.replay import run
-from events.schemas import compiled
+from events.rejected.replay import run
 from events.tests.sending import committed
+from events.validation import budget
+from events.validation.budget import UNLIMITED, Budget, BudgetSpent
+from events.validation.schemas import compiled
 
 TAGS = {"properties": {"tags": {"type": "array", "items": {"type": "string"}}}}
 DEAR = {"additionalProperties": {"items": {"allOf": [{"type": "integer"}] * 100}}}

@@ -25,7 +25,7 @@ from live.hub import Hub
 from live.publish import publish_many
 from live.subscriber import TOO_BIG, TOO_MANY, TOO_MANY_SOCKETS, TOO_SLOW
 from live.tests.conftest import PATIENCE, headers, publish
-from live.wire import Wire
+from live.uvicorn_fast_path import Wire
 
 pytestmark = pytest.mark.django_db(transaction=True)
 in_database = database_sync_to_async
@@ -166,7 +166,7 @@ async def test_a_flood_of_subscriptions_ends_the_socket_and_others_hear_everythi
 
 
 async def test_this_uvicorn_is_the_one_whose_wire_we_know(server, hub, token):
-    """Else every message takes the slow way: look at what live/wire.py uses of uvicorn's protocol."""
+    """Else every message takes the slow way: look at what live/uvicorn_fast_path.py uses of uvicorn's protocol."""
     async with server.open(token) as socket:
         await watch(socket)
         (subscriber,) = hub._subscribers

@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from live import local_time
-from live.local_time import MissingTime, boundaries, day_bounds, same_clock_on, valid_moments, with_zone
+from core import timezones
+from core.timezones import MissingTime, boundaries, day_bounds, same_clock_on, valid_moments, with_zone
 from live.tests.zone_walk import CHANGES, IDS, by_day, by_hour, clock, minutes_around, minutes_of, parts
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -115,4 +115,4 @@ def test_a_time_moves_to_another_day_on_the_local_clock():
 )
 def test_a_moment_in_words_names_its_zone(zone, words):
     assert with_zone(datetime(2026, 10, 25, 1, 30, tzinfo=UTC), ZoneInfo(zone)) == words
-    assert local_time.zone_words(ZoneInfo("America/New_York")) == "America/New York"
+    assert timezones.zone_words(ZoneInfo("America/New_York")) == "America/New York"

@@ -7,8 +7,8 @@ import pytest
 from django import forms
 from django.utils import timezone
 
-from live.local_time import offset
-from live.moment_field import MomentField
+from core.admin.datetime_field import MomentField
+from core.timezones import offset
 from live.tests.zone_walk import CHANGES, IDS, clock, minutes_of
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from live.numerals import number
+from core.numerals import number
 
 
 @pytest.mark.parametrize(("given", "read"), [("17", 17), ("0", 0), ("9" * 18, 10**18 - 1)])

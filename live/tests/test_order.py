@@ -7,11 +7,11 @@ import pytest
 from channels.db import database_sync_to_async
 from django.db import connection, transaction
 
-from live import hints
 from live import publish as publish_module
+from live import redis_pubsub
 from live.models import Event, Position
+from live.numbering import number, number_all, position, read
 from live.publish import publish_many
-from live.sequence import number, number_all, position, read
 from live.tests.conftest import publish
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -194,7 +194,7 @@ def test_a_hub_asks_by_indexes_at_any_size():
 
 
 def test_hints_of_two_copies_do_not_meet(settings):
-    ours = hints.channel()
+    ours = redis_pubsub.channel()
     settings.CACHES = {"default": settings.CACHES["default"] | {"KEY_PREFIX": "other"}}
 
-    assert hints.channel() != ours
+    assert redis_pubsub.channel() != ours

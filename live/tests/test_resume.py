@@ -9,7 +9,7 @@ from django.db import connection
 from django.utils import timezone
 
 from live.models import Event, Position
-from live.sequence import MOST_REPLAYED, forget_old, number
+from live.numbering import MOST_REPLAYED, forget_old, number
 from live.tasks import clean_up
 from live.tests.conftest import publish, publish_numbers
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from live import strict_json
-from live.strict_json import DEEPEST, NotStrictJson, by_field, read_json
+from core.rest import strict_json
+from core.rest.strict_json import DEEPEST, NotStrictJson, by_field, read_json
 
 
 def refusal(content: bytes) -> NotStrictJson:

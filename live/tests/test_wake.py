@@ -11,8 +11,8 @@ import pytest
 from celery import Celery, current_app
 from django.db import transaction
 
-from live import wake as wake_module
-from live.wake import failures, wake
+from core import wake as wake_module
+from core.wake import failures, wake
 
 TASK = "tests.nothing"
 

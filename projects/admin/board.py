@@ -16,12 +16,12 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from live.numerals import number
-from live.snapshot import one_snapshot
+from core.errors import Gone
+from core.numerals import number
+from core.rest.snapshots import one_snapshot
 from projects import services
-from projects.admin.answers import done, people, refused
+from projects.admin.json_responses import done, people, refused
 from projects.admin.task_form import CardForm
-from projects.gone import Gone
 from projects.models import Project, Task
 
 MOST_CARDS = 100  # a column; the rest is in the list

@@ -9,14 +9,14 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from projects import list_link
+from core.list_cache import redis_link
 
 
 def cache_page(request: HttpRequest) -> HttpResponse:
     """Show the cache's counts. For superusers, as the other pages about the house itself."""
     if not request.user.is_superuser:
         raise PermissionDenied
-    stats = list_link.stats()
+    stats = redis_link.stats()
     asked = stats.hits + stats.misses + stats.bypasses
     context: dict[str, Any] = {
         **admin.site.each_context(request),

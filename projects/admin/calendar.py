@@ -16,15 +16,15 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.passwords import with_current_password
-from live.local_time import same_clock_on
-from live.numerals import number
-from live.shown_once import hide, show_once, shown_once
-from live.snapshot import one_snapshot
-from live.sorting import by_name
-from projects import calendar as feed
+from core.admin.shown_once import hide, show_once, shown_once
+from core.numerals import number
+from core.rest.snapshots import one_snapshot
+from core.sorting import by_name
+from core.timezones import same_clock_on
 from projects import services
-from projects.admin.answers import done, refused
-from projects.admin.days import Span, days_of, parse_day
+from projects.admin.calendar_grid import Span, days_of, parse_day
+from projects.admin.json_responses import done, refused
+from projects.calendar import feed
 from projects.models import CalendarToken, Project, Task
 
 MOST_LATE = 50

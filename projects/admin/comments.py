@@ -16,8 +16,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.http import reswap, retarget
 
-from live import seen
-from live.snapshot import one_snapshot
+from core.admin import form_versions
+from core.rest.snapshots import one_snapshot
 from projects import services
 from projects.admin.task_form import CommentForm
 from projects.models import Comment, Task
@@ -56,7 +56,9 @@ class CommentPages(ModelAdmin):
         if request.method != "POST":
             return _form(request, mine, CommentForm(initial={"content": mine.content}))
         form = CommentForm(request.POST)
-        if form.is_valid() and seen.changed_since(request.POST.get(seen.FIELD) or _token(mine), _shown_by(mine)):
+        if form.is_valid() and form_versions.changed_since(
+            request.POST.get(form_versions.FIELD) or _token(mine), _shown_by(mine)
+        ):
             _refuse(form, task, mine)
         if not form.is_valid():
             return _form_in_place(request, mine, form)
@@ -130,8 +132,8 @@ def _own(request: HttpRequest, task: Task, pk: int, verb: str) -> Comment:
 
 def _refuse(form: CommentForm, task: Task, comment: Comment) -> None:
     """Add the error of a form that was opened with another text than the comment has now."""
-    change = seen.Change("Comment", Truncator(comment.content).chars(200))
-    form.add_error(None, seen.words_for([change], task, reverse("admin:projects_task_change", args=[task.pk])))
+    change = form_versions.Change("Comment", Truncator(comment.content).chars(200))
+    form.add_error(None, form_versions.words_for([change], task, reverse("admin:projects_task_change", args=[task.pk])))
     form.has_missed = True
 
 
@@ -140,13 +142,13 @@ def _form_in_place(request: HttpRequest, comment: Comment, form: CommentForm) ->
 
 
 def _form(request: HttpRequest, comment: Comment, form: CommentForm) -> HttpResponse:
-    kept = request.POST.get(seen.FIELD) if form.is_bound and not form.has_missed else None
+    kept = request.POST.get(form_versions.FIELD) if form.is_bound and not form.has_missed else None
     context = {"comment": comment, "form": form, "seen": kept or _token(comment)}
     return render(request, "projects/task_comment_edit.html", context)
 
 
 def _token(comment: Comment) -> str:
-    return seen.token_of(_shown_by(comment))
+    return form_versions.token_of(_shown_by(comment))
 
 
 def _shown_by(comment: Comment) -> dict[str, Any]:

@@ -18,16 +18,16 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.views import ChangeList
 
-from live.admin_forms import FormsAtOnce
-from live.deletion import DeletionPages
-from live.history import HistoryPages
-from live.snapshot import SnapshotLists
-from live.sorting import by_name
+from core.admin.concurrent_forms import FormsAtOnce
+from core.admin.deletion import DeletionPages
+from core.admin.row_history import HistoryPages
+from core.errors import Gone
+from core.rest.snapshots import SnapshotLists
+from core.sorting import by_name
 from projects import services
 from projects.admin.board import BoardPages
 from projects.admin.cache_page import cache_page
 from projects.admin.mails import mails_page
-from projects.gone import Gone
 from projects.models import Project, Task
 
 FIELDS = ["name", "description", "owner"]

@@ -14,7 +14,7 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
-from live.snapshot import SnapshotLists
+from core.rest.snapshots import SnapshotLists
 from projects.models import Reminder
 from projects.reminders import retry_reminders
 

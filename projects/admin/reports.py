@@ -18,11 +18,11 @@ from django.utils.html import format_html
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
-from live.local_time import zone_words
-from live.snapshot import SnapshotLists
-from projects.admin.chart import chart_until
-from projects.admin.resend import ResendPages, may_resend
-from projects.admin.spark import with_sparks
+from core.rest.snapshots import SnapshotLists
+from core.timezones import zone_words
+from projects.admin.report_pages.chart import chart_until
+from projects.admin.report_pages.resend import ResendPages, may_resend
+from projects.admin.report_pages.sparkline import with_sparks
 from projects.models import Report
 
 MOST_RESENDS = 5  # on the page

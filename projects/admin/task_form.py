@@ -8,9 +8,9 @@ from django import forms
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
 
-from live.moment_field import MomentField
-from live.sorting import by_name
-from projects.admin.answers import people
+from core.admin.datetime_field import MomentField
+from core.sorting import by_name
+from projects.admin.json_responses import people
 from projects.models import Project, Task, check_due
 
 INPUT = "pr-input"

@@ -14,13 +14,13 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from live import seen
-from live.admin_forms import in_words
+from core.admin import form_versions
+from core.admin.concurrent_forms import in_words
+from core.errors import Gone
 from projects import services
 from projects.admin.comments import CommentPages, thread_of
-from projects.admin.steps import steps_of
 from projects.admin.task_form import CommentForm, TaskForm
-from projects.gone import Gone
+from projects.admin.task_history import steps_of
 from projects.models import Task
 
 
@@ -103,7 +103,11 @@ class TaskPages(CommentPages):
             messages.info(request, "Nothing was changed.")
             return True
         shown = shown_by(task)
-        changed = seen.changed_since(request.POST[seen.FIELD], shown) if seen.FIELD in request.POST else []
+        changed = (
+            form_versions.changed_since(request.POST[form_versions.FIELD], shown)
+            if form_versions.FIELD in request.POST
+            else []
+        )
         if missed := [name for name in changed if name in changes]:
             self._refuse(request, task, form, missed)
             return False
@@ -115,9 +119,10 @@ class TaskPages(CommentPages):
 
     def _refuse(self, request: HttpRequest, task: Task, form: TaskForm, missed: list[str]) -> None:
         words = [
-            seen.Change(str(form.fields[name].label or name).capitalize(), in_words(task, name)) for name in missed
+            form_versions.Change(str(form.fields[name].label or name).capitalize(), in_words(task, name))
+            for name in missed
         ]
-        form.add_error(None, seen.words_for(words, task, request.path))
+        form.add_error(None, form_versions.words_for(words, task, request.path))
         form.has_missed = True
 
     def _attempt(self, form: Any, write: Callable[[], Any]) -> Any:
@@ -135,9 +140,9 @@ class TaskPages(CommentPages):
     ) -> HttpResponse:
         if form is None and self.has_change_permission(request, task):
             form = TaskForm(task=task)
-        kept = request.POST.get(seen.FIELD) if form and form.is_bound and not form.has_missed else None
+        kept = request.POST.get(form_versions.FIELD) if form and form.is_bound and not form.has_missed else None
         context = {
-            "seen": kept or seen.token_of(shown_by(task)),
+            "seen": kept or form_versions.token_of(shown_by(task)),
             **self._frame(request, task.title),
             "address": page_of(task.pk),
             **thread_of(request, task),

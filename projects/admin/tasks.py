@@ -19,11 +19,11 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.decorators import display
 
-from live.deletion import DeletionPages
-from live.history import HistoryPages
-from live.local_time import today
-from live.snapshot import SnapshotLists
-from live.sorting import by_name
+from core.admin.deletion import DeletionPages
+from core.admin.row_history import HistoryPages
+from core.rest.snapshots import SnapshotLists
+from core.sorting import by_name
+from core.timezones import today
 from projects import export, services
 from projects.admin.calendar import CalendarPages
 from projects.admin.task_page import TaskPages

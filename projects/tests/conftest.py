@@ -1,7 +1,7 @@
 import pytest
 
-from projects import list_cache
-from projects.list_link import link
+from core.list_cache import entries
+from core.list_cache.redis_link import link
 from projects.tests.mail_server import serving
 
 
@@ -17,7 +17,7 @@ def _commits(request, monkeypatch):
     """Inside a test's own transaction nothing ever commits: there the generation is replaced at once."""
     marker = request.node.get_closest_marker("django_db")
     if marker is None or not marker.kwargs.get("transaction"):
-        monkeypatch.setattr(list_cache, "bump", list_cache.settle)
+        monkeypatch.setattr(entries, "bump", entries.settle)
 
 
 @pytest.fixture

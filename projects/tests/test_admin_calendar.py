@@ -9,7 +9,7 @@ from django.test import Client
 from django.utils import timezone
 
 from projects import services
-from projects.admin.days import Span
+from projects.admin.calendar_grid import Span
 from projects.factories import ProjectFactory, TaskFactory
 from projects.models import CalendarToken, Task
 

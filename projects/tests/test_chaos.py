@@ -38,7 +38,7 @@ YESTERDAYS = "UPDATE projects_report SET date = date - 1"
 REMINDERS_LEASE_ENDS = "UPDATE projects_reminder SET lease_until = now() WHERE status = 'pending'"
 REPORTS_LEASE_ENDS = "UPDATE projects_report SET lease_until = now() WHERE mailed_at IS NULL"
 WAKE_TEN_TIMES = """
-from live.wake import wake
+from core.wake import wake
 for _ in range(10):
     wake("projects.tasks.remind")
     wake("projects.tasks.report")

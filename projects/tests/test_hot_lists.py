@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from projects.fake import create_fake_projects
+from projects.demo.fake import create_fake_projects
 from projects.models import Comment, Project, Task
 
 pytestmark = pytest.mark.django_db

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 import pytest
 from django.db import connection
 
-from projects import house
+from core import report_sections
 from projects.factories import TaskFactory
 from projects.reports import generate_report, mail_reports, register
 
@@ -16,8 +16,8 @@ TODAY = datetime.now(UTC).date()
 @pytest.fixture(autouse=True)
 def sections(monkeypatch) -> dict:
     """None but the test's own."""
-    monkeypatch.setattr(house, "_SECTIONS", {})
-    return house._SECTIONS
+    monkeypatch.setattr(report_sections, "_SECTIONS", {})
+    return report_sections._SECTIONS
 
 
 def test_a_section_is_counted_for_the_day_before_and_stored_in_the_order_of_names():

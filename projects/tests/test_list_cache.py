@@ -13,9 +13,10 @@ from django.test import Client
 from redis import Redis
 
 from accounts.tokens import issue_token
-from projects import list_cache, list_link, services
+from core.list_cache import entries, redis_link
+from core.list_cache.redis_link import MOST_FAILURES, link
+from projects import services
 from projects.factories import ProjectFactory, TaskFactory
-from projects.list_link import MOST_FAILURES, link
 from projects.models import Task
 
 lists = pytest.mark.django_db
@@ -24,7 +25,7 @@ THREADS = 10  # as many as serve requests: config/asgi.py
 
 
 def key(scope: str = "all", query: str = "") -> str:
-    return list_cache.question(kind="tasks", scope=scope, query=query)
+    return entries.question(kind="tasks", scope=scope, query=query)
 
 
 class Source:
@@ -35,7 +36,7 @@ class Source:
         self.asked = 0
 
     def read(self, scope: str = "all", query: str = "") -> bytes:
-        return list_cache.listing(key(scope, query), self.build).body
+        return entries.listing(key(scope, query), self.build).body
 
     def build(self) -> bytes:
         self.asked += 1
@@ -86,7 +87,7 @@ def test_a_slow_reader_cannot_bring_back_what_was_replaced():
 
     def read(wait: bool) -> None:
         try:
-            got.append(list_cache.listing(key(), lambda: build(wait)).body)
+            got.append(entries.listing(key(), lambda: build(wait)).body)
         finally:
             connection.close()
 
@@ -125,15 +126,15 @@ def test_the_generation_is_replaced_on_commit_and_not_by_a_rollback():
     source.read()
 
     with transaction.atomic():
-        list_cache.bump()
+        entries.bump()
         source.read()
         transaction.set_rollback(True)
     source.read()
     assert source.asked == 1
 
     with transaction.atomic():
-        list_cache.bump()
-        list_cache.bump()
+        entries.bump()
+        entries.bump()
         source.read()
     source.read()
     assert source.asked == 2
@@ -149,7 +150,7 @@ def test_two_hundred_cold_readers_ask_the_database_a_few_times():
         return b"[]"
 
     def read(_: int) -> bytes:
-        return list_cache.listing(key(query="cold"), build).body
+        return entries.listing(key(query="cold"), build).body
 
     with ThreadPoolExecutor(16) as readers:
         assert list(readers.map(read, range(200))) == [b"[]"] * 200
@@ -158,9 +159,9 @@ def test_two_hundred_cold_readers_ask_the_database_a_few_times():
 
 
 def test_a_reader_who_asked_too_early_takes_what_was_stored_since(monkeypatch):
-    source, asked_early = Source(), list_cache._ask(link.connection(), key())
+    source, asked_early = Source(), entries._ask(link.connection(), key())
     source.read()
-    monkeypatch.setattr(list_cache, "_ask", lambda redis, name: asked_early)
+    monkeypatch.setattr(entries, "_ask", lambda redis, name: asked_early)
 
     assert source.read() == b"[]"
 
@@ -188,7 +189,7 @@ def test_writers_and_readers_never_meet_an_old_list(planner):
     def read() -> None:
         while time.monotonic() < stop:
             at_least = known[0]
-            found = int(list_cache.listing(key(), build).body)
+            found = int(entries.listing(key(), build).body)
             if found < at_least:
                 stale.append((found, at_least))
         connections.close_all()
@@ -214,10 +215,10 @@ def test_without_redis_lists_come_from_the_database(away):
 
 def test_a_replacement_that_failed_is_owed_and_made_up_for(settings, monkeypatch, away):
     woken: list[str] = []
-    monkeypatch.setattr(list_cache, "wake", woken.append)
+    monkeypatch.setattr(entries, "wake", woken.append)
     working = link
 
-    list_cache.settle()
+    entries.settle()
     assert working.owed
     assert woken == ["projects.tasks.settle_lists"]
     assert Source().read() == b"[]"
@@ -228,11 +229,11 @@ def test_a_process_that_reads_no_lists_makes_up_for_what_it_could_not_replace(se
     reader = Source()
     reader.read()
     there, settings.REDIS_URL = settings.REDIS_URL, "redis://127.0.0.1:1/0"
-    monkeypatch.setattr(list_cache, "wake", lambda task: None)  # the broker is away as well
+    monkeypatch.setattr(entries, "wake", lambda task: None)  # the broker is away as well
     link.forget()
 
     for _ in range(3):
-        list_cache.settle()
+        entries.settle()
     time.sleep(seconds)
     settings.REDIS_URL = there
     link._redis = None  # Redis is back, and nobody reads or writes here
@@ -289,8 +290,8 @@ def test_a_silent_redis_is_left_alone_after_a_few_failures(settings):
 
 
 def test_a_body_that_is_too_large_is_not_kept_and_no_reader_waits_for_it(monkeypatch):
-    monkeypatch.setattr(list_cache, "LONGEST_WAIT", 3_600.0)  # the test's time limit would end a reader that waits
-    source = Source(b"x" * (list_cache.LARGEST + 1))
+    monkeypatch.setattr(entries, "LONGEST_WAIT", 3_600.0)  # the test's time limit would end a reader that waits
+    source = Source(b"x" * (entries.LARGEST + 1))
     source.read()
 
     source.read()
@@ -299,19 +300,19 @@ def test_a_body_that_is_too_large_is_not_kept_and_no_reader_waits_for_it(monkeyp
 
 
 def test_no_reader_waits_for_a_body_that_could_not_be_built(monkeypatch):
-    monkeypatch.setattr(list_cache, "LONGEST_WAIT", 3_600.0)  # the test's time limit would end a reader that waits
+    monkeypatch.setattr(entries, "LONGEST_WAIT", 3_600.0)  # the test's time limit would end a reader that waits
 
     def broken() -> bytes:
         raise LookupError
 
     for _ in range(2):
         with pytest.raises(LookupError):
-            list_cache.listing(key(), broken)
+            entries.listing(key(), broken)
 
 
 def test_hits_misses_and_bypasses_are_counted():
     source = Source()
-    list_link.reset()
+    redis_link.reset()
 
     source.read()
     source.read()
@@ -320,7 +321,7 @@ def test_hits_misses_and_bypasses_are_counted():
     source.read()
     link.rest_until = 0.0
 
-    found = list_link.stats()
+    found = redis_link.stats()
     assert (found.misses, found.hits, found.bypasses, found.percent) == (1, 2, 1, 50)
     assert found.reachable
 
@@ -398,8 +399,8 @@ def test_a_person_who_is_renamed_is_renamed_in_lists_and_a_login_changes_nothing
 @committed
 def test_two_hundred_cold_readers_over_http_cost_one_count_and_one_page(monkeypatch):
     """As many threads as the server has; every reader has the whole of the work before them but the first."""
-    monkeypatch.setattr(list_cache, "LONGEST_WAIT", 30.0)  # however slow this machine is just now
-    monkeypatch.setattr(list_link, "TIMEOUT", 30.0)
+    monkeypatch.setattr(entries, "LONGEST_WAIT", 30.0)  # however slow this machine is just now
+    monkeypatch.setattr(redis_link, "TIMEOUT", 30.0)
     link.forget()
     TaskFactory.create_batch(3)
     token = issue_token(user=User.objects.create_superuser("root"))[1]

@@ -6,8 +6,8 @@ from django.db import connection
 from django.test import Client
 
 from accounts.tokens import issue_token
+from projects.cached_views import ListsAtOnce
 from projects.factories import TaskFactory
-from projects.lists import ListsAtOnce
 
 pytestmark = pytest.mark.django_db
 

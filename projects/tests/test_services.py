@@ -9,10 +9,10 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.utils import timezone
 
+from core.errors import Gone
 from live.models import Event
 from projects import services
 from projects.factories import CommentFactory, ProjectFactory, TaskFactory
-from projects.gone import Gone
 from projects.models import Comment, Project, Task
 from projects.reports import generate_report
 

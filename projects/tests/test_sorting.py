@@ -2,7 +2,7 @@
 
 import pytest
 
-from live.sorting import by_name
+from core.sorting import by_name
 from projects.factories import ProjectFactory, TaskFactory
 from projects.models import Project
 

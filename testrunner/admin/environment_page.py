@@ -16,9 +16,10 @@ from django.urls import URLPattern, path, reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from testrunner import outlook, services
+from testrunner import services
 from testrunner.admin.dialogs import Question, ask
 from testrunner.models import NotAllowed, TestEnvironment
+from testrunner.queue import queue_status
 
 MOST_PAST = 20  # runs on the page; the others are in the table
 LENGTHS = [(15, "15 minutes"), (30, "30 minutes"), (60, "1 hour"), (120, "2 hours"), (480, "8 hours"), (1440, "1 day")]
@@ -141,7 +142,7 @@ class EnvironmentPages(ModelAdmin):
         return environment
 
     def _context(self, request: HttpRequest, environment: TestEnvironment) -> dict[str, Any]:
-        outlook.add_to_environments([environment])
+        queue_status.add_to_environments([environment])
         past = environment.runs.finished().defer("junit_xml", "selection")
         return {
             "place": environment,  # not "environment": the theme shows that one in its header

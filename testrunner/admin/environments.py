@@ -16,12 +16,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from unfold.admin import ModelAdmin
 
-from live.admin_forms import FormsAtOnce
-from live.history import HistoryPages
-from testrunner import outlook
+from core.admin.concurrent_forms import FormsAtOnce
+from core.admin.row_history import HistoryPages
 from testrunner.admin.environment_page import EnvironmentPages
 from testrunner.admin.variables import VariableInline
 from testrunner.models import TestEnvironment
+from testrunner.queue import queue_status
 
 STATES = ["free", "busy", "reserved", "disabled"]
 
@@ -67,7 +67,7 @@ class EnvironmentAdmin(FormsAtOnce, EnvironmentPages, HistoryPages, ModelAdmin):
 def board() -> dict[str, Any]:
     """The hundred with what is shown of each, and how many there are of each state."""
     environments: list[Any] = list(TestEnvironment.objects.select_related("reserved_by").prefetch_related("variables"))
-    outlook.add_to_environments(environments)
+    queue_status.add_to_environments(environments)
     counts = Counter(environment.state for environment in environments)
     return {
         "environments": environments,

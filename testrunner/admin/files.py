@@ -14,11 +14,11 @@ from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
 
-from live.busy import Busy
-from live.storage import StorageFailure
-from testrunner import files, uploads
+from core.busy import Busy
+from core.storage_failure import StorageFailure
 from testrunner.admin.dialogs import Question, ask
 from testrunner.admin.tree import Leaf, tree_of
+from testrunner.files import discovery, uploads
 from testrunner.models import Root, TestFile
 
 
@@ -42,13 +42,13 @@ class FileAdmin(ModelAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        files.look()
+        discovery.look()
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": "Test files",
             "tree": tree_of(),
-            "cannot_run_own": files.cannot_run_own(),
+            "cannot_run_own": discovery.cannot_run_own(),
             "may_upload": request.user.has_perm("testrunner.upload_testfile"),
             "may_run": request.user.has_perm("testrunner.add_testrun"),
             "directories": uploads.directories(),
@@ -60,8 +60,8 @@ class FileAdmin(ModelAdmin):
     ) -> HttpResponse:
         file = self._file(request, object_id)
         try:
-            text, problem = files.text_of(file, files.read(file)), ""
-        except files.Gone as gone:
+            text, problem = discovery.text_of(file, discovery.read(file)), ""
+        except discovery.Gone as gone:
             text, problem = "", str(gone)
         problem = problem or ("" if text is not None else "This file is not text, so it is not shown.")
         context = {
@@ -108,7 +108,7 @@ class FileAdmin(ModelAdmin):
             file = uploads.upload(
                 name=sent.name or "",
                 directory=request.POST.get("directory", ""),
-                content=sent.read(files.LARGEST + 1),
+                content=sent.read(discovery.LARGEST + 1),
                 user=request.user,
                 overwrite=request.POST.get("overwrite") == "yes",
             )

@@ -14,9 +14,11 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from testrunner import files, outlook, services, uploads
+from testrunner import services
 from testrunner.admin.tree import tree_of
+from testrunner.files import discovery, uploads
 from testrunner.models import NotAllowed, TestEnvironment, TestFile, TestRun
+from testrunner.queue import queue_status
 
 
 class NewRunForm(forms.Form):
@@ -50,7 +52,7 @@ class NewRunPages(ModelAdmin):
     ) -> HttpResponse:
         if not self.has_add_permission(request):
             raise PermissionDenied
-        files.look()
+        discovery.look()
         form = NewRunForm(request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid() and (run := self._start(request, form)) is not None:
             return self._go_on(request, run)
@@ -62,19 +64,19 @@ class NewRunPages(ModelAdmin):
             return services.start_run(
                 user=request.user,
                 environment=given["environment"],
-                files=files.snapshots(given["tests"]),
+                files=discovery.snapshots(given["tests"]),
                 requested_by=given["requested_by"],
                 wall_seconds=given["minutes"] and given["minutes"] * 60,
                 request_key=given["request_key"],
             )
-        except (files.Gone, NotAllowed) as refused:
+        except (discovery.Gone, NotAllowed) as refused:
             form.add_error("minutes" if isinstance(refused, services.NoSuchTime) else "tests", str(refused))
             return None
 
     def _go_on(self, request: HttpRequest, run: TestRun) -> HttpResponse:
         if "watch" in request.POST:
             return HttpResponseRedirect(reverse("admin:testrunner_testrun_change", args=[run.pk]))
-        outlook.add_to_runs([run])
+        queue_status.add_to_runs([run])
         place: Any = run
         waits = f"position {place.position}" if place.position and place.position > 1 else "next in line"
         messages.success(request, f"Run {run.pk} is queued in {run.environment}: {waits}.")
@@ -83,8 +85,8 @@ class NewRunPages(ModelAdmin):
     def _context(self, request: HttpRequest, form: NewRunForm) -> dict[str, Any]:
         chosen = set(request.POST.getlist("tests")) if request.method == "POST" else set(request.GET.getlist("file"))
         environments = list(TestEnvironment.objects.select_related("reserved_by").prefetch_related("variables"))
-        outlook.add_to_environments(environments)
-        outlook.add_arrivals(environments, request.user)
+        queue_status.add_to_environments(environments)
+        queue_status.add_arrivals(environments, request.user)
         return {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -95,7 +97,7 @@ class NewRunPages(ModelAdmin):
             "place": request.POST.get("environment") or request.GET.get("environment", ""),
             "tree": tree_of(chosen),
             "given": request.POST,
-            "cannot_run_own": files.cannot_run_own(),
+            "cannot_run_own": discovery.cannot_run_own(),
             "request_key": request.POST.get("request_key") or uuid4(),
             "may_upload": request.user.has_perm("testrunner.upload_testfile"),
             "directories": uploads.directories(),

@@ -19,11 +19,12 @@ from django.urls import URLPattern, path, reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from testrunner import outlook, services
+from testrunner import services
 from testrunner.admin.dialogs import Question, ask
-from testrunner.downloads import junit_response, log_response
 from testrunner.models import FailureTask, NotAllowed, TestResult, TestRun
-from testrunner.sandbox import Limits
+from testrunner.queue import queue_status
+from testrunner.records.downloads import junit_response, log_response
+from testrunner.sandbox.isolation import Limits
 
 MOST_UNFOLDED = 30
 MOST_RESULTS = 500  # on the page; failures first. The JUnit report has them all.
@@ -130,7 +131,7 @@ class RunPages(ModelAdmin):
         return run
 
     def _live_context(self, request: HttpRequest, run: TestRun) -> dict[str, Any]:
-        outlook.add_to_runs([run])
+        queue_status.add_to_runs([run])
         results = failures_first(run.results.defer("details").annotate(is_explained=~Q(details="")))
         shown = list(results[:MOST_RESULTS])
         return {

@@ -14,11 +14,11 @@ from unfold.contrib.filters.admin import MultipleChoicesDropdownFilter, RelatedD
 from unfold.decorators import action, display
 from unfold.paginator import InfinitePaginator
 
-from testrunner import outlook
 from testrunner.admin.history import HistoryPages
 from testrunner.admin.new_run import NewRunPages
 from testrunner.admin.run_page import RunPages
 from testrunner.models import RunFile, TestRun
+from testrunner.queue import queue_status
 
 
 @admin.register(TestRun)
@@ -43,7 +43,7 @@ class RunAdmin(NewRunPages, RunPages, HistoryPages, ModelAdmin):
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         changes = super().get_changelist_instance(request)
-        outlook.add_to_runs(changes.result_list)
+        queue_status.add_to_runs(changes.result_list)
         return changes
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:

@@ -9,7 +9,7 @@ from django.db.models import Expression, F, Q
 from simple_history.models import HistoricalRecords
 
 from testrunner.clock import database_now
-from testrunner.invocation import STEERING
+from testrunner.sandbox.pytest_command import STEERING
 
 FIRST, LAST = 1, 100  # the environments' ids
 # What a shell can export. The names that the runner sets itself, or that would change how the tests are run, are ours;
@@ -30,7 +30,7 @@ class TestEnvironmentQuerySet(models.QuerySet["TestEnvironment"]):
 class TestEnvironment(models.Model):
     """One of the hundred shared places that tests run against, and in which one run at a time is active.
 
-    Whoever starts, ends or queues a run locks this row first (testrunner/queue.py).
+    Whoever starts, ends or queues a run locks this row first (testrunner/queue/claims.py).
     """
 
     __test__ = False  # pytest takes every class whose name begins with Test for one

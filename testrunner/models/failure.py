@@ -4,7 +4,7 @@ from django.db import models
 
 from testrunner.models.environment import TestEnvironment
 from testrunner.models.run import TestRun
-from testrunner.nodeids import LONGEST_NODEID
+from testrunner.sandbox.results.nodeids import LONGEST_NODEID
 
 
 class FailureTask(models.Model):

@@ -8,7 +8,7 @@ LONGEST_PATH = 400  # characters; an index holds it
 
 
 class Root(models.TextChoices):
-    """Where a test file lies: see testrunner/files.py."""
+    """Where a test file lies: see testrunner/files/discovery.py."""
 
     SAMPLES = "samples", "sample tests"
     PROJECT = "project", "Opsroom's own tests"

@@ -8,8 +8,8 @@ from django.db.models import Q
 from testrunner.models.environment import TestEnvironment
 from testrunner.models.file import LONGEST_PATH, Root
 from testrunner.models.run import TestRun
-from testrunner.nodeids import LONGEST_NODEID
-from testrunner.results import LONGEST
+from testrunner.sandbox.results.nodeids import LONGEST_NODEID
+from testrunner.sandbox.results.outcome import LONGEST
 
 
 class RunFile(models.Model):

@@ -37,8 +37,9 @@ class TestRun(models.Model):
     """One run of some test files in one environment, from the wish to the record.
 
     Ids are handed out under the environment's lock, so that within an environment a lower id was there earlier. Every
-    time is the database's. From wish to outcome a row is changed by testrunner/services.py, queue.py, leases.py and
-    recorder.py only, the last two by the token; after that failures.py and retention.py take down their own marks.
+    time is the database's. From wish to outcome a row is changed by testrunner/services.py, claims.py, leases.py and
+    result_writer.py only, the last two by the token; after that failure_tasks.py and retention.py take down their own
+    marks.
     """
 
     __test__ = False
@@ -99,7 +100,8 @@ class TestRun(models.Model):
     junit_xml = models.TextField(blank=True, default="", editable=False)
     # Whether log, report, tracebacks and the files' bytes are still there, as far as there were any: retention.py.
     is_kept = models.BooleanField(db_default=True, editable=False)
-    # Whether tasks are still to be opened, commented on or completed for its results: testrunner/failures.py.
+    # Whether tasks are still to be opened, commented on or completed for its results:
+    # testrunner/records/failure_tasks.py.
     tasks_due = models.BooleanField(default=False, editable=False)
     tasks_after = models.BigIntegerField(db_default=0, editable=False)  # the last result that is settled
     tasks_opened = models.PositiveSmallIntegerField(db_default=0, editable=False)

@@ -10,9 +10,9 @@ import pytest
 import yaml
 from django.contrib.auth.models import Group, User
 
+from testrunner.files.snapshot import Snapshot
 from testrunner.models import TestEnvironment
-from testrunner.sandbox import MODES, user_for_a_run
-from testrunner.snapshot import Snapshot
+from testrunner.sandbox.isolation import MODES, user_for_a_run
 from testrunner.tests.workers import OWN_USER, POWERS, PROJECT, become
 
 
@@ -38,7 +38,7 @@ def file() -> Snapshot:
 def _no_wake_ups(request, monkeypatch):
     """Nobody listens in these tests; those that start real processes say so by their mark."""
     if not request.node.get_closest_marker("chaos"):
-        monkeypatch.setattr("live.wake._send", lambda task, args, options: None)
+        monkeypatch.setattr("core.wake._send", lambda task, args, options: None)
 
 
 @pytest.fixture

@@ -94,18 +94,19 @@ def main(folder: Path, slots: int, how: str) -> None:
     django.setup()
     from django.db import connection
 
-    from live import wake as live_wake
-    from testrunner import queue, runs
+    from core import wake as live_wake
+    from testrunner.queue import claims
+    from testrunner.worker import runner
 
     live_wake._send = lambda task, args, options: print("wake", flush=True)
     if how == "check-then-lock":
-        queue.claim = check_then_lock
+        claims.claim = check_then_lock
 
     execute = pytest_in(folder) if how == "in-pytest" else instant_in(folder)
 
     def work() -> None:
         try:
-            runs.work(f"racer-{os.getpid()}", execute)
+            runner.work(f"racer-{os.getpid()}", execute)
         except Exception:
             (folder / f"problem-{os.getpid()}").write_text(repr(sys.exc_info()))
             raise
@@ -119,7 +120,7 @@ def main(folder: Path, slots: int, how: str) -> None:
 
 
 def instant_in(folder: Path):
-    from testrunner.results import Finished, Outcome, TestResult
+    from testrunner.sandbox.results.outcome import Finished, Outcome, TestResult
 
     def instant(files, *, environment, run_name, on_result, **_) -> Finished:
         alone(str(folder), environment["TEST_ENVIRONMENT_ID"], run_name.split("-")[1])
@@ -132,8 +133,8 @@ def instant_in(folder: Path):
 
 def pytest_in(folder: Path):
     """The executor itself, on a test that does what an instant run does. Behind walls it could not reach the folder."""
-    from testrunner.executor import TestBytes, execute
-    from testrunner.sandbox import MODES
+    from testrunner.sandbox.executor import TestBytes, execute
+    from testrunner.sandbox.isolation import MODES
 
     def real(files, *, environment, run_name, **more):
         known = {"RACE_FOLDER": str(folder), "RACE_RUN": run_name.split("-")[1]}
@@ -176,15 +177,15 @@ def check_then_lock(environment_id: int, worker: str):
     """What one writes first: nobody runs there, so take the oldest. Between the two, somebody else does the same."""
     from django.db import transaction
 
-    from testrunner import queue
     from testrunner.models import TestEnvironment, TestRun
+    from testrunner.queue import claims
 
     if TestRun.objects.running().filter(environment=environment_id).exists():
         return None
     with transaction.atomic():
         queued = TestRun.objects.queued().filter(environment=environment_id).order_by("id")
         run = queued.select_for_update(skip_locked=True).first()
-        return run and queue._activate(run, TestEnvironment.objects.get(pk=environment_id), worker)
+        return run and claims._activate(run, TestEnvironment.objects.get(pk=environment_id), worker)
 
 
 if __name__ == "__main__":

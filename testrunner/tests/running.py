@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from testrunner.executor import TestBytes, execute
-from testrunner.results import Finished, TestResult
-from testrunner.sandbox import Limits
+from testrunner.sandbox.executor import TestBytes, execute
+from testrunner.sandbox.isolation import Limits
+from testrunner.sandbox.results.outcome import Finished, TestResult
 
 SAMPLES = Path(__file__).parents[2] / "sample_tests"
 CORPUS = Path(__file__).parent / "corpus"

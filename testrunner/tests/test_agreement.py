@@ -7,14 +7,15 @@ import re
 import pytest
 from django.test import Client
 
-from testrunner import runs, services
+from testrunner import services
+from testrunner.files.snapshot import Snapshot
 from testrunner.models import TestRun
-from testrunner.nodeids import shortened
-from testrunner.plain import plain
-from testrunner.results import NODEID
-from testrunner.snapshot import Snapshot
+from testrunner.sandbox.results.nodeids import shortened
+from testrunner.sandbox.results.outcome import NODEID
+from testrunner.sandbox.results.plain_text import plain
 from testrunner.tests.agreement import bare, outcomes, places, processes
 from testrunner.tests.agreement.case import Case
+from testrunner.worker import runner
 
 CASES = [*outcomes.CASES, *places.CASES, *processes.CASES]
 # A few that are quick, and those of the reports of faults.
@@ -46,7 +47,7 @@ def run(tester, environment, settings, root):
             if path not in case.tests
         ]
         made = services.start_run(user=tester, environment=environment, files=[*chosen, *others], wall_seconds=100)
-        assert runs.work("agreement") == 1
+        assert runner.work("agreement") == 1
         made.refresh_from_db()
         return made
 

@@ -10,10 +10,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from testrunner import outlook
 from testrunner.factories import ResultFactory, RunFactory
+from testrunner.files.uploads import EMPTY
 from testrunner.models import EnvironmentVariable, LogChunk, TestEnvironment, TestRun
-from testrunner.uploads import EMPTY
+from testrunner.queue import queue_status
 
 pytestmark = pytest.mark.django_db
 GOOD = b"def test_it():\n    assert True\n"
@@ -267,7 +267,7 @@ def test_results_are_told_with_the_run_and_counts_in_the_list(tester_api, django
 
 
 def test_the_first_tracebacks_are_told_with_the_run(tester_api, monkeypatch):
-    monkeypatch.setattr(outlook, "MOST_DETAILS", 2)
+    monkeypatch.setattr(queue_status, "MOST_DETAILS", 2)
     run = RunFactory(failure=True)
     ResultFactory(run=run)
     for number in range(3):

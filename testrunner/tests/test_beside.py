@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from testrunner import files, services
-from testrunner.beside import beside
+from testrunner import services
+from testrunner.files import discovery
+from testrunner.files.support_files import beside
 from testrunner.models import Root, TestFile
 
 pytestmark = pytest.mark.django_db
@@ -37,7 +38,7 @@ def uploads(tmp_path: Path, settings) -> Path:
         file = tmp_path / "uploads" / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("")
-    files.look()
+    discovery.look()
     return tmp_path / "uploads"
 
 
@@ -75,7 +76,7 @@ def test_opsrooms_own_tests_take_nothing_along(uploads: Path):
 
 def test_a_run_and_its_rerun_name_the_files_that_came_along(uploads: Path, tester, tester_api, environment):
     (uploads / "shop/smoke/helpers.py").write_text("x = 1\n")
-    files.look()
+    discovery.look()
     (file,) = chosen("shop/smoke/test_login.py")
 
     answer = tester_api.post("/test-runs/", {"environment": environment.pk, "files": [file.pk]})

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from testrunner.capture import LINE, Cleaner, Log
-from testrunner.mask import Mask
+from testrunner.sandbox.log_capture import LINE, Cleaner, Log
+from testrunner.sandbox.redaction import Mask
 
 
 def logged(*pieces: bytes, head: int = 1000, tail: int = 3000, mask: Mask | None = None) -> tuple[bytes, Log]:

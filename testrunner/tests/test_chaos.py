@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from config.tests.instance import RECOVERY, Instance, running_instance
-from testrunner.leases import SILENCE
+from testrunner.queue.leases import SILENCE
 from testrunner.tests.running import processes_of
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
@@ -36,7 +36,7 @@ QUEUE = """
 from django.contrib.auth.models import User
 from testrunner import services
 from testrunner.models import TestEnvironment
-from testrunner.snapshot import Snapshot
+from testrunner.files.snapshot import Snapshot
 user, _ = User.objects.get_or_create(username="tess")
 for text in {texts!r}:
     files = [Snapshot("samples", "test_a.py", text.encode())]

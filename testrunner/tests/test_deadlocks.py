@@ -10,10 +10,13 @@ from live.tests.together import together
 from projects import services as projects
 from projects.factories import ProjectFactory
 from projects.models import Project, Task
-from testrunner import failures, queue, reaper, retention, services, uploads
+from testrunner import services
 from testrunner.factories import ResultFactory, RunFactory
+from testrunner.files import uploads
+from testrunner.files.snapshot import Snapshot
 from testrunner.models import NotAllowed, TestEnvironment, TestFile, TestRun
-from testrunner.snapshot import Snapshot
+from testrunner.queue import claims, sweeper
+from testrunner.records import failure_tasks, retention
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.thorough]
 ROUNDS = 2
@@ -26,7 +29,7 @@ REFUSALS = (NotAllowed, uploads.Refused)
 def no_second_try(monkeypatch, settings, tmp_path):
     """A deadlock is an error here, though the verbs would try again."""
     settings.TEST_UPLOADS = str(tmp_path)
-    monkeypatch.setattr("live.deadlocks.is_deadlock", lambda error: False)
+    monkeypatch.setattr("core.deadlocks.is_deadlock", lambda error: False)
 
 
 def prepare(tester: Any) -> dict[str, Callable[[], Any]]:
@@ -35,31 +38,31 @@ def prepare(tester: Any) -> dict[str, Callable[[], Any]]:
     TestRun.objects.all().delete()
     project, another = ProjectFactory(), ProjectFactory()
     environment = TestEnvironment.objects.get(pk=17)
-    TestEnvironment.objects.filter(pk=17).update(project=project, **dict.fromkeys(queue.RESERVATION[:4]))
+    TestEnvironment.objects.filter(pk=17).update(project=project, **dict.fromkeys(claims.RESERVATION[:4]))
     for tasks_due in (False, True):
         old = RunFactory(failure=True, tasks_due=tasks_due)
         for number in range(4) if not tasks_due else reversed(range(6)):
             ResultFactory(run=old, name=f"test_{number:02}", outcome="failed")
         if not tasks_due:
             TestRun.objects.filter(pk=old.pk).update(tasks_due=True)
-            failures.settle(17)
+            failure_tasks.settle(17)
     waiting = RunFactory(created_by=tester)
     lost = RunFactory(running=True, environment_id=17)
-    TestRun.objects.filter(pk=lost.pk).update(lease_until=queue.database_now() - MINUTE)
+    TestRun.objects.filter(pk=lost.pk).update(lease_until=claims.database_now() - MINUTE)
     file = uploads.upload(name="test_it.py", directory="", content=b"x = 1\n", user=tester, overwrite=True)
     ids = Task.objects.filter(project=project).order_by("-pk").values_list("pk", flat=True)
     return {
         "start": lambda: services.start_run(user=tester, environment=environment, files=[FILE]),
         "rerun": lambda: services.rerun(run=old, user=tester),
         "cancel": lambda: services.cancel_run(run=waiting, user=tester),
-        "claim": lambda: queue.claim(17, "w"),
+        "claim": lambda: claims.claim(17, "w"),
         "reserve": lambda: services.reserve(environment=environment, user=tester, duration=MINUTE),
         "release": lambda: services.release(environment=environment, user=tester),
         "change": lambda: services.change_environment(environment=environment, user=tester, project=another),
-        "reap": reaper.reap,
-        "end_reservations": reaper.end_reservations,
+        "reap": sweeper.reap,
+        "end_reservations": sweeper.end_reservations,
         "retain": lambda: retention.forget_old_logs(),
-        "settle": lambda: failures.settle(17),
+        "settle": lambda: failure_tasks.settle(17),
         "upload": lambda: uploads.upload(
             name="test_it.py", directory="", content=b"x = 2\n", user=tester, overwrite=True
         ),
@@ -94,7 +97,7 @@ for shares_tasks in ("change", "settle", "claim", "reap"):
 
 @pytest.mark.parametrize("one", PARTNERS)
 def test_two_verbs_that_share_rows_do_not_deadlock(one, tester, settings, monkeypatch):
-    monkeypatch.setattr(failures, "call_worker", lambda environment_id: None)
+    monkeypatch.setattr(failure_tasks, "call_worker", lambda environment_id: None)
     settings.TESTRUN_LOG_DAYS = 0
     for other in PARTNERS[one]:
         for _ in range(ROUNDS):
@@ -113,8 +116,8 @@ def test_every_pair_that_is_tried_has_something_to_do(tester, settings):
         if name in ("release", "end_reservations"):
             verbs["reserve"]()
             TestEnvironment.objects.filter(pk=17).update(
-                reserved_from=queue.database_now() - MINUTE,
-                reserved_until=queue.database_now() + (MINUTE if name == "release" else -MINUTE / 2),
+                reserved_from=claims.database_now() - MINUTE,
+                reserved_until=claims.database_now() + (MINUTE if name == "release" else -MINUTE / 2),
             )
         before = state()
         verbs[name]()
@@ -133,6 +136,6 @@ def test_a_failure_is_settled_after_all_when_its_project_is_being_deleted(tester
 
         assert together(verbs["settle"], verbs["delete_project"], verbs["update_tasks"], refusals=REFUSALS) == []
 
-        failures.settle(17)
+        failure_tasks.settle(17)
         assert not TestRun.objects.filter(tasks_due=True).exists()
         assert not Task.objects.exists()

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import ValidationError
 
-from testrunner.executor import TestBytes, execute
-from testrunner.invocation import _allowed
 from testrunner.models import EnvironmentVariable
-from testrunner.results import Outcome
-from testrunner.sandbox import Limits
+from testrunner.sandbox.executor import TestBytes, execute
+from testrunner.sandbox.isolation import Limits
+from testrunner.sandbox.isolation_check import probe
+from testrunner.sandbox.pytest_command import _allowed
+from testrunner.sandbox.results.outcome import Outcome
 from testrunner.tests.running import SAMPLES, processes_of, run
-from testrunner.trial import probe
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from testrunner import expected
 from testrunner.clock import database_now
 from testrunner.factories import RunFactory
 from testrunner.models import TestEnvironment
+from testrunner.queue import estimates
 
 pytestmark = pytest.mark.django_db
 NOW = timezone.now
@@ -43,7 +43,7 @@ def waits(files_key: str = A, **more):
 def turn(run) -> tuple[int, float]:
     """The place, and the seconds to go, rounded to whole ones."""
     now = database_now()
-    told = expected.turns(TestEnvironment.objects.filter(pk=run.environment_id), None, now)[run.pk]
+    told = estimates.turns(TestEnvironment.objects.filter(pk=run.environment_id), None, now)[run.pk]
     return told.position, round((told.start - now).total_seconds())
 
 
@@ -107,7 +107,7 @@ def test_nobody_can_tell_while_the_environment_is_closed():
     TestEnvironment.objects.filter(pk=17).update(enabled=False)
     run = waits()
 
-    assert expected.turns(TestEnvironment.objects.filter(pk=17))[run.pk] == expected.Turn(1, None)
+    assert estimates.turns(TestEnvironment.objects.filter(pk=17))[run.pk] == estimates.Turn(1, None)
 
 
 def test_many_environments_take_no_more_queries_than_one(django_assert_num_queries):
@@ -117,6 +117,6 @@ def test_many_environments_take_no_more_queries_than_one(django_assert_num_queri
         waits(B, environment_id=environment)
 
     with django_assert_num_queries(6):  # the clock, the environments, their runs, three kinds of medians
-        found = expected.turns(TestEnvironment.objects.all())
+        found = estimates.turns(TestEnvironment.objects.all())
 
     assert len(found) == 40

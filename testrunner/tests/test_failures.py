@@ -5,14 +5,17 @@ import pytest
 from django.db import connection
 from django.db.models import ProtectedError
 
-from live import direct
+from core import direct_connections
+from core.errors import Gone
 from projects.factories import ProjectFactory
-from projects.gone import Gone
 from projects.models import Comment, Task
-from testrunner import failures, queue, runs, services
+from testrunner import services
 from testrunner.factories import ResultFactory, RunFactory
 from testrunner.models import FailureTask, TestEnvironment, TestRun
-from testrunner.results import Finished, Outcome, TestResult
+from testrunner.queue import claims
+from testrunner.records import failure_tasks
+from testrunner.sandbox.results.outcome import Finished, Outcome, TestResult
+from testrunner.worker import runner
 
 pytestmark = pytest.mark.django_db
 
@@ -29,7 +32,7 @@ def ran(**outcomes: str) -> TestRun:
     run = RunFactory(failure=True, tasks_due=True)
     for name, outcome in outcomes.items():
         ResultFactory(run=run, name=name, outcome=outcome, message="assert 1 == 2" if outcome == "failed" else "")
-    failures.settle(17)
+    failure_tasks.settle(17)
     return run
 
 
@@ -80,7 +83,7 @@ def test_the_same_test_in_another_environment_has_a_task_of_its_own(project):
     run = RunFactory(failure=True, tasks_due=True, environment_id=18)
     ResultFactory(run=run, name="test_pay", outcome="failed")
 
-    failures.settle(18)
+    failure_tasks.settle(18)
 
     assert Task.objects.count() == 2
 
@@ -97,25 +100,25 @@ def test_a_task_that_was_deleted_is_opened_anew(project):
 def test_doing_it_twice_changes_nothing(project):
     ran(test_pay="failed")
 
-    assert failures.settle(17) == 0
+    assert failure_tasks.settle(17) == 0
     assert Task.objects.count() == 1
 
 
 def test_what_went_wrong_half_way_is_done_later_and_once(project, monkeypatch):
-    usual = failures.projects.create_task
+    usual = failure_tasks.projects.create_task
 
     def gone_at_the_second(**fields):
         if "test_b" in fields["title"]:
             raise Gone("project")
         return usual(**fields)
 
-    monkeypatch.setattr(failures.projects, "create_task", gone_at_the_second)
+    monkeypatch.setattr(failure_tasks.projects, "create_task", gone_at_the_second)
     run = ran(test_a="failed", test_b="failed")
     assert list(TestRun.objects.filter(tasks_due=True)) == [run]
     assert not FailureTask.objects.filter(nodeid__endswith="test_b").exists()
-    monkeypatch.setattr(failures.projects, "create_task", usual)
+    monkeypatch.setattr(failure_tasks.projects, "create_task", usual)
 
-    failures.settle(17)
+    failure_tasks.settle(17)
 
     assert Task.objects.count() == 2
 
@@ -123,7 +126,7 @@ def test_what_went_wrong_half_way_is_done_later_and_once(project, monkeypatch):
 def test_where_everything_fails_fifty_tasks_say_so(project):
     ran(**{f"test_{number:03}": "failed" for number in range(60)})
 
-    assert Task.objects.count() == failures.MOST_NEW
+    assert Task.objects.count() == failure_tasks.MOST_NEW
 
 
 def test_without_a_project_nothing_is_opened():
@@ -134,11 +137,11 @@ def test_without_a_project_nothing_is_opened():
 
 def test_a_worker_is_called_for_what_is_still_due(project, monkeypatch):
     called = []
-    monkeypatch.setattr(failures, "call_worker", called.append)
+    monkeypatch.setattr(failure_tasks, "call_worker", called.append)
     RunFactory(failure=True, tasks_due=True)
     RunFactory(failure=True)
 
-    failures.sweep()
+    failure_tasks.sweep()
 
     assert called == [17]
 
@@ -169,15 +172,15 @@ def test_a_run_that_judged_its_tests_marks_that_there_is_something_to_do(
     project, tester, environment, file, monkeypatch, outcome, test, all_ran, due
 ):
     called = []
-    monkeypatch.setattr(failures, "call_worker", called.append)
+    monkeypatch.setattr(failure_tasks, "call_worker", called.append)
     run = services.start_run(user=tester, environment=environment, files=[file])
 
     def failing(files, *, on_result, **_):
-        TestRun.objects.filter(pk=run.pk).update(cancel_requested_at=queue.database_now())
+        TestRun.objects.filter(pk=run.pk).update(cancel_requested_at=claims.database_now())
         on_result(TestResult("samples/test_a.py::test_a", test))
         return Finished(outcome, "1 of 1 test failed.", 1, all_ran=all_ran)
 
-    runs.work("w", failing)
+    runner.work("w", failing)
 
     run.refresh_from_db()
     assert (run.tasks_due, called) == (due, [17] if due else [])
@@ -187,17 +190,17 @@ def test_settling_stops_after_its_time_and_leaves_the_rest_due(project):
     for _ in range(3):
         RunFactory(failure=True, tasks_due=True)
 
-    assert failures.settle(17, seconds=0) == 1
+    assert failure_tasks.settle(17, seconds=0) == 1
     assert TestRun.objects.filter(tasks_due=True).count() == 2
-    assert failures.settle(17) == 2
+    assert failure_tasks.settle(17) == 2
 
 
 def test_a_run_of_many_tests_is_settled_in_steps_each_test_once(project, monkeypatch):
-    monkeypatch.setattr(failures, "AT_ONCE", 2)
+    monkeypatch.setattr(failure_tasks, "AT_ONCE", 2)
     run = RunFactory(failure=True, tasks_due=True)
     for number in range(5):
         ResultFactory(run=run, name=f"test_{number}", outcome="failed")
-    usual, steps = failures._settle, []
+    usual, steps = failure_tasks._settle, []
 
     def fails_at_the_second(*given):
         steps.append(given)
@@ -205,19 +208,19 @@ def test_a_run_of_many_tests_is_settled_in_steps_each_test_once(project, monkeyp
             raise RuntimeError("the worker is killed")
         usual(*given)
 
-    monkeypatch.setattr(failures, "_settle", fails_at_the_second)
-    assert failures.settle(17) == 0
+    monkeypatch.setattr(failure_tasks, "_settle", fails_at_the_second)
+    assert failure_tasks.settle(17) == 0
     assert sorted(Task.objects.values_list("title", flat=True)) == [f"test_{n} fails in Environment 17" for n in (0, 1)]
 
-    assert failures.settle(17) == 1
+    assert failure_tasks.settle(17) == 1
     assert (Task.objects.count(), FailureTask.objects.count(), Comment.objects.count()) == (5, 5, 0)
     run.refresh_from_db()
     assert (run.tasks_due, run.tasks_opened) == (False, 5)
 
 
 def test_no_more_tasks_are_opened_in_all_steps_than_for_one_run(project, monkeypatch):
-    monkeypatch.setattr(failures, "AT_ONCE", 2)
-    monkeypatch.setattr(failures, "MOST_NEW", 3)
+    monkeypatch.setattr(failure_tasks, "AT_ONCE", 2)
+    monkeypatch.setattr(failure_tasks, "MOST_NEW", 3)
 
     ran(**{f"test_{number}": "failed" for number in range(5)})
 
@@ -232,15 +235,15 @@ def test_what_a_later_run_says_of_a_test_counts_where_an_earlier_one_is_settled_
         ResultFactory(run=second, name=name, outcome=after)
     ResultFactory(run=first, name="test_c", outcome="failed")
 
-    with contextlib.closing(psycopg2.connect(**direct.parameters())) as other, other.cursor() as cursor:
+    with contextlib.closing(psycopg2.connect(**direct_connections.parameters())) as other, other.cursor() as cursor:
         cursor.execute("SELECT 1 FROM testrunner_testrun WHERE id = %s FOR UPDATE", [first.pk])
         with connection.cursor() as ours:
             ours.execute("SET lock_timeout = '100ms'")
-        failures.settle(17)
+        failure_tasks.settle(17)
         assert list(TestRun.objects.filter(tasks_due=True)) == [first]
         other.rollback()
     connection.close()
-    failures.settle(17)
+    failure_tasks.settle(17)
 
     assert not TestRun.objects.filter(tasks_due=True).exists()
     titles = Task.objects.filter(status="pending").values_list("title", flat=True)
@@ -251,8 +254,8 @@ def test_what_a_later_run_says_of_a_test_counts_where_an_earlier_one_is_settled_
 def test_a_run_that_cannot_be_settled_stops_no_later_one(project, monkeypatch):
     first = RunFactory(failure=True, tasks_due=True)
     ResultFactory(run=first, name="test_a", outcome="failed")
-    usual = failures._settle
-    monkeypatch.setattr(failures, "_settle", lambda run, *more: 1 / 0 if run == first else usual(run, *more))
+    usual = failure_tasks._settle
+    monkeypatch.setattr(failure_tasks, "_settle", lambda run, *more: 1 / 0 if run == first else usual(run, *more))
 
     second = ran(test_b="failed")
 

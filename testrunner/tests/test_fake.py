@@ -4,12 +4,12 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db.models import Count, Q, Sum
 
-from testrunner import expected
-from testrunner.demo import create_demo_test_runs
+from testrunner.demo.content import create_demo_test_runs
+from testrunner.demo.fake import create_fake_test_runs
 from testrunner.factories import RunFactory
-from testrunner.fake import create_fake_test_runs
+from testrunner.files.snapshot import Snapshot, files_key
 from testrunner.models import EnvironmentVariable, TestEnvironment, TestResult, TestRun
-from testrunner.snapshot import Snapshot, files_key
+from testrunner.queue import estimates
 
 pytestmark = pytest.mark.django_db
 
@@ -42,7 +42,7 @@ def test_a_real_run_of_the_same_file_is_expected_to_take_as_long():
 
     assert known.files_key == files_key([Snapshot(file.root, file.path, b"")])
     waiting = RunFactory(environment_id=known.environment_id, files_key=known.files_key)
-    turns = expected.turns(TestEnvironment.objects.filter(pk=known.environment_id))
+    turns = estimates.turns(TestEnvironment.objects.filter(pk=known.environment_id))
     assert turns[waiting.pk].position == 1
 
 

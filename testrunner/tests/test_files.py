@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from testrunner import files
+from testrunner.files import discovery
 from testrunner.models import Root, TestFile
 
 pytestmark = pytest.mark.django_db
@@ -21,7 +21,7 @@ def uploads(tmp_path: Path, settings) -> Path:
 
 
 def names(root: str = Root.UPLOADS) -> list[str]:
-    files.look()
+    discovery.look()
     return list(TestFile.objects.there().filter(root=root).values_list("path", flat=True))
 
 
@@ -31,7 +31,7 @@ def test_a_file_that_appears_is_a_choice_at_once(uploads: Path):
     (uploads / "smoke" / "test_login.py").write_text("def test_login(): pass\n")
 
     assert names() == ["smoke/test_login.py"]
-    assert files.read(TestFile.objects.get(path="smoke/test_login.py")) == b"def test_login(): pass\n"
+    assert discovery.read(TestFile.objects.get(path="smoke/test_login.py")) == b"def test_login(): pass\n"
 
 
 def test_a_changed_file_has_its_new_sum(uploads: Path):
@@ -42,7 +42,7 @@ def test_a_changed_file_has_its_new_sum(uploads: Path):
 
     names()
     row = TestFile.objects.get(path="test_it.py")
-    assert (row.sha256, row.size) == (files.digest(b"two!"), 4)
+    assert (row.sha256, row.size) == (discovery.digest(b"two!"), 4)
 
 
 def test_a_file_that_goes_is_no_choice_any_more_but_comes_back_as_the_same(uploads: Path):
@@ -53,8 +53,8 @@ def test_a_file_that_goes_is_no_choice_any_more_but_comes_back_as_the_same(uploa
     (uploads / "test_it.py").unlink()
 
     assert names() == []
-    with pytest.raises(files.Gone, match=r"uploads/test_it.py is not there any more"):
-        files.read(row)
+    with pytest.raises(discovery.Gone, match=r"uploads/test_it.py is not there any more"):
+        discovery.read(row)
     (uploads / "test_it.py").write_text("again")
     assert names() == ["test_it.py"]
     assert TestFile.objects.get(path="test_it.py").pk == row.pk
@@ -62,10 +62,10 @@ def test_a_file_that_goes_is_no_choice_any_more_but_comes_back_as_the_same(uploa
 
 def test_looking_twice_changes_nothing(uploads: Path, django_assert_num_queries):
     (uploads / "test_it.py").write_text("one")
-    files.look()
+    discovery.look()
 
     with django_assert_num_queries(3):  # one a root
-        files.look()
+        discovery.look()
 
 
 def test_a_link_is_no_choice_and_nothing_is_read_through_one(uploads: Path, tmp_path: Path):
@@ -81,12 +81,12 @@ def test_a_link_is_no_choice_and_nothing_is_read_through_one(uploads: Path, tmp_
     (uploads / "leads_out").symlink_to(outside)
 
     assert names() == []
-    with pytest.raises(files.Gone):
-        files.read(row)
+    with pytest.raises(discovery.Gone):
+        discovery.read(row)
 
 
 def test_what_is_no_regular_file_or_too_large_or_hidden_is_no_choice(uploads: Path):
-    (uploads / "test_large.py").write_bytes(b"#" * (files.LARGEST + 1))
+    (uploads / "test_large.py").write_bytes(b"#" * (discovery.LARGEST + 1))
     (uploads / "test_folder.py").mkdir()
     (uploads / ".hidden.py").write_text("one")
     (uploads / "notes.exe").write_text("one")
@@ -106,15 +106,15 @@ def test_a_path_that_no_row_holds_is_no_choice_and_harms_no_other(uploads: Path)
 
 
 def test_what_is_uploaded_while_somebody_looks_is_not_called_gone(uploads: Path, monkeypatch):
-    usual = files._walk
+    usual = discovery._walk
 
     def slow(root: Root):
         found = list(usual(root))
         if root == Root.UPLOADS:
-            TestFile.objects.create(root=root, path="test_it.py", sha256=files.digest(b"one"), size=3)
+            TestFile.objects.create(root=root, path="test_it.py", sha256=discovery.digest(b"one"), size=3)
         return found
 
-    monkeypatch.setattr(files, "_walk", slow)
+    monkeypatch.setattr(discovery, "_walk", slow)
 
     assert names() == ["test_it.py"]
 
@@ -134,7 +134,9 @@ def test_where_their_requirements_are_missing_own_tests_are_no_choice_and_the_pa
     uploads: Path, as_tester, monkeypatch
 ):
     assert "cannot be run here" not in as_tester.get("/admin/testrunner/testfile/").content.decode()
-    monkeypatch.setattr(files, "find_spec", lambda name: None if name.startswith(("pytest_d", "valkey")) else "there")
+    monkeypatch.setattr(
+        discovery, "find_spec", lambda name: None if name.startswith(("pytest_d", "valkey")) else "there"
+    )
 
     assert names(Root.PROJECT) == []
     for page in ("testfile/", "testrun/add/"):
@@ -144,17 +146,17 @@ def test_where_their_requirements_are_missing_own_tests_are_no_choice_and_the_pa
 
 @pytest.mark.parametrize("path", ["../settings.py", "smoke/../../x.py", "smoke//x.py", "./x.py"])
 def test_a_path_that_leaves_its_root_is_not_read(uploads: Path, path: str):
-    with pytest.raises(files.Gone):
-        files.read(TestFile(root=Root.UPLOADS, path=path))
+    with pytest.raises(discovery.Gone):
+        discovery.read(TestFile(root=Root.UPLOADS, path=path))
 
 
 def test_only_files_that_have_changed_are_read_again(uploads: Path, monkeypatch):
     old = time.time() - 60
     for name in ("test_a.py", "test_b.py"):
         (uploads / name).write_text("one")
-    monkeypatch.setattr(files, "STEADY_NS", 0)  # no change of these files is in the same tick as the look
-    read, usual = [], files._read
-    monkeypatch.setattr(files, "_read", lambda below, path: read.append(path) or usual(below, path))
+    monkeypatch.setattr(discovery, "STEADY_NS", 0)  # no change of these files is in the same tick as the look
+    read, usual = [], discovery._read
+    monkeypatch.setattr(discovery, "_read", lambda below, path: read.append(path) or usual(below, path))
     assert names() == names() == ["test_a.py", "test_b.py"]
     mine = [path for path in read if path in ("test_a.py", "test_b.py")]
     assert sorted(mine) == ["test_a.py", "test_b.py"]
@@ -163,13 +165,13 @@ def test_only_files_that_have_changed_are_read_again(uploads: Path, monkeypatch)
     os.utime(uploads / "test_b.py", (old, old))
 
     assert names() == ["test_a.py", "test_b.py"]
-    assert TestFile.objects.get(path="test_b.py").sha256 == files.digest(b"two")
+    assert TestFile.objects.get(path="test_b.py").sha256 == discovery.digest(b"two")
 
 
 def test_a_file_that_has_just_changed_is_read_at_every_look(uploads: Path, monkeypatch):
     (uploads / "test_it.py").write_text("one")
-    read, usual = [], files._read
-    monkeypatch.setattr(files, "_read", lambda below, path: read.append(path) or usual(below, path))
+    read, usual = [], discovery._read
+    monkeypatch.setattr(discovery, "_read", lambda below, path: read.append(path) or usual(below, path))
 
     names()
     read.clear()

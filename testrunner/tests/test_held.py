@@ -14,15 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from testrunner.results import Outcome
-from testrunner.sandbox import MIB, MODES, Limits, _first_free, user_for_a_run
+from testrunner.sandbox.isolation import MIB, MODES, Limits, _first_free, user_for_a_run
+from testrunner.sandbox.isolation_check import Result, attempt
+from testrunner.sandbox.results.outcome import Outcome
+from testrunner.sandbox.walls import cgroup
+from testrunner.sandbox.walls.calls import libc
+from testrunner.sandbox.walls.held import Held, held_by, system_v
+from testrunner.sandbox.walls.meter import looked_at_as
 from testrunner.tests.running import CORPUS, SAMPLES, Ran, run
 from testrunner.tests.workers import OWN_USER, PLAIN, USER_NAMESPACE
-from testrunner.trial import Result, attempt
-from testrunner.walls import cgroup
-from testrunner.walls.calls import libc
-from testrunner.walls.held import Held, held_by, system_v
-from testrunner.walls.meter import looked_at_as
 
 pytestmark = pytest.mark.thorough
 
@@ -184,8 +184,8 @@ def elsewhere():
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_users_are_claimed_where_no_run_can_claim_them(tmp_path, monkeypatch):
-    monkeypatch.setattr("testrunner.sandbox.USERS", range(64_000, 64_002))
-    monkeypatch.setattr("testrunner.sandbox.CLAIMS", (tmp_path / "claims",))
+    monkeypatch.setattr("testrunner.sandbox.isolation.USERS", range(64_000, 64_002))
+    monkeypatch.setattr("testrunner.sandbox.isolation.CLAIMS", (tmp_path / "claims",))
     mode = MODES[int(OWN_USER)]
 
     with user_for_a_run(mode) as one, user_for_a_run(mode) as other:
@@ -209,7 +209,7 @@ def test_a_run_sees_none_of_the_folders_that_are_hidden(elsewhere, settings):
         (folder / "other.txt").write_text("secret")
     settings.TEST_UPLOADS, settings.STATIC_ROOT = str(folders["uploads"]), str(folders["static"])
     settings.MEDIA_ROOT, settings.TESTRUN_FOLDER = str(folders["media"]), str(folders["runs"])
-    from testrunner.runs import _folders
+    from testrunner.worker.runner import _folders
 
     assert {str(folder) for folder in folders.values()} <= set(_folders())
     if attempt(MODES[0], elsewhere).result is not Result.WORKS:

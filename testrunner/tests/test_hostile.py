@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from testrunner.results import Outcome
-from testrunner.sandbox import MIB, Limits
+from testrunner.sandbox.isolation import MIB, Limits
+from testrunner.sandbox.isolation_check import probe
+from testrunner.sandbox.results.outcome import Outcome
 from testrunner.tests.running import CORPUS, processes_of, run
-from testrunner.trial import probe
 
 pytestmark = pytest.mark.thorough
 

@@ -4,8 +4,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from testrunner.junit import masked
-from testrunner.mask import Mask
+from testrunner.sandbox.redaction import Mask
+from testrunner.sandbox.results.junit import masked
 
 DOCUMENT = """<?xml version="1.0" encoding="utf-8"?><testsuites name="pytest tests"><testsuite name="pytest" tests="2">
 <testcase classname="test_login" name="test_it[hunter2]" time="0.1" hunter2="x"><failure message="hunter2&#10;two">a

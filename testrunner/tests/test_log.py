@@ -4,20 +4,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testrunner import log
 from testrunner.factories import RunFactory
 from testrunner.models import LogChunk
+from testrunner.records import log_store
 
 
 @pytest.mark.parametrize(
     ("header", "span"),
     [
-        ("bytes=0-", log.Span(0, 10)),
-        ("bytes=3-5", log.Span(3, 6)),
-        ("bytes=3-99", log.Span(3, 10)),
-        ("bytes=-4", log.Span(6, 10)),
-        ("bytes=-99", log.Span(0, 10)),
-        (" bytes = 9 - 9 ", log.Span(9, 10)),
+        ("bytes=0-", log_store.Span(0, 10)),
+        ("bytes=3-5", log_store.Span(3, 6)),
+        ("bytes=3-99", log_store.Span(3, 10)),
+        ("bytes=-4", log_store.Span(6, 10)),
+        ("bytes=-99", log_store.Span(0, 10)),
+        (" bytes = 9 - 9 ", log_store.Span(9, 10)),
         ("", None),
         ("lines=1-2", None),
         ("bytes=5-3", None),
@@ -28,21 +28,21 @@ from testrunner.models import LogChunk
         ("bytes=" + "9" * 5_000 + "-", None),
     ],
 )
-def test_a_range_is_understood_or_ignored(header: str, span: log.Span | None):
-    assert log.wanted(header, 10) == span
+def test_a_range_is_understood_or_ignored(header: str, span: log_store.Span | None):
+    assert log_store.wanted(header, 10) == span
 
 
 @pytest.mark.parametrize("header", ["bytes=10-", "bytes=10-12", "bytes=-0"])
 def test_a_range_where_nothing_is_yet_is_refused(header: str):
-    with pytest.raises(log.Unsatisfiable):
-        log.wanted(header, 10)
+    with pytest.raises(log_store.Unsatisfiable):
+        log_store.wanted(header, 10)
 
 
 @given(header=st.text(max_size=40), size=st.integers(0, 1_000))
 def test_whatever_is_asked_for_lies_within_the_log(header: str, size: int):
     try:
-        span = log.wanted(header, size)
-    except log.Unsatisfiable:
+        span = log_store.wanted(header, size)
+    except log_store.Unsatisfiable:
         return
 
     assert span is None or 0 <= span.start < span.stop <= size
@@ -50,16 +50,16 @@ def test_whatever_is_asked_for_lies_within_the_log(header: str, size: int):
 
 @pytest.mark.django_db
 def test_every_range_is_made_of_the_pieces_it_touches(monkeypatch):
-    monkeypatch.setattr(log, "AT_ONCE", 2)
+    monkeypatch.setattr(log_store, "AT_ONCE", 2)
     run, whole = RunFactory(success=True), b"0123456789abcdefghij"
     for start, stop in [(0, 4), (4, 5), (5, 11), (11, 20)]:
         LogChunk.objects.create(run=run, offset=start, data=whole[start:stop])
 
     for start in range(20):
         for stop in range(start + 1, 21):
-            assert b"".join(log.read(run.pk, log.Span(start, stop))) == whole[start:stop]
+            assert b"".join(log_store.read(run.pk, log_store.Span(start, stop))) == whole[start:stop]
 
 
 @pytest.mark.django_db
 def test_a_log_that_was_cleaned_away_is_empty():
-    assert list(log.read(RunFactory(success=True).pk, log.Span(0, 100))) == []
+    assert list(log_store.read(RunFactory(success=True).pk, log_store.Span(0, 100))) == []

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from testrunner.mask import Mask
+from testrunner.sandbox.redaction import Mask
 
 
 def xml_text(secret: str) -> str:

@@ -11,17 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from testrunner.guard import kill_everything_of
-from testrunner.sandbox import (
-    MODES,
-    Limits,
-    user_for_a_run,
-    users_alive,
-)
+from testrunner.sandbox.disk_usage import uses_more_than
+from testrunner.sandbox.isolation import MODES, Limits, user_for_a_run, users_alive
+from testrunner.sandbox.supervisor_client import kill_everything_of
+from testrunner.sandbox.walls.leftovers import remove_directory
 from testrunner.tests.running import CORPUS, SAMPLES
 from testrunner.tests.workers import OWN_USER, PLAIN, USER_NAMESPACE
-from testrunner.walls.leftovers import remove_directory
-from testrunner.written import uses_more_than
 
 pytestmark = pytest.mark.thorough
 

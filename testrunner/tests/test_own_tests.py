@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from testrunner.results import Outcome
+from testrunner.sandbox.results.outcome import Outcome
 from testrunner.tests.running import SAMPLES, SHORT, processes_of, run
 
 PROJECT = Path(__file__).parents[2]

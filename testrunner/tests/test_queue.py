@@ -11,9 +11,10 @@ from django.db.models import Q
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from testrunner import queue, services
+from testrunner import services
 from testrunner.factories import RunFactory
 from testrunner.models import TestEnvironment, TestRun
+from testrunner.queue import claims
 
 FAILED = TestRun.Status.FAILED
 
@@ -45,33 +46,33 @@ def test_the_oldest_run_of_an_environment_starts_first_and_the_next_when_it_has_
     runs = [start(tester, file) for _ in range(3)]
 
     for run in runs:
-        claimed = queue.claim(17, "w")
+        claimed = claims.claim(17, "w")
         assert claimed == run
-        assert queue.claim(17, "w") is None
-        assert queue.end(claimed, Q(lease_token=claimed.lease_token), FAILED, exit_code=1)
-    assert queue.claim(17, "w") is None
+        assert claims.claim(17, "w") is None
+        assert claims.end(claimed, Q(lease_token=claimed.lease_token), FAILED, exit_code=1)
+    assert claims.claim(17, "w") is None
 
 
 @pytest.mark.django_db
 def test_a_claimed_run_has_a_worker_a_lease_and_a_token_that_nobody_had_before(tester, file):
     start(tester, file), start(tester, file)
 
-    first = queue.claim(17, "w1")
-    queue.end(first, Q(), FAILED)
-    second = queue.claim(17, "w2")
+    first = claims.claim(17, "w1")
+    claims.end(first, Q(), FAILED)
+    second = claims.claim(17, "w2")
 
     assert (second.status, second.worker) == ("running", "w2")
-    assert second.lease_until > queue.database_now()
+    assert second.lease_until > claims.database_now()
     assert second.lease_token > first.lease_token
 
 
 @pytest.mark.django_db
 def test_a_run_never_seems_to_start_before_the_one_ahead_has_ended(tester, file):
     start(tester, file), start(tester, file)
-    first = queue.claim(17, "w")
-    queue.end(first, Q(), FAILED)
+    first = claims.claim(17, "w")
+    claims.end(first, Q(), FAILED)
 
-    second = queue.claim(17, "w")  # in the same transaction, whose time has stood still
+    second = claims.claim(17, "w")  # in the same transaction, whose time has stood still
 
     assert first.started_at < first.finished_at < second.started_at
 
@@ -81,20 +82,20 @@ def test_whoever_waits_longest_is_next_whatever_the_environment(tester, file):
     first = [start(tester, file, 1) for _ in range(3)]
     second = start(tester, file, 2)
 
-    assert queue.startable() == [(first[0].pk, 1), (second.pk, 2)]
-    queue.end(queue.claim_next("w"), Q(), FAILED)  # environment 1 is free again, but its next run came later
+    assert claims.startable() == [(first[0].pk, 1), (second.pk, 2)]
+    claims.end(claims.claim_next("w"), Q(), FAILED)  # environment 1 is free again, but its next run came later
     RunFactory(environment_id=3)
 
-    assert [queue.claim_next("w").environment_id for _ in range(3)] == [1, 2, 3]
+    assert [claims.claim_next("w").environment_id for _ in range(3)] == [1, 2, 3]
 
 
 @pytest.mark.django_db
 def test_what_was_ended_by_somebody_else_is_not_ended_again(tester, file):
     start(tester, file)
-    run = queue.claim(17, "w")
-    assert queue.end(run, Q(lease_token=run.lease_token, status="running"), TestRun.Status.LOST, reason="gone")
+    run = claims.claim(17, "w")
+    assert claims.end(run, Q(lease_token=run.lease_token, status="running"), TestRun.Status.LOST, reason="gone")
 
-    assert not queue.end(run, Q(lease_token=run.lease_token, status="running"), FAILED)
+    assert not claims.end(run, Q(lease_token=run.lease_token, status="running"), FAILED)
 
     run.refresh_from_db()
     assert run.status == "lost"
@@ -103,12 +104,12 @@ def test_what_was_ended_by_somebody_else_is_not_ended_again(tester, file):
 @pytest.mark.django_db
 def test_the_constraint_means_busy_and_never_failure(tester, file, monkeypatch):
     start(tester, file)
-    queue.claim(17, "w")
+    claims.claim(17, "w")
     start(tester, file)
     monkeypatch.setattr(type(TestRun.objects.all()), "exists", lambda _: False)  # as if nobody had looked
 
     with transaction.atomic():
-        assert queue.claim(17, "w") is None
+        assert claims.claim(17, "w") is None
 
     assert TestRun.objects.queued().count() == 1
 
@@ -121,7 +122,7 @@ def test_of_eight_who_claim_at_once_one_gets_the_run(tester, file, beside):
 
     def claim():
         together.wait()
-        return queue.claim(17, "w")
+        return claims.claim(17, "w")
 
     claimed = [future.result() for future in [beside(claim) for _ in range(8)]]
 
@@ -138,14 +139,14 @@ def test_ids_are_in_the_order_of_commits(tester, file, beside):
             late.result(timeout=0.3)  # it waits for our commit, without an id
 
     assert late.result().pk > first.pk
-    assert queue.claim(17, "w") == first
+    assert claims.claim(17, "w") == first
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_claim_waits_for_whoever_holds_the_environment_and_then_sees_what_he_did(tester, file, beside):
     start(tester, file)
-    with queue.locked(17):
-        late = beside(lambda: queue.claim(17, "w"))
+    with claims.locked(17):
+        late = beside(lambda: claims.claim(17, "w"))
         with pytest.raises(TimeoutError):
             late.result(timeout=0.3)
         TestEnvironment.objects.filter(pk=17).update(enabled=False)
@@ -156,7 +157,7 @@ def test_a_claim_waits_for_whoever_holds_the_environment_and_then_sees_what_he_d
 @pytest.mark.django_db(transaction=True)
 def test_a_wake_up_goes_out_with_the_commit(tester, file, monkeypatch):
     sent = []
-    monkeypatch.setattr("live.wake._send", lambda task, args, options: sent.append((task, args)))
+    monkeypatch.setattr("core.wake._send", lambda task, args, options: sent.append((task, args)))
 
     with transaction.atomic():
         start(tester, file)
@@ -177,7 +178,7 @@ def test_looking_for_the_next_run_reads_no_history(tester):
         cursor.execute("ANALYZE testrunner_testrun")
 
     with CaptureQueriesContext(connection) as captured:
-        assert queue.startable() == [(run.pk, 5)]
+        assert claims.startable() == [(run.pk, 5)]
     (query,) = captured.captured_queries
     with connection.cursor() as cursor:
         cursor.execute("EXPLAIN " + query["sql"])

@@ -13,9 +13,10 @@ from django.db.models import Q
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from testrunner import queue, reaper, services
+from testrunner import services
+from testrunner.files.snapshot import Snapshot
 from testrunner.models import NotAllowed, TestEnvironment, TestRun
-from testrunner.snapshot import Snapshot
+from testrunner.queue import claims, sweeper
 
 PLACES = [1, 2, 3]
 FILE = Snapshot("samples", "test_a.py", b"")
@@ -50,7 +51,7 @@ class House:
 
     def claim(self, place: int, who: str) -> None:
         expected = self.model.startable()
-        run = queue.claim_next("w")
+        run = claims.claim_next("w")
         assert (run and run.pk) == (expected[0][0] if expected else None)
         if run:
             self.model.active[run.environment_id] = run.pk
@@ -61,13 +62,13 @@ class House:
     def finish(self, place: int, who: str) -> None:
         if place in self.model.active:
             run = TestRun.objects.get(pk=self.model.active.pop(place))
-            assert queue.end(run, Q(lease_token=run.lease_token), TestRun.Status.FAILED, exit_code=1)
+            assert claims.end(run, Q(lease_token=run.lease_token), TestRun.Status.FAILED, exit_code=1)
 
     def die(self, place: int, who: str) -> None:
         if place in self.model.active:
             silent = TestRun.objects.filter(pk=self.model.active.pop(place))
-            silent.update(lease_until=queue.database_now() - reaper.GRACE - timedelta(seconds=1))
-            assert reaper.reap() == 1
+            silent.update(lease_until=claims.database_now() - sweeper.GRACE - timedelta(seconds=1))
+            assert sweeper.reap() == 1
 
     def cancel(self, place: int, who: str) -> None:
         if self.model.waiting[place]:
@@ -118,5 +119,5 @@ def test_the_queue_does_what_its_model_does(tester, colleague, steps):
             active = TestRun.objects.running().values_list("environment", "pk")
             assert dict(active) == house.model.active
             assert len(active) == len(house.model.active)
-            assert queue.startable() == house.model.startable()
+            assert claims.startable() == house.model.startable()
         transaction.set_rollback(True)

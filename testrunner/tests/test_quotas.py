@@ -6,10 +6,11 @@ import pytest
 from django.db import connection
 
 from config.tests.test_safety import refusal
-from testrunner import queue, services
+from testrunner import services
+from testrunner.files.snapshot import Snapshot
 from testrunner.models import TestEnvironment, TestRun
-from testrunner.quotas import QuotaExceeded
-from testrunner.snapshot import Snapshot
+from testrunner.queue import claims
+from testrunner.queue.quotas import QuotaExceeded
 
 pytestmark = pytest.mark.django_db
 
@@ -31,7 +32,7 @@ def test_a_user_has_so_many_waiting_runs_in_an_environment(press, tester, collea
         press(tester)
 
     press(colleague), press(tester, 18)
-    queue.claim(17, "w")
+    claims.claim(17, "w")
     press(tester)  # one of them does not wait any more
 
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from django.db import connection
 
-from testrunner import reaper, services
+from testrunner import services
+from testrunner.files.snapshot import Snapshot
 from testrunner.models import TestEnvironment, TestRun
-from testrunner.snapshot import Snapshot
+from testrunner.queue import sweeper
 from testrunner.tests.racing import Broker, workers
 
 pytestmark = pytest.mark.thorough
@@ -80,13 +81,13 @@ def race(tester, folder: Path, *, runs: int, environments: int, processes: int =
             folder, connection.settings_dict["NAME"], processes=processes, slots=8 // processes, how=how, broker=broker
         ),
     ):
-        patch.setattr("live.wake._send", lambda task, args, options: broker.take())
+        patch.setattr("core.wake._send", lambda task, args, options: broker.take())
         with ThreadPoolExecutor(4) as pool:
             clients = [pool.submit(client, wanted[number::4]) for number in range(4)]
             until = time.monotonic() + PATIENCE
             while not all(it.done() for it in clients) or TestRun.objects.unfinished().exists():
                 assert time.monotonic() < until, "somebody was forgotten"
-                reaper.sweep()
+                sweeper.sweep()
                 threading.Event().wait(SWEEP)
         for it in clients:
             it.result()

@@ -5,12 +5,12 @@ from xml.etree import ElementTree
 
 import pytest
 
-from testrunner.junit import is_junit, junit_xml, made_from
-from testrunner.mask import Mask
-from testrunner.phases import UNREADABLE
-from testrunner.report import Report
-from testrunner.results import DETAILS, LONGEST, Outcome, TestResult
-from testrunner.verdict import verdict
+from testrunner.sandbox.redaction import Mask
+from testrunner.sandbox.results.junit import is_junit, junit_xml, made_from
+from testrunner.sandbox.results.outcome import DETAILS, LONGEST, Outcome, TestResult
+from testrunner.sandbox.results.phases import UNREADABLE
+from testrunner.sandbox.results.report import Report
+from testrunner.sandbox.results.verdict import verdict
 
 
 def line(kind: str, **more: object) -> bytes:

@@ -3,9 +3,10 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from testrunner import retention, services
+from testrunner import services
 from testrunner.factories import ResultFactory, RunFactory
 from testrunner.models import LogChunk, NotAllowed, RunFile, TestRun
+from testrunner.records import retention
 
 pytestmark = pytest.mark.django_db
 

@@ -12,10 +12,13 @@ from django.db import DatabaseError, DataError, InterfaceError, OperationalError
 from django.db.models import F
 
 from live.models import Event
-from testrunner import deadman, leases, queue, recorder, runs, services
-from testrunner.leases import Lease
+from testrunner import services
 from testrunner.models import EnvironmentVariable, LogChunk, TestEnvironment, TestRun
-from testrunner.results import Finished, Outcome, TestResult
+from testrunner.queue import claims, leases
+from testrunner.queue.leases import Lease
+from testrunner.sandbox import dead_man_switch
+from testrunner.sandbox.results.outcome import Finished, Outcome, TestResult
+from testrunner.worker import result_writer, runner
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PASSED = TestResult("samples/test_success.py::test_ok", "passed", 0.01)
@@ -54,7 +57,7 @@ def log_of(run: TestRun) -> bytes:
 
 
 def test_a_run_leaves_its_outcome_log_and_results(run):
-    assert runs.work("runner@here", success) == 1
+    assert runner.work("runner@here", success) == 1
 
     assert (ended(run).status, run.reason, run.exit_code, run.worker) == ("success", "", 0, "runner@here")
     assert (run.tests, run.passed, run.failed) == (1, 1, 0)
@@ -78,7 +81,7 @@ def test_the_tests_get_the_bytes_and_what_their_environment_says(run):
         seen.update(given, files=files)
         return success(files, **given)
 
-    runs.work("w", look)
+    runner.work("w", look)
 
     (file,) = seen["files"]
     assert (file.path, file.content) == ("samples/test_success.py", b"def test_ok():\n    assert True\n")
@@ -94,7 +97,7 @@ def test_a_worker_that_cannot_run_it_says_why(run):
     def broken(*_, **__):
         raise OSError(28, "No space left on device")
 
-    runs.work("w", broken)
+    runner.work("w", broken)
 
     assert ended(run).status == "error"
     assert "No space left on device" in run.reason
@@ -107,7 +110,7 @@ def test_what_was_told_before_it_went_wrong_is_kept(run):
         on_result(PASSED)
         raise OverflowError("cannot convert float infinity to integer")
 
-    runs.work("w", breaks)
+    runner.work("w", breaks)
 
     assert (ended(run).status, log_of(run), run.results.count()) == ("error", b"one\ntwo\n", 1)
 
@@ -118,12 +121,12 @@ def test_results_and_log_are_there_while_it_runs(run):
     def slow(files, *, on_log, on_result, should_stop, **_):
         on_log(b"one\n")
         on_result(FAILED)
-        time.sleep(recorder.FLUSH)
+        time.sleep(result_writer.FLUSH)
         should_stop()
         seen.append((log_of(run), list(run.results.values_list("outcome", flat=True)), ended(run).failed))
         return Finished(Outcome.FAILED, "1 failed.", 1, [FAILED])
 
-    runs.work("w", slow)
+    runner.work("w", slow)
 
     assert seen == [(b"one\n", ["failed"], 1)]
 
@@ -131,8 +134,8 @@ def test_results_and_log_are_there_while_it_runs(run):
 def test_a_worker_goes_on_until_nothing_can_start(tester, environment, file, run):
     later = services.start_run(user=tester, environment=environment, files=[file])
 
-    assert runs.work("w", success) == 2
-    assert runs.work("w", success) == 0
+    assert runner.work("w", success) == 2
+    assert runner.work("w", success) == 0
     assert ended(run).finished_at <= ended(later).started_at
 
 
@@ -145,7 +148,7 @@ def test_whoever_asks_to_cancel_stops_the_run(run, tester, monkeypatch):
             time.sleep(0.02)
         return Finished(Outcome.CANCELLED, reason, None)
 
-    runs.work("w", endless)
+    runner.work("w", endless)
 
     assert (ended(run).status, run.reason) == ("cancelled", "Cancelled by tess while it ran.")
 
@@ -156,11 +159,11 @@ def test_a_lease_is_renewed_by_the_databases_clock(run, monkeypatch):
     found = []
 
     def long(files, **_):
-        TestRun.objects.filter(pk=run.pk).update(lease_until=queue.database_now())
-        found.append(eventually(lambda: ended(run).lease_until - queue.database_now() > timedelta(seconds=29)))
+        TestRun.objects.filter(pk=run.pk).update(lease_until=claims.database_now())
+        found.append(eventually(lambda: ended(run).lease_until - claims.database_now() > timedelta(seconds=29)))
         return Finished(Outcome.ERROR, "enough", 1)
 
-    runs.work("w", long)
+    runner.work("w", long)
 
     assert found == [True]
 
@@ -180,18 +183,18 @@ def test_leases_are_renewed_after_whatever_went_wrong_once(run, monkeypatch, kin
     monkeypatch.setattr(leases.Lease, "renew", renew)
 
     def long(files, **_):
-        TestRun.objects.filter(pk=run.pk).update(lease_until=queue.database_now())
-        found.append(eventually(lambda: ended(run).lease_until - queue.database_now() > timedelta(seconds=29)))
+        TestRun.objects.filter(pk=run.pk).update(lease_until=claims.database_now())
+        found.append(eventually(lambda: ended(run).lease_until - claims.database_now() > timedelta(seconds=29)))
         return Finished(Outcome.ERROR, "enough", 1)
 
-    runs.work("w", long)
+    runner.work("w", long)
 
     assert (found, failures) == ([True], [])
 
 
 def test_a_keeper_whose_thread_has_died_starts_another(monkeypatch):
     monkeypatch.setattr(leases, "TICK", 0.01)
-    keeper, lease = leases.Keeper(), Lease(0, 0, deadman.boottime())
+    keeper, lease = leases.Keeper(), Lease(0, 0, dead_man_switch.boottime())
     keeper._thread = threading.Thread(target=lambda: None)
     keeper._thread.start()
     keeper._thread.join()
@@ -210,8 +213,8 @@ def test_a_switch_that_cannot_be_started_is_tried_again_and_ends_no_run(monkeypa
 
     monkeypatch.setattr(leases, "_start_switch", no_process)
 
-    keeper.watch(Lease(0, 0, deadman.boottime()), 1)
-    keeper.watch(Lease(0, 0, deadman.boottime()), 1)
+    keeper.watch(Lease(0, 0, dead_man_switch.boottime()), 1)
+    keeper.watch(Lease(0, 0, dead_man_switch.boottime()), 1)
 
     assert tried == [1, 1]
 
@@ -222,32 +225,32 @@ def test_a_worker_whose_run_was_taken_writes_nothing_more(run, monkeypatch):
 
     def late(files, *, on_log, on_result, should_stop, **_):
         TestRun.objects.filter(pk=run.pk).update(
-            status="lost", reason="not heard of", lease_until=None, finished_at=queue.database_now()
+            status="lost", reason="not heard of", lease_until=None, finished_at=claims.database_now()
         )
         on_log(b"too late\n")
         stopped.set()
         raise AssertionError("nobody stopped it")
 
-    runs.work("w", late)
+    runner.work("w", late)
 
     assert (ended(run).status, run.log_size, log_of(run)) == ("lost", 0, b"")
     assert not stopped.is_set()
 
 
 def test_an_old_token_is_refused_though_the_run_is_active(run):
-    claimed = queue.claim(17, "w")
-    mine = Lease(claimed.pk, claimed.lease_token, deadman.boottime())
+    claimed = claims.claim(17, "w")
+    mine = Lease(claimed.pk, claimed.lease_token, dead_man_switch.boottime())
     TestRun.objects.update(lease_token=F("lease_token") + 1)
 
-    runs.carry_out(claimed, mine, success)
+    runner.carry_out(claimed, mine, success)
 
     assert (ended(run).status, run.log_size, run.results.count()) == ("running", 0, 0)
 
 
 def test_without_a_renewal_for_15_seconds_the_run_is_given_up(run, monkeypatch):
     """Whatever the database says: this worker cannot know any more."""
-    claimed = queue.claim(17, "w")
-    lease = Lease(claimed.pk, claimed.lease_token, deadman.boottime() - 15.1)
+    claimed = claims.claim(17, "w")
+    lease = Lease(claimed.pk, claimed.lease_token, dead_man_switch.boottime() - 15.1)
     asked = []
 
     def careful(files, *, should_stop, **_):
@@ -255,7 +258,7 @@ def test_without_a_renewal_for_15_seconds_the_run_is_given_up(run, monkeypatch):
         should_stop()
         raise AssertionError("nobody stopped it")
 
-    runs.carry_out(claimed, lease, careful)
+    runner.carry_out(claimed, lease, careful)
 
     assert (asked, ended(run).status) == ([1], "running")
 
@@ -271,7 +274,7 @@ def test_a_run_whose_thread_does_nothing_any_more_is_given_up_though_its_worker_
         found.append(eventually(leases.keeper.is_stuck))
         return success(files, on_log=lambda piece: None, on_result=lambda result: None)
 
-    runs.work("w", hangs)
+    runner.work("w", hangs)
 
     assert found == [False, True]
     assert ended(run).status == "running"  # until the reaper finds that its lease is over
@@ -281,15 +284,15 @@ def test_a_worker_that_is_told_to_stop_ends_its_run_as_lost_and_claims_no_other(
     run, tester, environment, file, monkeypatch, settings
 ):
     settings.TESTRUN_STOP_SECONDS = 0
-    monkeypatch.setattr(runs._Stop, "at", None)
+    monkeypatch.setattr(runner._Stop, "at", None)
     waiting = services.start_run(user=tester, environment=environment, files=[file])
 
     def long(files, *, should_stop, **_):
         assert should_stop() is None
-        runs.stop_soon()
+        runner.stop_soon()
         return Finished(Outcome.CANCELLED, should_stop(), None)
 
-    assert runs.work("w", long) == 1
+    assert runner.work("w", long) == 1
     assert (ended(run).status, run.reason) == ("lost", "The worker was stopped while the run was active.")
     assert ended(waiting).status == "queued"
 
@@ -297,7 +300,7 @@ def test_a_worker_that_is_told_to_stop_ends_its_run_as_lost_and_claims_no_other(
 @contextlib.contextmanager
 def database_away(monkeypatch, kind: type[Exception], times: int):
     """The next transactions of the recorder commit, but nobody hears of it; as if the line had broken just then."""
-    usual, left = recorder.Recorder._write, [times]
+    usual, left = result_writer.Recorder._write, [times]
 
     def write(self, piece, results):
         usual(self, piece, results)
@@ -305,8 +308,8 @@ def database_away(monkeypatch, kind: type[Exception], times: int):
             left[0] -= 1
             raise kind("server closed the connection unexpectedly")
 
-    monkeypatch.setattr(recorder.Recorder, "_write", write)
-    monkeypatch.setattr(recorder, "RETRY", 0.01)
+    monkeypatch.setattr(result_writer.Recorder, "_write", write)
+    monkeypatch.setattr(result_writer, "RETRY", 0.01)
     yield
 
 
@@ -320,7 +323,7 @@ def test_what_was_committed_though_nobody_heard_of_it_is_not_there_twice(run, mo
         return Finished(Outcome.FAILED, "5 failed.", 1)
 
     with database_away(monkeypatch, kind, times=3):
-        runs.work("w", chatty)
+        runner.work("w", chatty)
 
     assert ended(run).status == "failed"
     assert log_of(run) == b"line 0\nline 1\nline 2\nline 3\nline 4\n"
@@ -340,7 +343,7 @@ def test_postgres_gone_for_a_moment_is_waited_for(run):
         on_log(b"after\n")
         return Finished(Outcome.ERROR, "enough", 1)
 
-    runs.work("w", unlucky)
+    runner.work("w", unlucky)
 
     assert (ended(run).status, log_of(run)) == ("error", b"before\nafter\n")
 
@@ -353,12 +356,12 @@ def test_an_id_too_long_for_an_index_is_stored_all_the_same(run):
             on_result(TestResult(name, "failed"))
         return Finished(Outcome.FAILED, "2 failed.", 1)
 
-    runs.work("w", many)
+    runner.work("w", many)
 
     assert run.results.count() == 2
 
 
-@pytest.mark.parametrize("pause", [0, 2 * recorder.FLUSH])
+@pytest.mark.parametrize("pause", [0, 2 * result_writer.FLUSH])
 def test_a_test_that_is_told_of_twice_has_the_last_result(run, pause):
     """A forged line of a report says what another one says, in the same batch or in a later one."""
 
@@ -369,7 +372,7 @@ def test_a_test_that_is_told_of_twice_has_the_last_result(run, pause):
             should_stop()
         return Finished(Outcome.FAILED, "1 failed.", 1)
 
-    runs.work("w", forged)
+    runner.work("w", forged)
 
     assert (ended(run).status, run.reason) == ("failed", "1 failed.")
     assert (run.tests, run.passed, run.failed) == (1, 0, 1)
@@ -386,7 +389,7 @@ def test_secrets_stay_out_of_everything(run):
         on_result(TestResult("test_a.py::test_b[hush-hush]", "failed", 0.1, "assert 'hush-hush'", "E hush-hush\0"))
         return Finished(Outcome.FAILED, "hush-hush", 1, [], b"<a>hush-hush</a>")
 
-    runs.work("w", leaky)
+    runner.work("w", leaky)
 
     result = run.results.get()
     assert log_of(run) == b"the key is ***, and hush\n"
@@ -400,9 +403,9 @@ def test_a_result_that_cannot_be_stored_ends_the_run_in_words(run, monkeypatch):
     def broken(self, piece, results):
         raise DataError("value too long")
 
-    monkeypatch.setattr(recorder.Recorder, "_write", broken)
+    monkeypatch.setattr(result_writer.Recorder, "_write", broken)
 
-    runs.work("w", success)
+    runner.work("w", success)
 
     assert ended(run).status == "error"
     assert "value too long" in run.reason
@@ -416,7 +419,7 @@ def test_many_tests_with_long_names_do_not_break_the_run_that_announces_them(run
             on_result(result)
         return Finished(Outcome.SUCCESS, "", 0, told)
 
-    runs.work("w", names)
+    runner.work("w", names)
 
     assert (ended(run).status, run.tests, run.results.count()) == ("success", 25, 25)
     messages = [json.loads(event.data) for event in Event.objects.filter(type="testrun.log")]
@@ -434,7 +437,7 @@ def test_an_outcome_that_cannot_be_written_ends_the_run_as_an_error_and_the_next
         return replace(finished, exit_code=2**40, outcome=Outcome.FAILED) if not done else finished
 
     done: list[int] = []
-    assert runs.work("w", lambda *given, **more: (strange(*given, **more), done.append(1))[0]) == 2
+    assert runner.work("w", lambda *given, **more: (strange(*given, **more), done.append(1))[0]) == 2
 
     assert ended(run).status == "error"
     assert run.reason == "Its outcome could not be written down (DataError): see the worker's log."
@@ -445,19 +448,19 @@ def test_variables_that_cannot_be_read_end_the_run_as_an_error(run, monkeypatch)
     def broken(run):
         raise RuntimeError("no variables")
 
-    monkeypatch.setattr(runs, "_variables", broken)
+    monkeypatch.setattr(runner, "_variables", broken)
 
-    runs.work("w", success)
+    runner.work("w", success)
 
     assert (ended(run).status, run.reason.partition("(")[2][:12]) == ("error", "RuntimeError")
 
 
 def test_a_clock_that_is_set_back_takes_no_success_away(run):
     """The row as it would be after its clock was set back by an hour."""
-    later = queue.database_now() + timedelta(hours=1)
+    later = claims.database_now() + timedelta(hours=1)
     TestRun.objects.filter(pk=run.pk).update(queued_at=later)
 
-    runs.work("w", success)
+    runner.work("w", success)
 
     assert (ended(run).status, run.queued_at, run.started_at, run.finished_at) == ("success", later, later, later)
 
@@ -465,7 +468,7 @@ def test_a_clock_that_is_set_back_takes_no_success_away(run):
 def test_starting_a_run_writes_no_history_of_its_environment(run, environment):
     before = environment.history.count()
 
-    runs.work("w", success)
+    runner.work("w", success)
 
     assert ended(run).lease_token == TestEnvironment.objects.get(pk=17).generation
     assert environment.history.count() == before

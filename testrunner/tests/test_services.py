@@ -11,13 +11,15 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Q
 
-from live import direct
+from core import direct_connections
 from live.models import Event
-from testrunner import queue, quotas, retention, services
+from testrunner import services
 from testrunner.factories import ResultFactory, RunFactory
+from testrunner.files.snapshot import Snapshot
 from testrunner.models import NotAllowed, RunFile, TestEnvironment, TestRun
-from testrunner.nodeids import shortened
-from testrunner.snapshot import Snapshot
+from testrunner.queue import claims, quotas
+from testrunner.records import retention
+from testrunner.sandbox.results.nodeids import shortened
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
@@ -68,7 +70,7 @@ def test_a_press_whose_first_attempt_met_a_deadlock_is_one_run(tester, environme
         finally:
             connection.close()
 
-    other = psycopg2.connect(**direct.parameters())
+    other = psycopg2.connect(**direct_connections.parameters())
     with contextlib.closing(other), other.cursor() as cursor, ThreadPoolExecutor(1) as pool:
         cursor.execute("SET deadlock_timeout = '60s'")  # so that the deadlock ends the other one's transaction
         cursor.execute("SELECT 1 FROM testrunner_testenvironment WHERE id = 17 FOR UPDATE")
@@ -85,7 +87,7 @@ def test_a_press_whose_first_attempt_met_a_deadlock_is_one_run(tester, environme
 
 @pytest.mark.django_db(transaction=True)
 def test_a_run_that_retention_deletes_while_it_is_queued_again_is_refused_in_words(tester):
-    long_ago = queue.database_now() - timedelta(days=settings.TESTRUN_DAYS + 1)
+    long_ago = claims.database_now() - timedelta(days=settings.TESTRUN_DAYS + 1)
     old = RunFactory(failure=True, queued_at=long_ago, started_at=long_ago, finished_at=long_ago)
 
     def rerun_it() -> TestRun:
@@ -95,7 +97,7 @@ def test_a_run_that_retention_deletes_while_it_is_queued_again_is_refused_in_wor
             connection.close()
 
     RunFile.objects.create(run=old, position=0, root="samples", path="a.py", sha256="0" * 64, size=1, content=b"1")
-    with contextlib.closing(psycopg2.connect(**direct.parameters())) as other, other.cursor() as cursor:
+    with contextlib.closing(psycopg2.connect(**direct_connections.parameters())) as other, other.cursor() as cursor:
         cursor.execute("SELECT 1 FROM testrunner_testenvironment WHERE id = 17 FOR UPDATE")
         with ThreadPoolExecutor(1) as pool:
             rerunning = pool.submit(rerun_it)
@@ -187,7 +189,7 @@ def test_a_queued_run_is_cancelled_at_once(tester, environment):
 
 def test_cancelling_a_queued_run_leaves_the_active_one_alone(tester, environment):
     active, waiting = start(tester, environment), start(tester, environment)
-    queue.claim(17, "w")
+    claims.claim(17, "w")
 
     services.cancel_run(run=waiting, user=tester)
 
@@ -198,7 +200,7 @@ def test_cancelling_a_queued_run_leaves_the_active_one_alone(tester, environment
 
 def test_an_active_run_is_asked_to_stop(tester, environment):
     run = start(tester, environment)
-    queue.claim(17, "w")
+    claims.claim(17, "w")
 
     services.cancel_run(run=run, user=tester)
     services.cancel_run(run=run, user=tester)
@@ -215,7 +217,7 @@ def test_a_run_that_has_ended_is_not_cancelled(tester):
 
 def test_a_rerun_has_the_same_bytes_in_the_same_environment(tester, environment, colleague):
     run = start(tester, environment)
-    queue.end(queue.claim(17, "w"), Q(), TestRun.Status.FAILED, exit_code=1)
+    claims.end(claims.claim(17, "w"), Q(), TestRun.Status.FAILED, exit_code=1)
     run.refresh_from_db()
 
     again = services.rerun(run=run, user=colleague)
@@ -227,7 +229,7 @@ def test_a_rerun_has_the_same_bytes_in_the_same_environment(tester, environment,
 
 def test_only_the_failed_tests_are_rerun_if_so_wanted(tester, environment):
     run = start(tester, environment)
-    queue.end(queue.claim(17, "w"), Q(), TestRun.Status.FAILED, exit_code=1)
+    claims.end(claims.claim(17, "w"), Q(), TestRun.Status.FAILED, exit_code=1)
     run.refresh_from_db()
     for name, outcome in {"ok": "passed", "bad": "failed", "broken": "error"}.items():
         ResultFactory(run=run, name=name, outcome=outcome)
@@ -240,7 +242,7 @@ def test_only_the_failed_tests_are_rerun_if_so_wanted(tester, environment):
 
 def test_of_a_failed_test_whose_id_is_not_stored_whole_more_is_rerun(tester, environment):
     run = start(tester, environment)
-    queue.end(queue.claim(17, "w"), Q(), TestRun.Status.FAILED, exit_code=1)
+    claims.end(claims.claim(17, "w"), Q(), TestRun.Status.FAILED, exit_code=1)
     run.refresh_from_db()
     for name in ("x[1]", f"x[{'y' * 600}]", f"x[{'z' * 600}]", f"long_{'n' * 600}", "k[***]", "k[***]~2", "k_***[1]"):
         ResultFactory(run=run, name="test", nodeid=shortened(f"test_one.py::test_{name}"), outcome="failed")
@@ -266,36 +268,36 @@ def test_a_reservation_lets_the_holder_pass_and_all_others_wait(tester, colleagu
 
     services.reserve(environment=environment, user=tester, duration=HOUR)
 
-    assert queue.startable() == [(mine.pk, 17)]
-    assert queue.claim_next("w") == mine
-    assert queue.end(mine, Q(), TestRun.Status.FAILED)
-    assert queue.claim_next("w") is None
+    assert claims.startable() == [(mine.pk, 17)]
+    assert claims.claim_next("w") == mine
+    assert claims.end(mine, Q(), TestRun.Status.FAILED)
+    assert claims.claim_next("w") is None
     services.release(environment=environment, user=tester)
-    assert queue.claim_next("w") == others
+    assert claims.claim_next("w") == others
 
 
 def test_a_reservation_ends_by_itself(tester, colleague, environment):
     services.reserve(environment=environment, user=tester, duration=HOUR)
     waiting = start(colleague, environment)
-    assert queue.claim_next("w") is None
+    assert claims.claim_next("w") is None
 
     TestEnvironment.objects.filter(pk=17).update(
-        reserved_from=queue.database_now() - HOUR, reserved_until=queue.database_now() - timedelta(seconds=1)
+        reserved_from=claims.database_now() - HOUR, reserved_until=claims.database_now() - timedelta(seconds=1)
     )
 
-    assert queue.claim_next("w") == waiting
+    assert claims.claim_next("w") == waiting
 
 
 def test_a_reservation_after_the_current_run_begins_when_it_ends(tester, colleague, environment):
     active = start(colleague, environment)
-    queue.claim(17, "w")
+    claims.claim(17, "w")
     waiting = start(colleague, environment)
 
     reserved = services.reserve(environment=environment, user=tester, duration=HOUR, after_current=True)
     services.cancel_run(run=waiting, user=colleague)
     environment.refresh_from_db()
     assert (reserved.reserved_from, environment.reserved_until) == (None, None)
-    queue.end(active, Q(), TestRun.Status.FAILED)
+    claims.end(active, Q(), TestRun.Status.FAILED)
 
     environment.refresh_from_db()
     active.refresh_from_db()
@@ -332,15 +334,15 @@ def test_runs_of_a_disabled_environment_wait_until_it_is_enabled(tester, environ
     services.disable(environment=environment, user=tester)
     run = start(tester, environment)
 
-    assert queue.claim_next("w") is None
-    assert queue.claim(17, "w") is None
+    assert claims.claim_next("w") is None
+    assert claims.claim(17, "w") is None
     services.enable(environment=environment, user=tester)
-    assert queue.claim_next("w") == run
+    assert claims.claim_next("w") == run
 
 
 def test_an_environment_with_an_active_run_is_not_disabled(tester, environment):
     run = start(tester, environment)
-    queue.claim(17, "w")
+    claims.claim(17, "w")
 
     with pytest.raises(NotAllowed, match=f"Run {run.pk} is active"):
         services.disable(environment=environment, user=tester)

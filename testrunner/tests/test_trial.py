@@ -5,11 +5,11 @@ import errno
 import pytest
 
 from config.tests.test_safety import refusal
-from testrunner import sandbox, trial
-from testrunner.results import Outcome
-from testrunner.sandbox import MODES, PLAIN
+from testrunner.sandbox import isolation, isolation_check
+from testrunner.sandbox.isolation import MODES, PLAIN
+from testrunner.sandbox.isolation_check import NoWalls, Result, Trial, attempt, probe
+from testrunner.sandbox.results.outcome import Outcome
 from testrunner.tests.running import run
-from testrunner.trial import NoWalls, Result, Trial, attempt, probe
 
 TEST = ("test_it.py", "def test_it():\n    pass\n")
 
@@ -19,9 +19,11 @@ def refused(monkeypatch):
     """Let the kernel refuse these modes; the others are tried."""
 
     def refuse(*names: str) -> None:
-        real = trial.attempt
+        real = isolation_check.attempt
         no = Trial(Result.REFUSED, "PermissionError: unshare: EPERM")
-        monkeypatch.setattr(trial, "attempt", lambda mode, root: no if mode.name in names else real(mode, root))
+        monkeypatch.setattr(
+            isolation_check, "attempt", lambda mode, root: no if mode.name in names else real(mode, root)
+        )
 
     return refuse
 
@@ -30,21 +32,21 @@ def test_a_trial_that_does_not_end_in_time_is_unknown_and_is_tried_again(tmp_pat
     strongest = probe(tmp_path / "other")
     if strongest == PLAIN:
         pytest.skip("nothing is tried before the weakest walls")
-    monkeypatch.setattr(trial, "TRIAL_SECONDS", 0.001)
+    monkeypatch.setattr(isolation_check, "TRIAL_SECONDS", 0.001)
 
     ran = run(tmp_path, TEST)
     assert ran.finished.outcome == Outcome.ERROR
     assert "It could not be determined whether this machine allows the isolation" in ran.finished.reason
     assert ran.pids == []
 
-    monkeypatch.setattr(trial, "TRIAL_SECONDS", 60)
+    monkeypatch.setattr(isolation_check, "TRIAL_SECONDS", 60)
     assert probe(tmp_path) == strongest
     assert run(tmp_path, TEST).finished.sandbox.startswith(strongest.words)
 
 
 def test_a_root_without_free_users_is_unknown(tmp_path, monkeypatch):
-    monkeypatch.setattr(sandbox, "USERS", range(0))
-    monkeypatch.setattr(trial.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(isolation, "USERS", range(0))
+    monkeypatch.setattr(isolation_check.os, "geteuid", lambda: 0)
 
     assert attempt(MODES[0], tmp_path).result is Result.UNKNOWN
     with pytest.raises(NoWalls, match="All users for runs are taken"):
@@ -55,7 +57,7 @@ def test_what_the_kernel_refuses_is_remembered_and_the_next_mode_is_used(tmp_pat
     refused("namespaces", "user-namespace", "user")
 
     assert probe(tmp_path) == probe(tmp_path) == PLAIN
-    assert trial._known[str(tmp_path), MODES[0]].result is Result.REFUSED
+    assert isolation_check._known[str(tmp_path), MODES[0]].result is Result.REFUSED
 
 
 @pytest.mark.parametrize("least", MODES[:-1], ids=lambda mode: mode.name)
@@ -88,17 +90,17 @@ def test_a_run_is_not_started_in_weaker_walls_than_the_least_accepted(tmp_path, 
 def test_only_what_lasts_is_a_refusal(tmp_path, monkeypatch, number, limits, result):
     limit = tmp_path / "max_user_namespaces"
     limit.write_text(limits)
-    monkeypatch.setattr(trial, "NO_NAMESPACES", (str(limit),))
+    monkeypatch.setattr(isolation_check, "NO_NAMESPACES", (str(limit),))
 
     class Guard:
         messages = {"failed": "OSError: unshare", "errno": number}
 
-    assert trial._judged(Guard()).result is result
+    assert isolation_check._judged(Guard()).result is result
 
 
 @pytest.mark.parametrize("name", [mode.name for mode in MODES])
 def test_every_mode_can_be_the_least_accepted_one(name):
-    assert sandbox.named_mode(name).name == name
+    assert isolation.named_mode(name).name == name
     assert refusal(TESTRUN_MIN_ISOLATION=name) == ""
 
 

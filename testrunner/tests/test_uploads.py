@@ -8,8 +8,8 @@ import pytest
 from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
 from django.db import DataError, connection
 
-from live.busy import Busy
-from testrunner import files, uploads
+from core.busy import Busy
+from testrunner.files import discovery, uploads
 from testrunner.models import Root, TestFile
 
 GOOD = b"def test_it():\n    assert True\n"
@@ -34,7 +34,7 @@ def test_an_upload_into_a_new_directory_is_a_choice_at_once(send, place: Path):
 
     assert (place / "smoke" / "api" / "test_public_api.py").read_bytes() == GOOD
     assert (file.root, file.path, file.size) == (Root.UPLOADS, "smoke/api/test_public_api.py", len(GOOD))
-    assert file.sha256 == files.digest(GOOD)
+    assert file.sha256 == discovery.digest(GOOD)
     assert uploads.directories() == ["smoke", "smoke/api"]
 
 
@@ -168,7 +168,7 @@ def test_a_file_that_could_not_be_written_down_is_not_left_behind(send, place: P
 
 
 def test_one_more_file_than_is_ever_shown_is_refused_in_words(send, monkeypatch):
-    monkeypatch.setattr(files, "MOST_FILES", 2)
+    monkeypatch.setattr(discovery, "MOST_FILES", 2)
     send("test_a.py")
     send("test_b.py")
 
@@ -189,7 +189,7 @@ def test_one_more_file_than_is_ever_shown_is_refused_in_words(send, monkeypatch)
         (b"# coding: no-such-thing\nx = 1\n", "unknown encoding: no-such-thing"),
         (b"# coding: ascii\nx = '\xff'\n", "does not compile"),
         (b"# coding: rot13\nk = 1\n", "does not compile"),
-        (b"#" * (files.LARGEST + 1), r"larger than 1 MiB \(1,048,576 bytes\), the limit for one file"),
+        (b"#" * (discovery.LARGEST + 1), r"larger than 1 MiB \(1,048,576 bytes\), the limit for one file"),
         (b"(" * 100_000, "does not compile"),
         (b"-" * 500_000 + b"1", "does not compile"),
         (b"x" + b"+x" * 200_000, "does not compile"),
@@ -256,7 +256,7 @@ def test_of_two_who_upload_the_same_name_at_once_one_is_told(send, place: Path):
 
     [stored] = [outcome for outcome in outcomes if isinstance(outcome, str)]
     assert len(outcomes) == 2
-    assert files.digest((place / "test_it.py").read_bytes()) == stored
+    assert discovery.digest((place / "test_it.py").read_bytes()) == stored
 
 
 def test_a_removed_upload_is_gone_and_written_down(send, place: Path, superuser):
@@ -305,7 +305,7 @@ def test_an_acknowledged_upload_is_not_taken_by_an_earlier_deletion(send, place:
 
         assert "replace" in outcomes
         assert (place / "test_it.py").read_bytes() == f"x = {number + 1}\n".encode()
-        files.look()
+        discovery.look()
         assert TestFile.objects.there().get(path="test_it.py").uploaded_at > seen.uploaded_at
 
 

@@ -1,7 +1,7 @@
 import pytest
 
-from testrunner.results import Finished, Outcome
-from testrunner.runs import STOPPED, verdict
+from testrunner.sandbox.results.outcome import Finished, Outcome
+from testrunner.worker.runner import STOPPED, verdict
 
 NOTHING = {"tests": 0, "passed": 0, "failed": 0, "skipped": 0, "errors": 0}
 DOUBT = "The tests' report does not fit the exit code."

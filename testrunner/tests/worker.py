@@ -2,7 +2,7 @@
 
 python -m testrunner.tests.worker ROOT MODE SECONDS FILE…
 
-MODE is "best", or a number of testrunner.sandbox.MODES; SECONDS the limit of time.
+MODE is "best", or a number of testrunner.sandbox.isolation.MODES; SECONDS the limit of time.
 """
 
 import json
@@ -10,10 +10,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from testrunner.executor import TestBytes, execute
-from testrunner.sandbox import MIB, MODES, Limits, make_undumpable
+from testrunner.sandbox.executor import TestBytes, execute
+from testrunner.sandbox.isolation import MIB, MODES, Limits, make_undumpable
+from testrunner.sandbox.isolation_check import probe
 from testrunner.tests.running import processes_of
-from testrunner.trial import probe
 
 LIMITS = Limits(
     grace_seconds=1,

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from testrunner.sandbox import closed_directories
+from testrunner.sandbox.isolation import closed_directories
 
 PROJECT = Path(__file__).parents[2]
 USER_NAMESPACE, OWN_USER, PLAIN = "1", "2", "3"
@@ -15,25 +15,25 @@ POWERS = ["CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL"
 # Opens the directories of root's that are in the way, in a mount namespace, gives up powers, and becomes the worker.
 AS_IN_A_CONTAINER = """
 import ctypes, json, os, sys
-from testrunner import launch
+from testrunner.sandbox import supervisor_process as process
 closed, kept, powers, user, command = json.loads(sys.argv[1])
-launch.call(launch.libc.unshare(launch.CLONE_NEWNS), "unshare")
-launch.call(launch.libc.mount(b"none", b"/", None, launch.MS_REC | launch.MS_PRIVATE, None), "mount")
+process.call(process.libc.unshare(process.CLONE_NEWNS), "unshare")
+process.call(process.libc.mount(b"none", b"/", None, process.MS_REC | process.MS_PRIVATE, None), "mount")
 held = {path: os.open(path, os.O_PATH) for path in kept}
 for path in closed:
-    launch.mount_memory(path, "mode=755")
+    process.mount_memory(path, "mode=755")
     for inside in sorted(held):
         if inside.startswith(path + "/"):
-            launch.put_back(held[inside], inside)
-launch.mount_memory("/sys/fs/cgroup", "mode=755")  # no memory cgroup can be made
+            process.put_back(held[inside], inside)
+process.mount_memory("/sys/fs/cgroup", "mode=755")  # no memory cgroup can be made
 for power in range(64):
     if power not in powers:
-        launch.libc.prctl(24, power, 0, 0, 0)  # PR_CAPBSET_DROP
+        process.libc.prctl(24, power, 0, 0, 0)  # PR_CAPBSET_DROP
 if user:
     os.setgroups([])
     os.setresgid(user, user, user)
     os.setresuid(user, user, user)
-launch.prctl(launch.PR_SET_NO_NEW_PRIVS, 1)
+process.prctl(process.PR_SET_NO_NEW_PRIVS, 1)
 os.chdir("/")
 os.execv(command[0], command)
 """

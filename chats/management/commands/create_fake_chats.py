@@ -3,7 +3,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
-from chats.fake import create_fake_chats
+from chats.demo.fake import create_fake_chats
 
 
 class Command(BaseCommand):

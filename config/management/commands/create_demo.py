@@ -5,13 +5,13 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.core.management.base import BaseCommand, CommandError
 
-from chats.fake import create_fake_chats
+from chats.demo.fake import create_fake_chats
 from chats.models import Chat
-from config.demo_password import DEMO_PASSWORD
-from events.fake import create_fake_events
+from config.local.demo_password import DEMO_PASSWORD
+from events.demo.fake import create_fake_events
 from events.models import Event
-from projects.demo import create_demo_projects
-from testrunner.demo import create_demo_test_runs
+from projects.demo.content import create_demo_projects
+from testrunner.demo.content import create_demo_test_runs
 
 CHATS = 1_000
 EVENTS, EVENT_DAYS = 10_000, 7

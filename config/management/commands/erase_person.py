@@ -3,7 +3,7 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from config.erasure import Person, count, erase
+from config.data.erasure import Person, count, erase
 
 
 class Command(BaseCommand):

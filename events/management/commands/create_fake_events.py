@@ -3,7 +3,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
-from events.fake import REJECTED, create_fake_events
+from events.demo.fake import REJECTED, create_fake_events
 
 
 class Command(BaseCommand):

@@ -3,8 +3,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 from django.template.defaultfilters import filesizeformat
 
-from events import retention
-from events.retention import Old
+from events.storage import retention
+from events.storage.retention import Old
 
 
 class Command(BaseCommand):

@@ -2,7 +2,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from projects.fake import create_fake_projects
+from projects.demo.fake import create_fake_projects
 
 
 class Command(BaseCommand):

@@ -2,7 +2,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from testrunner.fake import create_fake_test_runs
+from testrunner.demo.fake import create_fake_test_runs
 
 
 class Command(BaseCommand):

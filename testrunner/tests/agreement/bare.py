@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
-from testrunner.plain import plain
+from testrunner.sandbox.results.plain_text import plain
 from testrunner.tests.agreement.case import Case
 
 ROOT = "uploads"  # the folder of the files, in both

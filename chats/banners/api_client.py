@@ -1,0 +1,177 @@
+"""The outside list of banners: pages of photos, in the service's order, under one budget of time.
+
+The format is that of `https://api.slingacademy.com/v1/sample-data/photos?offset=0&limit=20`: an object with `success`,
+`message`, `total_photos` and `photos`, whose entries have the image in `url`. A page past the end is empty.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import BoundedSemaphore
+from typing import Any, TypeGuard
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from core.http.safe_download import fetch
+from core.http.url_policy import Deadline, FetchError, origin
+
+PAGE = 100  # photos asked for; the service may give fewer
+MOST_PAGES = 1000  # a list that never ends is no list
+LARGEST_PAGE = 2 * 1024 * 1024
+LONGEST_URL = 2000  # chats.Banner.source_url
+LONGEST_TITLE = 200
+MOST_WAITING = 3  # requests of a process, which has ten threads
+_places = BoundedSemaphore(MOST_WAITING)
+
+
+class BannerApiError(Exception):
+    """Why the list cannot be used: `reason` is one sentence for people, `code` is for programs.
+
+    Codes: those of FetchError, and busy, not_json, wrong_shape, unsuccessful, nothing_left.
+    """
+
+    def __init__(self, reason: str, code: str) -> None:
+        super().__init__(reason)
+        self.reason, self.code = reason, code
+
+
+class NothingLeft(BannerApiError):
+    """The list has come to its end. `unusable` of its entries had no usable address."""
+
+    def __init__(self, unusable: int = 0) -> None:
+        entries = "1 entry of the list has" if unusable == 1 else f"{unusable} entries of the list have"
+        words = f" ({entries} no usable address.)" if unusable else ""
+        super().__init__(f"No photo left to send.{words}", "nothing_left")
+        self.unusable = unusable
+
+
+@contextmanager
+def turn() -> Iterator[None]:
+    """One of the few places of this process for requests that wait for the outside.
+
+    A slow API holds MOST_WAITING threads, never all that serve pages. Raises BannerApiError where no place is free.
+    """
+    if not _places.acquire(blocking=False):
+        raise BannerApiError("The banner API is slow, and others wait for it. Try again in a moment.", "busy")
+    try:
+        yield
+    finally:
+        _places.release()
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One entry of the list. The title is printable, and may be empty."""
+
+    url: str
+    title: str
+
+
+class Photos(Iterator[Photo]):
+    """The photos of the list, page by page as they are asked for, each address once.
+
+    `unusable` counts the entries left out so far because they have no usable address. `next` raises BannerApiError.
+    """
+
+    def __init__(self, api_url: str, deadline: Deadline, trusted_origins: Collection[str]) -> None:
+        self.unusable = 0
+        self._api_url, self._deadline = api_url, deadline
+        # The operator named the list's own origin, as the list's; that says nothing about the images' addresses.
+        self._trusted = {*trusted_origins, *_origin_of(api_url)}
+        self._seen: set[str] = set()
+        self._photos = self._walk()
+
+    def __next__(self) -> Photo:
+        return next(self._photos)
+
+    def _walk(self) -> Iterator[Photo]:
+        offset, before = 0, None
+        for _ in range(MOST_PAGES):
+            entries = self._page(offset)
+            if not entries or entries == before:  # the end, or a service that does not mind our offset
+                return
+            yield from self._usable(entries)
+            offset, before = offset + len(entries), entries
+
+    def _page(self, offset: int) -> list[Any]:
+        try:
+            fetched = fetch(
+                _page_url(self._api_url, offset),
+                deadline=self._deadline,
+                max_bytes=LARGEST_PAGE,
+                trusted_origins=self._trusted,
+            )
+        except FetchError as error:
+            raise BannerApiError(f"The banner API cannot be used: {error.reason}", error.code) from error
+        return _entries(fetched.body)
+
+    def _usable(self, entries: list[Any]) -> Iterator[Photo]:
+        for entry in entries:
+            url = entry.get("url") if isinstance(entry, dict) else None
+            if not _is_usable(url):
+                self.unusable += 1
+            elif url not in self._seen:
+                self._seen.add(url)
+                yield Photo(url, _printable(entry.get("title"), LONGEST_TITLE))
+
+
+def photos(*, api_url: str, budget: float, trusted_origins: Collection[str] = ()) -> Photos:
+    """Return the photos of the list at `api_url`, lazily and in its order, in `budget` seconds for all of it.
+
+    The clock starts now, and also runs while the caller is busy with a photo. `trusted_origins` as in `fetch`.
+    """
+    return Photos(api_url, Deadline.after(budget), trusted_origins)
+
+
+def _origin_of(api_url: str) -> set[str]:
+    try:
+        return {origin(api_url)}
+    except ValueError:  # fetch will say what is wrong with it
+        return set()
+
+
+def _page_url(api_url: str, offset: int) -> str:
+    try:
+        parts = urlsplit(api_url)
+    except ValueError:
+        return api_url
+    query = [(name, value) for name, value in parse_qsl(parts.query) if name not in ("offset", "limit")]
+    return urlunsplit(parts._replace(query=urlencode([*query, ("offset", offset), ("limit", PAGE)]), fragment=""))
+
+
+def _entries(body: bytes) -> list[Any]:
+    try:
+        page = json.loads(body)
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
+        kind = "a web page" if body.lstrip()[:1] == b"<" else "something"
+        raise BannerApiError(f"The banner API answered with {kind} that is not JSON.", "not_json") from error
+    if not isinstance(page, dict):
+        raise BannerApiError("The banner API answered with JSON that is not an object.", "wrong_shape")
+    if page.get("success") is False:
+        said = _printable(page.get("message"), 200).rstrip(".!") or "it does not say why"
+        raise BannerApiError(f"The banner API reports a failure: {said}.", "unsuccessful")
+    entries = page.get("photos")
+    if not isinstance(entries, list):
+        raise BannerApiError("The banner API answered without a list of photos.", "wrong_shape")
+    return entries
+
+
+def _is_usable(url: Any) -> TypeGuard[str]:
+    """Say whether this is an absolute http(s) address that fits; whether it may be fetched is fetch's to say."""
+    if not isinstance(url, str) or len(url) > LONGEST_URL or not url.isprintable() or " " in url:
+        return False
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _printable(text: Any, longest: int) -> str:
+    """Make an outsider's words fit for a line of ours, and for the database (no NUL, no lone surrogate)."""
+    if not isinstance(text, str):
+        return ""
+    line = " ".join("".join(char if char.isprintable() else " " for char in text[: longest * 4]).split())
+    return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"

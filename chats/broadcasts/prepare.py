@@ -1,0 +1,113 @@
+"""From queued to sending: have the banner's picture, freeze the audience. One worker at a time, by a lease."""
+
+from datetime import timedelta
+
+import structlog
+from django.conf import settings
+from django.db import OperationalError, transaction
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from chats import realtime
+from chats.broadcasts import fanout
+from chats.models import Banner, Broadcast, NotAllowed
+from chats.stored_images import stored
+from core.busy import Busy
+from core.http.safe_download import fetch
+from core.http.url_policy import FetchError
+from core.images.conversion import ImageRefused, Picture, reencode
+from core.storage_failure import StorageFailure
+
+log = structlog.get_logger(__name__)
+
+LEASE = timedelta(seconds=30)  # longer than DOWNLOAD_SECONDS and the re-encoding, shorter than anybody's patience
+DOWNLOAD_SECONDS = 15.0
+NO_DOWNLOAD = "The banner could not be downloaded:"
+LARGEST_IMAGE = 5 * 1024 * 1024
+
+
+def prepare(broadcast: Broadcast) -> bool:
+    """Prepare a queued broadcast; True if sending has started by this call.
+
+    A picture that cannot be had fails the broadcast before any message exists and gives the banner back; one that
+    is of no use to anybody (not a picture, far too large) is skipped for good, so that the next press gets further.
+    """
+    if not _lease(broadcast) or _is_missed(broadcast):
+        return False
+    try:
+        if broadcast.banner is not None and not broadcast.image and not _download(broadcast, broadcast.banner):
+            return False
+        return fanout.freeze(broadcast, largest_chunk=settings.BROADCAST_CHUNK)
+    except OperationalError:  # chats are being opened in a long transaction: the sweeper's next round tries again
+        Broadcast.objects.held_by(broadcast).update(lease_until=None)
+        raise
+    except Busy:  # so it does where too many pictures are being decoded, which says nothing about this one
+        Broadcast.objects.held_by(broadcast).update(lease_until=None)
+        return False
+
+
+def _lease(broadcast: Broadcast) -> bool:
+    """Take the lease and read the row again: what the caller read may be older than the last failure or retry."""
+    free = Q(lease_until=None) | Q(lease_until__lt=Now())
+    with transaction.atomic():
+        if not Broadcast.objects.queued().filter(free, pk=broadcast.pk).update(lease_until=Now() + LEASE):
+            return False
+        broadcast.refresh_from_db()
+    return True
+
+
+def _is_missed(broadcast: Broadcast) -> bool:
+    try:
+        broadcast.miss()
+    except NotAllowed:
+        return False
+    return True
+
+
+def _download(broadcast: Broadcast, banner: Banner) -> bool:
+    try:
+        fetched = fetch(
+            banner.source_url,
+            deadline=DOWNLOAD_SECONDS,
+            max_bytes=LARGEST_IMAGE,
+            trusted_origins=settings.BANNER_TRUSTED_ORIGINS,
+        )
+        picture = reencode(fetched.body)
+    except FetchError as error:
+        _give_up(broadcast, banner, f"{NO_DOWNLOAD} {error.reason}", useless=error.reason if error.permanent else "")
+        return False
+    except ImageRefused as error:
+        _give_up(broadcast, banner, f"{NO_DOWNLOAD} {error.reason}", useless=error.reason)
+        return False
+    return _keep(broadcast, banner, picture)
+
+
+def _keep(broadcast: Broadcast, banner: Banner, picture: Picture) -> bool:
+    """Give banner and broadcast their picture; False if the lease is lost, or the storage fails."""
+    try:
+        with stored(picture, folder="banners") as name, transaction.atomic():
+            Banner.objects.select_for_update().get(pk=banner.pk)  # before the broadcast, as everywhere
+            if not Broadcast.objects.held_by(broadcast).update(image=name):
+                raise NotAllowed("The lease is lost.")
+            Banner.objects.filter(pk=banner.pk).update(image=name, sha256=picture.sha256)
+            broadcast.refresh_from_db()
+            realtime.broadcast_progress(broadcast)
+    except NotAllowed:
+        return False
+    except StorageFailure as error:
+        _give_up(broadcast, banner, f"The banner could not be stored: {error}")
+        return False
+    return True
+
+
+def _give_up(broadcast: Broadcast, banner: Banner, reason: str, *, useless: str = "") -> None:
+    """Fail the broadcast, and skip its banner for good where it is `useless`, in words."""
+    try:
+        with transaction.atomic():
+            Banner.objects.select_for_update().get(pk=banner.pk)  # no press reserves it before it is skipped
+            broadcast.fail(reason)
+            if useless:
+                Banner.objects.filter(pk=banner.pk, skipped_at=None).update(skipped_at=Now(), skip_reason=useless[:500])
+    except NotAllowed:
+        return  # paused, cancelled or taken over meanwhile: the other side decides what is next
+    log.warning("broadcast_failed", broadcast=broadcast.pk, reason=reason, banner_skipped=bool(useless))

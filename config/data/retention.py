@@ -1,0 +1,126 @@
+"""What is kept for how many days, besides events (events/storage/retention.py) and live messages (live/numbering.py).
+
+Each rule deletes in short transactions of AT_ONCE rows, oldest first, and leaves out rows that are locked elsewhere.
+One that fails is logged, and stops no other. A setting of 0 keeps everything. `manage.py retain --dry-run` counts what
+would go.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import structlog
+from django.apps import apps
+from django.conf import settings
+from django.db import DatabaseError, connection, transaction
+from simple_history.models import HistoricalChanges
+
+from chats import retention as messages
+from testrunner.records import retention as runs
+
+log = structlog.get_logger(__name__)
+
+AT_ONCE = 2_000  # rows in a transaction
+SECONDS = 60.0  # in one call; the next one comes in an hour
+ENDED = "(status = 'Processed' OR (attempts >= 5 AND lease_until IS NULL))"
+_DELETE = """
+    DELETE FROM {table} WHERE {key} IN (
+        SELECT {key} FROM {table} WHERE {moment} < now() - %s * interval '1 day' AND {where}
+        ORDER BY {moment} LIMIT %s FOR UPDATE SKIP LOCKED
+    )
+"""
+_COUNT = "SELECT count(*) FROM {table} WHERE {moment} < now() - %s * interval '1 day' AND {where}"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Rows of one table, kept for the days of a setting after `moment`; without a setting, until that moment."""
+
+    name: str
+    table: str
+    moment: str
+    setting: str = ""
+    key: str = "id"
+    where: str = "true"
+
+    @property
+    def days(self) -> int:
+        return int(getattr(settings, self.setting)) if self.setting else 0
+
+    @property
+    def is_on(self) -> bool:
+        return not self.setting or self.days > 0
+
+    def count(self) -> int:
+        with connection.cursor() as cursor:
+            cursor.execute(self._sql(_COUNT), [self.days])
+            return int(cursor.fetchone()[0])
+
+    def delete_some(self) -> int:
+        """Delete up to AT_ONCE rows in one transaction; return how many."""
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(self._sql(_DELETE), [self.days, AT_ONCE])
+            return cursor.rowcount
+
+    def _sql(self, text: str) -> str:
+        return text.format(table=self.table, key=self.key, moment=self.moment, where=self.where)
+
+
+@dataclass(frozen=True)
+class Work:
+    """The same for what is more than rows of one table."""
+
+    name: str
+    setting: str
+    count: Callable[[], int]
+    delete_some: Callable[[], int]
+
+    @property
+    def is_on(self) -> bool:
+        return bool(getattr(settings, self.setting))
+
+
+def rules() -> Iterator[Rule | Work]:
+    """Yield every rule, also those that are off."""
+    yield Rule("sessions that have ended", "django_session", "expire_date", key="session_key")
+    yield Rule("answers to repeated requests", "live_idempotencykey", "expires_at")
+    yield Rule("login attempts", "axes_accessattempt", "attempt_time", "LOGIN_LOG_DAYS")
+    yield Rule("logins", "axes_accesslog", "attempt_time", "LOGIN_LOG_DAYS")
+    yield Rule("failed logins", "axes_accessfailurelog", "attempt_time", "LOGIN_LOG_DAYS")
+    yield Rule("entries of the admin's log", "django_admin_log", "action_time", "ADMIN_LOG_DAYS")
+    for model in apps.get_models():
+        if issubclass(model, HistoricalChanges):
+            table = model._meta.db_table
+            yield Rule(f"rows of {table}", table, "history_date", "HISTORY_DAYS", key="history_id")
+    yield Rule("notifications", "events_notification", "created_at", "NOTIFICATION_DAYS", "event_id", ENDED)
+    yield Rule("reminders", "projects_reminder", "due_date", "REMINDER_DAYS", where="status <> 'pending'")
+    yield Work("test runs", "TESTRUN_DAYS", runs.count_old_runs, runs.delete_old_runs)
+    yield Work("chat messages", "MESSAGE_DAYS", messages.count_old, messages.delete_old)
+
+
+def what_would_go() -> dict[str, int]:
+    """Count what each rule would delete now."""
+    return {rule.name: rule.count() for rule in rules() if rule.is_on}
+
+
+def retain(seconds: float = SECONDS) -> dict[str, int]:
+    """Delete what is too old, for about so long; return how much of what. Every rule gets its turn."""
+    until = time.monotonic() + seconds
+    gone: dict[str, int] = {}
+    left = [rule for rule in rules() if rule.is_on]
+    while left and time.monotonic() < until:
+        deleted = {rule: _delete_some(rule) for rule in left}
+        for rule, number in deleted.items():
+            gone[rule.name] = gone.get(rule.name, 0) + number
+        left = [rule for rule, number in deleted.items() if number]
+    return {name: number for name, number in gone.items() if number}
+
+
+def _delete_some(rule: Rule | Work) -> int:
+    try:
+        return rule.delete_some()
+    except DatabaseError:
+        log.exception("retention_rule_failed", rule=rule.name)
+        return 0

@@ -1,0 +1,153 @@
+"""PostgreSQL and Redis for this copy of Opsroom, when no outside ones are named: no root, no Docker, no TCP port.
+
+Every process that uses them holds a shared lock on `run/users.lock`; who starts or stops them passes
+`run/gate.lock` alone; the last user out stops them, or leaves them to a keeper (config/local/embedded/keeper.py) that
+stops them later. The kernel drops the locks of a killed process, so that nothing is ever stuck: servers that a kill -9
+left behind are found, used and stopped by the next user.
+"""
+
+from __future__ import annotations
+
+import atexit
+import fcntl
+import importlib.util
+import os
+import signal
+import sys
+import threading
+from typing import IO, TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from .home import EmbeddedError, Home
+
+if TYPE_CHECKING:
+    from .processes import Server
+
+__all__ = ["EmbeddedError", "Home", "missing", "use", "use_local_settings"]
+
+SERVICES = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL")
+
+
+def missing() -> list[str]:
+    """The services that the environment does not name."""
+    return [name for name in SERVICES if not os.environ.get(name)]
+
+
+def use(*, durable: bool = True, keep: float = 0) -> list[str]:
+    """Name in the environment every service that is not named there yet, starting what is needed for it.
+
+    Returns when all of them answer; they stay until this process ends. A second call does nothing. `durable=False`
+    trades surviving a crash for speed, for tests. With `keep` the servers stay up until nobody has used them for so
+    many seconds. Raises EmbeddedError. The result names the servers that were running already without anybody who uses
+    them.
+    """
+    if not missing():
+        return []
+    if importlib.util.find_spec("psutil") is None:  # comes with the wheels, and no production image has it
+        raise EmbeddedError(
+            f"{', '.join(missing())} must be set, or `make setup` run: the embedded services are not installed here."
+        )
+    home = use_local_settings()
+    redis_url = os.environ.get("REDIS_URL")
+    if redis_url and not os.environ.get("CELERY_BROKER_URL"):
+        os.environ["CELERY_BROKER_URL"] = broker_in(redis_url)
+    return start(home, durable=durable, keep=keep) if missing() else []
+
+
+def use_local_settings() -> Home:
+    """Name in the environment what any copy on a person's own machine has: its folder and its secret key."""
+    home = Home.from_environment()
+    home.prepare()
+    os.environ["OPSROOM_HOME"] = str(home.path)
+    os.environ["OPSROOM_LOCAL"] = "1"
+    if not os.environ.get("PORT") and (port := home.port()):
+        os.environ["PORT"] = str(port)  # the web process's, for links and cookies of a command beside it
+    if not os.environ.get("SECRET_KEY"):
+        with home.gate():
+            os.environ["SECRET_KEY"] = home.secret_key()
+    return home
+
+
+def start(home: Home, *, durable: bool, keep: float) -> list[str]:
+    """Start or find the missing servers, and count this process among their users; return what was left running."""
+    # Imported here: with all services named, neither these modules nor the wheels behind them are needed.
+    from . import keeper
+    from .postgres import Postgres
+    from .valkey import Valkey
+
+    named: dict[str, str] = {}
+    servers: list[Server] = []
+    with home.gate():
+        if not os.environ.get("DATABASE_URL"):
+            postgres = Postgres(home, durable=durable)
+            named["DATABASE_URL"] = postgres.url
+            servers.append(postgres)
+        if not os.environ.get("REDIS_URL"):
+            valkey = Valkey(home, durable=durable)
+            named["REDIS_URL"] = valkey.url
+            servers.append(valkey)
+            if not os.environ.get("CELERY_BROKER_URL"):
+                named["CELERY_BROKER_URL"] = broker_in(valkey.url)
+        users = (home.run / "users.lock").open("a")
+        left = [server.name for server in servers if server.find()] if is_unused(users) else []
+        for server in servers if left else ():
+            server.stop_outdated()
+        fcntl.flock(users, fcntl.LOCK_SH)
+        leave_at_exit(home, servers, users, keep=keep)
+        for server in servers:
+            server.ensure()
+        if keep:
+            keeper.start(home, keep)
+    os.environ.update(named)
+    return left
+
+
+def is_unused(users: IO[str]) -> bool:
+    """Whether no process counts among the users. The caller holds the gate, and this lock afterwards."""
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def leave_at_exit(home: Home, servers: list[Server], users: IO[str], *, keep: float) -> None:
+    """At the end of this process, and not of one forked from it, stop the servers if nobody else uses them.
+
+    With `keep` a keeper stops them later.
+    """
+    from . import keeper
+
+    owner = os.getpid()
+
+    def leave() -> None:
+        if os.getpid() != owner:
+            return
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):  # an impatient second one must not leave them behind
+                signal.signal(number, signal.SIG_IGN)
+        with home.gate(), users:
+            try:
+                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                return
+            if keep and keeper.is_running(home):
+                os.utime(users.fileno())  # tells the keeper when they were used last
+                return
+            for server in servers:
+                server.stop()
+            home.remove_sockets()
+
+    atexit.register(leave)
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if in_main_thread and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        # By default SIGTERM ends a process without its exit handlers, and the servers would stay.
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+
+
+def broker_in(redis_url: str) -> str:
+    """Celery's spelling of database 0 of a Redis: `unix:///path` becomes `redis+socket:///path?virtual_host=0`."""
+    parts = urlsplit(redis_url)
+    if parts.scheme == "unix":
+        return f"redis+socket://{parts.path}?virtual_host=0"
+    return parts._replace(path="/0").geturl()

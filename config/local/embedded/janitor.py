@@ -1,0 +1,60 @@
+"""Stop the embedded servers after a process that was killed: `python -m config.local.embedded.janitor`, started by make
+run.
+
+It reads its standard input, a pipe from the process it looks after. A byte means that this process ends as it should,
+and stops its servers itself. The end of the pipe without a byte means that it was killed: after GRACE seconds, in which
+its children end, the servers are stopped, unless somebody else uses them.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from config.local.embedded import Home, is_unused
+from config.local.embedded.postgres import Postgres
+from config.local.embedded.valkey import Valkey
+
+GRACE = 12.0  # seconds
+
+
+def look_after_this_process(home: Home) -> None:
+    """Start a janitor for the servers in `home`, which this process uses."""
+    janitor = subprocess.Popen(  # noqa: S603  our own arguments
+        [sys.executable, "-m", __name__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=home.path,
+        env={"OPSROOM_HOME": str(home.path), "PYTHONPATH": str(Path(__file__).resolve().parents[3])},
+        start_new_session=True,  # a Ctrl-C is not meant for it
+    )
+
+    def dismiss() -> None:
+        assert janitor.stdin is not None  # noqa: S101  it was asked for
+        with contextlib.suppress(OSError):
+            janitor.stdin.write(b".")
+            janitor.stdin.close()
+        janitor.wait()
+
+    atexit.register(dismiss)
+
+
+def main() -> None:
+    if sys.stdin.buffer.read(1):
+        return
+    time.sleep(GRACE)
+    home = Home.from_environment()
+    with home.gate(), (home.run / "users.lock").open("a") as users:
+        if is_unused(users):
+            for server in (Postgres(home, durable=True), Valkey(home, durable=True)):
+                server.stop()
+            home.remove_sockets()
+
+
+if __name__ == "__main__":
+    main()

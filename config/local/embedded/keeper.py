@@ -1,0 +1,91 @@
+"""Stop embedded servers that nobody uses any more: `python -m config.local.embedded.keeper SECONDS`, started by tests.
+
+Between two test runs the servers stay up, so that the second one need not wait for them. This process stops them, and
+ends, when nobody has used them for SECONDS. SIGTERM makes it do so at once, unless they are in use.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from config.local.embedded import Home, is_unused
+from config.local.embedded.postgres import Postgres
+from config.local.embedded.processes import Server
+from config.local.embedded.valkey import Valkey
+
+POLL = 10.0  # seconds
+
+
+def start(home: Home, seconds: float) -> None:
+    """Start a keeper for the servers in `home`, unless there is one. The caller holds the gate."""
+    with _lock_file(home).open("a") as lock:
+        if not _locks(lock.fileno()):
+            return
+        keeper = subprocess.Popen(  # noqa: S603  our own arguments
+            [sys.executable, "-m", __name__, str(seconds)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=home.path,
+            env={"OPSROOM_HOME": str(home.path), "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+            pass_fds=[lock.fileno()],  # the lock is the keeper's as long as it runs
+            start_new_session=True,  # a Ctrl-C is not meant for it
+        )
+        keeper.returncode = 0  # it outlives this process; subprocess would warn of that
+
+
+def is_running(home: Home) -> bool:
+    """Whether a keeper looks after the servers in `home`."""
+    with _lock_file(home).open("a") as lock:
+        return not _locks(lock.fileno())
+
+
+def _lock_file(home: Home) -> Path:
+    return home.run / "keeper.lock"
+
+
+def _locks(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def main(seconds: float) -> None:
+    home = Home.from_environment()
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    _lock_file(home).write_text(f"{os.getpid()}\n")
+    servers: list[Server] = [Postgres(home, durable=False), Valkey(home, durable=False)]
+    for server in servers:
+        server.process = server.find()  # known also where the folder is deleted later
+    last_use, mark = time.monotonic(), 0
+    while True:
+        stop.wait(min(POLL, seconds))
+        try:
+            with home.gate(), (home.run / "users.lock").open("a") as users:
+                unused, changed = is_unused(users), os.fstat(users.fileno()).st_mtime_ns
+                if not unused or changed != mark:
+                    last_use, mark = time.monotonic(), changed
+                if unused and (stop.is_set() or time.monotonic() - last_use >= seconds):
+                    for server in servers:
+                        server.stop()
+                    home.remove_sockets()
+                    return
+        except FileNotFoundError:  # the folder was deleted
+            for server in servers:
+                server.stop()
+            return
+        stop.clear()
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]))

@@ -1,0 +1,172 @@
+"""Run a few processes as one: their output side by side, each started again when it ends, all stopped by a signal.
+
+A process that ends is started again after a pause that doubles with each early end (1 s to LONGEST_PAUSE); one that
+lived for SETTLED seconds begins at one second again. Only a signal ends the run, or a reader of the output that went
+away. Printing never waits for the reader (config/local/output.py), so that signals are always heard.
+
+honcho's printer and colours, but not its manager: that one forks a process beside each child, which outlives a kill -9
+of its parent, and it never forces children that all hang.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from honcho.colour import get_colours
+from honcho.printer import Message, Printer
+
+from config.local.output import Output
+
+PATIENCE = 10.0  # seconds for a warm stop; Celery finishes the task in hand
+IMPATIENCE = 0.5  # seconds; a SIGINT later than that after the first signal is a person who wants out now
+LONGEST_PAUSE = 30.0  # seconds
+SETTLED = 15.0  # seconds, longer than a start that fails
+LONGEST_LINE = 2**20  # bytes
+
+
+@dataclass(frozen=True)
+class Command:
+    """One process to run: its name in the output, its arguments, and what to add to its environment."""
+
+    name: str
+    argv: list[str]
+    env: dict[str, str] = field(default_factory=dict)
+
+
+class Supervisor:
+    """Runs commands until SIGINT or SIGTERM comes; leaves no process behind.
+
+    If this process is killed with -9, the kernel sends its children SIGTERM (Linux, with util-linux).
+    """
+
+    def __init__(self, commands: list[Command], *, cwd: Path) -> None:
+        self.commands = commands
+        self.cwd = cwd
+        self.output: Output
+        self.printer: Printer
+        self.children: dict[str, asyncio.subprocess.Process] = {}
+        self.stop_asked = asyncio.Event()
+        self.first_asked = 0.0
+
+    async def run(self, meanwhile: Callable[[Output], Coroutine[Any, Any, None]]) -> None:
+        """Return when a signal ended the run. `meanwhile` runs beside the processes and is dropped when they stop."""
+        loop = asyncio.get_running_loop()
+        self.output = Output(sys.stdout.fileno(), partial(loop.call_soon_threadsafe, self.stop_asked.set))
+        self.printer = Printer(self.output, width=max(len(command.name) for command in self.commands))
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.ask, number)
+        colours = get_colours()
+        keepers = [asyncio.create_task(self.keep(command, next(colours))) for command in self.commands]
+        beside = asyncio.create_task(meanwhile(self.output))
+        await self.stop_asked.wait()
+        beside.cancel()
+        await self.stop(keepers)
+        await asyncio.gather(beside, *keepers, return_exceptions=True)
+        self.output.finish()
+
+    def ask(self, number: signal.Signals) -> None:
+        """A first signal stops warmly, a later Ctrl-C at once. `make` passes SIGTERM on, so that one may come twice."""
+        if not self.stop_asked.is_set():
+            self.first_asked = time.monotonic()
+            self.stop_asked.set()
+        elif number == signal.SIGINT and time.monotonic() - self.first_asked > IMPATIENCE:
+            self.signal_all(signal.SIGKILL)
+
+    async def keep(self, command: Command, colour: str) -> None:
+        """Run a command, and run it again whenever it ends, until a stop is asked for."""
+        pause = 1.0
+        while not self.stop_asked.is_set():
+            started = time.monotonic()
+            how = await self.run_once(command, colour)
+            if self.stop_asked.is_set():
+                return
+            lived = time.monotonic() - started
+            pause = 1.0 if lived >= SETTLED else pause
+            self.output.say(
+                f"The {command.name} process ended {how} after {lived:.0f} s and is started again in {pause:.0f} s."
+            )
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self.stop_asked.wait()
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def run_once(self, command: Command, colour: str) -> str:
+        """Start a command and print its lines until it has ended; return how it did, in words."""
+        try:
+            child = await asyncio.create_subprocess_exec(
+                *dying_with_us(),
+                *command.argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                cwd=self.cwd,
+                env=os.environ | command.env,
+                start_new_session=True,  # a terminal's Ctrl-C reaches only us: we stop it, in our order
+                limit=LONGEST_LINE,
+            )
+        except OSError as error:
+            return f"at its start ({error})"
+        self.children[command.name] = child
+        if self.stop_asked.is_set():
+            child.terminate()
+        reading = asyncio.create_task(self.print_lines(command.name, child, colour))
+        # Not child.wait(): before Python 3.12 that also waits for the pipe, which a process it left keeps open.
+        while child.returncode is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        signal_group(child.pid, signal.SIGKILL)  # what it may have left; it also closes the pipe we read
+        await reading
+        return f"with status {child.returncode}" if child.returncode >= 0 else f"by signal {-child.returncode}"
+
+    async def print_lines(self, name: str, child: asyncio.subprocess.Process, colour: str) -> None:
+        assert child.stdout is not None  # noqa: S101  it was asked for
+        while True:
+            try:
+                line = await child.stdout.readline()
+            except ValueError:  # longer than the limit, and dropped
+                continue
+            if not line:
+                return
+            self.printer.write(Message(type="line", data=line, time=datetime.now(), name=name, colour=colour))
+
+    async def stop(self, keepers: list[asyncio.Task[None]]) -> None:
+        self.signal_all(signal.SIGTERM)
+        _, hanging = await asyncio.wait(keepers, timeout=PATIENCE)
+        if hanging:
+            self.signal_all(signal.SIGKILL)
+
+    def signal_all(self, number: signal.Signals) -> None:
+        """SIGTERM to the processes themselves, which stop their own; SIGKILL to everything below them too."""
+        for child in self.children.values():
+            if child.returncode is None:
+                if number == signal.SIGKILL:
+                    signal_group(child.pid, number)
+                else:
+                    with contextlib.suppress(ProcessLookupError):
+                        child.send_signal(number)
+
+
+def signal_group(group: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
+
+
+def dying_with_us() -> list[str]:
+    """What to put before a command so that it gets SIGTERM when this process is gone, however it went."""
+    setpriv = shutil.which("setpriv")
+    if setpriv is None or not sys.platform.startswith("linux"):
+        return []
+    known = subprocess.run([setpriv, "--help"], capture_output=True, text=True, check=False).stdout  # noqa: S603
+    return [setpriv, "--pdeathsig", "TERM", "--"] if "--pdeathsig" in known else []

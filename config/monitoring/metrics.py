@@ -1,0 +1,44 @@
+"""`/metrics` for Prometheus, behind a guard of its own."""
+
+import contextlib
+import hmac
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
+from django_prometheus.exports import ExportToDjangoView
+from prometheus_client import REGISTRY
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+from redis.exceptions import RedisError
+
+from config.processes.heartbeats import signs
+from config.rest.error_handlers import problem_response
+
+
+class Processes(Collector):
+    """How long ago each process was heard of, read from Redis at each scrape. Without Redis there is no sample."""
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        words = "Seconds since a process last left its sign of life"
+        return [GaugeMetricFamily("opsroom_process_silence_seconds", words, labels=["kind", "process"])]
+
+    def collect(self) -> list[GaugeMetricFamily]:
+        (family,) = self.describe()
+        with contextlib.suppress(RedisError, OSError):
+            for sign in signs():
+                family.add_metric([sign.kind, sign.name], sign.age)
+        return [family]
+
+
+REGISTRY.register(Processes())
+
+
+@require_safe
+def metrics(request: HttpRequest) -> HttpResponse:
+    """For `Authorization: Bearer $METRICS_TOKEN`, where one is set, and for signed-in staff."""
+    token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    known = bool(settings.METRICS_TOKEN) and hmac.compare_digest(token.encode(), settings.METRICS_TOKEN.encode())
+    if known or (request.user.is_authenticated and request.user.is_staff):
+        return ExportToDjangoView(request)
+    return problem_response(401, "Metrics need METRICS_TOKEN as a bearer token, or a staff session.")

@@ -1,0 +1,45 @@
+"""The worker's consumer: without Celery's delayed delivery, and with a pulse while the broker is away.
+
+With quorum queues Celery declares 28 queues, `celery_delayed_0` to `celery_delayed_27`, for tasks with an ETA or a
+countdown. Opsroom has no such task: what is due later is a row with a time, which a sweeper finds.
+
+While Celery tries to connect, no timer of the consumer's loop fires. A worker that is trying is at work, and to start
+another one would not help, so it goes on beating; but one attempt may not last for ever.
+"""
+
+from typing import Any
+
+from celery.worker.consumer import Consumer
+from celery.worker.consumer.delayed_delivery import DelayedDelivery
+
+from config.processes.pulse import CONNECTING, pulse
+
+LONGEST_PAUSE = 4  # seconds between two attempts: beat, worker and runner wait for the broker one after the other
+_DELAYED = f"{DelayedDelivery.__module__}:{DelayedDelivery.__name__}"
+
+
+class SteadyConsumer(Consumer):
+    """Celery's consumer, which declares the queues of `config/celery.py` and no others."""
+
+    class Blueprint(Consumer.Blueprint):  # type: ignore[misc, valid-type]  # a variable in the stubs
+        default_steps = [step for step in Consumer.Blueprint.default_steps if step != _DELAYED]
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Connect, however long it takes; `callback` is what Celery calls meanwhile."""
+        connect = conn.ensure_connection
+
+        def beating(errback: Any, max_retries: Any = None, *, callback: Any = None, **options: Any) -> Any:
+            with pulse.beating(CONNECTING) as attempt:
+
+                def meanwhile() -> None:
+                    attempt()
+                    if callback is not None:
+                        callback()
+
+                return connect(errback, max_retries, interval_max=LONGEST_PAUSE, callback=meanwhile, **options)
+
+        conn.ensure_connection = beating
+        try:
+            return super().ensure_connected(conn)
+        finally:
+            del conn.ensure_connection

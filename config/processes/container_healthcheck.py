@@ -1,0 +1,50 @@
+"""The containers' health check: `python -m config.processes.container_healthcheck web|worker|runner|beat` is 0 where
+that process is alive.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import sys
+
+PORT = 8000  # inside the container
+STALE = 30.0  # seconds, as in config/monitoring/health.py
+
+
+def main(part: str) -> int:
+    """Return the exit status, having said what is wrong if it is not 0."""
+    problem = web() if part == "web" else heard_of(part)
+    if problem:
+        print(problem, file=sys.stderr)
+    return 1 if problem else 0
+
+
+def web() -> str | None:
+    """Ask /ping/ under a name that the settings allow; the address we ask at need not be one."""
+    host = (os.environ.get("ALLOWED_HOSTS") or "localhost").split(",")[0].strip().removeprefix(".")
+    connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=4)
+    try:
+        connection.request("GET", "/ping/", headers={"Host": host})
+        status = connection.getresponse().status
+    except (OSError, http.client.HTTPException) as error:
+        return f"web does not answer: {error}"
+    finally:
+        connection.close()
+    return None if status == 200 else f"web answers {status}"
+
+
+def heard_of(kind: str) -> str | None:
+    """Look for the last sign of this host's worker, runner or beat, without loading more of Django than its cache."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    from config.processes.heartbeats import sign_age
+
+    age = sign_age(kind, socket.gethostname())
+    if age is None:
+        return f"{kind} was never heard of"
+    return None if age < STALE else f"{kind} was last heard of {age:.0f} s ago"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,106 @@
+"""The pulse of this process: a proof of progress for its watchdog, and a sign of life for the health page.
+
+`beat` is called by the loop that must come round: the event loop of a web process, the consumer's loop of a worker,
+the ticks of beat. It never waits. Without a watchdog (a test, a shell) it leaves the sign only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from config.processes.watchdog import GIVES_UP, PULSE, STACKS
+
+EVERY = 2.0  # seconds between two beats
+CONNECTING = 60.0  # seconds for one attempt to connect, in which a library may try several times
+SIGN_SECONDS = 5.0  # between two signs
+CREDIT = 2 * EVERY  # seconds that count at most between two looks
+
+
+class RunningTime:
+    """Seconds in which this process ran, for those who judge after how many of them something is stuck.
+
+    `read` it every EVERY seconds. Seconds in which the process did not run are not counted: it was stopped, starved, or
+    suspended with its machine, and so was what it judges. That the clock is set makes no difference.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._read_at, self._seconds = clock, clock(), 0.0
+
+    def read(self) -> float:
+        """Return how many seconds it were until now."""
+        now = self._clock()
+        self._seconds += min(now - self._read_at, CREDIT)
+        self._read_at = now
+        return self._seconds
+
+
+class Pulse:
+    """The pulse of one process."""
+
+    def __init__(self) -> None:
+        number = os.environ.pop(PULSE, "")  # not for the processes that this one starts
+        self.pipe = int(number) if number else None
+        self.last = 0.0
+        self.signed = 0.0
+        if self.pipe is not None:
+            os.set_inheritable(self.pipe, False)
+            faulthandler.register(STACKS, all_threads=True)
+
+    def beat(self) -> bool:
+        """Tell the watchdog that this process makes progress; return whether it is time for another sign."""
+        now = time.monotonic()
+        if self.pipe is not None and now - self.last >= EVERY / 2:
+            self.last = now
+            self._write(self.pipe, b".")
+        if now - self.signed < SIGN_SECONDS:
+            return False
+        self.signed = now
+        return True
+
+    @contextlib.contextmanager
+    def beating(self, at_most: float) -> Iterator[Callable[[], None]]:
+        """Beat from a thread while the caller waits for a server in a library's code.
+
+        It stops `at_most` seconds after the last call of what is yielded: each attempt to connect is such a call.
+        """
+        over, until = threading.Event(), time.monotonic() + at_most
+
+        def attempt() -> None:
+            nonlocal until
+            until = time.monotonic() + at_most
+
+        def beat() -> None:
+            while not over.wait(EVERY / 2) and time.monotonic() < until:
+                self.beat()
+
+        thread = threading.Thread(target=beat, name="pulse", daemon=True)
+        thread.start()
+        try:
+            yield attempt
+        finally:
+            over.set()
+            thread.join()
+
+    def give_up(self) -> None:
+        """Tell the watchdog that this process does nothing any more, though its loop comes round."""
+        if self.pipe is not None:
+            self._write(self.pipe, GIVES_UP)
+
+    def _write(self, pipe: int, what: bytes) -> None:
+        try:
+            os.write(pipe, what)
+        except BlockingIOError:
+            pass  # the watchdog is stopped, and has enough to read
+        except OSError:  # it is gone, and so is what would end and replace this process
+            self.pipe = None
+            with contextlib.suppress(OSError):
+                os.kill(os.getpid(), signal.SIGTERM)
+
+
+pulse = Pulse()

@@ -1,0 +1,185 @@
+"""Run one long-running process, and end it where it lives and does nothing: `python -m config.processes.watchdog NAME
+ARGUMENTS`.
+
+ARGUMENTS are Python's, as in `python -m config.processes.watchdog worker -m celery …`. NAME is for messages. The
+process proves its progress through config/processes/pulse.py: a byte into a pipe whenever the loop comes round that
+must come round. A health page can only report that a process is stopped or deadlocked; exit codes, which supervisors
+and containers react to, do not show it. So the watchdog turns one into the other:
+
+1. Without a byte for SILENCE seconds the whole process group gets SIGKILL, this process included: whatever started it
+   sees a process that was killed, and starts it again.
+   It is killed at once where it says itself that it does nothing (a worker whose pool is stuck).
+2. A process that starts has START seconds for its first byte. It may be slow on a busy machine, but on Linux one that
+   uses no processor time for SILENCE seconds is stopped, not slow.
+3. Seconds in which the watchdog itself did not run are not counted: the machine was suspended, or starved.
+4. Signals that end a process are passed on. After one it may be silent for LONGEST_END seconds, which is more than
+   any supervisor waits; without a supervisor (it was killed) for ORPHANS_END seconds.
+5. The exit status is the process's own; 128 + n where signal n ended it; never 0 where it was not asked to end.
+
+If this process is killed, the kernel kills the other (Linux), or its next byte fails and it ends itself.
+
+Only the standard library is imported: this process exists once for each of the others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+SILENCE = 20.0  # seconds; config/processes/pulse.py beats every two
+START = 120.0  # seconds
+LOOK = 1.0  # seconds between two looks
+CREDIT = 2.0  # seconds that count at most between two looks
+LONGEST_END = 150.0  # seconds; docker-compose.yml gives the runner 75
+ORPHANS_END = 15.0  # seconds
+LAST_WORDS = 1.0  # seconds for the stack traces of a process that is about to be killed
+PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+STACKS = signal.SIGUSR2  # config/processes/pulse.py lets it print the stack of each thread
+GIVES_UP = b"!"  # in the pipe, from a process that knows that it does nothing
+PULSE = "OPSROOM_PULSE"  # the environment variable with the number of the pipe
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command to its end and return the exit status; see above for when it does not return."""
+    name, *command = arguments
+    if os.getpgrp() != os.getpid():
+        os.setpgid(0, 0)  # what we kill must be ours
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    os.set_blocking(writing, False)
+    waking, wake = os.pipe()
+    os.set_blocking(wake, False)
+    os.set_blocking(waking, False)
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    child = subprocess.Popen(  # noqa: S603  our own arguments
+        [sys.executable, *command],
+        pass_fds=[writing],
+        env=os.environ | {PULSE: str(writing)},
+        preexec_fn=_die_with(os.getpid()),  # safe: this process has no other thread
+    )
+    os.close(writing)
+    return Watch(name, child, reading, waking).until_the_end()
+
+
+class Watch:
+    """The watch over one process."""
+
+    def __init__(self, name: str, child: subprocess.Popen[bytes], pulse: int, waking: int) -> None:
+        self.name, self.child = name, child
+        self.pulse, self.waking = pulse, waking
+        self.asked_to_end = False
+        self.ending = 0.0  # seconds since
+        self.supervisor = os.getppid()
+        self.has_started = False
+        self.silent = 0.0  # seconds without a byte, or without any use of the processor before the first one
+        self.starting = 0.0  # seconds
+        self.used = cpu_used(child.pid)
+        for number in PASSED_ON:
+            signal.signal(number, self.pass_on)
+
+    def pass_on(self, number: int, _: Any) -> None:
+        self.asked_to_end = True
+        with contextlib.suppress(ProcessLookupError):
+            self.child.send_signal(number)
+
+    def until_the_end(self) -> int:
+        """Return the exit status of the process, which is killed where it makes no progress."""
+        looked = time.monotonic()
+        while (status := self.child.poll()) is None:
+            select.select([self.pulse, self.waking], [], [], LOOK)
+            drained(self.waking)
+            now = time.monotonic()
+            self.look(min(now - looked, CREDIT))
+            looked = now
+            if heard := drained(self.pulse):
+                self.has_started, self.silent = True, 0.0
+                if GIVES_UP in heard and not self.asked_to_end:
+                    self.kill("does nothing any more")
+            time.sleep(0.1)  # a beat or a thousand: this process costs nothing
+        if status < 0:
+            return 128 - status
+        return status if status or self.asked_to_end else 1
+
+    def look(self, seconds: float) -> None:
+        """Count the seconds in which nothing was heard, and kill what is silent for too long."""
+        if self.asked_to_end:
+            self.ending += seconds
+            if self.ending > (LONGEST_END if os.getppid() == self.supervisor else ORPHANS_END):
+                self.kill(f"did not end within {self.ending:.0f} s")
+            return
+        self.silent += seconds
+        if not self.has_started:
+            self.starting += seconds
+            used = cpu_used(self.child.pid)
+            if used is None or used != self.used:
+                self.used, self.silent = used, 0.0
+        if self.silent > SILENCE and not drained(self.pulse):
+            self.kill(f"made no progress for {self.silent:.0f} s")
+        if not self.has_started and self.starting > START:
+            self.kill(f"was not ready after {self.starting:.0f} s")
+
+    def kill(self, why: str) -> None:
+        say(self.name, f"The {self.name} process {self.child.pid} {why} and is killed.")
+        if self.has_started:
+            with contextlib.suppress(ProcessLookupError):
+                self.child.send_signal(STACKS)
+            time.sleep(LAST_WORDS)
+        os.killpg(0, signal.SIGKILL)
+
+
+def drained(pipe: int) -> bytes:
+    """What was in the pipe, which is empty now."""
+    heard = b""
+    with contextlib.suppress(BlockingIOError):
+        while part := os.read(pipe, 4096):
+            heard += part
+    return heard
+
+
+def cpu_used(pid: int) -> str | None:
+    """The processor time that a process has used, as Linux spells it; None where it does not say."""
+    try:
+        return Path(f"/proc/{pid}/schedstat").read_text().split()[0]
+    except (OSError, IndexError):
+        return None
+
+
+def say(name: str, sentence: str) -> None:
+    """Write one line to standard error, for a person or a log collector, unless the reader is stuck."""
+    line = sentence
+    if os.environ.get("OPSROOM_LOCAL") != "1":
+        moment = datetime.now(UTC).isoformat()
+        line = json.dumps({"event": sentence, "process": name, "level": "error", "timestamp": moment})
+    if select.select([], [2], [], 0)[1]:
+        with contextlib.suppress(OSError):
+            os.write(2, line.encode() + b"\n")
+
+
+def _die_with(parent: int) -> Callable[[], None] | None:
+    """A function for the new process: the kernel kills it when its parent is gone (Linux)."""
+    if not sys.platform.startswith("linux"):
+        return None
+    library, set_parent_death_signal = ctypes.CDLL(None), 1
+
+    def run() -> None:
+        library.prctl(set_parent_death_signal, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return run
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,173 @@
+"""One shape for every error of the REST interface: RFC 9457 problem details (application/problem+json)."""
+
+import sys
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from django.core.exceptions import PermissionDenied
+from django.db import DataError, IntegrityError, InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.views.defaults import page_not_found, permission_denied
+from rest_framework.exceptions import ValidationError
+from rest_framework.response import Response
+from rest_framework.views import exception_handler as drf_exception_handler
+
+from config.pages.kept_forms import fields_of
+from core.busy import Busy
+from core.rest.unknown_names import CODE as SAYS_THE_NAME
+from core.storage_failure import storage_failure
+
+log = structlog.get_logger(__name__)
+
+CONTENT_TYPE = "application/problem+json"
+OUT_OF_RANGE = "A value is beyond what can be stored or compared."
+STORAGE_RETRY = "60"  # seconds: somebody has to make room
+GONE_MEANWHILE = "Something that this request refers to was deleted meanwhile. Nothing was changed."
+DATABASE_AWAY = "The database does not answer. Please try again in a moment."
+Body = dict[str, Any]
+
+
+def problem(status: int, detail: str, **more: Any) -> Body:
+    """Return the body of a problem: title from the status, `detail` in words, `errors` by field if any."""
+    return {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **more}
+
+
+def problem_response(status: int, detail: str, *, retry_after: int | None = None) -> HttpResponse:
+    """The same outside REST framework's views. `retry_after` is in seconds."""
+    response = JsonResponse(problem(status, detail), status=status, content_type=CONTENT_TYPE)
+    if retry_after is not None:
+        response["Retry-After"] = str(retry_after)
+    return response
+
+
+def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
+    """REST framework's handler: every API exception, 404 and 403 becomes a problem; others stay a 500."""
+    if isinstance(exc, OperationalError | InterfaceError):
+        return Response(
+            problem(503, DATABASE_AWAY), status=503, headers={"Retry-After": "5"}, content_type=CONTENT_TYPE
+        )
+    if isinstance(exc, IntegrityError) and "foreign key" in str(exc):
+        return Response(problem(409, GONE_MEANWHILE), status=409, content_type=CONTENT_TYPE)
+    if isinstance(exc, DataError):
+        # What every check of a field lets through and Postgres does not, such as a moment at +19:55.
+        log.warning("value_out_of_range", error=str(exc))
+        return Response(problem(400, OUT_OF_RANGE), status=400, content_type=CONTENT_TYPE)
+    if isinstance(exc, Busy):
+        return Response(
+            problem(503, str(exc)), status=503, headers={"Retry-After": str(exc.seconds)}, content_type=CONTENT_TYPE
+        )
+    if words := storage_failure(exc):
+        log.error("storage_failed", error=words, exc_info=exc)
+        return Response(
+            problem(503, words), status=503, headers={"Retry-After": STORAGE_RETRY}, content_type=CONTENT_TYPE
+        )
+    response = drf_exception_handler(exc, context)
+    if response is None:
+        return None
+    response.content_type = CONTENT_TYPE
+    if isinstance(exc, ValidationError):
+        response.data = _validation_problem(exc)
+    else:
+        detail = response.data.get("detail", "") if isinstance(response.data, dict) else str(response.data)
+        more = {key: value for key, value in (getattr(exc, "more", None) or {}).items()}
+        response.data = problem(response.status_code, str(detail), **more)
+    return response
+
+
+def _validation_problem(exc: ValidationError) -> Body:
+    fields = exc.detail if isinstance(exc.detail, dict) else {"non_field_errors": exc.detail}
+    first_field, first = next(iter(fields.items()), ("", "Invalid input."))
+    sentence = _first_sentence(first)
+    named = first_field == "non_field_errors" or getattr(sentence, "code", None) == SAYS_THE_NAME
+    where = "" if named else f"{first_field}: "
+    return problem(400, f"{where}{sentence}", errors=fields)
+
+
+def _first_sentence(error: Any) -> Any:
+    if isinstance(error, dict):
+        return _first_sentence(next(iter(error.values()), "Invalid input."))
+    if isinstance(error, list):
+        return _first_sentence(next((item for item in error if item), "Invalid input."))
+    return error
+
+
+def _wants_page(request: HttpRequest) -> bool:
+    return request.path.startswith("/admin/") or "text/html" in request.headers.get("Accept", "")
+
+
+def not_found(request: HttpRequest, exception: Http404) -> HttpResponse:
+    """handler404: a page for a person, a problem for a program."""
+    if _wants_page(request):
+        return page_not_found(request, exception)
+    return problem_response(404, "There is nothing at this address.")
+
+
+def forbidden(request: HttpRequest, exception: PermissionDenied) -> HttpResponse:
+    """handler403."""
+    if _wants_page(request):
+        return permission_denied(request, exception)
+    return problem_response(403, str(exception) or "You may not do this.")
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """handler400: what Django itself refuses, such as a body that is too large."""
+    if _wants_page(request):
+        return render(request, "400.html", status=400)
+    return problem_response(400, "The request is malformed or too large.")
+
+
+def failed(request: HttpRequest) -> HttpResponse:
+    """handler500; 503 with Retry-After while Postgres is restarting or full, files cannot be stored, or much is to do.
+
+    The caller may repeat a 503: what failed was not committed, or its constraint will say so.
+    """
+    error = sys.exc_info()[1]
+    if isinstance(error, OperationalError | InterfaceError):
+        return _away(request, DATABASE_AWAY, retry_after=5)
+    if words := storage_failure(error):
+        return _away(request, words, retry_after=int(STORAGE_RETRY))
+    if isinstance(error, Busy):
+        return _away(request, str(error), retry_after=error.seconds)
+    if _wants_page(request):
+        return render(None, "500.html", _sent(request), status=500)
+    return problem_response(500, "Something went wrong here. It has been logged.")
+
+
+def _away(request: HttpRequest, words: str, *, retry_after: int) -> HttpResponse:
+    if not _wants_page(request):
+        return problem_response(503, words, retry_after=retry_after)
+    # Not through the admin's own layout: that one asks the database who is looking.
+    response = render(None, "503.html", {"words": words, **_sent(request)}, status=503)
+    response["Retry-After"] = str(retry_after)
+    return response
+
+
+def _sent(request: HttpRequest) -> Body:
+    """Return what the page needs to send a form again: it is not lost when the server fails."""
+    fields, left_out = fields_of(request)
+    token = [("csrfmiddlewaretoken", request.POST.get("csrfmiddlewaretoken", ""))] if fields else []
+    return {"is_form": bool(fields), "path": request.get_full_path(), "fields": token + fields, "left_out": left_out}
+
+
+def document_problems(result: Body, **_: Any) -> Body:
+    """Schema hook: say of every operation which problems it answers with."""
+    schemas = result.setdefault("components", {}).setdefault("schemas", {})
+    schemas["Problem"] = {
+        "type": "object",
+        "description": "RFC 9457 problem details.",
+        "required": ["type", "title", "status", "detail"],
+        "properties": {
+            "type": {"type": "string"},
+            "title": {"type": "string"},
+            "status": {"type": "integer"},
+            "detail": {"type": "string"},
+            "errors": {"type": "object", "additionalProperties": True},
+        },
+    }
+    answer = {"content": {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+    for operations in result.get("paths", {}).values():
+        for operation in operations.values():
+            operation["responses"]["default"] = {"description": "Anything that went wrong.", **answer}
+    return result

@@ -1,0 +1,155 @@
+"""The connections of one web process: how many there may be, and which of them are cut.
+
+Bounds: CONNECTIONS in total, and CONNECTIONS_PER_ADDRESS of one address. Where all are taken, the oldest one without a
+request is cut for a new one, so that connections that are opened and left alone lock out no other client. Behind
+proxies (PROXY_COUNT) all connections come from them, so the bound by address does not apply.
+
+Every SWEEP seconds, connections whose bytes on the way, here and in the kernel, stay as they are for LONGEST_STALL
+seconds are cut: their client reads nothing. Of each, the kernel keeps MOST_IN_KERNEL bytes that it cannot send yet.
+"""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import contextlib
+import fcntl
+import resource
+import socket
+import termios
+import time
+from collections import Counter
+from collections.abc import Hashable
+from enum import Enum
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary
+
+import prometheus_client
+import structlog
+from django.conf import settings
+
+from core.http.client_ip import network_of
+
+log = structlog.get_logger(__name__)
+
+LONGEST_STALL = 30.0  # seconds
+SWEEP = 5.0  # seconds
+MOST_IN_KERNEL = 128 * 1024  # bytes; by default it would be some MiB
+SPARE = 100  # connections beyond the bounds, for as long as it takes to refuse them
+OTHER_FILES = 200  # that the process needs besides: Postgres, Redis, broker, logs, spooled bodies
+_NOTSENT_LOWAT = 25  # TCP_NOTSENT_LOWAT of Linux, which Python does not name everywhere
+cut = prometheus_client.Counter("opsroom_connections_cut", "Connections refused or cut by the server", ["reason"])
+
+
+class Entry(Enum):
+    ADMIT = "admit"
+    REFUSE = "refuse"  # with an answer
+    CUT = "cut"  # without: there are too many even for that
+
+
+class Connection(Protocol, Hashable):
+    """What this module asks of uvicorn's protocols."""
+
+    transport: Any
+    client: Any
+
+
+class Connections:
+    """All of one server. Nothing here waits."""
+
+    def __init__(self) -> None:
+        self.most, self.most_per_address = settings.CONNECTIONS, settings.CONNECTIONS_PER_ADDRESS
+        if settings.PROXY_COUNT:
+            self.most_per_address = self.most
+        self._by_address: Counter[str] = Counter()
+        self._open: dict[Connection, str] = {}  # in the order in which they came
+        self._unsent: dict[Connection, tuple[int, float]] = {}  # bytes, and since when there are so many
+        self._sweeping = False
+
+    def enter(self, connection: Connection) -> Entry:
+        """Count a new connection in, until it leaves; what to do with it."""
+        address = network_of(connection.client[0]) if connection.client else ""
+        of_address = self._by_address[address] + 1 if address else 0
+        if of_address <= self.most_per_address and len(self._open) >= self.most:
+            self._make_room()
+        self._open[connection] = address
+        self._by_address[address] += 1
+        if not self._sweeping:
+            self._sweep_later()
+        excess = max(of_address - self.most_per_address, len(self._open) - self.most)
+        return Entry.CUT if excess > SPARE else Entry.REFUSE if excess > 0 else Entry.ADMIT
+
+    def replace(self, old: Connection, new: Connection) -> None:
+        """The connection has changed its protocol, to a WebSocket."""
+        if old in self._open:
+            self._open[new] = self._open.pop(old)
+
+    def leave(self, connection: Connection) -> None:
+        self._unsent.pop(connection, None)
+        if (address := self._open.pop(connection, None)) is not None:
+            self._by_address[address] -= 1
+            if not self._by_address[address]:
+                del self._by_address[address]
+
+    def _make_room(self) -> None:
+        for connection in self._open:
+            if getattr(connection, "is_idle", False):
+                cut.labels("idle").inc()
+                connection.transport.abort()
+                self.leave(connection)
+                return
+
+    def _sweep_later(self) -> None:
+        self._sweeping = True
+        asyncio.get_running_loop().call_later(SWEEP, self.sweep)
+
+    def sweep(self) -> None:
+        now, unsent = time.monotonic(), self._unsent
+        self._unsent = {}
+        for connection in list(self._open):
+            if size := _on_the_way(connection.transport):
+                before, since = unsent.get(connection, (0, now))
+                self._unsent[connection] = (size, since if size == before else now)
+                if size == before and now - since >= LONGEST_STALL:
+                    cut.labels("reads nothing").inc()
+                    log.info("connection_cut", reason="reads nothing", unsent=size)
+                    connection.transport.abort()
+        self._sweeping = False
+        if self._open:
+            self._sweep_later()
+
+
+def limit_kernel(transport: Any) -> None:
+    """Let the kernel take no more of this connection's bytes than it soon can send."""
+    with contextlib.suppress(OSError, AttributeError):  # a Unix socket, or another kernel
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, MOST_IN_KERNEL)
+
+
+def _on_the_way(transport: Any) -> int:
+    """Return how many bytes the client has not acknowledged."""
+    count = array.array("i", [0])
+    with contextlib.suppress(OSError, AttributeError, ValueError):
+        fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, count)
+    return int(transport.get_write_buffer_size()) + count[0]
+
+
+_of_servers: WeakKeyDictionary[Any, Connections] = WeakKeyDictionary()
+
+
+def connections_of(server: Any) -> Connections:
+    """Return those of this server, which is uvicorn's state."""
+    if server not in _of_servers:
+        _of_servers[server] = Connections()
+    return _of_servers[server]
+
+
+def allow_open_files() -> None:
+    """Raise the soft limit of open files to what the connections need, as far as the hard limit allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = settings.CONNECTIONS + SPARE + OTHER_FILES
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        log.warning("few_open_files", allowed=hard, needed=needed, remedy="Lower CONNECTIONS or raise ulimit -n.")
+        needed = hard
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

@@ -1,0 +1,29 @@
+"""`/ping/` and `/health/` in the event loop: however busy Django's threads are, both answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from config.middleware import DEFAULTS
+from config.monitoring.health import ping_body, shared
+from config.server.sending import Receive, Send
+
+
+class HealthDoor:
+    """The ASGI application for both; the views of config/monitoring/health.py are the same for other servers."""
+
+    @staticmethod
+    def leads(scope: dict[str, Any]) -> bool:
+        return scope["path"].rstrip("/") in ("/ping", "/health") and scope["method"] in ("GET", "HEAD")
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        status, found = 200, ping_body()
+        if scope["path"].startswith("/health"):
+            status, found = await asyncio.shield(asyncio.wrap_future(shared.take()))
+        body = json.dumps(found).encode()
+        headers = DEFAULTS | {"Content-Type": "application/json", "Content-Length": str(len(body))}
+        pairs = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": status, "headers": pairs})
+        await send({"type": "http.response.body", "body": body})

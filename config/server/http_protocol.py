@@ -1,0 +1,212 @@
+"""uvicorn's HTTP protocol with limits: `--http config.server.http_protocol:LimitedProtocol --ws
+config.server.http_protocol:LimitedSocket`.
+
+- Request line and headers: MOST_HEAD bytes and MOST_HEADERS lines (431), within LONGEST_HEAD seconds (408). So is what
+  no part of the application ever sees: trailers, and extensions of chunks.
+- LONGEST_LENGTH digits of a Content-Length (400).
+- MOST_PIPELINED requests of one connection that wait for their turn.
+- As many connections as config/server/connections.py allows (503).
+
+A handshake of a WebSocket is such a request before it is anything else. A refusal is problem details, after which the
+connection is closed from this side and cut after LINGER seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from http import HTTPStatus
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from config.server.connections import Entry, connections_of, cut, limit_kernel
+
+MOST_HEAD = 64 * 1024  # bytes
+MOST_HEADERS = 200
+LONGEST_LENGTH = 20  # digits of a Content-Length; leading zeros are allowed, and Python refuses to read thousands
+LONGEST_HEAD = 15.0  # seconds
+MOST_PIPELINED = 16
+LINGER = 2.0  # seconds to read a refusal
+WORDS = {
+    400: f"The Content-Length has more than {LONGEST_LENGTH} digits, or the handshake of a WebSocket is malformed.",
+    408: "The request line and headers did not arrive in time.",
+    431: f"The request line and headers are larger than {MOST_HEAD // 1024} KiB or {MOST_HEADERS} lines.",
+    503: "There are too many connections. Please try again in a moment.",
+}
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """One connection. `is_idle` while it has no request: nothing, a part of a head, or an answered one."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._all = connections_of(self.server_state)
+        self._timer: asyncio.TimerHandle | None = None  # of the head that is awaited
+        self._begun = False  # a head, and not ended
+        self._unseen = 0  # bytes since the last thing that the application sees
+        self._over = False  # refused, cut, or handed to the protocol of WebSockets: nothing more is read here
+        self._last = 0  # bytes that came at once
+
+    @property
+    def is_idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        limit_kernel(transport)
+        entry = self._all.enter(self)
+        if entry is Entry.ADMIT:
+            self._expect_head()
+        elif entry is Entry.REFUSE:
+            self._refuse(503)
+        else:
+            self._cut("too many")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._expect_nothing()
+        self._all.leave(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._over:
+            return
+        self._last = len(data)
+        self._unseen += self._last
+        super().data_received(data)
+        if self._over or self.transport.is_closing():
+            return
+        if self._unseen > MOST_HEAD or len(self.headers or ()) > MOST_HEADERS:
+            self._refuse(431)
+        elif self._timer is None and (self._begun or self.is_idle):  # idle: not even a request line, only line breaks
+            self._expect_head()
+
+    # --- What the parser finds ----------------------------------------------------------------------
+    def on_message_begin(self) -> None:
+        self._begun = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._begun = False
+        self._expect_nothing()
+        if self._over:
+            return
+        if self._is_too_large():
+            self._refuse(431)
+        elif self._has_long_length():
+            self._refuse(400)
+        elif len(self.pipeline) >= MOST_PIPELINED:
+            self._cut("pipelined")
+        else:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._unseen = 0
+        if not self._over:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._unseen = 0
+        if not self._over:
+            super().on_message_complete()
+
+    def _is_too_large(self) -> bool:
+        if len(self.headers) > MOST_HEADERS:
+            return True
+        if self._unseen + self._last <= MOST_HEAD:  # nearly always, and cheap to see
+            return False
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MOST_HEAD
+
+    def _has_long_length(self) -> bool:
+        for name, value in self.headers:  # noqa: SIM110  a generator would cost each request a microsecond
+            if len(value) > LONGEST_LENGTH and name == b"content-length":
+                return True
+        return False
+
+    def handle_websocket_upgrade(self) -> None:
+        if self._over:
+            return
+        self._over = True
+        super().handle_websocket_upgrade()
+        socket: Any = self.transport.get_protocol()
+        self._all.replace(self, socket)
+        if not socket.handshake_initiated:  # its library answers nothing to a body or headers that it refuses
+            self._say(400, "handshake")
+
+    # --- Time, and refusals -------------------------------------------------------------------------
+    def _expect_head(self) -> None:
+        self._expect_nothing()
+        self._timer = self.loop.call_later(LONGEST_HEAD, self._head_is_late)
+
+    def _expect_nothing(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _head_is_late(self) -> None:
+        self._timer = None
+        if not self.is_idle:  # a half of the next request came early: the answer to this one goes first
+            self._expect_head()
+        elif self._begun:
+            self._refuse(408)
+        else:
+            self._cut("silent")
+
+    def _refuse(self, status: int) -> None:
+        """Answer, if nothing else is being answered, and read no further."""
+        if self._over:
+            return
+        self._over = True
+        self._expect_nothing()
+        self._unset_keepalive_if_required()
+        reason = {400: "long length", 408: "late head", 431: "large head", 503: "too many"}[status]
+        if not self.is_idle:  # the answer to the request before would be mixed with this one
+            self._cut(reason)
+        else:
+            self._say(status, reason)
+
+    def _say(self, status: int, reason: str) -> None:
+        """Answer, and hang up."""
+        cut.labels(reason).inc()
+        self.transport.write(_refusal(status))
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        # Closed at once, with bytes unread, the peer would lose the refusal as well.
+        self.loop.call_later(LINGER, self.transport.abort)
+
+    def _cut(self, reason: str) -> None:
+        self._over = True
+        cut.labels(reason).inc()
+        self.transport.abort()
+
+    def send_400_response(self, msg: str) -> None:
+        if not self._over:
+            super().send_400_response(msg)
+
+
+class LimitedSocket(WebSocketsSansIOProtocol):
+    """The connection as a WebSocket, counted in until it is closed."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        connections_of(self._state).leave(self)
+        super().connection_lost(exc)
+
+    def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], **kwargs: Any) -> None:
+        self._state = server_state
+        super().__init__(config, server_state, app_state, **kwargs)
+
+
+def _refusal(status: int) -> bytes:
+    phrase = HTTPStatus(status).phrase
+    body = json.dumps({"type": "about:blank", "title": phrase, "status": status, "detail": WORDS[status]}).encode()
+    lines = [
+        f"HTTP/1.1 {status} {phrase}",
+        "Content-Type: application/problem+json",
+        f"Content-Length: {len(body)}",
+        *(["Retry-After: 5"] if status == 503 else []),
+        "Connection: close",
+        "",
+        "",
+    ]
+    return "\r\n".join(lines).encode() + body

@@ -1,0 +1,122 @@
+"""Whether a web process serves: its event loop and Django's threads make progress (config/processes/pulse.py).
+
+The pulse beats in the event loop, so it stops with the loop. The process also gives up where every thread of Django's
+pool has been in the same piece of work for STUCK seconds: longer than any statement may take (statement_timeout), so
+the threads are deadlocked, unless Postgres itself keeps silent. Then another process would wait as well, and this one
+goes on living: open WebSockets, and the ingest's answers, depend on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import structlog
+from django.conf import settings
+from psycopg2 import OperationalError, connect
+
+from config.processes.heartbeats import leave_sign_soon, take_back
+from config.processes.pulse import EVERY, RunningTime, pulse
+
+log = structlog.get_logger(__name__)
+
+STUCK = 35.0  # seconds
+PROBE_SECONDS = 3
+
+Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
+
+
+class Progress:
+    """A WSGI application that marks its own steps: requests that end, and parts of answers."""
+
+    def __init__(self, application: Application, threads: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.application, self.threads = application, threads
+        self.running: set[object] = set()  # changed by one operation at a time, so without a lock
+        self.step = object()  # another one with each step
+        self._time = RunningTime(clock)
+        self._seen, self._since = self.step, 0.0  # the last step that was seen, and when
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        request = object()
+        self.running.add(request)
+        try:
+            answer = self.application(environ, start_response)
+        except BaseException:
+            self._ended(request)
+            raise
+        if getattr(
+            answer, "streaming", False
+        ):  # the rest of it needs none of these threads: config/server/wsgi_bridge.py
+            self._ended(request)
+            return answer
+        return _Answer(answer, self, request)
+
+    def _ended(self, request: object) -> None:
+        self.running.discard(request)
+        self.step = object()
+
+    def is_stuck(self) -> bool:
+        """Whether all threads were busy, and none came a step further, at each look of the last STUCK seconds.
+
+        To be asked every EVERY seconds.
+        """
+        now = self._time.read()
+        if len(self.running) < self.threads or self.step is not self._seen:
+            self._seen, self._since = self.step, now
+        return now - self._since > STUCK
+
+
+class _Answer:
+    """The answer of an application, whose parts are steps."""
+
+    streaming = False
+
+    def __init__(self, answer: Iterable[bytes], progress: Progress, request: object) -> None:
+        self.answer, self.progress, self.request = answer, progress, request
+
+    def __iter__(self) -> Iterator[bytes]:
+        for part in self.answer:
+            self.progress.step = object()
+            yield part
+
+    def close(self) -> None:
+        try:
+            close = getattr(self.answer, "close", None)
+            if close is not None:
+                close()
+        finally:
+            self.progress._ended(self.request)
+
+
+async def lifespan(progress: Progress, receive: Any, send: Any) -> None:
+    """Beat from the server's start to its end: ASGI's lifespan protocol."""
+    await receive()
+    beating = asyncio.create_task(_beat(progress))
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    beating.cancel()
+    await asyncio.to_thread(take_back, "web")
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+async def _beat(progress: Progress) -> None:
+    while True:
+        if progress.is_stuck() and await asyncio.to_thread(postgres_answers) and progress.is_stuck():
+            log.error("web_stuck", threads=progress.threads)
+            pulse.give_up()
+        elif pulse.beat():
+            leave_sign_soon("web")
+        await asyncio.sleep(EVERY)
+
+
+def postgres_answers() -> bool:
+    """Whether a new connection to Postgres is made soon."""
+    database = settings.DATABASES["default"]
+    names = {"host": "HOST", "port": "PORT", "user": "USER", "password": "PASSWORD", "dbname": "NAME"}
+    try:
+        connect(**{name: database[key] or None for name, key in names.items()}, connect_timeout=PROBE_SECONDS).close()
+    except OperationalError:
+        return False
+    return True

@@ -1,0 +1,166 @@
+"""The way to the login pages: what a stranger sends there costs little, before Django sees it.
+
+A password check takes a processor for half a second. So, of one web process:
+
+1. An address has ALLOWANCE failed tries, one of which comes back every REFILL seconds: 429 with Retry-After.
+2. A body has MOST_BODY bytes at most (413) and LONGEST_BODY seconds (408), and is whole before anything else is done.
+3. CHECKS logins are in Django at a time. Others wait for their turn without a thread, and addresses take turns; where
+   too many wait, or for too long: 429.
+
+The lock-out of a name by its address, after five wrong passwords, is Django's part (config/lockout.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import math
+import os
+import time
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.template.loader import render_to_string
+from prometheus_client import Counter
+
+from config.middleware import DEFAULTS
+from config.server.sending import Receive, Send
+from config.server.turns import Allowance, TooMany, Turns
+from core.http.client_ip import address_of, network_of
+
+log = structlog.get_logger(__name__)
+
+DOORS = {"/admin/login": 302, "/admin/password_change": 302, "/auth/token": 200}  # with the status of success
+MOST_BODY = 16 * 1024  # bytes
+LONGEST_BODY = 15.0  # seconds
+ALLOWANCE, REFILL = 30, 2.0
+CHECKS = max(1, min(4, (os.cpu_count() or 2) // 2))
+MOST_WAITING, MOST_WAITING_OF_ONE = 100, 20
+LONGEST_WAIT = 15.0  # seconds
+WORDS = {
+    408: "The request did not arrive in time.",
+    413: f"A login has {MOST_BODY // 1024} KiB at most.",
+    429: "There are too many login attempts. Please try again in {seconds} seconds.",
+}
+refused = Counter("opsroom_logins_refused", "Logins that were refused before the password was checked", ["status"])
+
+
+class Refused(Exception):
+    def __init__(self, status: int, seconds: int = 0) -> None:
+        self.status, self.seconds = status, seconds
+
+
+class LoginDoor:
+    """The ASGI application for requests that check a password, before the one that checks it."""
+
+    def __init__(self, django: Any) -> None:
+        self._django = django
+        self._turns = Turns(CHECKS, waiting=MOST_WAITING, of_one=MOST_WAITING_OF_ONE)
+        self._allowance = Allowance(ALLOWANCE, REFILL)
+
+    @staticmethod
+    def leads(scope: dict[str, Any]) -> bool:
+        """Whether this request is for here: it writes to a path that checks passwords."""
+        return scope["path"].rstrip("/") in DOORS and scope["method"] not in ("GET", "HEAD", "OPTIONS")
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        address = _address(scope)
+        try:
+            if wait := self._allowance.wait(address, time.monotonic()):
+                raise Refused(429, math.ceil(wait))
+            body = await _body(scope, receive)
+            gone = asyncio.ensure_future(receive())
+            try:
+                await self._turns.take(address, LONGEST_WAIT)
+                await self._ask(scope, address, _Replay(body, gone), send)
+            finally:
+                gone.cancel()
+        except TooMany:
+            await _refuse(scope, send, Refused(429, 5))
+        except Refused as error:
+            await _refuse(scope, send, error)
+        except ConnectionError:
+            return  # the client has gone
+
+    async def _ask(self, scope: dict[str, Any], address: str, replay: _Replay, send: Send) -> None:
+        """Let Django answer; the turn ends with its work, not with the sending. A try that fails is used up."""
+        turn = contextlib.ExitStack()
+        turn.callback(self._turns.give_back)
+        with turn:
+            if replay.gone.done():
+                return
+            self._allowance.use(address, time.monotonic())
+            status = 0
+
+            async def answer(message: dict[str, Any]) -> None:
+                nonlocal status
+                status = message.get("status", status)
+                turn.close()
+                await send(message)
+
+            try:
+                await self._django(scope, replay, answer)
+            finally:
+                if status == DOORS[scope["path"].rstrip("/")] or status >= 500:
+                    self._allowance.use(address, time.monotonic(), -1)
+
+
+class _Replay:
+    """Receives the body that was read already, and then that the client has gone."""
+
+    def __init__(self, body: bytes, gone: asyncio.Future[dict[str, Any]]) -> None:
+        self._body: bytes | None = body
+        self.gone = gone
+
+    async def __call__(self) -> dict[str, Any]:
+        if self._body is None:
+            return await asyncio.shield(self.gone)
+        body, self._body = self._body, None
+        return {"type": "http.request", "body": body, "more_body": False}
+
+
+async def _body(scope: dict[str, Any], receive: Receive) -> bytes:
+    """Return the whole body. Raises Refused, and ConnectionError where the client goes."""
+    announced = dict(scope["headers"]).get(b"content-length", b"")
+    if announced.isdigit() and int(announced) > MOST_BODY:
+        raise Refused(413)
+    body, more = b"", True
+    try:
+        async with asyncio.timeout(LONGEST_BODY):
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ConnectionResetError
+                body, more = body + message.get("body", b""), message.get("more_body", False)
+                if len(body) > MOST_BODY:
+                    raise Refused(413)
+    except TimeoutError:
+        raise Refused(408) from None
+    return body
+
+
+def _address(scope: dict[str, Any]) -> str:
+    lines = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    peer = scope["client"][0] if scope.get("client") else None
+    return network_of(address_of(peer, ",".join(lines).split(","), proxies=settings.PROXY_COUNT) or "")
+
+
+async def _refuse(scope: dict[str, Any], send: Send, error: Refused) -> None:
+    """Answer with a page for a person, with problem details for a program, and read no further."""
+    refused.labels(status=error.status).inc()
+    words, phrase = WORDS[error.status].format(seconds=error.seconds), HTTPStatus(error.status).phrase
+    if scope["path"].startswith("/admin/"):
+        page: str = render_to_string("429.html", {"words": words, "status": error.status})
+        kind, body = "text/html; charset=utf-8", page.encode()
+    else:
+        problem = {"type": "about:blank", "title": phrase, "status": error.status, "detail": words}
+        kind, body = "application/problem+json", json.dumps(problem).encode()
+    headers = DEFAULTS | {"content-type": kind, "content-length": str(len(body)), "connection": "close"}
+    if error.seconds:
+        headers["retry-after"] = str(error.seconds)
+    pairs = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": error.status, "headers": pairs})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,61 @@
+"""Stored pictures, for those who may see what they belong to, in a way that can never run as a page."""
+
+from pathlib import PurePosixPath
+from typing import Any
+
+from django.core.exceptions import PermissionDenied, SuspiciousFileOperation
+from django.core.files.storage import default_storage
+from django.http import FileResponse, Http404, HttpRequest
+from django.http.response import HttpResponseBase
+from django.views.decorators.http import require_safe
+from rest_framework.exceptions import APIException
+
+from accounts.authentication import TokenAuthentication
+from chats.files import may_see
+from config.rest.error_handlers import problem_response
+
+# Only what core/images/conversion.py writes; anything else under the root is not for serving.
+TYPES = {".webp": "image/webp"}
+
+
+@require_safe
+def media(request: HttpRequest, name: str) -> HttpResponseBase:
+    """Serve one stored picture: our own content type, nosniff, sandboxed, kept by no cache.
+
+    401 for anonymous requests, 403 without the right to view what the picture belongs to, 404 where it belongs to
+    nothing that is shown.
+    """
+    user = _user(request)
+    if user is None:
+        return problem_response(401, "Sign in to see pictures.")
+    content_type = TYPES.get(PurePosixPath(name).suffix)
+    allowed = may_see(name, user) if content_type else None
+    if allowed is None:
+        raise Http404
+    if not allowed:
+        raise PermissionDenied("You may not see this picture.")
+    try:
+        file = default_storage.open(name)
+    except (OSError, SuspiciousFileOperation, ValueError) as error:
+        raise Http404 from error
+    return FileResponse(
+        file,
+        content_type=content_type,
+        headers={
+            "X-Content-Type-Options": "nosniff",
+            "Content-Security-Policy": "default-src 'none'; sandbox",
+            # A retracted picture is gone at once.
+            "Cache-Control": "private, no-store",
+        },
+    )
+
+
+def _user(request: HttpRequest) -> Any:
+    """Return who asks, by session or token, or None."""
+    if request.user.is_authenticated:
+        return request.user
+    try:
+        found = TokenAuthentication().authenticate(request)  # type: ignore[arg-type]  # has the META it reads
+    except APIException:
+        return None
+    return found[0] if found else None

@@ -1,0 +1,63 @@
+"""Static files, by whitenoise, outside of Django's threads: a slow client of a large file keeps none of them waiting.
+
+No source maps: nothing on a page needs them, and they are the largest files of all.
+"""
+
+from __future__ import annotations
+
+import json
+from io import BytesIO
+from typing import Any
+
+from django.conf import settings
+from whitenoise.middleware import WhiteNoiseMiddleware
+
+from config.middleware import DEFAULTS
+from config.server.response_outbox import HungUp
+from config.server.sending import FileBody, Receive, Send, hang_up, send_file
+
+SOURCE_MAPS = (".map", ".map.gz", ".map.br")
+
+
+class StaticFiles:
+    """The ASGI application for what lies below STATIC_URL; whitenoise is asked for files, headers and ranges."""
+
+    def __init__(self) -> None:
+        self._whitenoise = WhiteNoiseMiddleware(get_response=None, settings=settings)
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        file = None if scope["path"].endswith(SOURCE_MAPS) else self._find(scope["path"])
+        if file is None:
+            await _not_found(send)
+            return
+        asked = {_variable(name): value.decode("latin-1") for name, value in scope["headers"]}
+        found = file.get_response(scope["method"], asked)
+        head = {"type": "http.response.start", "status": int(found.status), "headers": _headers(found.headers)}
+        try:
+            await send_file(lambda: head, FileBody(found.file or BytesIO()), receive, send)
+        except HungUp:
+            await hang_up(send)
+
+    def _find(self, path: str) -> Any:
+        if self._whitenoise.autorefresh:
+            return self._whitenoise.find_file(path)
+        return self._whitenoise.files.get(path)
+
+
+def _headers(own: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    """Return whitenoise's headers, and the defaults of those that it has not."""
+    headers = {name.lower(): value for name, value in own}
+    defaults = {name.lower(): value for name, value in DEFAULTS.items()}
+    return [(name.encode(), value.encode("latin-1")) for name, value in (defaults | headers).items()]
+
+
+def _variable(name: bytes) -> str:
+    """Return the name of a header as whitenoise asks for it."""
+    return "HTTP_" + name.decode("latin-1").upper().replace("-", "_")
+
+
+async def _not_found(send: Send) -> None:
+    body = json.dumps({"type": "about:blank", "title": "Not Found", "status": 404, "detail": "There is no such file."})
+    headers = [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 404, "headers": headers})
+    await send({"type": "http.response.body", "body": body.encode()})

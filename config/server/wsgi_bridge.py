@@ -1,0 +1,224 @@
+"""Django, which speaks WSGI, inside an ASGI server: a fixed pool of threads, one connection to Postgres each.
+
+No thread waits for a client.
+
+1. The event loop takes a request's body in first, within limits of size and time, in memory or in a temporary file.
+2. A thread runs Django, to the end of its answer. A short answer goes back to the loop as a whole: to go from thread to
+   loop and back takes about as long as a simple view, because the two wait for the interpreter's lock by turns, so it
+   is done once. The rest of a long one is kept in an outbox (config/server/response_outbox.py).
+3. A stream, which may be slow to make or longer than an outbox, is made by a thread of a second, small pool, and sent
+   meanwhile. A file is sent by the loop itself.
+4. The loop sends (config/server/sending.py). Where the client hangs up, or takes nothing for a while, the connection is
+   cut, and whatever makes the answer ends.
+
+Headers whose names have an underscore are dropped, as WSGI servers do: WSGI could not tell X_Forwarded_Proto, which
+any client may send, from X-Forwarded-Proto, which the proxy sets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import json
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from http import HTTPStatus
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any
+
+from a2wsgi.wsgi import build_environ
+from django.db import close_old_connections
+
+from config.server.response_outbox import AT_ONCE, MOST_OF_ONE, HungUp, Outbox
+from config.server.sending import FileBody, Receive, Send, hang_up, send_file, send_parts
+
+LARGEST = 64 * 1024 * 1024  # bytes of a body; each form has a smaller limit of its own, and words for it
+IN_MEMORY = 64 * 1024  # bytes of a body; what is more goes to a file
+SLOWEST = 30.0  # seconds for the next part of a body
+SLOWEST_RATE = 1024  # bytes a second of a body as a whole, after SLOWEST seconds
+STREAMS = 4  # streams at once; further ones wait for their turn
+
+Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
+
+
+class Bridge:
+    """The ASGI application, for HTTP alone."""
+
+    def __init__(self, application: Application, threads: int) -> None:
+        self._application = application
+        self._threads = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="django")
+        self._streams = ThreadPoolExecutor(max_workers=STREAMS, thread_name_prefix="stream")
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        answer = Answer(loop := asyncio.get_running_loop())
+        try:
+            with SpooledTemporaryFile(max_size=IN_MEMORY) as body:
+                if refused := await _take_in(body, scope, receive):
+                    await _refuse(send, refused)
+                    return
+                environ = _environ(scope, body)
+                in_thread = partial(contextvars.copy_context().run, self._run, environ, answer)
+                rest = await loop.run_in_executor(self._threads, in_thread)
+            await self._send(answer, rest, receive, send)
+        except HungUp:
+            await hang_up(send)
+        finally:
+            answer.close()
+
+    def _run(self, environ: dict[str, Any], answer: Answer) -> Iterable[bytes] | None:
+        """Run the application in this thread; return what is to be made or read later, if anything."""
+        parts = self._application(environ, answer.start)
+        if isinstance(parts, FileBody) or answer.is_stream(parts):
+            return parts
+        answer.make(parts)
+        return None
+
+    async def _send(self, answer: Answer, rest: Iterable[bytes] | None, receive: Receive, send: Send) -> None:
+        if isinstance(rest, FileBody):
+            await send_file(lambda: answer.head, rest, receive, send)
+        elif rest is not None:
+            await self._send_stream(answer, rest, receive, send)
+        elif answer.outbox is None:
+            await send(answer.head)
+            await send({"type": "http.response.body", "body": answer.whole()})
+        else:
+            await send_parts(lambda: answer.head, answer.outbox.take, receive, send, answer.outbox.cut)
+
+    async def _send_stream(self, answer: Answer, parts: Iterable[bytes], receive: Receive, send: Send) -> None:
+        outbox = answer.box()
+        job = self._streams.submit(contextvars.copy_context().run, _make_stream, outbox, parts)
+        making = asyncio.wrap_future(job)
+
+        async def take() -> bytes:
+            if part := await outbox.take():
+                return part
+            await making  # raises what has ended it
+            return b""
+
+        try:
+            await send_parts(lambda: answer.head, take, receive, send, outbox.cut)
+        finally:
+            outbox.cut()
+            if job.cancel():  # its turn had not come
+                await asyncio.to_thread(_close, parts)
+            else:
+                with contextlib.suppress(HungUp):
+                    await making
+
+
+class Answer:
+    """What comes back from the application: its head, and its body or the outbox with the rest of it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.head: dict[str, Any] = {}
+        self.outbox: Outbox | None = None
+        self._gathered: list[bytes] = []
+        self._size = 0
+
+    def start(self, status: str, headers: list[tuple[str, str]], error: Any = None) -> None:
+        """WSGI's start_response(); nothing is sent yet."""
+        pairs = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+        self.head = {"type": "http.response.start", "status": int(status[:3]), "headers": pairs}
+
+    def is_stream(self, parts: Iterable[bytes]) -> bool:
+        """Whether the body may be slow to make, or longer than an outbox; of Django's answers, only streams are."""
+        if (streaming := getattr(parts, "streaming", None)) is not None:
+            return bool(streaming)
+        length = next((value for name, value in self.head.get("headers", ()) if name == b"content-length"), None)
+        return length is None or int(length) > MOST_OF_ONE
+
+    def make(self, parts: Iterable[bytes]) -> None:
+        """Run through the parts, and keep them: a short body as it is, a long one in an outbox."""
+        try:
+            for part in parts:
+                self._add(part)
+        finally:
+            _close(parts)
+        if self.outbox is not None:
+            self._flush()
+            self.outbox.end()
+
+    def _add(self, part: bytes) -> None:
+        self._gathered.append(part)
+        self._size += len(part)
+        if self._size > AT_ONCE:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._size:
+            self.box().put(self.whole())
+        self._gathered, self._size = [], 0
+
+    def whole(self) -> bytes:
+        return b"".join(self._gathered)
+
+    def box(self) -> Outbox:
+        if self.outbox is None:
+            self.outbox = Outbox(self._loop)
+        return self.outbox
+
+    def close(self) -> None:
+        if self.outbox is not None:
+            self.outbox.close()
+
+
+def _make_stream(outbox: Outbox, parts: Iterable[bytes]) -> None:
+    """Put each part as it is made, in this thread, which has a connection to Postgres of its own."""
+    try:
+        close_old_connections()
+        for part in parts:
+            outbox.put(part)
+    finally:
+        _close(parts)  # Django ends the request, and with it connections that are old
+        outbox.end()
+
+
+def _close(parts: Iterable[bytes]) -> None:
+    if hasattr(parts, "close"):
+        parts.close()
+
+
+async def _take_in(body: IO[bytes], scope: dict[str, Any], receive: Receive) -> int:
+    """Write the request's body to a file, and return 0, or the status it is refused with. Raises HungUp."""
+    announced = dict(scope["headers"]).get(b"content-length", b"")
+    more, size, begun = True, 0, asyncio.get_running_loop().time()
+    if announced.isdigit() and int(announced) > LARGEST:
+        return 413
+    while more:
+        try:
+            until = begun + SLOWEST + size / SLOWEST_RATE
+            async with asyncio.timeout_at(min(until, asyncio.get_running_loop().time() + SLOWEST)):
+                message = await receive()
+        except TimeoutError:
+            return 408
+        if message["type"] == "http.disconnect":
+            raise HungUp
+        part, more = message.get("body", b""), message.get("more_body", False)
+        size += len(part)
+        if size > LARGEST:
+            return 413
+        body.write(part)
+    return 0
+
+
+def _environ(scope: dict[str, Any], body: IO[bytes]) -> dict[str, Any]:
+    scope = scope | {"headers": [(name, value) for name, value in scope["headers"] if b"_" not in name]}
+    environ: Any = build_environ(scope, body)
+    environ["CONTENT_LENGTH"] = str(body.tell())  # as it came: of a chunked body, nothing else says so
+    environ["wsgi.file_wrapper"] = FileBody
+    body.seek(0)
+    return environ
+
+
+async def _refuse(send: Send, status: int) -> None:
+    """Answer with problem details, in the shape of config/rest/error_handlers.py, and hang up."""
+    phrase = HTTPStatus(status).phrase
+    detail = {408: "The request did not arrive in time.", 413: "The request is too large."}[status]
+    content = json.dumps({"type": "about:blank", "title": phrase, "status": status, "detail": detail}).encode()
+    headers = [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(content))]
+    headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})

@@ -1,0 +1,120 @@
+"""What one may do to an application: rotate its key, revoke one, pause it, resume it; each asks first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+
+from core.admin.shown_once import show_once
+from events import services
+from events.admin.application_page import ApplicationPage, page_of
+from events.admin.widgets.dialog import Question, ask, go_to
+from events.models import Application
+from events.services.applications import LONGEST_OVERLAP
+
+
+class RotateForm(forms.Form):
+    overlap_hours = forms.FloatField(min_value=0, max_value=LONGEST_OVERLAP, initial=24)
+
+
+class ApplicationVerbs(ApplicationPage):
+    """A mixin of the applications' admin."""
+
+    def get_urls(self) -> list[URLPattern]:
+        def page(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+            return self.admin_site.admin_view(never_cache(view))
+
+        return [
+            path("<int:pk>/rotate/", page(self.rotate), name="events_application_rotate"),
+            path("<int:pk>/pause/", page(self.pause), name="events_application_pause"),
+            path("<int:pk>/keys/<int:key>/revoke/", page(self.revoke), name="events_application_revoke"),
+            *super().get_urls(),
+        ]
+
+    def rotate(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """GET asks how long the old key still works; POST leads to the page that shows the new one."""
+        application = self._to_change(request, pk)
+        form = RotateForm(request.POST if request.method == "POST" else None)
+        if form.is_valid():
+            overlap = form.cleaned_data["overlap_hours"]
+            made = services.rotate_key(application=application, overlap_hours=overlap, actor=request.user)
+            page = page_of(pk)
+            return show_once(request, go_to(request, page), path=page, secret=made.write_key)
+        context = {"application": application, "rotate": form, "longest": LONGEST_OVERLAP}
+        return ask(
+            request, Question("Rotate key", "events/rotate_question.html", "Create new key", page_of(pk), context)
+        )
+
+    def pause(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """GET asks, POST does what was asked: two who answer one question do not undo each other's answer."""
+        application = self._to_change(request, pk)
+        if request.method != "POST":
+            word = "Resume" if application.paused else "Pause"
+            question = Question(
+                f"{word} {application}?", "events/pause_question.html", word, page_of(pk), {"application": application},
+                is_dangerous=not application.paused,
+            )  # fmt: skip
+            return ask(request, question)
+        if request.POST.get("to", "active" if application.paused else "paused") == "active":
+            services.resume(application=application, actor=request.user)
+            messages.success(request, "Its events are accepted again within two seconds.")
+        else:
+            services.pause(application=application, actor=request.user)
+            messages.success(request, "Paused: its keys are refused, within two seconds.")
+        return go_to(request, page_of(pk))
+
+    def revoke(self, request: HttpRequest, pk: int, key: int) -> HttpResponse:
+        """GET asks, POST refuses one key from now on."""
+        application = self._to_change(request, pk)
+        found = application.keys.filter(pk=key).first()
+        if found is None:
+            raise Http404
+        if request.method != "POST":
+            now = timezone.now()
+            others = sum(
+                other.expires_at is None or other.expires_at > now for other in application.keys.exclude(pk=key)
+            )
+            question = Question(
+                f"Revoke {found}?", "events/revoke_question.html", "Revoke it", page_of(pk), {"others": others},
+                is_dangerous=True,
+            )  # fmt: skip
+            return ask(request, question)
+        services.revoke_key(key=found, actor=request.user)
+        messages.success(request, f"The key {found} is refused, within two seconds.")
+        return go_to(request, page_of(pk))
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """GET asks, POST deletes an application that has sent no event; others are paused."""
+        application = self.application(request, object_id)
+        if not self.has_delete_permission(request, application):
+            raise PermissionDenied
+        page = page_of(application.pk)
+        if request.method != "POST":
+            question = Question(
+                f"Delete {application}?", "events/application_delete_question.html", "Delete application", page,
+                {"application": application}, is_dangerous=True,
+            )  # fmt: skip
+            return ask(request, question)
+        try:
+            services.delete_application(application=application, actor=request.user)
+        except services.Refused as refused:
+            messages.error(request, str(refused))
+            return go_to(request, page)
+        messages.success(request, f"{application} is deleted.")
+        return go_to(request, reverse("admin:events_application_changelist"))
+
+    def _to_change(self, request: HttpRequest, pk: int) -> Application:
+        application = self.application(request, str(pk))
+        if not self.has_change_permission(request, application):
+            raise PermissionDenied
+        return application

@@ -1,0 +1,58 @@
+"""Forms of event types: a schema is typed as text, and kept as it was typed where it is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+
+from core.busy import Busy
+from events.admin.event_type_pages.schema_text import TypedWrong, read_json, write_json
+from events.models import EventType
+from events.models.event_type import anything
+from events.services import Refused
+from events.validation.schema_error import SchemaError
+
+
+class SchemaForm(forms.Form):
+    has_been_told = False  # what another user changed after it was opened
+
+    description = forms.CharField(max_length=2000, required=False)
+    schema = forms.CharField(strip=False, error_messages={"required": "A schema is a JSON object; {} takes anything."})
+    note = forms.CharField(max_length=200, required=False)
+
+    def clean_schema(self) -> Any:
+        try:
+            return read_json(self.cleaned_data["schema"])
+        except TypedWrong as error:
+            raise forms.ValidationError(str(error)) from error
+
+    def attempt(self, write: Callable[[dict[str, Any]], EventType]) -> EventType | None:
+        """Return what the service returns, or None with its refusal beside the form's fields."""
+        try:
+            return write(self.cleaned_data)
+        except (SchemaError, Busy) as error:
+            self.add_error("schema", str(error))
+        except (Refused, EventType.DoesNotExist) as error:
+            self.add_error(None, str(error) if isinstance(error, Refused) else "This event type was deleted.")
+        return None
+
+
+class NextVersionForm(SchemaForm):
+    instead_of = forms.IntegerField(required=False)  # the version that counted when this was begun
+
+    def has_missed(self, present: int) -> bool:
+        """Whether somebody has published another version since."""
+        return self.is_bound and self.cleaned_data.get("instead_of") not in (None, present)
+
+
+class EventTypeForm(SchemaForm):
+    """A new type: also what it is called, which never changes."""
+
+    category = forms.CharField(max_length=100, error_messages={"required": "Write the category that is sent."})
+    name = forms.CharField(max_length=100, error_messages={"required": "Write the name that is sent."})
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial.setdefault("schema", write_json(anything()))

@@ -1,0 +1,231 @@
+"""The page of one event type: its schema, tried on an example and on what really came before it is published."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.contrib.admin import ModelAdmin
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import URLPattern, path, reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from core import numerals
+from core.admin import form_versions
+from core.busy import Busy
+from events import services
+from events.admin.event_type_pages.form import EventTypeForm, NextVersionForm, SchemaForm
+from events.admin.event_type_pages.schema_playground import example_of, rehearsed, verdict_on
+from events.admin.event_type_pages.schema_text import Line, changed_lines, differences, write_json
+from events.admin.rejected_group import GroupKey
+from events.admin.widgets.dialog import Question, ask, go_to
+from events.models import EventType, SchemaVersion
+from events.models.event_type import anything
+
+MOST_VERSIONS = 50
+
+
+@dataclass(frozen=True)
+class Step:
+    """A version and how it came from the one before."""
+
+    version: SchemaVersion
+    changed: int  # lines
+    is_present: bool
+
+
+class EventTypePage(ModelAdmin):
+    """A mixin of the event types' admin. Schemas are written by services only."""
+
+    def get_urls(self) -> list[URLPattern]:
+        def page(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+            return self.admin_site.admin_view(never_cache(view))
+
+        return [
+            path("fix/", page(require_safe(self.fix)), name="events_eventtype_fix"),
+            path("check/", page(require_POST(self.check_example)), name="events_eventtype_check"),
+            path("dry-run/", page(require_POST(self.dry_run)), name="events_eventtype_dry_run"),
+            path("<int:pk>/versions/<int:number>/", page(self.version), name="events_eventtype_version"),
+            *super().get_urls(),
+        ]
+
+    def fix(self, request: HttpRequest) -> HttpResponse:
+        """Lead from a group of rejected events to their type, or to a new one where there is none."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        key = GroupKey.of(request.GET)
+        type = key.event_type()
+        come_from = urlencode({"rejected": key.query})
+        if type is not None:
+            return HttpResponseRedirect(f"{page_of(type.pk)}?{come_from}")
+        if not self.has_add_permission(request):
+            messages.info(request, f"The event type {key.category} / {key.name} has no schema yet.")
+            return HttpResponseRedirect(reverse("admin:events_eventtype_changelist"))
+        prefilled = urlencode({"category": key.category, "name": key.name})
+        return HttpResponseRedirect(f"{reverse('admin:events_eventtype_add')}?{prefilled}&{come_from}")
+
+    # --- The page -------------------------------------------------------------------------------
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        asked = {name: request.GET[name] for name in ("category", "name") if name in request.GET}
+        form = EventTypeForm(request.POST) if request.method == "POST" else EventTypeForm(initial=asked)
+        if request.method == "POST" and form.is_valid():
+            made = form.attempt(lambda values: services.create_event_type(**values, actor=request.user))
+            if made is not None:
+                messages.success(request, f"{made} is described: what comes from now on is checked.")
+                return self._done(request, made)
+        return self._page(request, form, None)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show the type; a POST publishes what its form says."""
+        type = self._type(request, object_id)
+        if request.method != "POST":
+            return self._page(request, NextVersionForm(initial=_present(type)), type)
+        if not self.has_change_permission(request, type):
+            raise PermissionDenied
+        form = NextVersionForm(request.POST)
+        if form.is_valid() and not self._has_missed(request, type, form):
+            after = form.attempt(lambda values: services.publish_schema(event_type=type, actor=request.user, **values))
+            if after is not None:
+                self._say(request, type, after)
+                return self._done(request, type)
+        return self._page(request, form, type)
+
+    # --- Trying it ------------------------------------------------------------------------------
+    def check_example(self, request: HttpRequest) -> HttpResponse:
+        """A fragment: is this example right by this schema, and if not, where is it wrong?"""
+        if not (self.has_change_permission(request) or self.has_add_permission(request)):
+            raise PermissionDenied
+        verdict = verdict_on(request.POST.get("schema", ""), request.POST.get("example", ""))
+        return render(request, "events/verdict.html", {"verdict": verdict})
+
+    def dry_run(self, request: HttpRequest) -> HttpResponse:
+        """A fragment: what would this schema have said to the last events of the type?"""
+        if not (self.has_change_permission(request) or self.has_add_permission(request)):
+            raise PermissionDenied
+        return render(request, "events/dry_run.html", rehearsed(request.POST))
+
+    # --- Versions -------------------------------------------------------------------------------
+    def version(self, request: HttpRequest, pk: int, number: int) -> HttpResponse:
+        """GET shows how a version differs from the present one, POST publishes it anew."""
+        type = self._type(request, str(pk))
+        version = type.versions.select_related("published_by").filter(number=number).first()
+        if version is None:
+            raise Http404
+        may = self.has_change_permission(request, type) and number != type.version
+        if request.method != "POST":
+            context = {"version": version, "type": type, "lines": differences(type.schema, version.schema)}
+            button = f"Go back to version {number}" if may else ""
+            title = f"Version {number} of {type}"
+            return ask(request, Question(title, "events/version.html", button, page_of(pk), context, is_wide=True))
+        if not may:
+            raise PermissionDenied
+        seen = numerals.number(request.POST.get("instead_of", "")) or None
+        note = f"Back to version {number}"
+        try:
+            after = services.publish_schema(
+                event_type=type, schema=version.schema, note=note, instead_of=seen, actor=request.user
+            )
+            self._say(request, type, after)
+        except (services.Refused, services.SchemaError, Busy, EventType.DoesNotExist) as error:
+            messages.error(request, str(error))
+        return go_to(request, page_of(pk))
+
+    # --- Inside ---------------------------------------------------------------------------------
+    def _type(self, request: HttpRequest, object_id: str) -> EventType:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if not object_id.isdecimal() or len(object_id) > 18:
+            raise Http404
+        type = EventType.objects.filter(pk=object_id).first()
+        if type is None:
+            raise Http404("This event type was deleted.")
+        return type
+
+    def _has_missed(self, request: HttpRequest, type: EventType, form: NextVersionForm) -> bool:
+        """Refuse a form that was opened with another schema or description, and say who changed it."""
+        shown = _present(type)
+        missed = (
+            form_versions.changed_since(request.POST[form_versions.FIELD], shown)
+            if form_versions.FIELD in request.POST
+            else []
+        )
+        changes = [
+            form_versions.Change(name.capitalize(), str(shown[name]) if name == "description" else "")
+            for name in missed
+        ]
+        if missed:
+            form.add_error(None, form_versions.words_for(changes, type, request.get_full_path()))
+            form.has_been_told = True
+        return bool(missed)
+
+    def _say(self, request: HttpRequest, before: EventType, after: EventType) -> None:
+        if after.version == before.version:
+            messages.info(request, "The schema is as it was: nothing was published.")
+        else:
+            messages.success(request, f"Version {after.version} counts from now on, within two seconds everywhere.")
+
+    def _done(self, request: HttpRequest, type: EventType) -> HttpResponse:
+        """Back to the page, which leads to the rejected events that it was opened for."""
+        group = request.GET.get("rejected")
+        return HttpResponseRedirect(page_of(type.pk) + (f"?{urlencode({'rejected': group})}" if group else ""))
+
+    def _page(self, request: HttpRequest, form: SchemaForm, type: EventType | None) -> HttpResponse:
+        may = self.has_change_permission(request, type) if type else self.has_add_permission(request)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": str(type) if type else "New event type",
+            "opts": self.opts,
+            "original": type,
+            "type": type,
+            "form": form,
+            "seen": _token(request, type, form) if type else "",
+            "may_change": may,
+            "may_delete": type is not None and self.has_delete_permission(request, type),
+            "published": write_json(type.schema if type else anything()),
+            "missed": _missed(type, form) if type else [],
+            "steps": _steps(type) if type else [],
+            **example_of(request, type, form),
+        }
+        return render(request, "events/event_type.html", context)
+
+
+def _token(request: HttpRequest, type: EventType, form: SchemaForm) -> str:
+    kept = request.POST.get(form_versions.FIELD) if form.is_bound and not form.has_been_told else None
+    return kept or form_versions.token_of(_present(type))
+
+
+def page_of(pk: int) -> str:
+    return reverse("admin:events_eventtype_change", args=[pk])
+
+
+def _present(type: EventType) -> dict[str, Any]:
+    return {"schema": write_json(type.schema), "description": type.description}
+
+
+def _missed(type: EventType, form: SchemaForm) -> list[Line]:
+    """Return what publishing would do to a version that its author has not seen; nothing where they have."""
+    if not (isinstance(form, NextVersionForm) and form.has_missed(type.version) and "schema" in form.cleaned_data):
+        return []
+    return differences(type.schema, form.cleaned_data["schema"])
+
+
+def _steps(type: EventType) -> list[Step]:
+    versions = list(type.versions.select_related("published_by")[: MOST_VERSIONS + 1])
+    steps = []
+    for version, older in zip_longest(versions, versions[1:]):
+        changed = changed_lines(older.schema, version.schema) if older else 0
+        steps.append(Step(version, changed, version.number == type.version))
+    return steps[:MOST_VERSIONS]

@@ -1,0 +1,93 @@
+"""Which events the explorer shows: its filters, as they stand in the address."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from django.db.models import QuerySet
+
+from core.numerals import number
+from events.admin.time_range import Span
+from events.models import Event, EventType, Minute
+from events.query.time_slices import Reach
+
+LONGEST = 100  # characters of a session, a category, a name
+BETWEEN = " / "  # a category and a name in one field; neither may be told from the other without it
+
+
+@dataclass(frozen=True)
+class Which:
+    """Empty texts and 0 stand for "any"."""
+
+    span: Span
+    application: int
+    category: str
+    name: str
+    session: str
+
+    @classmethod
+    def of(cls, asked: Any) -> Which:
+        category, name = text(asked, "category"), text(asked, "name")
+        typed = text(asked, "type", LONGEST * 2 + len(BETWEEN))
+        if typed and not category:
+            category, name = _divided(typed)
+        return cls(Span.of(asked), number(asked.get("application", "")), category, name, text(asked, "session"))
+
+    @property
+    def type(self) -> str:
+        return f"{self.category}{BETWEEN}{self.name}" if self.name else self.category
+
+    @property
+    def is_on(self) -> bool:
+        return bool(self.application or self.category or self.session)
+
+    def events(self) -> QuerySet[Event]:
+        """Return the events, in no order: every filter has an index, or follows one that has."""
+        exact = {
+            "application": self.application,
+            "category": self.category,
+            "name": self.name,
+            "session_id": self.session,
+        }
+        found = Event.objects.filter(**{field: value for field, value in exact.items() if value})
+        if self.span.start:
+            found = found.filter(timestamp__gte=self.span.start)
+        return found.filter(timestamp__lt=self.span.end) if self.span.end else found
+
+    def reach(self) -> Reach:
+        """Return what of the filters has no index."""
+        if self.session:
+            return Reach()
+        return Reach(self.application, self.category, self.name, self.span.start, self.span.end)
+
+    def as_query(self, **more: Any) -> str:
+        """Return the address's query, `more` put in; what is None is left out."""
+        parts: dict[str, Any] = {
+            "application": self.application or None,
+            "category": self.category or None,
+            "name": self.name or None,
+            "session": self.session or None,
+            **self.span.as_query(),
+        }
+        if {"range", "from", "to"} & set(more):
+            parts = {name: value for name, value in parts.items() if name not in ("range", "from", "to")}
+        return urlencode({name: value for name, value in {**parts, **more}.items() if value is not None})
+
+
+def _divided(typed: str) -> tuple[str, str]:
+    """Return the category and the name of a typed text: of all ways to divide it, one that there is."""
+    parts = typed.split(BETWEEN)
+    ways = [(BETWEEN.join(parts[:at]), BETWEEN.join(parts[at:])) for at in range(1, len(parts))]
+    for category, name in ways:
+        if any(kinds.objects.filter(category=category, name=name).exists() for kinds in (EventType, Minute)):
+            return category, name
+    if not ways or Event.objects.filter(category=typed).exists():
+        return typed, ""
+    return ways[0]
+
+
+def text(asked: Any, name: str, longest: int = LONGEST) -> str:
+    """Read a text of an address, as far as a column could hold it."""
+    return str(asked.get(name, "")).replace("\x00", "")[:longest]

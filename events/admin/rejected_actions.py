@@ -1,0 +1,199 @@
+"""What one may do with a group of rejected events: replay, make a task, mute, delete; each asks with numbers first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.contrib.admin import ModelAdmin
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import URLPattern, path, reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from core.errors import Gone
+from core.sorting import by_name
+from events import services
+from events.admin.rejected_group import GroupKey
+from events.admin.widgets.dialog import Question, ask, go_to
+from events.models import Application, RejectedMute, Replay
+from projects.models import Project
+from projects.services import create_task
+
+MOST_DELETED = 10_000  # by one press: it happens while somebody waits
+AT_ONCE = 1_000
+REPLAY, MUTE, DELETE = "events.replay_rejectedevent", "events.mute_rejectedevent", "events.delete_rejectedevent"
+
+
+class TaskForm(forms.Form):
+    project = forms.ModelChoiceField(
+        Project.objects.order_by(by_name("name")), error_messages={"required": "Choose a project."}
+    )
+    title = forms.CharField(max_length=255, error_messages={"required": "Write what is to be done."})
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A button of a group's page."""
+
+    name: str
+    label: str
+    icon: str
+    address: str
+    is_dangerous: bool = False
+
+
+class RejectedVerbs(ModelAdmin):
+    """A mixin of the rejected events' admin."""
+
+    def get_urls(self) -> list[URLPattern]:
+        def page(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+            return self.admin_site.admin_view(never_cache(view))
+
+        return [
+            path("group/replay/", page(self.replay), name="events_rejectedevent_replay"),
+            path("group/task/", page(self.task), name="events_rejectedevent_task"),
+            path("group/mute/", page(self.mute), name="events_rejectedevent_mute"),
+            path("group/delete/", page(self.delete_group), name="events_rejectedevent_delete_group"),
+            path("replay/<int:pk>/", page(require_safe(self.replay_progress)), name="events_rejectedevent_progress"),
+            *super().get_urls(),
+        ]
+
+    def verbs_for(self, request: HttpRequest, key: GroupKey, count: int) -> list[Verb]:
+        """Return what this person may do, in the order of the buttons."""
+        may = request.user.has_perm
+
+        def verb(name: str, label: str, icon: str, is_dangerous: bool = False) -> Verb:
+            address = f"{reverse(f'admin:events_rejectedevent_{name}')}?{key.query}"
+            return Verb(name, label, icon, address, is_dangerous)
+
+        found = []
+        if count and may(REPLAY):
+            found.append(verb("replay", "Replay", "replay"))
+        if count and may("projects.add_task"):
+            found.append(verb("task", "Create task", "add_task"))
+        if may(MUTE):
+            found.append(
+                verb("mute", "Unmute", "notifications") if key.mute() else verb("mute", "Mute", "notifications_off")
+            )
+        if count and may(DELETE):
+            found.append(verb("delete_group", "Delete", "delete", is_dangerous=True))
+        return found
+
+    def replay(self, request: HttpRequest) -> HttpResponse:
+        """GET says what would become of them, POST begins."""
+        key = _key(request, REPLAY)
+        if request.method != "POST":
+            total = key.rows().count()
+            context = {"rehearsal": services.rehearse_replay(selection=key.selection()), "total": total}
+            button = f"Replay {total:,} event{'' if total == 1 else 's'}" if total else ""
+            return ask(
+                request, Question("Replay", "events/replay_question.html", button, _page(key), context, is_wide=True)
+            )
+        try:
+            services.start_replay(selection=key.selection(), actor=request.user)
+        except services.Refused as error:
+            messages.error(request, str(error))
+        return go_to(request, _page(key))
+
+    def replay_progress(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """A fragment: how far one replay is."""
+        if not request.user.has_perm(REPLAY):
+            raise PermissionDenied
+        replay = Replay.objects.select_related("created_by").filter(pk=pk).first()
+        if replay is None:
+            raise Http404
+        return render(request, "events/replay.html", {"replay": replay})
+
+    def task(self, request: HttpRequest) -> HttpResponse:
+        """GET asks for a project, POST makes the task there."""
+        key = _key(request, "projects.add_task")
+        form = TaskForm(request.POST if request.method == "POST" else None, initial={"title": _title(key)})
+        if form.is_valid():
+            address = request.build_absolute_uri(_page(key))
+            try:
+                task = create_task(**form.cleaned_data, description=_description(key, address), actor=request.user)
+            except Gone as error:
+                form.add_error(None, str(error))
+            else:
+                messages.success(request, f"“{task.title}” is on the board of {task.project}.")
+                return go_to(request, reverse("admin:projects_task_change", args=[task.pk]))
+        return ask(
+            request, Question("Create task", "events/task_question.html", "Create task", _page(key), {"form": form})
+        )
+
+    def mute(self, request: HttpRequest) -> HttpResponse:
+        """GET asks, POST does what was asked: two who answer one question do not undo each other's answer."""
+        key = _key(request, MUTE)
+        mute = key.mute()
+        if request.method != "POST":
+            word = "Unmute" if mute else "Mute"
+            context = {"mute": mute, "count": key.rows().count()}
+            return ask(request, Question(f"{word} this group?", "events/mute_question.html", word, _page(key), context))
+        if request.POST.get("to", "shown" if mute else "muted") == "shown":
+            if mute is not None:
+                mute.delete()
+            messages.success(request, "The group is in the list again.")
+        else:
+            values = {name: value for name, value in vars(key).items() if name != "application"}
+            RejectedMute.objects.get_or_create(
+                **values, application_id=key.application, defaults={"muted_by_id": request.user.pk}
+            )
+            messages.success(request, "The group is muted. Its events are still kept.")
+        return go_to(request, reverse("admin:events_rejectedevent_changelist"))
+
+    def delete_group(self, request: HttpRequest) -> HttpResponse:
+        """GET asks with the number, POST deletes up to MOST_DELETED of them, oldest first."""
+        key = _key(request, DELETE)
+        count = key.rows().count()
+        if request.method != "POST":
+            now = min(count, MOST_DELETED)
+            context = {"count": count, "now": now, "button": f"Delete {now:,}"}
+            question = Question(
+                "Delete rejected events?", "events/delete_question.html", f"Delete {now:,}" if now else "", _page(key),
+                context, is_dangerous=True,
+            )  # fmt: skip
+            return ask(request, question)
+        deleted = _delete(key, request.user)
+        messages.success(request, f"{deleted:,} rejected event{'' if deleted == 1 else 's'} deleted.")
+        left = key.rows().exists()
+        return go_to(request, _page(key) if left else reverse("admin:events_rejectedevent_changelist"))
+
+
+def _key(request: HttpRequest, permission: str) -> GroupKey:
+    if not (request.user.has_perm("events.view_rejectedevent") and request.user.has_perm(permission)):
+        raise PermissionDenied
+    key = GroupKey.of(request.GET)
+    if not Application.objects.filter(pk=key.application).exists():
+        raise Http404("There is no such application.")
+    return key
+
+
+def _page(key: GroupKey) -> str:
+    return f"{reverse('admin:events_rejectedevent_group')}?{key.query}"
+
+
+def _title(key: GroupKey) -> str:
+    return f"Wrong events of {key.type or 'unknown type'}: {key.code} {key.pointer}".strip()[:255]
+
+
+def _description(key: GroupKey, address: str) -> str:
+    newest = key.rows().order_by("-received_at").only("reasons").first()
+    words = newest.reasons[0].get("message", "") if newest and newest.reasons else ""
+    application = Application.objects.get(pk=key.application)
+    count = key.rows().count()
+    return f"{application} has sent {count:,} of them so far. {words}\n\n{address}"
+
+
+def _delete(key: GroupKey, actor: Any) -> int:
+    """Delete in small transactions, so that the ingest waits for none of them."""
+    deleted = 0
+    ids = list(key.rows().order_by("received_at", "pk").values_list("pk", flat=True)[:MOST_DELETED])
+    for at in range(0, len(ids), AT_ONCE):
+        deleted += services.delete_rejected(ids=ids[at : at + AT_ONCE], among=key.rows(), actor=actor)
+    return deleted

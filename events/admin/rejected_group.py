@@ -1,0 +1,102 @@
+"""A group of rejected events as it stands in an address, and what its page asks of it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from django.db import connection
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from core.numerals import number
+from events.admin.explorer_filters import text
+from events.models import EventType, RejectedEvent, RejectedMute
+from events.rejected.groups import Group
+from events.rejected.selection import Selection
+
+DRAWN = 24  # bars of a sparkline
+PARTS = ("application", "category", "name", "code", "pointer")
+
+# One look at the index of groups for each.
+COUNTS = """
+    SELECT wanted.place, least(floor(extract(epoch FROM wrong.received_at - %(start)s) / %(width)s), %(last)s)::int,
+           count(*)
+      FROM unnest(%(application)s::bigint[], %(category)s::text[], %(name)s::text[], %(code)s::text[],
+                  %(pointer)s::text[]) WITH ORDINALITY
+           AS wanted (application, category, name, code, pointer, place)
+      JOIN events_rejectedevent AS wrong
+        ON wrong.application_id = wanted.application AND wrong.category = wanted.category
+       AND wrong.name = wanted.name AND wrong.code = wanted.code AND wrong.pointer = wanted.pointer
+     WHERE wrong.received_at >= %(start)s
+     GROUP BY 1, 2
+"""
+
+
+@dataclass(frozen=True)
+class GroupKey:
+    """What its events have in common. Every part is exact; an empty text is itself."""
+
+    application: int
+    category: str
+    name: str
+    code: str
+    pointer: str
+
+    @classmethod
+    def of(cls, asked: Any) -> GroupKey:
+        return cls(
+            number(asked.get("application", "")),
+            text(asked, "category"),
+            text(asked, "name"),
+            text(asked, "code", 50),
+            text(asked, "pointer", 300),
+        )
+
+    @classmethod
+    def like(cls, row: Group | RejectedMute | RejectedEvent) -> GroupKey:
+        application = row.application if isinstance(row, Group) else row.application_id
+        return cls(application, row.category, row.name, row.code, row.pointer)
+
+    @property
+    def query(self) -> str:
+        return urlencode(asdict(self))
+
+    @property
+    def type(self) -> str:
+        return " / ".join(part for part in (self.category, self.name) if part)
+
+    def rows(self) -> QuerySet[RejectedEvent]:
+        return RejectedEvent.objects.filter(**asdict(self))
+
+    def selection(self) -> Selection:
+        return Selection(**asdict(self))
+
+    def event_type(self) -> EventType | None:
+        return EventType.objects.filter(category=self.category, name=self.name).first() if self.name else None
+
+    def mute(self) -> RejectedMute | None:
+        return RejectedMute.objects.filter(**asdict(self)).first()
+
+
+def sparks(keys: list[GroupKey], start: datetime | None) -> list[list[int]]:
+    """Return how many came in each of DRAWN equal parts of the time since then, for each of the groups."""
+    now = timezone.now()
+    start = start or now - timedelta(days=30)
+    width = max((now - start).total_seconds() / DRAWN, 1)
+    columns = {part: [getattr(key, part) for key in keys] for part in PARTS}
+    found = [[0] * DRAWN for _ in keys]
+    with connection.cursor() as cursor:
+        cursor.execute(COUNTS, {**columns, "start": start, "width": width, "last": DRAWN - 1})
+        for place, part, count in cursor.fetchall():
+            found[place - 1][part] = count
+    return found
+
+
+def drawn(counts: list[int]) -> list[tuple[float, float]]:
+    """Return bars as (top, height) of 20 units; what is there at all is seen."""
+    most = max(counts, default=0)
+    tall = [round(max(count * 20 / most, 2), 1) if count else 0.0 for count in counts]
+    return [(round(20 - height, 1), height) for height in tall]

@@ -1,0 +1,88 @@
+"""A range of time as it stands in an address: a preset that moves with the clock, or two moments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+from django.utils.safestring import SafeString
+
+from core.admin.datetime_field import MomentInput, Typed, choices_of, read
+from core.timezones import MissingTime
+
+PRESETS = {
+    "1h": ("Last hour", timedelta(hours=1)),
+    "24h": ("24 hours", timedelta(hours=24)),
+    "7d": ("7 days", timedelta(days=7)),
+    "30d": ("30 days", timedelta(days=30)),
+    "all": ("All", None),
+}
+USUAL = "24h"
+
+
+@dataclass(frozen=True)
+class Span:
+    """`start` and `end` are None where it is open: a preset has no end, for it goes with the clock."""
+
+    preset: str  # "" for two moments
+    start: datetime | None
+    end: datetime | None
+
+    @classmethod
+    def of(cls, asked: Any, usual: str = USUAL) -> Span:
+        """Read `from` and `to`, else `range`, of an address; what makes no sense is passed over."""
+        start, end = _typed(asked, "from"), _typed(asked, "to", latest=True)
+        if start and end and start >= end:
+            start, end = end, start
+        if start or end:
+            return cls("", start, end)
+        preset = asked.get("range", "")
+        preset = preset if preset in PRESETS else usual
+        length = PRESETS[preset][1]
+        return cls(preset, timezone.now() - length if length else None, None)
+
+    @property
+    def words(self) -> str:
+        return PRESETS[self.preset][0] if self.preset else "From – to"
+
+    def as_query(self) -> dict[str, str]:
+        """Return what an address needs to mean this range again."""
+        if self.preset:
+            return {"range": self.preset}
+        ends = {"from": self.start, "to": self.end}
+        return {name: written(at) for name, at in ends.items() if at}
+
+    def inputs(self) -> dict[str, SafeString]:
+        """Return the two fields of a form, on the viewer's clock."""
+        widget = MomentInput({"class": "ev-input"})
+        return {
+            "start": widget.render("from", self.start, {"aria-label": "From"}),
+            "end": widget.render("to", self.end, {"aria-label": "To"}),
+        }
+
+
+def moment(text: str) -> datetime | None:
+    """Read a moment; one without a zone is meant in the viewer's. None if it is none."""
+    return _typed({"at": text}, "at")
+
+
+def _typed(asked: Any, name: str, *, latest: bool = False) -> datetime | None:
+    """Read a moment of an address. Of a repeated hour without a choice, a range has all of it."""
+    clock, chosen = asked.get(name, "").strip()[:40].replace("Z", "+00:00"), asked.get(f"{name}_offset", "")[:10]
+    try:
+        choices = choices_of(clock)
+        at = read(Typed(clock, chosen or (choices[-1 if latest else 0][0] if choices else "")))
+    except ValidationError as error:
+        if not isinstance(error.__cause__, MissingTime):
+            return None
+        at = error.__cause__.change
+    # A zone may move what is just within the years that there are out of them.
+    return at if 1900 <= at.year <= 9000 else None
+
+
+def written(at: datetime) -> str:
+    """Write a moment so that everybody reads the same, whatever their zone."""
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

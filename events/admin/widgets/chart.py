@@ -1,0 +1,177 @@
+"""How many events there were, as bars over a range: from the counts a minute, or from a session's own events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+from django.db import connection
+from django.db.models import Max, Min
+from django.utils import timezone
+
+from core.timezones import abbreviation, boundaries
+from events.admin.explorer_filters import Which
+from events.admin.time_range import written
+from events.models import Event, Minute
+
+SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+STEPS = [
+    MINUTE, MINUTE * 2, MINUTE * 5, MINUTE * 10, MINUTE * 15, MINUTE * 30,
+    HOUR, HOUR * 2, HOUR * 3, HOUR * 6, HOUR * 12,
+    DAY, DAY * 2, DAY * 7, DAY * 14, DAY * 30, DAY * 91, DAY * 365, DAY * 3_650, DAY * 36_500,
+]  # fmt: skip
+MOST_BARS = 60
+HEIGHT = 100  # of the picture's own units
+
+# Bars are as long as local days and hours are, so Postgres counts between boundaries found on the local clock.
+FROM_MINUTES = """
+    SELECT width_bucket(minute, %(edges)s::timestamptz[]) AS place, sum(events)::bigint, sum(rejected)::bigint
+      FROM events_minute
+     WHERE minute >= %(start)s AND minute < %(end)s
+       AND (%(application)s = 0 OR application_id = %(application)s)
+       AND (%(category)s = '' OR category = %(category)s) AND (%(name)s = '' OR name = %(name)s)
+     GROUP BY 1
+"""
+FROM_EVENTS = """
+    SELECT width_bucket(timestamp, %(edges)s::timestamptz[]) AS place, count(*), 0
+      FROM events_event
+     WHERE session_id = %(session)s AND timestamp >= %(start)s AND timestamp < %(end)s
+       AND (%(application)s = 0 OR application_id = %(application)s)
+       AND (%(category)s = '' OR category = %(category)s) AND (%(name)s = '' OR name = %(name)s)
+     GROUP BY 1
+"""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One step of the range: how many, and how tall in the picture's units.
+
+    `label` and `until`, its beginning and end, are on the viewer's clock.
+    """
+
+    start: datetime
+    end: datetime
+    events: int
+    rejected: int
+    tall: float
+    tall_rejected: float
+    label: str
+    until: str
+
+    @property
+    def top(self) -> float:
+        return HEIGHT - self.tall - self.tall_rejected
+
+    @property
+    def top_rejected(self) -> float:
+        return HEIGHT - self.tall_rejected
+
+    @property
+    def begins(self) -> str:
+        return written(self.start)
+
+    @property
+    def ends(self) -> str:
+        return written(self.end)
+
+
+@dataclass(frozen=True)
+class Chart:
+    bars: list[Bar]
+    step: timedelta
+    events: int
+    rejected: int
+    most: int
+
+    @property
+    def share(self) -> float:
+        """The rejected of all that came, in percent."""
+        return self.rejected * 100 / (self.events + self.rejected) if self.rejected else 0.0
+
+    @property
+    def labels(self) -> list[str]:
+        """Five words below the picture: enough to read it, few enough for a narrow screen."""
+        last = len(self.bars) - 1
+        return [self.bars[round(last * part / 4)].label for part in range(5)] if self.bars else []
+
+
+def chart_of(which: Which) -> Chart:
+    """Count what the filters let through, the rejected among it by when they came."""
+    start, end = _ends(which)
+    start, end = _whole(start, end, SECOND if which.session else MINUTE)  # counts are of minutes, addresses of seconds
+    step = next((step for step in STEPS if (end - start) / step <= MOST_BARS), STEPS[-1])
+    edges = _edges(start, end, step)
+    asked: dict[str, Any] = {
+        "edges": edges, "start": start, "end": end, "session": which.session,
+        "application": which.application, "category": which.category, "name": which.name,
+    }  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute(FROM_EVENTS if which.session else FROM_MINUTES, asked)
+        counts = {row[0]: (int(row[1]), int(row[2])) for row in cursor.fetchall()}
+    return _drawn(counts, edges, step)
+
+
+def _ends(which: Which) -> tuple[datetime, datetime]:
+    """Return where the picture begins and ends. An open end is the first or last there is."""
+    span, now = which.span, timezone.now()
+    if span.start and (span.end or span.preset):
+        return span.start, span.end or now
+    found = _bounds(which)
+    start = span.start or found[0] or now - DAY
+    end = span.end or max(now, found[1] or now)
+    return (start, end) if start < end else (end - HOUR, end)
+
+
+def _bounds(which: Which) -> tuple[datetime | None, datetime | None]:
+    if which.session:
+        rows: Any = Event.objects.filter(session_id=which.session).aggregate(a=Min("timestamp"), z=Max("timestamp"))
+    else:
+        rows = Minute.objects.aggregate(a=Min("minute"), z=Max("minute"))
+    return rows["a"], rows["z"] + MINUTE if rows["z"] else None
+
+
+def _whole(start: datetime, end: datetime, unit: timedelta) -> tuple[datetime, datetime]:
+    """Return the range with the whole units that it begins and ends in."""
+    began, rest = (start - EPOCH) % unit, (end - EPOCH) % unit
+    return start - began, end + (unit - rest) if rest else end
+
+
+def _edges(start: datetime, end: datetime, step: timedelta) -> list[datetime]:
+    """Return where bars begin and end: round times and midnights where the viewer is, and the ends of the range."""
+    inner = boundaries(start, end, step, timezone.get_current_timezone())
+    return [start, *(at for at in inner if start < at < end), end]
+
+
+def _drawn(counts: dict[int, tuple[int, int]], edges: list[datetime], step: timedelta) -> Chart:
+    most = max((sum(pair) for pair in counts.values()), default=0)
+    ends = pairwise(edges)
+    bars = [_bar(at, to, step, *counts.get(place, (0, 0)), max(most, 1)) for place, (at, to) in enumerate(ends, 1)]
+    return Chart(bars, step, sum(bar.events for bar in bars), sum(bar.rejected for bar in bars), most)
+
+
+def _bar(at: datetime, to: datetime, step: timedelta, events: int, rejected: int, most: int) -> Bar:
+    label, until = _label(at, step), _label(to - SECOND if step >= DAY else to, step)
+    return Bar(at, to, events, rejected, _tall(events, most), _tall(rejected, most), label, until)
+
+
+def _label(at: datetime, step: timedelta) -> str:
+    """Return a moment on the viewer's clock, with the zone in hours in which the clocks change; of days the day."""
+    local = _local(at)
+    if step >= DAY:
+        return f"{local.day} {local:%b %Y}"
+    words = f"{local:%H:%M}" if step < HOUR else f"{local.day} {local:%b %H:%M}"
+    near = {_local(at + hours).utcoffset() for hours in (-HOUR, HOUR)} if 1 < at.year < 9999 else set()
+    return f"{words} {abbreviation(local)}" if len(near) > 1 else words
+
+
+def _local(at: datetime) -> datetime:
+    """Return the moment where the viewer is, which may be before the first year that there is."""
+    return timezone.localtime(at) if at.year > 1 else at.astimezone(UTC)
+
+
+def _tall(number: int, most: int) -> float:
+    """A bar of something is never too low to be seen."""
+    return round(max(number / most * (HEIGHT - 4), 1.5), 2) if number else 0.0

@@ -1,0 +1,169 @@
+"""Applications, their keys, and event types."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from django.db import transaction
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import extend_schema
+from rest_framework import generics, status, viewsets
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
+
+from core.rest.base import RestView
+from core.rest.json_parser import StrictJSONParser
+from events import services
+from events.api import serializers
+from events.api.permissions import MayChangeApplications, MayChangeEventTypes
+from events.api.refusals import problems
+from events.models import Application, EventType, SchemaVersion, WriteKey
+from events.query import filters
+
+
+@extend_schema(tags=["applications"])
+class Applications(RestView, viewsets.ModelViewSet):
+    """Who may send events. POST answers with `write_key`, this once; only an application without events is deleted."""
+
+    queryset = Application.objects.prefetch_related("keys").order_by("-id")
+    serializer_class = serializers.ApplicationSerializer
+    parser_classes = [StrictJSONParser]
+    filter_backends = []
+    lookup_value_converter = "int"
+    shown_once = frozenset({"write_key"})
+
+    @extend_schema(responses={201: serializers.NewApplicationSerializer})
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        given = self.get_serializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        paused = given.validated_data.pop("paused", False)
+        # One transaction, and the answer is read before its commit: a 503 means that nothing was made.
+        with problems(), transaction.atomic():
+            made = services.create_application(actor=request.user, **given.validated_data)
+            if paused:
+                services.pause(application=made.application, actor=request.user)
+            return self._told(made.application, made.write_key, status.HTTP_201_CREATED)
+
+    def perform_update(self, serializer: BaseSerializer) -> None:
+        changes = dict(serializer.validated_data)
+        paused = changes.pop("paused", None)
+        application: Any = serializer.instance
+        with problems(), self.if_match(application), transaction.atomic():
+            services.update_application(application=application, actor=self.request.user, **changes)
+            if paused is not None:
+                verb = services.pause if paused else services.resume
+                verb(application=application, actor=self.request.user)
+            serializer.instance = self.get_queryset().get(pk=application.pk)
+
+    def perform_destroy(self, instance: Application) -> None:
+        with problems(), self.if_match(instance):
+            services.delete_application(application=instance, actor=self.request.user)
+
+    @extend_schema(request=serializers.RotateSerializer, responses=serializers.NewApplicationSerializer)
+    @action(detail=True, methods=["post"], permission_classes=[MayChangeApplications])
+    def rotate(self, request: Request, **_: Any) -> Response:
+        """A new key, told this once; those of now go on working for a while."""
+        asked = serializers.RotateSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        with problems(), transaction.atomic():  # as in `create`
+            made = services.rotate_key(application=self.get_object(), actor=request.user, **asked.validated_data)
+            return self._told(made.key.application, made.write_key, status.HTTP_200_OK)
+
+    def _told(self, application: Application, write_key: str, code: int) -> Response:
+        fresh: Any = self.get_queryset().get(pk=application.pk)
+        fresh.write_key = write_key
+        body = serializers.NewApplicationSerializer(fresh, context=self.get_serializer_context())
+        return Response(body.data, status=code)
+
+
+@extend_schema(tags=["applications"])
+class OneKey(RestView, generics.RetrieveDestroyAPIView):
+    """A write key, without its secret part; DELETE refuses it from now on."""
+
+    queryset = WriteKey.objects.all()
+    serializer_class = serializers.KeySerializer
+    permission_classes = [MayChangeApplications]
+
+    def get_queryset(self) -> Any:
+        return super().get_queryset().filter(application_id=self.kwargs.get("application_id"))
+
+    def perform_destroy(self, instance: WriteKey) -> None:
+        first = partial(Application.objects.select_for_update().get, pk=instance.application_id)
+        with problems(), self.if_match(instance, first=first):
+            services.revoke_key(key=instance, actor=self.request.user)
+
+
+@extend_schema(tags=["event types"])
+class EventTypes(RestView, viewsets.ModelViewSet):
+    """What a right event is. `schema` is a JSON Schema (2020-12) of `data`; setting it publishes the next version."""
+
+    queryset = EventType.objects.order_by("-id")
+    serializer_class = serializers.EventTypeSerializer
+    parser_classes = [StrictJSONParser]
+    filterset_class = filters.EventTypeFilter
+    lookup_value_converter = "int"
+    own_transactions = frozenset({"create", "dry_run"})  # a child process checks the schema
+
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return self.once(self._valid, self._created)
+
+    def _valid(self) -> BaseSerializer:
+        given = self.get_serializer(data=self.request.data)
+        given.is_valid(raise_exception=True)
+        return given
+
+    def _created(self, given: BaseSerializer) -> Response:
+        self.perform_create(given)
+        return Response(given.data, status=status.HTTP_201_CREATED)
+
+    def perform_create(self, serializer: BaseSerializer) -> None:
+        with problems():
+            serializer.instance = services.create_event_type(actor=self.request.user, **serializer.validated_data)
+
+    def perform_update(self, serializer: BaseSerializer) -> None:
+        given = dict(serializer.validated_data)
+        event_type: Any = serializer.instance
+        note, actor = given.pop("note", ""), self.request.user
+        with problems(), self.if_match(event_type):
+            if "schema" in given:
+                event_type = services.publish_schema(event_type=event_type, note=note, actor=actor, **given)
+            elif "description" in given:
+                event_type = services.describe_event_type(event_type=event_type, actor=actor, **given)
+        serializer.instance = event_type
+
+    def perform_destroy(self, instance: EventType) -> None:
+        with self.if_match(instance):
+            services.delete_event_type(event_type=instance, actor=self.request.user)
+
+    @extend_schema(request=serializers.AskForDryRun, responses=serializers.DryRunSerializer)
+    @action(detail=True, methods=["post"], url_path="dry-run", permission_classes=[MayChangeEventTypes])
+    def dry_run(self, request: Request, **_: Any) -> Response:
+        """How many of the last events would be rejected under another schema, and why; nothing changes."""
+        return self.once(self._tried, Response)
+
+    def _tried(self) -> Any:
+        event_type: EventType = self.get_object()
+        asked = serializers.AskForDryRun(data=self.request.data)
+        asked.is_valid(raise_exception=True)
+        with problems():
+            found = services.dry_run(category=event_type.category, name=event_type.name, **asked.validated_data)
+        return serializers.DryRunSerializer(found).data
+
+
+@extend_schema(tags=["event types"])
+class SchemaVersions(RestView, generics.ListAPIView):
+    """Every schema that a type has had, newest first."""
+
+    queryset = SchemaVersion.objects.select_related("published_by")
+    serializer_class = serializers.SchemaVersionSerializer
+    filter_backends = []
+
+    def get_queryset(self) -> Any:
+        return super().get_queryset().filter(event_type_id=self.kwargs.get("event_type_id"))
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        get_object_or_404(EventType, pk=kwargs["event_type_id"])
+        return super().list(request, *args, **kwargs)

@@ -1,0 +1,174 @@
+"""Events and sessions, charts and export. POST /events/ is the ingest's: events/ingest/asgi_app.py."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from typing import Any
+from urllib.parse import unquote
+
+from django.db.models import QuerySet
+from django.http import Http404, StreamingHttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import exceptions, generics, mixins, renderers, viewsets
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
+
+from core.rest.base import RestView
+from core.rest.json_parser import StrictJSONParser
+from core.rest.pagination import CursorPages
+from events import services
+from events.api import serializers
+from events.api.permissions import MaySeeEvents
+from events.api.refusals import problems
+from events.models import Event, Session
+from events.query import export, filters
+from events.query.pages import NewestFirst, OldestFirst, first_rows
+from events.query.time_slices import Reach
+from events.rollups.timeseries import stats
+
+
+class _File(renderers.BaseRenderer):
+    """Only so that it is found by its name or type: the export renders itself."""
+
+    charset = "utf-8"
+
+    def render(self, data: Any, *args: Any, **kwargs: Any) -> bytes:
+        return renderers.JSONRenderer().render(data)
+
+
+class Csv(_File):
+    media_type = "text/csv"
+    format = "csv"
+
+
+class Ndjson(_File):
+    media_type = "application/x-ndjson"
+    format = "ndjson"
+
+
+class WhereTheyAre(NewestFirst):
+    """Reads only the minutes that hold some, where no index has the filters."""
+
+    def read(
+        self, rows: QuerySet[Event], at: datetime | None, older: bool, size: int, request: Request
+    ) -> tuple[list[Event], bool]:
+        reach = _reach(request)
+        if at is not None:
+            reach = replace(reach, end=at) if older else replace(reach, start=at)
+        return first_rows(reach.parts(rows, newest_first=older), size)
+
+
+def _reach(request: Request) -> Reach:
+    asked = filters.EventFilter(request.query_params, Event.objects.none())
+    return asked.reach() if asked.is_valid() else Reach()
+
+
+@extend_schema(tags=["events"])
+class Events(
+    RestView,
+    mixins.ListModelMixin,
+    mixins.RetrieveModelMixin,
+    mixins.UpdateModelMixin,
+    mixins.DestroyModelMixin,
+    viewsets.GenericViewSet,
+):
+    """Events, newest first. A change must leave a right event, and sessions and counts follow it."""
+
+    queryset = Event.objects.all()
+    serializer_class = serializers.EventSerializer
+    filterset_class = filters.EventFilter
+    pagination_class = WhereTheyAre
+    parser_classes = [StrictJSONParser]
+    lookup_value_converter = "int"
+    parameters = {"stats": list(serializers.AskForStats().fields)}
+
+    def perform_update(self, serializer: BaseSerializer) -> None:
+        event: Any = serializer.instance
+        with problems(), self.if_match(event, first=partial(services.lock_event, event.pk)):
+            serializer.instance = services.update_event(
+                event=event, actor=self.request.user, **serializer.validated_data
+            )
+
+    def perform_destroy(self, instance: Event) -> None:
+        with self.if_match(instance, first=partial(services.lock_event, instance.pk)):
+            services.delete_event(event=instance, actor=self.request.user)
+
+    @extend_schema(parameters=[serializers.AskForStats], responses=serializers.StatsSerializer, filters=False)
+    @action(detail=False, pagination_class=None, filterset_class=None)
+    def stats(self, request: Request) -> Response:
+        """How many events happened, and how many were rejected, in each interval: from the counts a minute."""
+        asked = serializers.AskForStats(data=request.query_params)
+        asked.is_valid(raise_exception=True)
+        try:
+            found = stats(**asked.validated_data)
+        except (ValueError, OverflowError) as error:
+            raise exceptions.ValidationError({"interval": [str(error)]}) from error
+        found_now = {"interval": found.interval, "times": found.times, "series": found.series, "lag": services.lag()}
+        return Response(serializers.StatsSerializer(found_now).data)
+
+    @extend_schema(
+        parameters=[OpenApiParameter("format", enum=["csv", "ndjson"], description="Default: csv.")],
+        responses={(200, "text/csv"): OpenApiTypes.STR, (200, "application/x-ndjson"): OpenApiTypes.STR},
+    )
+    @action(
+        detail=False,
+        pagination_class=None,
+        renderer_classes=[Csv, Ndjson],
+    )
+    def export(self, request: Request) -> StreamingHttpResponse:
+        """The events that the filters leave, newest first, as a file: all of them, row by row."""
+        form = request.accepted_renderer.format
+        events = self.filter_queryset(self.get_queryset())
+        return StreamingHttpResponse(
+            export.Export(events, form, _reach(request)),
+            content_type=f"{request.accepted_renderer.media_type}; charset=utf-8",
+            headers={"Content-Disposition": f'attachment; filename="events.{form}"'},
+        )
+
+
+class LastSeenFirst(CursorPages):
+    ordering = ("-last_seen", "session_id")
+
+
+@extend_schema(tags=["sessions"])
+class Sessions(RestView, generics.ListAPIView):
+    """Sessions, the one that was last seen first. What was stored in the last seconds may not be in them yet."""
+
+    queryset = Session.objects.all()
+    serializer_class = serializers.SessionSerializer
+    filterset_class = filters.SessionFilter
+    pagination_class = LastSeenFirst
+
+
+@extend_schema(tags=["sessions"], parameters=[OpenApiParameter("cursor"), OpenApiParameter("page_size", int)])
+class OneSession(RestView, generics.RetrieveAPIView):
+    """A session and its events in the order in which they happened, page by page."""
+
+    queryset = Session.objects.all()
+    serializer_class = serializers.OneSessionSerializer
+    lookup_field = "session_id"
+    filter_backends = []
+    parameters = {"get": ["cursor", "page_size"]}
+
+    def get_permissions(self) -> list[Any]:
+        return [*super().get_permissions(), MaySeeEvents()]
+
+    def get_object(self) -> Session:
+        """Return the session of this id, else of the id that is percent-encoded twice (events/session_address.py)."""
+        try:
+            return super().get_object()
+        except Http404:
+            self.kwargs["session_id"] = unquote(self.kwargs["session_id"]).replace("\0", "")
+            return super().get_object()
+
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        session: Any = self.get_object()
+        pages = OldestFirst()
+        session.events = pages.paginate_queryset(Event.objects.filter(session_id=session.pk), request)
+        session.next, session.previous = pages.next, pages.previous
+        return Response(self.get_serializer(session).data)

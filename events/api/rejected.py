@@ -1,0 +1,126 @@
+"""Rejected events, and asking them again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Model
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework import generics, mixins, viewsets
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from core.rest.base import RestView
+from core.rest.json_parser import StrictJSONParser
+from events import services
+from events.api import serializers
+from events.api.permissions import MayReplay
+from events.api.refusals import problems
+from events.models import RejectedEvent, Replay
+from events.query import filters
+from events.query.pages import NewestReceivedFirst
+from events.rejected.groups import groups
+
+REPLAYED = {
+    200: OpenApiResponse(serializers.RehearsalSerializer, description="Of a dry run: what would become of them."),
+    202: OpenApiResponse(serializers.ReplaySerializer, description="The replay, which has been queued."),
+}
+
+
+@extend_schema(tags=["rejected events"])
+class RejectedEvents(
+    RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.DestroyModelMixin, viewsets.GenericViewSet
+):
+    """What was sent as an event and is none, with every reason why; its bytes are in the answer for one of them."""
+
+    queryset = RejectedEvent.objects.all()
+    filterset_class = filters.RejectedEventFilter
+    pagination_class = NewestReceivedFirst
+    parser_classes = [StrictJSONParser]
+    lookup_value_converter = "int"
+    parameters = {"groups": list(serializers.AskForGroups().fields)}
+
+    def get_serializer_class(self) -> Any:
+        one = self.action == "retrieve"
+        return serializers.OneRejectedEventSerializer if one else serializers.RejectedEventSerializer
+
+    def get_queryset(self) -> Any:
+        found = super().get_queryset()
+        return found if self.action == "retrieve" else found.defer("raw")
+
+    def perform_destroy(self, instance: RejectedEvent) -> None:
+        with self.if_match(instance):
+            services.delete_rejected(ids=[instance.pk], actor=self.request.user)
+
+    def shown(self, row: Model) -> Any:
+        return serializers.OneRejectedEventSerializer(RejectedEvent.objects.get(pk=row.pk)).data
+
+    @extend_schema(
+        parameters=[serializers.AskForGroups], responses=serializers.GroupSerializer(many=True), filters=False
+    )
+    @action(detail=False, pagination_class=None, filterset_class=None)
+    def groups(self, request: Request) -> Response:
+        """The same application, type, reason and place: how many, since when. The largest 200, and 200 muted ones."""
+        asked = serializers.AskForGroups(data=request.query_params)
+        asked.is_valid(raise_exception=True)
+        return Response(serializers.GroupSerializer(groups(**asked.validated_data), many=True).data)
+
+    @extend_schema(
+        operation_id="rejected_events_replay_some",
+        request=serializers.AskForReplay,
+        responses=REPLAYED,
+        filters=False,
+    )
+    @action(detail=False, methods=["post"], permission_classes=[MayReplay], url_path="replay", pagination_class=None)
+    def replay_some(self, request: Request) -> Response:
+        """Ask these again, by the schemas and settings of now; 409 where there are none."""
+        asked = serializers.AskForReplay(data=request.data)
+        asked.is_valid(raise_exception=True)
+        return self._replay(**asked.validated_data)
+
+    @extend_schema(request=serializers.DryRunFlag, responses=REPLAYED)
+    @action(detail=True, methods=["post"], permission_classes=[MayReplay])
+    def replay(self, request: Request, **_: Any) -> Response:
+        """Ask this one again, by the schemas and settings of now."""
+        selection = services.Selection(ids=(self.get_object().pk,))
+        asked = serializers.DryRunFlag(data=request.data)
+        asked.is_valid(raise_exception=True)
+        return self._replay(selection, **asked.validated_data)
+
+    def _replay(self, selection: services.Selection, dry_run: bool) -> Response:
+        if dry_run:
+            found = services.rehearse_replay(selection=selection)
+            return Response(serializers.RehearsalSerializer(found).data)
+        with problems():
+            started = services.start_replay(selection=selection, actor=self.request.user)
+        return Response(serializers.ReplaySerializer(started).data, status=202)
+
+
+@extend_schema(tags=["rejected events"])
+class Replays(RestView, generics.ListAPIView):
+    """Replays, newest first, with what became of the events so far."""
+
+    queryset = Replay.objects.select_related("created_by")
+    serializer_class = serializers.ReplaySerializer
+    permission_classes = [MayReplay]
+    filter_backends = []
+
+
+@extend_schema(tags=["rejected events"])
+class OneReplay(RestView, generics.RetrieveAPIView):
+    """How far a replay is. The live topic `events` tells the same as `replay.updated`."""
+
+    queryset = Replay.objects.select_related("created_by")
+    serializer_class = serializers.ReplaySerializer
+    permission_classes = [MayReplay]
+
+
+@extend_schema(exclude=True)
+class FormerReplays(Replays):
+    """At the address that replays had first."""
+
+
+@extend_schema(exclude=True)
+class FormerReplay(OneReplay):
+    """At the address that replays had first."""

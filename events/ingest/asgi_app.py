@@ -1,0 +1,292 @@
+"""`POST /events/`: a small ASGI application beside Django. 202 means committed.
+
+1. The key says who sends (events/ingest/registry.py); the body is read within limits (events/ingest/request_body.py).
+2. Its items are checked, each on its own (events/validation/parser.py, event.py, schemas.py).
+3. They are committed together with whatever else is waiting (events/ingest/group_commit.py, writer.py, bulk_insert.py),
+   the wrong ones among the rejected events; then the answer says of each what became of it.
+
+A body that is not JSON is answered 400, and its beginning is kept: under an id made from its bytes, so that a client
+that repeats itself is kept once. What is under way is bounded, in requests, in bytes and in time, from the key to the
+answer; beyond that, and while Postgres is away or frozen, the answer is 503 with Retry-After, and the client sends the
+same again: events with ids are never doubled. One application has a part of that room, beyond which it gets 429. A
+stopping server answers what is under way first, so nothing that was acknowledged needs saving.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import re
+import time
+from collections import Counter as Counts
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qs
+
+import orjson
+import structlog
+from prometheus_client import Counter, Gauge
+
+from events.ingest.bulk_insert import Store
+from events.ingest.check_process import CheckProcess, TooHeavy, read_here
+from events.ingest.db_thread import Line, Unavailable
+from events.ingest.group_commit import ApplicationGone, GroupCommit
+from events.ingest.quota import Quota
+from events.ingest.rate_limit import Buckets
+from events.ingest.registry import Directory, Sender
+from events.ingest.request_body import Disconnected, Receive, Refused, read_body
+from events.ingest.request_limits import Limit, Limits, TooMuch, TooMuchOfOne
+from events.ingest.writer import Writer
+from events.validation.budget import Budget, BudgetSpent
+from events.validation.event import Item, Rules, Span, read
+from events.validation.parser import MOST_ITEMS, TooManyItems
+
+log = structlog.get_logger(__name__)
+
+WRITERS = 2  # groups under way at once, of small requests and of large ones
+LARGE = 64 * 1024  # bytes of a body; Postgres takes 20 ms for half a megabyte, and small ones do not wait for that
+MOST_REQUESTS = 1_000  # under way
+MOST_BYTES = 64 * 1024 * 1024  # held for them
+SHARE = 4  # an application has at most this part of both, so that others find room
+ITEM_BYTES = 512  # what an item weighs beyond its bytes, roughly
+SMALL = 4 * 1024  # bytes; a larger body is checked in a thread, so that it doesn't stop everybody else
+CHECKERS = 2  # such threads
+HEAVY_OF_ONE = 3  # bodies of an application that wait for the other process at the same time
+REASONS_HERE = 200  # that the event loop writes into an answer itself
+ANSWER = 8.0  # seconds from the end of a body to its answer
+TOLD = [("accepted", "accepted"), ("duplicates", "duplicate"), ("rejected", "rejected")]
+
+JSON = (b"content-type", b"application/json")
+PREFLIGHT = [(b"access-control-allow-methods", b"POST"), (b"access-control-max-age", b"86400")]
+HEADERS = b"authorization, content-encoding, content-type, x-write-key"  # where a preflight names none
+_NAMES = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:\s*,\s*[!#$%&'*+.^_`|~0-9A-Za-z-]+)*")
+LEAST_SKEW = 60.0  # seconds that a sender's clock may be wrong, whatever is set: networks take their time
+
+ALWAYS = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+
+refused_total = Counter("opsroom_events_refused_total", "Requests that were not taken, by their answer", ["status"])
+under_way = Gauge("opsroom_events_under_way_requests", "Requests from their first byte to their answer")
+held_bytes = Gauge("opsroom_events_held_bytes", "Bytes held for requests that are under way")
+
+
+def busy(why: str) -> Refused:
+    """503, to be tried again: not by everybody at the same moment."""
+    return Refused(503, f"{why} Please send the same again in a moment.", retry_after=random.randint(1, 4))
+
+
+def too_many_at_once() -> Refused:
+    """429 for one application: the others are served."""
+    words = "This application has too many requests in progress. Send fewer at the same time."
+    return Refused(429, words, retry_after=random.randint(1, 4))
+
+
+class Ingest:
+    """The ASGI application, for `POST` and `OPTIONS` at any path."""
+
+    def __init__(self) -> None:
+        self.limits = Limits(
+            most=MOST_REQUESTS,
+            heaviest=MOST_BYTES,
+            most_of_one=MOST_REQUESTS // SHARE,
+            heaviest_of_one=MOST_BYTES // SHARE,
+        )
+        self._span = Span.from_settings()
+        store = Store()
+        self._writers = [Writer(f"ingest-{number}", store) for number in range(2 * WRITERS)]
+        self._looking = Line("ingest-keys")
+        self._directory = Directory(self._looking)
+        self._commit = GroupCommit(self._writers[:WRITERS])
+        self._commit_large = GroupCommit(self._writers[WRITERS:])
+        self._buckets = Buckets()
+        self._quota = Quota(self._directory)
+        self._checking = ThreadPoolExecutor(max_workers=CHECKERS, thread_name_prefix="ingest-check")
+        self._asking = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ingest-ask")
+        self._check_process = CheckProcess()
+        self._heavy: Counts[int] = Counts()  # bodies of an application that wait for that process
+        under_way.set_function(lambda: len(self.limits.running))
+        held_bytes.set_function(lambda: self.limits.weight)
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Any) -> None:
+        headers = dict(scope["headers"])
+        if scope["method"] == "OPTIONS":
+            await _answer(send, 204, b"", [(b"allow", b"POST, OPTIONS"), *_preflight(headers), *_allow(headers)])
+            return
+        try:
+            with self.limits.limit(ANSWER) as limit:
+                body = await self._take(scope, headers, receive, limit)
+            await _answer(send, 202, body, [JSON, *_allow(headers)])
+        except Refused as refused:
+            await _refuse(send, headers, refused)
+        except TooMuchOfOne:
+            await _refuse(send, headers, too_many_at_once())
+        except TooMuch:
+            await _refuse(send, headers, busy("There is too much to do."))
+        except (Unavailable, TimeoutError):
+            await _refuse(send, headers, busy("The database does not answer."))
+        except Disconnected:
+            return
+        except Exception:
+            log.exception("events_ingest_failed")
+            await _refuse(send, headers, busy("Something went wrong here."))
+
+    async def _take(self, scope: dict[str, Any], headers: dict[bytes, bytes], receive: Receive, limit: Limit) -> bytes:
+        """Store what comes, and return the answer's body."""
+        sender = self._let_in(await self._directory.sender(_key(scope, headers)), headers)
+        limit.belong_to(sender.application)
+        self._compare_clocks(scope)
+        content = await read_body(headers, receive, limit)
+        limit.add(max(0, len(content) - limit.weight))  # what was inflated weighs more than what came
+        limit.renew(ANSWER)
+        items = await self._check(content, sender)
+        self._buckets.take(sender.application, sender.rate, len(items))
+        limit.add(ITEM_BYTES * len(items))
+        self._quota.decide(sender.application, items)
+        if items:
+            commit = self._commit if len(content) <= LARGE else self._commit_large
+            try:
+                await commit.commit(items)
+            except ApplicationGone:
+                raise Refused(401, "The application of this write key was deleted.") from None
+        if len(items) == 1 and items[0].reasons and items[0].is_garbage:
+            words = f"This is not JSON: {items[0].reasons[0]['message']}"
+            raise Refused(400, words, results=[items[0].result()])
+        if sum(len(item.reasons) for item in items) > REASONS_HERE:
+            return await asyncio.to_thread(_told, items)
+        return _told(items)
+
+    def _let_in(self, sender: Sender | None, headers: dict[bytes, bytes]) -> Sender:
+        """Return the sender, who may send from there, and now. Raises Refused."""
+        if sender is None:
+            raise Refused(401, "Missing, unknown, expired or paused write key.")
+        if sender.origins and b"origin" in headers and headers[b"origin"].decode("latin-1") not in sender.origins:
+            raise Refused(403, "This application does not take events from pages of that origin.")
+        if wait := self._buckets.wait(sender.application, sender.rate):
+            raise Refused(429, f"This application may send {sender.rate} events a second.", retry_after=wait)
+        return sender
+
+    def _compare_clocks(self, scope: dict[str, Any]) -> None:
+        """Refuse, before anything is stored, what a clock has stamped that is wrong by more than may be.
+
+        A sender that names its own time, `sent_at` in ms, learns the difference and sends the events again with
+        corrected timestamps; the same events stored as rejected ones would be lost to it.
+        """
+        if not (given := _queried(scope, "sent_at")):
+            return
+        if not re.fullmatch(r"\d{1,15}", given, re.ASCII):
+            raise Refused(400, "sent_at is the sender's time in milliseconds since 1970-01-01T00:00:00Z.")
+        now = int(time.time() * 1000)
+        wrong = (int(given) - now) / 1000
+        if abs(wrong) > max(self._span.future.total_seconds(), LEAST_SKEW):
+            words = "Correct the timestamps by the difference between now and sent_at, and send the events again."
+            raise Refused(409, f"The sender's clock is wrong by {abs(wrong):.0f} seconds. {words}", now=now)
+
+    async def _check(self, content: bytes, sender: Sender) -> list[Item]:
+        if not content.strip():
+            raise Refused(400, "The body is empty. Send an event, or an array of events, as JSON.")
+        known = self._directory.at_hand() or await self._directory.known()
+        budget = Budget.of_event_loop()
+        rules = Rules(sender.application, known.types, sender.rejects_unknown, datetime.now(UTC), self._span, budget)
+        loop = asyncio.get_running_loop()
+        try:
+            if len(content) <= SMALL:
+                with contextlib.suppress(BudgetSpent):  # then a thread does it
+                    return read(content, rules)
+            with contextlib.suppress(TooHeavy):  # then another process does it
+                return await loop.run_in_executor(self._checking, read_here, content, rules)
+            with self._one_of_few(sender.application):
+                return await loop.run_in_executor(self._asking, self._check_process.read, content, rules, known)
+        except TooManyItems:
+            raise Refused(413, f"A request may have {MOST_ITEMS} events. Send fewer at once.") from None
+        except BudgetSpent:
+            raise Refused(413, "To check these events takes too much work. Send fewer at once.") from None
+
+    @contextlib.contextmanager
+    def _one_of_few(self, application: int) -> Iterator[None]:
+        """Let an application wait with few bodies for the other process. Raises TooMuchOfOne."""
+        if self._heavy[application] >= HEAVY_OF_ONE:
+            raise TooMuchOfOne
+        self._heavy[application] += 1
+        try:
+            yield
+        finally:
+            self._heavy[application] -= 1
+            if not self._heavy[application]:
+                del self._heavy[application]
+
+    def close(self) -> None:
+        """Hang up, and wait until that is done. Nothing may be under way."""
+        for writer in self._writers:
+            writer.close()
+        self._looking.close()
+        self._checking.shutdown()
+        self._asking.shutdown()
+        self._check_process.close()
+
+
+def _told(items: list[Item]) -> bytes:
+    """Return the answer's body: what became of each item."""
+    statuses = [item.status for item in items]
+    counts = {name: statuses.count(status) for name, status in TOLD}
+    return orjson.dumps(counts | {"results": [item.result() for item in items]})
+
+
+def _key(scope: dict[str, Any], headers: dict[bytes, bytes]) -> str:
+    """Return the write key. A beacon can set no header, so that the address may have it, too."""
+    scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+    if scheme.lower() == b"bearer":
+        return token.strip().decode("latin-1")
+    if b"x-write-key" in headers:
+        return headers[b"x-write-key"].decode("latin-1")
+    return _queried(scope, "write_key")
+
+
+def _queried(scope: dict[str, Any], name: str) -> str:
+    return parse_qs(scope["query_string"].decode("latin-1")).get(name, [""])[0]
+
+
+def _preflight(headers: dict[bytes, bytes]) -> list[tuple[bytes, bytes]]:
+    """Let a page send every header that it asks for: tracing adds its own to each fetch, and here they are ignored."""
+    asked = headers.get(b"access-control-request-headers", b"").strip()
+    allowed = asked if _NAMES.fullmatch(asked) else HEADERS
+    return [*PREFLIGHT, (b"access-control-allow-headers", allowed), (b"vary", b"access-control-request-headers")]
+
+
+def _allow(headers: dict[bytes, bytes], status: int = 202) -> list[tuple[bytes, bytes]]:
+    """Let the page that asks read the answer, which holds nothing but what was sent; of a foreign page, nothing.
+
+    Also with credentials, which a beacon always has and nothing here reads: then `*` would not do as the origin.
+    """
+    if status == 403 or not (origin := headers.get(b"origin")):
+        return []
+    return [
+        (b"access-control-allow-origin", origin),
+        (b"access-control-allow-credentials", b"true"),
+        (b"access-control-expose-headers", b"retry-after"),
+        (b"vary", b"origin"),
+    ]
+
+
+async def _refuse(send: Any, headers: dict[bytes, bytes], refused: Refused) -> None:
+    """Answer with problem details, in the shape of the whole house (config/rest/error_handlers.py)."""
+    status = refused.status
+    refused_total.labels(status).inc()
+    title = HTTPStatus(status).phrase
+    body = {"type": "about:blank", "title": title, "status": status, "detail": refused.detail, **refused.more}
+    more = [(b"content-type", b"application/problem+json"), *_allow(headers, status)]
+    if refused.retry_after is not None:
+        more.append((b"retry-after", str(refused.retry_after).encode()))
+    if status == 401:
+        more.append((b"www-authenticate", b"Bearer"))
+    if status == 408:
+        more.append((b"connection", b"close"))
+    await _answer(send, status, orjson.dumps(body), more)
+
+
+async def _answer(send: Any, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+    length = [] if status == 204 else [(b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, *ALWAYS, *length]})
+    await send({"type": "http.response.body", "body": body})

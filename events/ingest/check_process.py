@@ -1,0 +1,132 @@
+"""Checking bodies outside the event loop: in a thread, or in another process where it would take long.
+
+Parsing and judging hold the interpreter's lock for as long as one call takes, and so the event loop with every other
+request. A body with few values is checked in a thread of this process. One with many values, or with items that take
+much work, is checked by a process of its own with a lower priority and with limits of time and memory, so that the
+neighbours of a sender do not notice it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+import structlog
+
+from events.ingest.check_child import BUDGET_SPENT, TOO_MANY_ITEMS, read_frame, write_frame
+from events.ingest.registry import Known
+from events.validation.budget import Budget, BudgetSpent
+from events.validation.event import Item, Rules, read_items
+from events.validation.parser import Body, TooManyItems
+
+log = structlog.get_logger(__name__)
+
+MOST_VALUES = 20_000  # of a body that a thread of this process reads; 500 usual events have some 5,000
+MOST_SUSPECT = 2_000  # of one that has to be read value by value
+SECONDS = 4.0  # for one body
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+class TooHeavy(Exception):
+    """The body is for the other process."""
+
+
+def read_here(content: bytes, rules: Rules) -> list[Item]:
+    """Return the checked items of a body in a thread of this process. Raises TooHeavy, TooManyItems."""
+    body = Body(content)
+    values = body.values()
+    if values > MOST_VALUES or (values > MOST_SUSPECT and body.is_suspect()):
+        raise TooHeavy
+    try:
+        return read_items(body, rules._replace(budget=Budget.of_thread()))
+    except BudgetSpent:
+        raise TooHeavy from None
+
+
+class CheckProcess:
+    """The other process: started when it is first needed, and anew after it was ended. One thread at a time asks it."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._fingerprint = ""  # of the types that it knows
+
+    def read(self, content: bytes, rules: Rules, known: Known) -> list[Item]:
+        """Return the checked items of a body.
+
+        Raises TooManyItems, and BudgetSpent where checking takes more work, time or memory than is done for a request.
+        """
+        process = self._running()
+        timer = threading.Timer(SECONDS, process.kill)
+        timer.start()
+        try:
+            answer = self._ask(process, content, rules, known)
+        except (EOFError, OSError):
+            log.warning("events_check_process_ended")
+            self.close()
+            raise BudgetSpent from None
+        finally:
+            timer.cancel()
+        if answer == TOO_MANY_ITEMS:
+            raise TooManyItems
+        if answer == BUDGET_SPENT:
+            raise BudgetSpent
+        return _items(answer, content, rules.application)
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is not None and self._process.poll() is not None:
+            self.close()
+        if self._process is None:
+            self._fingerprint = ""
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "events.ingest.check_child"],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=PROJECT,
+                env={"PATH": os.defpath, "PYTHONDONTWRITEBYTECODE": "1"}, start_new_session=True,
+            )  # fmt: skip
+        return self._process
+
+    def _ask(self, process: subprocess.Popen[bytes], content: bytes, rules: Rules, known: Known) -> Any:
+        if process.stdin is None or process.stdout is None:
+            raise EOFError
+        types = (
+            [(*type, text) for type, text in known.texts.items()] if known.fingerprint != self._fingerprint else None
+        )
+        asked = {
+            "types": types,
+            "application": rules.application,
+            "rejects_unknown": rules.rejects_unknown,
+            "now": rules.now.isoformat(),
+            "span": [rules.span.past.days, rules.span.future.total_seconds()],
+        }
+        write_frame(process.stdin, orjson.dumps(asked))
+        write_frame(process.stdin, content)
+        answer = orjson.loads(read_frame(process.stdout))
+        self._fingerprint = known.fingerprint
+        return answer
+
+    def close(self) -> None:
+        """End the process, and wait for that."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            with contextlib.suppress(OSError, ValueError):
+                process.communicate()
+
+
+def _items(answer: Any, content: bytes, application: int) -> list[Item]:
+    body = Body(content)
+    found: list[Item] = []
+    for place, (event_id, session_id, category, name, data, timestamp, reasons, _, _) in enumerate(answer):
+        moment = datetime.fromisoformat(timestamp)
+        found.append(
+            Item(application, body, place, event_id, session_id, category, name, data.encode(), moment, reasons)
+        )
+    if any(item.reasons for item in found):
+        body.raws = [content[start:end] for *_, start, end in answer]
+    return found

@@ -1,0 +1,120 @@
+"""Group commit: whatever is waiting goes to Postgres in one transaction, and every request hears when it is there.
+
+While one group is being committed the next one gathers: the more there is to do, the larger the groups, and the less
+each of them costs. Nobody waits for a group to fill up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+
+import structlog
+from prometheus_client import Counter, Histogram
+
+from events.ingest.bulk_insert import GONE
+from events.ingest.db_thread import Unavailable
+from events.ingest.writer import Writer
+from events.models.event import BATCH_ROWS
+from events.validation.event import Item
+
+log = structlog.get_logger(__name__)
+
+sizes = Histogram(
+    "opsroom_events_group_items", "Items in one commit", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 512, 2048, BATCH_ROWS)
+)
+durations = Histogram(
+    "opsroom_events_group_seconds", "Time of one commit", buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.2, 1, 5)
+)
+items_total = Counter("opsroom_events_items_total", "Items that were committed, by what became of them", ["status"])
+
+BESIDE = 500  # items waiting for a second writer to start; below, fewer and larger groups cost less
+
+
+class ApplicationGone(Exception):
+    """The application was deleted after its key was looked up."""
+
+
+class Waiting:
+    """A request whose items are not committed yet."""
+
+    def __init__(self, items: list[Item], done: asyncio.Future[None]) -> None:
+        self.items, self.done = items, done
+
+
+class GroupCommit:
+    """Commits by these writers, each with one group under way."""
+
+    def __init__(self, writers: list[Writer]) -> None:
+        self._idle, self._writers = writers, len(writers)
+        self._busy: set[asyncio.Task[None]] = set()
+        self._waiting: collections.deque[Waiting] = collections.deque()
+        self._rows = 0  # in what is waiting
+
+    async def commit(self, items: list[Item]) -> None:
+        """Return when the items are committed and know their status.
+
+        Raises ApplicationGone where their application was deleted: none is stored. Raises Unavailable: they may be,
+        or not.
+        """
+        one = Waiting(items, asyncio.get_running_loop().create_future())
+        self._waiting.append(one)
+        self._rows += len(items)
+        if len(self._idle) == self._writers or (self._idle and self._rows >= BESIDE):
+            task = asyncio.create_task(self._work(self._idle.pop()))
+            self._busy.add(task)
+            task.add_done_callback(self._busy.discard)
+        try:
+            await one.done
+        except asyncio.CancelledError:
+            self._forget(one)
+            raise
+
+    def _forget(self, one: Waiting) -> None:
+        """Nobody waits for it any more: while Postgres is frozen that is all that keeps the queue from growing."""
+        if one in self._waiting:
+            self._waiting.remove(one)
+            self._rows -= len(one.items)
+
+    async def _work(self, writer: Writer) -> None:
+        try:
+            while self._waiting:
+                await self._commit(writer, self._next())
+        finally:
+            self._idle.append(writer)
+
+    def _next(self) -> list[Waiting]:
+        """Take as many requests as fit into one batch. A request is never divided: it has 500 items at most."""
+        group, rows = [], 0
+        while self._waiting and rows + len(self._waiting[0].items) <= BATCH_ROWS:
+            group.append(self._waiting.popleft())
+            rows += len(group[-1].items)
+        self._rows -= rows
+        return group
+
+    async def _commit(self, writer: Writer, group: list[Waiting]) -> None:
+        items = [item for one in group for item in one.items]
+        try:
+            with durations.time():
+                await writer.write(items)
+        except Exception as error:
+            if not isinstance(error, Unavailable):
+                log.exception("events_commit_failed")
+            for one in group:
+                if not one.done.done():
+                    one.done.set_exception(Unavailable(str(error)))
+            return
+        sizes.observe(len(items))
+        _count(items)
+        for one in group:
+            if one.done.done():
+                continue
+            if any(item.status == GONE for item in one.items):  # then all of them: a request has one application
+                one.done.set_exception(ApplicationGone())
+            else:
+                one.done.set_result(None)
+
+
+def _count(items: list[Item]) -> None:
+    for status, number in collections.Counter(item.status for item in items).items():
+        items_total.labels(status).inc(number)

@@ -1,0 +1,118 @@
+"""Tell users what other services have asked for, each once. The row's status is what makes it once.
+
+1. `_claim` takes one waiting row that nobody holds: FOR UPDATE SKIP LOCKED, one short statement that counts the
+   attempt and sets a lease. Doubled messages and parallel workers find other rows, or none.
+2. `_send` locks the row while the attempt is still its own, and writes the message and the status in one transaction:
+   whoever is killed before its commit has done nothing, and after it nobody finds the row.
+3. An error is written to the row, which is tried again after a while that grows; after MOST_ATTEMPTS it waits for a
+   person. A worker that was killed leaves its lease, which ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import timedelta
+from functools import partial
+from typing import NamedTuple
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from chats import services as chats
+from chats.models import Chat
+from events import realtime
+from events.models import Notification
+from events.models.notification import MOST_ATTEMPTS
+
+log = logging.getLogger(__name__)
+
+LEASE = timedelta(seconds=30)  # longer than any statement may take
+AGAIN = [timedelta(seconds=seconds) for seconds in (5, 30, 120, 600)]  # after the first failure, the second …
+KILLED = "The worker died at its last attempt."
+
+_CLAIM = """
+    UPDATE events_notification SET attempts = attempts + 1, lease_until = %(until)s
+    WHERE event_id = (
+        SELECT event_id FROM events_notification
+        WHERE status = 'NotProcessed' AND attempts < %(most)s AND (lease_until IS NULL OR lease_until <= %(now)s)
+        ORDER BY created_at LIMIT 1 FOR UPDATE SKIP LOCKED
+    )
+    RETURNING event_id, attempts, user_id
+"""
+
+
+class _Claim(NamedTuple):
+    event_id: UUID
+    attempt: int
+    user_id: str
+
+    def lock(self) -> Notification | None:
+        """The row, if the attempt is still ours: a person may have changed it, or another begun after our lease."""
+        mine = Notification.objects.select_for_update().filter(pk=self.event_id, attempts=self.attempt)
+        return mine.filter(status=Notification.Status.NOT_PROCESSED).first()
+
+
+def process(*, seconds: float = 20.0) -> int:
+    """Send what waits, for so many seconds at most; return how many were sent."""
+    _give_up_on_the_killed()
+    sent, until = 0, time.monotonic() + seconds
+    while time.monotonic() < until and (claim := _claim()):
+        try:
+            sent += _send(claim)
+        except Exception as error:  # whatever it is, the next notification is another one's
+            _failed(claim, f"{type(error).__name__}: {error}")
+    return sent
+
+
+def _claim() -> _Claim | None:
+    now = timezone.now()
+    with connection.cursor() as cursor:
+        cursor.execute(_CLAIM, {"now": now, "until": now + LEASE, "most": MOST_ATTEMPTS})
+        row = cursor.fetchone()
+    return _Claim(*row) if row else None
+
+
+@transaction.atomic
+def _send(claim: _Claim) -> bool:
+    chat = _chat_of(claim.user_id)  # before the row, as when a chat is deleted with what refers to it
+    notification = claim.lock()
+    if notification is None:
+        return False
+    notification.message = chats.post_message(chat=chat, text=notification.description) if chat else None
+    notification.status, notification.processed_at = Notification.Status.PROCESSED, timezone.now()
+    notification.lease_until, notification.error = None, ""
+    notification.save(update_fields=["message", "status", "processed_at", "lease_until", "error"])
+    realtime.notification_updated(notification)
+    words = "Event %s has been sent to %s: %s"
+    transaction.on_commit(
+        partial(log.info, words, notification.event_id, notification.user_id, notification.description), robust=True
+    )
+    return True
+
+
+def _chat_of(user_id: str) -> Chat | None:
+    """The user's chat, kept from being deleted until the message is in it."""
+    try:
+        return Chat.objects.select_for_update(no_key=True).filter(user_uuid=UUID(user_id)).first()
+    except ValueError:
+        return None  # users of other services need not have UUIDs
+
+
+@transaction.atomic
+def _failed(claim: _Claim, reason: str) -> None:
+    log.warning("Event %s could not be sent, attempt %d: %s", claim.event_id, claim.attempt, reason)
+    notification = claim.lock()
+    if notification is None:
+        return
+    is_last = claim.attempt >= MOST_ATTEMPTS
+    notification.lease_until = None if is_last else timezone.now() + AGAIN[claim.attempt - 1]
+    notification.error = reason.replace("\0", "")[:500]
+    notification.save(update_fields=["lease_until", "error"])
+    realtime.notification_updated(notification)
+
+
+def _give_up_on_the_killed() -> None:
+    over = Notification.objects.filter(status=Notification.Status.NOT_PROCESSED, attempts=MOST_ATTEMPTS)
+    over.filter(lease_until__lte=timezone.now()).update(lease_until=None, error=KILLED)

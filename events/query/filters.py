@@ -1,0 +1,87 @@
+"""What lists of events, sessions and rejected events can be asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django_filters import rest_framework as filters
+
+from events.models import Application, Event, EventType, RejectedEvent, Session
+from events.query.time_slices import Reach
+
+
+def _application() -> filters.NumberFilter:
+    return filters.NumberFilter(
+        "application_id", min_value=1, max_value=2**63 - 1, decimal_places=0, label="The application's id."
+    )
+
+
+def _text(field: str, words: str) -> filters.CharFilter:
+    return filters.CharFilter(field, strip=False, label=words)
+
+
+def _time(field: str, lookup: str, words: str) -> filters.IsoDateTimeFilter:
+    return filters.IsoDateTimeFilter(
+        field, lookup, label=f"{words}; in TIME_ZONE (UTC by default) where no zone is given."
+    )
+
+
+class EventFilter(filters.FilterSet):
+    session = _text("session_id", "Of this session.")
+    category = _text("category", "Of this category.")
+    name = _text("name", "Of this name.")
+    application = _application()
+    event_id = filters.UUIDFilter(method="known", label="The id that its application knows it by.")
+    vars()["from"] = _time("timestamp", "gte", "Happened then or later")  # no name that Python would take
+    to = _time("timestamp", "lt", "Happened before")
+
+    class Meta:
+        model = Event
+        fields: list[str] = []
+
+    def reach(self) -> Reach:
+        """Return what is asked for of that which has no index; after it was found valid."""
+        asked = self.form.cleaned_data
+        if asked["session"] or asked["event_id"]:
+            return Reach()
+        application = int(asked["application"]) if asked["application"] else None
+        return Reach(application, asked["category"], asked["name"], asked["from"], asked["to"])
+
+    def known(self, events: QuerySet[Event], name: str, value: Any) -> QuerySet[Event]:
+        # The index that finds an id begins with the application.
+        applications = list(Application.objects.values_list("pk", flat=True))
+        return events.filter(application_id__in=applications, event_id=value)
+
+
+class EventTypeFilter(filters.FilterSet):
+    category = _text("category", "Of this category.")
+    name = _text("name", "Of this name.")
+
+    class Meta:
+        model = EventType
+        fields: list[str] = []
+
+
+class SessionFilter(filters.FilterSet):
+    vars()["from"] = _time("last_seen", "gte", "Last seen then or later")
+    to = _time("first_seen", "lt", "First seen before")
+
+    class Meta:
+        model = Session
+        fields: list[str] = []
+
+
+class RejectedEventFilter(filters.FilterSet):
+    application = _application()
+    category = _text("category", "Of this category, as far as it could be read.")
+    name = _text("name", "Of this name, as far as it could be read.")
+    code = _text("code", "The first reason.")
+    pointer = _text("pointer", "The place of the first reason: a JSON pointer with * for list indexes and open names.")
+    event_id = filters.UUIDFilter("event_id", label="The id that its sender got.")
+    vars()["from"] = _time("received_at", "gte", "Received then or later")
+    to = _time("received_at", "lt", "Received before")
+
+    class Meta:
+        model = RejectedEvent
+        fields: list[str] = []

@@ -1,0 +1,23 @@
+"""Deleting rejected events, with the counts kept right."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from events.models import RejectedEvent
+from events.models.event import BATCH_ROWS
+from events.rollups import adjustments
+
+
+def forget_rejected(rows: list[RejectedEvent]) -> Counter[adjustments.Kind]:
+    """Delete rejected events that the caller has locked, in the order of their ids.
+
+    Return by how much the counts are to change, for the caller to add at the end: everybody wants to lock those rows.
+    """
+    batches = adjustments.uncounted(row.pk for row in rows)
+    RejectedEvent.objects.filter(pk__in=[row.pk for row in rows]).delete()
+    for number, rejected in sorted(Counter(row.pk // BATCH_ROWS for row in rows).items()):
+        if number in batches:
+            adjustments.shrink(batches[number], rejected=rejected)
+    counted = Counter(adjustments.kind_of_rejected(row) for row in rows if row.pk // BATCH_ROWS not in batches)
+    return Counter({kind: -number for kind, number in counted.items()})

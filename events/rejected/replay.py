@@ -1,0 +1,131 @@
+"""Rejected events that are right by now become events, each of them once.
+
+A replay goes along the ids of its selection, some at a time, and each step is one transaction:
+
+1. Lock the replay's row, if nobody has it. That is the claim, and dies with its connection: there is nothing to clean
+   up after a kill, and a second worker with the same message finds it taken, or done.
+2. Lock the next rejected events in the order of their ids, so that two replays of the same ones wait for each other.
+   What is gone by then was replayed, or deleted, by somebody else: it is counted as such.
+3. Lock the batches of those that the digest has yet to count (events/rollups/adjustments.py).
+4. Judge each one again. Right ones are stored, and leave the rejected ones, whether they are new or were stored
+   already; wrong ones keep their bytes and get the reasons of now.
+5. Add to the replay's counters, and tell those who watch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+from django.db import transaction
+from django.utils import timezone
+
+from core.deadlocks import retried
+from events import realtime
+from events.models import RejectedEvent, Replay
+from events.models.event import BATCH_ROWS
+from events.query.pages import LARGE, fitting
+from events.rejected import backfill
+from events.rejected.deletion import forget_rejected
+from events.rejected.revalidation import Judge
+from events.rejected.selection import Selection
+from events.rollups import adjustments
+from events.validation.errors import place_of
+from events.validation.event import Item
+
+AT_ONCE = (
+    500  # rejected events a transaction, at most BATCH_ROWS; or as many as MOST_BYTES of events/query/pages.py allow
+)
+SECONDS = 20.0  # in one task
+JUDGE_SECONDS = 5.0  # in one transaction, which holds locks
+
+Judged = tuple[RejectedEvent, Item]
+
+
+def run(replay_id: int, seconds: float = SECONDS) -> bool:
+    """Replay for about `seconds`; return whether this caller should go on."""
+    until = time.monotonic() + seconds
+    while more := replay_some(replay_id):
+        if time.monotonic() > until:
+            break
+    return more
+
+
+@retried
+def replay_some(replay_id: int, at_once: int = AT_ONCE) -> bool:
+    """Ask the next rejected events of a replay again; return False where it is done, or somebody else is at it."""
+    with transaction.atomic():
+        replay = Replay.objects.select_for_update(skip_locked=True).under_way().filter(pk=replay_id).first()
+        if replay is None:
+            return False
+        left = Selection.from_json(replay.selection).rows().filter(pk__gt=replay.cursor, pk__lte=replay.last_id)
+        there = list(left.order_by("pk").values_list("pk", LARGE["raw"])[:at_once])
+        ids = [pk for pk, _ in there[: fitting(size for _, size in there)]]
+        if ids:
+            _ask(replay, ids)
+        else:
+            _finish(replay)
+        replay.save(
+            update_fields=["cursor", "total", "accepted", "duplicates", "still_rejected", "gone", "finished_at"]
+        )
+        realtime.replayed(replay)
+    return bool(ids)
+
+
+def _ask(replay: Replay, ids: list[int]) -> None:
+    rows = list(RejectedEvent.objects.select_for_update().filter(pk__in=ids).order_by("pk"))
+    judged = _judged(rows)
+    if len(judged) < len(rows):  # the others are locked a moment longer, and asked in the next transaction
+        rows = rows[: len(judged)]
+        ids = [id for id in ids if id <= rows[-1].pk]
+    batches = adjustments.uncounted(row.pk for row in rows)
+    backfill.store([(item, row.received_at) for row, item in judged if not item.reasons])
+    moved = forget_rejected([row for row, item in judged if not item.reasons])
+    for kind, number in _note_reasons([one for one in judged if one[1].reasons], set(batches)).items():
+        moved[kind] += number
+    adjustments.add(moved, "rejected")  # all at once, in the one order of their locks
+    statuses = Counter(item.status if not item.reasons else "rejected" for _, item in judged)
+    replay.cursor = ids[-1]
+    replay.accepted += statuses["accepted"]
+    replay.duplicates += statuses["duplicate"]
+    replay.still_rejected += statuses["rejected"]
+    replay.gone += len(ids) - len(rows)
+
+
+def _judged(rows: Sequence[RejectedEvent]) -> list[Judged]:
+    """Judge these, or as many of them as JUDGE_SECONDS allow, at least one."""
+    judge, until = Judge(), time.monotonic() + JUDGE_SECONDS
+    judged: list[Judged] = []
+    for row in rows:
+        if judged and time.monotonic() > until:
+            break
+        judged.append((row, judge.look(row)))
+    return judged
+
+
+def _note_reasons(judged: Sequence[Judged], uncounted: set[int]) -> Counter[adjustments.Kind]:
+    """Keep why they are wrong now, where that has changed; return by how much the counts are to change."""
+    moved: Counter[adjustments.Kind] = Counter()
+    changed: list[RejectedEvent] = []
+    for row, item in judged:
+        before = adjustments.kind_of_rejected(row)
+        first = item.reasons[0]
+        now = (item.category, item.name, first["code"], place_of(first), item.reasons)
+        if now == (row.category, row.name, row.code, row.pointer, row.reasons):
+            continue
+        row.category, row.name, row.code, row.pointer, row.reasons = now
+        changed.append(row)
+        if row.pk // BATCH_ROWS not in uncounted:
+            moved[before] -= 1
+            moved[adjustments.kind_of_rejected(row)] += 1
+    RejectedEvent.objects.bulk_update(changed, ["category", "name", "code", "pointer", "reasons"])
+    return moved
+
+
+def _finish(replay: Replay) -> None:
+    asked = replay.accepted + replay.duplicates + replay.still_rejected + replay.gone
+    # Some left the selection before they were reached; some may have joined it, committed late with a low id.
+    replay.total = max(replay.total, asked)
+    replay.gone += replay.total - asked
+    replay.finished_at = timezone.now()

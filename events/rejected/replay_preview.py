@@ -1,0 +1,107 @@
+"""What a replay would do, without doing it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from django.db.models import QuerySet
+
+from events.models import Event, RejectedEvent
+from events.query.pages import first_rows
+from events.rejected.revalidation import Judge
+from events.validation.errors import Reason as Fault
+from events.validation.errors import place_of
+from events.validation.event import Item
+
+MOST = 10_000  # rejected events that are looked at
+SECONDS = 10.0  # and for how long: somebody waits for the answer
+MOST_REASONS = 1_000  # different ones that are counted; an array's places may make any number of them
+_AT_ONCE = 500  # rows in memory, or as many as MOST_BYTES of events/query/pages.py allow
+
+
+@dataclass
+class Reason:
+    """Why some are wrong: how many, and one of them."""
+
+    code: str
+    pointer: str
+    message: str
+    count: int = 0
+    sample: int = 0  # its id
+
+
+class Reasons(dict[tuple[str, str], Reason]):
+    """Reasons counted by code and place."""
+
+    def note(self, fault: Fault, sample: int) -> None:
+        key = (fault["code"], place_of(fault))
+        if key in self or len(self) < MOST_REASONS:
+            self.setdefault(key, Reason(*key, fault["message"], sample=sample)).count += 1
+
+    def by_count(self) -> list[Reason]:
+        return sorted(self.values(), key=lambda reason: (-reason.count, reason.code, reason.pointer))
+
+
+@dataclass
+class Rehearsal:
+    """What would become of `checked` of them, newest first. Not `complete`: there are more."""
+
+    checked: int = 0
+    accepted: int = 0
+    duplicates: int = 0
+    still_rejected: int = 0
+    complete: bool = True
+    reasons: list[Reason] = field(default_factory=list)  # the first of each that is still rejected, most frequent first
+
+
+def rehearse(rows: QuerySet[RejectedEvent], judge: Judge, *, most: int = MOST, seconds: float = SECONDS) -> Rehearsal:
+    """Judge these rejected events again, and only tell."""
+    found, reasons = Rehearsal(), Reasons()
+    until = time.monotonic() + seconds
+    for page in _pages(rows, most):
+        judged = []
+        for row in page:
+            if time.monotonic() > until:
+                break
+            judged.append((row, judge.look(row)))
+        _add(found, reasons, judged)
+        if len(judged) < len(page):
+            found.complete = False
+            return found
+    found.complete = found.checked < most or rows.count() <= found.checked
+    return found
+
+
+def _add(found: Rehearsal, reasons: Reasons, judged: list[tuple[RejectedEvent, Item]]) -> None:
+    right = [item for _, item in judged if not item.reasons]
+    known = _known(right)
+    found.checked += len(judged)
+    found.duplicates += known
+    found.accepted += len(right) - known
+    found.still_rejected += len(judged) - len(right)
+    for row, item in judged:
+        if item.reasons:
+            reasons.note(item.reasons[0], row.pk)
+    found.reasons = reasons.by_count()
+
+
+def _pages(rows: QuerySet[RejectedEvent], most: int) -> Iterator[list[RejectedEvent]]:
+    newest = rows.order_by("-pk")
+    page, more = first_rows([newest], min(most, _AT_ONCE), "raw")
+    while page:
+        yield page
+        most -= len(page)
+        older = newest.filter(pk__lt=page[-1].pk)
+        page, more = first_rows([older], min(most, _AT_ONCE), "raw") if more and most else ([], False)
+
+
+def _known(items: list[Item]) -> int:
+    """Count those that are stored already, and those that are in here twice."""
+    wanted = {(item.application, item.event_id, item.timestamp) for item in items}
+    stored = Event.objects.filter(
+        application__in={item.application for item in items}, event_id__in={item.event_id for item in items}
+    ).values_list("application_id", "event_id", "timestamp")
+    there = {(application, str(event_id), timestamp) for application, event_id, timestamp in stored}
+    return len(items) - len(wanted - there)

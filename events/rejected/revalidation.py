@@ -1,0 +1,71 @@
+"""Rejected events judged again: exactly as the ingest would now, but as old as they were when they came.
+
+What was from the future then is judged by the clock of now: its time may have come.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db.models import TextField
+from django.db.models.functions import Cast
+from django.utils import timezone
+
+from events.models import Application, Event, EventType, RejectedEvent
+from events.validation.errors import Reason
+from events.validation.event import Item, Rules, Span, Types, check
+from events.validation.json_numbers import restored
+from events.validation.parser import Body, read_one
+from events.validation.schemas import Checker
+from events.validation.stored_schemas import stored
+
+TypeName = tuple[str, str]  # category, name
+
+
+class Judge:
+    """What applications and types say at this moment; `instead` are schemas that nobody has published yet."""
+
+    def __init__(self, instead: dict[TypeName, Checker] | None = None) -> None:
+        self._span = Span.from_settings()
+        self._types: Types = {**_types_now(), **(instead or {})}
+        self._rejecting = set(
+            Application.objects.filter(unknown_types=Application.UnknownTypes.REJECTED).values_list("pk", flat=True)
+        )
+
+    def look(self, row: RejectedEvent) -> Item:
+        """Return what it is now: an event with the id that its sender was told, or wrong for `reasons`."""
+        raw = bytes(row.raw)
+        item = self.check(raw, row.application_id, row.received_at)
+        if any(reason["code"] == "future" for reason in item.reasons):
+            item = self.check(raw, row.application_id, timezone.now())
+        if row.event_id is not None:
+            item.event_id = str(row.event_id)
+        return item
+
+    def reasons(self, event: Event, changes: dict[str, Any]) -> list[Reason]:
+        """Return why the event, so changed, would be none; nothing if it would be right."""
+        members = ("event_id", "session_id", "category", "name", "data", "timestamp")
+        told = {name: changes.get(name, getattr(event, name)) for name in members}
+        told["data"] = restored(told["data"])
+        raw = json.dumps(told, cls=DjangoJSONEncoder, ensure_ascii=True)
+        return self.check(raw.encode(), event.application_id, event.received_at).reasons
+
+    def check(self, raw: bytes, application: int, received_at: datetime) -> Item:
+        """Judge the bytes of one item, as if they came then."""
+        rules = Rules(application, self._types, application in self._rejecting, received_at, self._span)
+        # Alone, also where it begins like an array: it was one item of a body.
+        return check(read_one(raw), Item(application, Body(raw), 0), rules)
+
+
+def _types_now() -> dict[TypeName, Checker]:
+    rows = EventType.objects.values_list("category", "name", Cast("schema", TextField()))
+    return {(category, name): _stored(text) for category, name, text in rows}
+
+
+@lru_cache(maxsize=1_000)
+def _stored(schema: str) -> Checker:
+    return stored(schema)

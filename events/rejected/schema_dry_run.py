@@ -1,0 +1,81 @@
+"""What would become of events under another schema, before anybody publishes it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Any
+
+from django.db.models import TextField
+from django.db.models.functions import Cast
+
+from events.models import Application, Event, RejectedEvent
+from events.query.pages import beyond, first_rows
+from events.query.time_slices import Reach
+from events.rejected.replay_preview import Reason, Reasons, Rehearsal, rehearse
+from events.rejected.revalidation import Judge
+from events.validation.schema_child import Untrusted, untrusted
+
+LAST = 10_000
+MOST = 100_000  # events that one dry run looks at
+SECONDS = 10.0  # and for how long: somebody waits for the answer; half as long again for the rejected ones
+GRACE = 5.0  # seconds for the child process to start, and for one page that is late
+TOGETHER = 256  # events that the child process judges between two looks at the clock
+_AT_ONCE = 2_000  # rows in memory, or as many as MOST_BYTES of events/query/pages.py allow
+
+
+@dataclass
+class DryRun:
+    """Of the last `checked` events `rejected` would be wrong. Not `complete`: time ran out before all were checked."""
+
+    checked: int = 0
+    rejected: int = 0
+    complete: bool = True
+    reasons: list[Reason] = field(default_factory=list)  # the first fault of each, most frequent first
+    rejected_now: Rehearsal = field(default_factory=Rehearsal)  # what would become of those that are rejected now
+
+
+def dry_run(*, category: str, name: str, schema: dict[str, Any], last: int = LAST, seconds: float = SECONDS) -> DryRun:
+    """Check the last `last` events of this type, and the rejected ones, by `schema`.
+
+    Raises SchemaError for what is no schema.
+    """
+    with untrusted(schema, seconds * 2 + GRACE) as checker:
+        found = _judged(checker, _newest(category, name, min(last, MOST)), time.monotonic() + seconds)
+        # The index that finds a type begins with the application.
+        applications = list(Application.objects.values_list("pk", flat=True))
+        rows = RejectedEvent.objects.filter(application_id__in=applications, category=category, name=name)
+        judge = Judge({(category, name): checker})
+        found.rejected_now = rehearse(rows, judge, most=last, seconds=seconds / 2)
+    return found
+
+
+def _judged(checker: Untrusted, events: Iterator[tuple[int, str]], until: float) -> DryRun:
+    found, reasons = DryRun(), Reasons()
+    while some := list(islice(events, TOGETHER)):
+        if found.checked and time.monotonic() > until:
+            found.complete = False
+            break
+        found.checked += len(some)
+        for (id, _), faults in zip(some, checker.judge_all([data.encode() for _, data in some]), strict=True):
+            if faults:
+                found.rejected += 1
+                reasons.note(faults[0], id)
+    found.reasons = reasons.by_count()
+    return found
+
+
+def _newest(category: str, name: str, most: int) -> Iterator[tuple[int, str]]:
+    """Events of a type, newest first, page by page: no transaction and no cursor is kept open."""
+    pages = Event.objects.filter(category=category, name=name).order_by("-timestamp", "-id")
+    rows = pages.values_list("id", "timestamp", Cast("data", TextField()))
+    reach, left = Reach(category=category, name=name), most
+    page, more = first_rows(reach.parts(rows), min(left, _AT_ONCE))
+    while page:
+        yield from ((id, data) for id, _, data in page)
+        left -= len(page)
+        id, timestamp, _ = page[-1]
+        rest = replace(reach, end=timestamp).parts(rows.filter(beyond("timestamp", timestamp, id)))
+        page, more = first_rows(rest, min(left, _AT_ONCE)) if more and left else ([], False)

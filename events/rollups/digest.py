@@ -1,0 +1,180 @@
+"""From batches to sessions and counts a minute: every event is counted once, whoever dies while counting.
+
+One transaction does all of it:
+
+0. Let no rows move between partitions (events/storage/partitions.py), so that each one is found.
+1. Lock the oldest batches that nobody else has (SKIP LOCKED). The lock is the claim, and dies with its connection.
+2. Delete those of their events that were stored again while they were erased or moved (events/tombstones.py).
+3. Add their events to their sessions, and then to the minutes: rows that several workers want are locked in one order,
+   and the ones that all of them want, the present minute's, last and for the shortest time.
+4. Delete the batches. Events, counts and batches come and go by commits only, so an event is counted if and only if
+   its batch is gone. Whoever changes or deletes an event locks its batch first, and so knows
+   (events/rollups/adjustments.py).
+5. Tell those who watch, on the same commit.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
+from django.db.models.functions import Now
+
+from core.deadlocks import retried
+from events import realtime, tombstones
+from events.models import Batch
+from events.models.event import BATCH_ROWS
+from events.storage import partitions
+
+AT_ONCE = 300  # batches a transaction
+ROWS_AT_ONCE = 50_000  # and about as many rows, so that it stays short
+SECONDS = 4.0  # in one task: a worker has two places, and others wait for theirs
+
+# Each batch's events, by its range of ids and only in the partitions that it reaches. Ordered by id, because Postgres
+# knows nothing of either range when it plans: the index by time would do as well, and one late event in a batch would
+# have it read a month.
+_HAPPENED = """
+    FROM unnest(%(ids)s::bigint[], %(first)s::timestamptz[], %(last)s::timestamptz[]) AS batch (id, first, last)
+    CROSS JOIN LATERAL (
+        SELECT * FROM events_event AS each
+        WHERE each.id >= batch.id * %(rows)s AND each.id < (batch.id + 1) * %(rows)s
+          AND each.timestamp BETWEEN batch.first AND batch.last
+        ORDER BY each.id
+    ) AS event
+"""
+_SESSIONS = f"""
+    INSERT INTO events_session AS known (session_id, first_seen, last_seen, event_count)
+    SELECT event.session_id, min(event.timestamp), max(event.timestamp), count(*) {_HAPPENED}
+    GROUP BY event.session_id ORDER BY event.session_id COLLATE "C"
+    ON CONFLICT (session_id) DO UPDATE SET
+        first_seen = least(known.first_seen, excluded.first_seen),
+        last_seen = greatest(known.last_seen, excluded.last_seen),
+        event_count = known.event_count + excluded.event_count
+"""
+_MINUTES = f"""
+    INSERT INTO events_minute AS known (minute, application_id, category, name, events, rejected)
+    SELECT minute, application_id, category, name, sum(events), sum(rejected) FROM (
+        SELECT date_trunc('minute', event.timestamp, 'UTC') AS minute, event.application_id, event.category, event.name,
+               count(*) AS events, 0 AS rejected {_HAPPENED} GROUP BY 1, 2, 3, 4
+        UNION ALL
+        SELECT date_trunc('minute', wrong.received_at, 'UTC'), wrong.application_id, wrong.category, wrong.name,
+               0, count(*)
+        FROM unnest(%(ids)s::bigint[]) AS batch (id)
+        JOIN events_rejectedevent AS wrong
+          ON wrong.id >= batch.id * %(rows)s AND wrong.id < (batch.id + 1) * %(rows)s
+        GROUP BY 1, 2, 3, 4
+    ) AS counted
+    GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, category COLLATE "C", name COLLATE "C"
+    ON CONFLICT (minute, application_id, category, name) DO UPDATE SET
+        events = known.events + excluded.events, rejected = known.rejected + excluded.rejected
+"""  # noqa: S608
+# Events that came in another minute than they happened in: those of programs that send late.
+_ARRIVALS = f"""
+    INSERT INTO events_arrival AS known (minute, application_id, more)
+    WITH late AS (
+        SELECT date_trunc('minute', event.timestamp, 'UTC') AS happened,
+               date_trunc('minute', event.received_at, 'UTC') AS came, event.application_id, count(*) AS number
+        {_HAPPENED}
+        WHERE date_trunc('minute', event.timestamp, 'UTC') <> date_trunc('minute', event.received_at, 'UTC')
+        GROUP BY 1, 2, 3
+    )
+    SELECT minute, application_id, sum(number) FROM (
+        SELECT came AS minute, application_id, number FROM late
+        UNION ALL SELECT happened, application_id, -number FROM late
+    ) AS moved
+    GROUP BY 1, 2 ORDER BY 1, 2
+    ON CONFLICT (minute, application_id) DO UPDATE SET more = known.more + excluded.more
+"""  # noqa: S608
+_REJECTED = """
+    SELECT wrong.application_id, application.name, wrong.category, wrong.name, wrong.code, wrong.pointer, count(*)
+    FROM unnest(%(ids)s::bigint[]) AS batch (id)
+    JOIN events_rejectedevent AS wrong ON wrong.id >= batch.id * %(rows)s AND wrong.id < (batch.id + 1) * %(rows)s
+    JOIN events_application AS application ON application.id = wrong.application_id
+    GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 7 DESC, 1, 3, 4, 5, 6 LIMIT %(groups)s
+"""
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one transaction counted."""
+
+    batches: int
+    events: int
+    rejected: int
+
+
+def run(seconds: float = SECONDS) -> Round:
+    """Digest until nothing is left, or for about `seconds`; return how much that was."""
+    until = time.monotonic() + seconds
+    rounds = [digest_some()]
+    while rounds[-1].batches and time.monotonic() < until:
+        rounds.append(digest_some())
+    return Round(*(sum(getattr(one, name) for one in rounds) for name in ("batches", "events", "rejected")))
+
+
+@retried
+def digest_some(at_once: int = AT_ONCE) -> Round:
+    """Count the oldest batches that nobody else is counting, in one transaction."""
+    with transaction.atomic():
+        partitions.hold()
+        batches = _claim(at_once)
+        if not batches:
+            return Round(0, 0, 0)
+        with connection.cursor() as cursor:
+            tombstones.delete_stored_again(cursor, batches)
+            done = Round(len(batches), sum(row.events for row in batches), sum(row.rejected for row in batches))
+            realtime.digested(done.events, done.rejected, _groups(cursor, batches) if done.rejected else [])
+            add_up(cursor, batches)
+        Batch.objects.filter(pk__in=[batch.pk for batch in batches]).delete()
+    return done
+
+
+def add_up(cursor: CursorWrapper, batches: list[Batch]) -> None:
+    """Add the events of these batches, and the rejected ones, to sessions and minutes, in the caller's transaction."""
+    values = _values(batches)
+    cursor.execute(_SESSIONS, values)
+    cursor.execute(_MINUTES, values)
+    if late := [batch for batch in batches if _may_be_late(batch)]:
+        cursor.execute(_ARRIVALS, _values(late))
+
+
+def _may_be_late(batch: Batch) -> bool:
+    """Say whether events of a batch happened in another minute than it came in: of busy applications few batches do."""
+    moments = (batch.first_timestamp, batch.last_timestamp, batch.created_at)
+    return len({at.replace(second=0, microsecond=0) for at in moments if at is not None}) > 1
+
+
+def lag() -> float:
+    """Return for how many seconds the oldest batch has been waiting; 0.0 where nothing waits."""
+    oldest = Batch.objects.order_by("pk").values_list("created_at", Now()).first()
+    return max((oldest[1] - oldest[0]).total_seconds(), 0.0) if oldest else 0.0
+
+
+def _claim(at_once: int) -> list[Batch]:
+    """Lock batches, as many as make about ROWS_AT_ONCE rows; at least one if there is any."""
+    claimed = Batch.objects.select_for_update(skip_locked=True).order_by("pk")[:at_once]
+    chosen: list[Batch] = []
+    rows = 0
+    for batch in claimed:
+        rows += batch.events + batch.rejected
+        if chosen and rows > ROWS_AT_ONCE:
+            break
+        chosen.append(batch)
+    return chosen
+
+
+def _groups(cursor: CursorWrapper, batches: list[Batch]) -> list[tuple[Any, ...]]:
+    cursor.execute(_REJECTED, {**_values(batches), "groups": realtime.MOST_GROUPS})
+    return cursor.fetchall()
+
+
+def _values(batches: list[Batch]) -> dict[str, Any]:
+    return {
+        "ids": [batch.pk for batch in batches],
+        "first": [batch.first_timestamp for batch in batches],
+        "last": [batch.last_timestamp for batch in batches],
+        "rows": BATCH_ROWS,
+    }

@@ -1,0 +1,97 @@
+"""How many events there were, interval by interval, from the counts a minute that the digest makes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any
+
+from django.db import connection
+
+from core.timezones import boundaries
+from events.models import Application
+
+INTERVALS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}
+MOST_POINTS = 1_500  # intervals in one answer: a day of minutes, two months of hours, four years of days
+MOST_SERIES = 20  # groups of their own; what is in others is summed up in one more
+GROUPS = {"application": "application_id::text", "category": "category", "name": "category || ' / ' || name"}
+
+
+@dataclass
+class Series:
+    """A group's counts, one for each of the times; `group` is None for all events, or for all other groups."""
+
+    group: str | None
+    events: list[int]
+    rejected: list[int]
+
+
+@dataclass
+class Stats:
+    interval: str
+    times: list[datetime]  # where each interval begins, in the zone that was asked for
+    series: list[Series] = field(default_factory=list)  # most events first
+
+
+def stats(
+    *,
+    start: datetime,
+    end: datetime,
+    interval: str = "hour",
+    by: str | None = None,
+    application: int | None = None,
+    category: str | None = None,
+    name: str | None = None,
+    zone: tzinfo = UTC,
+) -> Stats:
+    """Count events by when they happened, and rejected ones by when they came, from `start` until before `end`.
+
+    Intervals begin at whole minutes, hours or days on the clock of `zone`; the first and the last one are whole ones,
+    too. A day has 23 to 25 hours where clocks change, and a repeated hour is two intervals. `by` is one of GROUPS.
+    Raises ValueError where that makes more than MOST_POINTS.
+    """
+    step = INTERVALS[interval]
+    number = max(-((start - end) // step), 0)
+    if number > MOST_POINTS:
+        raise ValueError(f"That makes {number:,} intervals; {MOST_POINTS:,} are allowed. Take a longer interval.")
+    edges = list(boundaries(start, end, step, zone)) if start < end else []
+    wanted = {"application_id": application, "category": category, "name": name}
+    filters = {column: value for column, value in wanted.items() if value is not None}
+    rows = _rows(edges, by, filters) if edges else []
+    times = [at.astimezone(zone) for at in edges[:-1]]
+    return Stats(interval, times, _series(rows, len(times), by))
+
+
+def _rows(edges: list[datetime], by: str | None, filters: dict[str, Any]) -> list[Any]:
+    """Sum in Postgres: (place, group, events, rejected)."""
+    conditions = "".join(f" AND {column} = %({column})s" for column in filters)
+    query = f"""
+        SELECT width_bucket(minute, %(edges)s::timestamptz[]) - 1 AS place, {GROUPS[by] if by else "NULL"},
+               sum(events)::bigint, sum(rejected)::bigint
+        FROM events_minute WHERE minute >= %(first)s AND minute < %(end)s{conditions}
+        GROUP BY 1, 2
+    """  # noqa: S608  names of columns from this file
+    with connection.cursor() as cursor:
+        cursor.execute(query, {"first": edges[0], "end": edges[-1], "edges": edges, **filters})
+        return cursor.fetchall()
+
+
+def _series(rows: list[Any], number: int, by: str | None) -> list[Series]:
+    totals: dict[str | None, int] = {}
+    for _, group, events, rejected in rows:
+        totals[group] = totals.get(group, 0) + events + rejected
+    own = sorted(totals, key=lambda group: (-totals[group], group or ""))[:MOST_SERIES]
+    names = _names(own) if by == "application" else {}
+    found = {group: Series(names.get(group, group), [0] * number, [0] * number) for group in own}
+    rest = Series(None, [0] * number, [0] * number)
+    for place, group, events, rejected in rows:
+        series = found.get(group, rest)
+        series.events[place] += events
+        series.rejected[place] += rejected
+    others = [rest] if len(totals) > len(own) or (not own and by is None) else []
+    return [*found.values(), *others]
+
+
+def _names(ids: list[str | None]) -> dict[str | None, str]:
+    rows = Application.objects.filter(pk__in=[int(one) for one in ids if one is not None])
+    return {str(pk): name for pk, name in rows.values_list("pk", "name")}

@@ -1,0 +1,228 @@
+"""Bytes → checked events: what an event must have, before and besides its type's own schema.
+
+    {event_id?, session_id, category, name, data, timestamp}
+
+Members that are not among these are left out: an application may be ahead of us. An event without an id gets one; the
+answer tells it. A timestamp is ISO 8601, and UTC where it names no zone; digits beyond the microsecond are dropped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import orjson
+from django.conf import settings
+
+from events.validation.budget import UNLIMITED, Budget
+from events.validation.errors import MOST, TEXT_MOST, Reason, reason, storable
+from events.validation.parser import Body, Read, too_deep
+from events.validation.schemas import Checker
+
+Types = Mapping[tuple[str, str], Checker]
+MOST_KEPT = 16 * 1024  # bytes of an item that is not JSON
+GARBAGE = uuid.UUID("6c1a53f0-5a0c-4a52-9a4b-6f1f0d1f8a01")  # namespace of the ids of what is not JSON
+NEVER = datetime.min.replace(tzinfo=UTC)
+
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+# The forms that fromisoformat() takes for an instant, without weeks, days of the year and dates alone.
+_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d.*", re.ASCII)
+
+
+class Span(NamedTuple):
+    """How old an event may be, and how far in the future by its sender's clock."""
+
+    past: timedelta
+    future: timedelta
+
+    @classmethod
+    def from_settings(cls) -> Span:
+        kept, skew = settings.EVENT_RETENTION_DAYS, settings.EVENT_CLOCK_SKEW
+        return cls(timedelta(days=kept) if kept else timedelta.max, timedelta(seconds=skew))
+
+
+class Rules(NamedTuple):
+    """What one application's events are measured by, at one moment."""
+
+    application: int
+    types: Types
+    rejects_unknown: bool
+    now: datetime
+    span: Span
+    budget: Budget = UNLIMITED  # of the request that they came in
+
+
+@dataclass(slots=True)
+class Item:
+    """One thing that was sent as an event: right, or wrong for `reasons`. What is readable of it is filled in."""
+
+    application: int
+    body: Body
+    place: int  # in the body
+    event_id: str = ""  # a UUID in its usual form; made up where none was given
+    session_id: str = ""
+    category: str = ""
+    name: str = ""
+    data: bytes = b"{}"  # JSON
+    timestamp: datetime = NEVER
+    reasons: list[Reason] = field(default_factory=list)
+    status: str = ""  # accepted, duplicate, rejected: told by the store
+    is_kept: bool = True  # not, where its application has had too much rejected today
+
+    @property
+    def raw(self) -> bytes:
+        """Its bytes, exactly as they came."""
+        return self.body.raws[self.place]
+
+    @property
+    def is_garbage(self) -> bool:
+        """Whether the whole body is not JSON."""
+        return not self.body.is_array and _is_unreadable(self)
+
+    @property
+    def kept(self) -> bytes:
+        """The bytes to keep of it where it is rejected: what is not JSON is no use in full."""
+        raw = self.raw
+        if len(raw) <= MOST_KEPT or not _is_unreadable(self):
+            return raw
+        return raw[:MOST_KEPT] + b" \xe2\x80\xa6 (%d bytes in all)" % len(raw)
+
+    def result(self) -> dict[str, Any]:
+        return {"event_id": self.event_id, "status": self.status, "errors": self.reasons}
+
+
+def read(content: bytes, rules: Rules) -> list[Item]:
+    """Return the items of a request's body, checked. Raises TooManyItems, BudgetSpent."""
+    return read_items(Body(content), rules)
+
+
+def read_items(body: Body, rules: Rules) -> list[Item]:
+    items = [check(one, Item(rules.application, body, place), rules) for place, one in enumerate(body.read())]
+    if [item for item in items if item.reasons]:
+        body.split()  # here, where it may take time: the bytes of rejected items are kept
+        if items[0].is_garbage:
+            items[0].event_id = str(uuid.uuid5(GARBAGE, hashlib.sha256(body.content).hexdigest()))
+    return items
+
+
+def _is_unreadable(item: Item) -> bool:
+    return bool(item.reasons) and item.reasons[0]["code"] in ("not_json", "encoding")
+
+
+def check(one: Read, item: Item, rules: Rules) -> Item:
+    """Fill `item` in from what was read, and with the reasons why it is no event."""
+    value, unstorable = one
+    if unstorable:
+        item.reasons += unstorable
+    if not isinstance(value, dict):
+        item.event_id = str(uuid.uuid4())
+        if not unstorable:
+            item.reasons.append(reason("type", [], "An event is an object."))
+        return item
+    _event_id(value, item)
+    item.session_id = _text(value, "session_id", item)
+    item.category = _text(value, "category", item)
+    item.name = _text(value, "name", item)
+    if not unstorable:
+        _timestamp(value, item, rules)
+        _payload(value, item, rules)
+    if item.reasons:
+        del item.reasons[MOST:]
+    return item
+
+
+def _event_id(value: dict[str, Any], item: Item) -> None:
+    given = value.get("event_id")
+    if given is None:
+        item.event_id = str(uuid.uuid4())
+    elif isinstance(given, str) and _UUID.fullmatch(given):
+        item.event_id = given
+    else:
+        try:
+            item.event_id = str(uuid.UUID(given))
+        except (ValueError, TypeError, AttributeError):
+            item.event_id = str(uuid.uuid4())
+            item.reasons.append(reason("format", ["event_id"], "This is no UUID."))
+
+
+def _text(value: dict[str, Any], member: str, item: Item) -> str:
+    """Return a text that is there and fits, else what of it can be shown, having noted why."""
+    text = value.get(member)
+    if type(text) is str and 0 < len(text) <= TEXT_MOST:
+        return text if not item.reasons else storable(text)
+    if member not in value:
+        item.reasons.append(reason("required", [member], f'"{member}" is a required property'))
+    elif not isinstance(text, str):
+        item.reasons.append(reason("type", [member], 'This is not of type "string".'))
+    elif not text:
+        item.reasons.append(reason("minLength", [member], "This is empty."))
+    else:
+        item.reasons.append(reason("maxLength", [member], f"This is longer than {TEXT_MOST} characters."))
+        return storable(text[:TEXT_MOST])
+    return ""
+
+
+def _timestamp(value: dict[str, Any], item: Item, rules: Rules) -> None:
+    text = value.get("timestamp")
+    if type(text) is not str:
+        code, words = (
+            ("type", 'This is not of type "string".')
+            if "timestamp" in value
+            else ("required", '"timestamp" is a required property')
+        )
+        item.reasons.append(reason(code, ["timestamp"], words))
+        return
+    try:
+        item.timestamp = instant(text)
+    except (ValueError, OverflowError):
+        words = "Not a valid timestamp. Use ISO 8601, for example 2026-01-31T12:00:00Z."
+        item.reasons.append(reason("format", ["timestamp"], words))
+        return
+    age = rules.now - item.timestamp
+    if -age > rules.span.future:
+        words = f"This is more than {rules.span.future.total_seconds():.0f} seconds in the future."
+        item.reasons.append(reason("future", ["timestamp"], words))
+    elif age > rules.span.past:
+        words = f"This is longer ago than the {rules.span.past.days} days that events are kept."
+        item.reasons.append(reason("too_old", ["timestamp"], words))
+
+
+def instant(text: str) -> datetime:
+    """Return the moment, in UTC. Raises ValueError or OverflowError."""
+    if not _TIMESTAMP.fullmatch(text):
+        raise ValueError(text)
+    text = text.upper()  # RFC 3339 takes t and z as well
+    if text[16:19] == ":60":  # a leap second is the first one of the next minute, as in Postgres
+        moment = datetime.fromisoformat(f"{text[:16]}:59{text[19:]}") + timedelta(seconds=1)
+    else:
+        moment = datetime.fromisoformat(text)
+    if moment.tzinfo is UTC:
+        return moment
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _payload(value: dict[str, Any], item: Item, rules: Rules) -> None:
+    data = value.get("data")
+    if not isinstance(data, dict):
+        code, words = (
+            ("type", 'This is not of type "object".')
+            if "data" in value
+            else ("required", '"data" is a required property')
+        )
+        item.reasons.append(reason(code, ["data"], words))
+        return
+    try:
+        item.data = orjson.dumps(data)
+    except orjson.JSONEncodeError:  # more than its 254 levels; json and Postgres give up much later
+        item.reasons.append(too_deep(["data"]))
+        return
+    checker = rules.types.get((item.category, item.name))
+    if checker is not None:
+        item.reasons += checker.judge(data, item.data, rules.budget)
+    elif rules.rejects_unknown and item.category and item.name:
+        item.reasons.append(reason("unknown_type", [], "There is no event type with this category and name."))

@@ -1,0 +1,63 @@
+"""What happened to a task, in words, from its history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+from core.admin.row_history import worded
+from projects.models import Task
+
+MOST = 12
+TOLD = {"title", "description", "status", "due_date", "assignee", "priority", "project"}
+WORDS = {"due_date": "due date"}
+
+
+@dataclass(frozen=True)
+class Step:
+    lines: list[str]
+    who: str
+    at: datetime
+
+
+def steps_of(task: Task) -> list[Step]:
+    """Return the last changes, newest first, each with who made it and what it changed."""
+    records = list(task.history.select_related("history_user").order_by("-history_date", "-history_id")[: MOST + 1])
+    steps = [_changed(newer, older) for newer, older in pairwise(records)]
+    if records and len(records) <= MOST:
+        steps.append(_first(records[-1]))
+    return [step for step in steps if step.lines]
+
+
+def _first(record: Any) -> Step:
+    return Step(["Created" if record.history_type == "+" else "Changed"], _who(record), _at(record))
+
+
+def _changed(newer: Any, older: Any) -> Step:
+    delta = newer.diff_against(older, included_fields=sorted(TOLD & set(_fields(newer))), foreign_keys_are_objs=True)
+    return Step([_line(change) for change in delta.changes], _who(newer), _at(newer))
+
+
+def _fields(record: Any) -> list[str]:
+    return [field.name for field in record.tracked_fields]
+
+
+def _line(change: Any) -> str:
+    name = WORDS.get(change.field, change.field)
+    if change.field == "description":
+        return "Changed the description"
+    return f"{name.capitalize()}: {_shown(change.old)} → {_shown(change.new)}"
+
+
+def _shown(value: Any) -> str:
+    return str(value).replace("_", " ") if value in Task.Status.values else str(worded(value))
+
+
+def _who(record: Any) -> str:
+    return record.history_user.get_username() if record.history_user else "a program"
+
+
+def _at(record: Any) -> datetime:
+    return record.history_date

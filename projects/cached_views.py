@@ -1,0 +1,131 @@
+"""Lists of REST views by way of the list cache: the same answer, with an ETag, and 304 where nothing has changed.
+
+1. A GET with a token whose answer is stored gets it from a middleware: one query for the caller's rights, one question
+   to Redis, and nothing of sessions, forms or REST framework.
+2. Every other one goes the ordinary way.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import Any, NamedTuple
+
+import structlog
+from django.http import HttpRequest, HttpResponse, HttpResponseNotModified
+from django.urls import resolve, reverse
+from django.utils.http import parse_etags
+from rest_framework.mixins import ListModelMixin
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+
+from accounts.token_auth import caller_of
+from core.list_cache import entries
+from core.rest.snapshots import NumberedPages
+
+log = structlog.get_logger(__name__)
+SCOPE = ("projects.view_project", "projects.view_task")  # what may make a list differ from one reader to the next
+
+
+class Pages(NumberedPages):
+    """Lists come in any order, also by dates that not every task has. The export is one statement for all rows."""
+
+    page_size_query_param = "page_size"
+    max_page_size = 500
+
+
+class CachedList(ListModelMixin):
+    """ListModelMixin by way of the cache, of what `view_<model>` lets one see."""
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Any:
+        """Answer from the cache, or from the database; `initial` has checked the right to read."""
+
+        def build() -> bytes:
+            return bytes(JSONRenderer().render(super(CachedList, self).list(request, *args, **kwargs).data))
+
+        if _depends_on_the_time(request):
+            return _answer(request, entries.fresh(build))
+        held = [permission for permission in SCOPE if request.user.has_perm(permission)]
+        return _answer(request, entries.listing(_question(type(self).__name__, request, held), build))
+
+
+class ListsAtOnce:
+    """The middleware that answers what is stored. It belongs behind those that every answer passes."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self._at_once(request) or self.get_response(request)
+
+    def _at_once(self, request: HttpRequest) -> HttpResponse | None:
+        if request.method != "GET" or "Authorization" not in request.headers or not _wants_json(request):
+            return None
+        if _depends_on_the_time(request):
+            return None
+        route = _routes().get(request.path_info)
+        caller = caller_of(request, SCOPE) if route else None
+        if route is None or caller is None or route.right not in caller.permissions:
+            return None
+        held = [permission for permission in SCOPE if permission in caller.permissions]
+        found = entries.peek(_question(route.kind, request, held))
+        if found is None:
+            return None
+        response = _answer(request, found)
+        response["Allow"] = route.allow
+        log.info("list_at_once", request=request.get_full_path(), code=response.status_code, user_id=caller.user_id)
+        return response
+
+
+class _Route(NamedTuple):
+    """A list: whose, who may read it, and what its address allows."""
+
+    kind: str
+    right: str
+    allow: str
+
+
+@cache
+def _routes() -> dict[str, _Route]:
+    """Return the lists by their addresses."""
+    found = {}
+    for name in ("project-list", "task-list"):
+        view: Any = resolve(reverse(name)).func
+        model = view.cls.queryset.model._meta
+        methods = [name.upper() for name in view.cls.http_method_names if name in {*view.actions, "head", "options"}]
+        found[reverse(name)] = _Route(
+            view.cls.__name__, f"{model.app_label}.view_{model.model_name}", ", ".join(methods)
+        )
+    return found
+
+
+def _question(kind: str, request: HttpRequest | Request, held: Iterable[str]) -> str:
+    return entries.question(kind=kind, scope=" ".join(held), query=_query(request))
+
+
+def _wants_json(request: HttpRequest) -> bool:
+    """Whether JSON will do without doubt; REST framework knows what to make of other wishes."""
+    return request.headers.get("Accept", "*/*") in ("*/*", "application/json")
+
+
+def _depends_on_the_time(request: HttpRequest | Request) -> bool:
+    """Whether the answer changes without a write: a task becomes overdue. Such lists are not stored."""
+    return "overdue" in request.GET
+
+
+def _answer(request: HttpRequest | Request, found: entries.Listing) -> HttpResponse:
+    if found.etag in _known(request):
+        response: HttpResponse = HttpResponseNotModified()
+    else:
+        response = HttpResponse(found.body, content_type="application/json")
+    response["ETag"] = found.etag
+    response["Cache-Control"] = "private, no-cache"  # to be kept, and asked about each time
+    return response
+
+
+def _query(request: HttpRequest | Request) -> str:
+    """The whole question as it was sent: of a repeated parameter the last one counts, or all, in their order."""
+    return request.build_absolute_uri()
+
+
+def _known(request: HttpRequest | Request) -> list[str]:
+    """The ETags the client has; a proxy may have made them weak, which makes no difference here."""
+    return [etag.removeprefix("W/") for etag in parse_etags(request.headers.get("If-None-Match", ""))]

@@ -1,0 +1,136 @@
+"""The iCalendar feed (RFC 5545): an event for each due date, for calendars that cannot log in.
+
+The address holds a secret of 256 bits, of which only the hash is stored. It opens what its owner may see at that
+moment: a user who was deactivated, changed the password, or may view tasks no more, has no feed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts.models import use_is_worth_noting
+from accounts.passwords import password_proof, with_current_password
+from core.rest.snapshots import one_snapshot
+from projects.models import CalendarToken, Task
+
+BACK, AHEAD = timedelta(days=31), timedelta(days=731)
+MOST = 2_000  # events
+
+
+def new_token(*, user: Any) -> tuple[CalendarToken, str]:
+    """Return the user's token and its secret, which nobody can be told again. The one before is revoked."""
+    secret = secrets.token_urlsafe(32)
+    token, _ = CalendarToken.objects.update_or_create(
+        user=user,
+        defaults={
+            "key_hash": _hash(secret),
+            "created_at": timezone.now(),
+            "last_used_at": None,
+            "password_proof": password_proof(user),
+        },
+    )
+    return token, secret
+
+
+def revoke_token(*, user: Any) -> bool:
+    """Close the feed; return whether there was one."""
+    return bool(CalendarToken.objects.filter(user=user).delete()[0])
+
+
+def owner_of(secret: str) -> Any | None:
+    """Return whose feed it is; None where there is no such token, or its owner may not see tasks any more."""
+    found = with_current_password(CalendarToken.objects.filter(key_hash=_hash(secret)))
+    token = found.select_related("user").first()
+    if token is None or not token.user.has_perm("projects.view_task"):
+        return None
+    if use_is_worth_noting(token.last_used_at):
+        CalendarToken.objects.filter(pk=token.pk).update(last_used_at=timezone.now())
+    return token.user
+
+
+def feed(user: Any, *, only_mine: bool = False) -> str:
+    """Return the calendar: open tasks due from a month ago to two years ahead, the earliest first.
+
+    Of more than MOST the last event says how many there are besides.
+    """
+    now = timezone.now()
+    tasks = Task.objects.open().filter(due_date__range=(now - BACK, now + AHEAD)).select_related("project")
+    if only_mine:
+        tasks = tasks.filter(Q(assignee=user) | Q(assignee=None, project__owner=user))
+    lines = ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//Opsroom//Tasks//EN", "CALSCALE:GREGORIAN", "METHOD:PUBLISH"]
+    lines += ["X-WR-CALNAME:Opsroom", "REFRESH-INTERVAL;VALUE=DURATION:PT15M", "X-PUBLISHED-TTL:PT15M"]
+    with one_snapshot():
+        found = list(tasks.order_by("due_date", "id")[: MOST + 1])
+        left_out = tasks.count() - MOST if len(found) > MOST else 0
+    for task in found[:MOST]:
+        lines += _event(task)
+    if len(found) > MOST:
+        lines += _rest(found[MOST], left_out, now)
+    lines.append("END:VCALENDAR")
+    return "".join(f"{part}\r\n" for line in lines for part in _folded(line))
+
+
+def _event(task: Task) -> list[str]:
+    assert task.due_date is not None  # noqa: S101  the query asked for it
+    described = [f"DESCRIPTION:{_escaped(task.description)}"] if task.description else []
+    return [
+        "BEGIN:VEVENT",
+        f"UID:task-{task.pk}@opsroom",
+        f"DTSTAMP:{_utc(task.updated_at)}",
+        f"LAST-MODIFIED:{_utc(task.updated_at)}",
+        f"DTSTART:{_utc(task.due_date)}",
+        f"SUMMARY:{_escaped(task.title)}",
+        *described,
+        f"CATEGORIES:{_escaped(task.project.name)}",
+        f"PRIORITY:{ {'high': 1, 'normal': 5, 'low': 9}[task.priority] }",
+        "TRANSP:TRANSPARENT",  # a due date keeps nobody from meeting others
+        "END:VEVENT",
+    ]
+
+
+def _rest(first: Task, count: int, now: datetime) -> list[str]:
+    """An event in the place of those that are left out, so that nobody takes the time after it for free."""
+    assert first.due_date is not None  # noqa: S101  the query asked for it
+    return [
+        "BEGIN:VEVENT",
+        "UID:more@opsroom",
+        f"DTSTAMP:{_utc(now)}",
+        f"DTSTART:{_utc(first.due_date)}",
+        f"SUMMARY:{_escaped(f'From here on {count:,} more: see Opsroom')}",
+        "TRANSP:TRANSPARENT",
+        "END:VEVENT",
+    ]
+
+
+def _utc(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def _escaped(text: str) -> str:
+    """RFC 5545, 3.3.11. Other control characters are not allowed there at all."""
+    text = text.replace("\\", "\\\\").replace(";", "\\;").replace(",", "\\,")
+    text = text.replace("\r\n", "\\n").replace("\n", "\\n").replace("\r", "\\n")
+    return "".join(character for character in text if character == "\t" or (character >= " " and character != "\x7f"))
+
+
+def _folded(line: str) -> Iterator[str]:
+    """RFC 5545, 3.1: at most 75 octets a line, never cut within a character."""
+    part, size = "", 0
+    for character in line:
+        width = len(character.encode())
+        if size + width > 75:
+            yield part
+            part, size = " ", 1
+        part, size = part + character, size + width
+    yield part
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

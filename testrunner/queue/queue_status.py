@@ -1,0 +1,99 @@
+"""What is shown with an environment or a run and is in no column of theirs: state, holder, queue, expected start.
+
+For many rows at once, in a number of queries that does not grow with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models.functions import Length
+
+from testrunner.clock import database_now
+from testrunner.models import RunFile, TestEnvironment, TestFile, TestRun
+from testrunner.queue import estimates
+
+MOST_DETAILS = 200  # tracebacks in one answer; a run's results may be 20,000
+MOST_DETAILS_SIZE = 4 * 2**20  # characters of these tracebacks together
+NOT_WAITING = estimates.Turn(0, None)
+
+
+def add_to_environments(environments: Iterable[TestEnvironment]) -> None:
+    """Give each of these `state`, `active`, `queue`, `holder` and `shown_variables`."""
+    environments = list(environments)
+    now = database_now()
+    found = estimates.queues(environments, now)
+    turns = estimates.turns(environments, found, now)
+    row: Any
+    for environment in environments:
+        queue, row = found[environment.pk], environment
+        for run in queue.waiting:
+            _add_turn(run, turns[run.pk])
+        row.active, row.queue = queue.active, queue.waiting
+        row.holder = str(environment.reserved_by) if environment.is_reserved(now) else None
+        row.state = _state(environment, queue.active, now)
+        row.shown_variables = [shown(variable) for variable in environment.variables.all()]
+
+
+def add_arrivals(environments: Iterable[TestEnvironment], user: Any) -> None:
+    """Give each of these `arrival`: the turn of a run that the user would ask for now, and in how long, at a guess."""
+    environments = list(environments)
+    now = database_now()
+    told = estimates.arrivals(environments, estimates.queues(environments, now), user, now)
+    row: Any
+    for environment in environments:
+        row, turn = environment, told[environment.pk]
+        row.arrival, row.arrives_in = turn.position, turn.start and max(turn.start - now, timedelta())
+
+
+def add_to_runs(runs: Iterable[TestRun]) -> None:
+    """Give each of these `position` and `expected_start`: None where it does not wait."""
+    runs = list(runs)
+    places = {run.environment_id for run in runs if run.status == TestRun.Status.QUEUED}
+    turns = estimates.turns(TestEnvironment.objects.filter(pk__in=places)) if places else {}
+    for run in runs:
+        _add_turn(run, turns.get(run.pk, NOT_WAITING))
+
+
+def file_ids(runs: Sequence[TestRun]) -> Callable[[TestRun], list[int]]:
+    """Return a function for the ids of the test files that were chosen for a run: of the files, not of their bytes."""
+    wanted = {(file.root, file.path) for run in runs for file in _chosen(run)}
+    rows = TestFile.objects.filter(path__in={path for _, path in wanted}).only("pk", "root", "path")
+    known = {(row.root, row.path): row.pk for row in rows}
+    return lambda run: [known[file.root, file.path] for file in _chosen(run) if (file.root, file.path) in known]
+
+
+def _chosen(run: TestRun) -> list[RunFile]:
+    return [file for file in run.files.all() if not file.comes_along]
+
+
+def details_of(run: TestRun) -> dict[int, str]:
+    """The tracebacks of a run's first tests that went wrong, by their results' ids."""
+    explained = run.results.exclude(details="").annotate(size=Length("details")).order_by("id")
+    chosen, room = [], MOST_DETAILS_SIZE
+    for pk, size in explained.values_list("pk", "size")[:MOST_DETAILS]:
+        room -= size
+        if room < 0:
+            break
+        chosen.append(pk)
+    return dict(run.results.filter(pk__in=chosen).values_list("pk", "details"))
+
+
+def shown(variable: Any) -> dict[str, Any]:
+    """A variable as people may see it."""
+    return {"name": variable.name, "value": None if variable.secret else variable.value, "secret": variable.secret}
+
+
+def _state(environment: TestEnvironment, active: TestRun | None, now: datetime) -> str:
+    if not environment.enabled:
+        return "disabled"
+    if active is not None:
+        return "busy"
+    return "reserved" if environment.is_reserved(now) else "free"
+
+
+def _add_turn(run: TestRun, turn: estimates.Turn) -> None:
+    row: Any = run
+    row.position, row.expected_start = turn.position or None, turn.start

@@ -1,0 +1,63 @@
+"""What a run leaves, as answers to a request: the log by range, the JUnit report. For REST and for the admin alike."""
+
+from __future__ import annotations
+
+from django.http import Http404, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+
+from testrunner.models import TestRun
+from testrunner.records import log_store
+
+# A test writes what it likes: it is text, and never becomes a page of ours.
+SAFE = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "Cache-Control": "private, no-store",
+}
+
+
+def log_response(run: TestRun, wanted: str) -> HttpResponseBase:
+    """Answer with the log so far, or with the part that a Range header (`wanted`) names: RFC 9110, section 14."""
+    try:
+        span = log_store.wanted(wanted, run.log_size)
+    except log_store.Unsatisfiable:
+        return _nothing_there(run.log_size)
+    whole = span is None
+    span = span or log_store.Span(0, run.log_size)
+    response = StreamingHttpResponse(
+        log_store.read(run.pk, span),
+        status=200 if whole else 206,
+        content_type="text/plain; charset=utf-8",
+        headers={
+            **SAFE,
+            "Accept-Ranges": "bytes",
+            "Content-Length": str(span.stop - span.start),
+            "Content-Disposition": f'inline; filename="run-{run.pk}.log"',
+        },
+    )
+    if not whole:
+        response["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{run.log_size}"
+    return response
+
+
+def junit_response(run: TestRun) -> HttpResponse:
+    """Answer with the JUnit report. Raises Http404 where there is none (yet)."""
+    if not run.junit_xml:
+        raise Http404
+    return HttpResponse(
+        run.junit_xml,
+        content_type="application/xml; charset=utf-8",
+        headers={**SAFE, "Content-Disposition": f'attachment; filename="run-{run.pk}.xml"'},
+    )
+
+
+def _nothing_there(size: int) -> HttpResponse:
+    problem = {
+        "type": "about:blank",
+        "title": "Range Not Satisfiable",
+        "status": 416,
+        "detail": f"The log has {size:,} bytes so far.",
+    }
+    return JsonResponse(
+        problem, status=416, content_type="application/problem+json", headers={"Content-Range": f"bytes */{size}"}
+    )

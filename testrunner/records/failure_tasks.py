@@ -1,0 +1,166 @@
+"""A test that fails in an environment has one task in the environment's project: opened, commented on, completed.
+
+A run whose tests all ran is marked `tasks_due` in the transaction that ends it. Later, short transactions do what its
+results ask for, AT_ONCE of them at a time, and move `tasks_after`, the id of the last result that is done; the last one
+takes the mark away. So each result is settled once, or not yet, and errors here never touch the run. An environment's
+runs are worked through in their order; one that cannot be settled is logged and left for the next sweep. Where a later
+run has been settled by then, what that one says of a test counts, and the earlier result is left out.
+
+Each transaction locks the run, then the environment's project, then the tasks in the order of their ids: the order in
+which projects are deleted and tasks are changed (docs/architecture.md).
+
+- fails, and has no task: one is opened. Somebody who deletes it gets a new one at the next failure.
+- fails again: a comment; a task that was completed meanwhile is open again.
+- passes, and has an open task: a comment, and the task is completed.
+"""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+
+from core.deadlocks import retried
+from core.wake import wake
+from projects import services as projects
+from projects.models import Project, Task
+from testrunner.models import FailureTask, TestResult, TestRun
+
+log = structlog.get_logger(__name__)
+
+SETTLE = "testrunner.tasks.settle_failures"
+AUTHOR = "test runner"
+SECONDS = 20.0  # in one task; the sweeper calls for the rest
+AT_ONCE = 200  # results in one transaction
+MOST_NEW = 50  # tasks that one run opens: where everything fails, fifty say so as well as a thousand
+FAILS, PASSES = ("failed", "error"), ("passed", "xfailed")
+
+
+def are_due(run: TestRun, status: TestRun.Status, *, set_ups_failed: bool) -> bool:
+    """Whether a run that ends like this says anything about its tests, and anybody wants to know.
+
+    One that is an error does where all of its tests ran and the set-up or teardown of some failed.
+    """
+    says = status in TestRun.JUDGED or (status == TestRun.Status.ERROR and set_ups_failed)
+    return says and run.environment.project_id is not None
+
+
+def call_worker(environment_id: int) -> None:
+    wake(SETTLE, environment_id, expires=30)
+
+
+def sweep() -> None:
+    """Call a worker for every environment with results of which nothing was made yet."""
+    due = TestRun.objects.filter(tasks_due=True).order_by().values_list("environment", flat=True)
+    for environment_id in due.distinct():
+        call_worker(environment_id)
+
+
+def settle(environment_id: int, seconds: float = SECONDS) -> int:
+    """Work through the due runs of this environment for about `seconds`, oldest first; return how many were settled."""
+    due = TestRun.objects.filter(environment=environment_id, tasks_due=True).order_by("id")
+    settled, until = 0, time.monotonic() + seconds
+    for run_id in due.values_list("pk", flat=True):
+        try:
+            while more := _settle_some(run_id):
+                if time.monotonic() >= until:
+                    break
+            settled += not more
+        except Exception:
+            log.exception("failures_not_settled", run=run_id)
+        if time.monotonic() >= until:
+            break
+    return settled
+
+
+@retried
+@transaction.atomic
+def _settle_some(run_id: int) -> bool:
+    """Settle the next results of this run; return whether there are more."""
+    # A second worker waits for this row, and goes on where the first one stopped.
+    due = TestRun.objects.filter(pk=run_id, tasks_due=True)
+    run = due.select_for_update(no_key=True, of=("self",)).select_related("environment").first()
+    if run is None:
+        return False
+    projects_of = Project.objects.filter(test_environments=run.environment)
+    project = projects_of.select_for_update(no_key=True, of=("self",)).first()
+    results = _next_results(run) if project is not None else []
+    if project is not None:
+        _settle(run, project, results)
+    run.tasks_due = len(results) == AT_ONCE
+    run.tasks_after = results[-1].pk if results else run.tasks_after
+    run.save(update_fields=["tasks_due", "tasks_after", "tasks_opened"])
+    return run.tasks_due
+
+
+def _next_results(run: TestRun) -> list[TestResult]:
+    return list(run.results.filter(outcome__in=[*FAILS, *PASSES], pk__gt=run.tasks_after).order_by("pk")[:AT_ONCE])
+
+
+def _settle(run: TestRun, project: Project, results: list[TestResult]) -> None:
+    known, outdated = _known(run, results), _outdated(run, results)
+    for result in results:
+        if result.nodeid in outdated:
+            continue
+        if (failure := known.get(result.nodeid)) is not None:
+            _go_on(run, result, failure)
+        elif result.outcome in FAILS and run.tasks_opened < MOST_NEW:
+            _open(run, project, result)
+        elif result.outcome in FAILS:
+            log.warning("too_many_failures_for_tasks", run=run.pk, nodeid=result.nodeid)
+
+
+def _known(run: TestRun, results: list[TestResult]) -> dict[str, FailureTask]:
+    """The tasks that these tests have, locked, by the tests' ids."""
+    nodeids = [result.nodeid for result in results]
+    failures = FailureTask.objects.filter(environment=run.environment_id, nodeid__in=nodeids)
+    tasks = Task.objects.filter(pk__in=failures.values("task")).order_by("pk").select_for_update(of=("self",))
+    locked = {task.pk: task for task in tasks}
+    found = {}
+    for failure in failures.filter(task__in=locked):
+        failure.task = locked[failure.task_id]
+        found[failure.nodeid] = failure
+    return found
+
+
+def _outdated(run: TestRun, results: list[TestResult]) -> set[str]:
+    """The ids of those tests of which a later run here, which is settled, has a result."""
+    later = TestResult.objects.filter(environment=run.environment_id, nodeid__in=[result.nodeid for result in results])
+    settled = Q(run__tasks_due=False) & Q(run__status__in=TestRun.JUDGED)
+    later = later.filter(settled, run__gt=run.pk, outcome__in=[*FAILS, *PASSES])
+    return set(later.values_list("nodeid", flat=True))
+
+
+def _open(run: TestRun, project: Project, result: TestResult) -> None:
+    task = projects.create_task(
+        project=project,
+        title=f"{result.name} fails in {run.environment.name}"[:255],
+        description=f"{result.nodeid}\n\n{_words(run, result)}",
+    )
+    FailureTask.objects.create(environment=run.environment, nodeid=result.nodeid, task=task, last_run=run)
+    run.tasks_opened += 1
+
+
+def _go_on(run: TestRun, result: TestResult, failure: FailureTask) -> None:
+    completed = failure.task.status == Task.Status.COMPLETED
+    if result.outcome in PASSES and completed:
+        return
+    if result.outcome in PASSES:
+        projects.add_comment(task=failure.task, author=AUTHOR, content=f"Passes again: {_address(run)}")
+        projects.move_task(task=failure.task, status=Task.Status.COMPLETED)
+    else:
+        projects.add_comment(task=failure.task, author=AUTHOR, content=f"Fails again. {_words(run, result)}")
+        if completed:
+            projects.move_task(task=failure.task, status=Task.Status.PENDING)
+    FailureTask.objects.filter(pk=failure.pk).update(last_run=run)
+
+
+def _words(run: TestRun, result: TestResult) -> str:
+    return f"{result.message[:1_000] or result.get_outcome_display()}\n\n{_address(run)}"
+
+
+def _address(run: TestRun) -> str:
+    return f"{settings.PUBLIC_URL}/admin/testrunner/testrun/{run.pk}/change/"

@@ -1,0 +1,214 @@
+"""The limits of a run, and the walls around it: which of them this machine allows, found out by trying.
+
+Strongest first. The mode in force is part of every run's record, in words; testrunner/sandbox/isolation_check.py finds
+it.
+
+1. *namespaces*: processes, mounts and IPC of its own. Everything is read-only but one bounded file system in memory. A
+   worker that is root also gives each run a user of its own, so that its limit of processes is the run's alone.
+2. *user-namespace*: the same without root, as the worker's own user.
+3. *user*: a worker that is root where namespaces are forbidden (most containers) still gives each run its own user.
+4. *plain*: limits, group, guard. What runs can read what the worker's user can read: same user is no boundary.
+
+The network stays open in all of them: tests are there to call services.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import random
+import signal
+import stat
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+KIB, MIB, GIB = 2**10, 2**20, 2**30
+USERS = range(61184, 65520)  # systemd keeps these for short-lived users; nobody's files are theirs
+NOBODY = 65534
+CLAIMS = (Path("/run/opsroom-users"), Path("/tmp/opsroom-users"))  # noqa: S108 - used only if it is root's alone
+MARK = "OPSROOM_RUN"  # in the environment of every process of a run
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a run may use. Times in seconds, sizes in bytes."""
+
+    wall_seconds: float = 300
+    grace_seconds: float = 5  # between the request to stop and the kill
+    cpu_seconds: int = 300  # of each process
+    memory_bytes: int = 2 * GIB  # address space of each process
+    total_memory_bytes: int = 4 * GIB  # resident, of all processes together; looked at every half second
+    file_bytes: int = 256 * MIB  # each file
+    disk_bytes: int = 512 * MIB  # all files together
+    files: int = 50_000
+    processes: int = 128  # processes and threads together
+    open_files: int = 512  # of each process
+    log_head: int = MIB
+    log_tail: int = 3 * MIB
+    results: int = 20_000  # tests; a run with more is an error
+    report_bytes: int = 64 * MIB
+    junit_bytes: int = 8 * MIB
+
+    def in_words(self) -> str:
+        return (
+            f"{size(self.memory_bytes)} memory a process, {size(self.total_memory_bytes)} together,"
+            f" {size(self.disk_bytes)} of files,"
+            f" {self.processes} processes, network open"
+        )
+
+
+def size(count: int) -> str:
+    return f"{count / GIB:.3g} GiB" if count >= GIB else f"{count / MIB:.3g} MiB"
+
+
+@dataclass(frozen=True)
+class Mode:
+    """One way to wall a run in."""
+
+    name: str  # as TESTRUN_MIN_ISOLATION has it
+    words: str
+    namespaces: bool = False
+    user_namespace: bool = False
+    change_user: bool = False
+
+
+MODES = (
+    Mode("namespaces", "own processes, read-only files, own user", namespaces=True, change_user=True),
+    Mode("user-namespace", "own processes, read-only files", namespaces=True, user_namespace=True),
+    Mode("user", "own user, no namespaces", change_user=True),
+    Mode("plain", "limits only, the worker's user"),
+)
+PLAIN = MODES[-1]
+
+
+def named_mode(name: str) -> Mode:
+    """Return the mode with this name. Raises StopIteration if there is none; the settings are checked at the start."""
+    return next(mode for mode in MODES if mode.name == name)
+
+
+@contextlib.contextmanager
+def user_for_a_run(mode: Mode) -> Iterator[int]:
+    """Give a number that no other run on this machine has, until the end of the block or of the process.
+
+    The claim is a lock of a file in a directory of root's alone, where no run can make or lock one. The kernel ends
+    it with the process.
+    """
+    if not mode.change_user:
+        yield os.geteuid() or NOBODY
+        return
+    user, claim = _first_free(_directory_of_claims())
+    try:
+        yield user
+    finally:
+        os.close(claim)
+
+
+def _directory_of_claims() -> Path:
+    """Return the directory of this machine's claims. Raises OSError where none is safe to use."""
+    for place in CLAIMS:
+        with contextlib.suppress(OSError):
+            place.mkdir(mode=0o700, exist_ok=True)
+            about = place.lstat()
+            if stat.S_ISDIR(about.st_mode) and about.st_uid == 0 and not about.st_mode & 0o077:
+                return place
+    raise OSError(f"No directory for the users of runs: {' and '.join(map(str, CLAIMS))} are not root's alone.")
+
+
+def _first_free(claims: Path) -> tuple[int, int]:
+    """Return a user and the descriptor that holds its lock."""
+    alive = users_alive()
+    for user in random.sample(USERS, len(USERS)):
+        if user in alive:  # systemd's own, or what a run has left whose worker and guard were killed
+            continue
+        claim = os.open(claims / str(user), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return user, claim
+        except OSError:
+            os.close(claim)
+    raise OSError("All users for runs are taken.")
+
+
+def users_alive() -> set[int]:
+    """Return the users of whom a process of this machine is."""
+    alive = set()
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            alive.add(entry.stat().st_uid)
+    return alive
+
+
+def python() -> str:
+    """Return the interpreter's address without links in its directories: they may be hidden from the run."""
+    return os.path.join(os.path.realpath(os.path.dirname(sys.executable)), os.path.basename(sys.executable))
+
+
+def kept_and_hidden(directory: Path, kept: Sequence[Path], hidden: Sequence[Path], mode: Mode) -> dict[str, list[str]]:
+    """Return what must stay visible (the interpreter, `kept`), and what must not (home, `hidden`), as real addresses.
+
+    For another user, a directory that only its owner may enter is in the way of what is kept below it, and hidden too:
+    what is hidden is replaced by an empty directory with, below it, what is kept.
+    """
+    keep = {os.path.realpath(path) for path in (Path(sys.prefix), Path(sys.base_prefix), *kept)}
+    home = os.path.expanduser("~")  # as it is where the worker's user has none
+    hide = {os.path.realpath(path) for path in ([home] if home.startswith("/") else []) + [*map(str, hidden)]}
+    if mode.change_user:
+        hide |= {str(path) for kept_path in (*keep, str(directory)) for path in closed_directories(Path(kept_path))}
+    return {"kept": sorted(keep), "hidden": sorted(hide - keep - {"/", str(directory)})}
+
+
+def closed_directories(path: Path) -> Iterator[Path]:
+    """Yield the outermost directory above this path that only its owner may enter, if there is one."""
+    for parent in reversed(path.parents):
+        if not parent.stat().st_mode & 0o001:
+            yield parent
+            return
+
+
+def make_undumpable() -> None:
+    """Keep this process's environment and memory from others of the same user (`/proc/<pid>/environ`).
+
+    A worker calls this at its start. Root is not kept out, and neither are files that the user may read.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
+
+
+def sweep(run_name: str, patience: float = 5) -> int:
+    """Kill every process of this machine that carries the run's mark, wait for their end, return how many there were.
+
+    For the modes without namespaces, after a run whose guard may have been killed. Not found are a process that was
+    started with an emptied environment, and what a run has left where worker and guard were both killed with -9: nobody
+    is there to look. Those end with the container.
+    """
+    killed: set[int] = set()
+    until = time.monotonic() + patience
+    while (found := set(_marked(run_name))) and time.monotonic() < until:
+        frozen: set[int] = set()
+        while new := found - frozen:  # who is frozen cannot fork while others are looked for
+            _send(new, signal.SIGSTOP)
+            frozen |= new
+            found = set(_marked(run_name))
+        _send(frozen, signal.SIGKILL)
+        killed |= frozen
+        time.sleep(0.01)  # they are dying
+    return len(killed)
+
+
+def _marked(run_name: str) -> Iterator[int]:
+    mark = f"{MARK}={run_name}".encode()
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mark in (entry / "environ").read_bytes().split(b"\0") and int(entry.name) != os.getpid():
+                yield int(entry.name)
+
+
+def _send(processes: set[int], number: int) -> None:
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(process, number)

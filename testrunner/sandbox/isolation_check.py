@@ -1,0 +1,162 @@
+"""The trial that finds which walls this machine allows: each mode is tried by running a small program in it.
+
+A trial has one of three results. Only two of them are facts about the machine, and only these are remembered:
+
+- *works*: the program ran to its end behind these walls.
+- *refused*: the kernel refused a call that builds them, or the mode does not exist for this user or system.
+- *unknown*: anything else, for example a machine too busy to finish in time. The next run tries again.
+
+An unknown mode is never replaced by a weaker one: the run that asked ends as an error, in words.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import tempfile
+import threading
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from testrunner.sandbox.isolation import MODES, PLAIN, Limits, Mode, closed_directories, python, user_for_a_run
+from testrunner.sandbox.supervisor_client import Guard, make_directory, plan
+from testrunner.sandbox.walls.leftovers import remove_directory
+
+TRIAL_SECONDS = 30.0  # a trial takes 0.5 s on an idle machine
+PROGRAM = "import pytest, tempfile; tempfile.TemporaryFile().close()"
+# What the kernel answers where a wall is forbidden or not built in. All other numbers may be gone at the next attempt.
+REFUSALS = {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EINVAL, errno.EUSERS, errno.EOPNOTSUPP}
+NO_NAMESPACES = (  # a limit of 0 is reported as ENOSPC, as is a limit that others have reached for the moment
+    "/proc/sys/user/max_user_namespaces",
+    "/proc/sys/user/max_pid_namespaces",
+    "/proc/sys/user/max_mnt_namespaces",
+    "/proc/sys/user/max_ipc_namespaces",
+)
+
+
+class Result(Enum):
+    WORKS = "works"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a trial of one mode came to, and why where it did not work."""
+
+    result: Result
+    why: str = ""
+
+
+class NoWalls(Exception):
+    """No walls that may be used were found. Its text is a sentence for a person."""
+
+
+_probe_lock = threading.Lock()
+_known: dict[tuple[str, Mode], Trial] = {}
+
+
+def probe(root: Path, least: Mode = PLAIN) -> Mode:
+    """Return the strongest mode in which this machine runs pytest below `root`, found out by trying.
+
+    Raises NoWalls where that mode is weaker than `least`, or where a stronger one could not be tried to the end.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    with _probe_lock:
+        for mode in MODES[: MODES.index(least) + 1]:
+            trial = _result_of(mode, root)
+            if trial.result is Result.WORKS:
+                return mode
+            if trial.result is Result.UNKNOWN:
+                raise NoWalls(
+                    f"It could not be determined whether this machine allows the isolation {mode.name!r}"
+                    f" ({trial.why}), and no weaker one is used instead. Start the run again."
+                )
+    raise NoWalls(
+        f"This machine does not allow the isolation {least.name!r}, the least that TESTRUN_MIN_ISOLATION accepts:"
+        f" {trial.why}."
+    )
+
+
+def _result_of(mode: Mode, root: Path) -> Trial:
+    known = _known.get((str(root), mode))
+    if known is None:
+        known = attempt(mode, root)
+        if known.result is not Result.UNKNOWN:
+            _known[str(root), mode] = known
+    return known
+
+
+def attempt(mode: Mode, root: Path) -> Trial:
+    """Run a small program behind the walls of this mode."""
+    if refusal := _cannot_be(mode, root):
+        return Trial(Result.REFUSED, refusal)
+    if mode == PLAIN:
+        return Trial(Result.WORKS)  # nothing of it can be refused
+    try:
+        with user_for_a_run(mode) as user, tempfile.TemporaryFile() as output:
+            directory = make_directory(root, "trial", mode, user)
+            try:
+                return _judged(_run(mode, user, directory, output.fileno()))
+            finally:
+                remove_directory(str(directory))
+    except OSError as error:
+        # A root that may not give files away, in a container without that power, is no matter of the moment.
+        gives = isinstance(error, PermissionError) and mode.change_user and not mode.namespaces
+        return Trial(Result.REFUSED if gives else Result.UNKNOWN, f"{type(error).__name__}: {error}")
+
+
+def _cannot_be(mode: Mode, root: Path) -> str:
+    """Return why there is no such mode here, whatever the kernel says; nothing if it can be tried."""
+    if mode == PLAIN:
+        return ""
+    if sys.platform != "linux":
+        return "it needs Linux"
+    if not mode.change_user:
+        return ""
+    if os.geteuid() != 0:
+        return "it needs a worker that is root"
+    if not mode.namespaces:
+        for place in (python(), f"{sys.prefix}/lib", f"{sys.base_prefix}/lib", f"{root}/run"):
+            for closed in closed_directories(Path(os.path.realpath(place))):
+                return f"only its owner may enter {closed}"
+    return ""
+
+
+def _run(mode: Mode, user: int, directory: Path, output: int) -> Guard:
+    command = [python(), "-I", "-B", "-c", PROGRAM]
+    what = plan(mode, user=user, directory=directory, command=command, environment={}, limits=Limits())
+    guard = Guard(what, output=output, descriptors=[])
+    try:
+        guard.control.settimeout(TRIAL_SECONDS)
+        while guard.listen():
+            pass
+    finally:
+        guard.close()
+    return guard
+
+
+def _judged(guard: Guard) -> Trial:
+    messages = guard.messages
+    if messages.get("exit") == 0:
+        return Trial(Result.WORKS)
+    if "failed" in messages:
+        return Trial(Result.REFUSED if _is_refusal(messages.get("errno")) else Result.UNKNOWN, messages["failed"])
+    if "exit" in messages:
+        return Trial(Result.UNKNOWN, f"the program of the trial ended with exit code {messages['exit']}")
+    return Trial(Result.UNKNOWN, f"the trial did not end within {TRIAL_SECONDS:g} s")
+
+
+def _is_refusal(number: int | None) -> bool:
+    if number == errno.ENOSPC:
+        return any(_is_zero(limit) for limit in NO_NAMESPACES)
+    return number in REFUSALS
+
+
+def _is_zero(limit: str) -> bool:
+    try:
+        return Path(limit).read_text().strip() == "0"
+    except OSError:
+        return False

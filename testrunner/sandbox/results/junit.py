@@ -1,0 +1,129 @@
+"""JUnit XML: pytest's own, if it wrote a whole one, else one made from the results."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from xml.etree.ElementTree import Element, SubElement, tostring
+from xml.parsers import expat
+from xml.sax.saxutils import escape, quoteattr
+
+from testrunner.sandbox.redaction import Mask
+from testrunner.sandbox.results.outcome import TestResult
+from testrunner.sandbox.results.plain_text import plain_junit
+
+NEWLINES = {"\n": "&#10;", "\r": "&#13;", "\t": "&#9;"}  # which a parser would read as spaces in an attribute
+# The attributes of pytest's documents.
+OWN_WORDS = {"classname", "errors", "failures", "file", "hostname", "line", "message", "name", "skipped", "tests"}
+OWN_WORDS |= {"time", "timestamp", "type", "value"}
+# What XML 1.0 cannot hold, in any spelling.
+FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def junit_xml(written: bytes | None, results: Sequence[TestResult], *, reason: str) -> bytes:
+    """Return well-formed JUnit XML without colours. `written` is what came from the child: None if it was too much."""
+    return plain_junit(written) if written and is_junit(written) else made_from(results, reason=reason)
+
+
+def masked(document: bytes, mask: Mask) -> str:
+    """Return a well-formed document without secrets in its values and texts; nothing where it is not well-formed.
+
+    Its own words, such as "testcase", stay whatever the secrets are. An attribute of a test's own whose name is a
+    secret is left out.
+    """
+    rest = _Masked(mask)
+    parser = expat.ParserCreate()
+    parser.StartElementHandler, parser.EndElementHandler = rest.start, rest.end
+    parser.CharacterDataHandler = rest.pieces.append
+    try:
+        parser.Parse(document, True)
+    except expat.ExpatError:
+        return ""
+    return "".join(rest.written)
+
+
+class _Masked:
+    """Writes a document again as it is parsed."""
+
+    def __init__(self, mask: Mask) -> None:
+        self.mask, self.pieces = mask, list[str]()  # text comes in pieces of the parser's choice
+        self.written = ['<?xml version="1.0" encoding="utf-8"?>\n']
+
+    def start(self, name: str, attributes: dict[str, str]) -> None:
+        self._finish_text()
+        shown = {key: value for key, value in attributes.items() if key in OWN_WORDS or self.mask.text(key) == key}
+        values = "".join(f" {key}={quoteattr(self._hide(value), NEWLINES)}" for key, value in shown.items())
+        self.written.append(f"<{name}{values}>")
+
+    def end(self, name: str) -> None:
+        self._finish_text()
+        self.written.append(f"</{name}>")
+
+    def _finish_text(self) -> None:
+        self.written.append(escape(self._hide("".join(self.pieces))))
+        self.pieces.clear()
+
+    def _hide(self, text: str) -> str:
+        return _allowed(self.mask.text(text))
+
+
+def is_junit(document: bytes) -> bool:
+    """Return whether this is one whole document of test suites, without a document type (entities, outside files)."""
+    roots: list[str] = []
+
+    def refuse(*_: object) -> None:
+        raise ValueError("a document type")
+
+    parser = expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = refuse
+    parser.StartElementHandler = lambda name, _: roots.append(name) if not roots else None
+    try:
+        parser.Parse(document, True)
+    except (expat.ExpatError, ValueError):
+        return False
+    return roots in (["testsuites"], ["testsuite"])
+
+
+def made_from(results: Sequence[TestResult], *, reason: str) -> bytes:
+    """Return a document in pytest's own shape, with the run's reason where there is one."""
+    outcomes = [outcome for result in results for outcome in result.counted]
+    suites = Element("testsuites", name="pytest tests")
+    suite = SubElement(
+        suites,
+        "testsuite",
+        name="pytest",
+        tests=str(len(results)),
+        failures=str(outcomes.count("failed")),
+        errors=str(outcomes.count("error")),
+        skipped=str(outcomes.count("skipped") + outcomes.count("xfailed")),
+        time=f"{sum(result.seconds for result in results):.3f}",
+    )
+    for result in results:
+        _case(suite, result)
+    if reason:
+        SubElement(suite, "system-err").text = _allowed(reason)
+    return tostring(suites, encoding="utf-8", xml_declaration=True)
+
+
+def _case(suite: Element, result: TestResult) -> None:
+    classname, name = _address(result.nodeid)
+    case = SubElement(suite, "testcase", classname=_allowed(classname), name=_allowed(name))
+    case.set("time", f"{result.seconds:.3f}")
+    element = {"failed": "failure", "error": "error", "skipped": "skipped", "xfailed": "skipped"}.get(result.outcome)
+    if element:
+        SubElement(case, element, message=_allowed(result.message)).text = _allowed(result.details)
+    if result.fails_twice:  # a second test case, as pytest has it
+        again = SubElement(suite, "testcase", classname=_allowed(classname), name=_allowed(name), time="0.000")
+        SubElement(again, "error", message=_allowed(result.message)).text = _allowed(result.details)
+
+
+def _address(nodeid: str) -> tuple[str, str]:
+    """The class and the name that pytest's own reports have for a test, or for a file."""
+    base, bracket, parameters = nodeid.partition("[")
+    path, *names = base.split("::")
+    above = [path.removesuffix(".py").replace("/", "."), *names]
+    return ".".join(above[:-1]), above[-1] + bracket + parameters
+
+
+def _allowed(text: str) -> str:
+    return FORBIDDEN.sub("\ufffd", text)

@@ -1,0 +1,215 @@
+"""pytest's report, read line by line while it is written by the child (pytest_entry.py).
+
+A hostile test can write into its own report. Everything here is bounded and nothing is believed to be well-formed, but
+results are only as trustworthy as the file that was run. A line that cannot be read costs only itself.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from testrunner.sandbox.redaction import Mask
+from testrunner.sandbox.results.nodeids import shortened
+from testrunner.sandbox.results.outcome import DETAILS, LONGEST, MESSAGE, NODEID, TestResult
+from testrunner.sandbox.results.phases import PHASES, Phase, RunningTest, left_out, middle_cut, one_line
+from testrunner.sandbox.results.plain_text import plain
+
+LINE_BYTES = 2**20  # the child cuts its lines to less than half of that
+MOST_OPEN = 100  # tests at a time: pytest runs one after the other
+MOST_DETAILS = 32 * 2**20  # characters of all tests' details; beyond it each has MESSAGE characters
+
+
+class Report:
+    """Reads the report, and passes on the result of each test as it ends."""
+
+    def __init__(
+        self,
+        on_result: Callable[[TestResult], None],
+        *,
+        most_bytes: int,
+        most_results: int,
+        prefix: str = "",
+        mask: Mask = Mask(),  # noqa: B008 - without secrets it holds nothing
+    ) -> None:
+        self._on_result, self._bytes_left, self._most_results = on_result, most_bytes, most_results
+        self._prefix, self._mask = prefix, mask
+        self._partial, self._is_skipping = b"", False
+        self._ids: dict[str, str] = {}  # pytest's own, or a digest of it → the one that is stored
+        self._alike: Counter[str] = Counter()  # how many tests would be stored by this id
+        self._open: dict[str, RunningTest] = {}  # tests that have started and not ended
+        self._again: dict[str, RunningTest] = {}  # tests that have ended and did not pass: they may run again
+        self._waiting: list[TestResult] = []
+        self._details_left = MOST_DETAILS
+        self._by_id: dict[str, TestResult] = {}
+        self.collected: int | None = None
+        self.uncollectable: list[str] = []  # files, each with its problem
+        self.skipped_files = 0  # whole modules, which are no tests that were collected
+        self.exit_status: int | None = None  # as pytest itself wrote it at its end
+        self.why = ""  # pytest was interrupted, or broke
+        self.running: list[str] = []  # tests that started and never ended; they have a result all the same
+        self.ended: set[str] = set()  # the tests that came to their end
+        self.unreadable = 0  # lines
+        self.problem = ""  # why this report says nothing
+
+    @property
+    def results(self) -> list[TestResult]:
+        """The results so far, one for each id."""
+        return list(self._by_id.values())
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every test that was collected has ended, and pytest has written that it did."""
+        faults = self.problem or self.uncollectable or self.exit_status is None
+        return not faults and bool(self.collected) and self.collected == len(self.ended)
+
+    def write(self, raw: bytes) -> None:
+        """Take in a piece of the report."""
+        self._bytes_left -= len(raw)
+        if self._bytes_left < 0:
+            self.problem, self._partial = self.problem or "it is too large", b""
+        if self.problem:
+            return
+        *lines, self._partial = (self._partial + raw).split(b"\n")
+        for line in lines:
+            self._take(line)
+        if len(self._partial) > LINE_BYTES:
+            self._partial, self._is_skipping = b"", True
+        self._pass_on()
+
+    def close(self) -> None:
+        """Count tests that have not ended as errors."""
+        self.unreadable += bool(self._partial) or self._is_skipping
+        for nodeid in [nodeid for nodeid, test in self._open.items() if test.has_ended]:
+            self._end(nodeid)
+        self.running = list(self._open)
+        for nodeid, test in self._open.items():
+            self._add(test.result(nodeid, ended=False))
+        self._open.clear()
+        self._pass_on()
+
+    def _take(self, line: bytes) -> None:
+        if self._is_skipping or len(line) > LINE_BYTES:
+            self._is_skipping = False
+            self.unreadable += 1
+            return
+        if not line:
+            return
+        try:
+            record = json.loads(line)
+            self._kinds[record["kind"]](self, record)
+        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError):
+            self.unreadable += 1
+
+    def _on_started(self, record: dict[str, Any]) -> None:
+        self._open_test(record)
+
+    def _open_test(self, record: dict[str, Any]) -> RunningTest:
+        nodeid = self._id_of(record)
+        if nodeid not in self._open:
+            for other in [other for other, test in self._open.items() if test.has_ended]:
+                self._end(other)  # by a plugin that runs tests without saying when each begins and ends
+            if len(self._open) >= MOST_OPEN:
+                raise ValueError("pytest runs one test after the other")
+            self._open[nodeid] = self._again.pop(nodeid, RunningTest())
+        return self._open[nodeid]
+
+    def _id_of(self, record: dict[str, Any]) -> str:
+        """The id by which this test is stored: see `TestResult.nodeid`."""
+        whole = plain(str(record["id"])).replace("\n", " ")
+        key = shortened(whole, NODEID)
+        if key not in self._ids:
+            if len(self._ids) > 2 * self._most_results:
+                raise ValueError("more tests than a run can have")
+            name = shortened(self._mask.text(self._prefix + whole), NODEID)
+            self._alike[name] += 1
+            again = self._alike[name]
+            self._ids[key] = name if again == 1 else shortened(f"{name}~{again}", NODEID)
+        return self._ids[key]
+
+    def _on_collected(self, record: dict[str, Any]) -> None:
+        self.collected = int(record["count"])
+
+    def _on_uncollected(self, record: dict[str, Any]) -> None:
+        nodeid, outcome = self._id_of(record) or "collection", record["outcome"]
+        message, details = self._text(record["message"], MESSAGE), self._cut(record["text"])
+        if outcome == "skipped":
+            self.skipped_files += 1
+        else:
+            outcome = "error"
+            if len(self.uncollectable) < MOST_OPEN:
+                self.uncollectable.append(f"{nodeid}: {message}")
+        self._add(TestResult(nodeid, outcome, message=message, details=details))
+
+    def _on_report(self, record: dict[str, Any]) -> None:
+        if record["when"] not in PHASES:
+            raise ValueError("no phase of a test")
+        seconds = float(record["seconds"])
+        phase = Phase(
+            when=record["when"],
+            outcome=str(record["outcome"]),
+            category=self._text(record["category"], 50),
+            expected=bool(record["expected"]),
+            subtest=self._text(record["subtest"], MESSAGE),
+            seconds=min(max(0.0, seconds), LONGEST) if math.isfinite(seconds) else 0.0,
+            message=self._text(record["message"], MESSAGE),
+            text=self._cut(record["text"]),
+        )
+        self._open_test(record).add(phase)
+
+    def _on_ended(self, record: dict[str, Any]) -> None:
+        self._end(self._id_of(record))
+
+    def _end(self, nodeid: str) -> None:
+        test = self._open.pop(nodeid)
+        result = test.result(nodeid)
+        if result.outcome != "passed":
+            self._again[nodeid] = test
+        self.ended.add(nodeid)
+        self._add(result)
+
+    def _on_finished(self, record: dict[str, Any]) -> None:
+        self.exit_status, self.why = int(record["status"]), self._text(record["why"], MESSAGE)
+
+    def _add(self, result: TestResult) -> None:
+        if result.nodeid not in self._by_id and len(self._by_id) >= self._most_results:
+            self.problem = self.problem or "it has too many tests"
+            return
+        most = DETAILS if self._details_left > 0 else MESSAGE
+        if len(result.details) > most + 100:
+            result = replace(result, details=middle_cut(result.details, most))
+        self._details_left -= len(result.details)
+        self._by_id[result.nodeid] = result
+        self._waiting.append(result)
+
+    def _pass_on(self) -> None:
+        while self._waiting:  # outside of every `except`: the caller's problems are the caller's
+            self._on_result(self._waiting.pop(0))
+
+    def _text(self, value: Any, most: int) -> str:
+        """Return one line of at most so many characters without secrets and without terminal codes."""
+        return one_line(self._mask.text(plain(str(value))).partition("\n")[0].strip(), most)
+
+    def _cut(self, ends: Any) -> str:
+        """Return a text that the child may have cut. At its cut no beginning or end of a secret is left."""
+        head, tail, missing = str(ends[0]), str(ends[1]), int(ends[2])
+        head, tail = self._mask.text(plain(head)), self._mask.text(plain(tail))
+        if missing <= 0:
+            return head
+        edge = self._mask.longest
+        kept = head[: max(0, len(head) - edge)], tail[min(edge, len(tail)) :]
+        missing += len(head) + len(tail) - len(kept[0]) - len(kept[1])
+        return f"{kept[0]}\n{left_out(missing)}\n{kept[1]}"
+
+    _kinds: ClassVar[dict[str, Callable[[Report, dict[str, Any]], None]]] = {
+        "started": _on_started,
+        "collected": _on_collected,
+        "uncollected": _on_uncollected,
+        "report": _on_report,
+        "ended": _on_ended,
+        "finished": _on_finished,
+    }

@@ -1,0 +1,129 @@
+"""The executor's end of a guard: the process that runs `supervisor_process.py`."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from testrunner.sandbox.isolation import Limits, Mode, kept_and_hidden
+
+LAUNCH = Path(__file__).with_name("supervisor_process.py")
+
+
+class Guard:
+    """One started guard. `messages` are its words so far: pid, failed, ended, exit.
+
+    The plan goes through a file without a name: neither its size nor a guard that dies early can block the worker. The
+    guard gets an empty environment, so that nothing of the worker's is in any /proc/<pid>/environ that a test can read.
+    """
+
+    def __init__(self, plan: Mapping[str, Any], *, output: int, descriptors: Sequence[int]) -> None:
+        self.control, theirs = socket.socketpair()
+        self.messages: dict[str, Any] = {}
+        self._partial = b""
+        with theirs, tempfile.TemporaryFile() as file:
+            file.write(json.dumps({**plan, "control": theirs.fileno(), "descriptors": list(descriptors)}).encode())
+            file.seek(0)
+            try:
+                self.process = subprocess.Popen(  # noqa: S603
+                    [sys.executable, "-I", "-S", "-B", str(LAUNCH)],
+                    stdin=file,
+                    stdout=output,
+                    stderr=output,
+                    pass_fds=[theirs.fileno(), *descriptors],
+                    start_new_session=True,
+                    env={},
+                    cwd="/",
+                )
+            except BaseException:
+                self.control.close()
+                raise
+        self.control.setblocking(False)
+
+    def listen(self) -> bool:
+        """Take in what the guard said; return False once it will say no more."""
+        try:
+            words = self.control.recv(65536)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        *lines, self._partial = (self._partial + words).split(b"\n")
+        for line in lines:
+            self.messages.update(json.loads(line))
+        return bool(words)
+
+    def order(self, letter: bytes) -> None:
+        """ "I": interrupt pytest. "T": terminate everything."""
+        with contextlib.suppress(OSError):
+            self.control.send(letter)
+
+    def kill(self) -> None:
+        """Ask for the end of everything: the guard reads the end of the file."""
+        with contextlib.suppress(OSError):
+            self.control.shutdown(socket.SHUT_WR)
+
+    def close(self, patience: float = 5) -> None:
+        """Kill what is left, and wait for the guard, which goes last."""
+        self.kill()
+        try:
+            self.process.wait(patience)
+        except subprocess.TimeoutExpired:
+            self.process.kill()  # with namespaces the kernel kills the rest; without, the caller's sweep
+            self.process.wait()
+        self.control.close()
+
+
+def kill_everything_of(user: int) -> None:
+    """Kill every process of a run's own user: one call, which no fork can outrun. Needs root."""
+    program = f"import os, signal; os.setresuid({user}, {user}, {user}); os.kill(-1, signal.SIGKILL)"
+    subprocess.run([sys.executable, "-I", "-S", "-c", program], env={}, check=False)  # noqa: S603
+
+
+def plan(
+    mode: Mode,
+    *,
+    user: int,
+    directory: Path,
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    limits: Limits,
+    files: Sequence[tuple[str, bytes]] = (),
+    working_directory: str = "/",
+    kept: Sequence[Path] = (),
+    hidden: Sequence[Path] = (),
+) -> dict[str, Any]:
+    """Return what `supervisor_process.py` reads."""
+    return {
+        "name": directory.name,
+        "namespaces": mode.namespaces,
+        "user_namespace": mode.user_namespace,
+        "change_user": mode.change_user,
+        "user": user,
+        "directory": str(directory),
+        "working_directory": working_directory,
+        "command": list(command),
+        "environment": dict(environment),
+        "limits": asdict(limits),
+        "files": [(path, base64.b64encode(content).decode()) for path, content in files],
+        **kept_and_hidden(directory, kept, hidden, mode),
+    }
+
+
+def make_directory(root: Path, name: str, mode: Mode, user: int) -> Path:
+    """Make the run's fresh directory, for its owner alone."""
+    root.mkdir(parents=True, exist_ok=True)
+    directory = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=root)).resolve()
+    if mode.change_user and not mode.namespaces:
+        os.chown(directory, user, user)
+    return directory

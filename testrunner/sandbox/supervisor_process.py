@@ -1,0 +1,499 @@
+"""The guard of one run: `python -I -S supervisor_process.py`, started by the executor, outside of Django and of the
+project.
+
+Why a process of its own, and not `preexec_fn`: between fork and exec of a process with threads almost nothing is safe.
+And somebody must outlive the worker: the guard ends with its run when the worker is killed with -9.
+
+    worker ── guard ── [init, in namespaces of its own ──] pytest ── whatever the tests start
+
+1. The guard reads the plan (JSON, from standard input), and listens on the control socket: "I" interrupt pytest, "T"
+   terminate everything, end of file (the executor's wish, or its death) kill everything.
+2. With namespaces, its child is process 1 of a process namespace: when that one ends, however it ends, the kernel kills
+   all others in it before the guard's `waitpid` returns. Nothing can leave: neither `setsid` nor a double fork help.
+3. Without, the guard is the subreaper of everything below: it freezes and kills descendants until it has none left.
+4. pytest's exit code goes through the control socket, as a line of JSON, with whether it had been told to stop before.
+   Then the run's directory is removed.
+
+Imports little, because every run waits for it. Linux' calls go through ctypes; elsewhere only limits and group remain.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import ctypes
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import stat
+import sys
+from typing import Any, NoReturn
+
+sys.path.append(
+    os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+)  # last: no module of Python's is hidden
+from testrunner.sandbox.walls.calls import (
+    LINUX,
+    PR_SET_CHILD_SUBREAPER,
+    PR_SET_NO_NEW_PRIVS,
+    PR_SET_PDEATHSIG,
+    call,
+    libc,
+    prctl,
+)
+from testrunner.sandbox.walls.cgroup import Group, make_group
+from testrunner.sandbox.walls.forbidden import CLONE_NEWUSER, forbid
+from testrunner.sandbox.walls.held import system_v
+from testrunner.sandbox.walls.leftovers import remove_all_of, remove_directory
+from testrunner.sandbox.walls.meter import Meter
+from testrunner.sandbox.walls.own_directory import write_only_below
+
+Plan = dict[str, Any]
+
+CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWPID = 0x00020000, 0x08000000, 0x20000000
+MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 0x2, 0x4, 0x8, 0x1000, 0x4000, 0x40000
+SYS_MOUNT_SETATTR, AT_RECURSIVE, MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID = 442, 0x8000, 0x1, 0x2
+
+TICK = 0.5  # seconds between two looks at what the run holds; without a cgroup the kernel limits only each process
+
+
+def main() -> NoReturn:
+    plan: Plan = json.load(sys.stdin.buffer)
+    control = socket.socket(fileno=plan["control"])
+    control.set_inheritable(False)
+    wake_up = wake_up_on(signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    prctl(PR_SET_PDEATHSIG, signal.SIGTERM)  # beside the socket, which a forked child of the worker might hold open
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    plan["limits"]["processes"] += counted_with_the_run(plan)
+    group = make_group(plan["name"], plan["limits"]["total_memory_bytes"] + plan["limits"]["disk_bytes"])
+    alive, mine = os.pipe()
+    try:
+        if plan["namespaces"]:
+            enter_namespaces(plan)
+        child = os.fork()
+    except OSError as problem:
+        tell_failure(control, problem)
+        tidy_up(plan, group)
+        os._exit(127)
+    if child == 0:
+        os.close(mine)
+        guarded(control, lambda: in_its_place(plan, control, alive, group))
+    tell(control, pid=child)
+    status = watch(child, control, wake_up, plan)
+    if not plan["namespaces"] and status is not None:
+        tell(control, exit=os.waitstatus_to_exitcode(status), stopped=plan.get("stopped", False))
+    kill_the_rest(plan, child)
+    if group is not None and group.was_too_small():
+        tell(control, ended="memory")
+    tidy_up(plan, group)
+    os._exit(0)
+
+
+def in_its_place(plan: Plan, control: socket.socket, alive: int, group: Group | None) -> NoReturn:
+    if group is not None:
+        group.join()
+    if plan["namespaces"]:
+        init(plan, control, alive)
+    become_pytest(plan, alive)
+
+
+def tidy_up(plan: Plan, group: Group | None) -> None:
+    if group is not None:
+        group.remove()
+    remove_directory(plan["directory"])
+    if plan["change_user"] and not plan["namespaces"]:
+        remove_all_of(plan["user"])
+
+
+def wake_up_on(*signals: int) -> int:
+    """Return a descriptor from which the numbers of these signals can be read as they arrive."""
+    readable, writable = os.pipe()
+    os.set_blocking(readable, False)
+    os.set_blocking(writable, False)
+    signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
+    for number in signals:
+        signal.signal(number, lambda *_: None)
+    return readable
+
+
+def guarded(control: socket.socket, act: Any) -> NoReturn:
+    """Act in a fresh child; words instead of a traceback if that fails; never come back to the parent's code."""
+    try:
+        act()
+    except BaseException as problem:
+        with contextlib.suppress(OSError):
+            tell_failure(control, problem)
+    finally:
+        os._exit(127)
+
+
+def tell_failure(control: socket.socket, problem: BaseException) -> None:
+    tell(control, failed=f"{type(problem).__name__}: {problem}", errno=getattr(problem, "errno", None))
+
+
+def tell(control: socket.socket, **words: Any) -> None:
+    with contextlib.suppress(OSError):  # nobody listens any more: then nobody needs to know
+        control.sendall(json.dumps(words).encode() + b"\n")
+
+
+def watch(child: int, control: socket.socket, wake_up: int, plan: Plan) -> int | None:
+    """Return the child's wait status, or None if it had to be killed because the control socket closed."""
+    poll = select.poll()
+    poll.register(control, select.POLLIN)
+    poll.register(wake_up, select.POLLIN)
+    before = {(entry.kind, entry.id) for entry in system_v()}
+    meter = Meter(plan, counts=lambda entry: is_of_the_run(entry, plan, before))
+    while True:
+        if not plan["namespaces"] and (exceeded := meter.look(descendants(os.getpid()))):
+            tell(control, ended=exceeded)
+            kill_and_wait(child)
+            return None
+        for descriptor, _ in poll.poll(TICK * 1_000):
+            if descriptor == wake_up:
+                if {signal.SIGTERM, signal.SIGHUP} & set(os.read(wake_up, 4096)):
+                    kill_and_wait(child)
+                    return None
+                ended, status = os.waitpid(-1, os.WNOHANG)
+                while ended:  # the others are orphans, whom this process buries
+                    if ended == child:
+                        return status
+                    ended, status = os.waitpid(-1, os.WNOHANG)
+            else:
+                orders = received(control)
+                if not orders:
+                    kill_and_wait(child)
+                    return None
+                plan["stopped"] = True
+                if b"I" in orders:
+                    os.kill(child, signal.SIGINT)
+                if b"T" in orders:
+                    os.kill(child, signal.SIGTERM)
+                    if not plan["namespaces"]:
+                        send_all(descendants(os.getpid()), signal.SIGTERM)
+
+
+def is_of_the_run(entry: Any, plan: Plan, before: set[tuple[str, int]]) -> bool:
+    """Whether a System V entry is the run's: by its own user or, without one, as a new one of the worker's user."""
+    return plan["user"] in entry.owners and (plan["change_user"] or (entry.kind, entry.id) not in before)
+
+
+def received(control: socket.socket) -> bytes:
+    try:
+        return control.recv(64)
+    except OSError:
+        return b""
+
+
+def kill_and_wait(child: int) -> int:
+    os.kill(child, signal.SIGKILL)
+    return os.waitpid(child, 0)[1]
+
+
+# --- walls ----------------------------------------------------------------------------------------
+
+
+def enter_namespaces(plan: Plan) -> None:
+    """Put the guard's future children into a process namespace; without root, in a user namespace of their own."""
+    if plan["user_namespace"]:
+        user, group = os.geteuid(), os.getegid()
+        call(libc.unshare(CLONE_NEWUSER | CLONE_NEWPID), "unshare")
+        write("/proc/self/setgroups", "deny")
+        write("/proc/self/uid_map", f"{plan['user']} {user} 1")
+        write("/proc/self/gid_map", f"{plan['user']} {group} 1")
+    else:
+        call(libc.unshare(CLONE_NEWPID), "unshare")
+
+
+def init(plan: Plan, control: socket.socket, alive: int) -> NoReturn:
+    """Be process 1 of the namespace: build the walls, start pytest, bury orphans, end when pytest ends."""
+    die_with_guard(alive)
+    signal.set_wakeup_fd(-1)
+    call(libc.unshare(CLONE_NEWNS | CLONE_NEWIPC), "unshare")
+    build_walls(plan)
+    # Once pytest runs, everybody in here may be terminated but this process, which the kernel spares.
+    main_process, stopped = 0, False
+
+    def stop(processes: list[int], number: int) -> None:
+        nonlocal stopped
+        stopped = True
+        send_all(processes, number)
+
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: stop([-1], signal.SIGTERM))
+    signal.signal(signal.SIGINT, lambda *_: stop([main_process] if main_process else [], signal.SIGINT))
+    main_process = os.fork()
+    if main_process == 0:
+        guarded(control, lambda: become_pytest(plan, alive))
+    measure_again_and_again(plan, control)
+    while True:
+        ended, status = os.wait()
+        if ended == main_process:
+            tell(control, exit=os.waitstatus_to_exitcode(status), stopped=stopped)
+            os._exit(0)
+
+
+def measure_again_and_again(plan: Plan, control: socket.socket) -> None:
+    """Look at all others in the namespace, and at its System V tables, at every tick; end them if it is too much."""
+    meter = Meter(plan, counts=lambda _: True)
+
+    def look(*_: Any) -> None:
+        if exceeded := meter.look(int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1"):
+            tell(control, ended=exceeded)
+            os._exit(0)
+
+    signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, TICK, TICK)
+
+
+def die_with_guard(alive: int) -> None:
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if select.select([alive], [], [], 0)[0]:
+        os._exit(127)  # it was gone before it could be noticed
+
+
+def build_walls(plan: Plan) -> None:
+    """Make everything read-only but one bounded file system in memory, which is the run's directory and /tmp.
+
+    `hidden` directories are empty for the run, except for what is in `kept` below them (the interpreter, mostly).
+    """
+    directory = plan["directory"]
+    call(libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None), "mount private")
+    attributes = (ctypes.c_uint64 * 4)(MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID, 0, 0, 0)
+    call(libc.syscall(SYS_MOUNT_SETATTR, -100, b"/", AT_RECURSIVE, attributes, 32), "mount_setattr")
+    mount_memory(directory, f"size={plan['limits']['disk_bytes']},nr_inodes={plan['limits']['files']},mode=711")
+    temporary = directory + "/tmp"  # noqa: S108
+    os.mkdir(temporary)
+    os.chmod(temporary, 0o1777)  # noqa: S103 - as /tmp is
+    for name in ("files", "home"):
+        os.mkdir(f"{directory}/{name}", 0o700)
+        os.chown(f"{directory}/{name}", plan["user"], plan["user"])
+    name_the_user(plan)
+    kept = {path: os.open(path, os.O_PATH) for path in [*plan["kept"], directory]}
+    shared = os.open(temporary, os.O_PATH)
+    for path in sorted([*plan["hidden"], *filter(is_own_directory, ("/tmp", "/var/tmp", "/dev/shm"))]):  # noqa: S108
+        if path in ("/tmp", "/var/tmp", "/dev/shm"):  # noqa: S108
+            bind(shared, path)
+        elif not os.path.lexists(path):
+            continue  # in a directory that is hidden already
+        elif not os.path.isdir(path):
+            bind(os.open("/dev/null", os.O_PATH), path)
+        else:
+            mount_memory(path, "size=1m,nr_inodes=1000,mode=755")
+        for inside in sorted(kept):
+            if inside.startswith(path.rstrip("/") + "/"):
+                put_back(kept[inside], inside)
+    call(libc.mount(b"proc", b"/proc", b"proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, None), "mount /proc")
+
+
+def name_the_user(plan: Plan) -> None:
+    """Give the run's user an entry in /etc/passwd: initdb and others refuse to work for a mere number."""
+    users = f"{plan['directory']}/passwd"
+    write(
+        users,
+        "root:x:0:0:root:/root:/usr/sbin/nologin\n"
+        f"tester:x:{plan['user']}:{plan['user']}:the run's own user:{plan['directory']}/home:/bin/sh\n",
+    )
+    os.chmod(users, 0o444)
+    bind(os.open(users, os.O_PATH), "/etc/passwd")
+
+
+def is_own_directory(path: str) -> bool:
+    return os.path.isdir(path) and not os.path.islink(path)
+
+
+def put_back(descriptor: int, path: str) -> None:
+    if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        if not os.path.exists(path):
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o644))
+    else:
+        os.makedirs(path, exist_ok=True)
+    bind(descriptor, path)
+
+
+def bind(descriptor: int, path: str) -> None:
+    call(libc.mount(f"/proc/self/fd/{descriptor}".encode(), os.fsencode(path), None, MS_BIND | MS_REC, None), path)
+
+
+def mount_memory(path: str, options: str) -> None:
+    call(libc.mount(b"tmpfs", os.fsencode(path), b"tmpfs", MS_NOSUID | MS_NODEV, options.encode()), f"tmpfs {path}")
+
+
+# --- pytest ---------------------------------------------------------------------------------------
+
+
+def become_pytest(plan: Plan, alive: int) -> NoReturn:
+    """Take the limits on, put the files down as the user who will run them, and turn into pytest."""
+    os.setsid()
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGALRM):
+        signal.signal(number, signal.SIG_DFL)
+    os.umask(0o077)
+    set_limits(plan)
+    if plan["change_user"]:
+        os.setgroups([])
+        os.setresgid(plan["user"], plan["user"], plan["user"])
+        os.setresuid(plan["user"], plan["user"], plan["user"])
+    die_with_guard(alive)  # after the change of user, which takes it back
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
+    if LINUX:
+        forbid(queues=not plan["namespaces"] and not plan["change_user"])
+        if not plan["namespaces"]:
+            write_only_below(plan["directory"])
+    put_down(plan)
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    pass_on(plan["descriptors"], plan["control"])
+    os.execve(plan["command"][0], plan["command"], plan["environment"])  # noqa: S606
+
+
+def set_limits(plan: Plan) -> None:
+    limits = plan["limits"]
+    values = {
+        "RLIMIT_CORE": 0,
+        "RLIMIT_AS": limits["memory_bytes"],
+        "RLIMIT_FSIZE": limits["file_bytes"],
+        "RLIMIT_NOFILE": limits["open_files"],
+        "RLIMIT_NPROC": limits["processes"],
+        "RLIMIT_MEMLOCK": 0,
+    }
+    if LINUX and not plan["namespaces"]:
+        values["RLIMIT_MSGQUEUE"] = 0  # POSIX queues stay until they are removed, and may be visible nowhere
+    for name, value in values.items():
+        limit(name, value, value)
+    # SIGXCPU at the first, which says in the log what happened; SIGKILL at the second, for those who ignore it.
+    limit("RLIMIT_CPU", limits["cpu_seconds"], limits["cpu_seconds"] + 2)
+
+
+def counted_with_the_run(plan: Plan) -> int:
+    """Return how many threads of others count toward the run's limit of processes, which is one of the user.
+
+    None for a user that is the run's alone, and none in a user namespace since Linux 5.14, which counts by itself.
+    """
+    if not LINUX or plan["change_user"]:
+        return 0
+    major, minor = (int(part) for part in os.uname().release.split(".")[:2])
+    if plan["user_namespace"] and (major, minor) >= (5, 14):
+        return 0
+    threads = 0
+    for name in os.listdir("/proc"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            if name.isdigit() and os.stat(f"/proc/{name}").st_uid == os.geteuid():
+                with open(f"/proc/{name}/stat", "rb") as file:
+                    threads += int(file.read().rpartition(b")")[2].split()[17])
+    return threads
+
+
+def limit(name: str, soft: int, hard: int) -> None:
+    kind = getattr(resource, name)
+    most = resource.getrlimit(kind)[1]
+    if most != resource.RLIM_INFINITY:
+        soft, hard = min(soft, most), min(hard, most)
+    try:
+        resource.setrlimit(kind, (soft, hard))
+    except (ValueError, OSError):
+        if LINUX:  # elsewhere some limits do not exist; here a run without one is not started
+            raise
+
+
+def put_down(plan: Plan) -> None:
+    """Write the files, as nobody but their own user and into directories that were empty: nothing can be in the way."""
+    for name in ("files", "home", "tmp"):
+        os.makedirs(f"{plan['directory']}/{name}", exist_ok=True)
+    os.chdir(f"{plan['directory']}/files")
+    for path, content in plan["files"]:
+        if os.path.dirname(path):
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with open(os.open(path, flags, 0o600), "wb") as file:
+            file.write(base64.b64decode(content))
+    os.chdir(plan["working_directory"])
+
+
+def pass_on(kept: list[int], control: int) -> None:
+    """Leave these descriptors and the standard ones open, and the control socket until pytest has started."""
+    for descriptor in kept:
+        os.set_inheritable(descriptor, True)
+    previous = 2
+    for descriptor in sorted({*kept, control, 65536}):
+        if previous + 1 < descriptor:  # an empty range from 0 would be everything
+            os.closerange(previous + 1, descriptor)
+        previous = descriptor
+
+
+# --- the end --------------------------------------------------------------------------------------
+
+
+def kill_the_rest(plan: Plan, child: int) -> None:
+    """Leave no descendant alive. With namespaces there is none any more, and this is one call that says so."""
+    if plan["change_user"] and not plan["namespaces"]:
+        kill_everything_of(plan["user"])
+    if not LINUX:
+        with contextlib.suppress(OSError):
+            os.killpg(child, signal.SIGKILL)
+    while has_children():
+        frozen: set[int] = set()
+        while new := set(descendants(os.getpid())) - frozen:  # who is frozen cannot fork while others are looked for
+            send_all(new, signal.SIGSTOP)
+            frozen |= new
+        send_all(frozen, signal.SIGKILL)
+        select.select([], [], [], 0.002)  # they are dying
+
+
+def has_children() -> bool:
+    """Bury the dead; return whether there are others."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+        return True
+    except ChildProcessError:
+        return False
+
+
+def kill_everything_of(user: int) -> None:
+    """Kill as this user everybody whom this user may kill: one call, which no fork can outrun."""
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setresuid(user, user, user)
+            os.kill(-1, signal.SIGKILL)
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+
+
+def descendants(of: int) -> list[int]:
+    """Return everybody below this process who is not dead: a process lives as long as one of its threads does."""
+    children: dict[int, list[int]] = {}
+    for name in os.listdir("/proc") if LINUX else []:
+        if name.isdigit():
+            with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{name}/stat", "rb") as file:
+                fields = file.read().rpartition(b")")[2].split()
+                if fields[0] != b"Z" or int(fields[17]) > 1:  # the state is that of the first thread
+                    children.setdefault(int(fields[1]), []).append(int(name))
+    found, open_ends = [], [of]
+    while open_ends:
+        below = children.get(open_ends.pop(), [])
+        found += below
+        open_ends += below
+    return found
+
+
+def send_all(processes: Any, number: int) -> None:
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(process, number)
+
+
+def write(path: str, words: str) -> None:
+    with open(path, "w") as file:
+        file.write(words)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""What a run's own user may leave outside of its directory, where there are no namespaces: files, System V's, queues.
+
+Called when no process of the user is alive any more. Files are looked for where everybody may write; a directory of
+another user is entered only if everybody may write there, too. No link is followed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import stat
+from collections.abc import Iterator
+
+from testrunner.sandbox.walls.calls import LINUX, libc
+from testrunner.sandbox.walls.held import Entry, system_v
+
+SHARED = ("/tmp", "/var/tmp", "/dev/shm", "/run/lock", "/run/shm", "/dev/mqueue")  # noqa: S108
+DEEPEST = 4  # directories of others, one below the other
+REMOVE = 0  # IPC_RMID
+
+
+def files_of(user: int, tops: tuple[str, ...] = SHARED, *, but: str = "") -> Iterator[tuple[str, os.stat_result]]:
+    """Yield what this user has in the shared directories, outermost only, without `but` and what is above it."""
+    waiting = [(top, 0) for top in tops]
+    while waiting:
+        place, depth = waiting.pop()
+        with contextlib.suppress(OSError):
+            for entry in os.scandir(place):
+                with contextlib.suppress(OSError):
+                    about = entry.stat(follow_symlinks=False)
+                    if entry.path == but:
+                        continue
+                    if about.st_uid == user:
+                        yield entry.path, about
+                    elif stat.S_ISDIR(about.st_mode) and about.st_mode & stat.S_IWOTH and depth < DEEPEST:
+                        waiting.append((entry.path, depth + 1))
+
+
+def remove_all_of(user: int, *, but: str = "") -> None:
+    """Remove everything that this user has left: needs root, or to be this user."""
+    for path, about in list(files_of(user, but=but)):
+        if stat.S_ISDIR(about.st_mode):
+            remove_directory(path)
+        else:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+    if entries := [entry for entry in system_v() if user in entry.owners]:
+        _remove_entries(user, entries)
+
+
+def _remove_entries(user: int, entries: list[Entry]) -> None:
+    """Remove them as their owner: a root without CAP_SYS_ADMIN may not."""
+    child = os.fork()
+    if child == 0:
+        try:
+            if os.geteuid() == 0:
+                os.setgroups([])
+                os.setresgid(user, user, user)
+                os.setresuid(user, user, user)
+            remove_entries(entries)
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+
+
+def remove_entries(entries: list[Entry]) -> None:
+    calls = {"shm": "shmctl", "msg": "msgctl", "sem": "semctl"}
+    for entry in entries if LINUX else []:
+        where = (entry.id, 0) if entry.kind == "sem" else (entry.id,)
+        getattr(libc, calls[entry.kind])(*where, REMOVE, ctypes.c_void_p(0))
+
+
+# --- directories ----------------------------------------------------------------------------------
+
+
+def remove_directory(directory: str) -> None:
+    """Remove a directory without following a link; no process is left that could put one in the way."""
+    with contextlib.suppress(OSError):
+        os.rmdir(directory)  # with namespaces it was never more than a place to mount something
+        return
+    with contextlib.suppress(OSError):
+        os.chmod(directory, 0o700)
+        top = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            _empty(top)
+        finally:
+            os.close(top)
+        os.rmdir(directory)
+
+
+def _empty(top: int) -> None:
+    """Remove what is in an open directory. What lies deeper is moved up first, so no depth is too much.
+
+    Neither recursion nor the length of a path ends it. What cannot be removed is left once nothing else is.
+    """
+    moved, before = 0, set[str]()
+    while (names := set(os.listdir(top))) != before:
+        before = names
+        for name in names:
+            with contextlib.suppress(OSError):
+                if not _enter(name, top):
+                    os.unlink(name, dir_fd=top)
+                    continue
+                inside = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=top)
+                try:
+                    for deeper in os.listdir(inside):
+                        if _enter(deeper, inside):
+                            moved += 1
+                            os.rename(deeper, f"moved-{moved}", src_dir_fd=inside, dst_dir_fd=top)
+                        else:
+                            os.unlink(deeper, dir_fd=inside)
+                finally:
+                    os.close(inside)
+                os.rmdir(name, dir_fd=top)
+
+
+def _enter(name: str, where: int) -> bool:
+    """Return whether this is a directory, having opened it: tests make some that even their owner may not read."""
+    if not stat.S_ISDIR(os.stat(name, dir_fd=where, follow_symlinks=False).st_mode):
+        return False
+    os.chmod(name, 0o700, dir_fd=where)
+    return True

@@ -1,0 +1,70 @@
+"""The look at what a run holds, again and again: which of its limits is exceeded, or that it cannot be known."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from testrunner.sandbox.walls.held import Entry, Held, Unknown, held_by, system_v
+
+PATIENCE = 2.0  # seconds for a look by another process
+MOST_MISSES = 3  # looks in a row that tell nothing, after which a run is ended: it keeps them from being taken
+
+
+class Meter:
+    """Compares what a run holds with its limits. `counts` chooses the System V entries that are the run's."""
+
+    def __init__(self, plan: dict[str, Any], *, counts: Callable[[Entry], bool]) -> None:
+        self.limits, self.counts, self.misses = plan["limits"], counts, 0
+        self.disk_is_bounded = plan["namespaces"]
+        self.user = plan["user"] if plan["change_user"] else None
+
+    def look(self, processes: Iterable[int]) -> str:
+        """Return what is exceeded, "memory" or "disk"; "unknown" if nothing can be known; else nothing."""
+        held = self._held(list(processes))
+        self.misses = self.misses + 1 if held is None else 0
+        if held is None:
+            return "unknown" if self.misses >= MOST_MISSES else ""
+        if held.memory > self.limits["total_memory_bytes"]:
+            return "memory"
+        too_much = held.nameless > self.limits["disk_bytes"]
+        return "disk" if too_much and not self.disk_is_bounded else ""
+
+    def _held(self, processes: list[int]) -> Held | None:
+        entries = [entry for entry in system_v() if self.counts(entry)]
+        try:
+            return held_by(processes, entries, self.limits["file_bytes"])
+        except Unknown:
+            if self.user is None:
+                return None
+        # A root without CAP_SYS_PTRACE, as in a container, may not look; the run's own user may.
+        return looked_at_as(self.user, lambda: held_by(processes, entries, self.limits["file_bytes"]))
+
+
+def looked_at_as(user: int, look: Callable[[], Held]) -> Held | None:
+    """Return what a process of this user finds; None if it finds nothing, or is not let."""
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException):
+            signal.set_wakeup_fd(-1)
+            os.setgroups([])
+            os.setresgid(user, user, user)
+            os.setresuid(user, user, user)
+            held = look()
+            os.write(theirs, f"{held.memory} {held.nameless}\n".encode())
+        os._exit(0)
+    os.close(theirs)
+    try:
+        ready, _, _ = select.select([ours], [], [], PATIENCE)
+        words = os.read(ours, 100).split() if ready else []
+        return Held(int(words[0]), int(words[1])) if len(words) == 2 else None
+    finally:
+        os.close(ours)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)

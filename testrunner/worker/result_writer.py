@@ -1,0 +1,159 @@
+"""What a run leaves is written down as it happens: log, results, counts, each fenced by the run's token.
+
+Postgres may be away for a while: what could not be written is kept, and tried again with what follows, until the lease
+is lost. The log is capped by the executor, so this is some MiB at most. Writing again what was committed, though
+nobody heard of it, changes nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import structlog
+from django.db import DatabaseError, Error, InterfaceError, OperationalError, connection, transaction
+
+from testrunner import realtime
+from testrunner.models import LogChunk, TestResult, TestRun
+from testrunner.models.file import LONGEST_PATH
+from testrunner.queue.leases import Lease, LeaseLost
+from testrunner.sandbox import dead_man_switch
+from testrunner.sandbox.redaction import Mask
+from testrunner.sandbox.results.nodeids import shortened
+
+if TYPE_CHECKING:
+    from testrunner.sandbox.results.outcome import TestResult as Reported
+
+log = structlog.get_logger(__name__)
+
+FLUSH = 0.25  # seconds: how far behind a page may be
+RETRY = 0.5  # seconds
+LARGEST_CHUNK = 256 * 1024  # bytes of log in one row
+MOST_AT_ONCE = 1_000  # results in one statement
+MOST_TOLD = 20  # results in one message; whoever counts more asks for them
+
+
+class Recorder:
+    """Takes what the executor tells, and writes it every quarter of a second at most."""
+
+    def __init__(self, run: TestRun, lease: Lease, mask: Mask) -> None:
+        self.run, self.lease, self.mask = run, lease, mask
+        self.counts: Counter[str] = Counter()
+        self._counted: dict[str, tuple[str, ...]] = {}  # as what each test is counted, by its stored id
+        self._log = bytearray()
+        self._results: list[Reported] = []
+        self._batch: tuple[bytes, list[Reported]] | None = None  # being written, perhaps for the second time
+        self._next_flush = 0.0
+
+    def log(self, piece: bytes) -> None:
+        self._log += self.mask.stream(piece)
+        self.flush_if_due()
+
+    def result(self, result: Reported) -> None:
+        """Take a test's result. A test that is run again has the last one, which holds the earlier ones."""
+        result = replace(result, nodeid=shortened(self.mask.text(result.nodeid)))
+        self.counts.subtract(self._counted.get(result.nodeid, ()))
+        self.counts.update(result.counted)
+        self._counted[result.nodeid] = result.counted
+        self._results.append(result)
+        self.flush_if_due()
+
+    def flush_if_due(self) -> None:
+        """Write what has come, if it is time. Raises LeaseLost."""
+        if (self._log or self._results) and dead_man_switch.boottime() >= self._next_flush:
+            try:
+                self._flush()
+                pause = FLUSH
+            except Error as error:
+                _hang_up_or_raise(error)
+                pause = RETRY
+            self._next_flush = dead_man_switch.boottime() + pause
+
+    def flush(self) -> None:
+        """Write all that is left, trying until it is written. Raises LeaseLost."""
+        self._log += self.mask.rest()
+        while self._log or self._results:
+            insist(self.lease, self._flush)
+
+    def flush_what_can_be(self) -> None:
+        """Write what is left of a run that went wrong, unless that is what went wrong. Raises LeaseLost."""
+        try:
+            self.flush()
+        except Error:
+            log.exception("rest_not_written", run=self.run.pk)
+
+    def figures(self) -> dict[str, int]:
+        """The five counts of the run's row. A test that fails in its call and in its teardown is counted as both.
+
+        What failed as expected is no failure, nor what passed unexpectedly.
+        """
+        counts = self.counts
+        return {
+            "tests": len(self._counted),
+            "passed": counts["passed"] + counts["xpassed"],
+            "failed": counts["failed"],
+            "skipped": counts["skipped"] + counts["xfailed"],
+            "errors": counts["error"],
+        }
+
+    def _flush(self) -> None:
+        if self.lease.is_lost:
+            raise LeaseLost
+        if self._batch is None:
+            self._batch = bytes(self._log[:LARGEST_CHUNK]), self._results[:MOST_AT_ONCE]
+        piece, results = self._batch
+        self._write(piece, results)
+        self._batch = None
+        self.run.log_size += len(piece)
+        del self._log[: len(piece)], self._results[: len(results)]
+
+    @transaction.atomic
+    def _write(self, piece: bytes, results: list[Reported]) -> None:
+        size = self.run.log_size + len(piece)
+        # First, and for the row's lock: the reaper waits for us, or we find that it was here.
+        if not TestRun.objects.filter(self.lease.mine).update(log_size=size, **self.figures()):
+            raise LeaseLost
+        if piece:
+            chunk = LogChunk(run=self.run, offset=self.run.log_size, data=piece)
+            LogChunk.objects.bulk_create([chunk], ignore_conflicts=True)
+        # One statement cannot write a row twice.
+        rows = {result.nodeid: self._row(result) for result in results}
+        TestResult.objects.bulk_create(
+            rows.values(),
+            update_conflicts=True, unique_fields=["run", "nodeid"],
+            update_fields=["outcome", "duration", "message", "details"],
+        )  # fmt: skip
+        told = [{"nodeid": result.nodeid, "outcome": result.outcome} for result in results[-MOST_TOLD:]]
+        realtime.run_progressed(self.run.pk, size=size, tests=self.figures(), results=told)
+
+    def _row(self, told: Reported) -> TestResult:
+        path, _, name = told.nodeid.partition("::")
+        return TestResult(
+            run=self.run, environment_id=self.run.environment_id, nodeid=told.nodeid, path=path[:LONGEST_PATH],
+            name=name or told.nodeid, outcome=told.outcome, duration=told.seconds, message=self.mask.text(told.message),
+            details=self.mask.text(told.details),
+        )  # fmt: skip
+
+
+def insist(lease: Lease, write: Callable[[], None]) -> None:
+    """Call `write` until the database is there for it. Raises LeaseLost when no time is left."""
+    while not lease.is_lost:
+        try:
+            return write()
+        except Error as error:
+            _hang_up_or_raise(error)
+            time.sleep(RETRY)
+    raise LeaseLost
+
+
+def _hang_up_or_raise(error: Error) -> None:
+    """Where the database is away for a moment, make the next attempt a new connection's; raise what is no such thing.
+
+    psycopg2 calls a connection that broke in the middle of a query a plain DatabaseError.
+    """
+    if not isinstance(error, OperationalError | InterfaceError) and type(error) is not DatabaseError:
+        raise error
+    connection.close()

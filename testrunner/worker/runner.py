@@ -1,0 +1,209 @@
+"""One run from its claim to its record, and one worker's way from run to run.
+
+1. Claim whoever has waited longest (testrunner/queue/claims.py), and wake another worker if somebody else could start,
+   too.
+2. Keep the lease (testrunner/queue/leases.py) while the executor runs the tests; write down what it tells as it tells
+   it.
+3. End the run, and begin again: the next one starts without a message, a broker or a timer. A message that finds
+   nothing to do does nothing.
+
+A worker that is told to stop lets its runs go on for a moment, then ends them as lost: at once, rather than when the
+leases are over. They are not started again by themselves, since nobody knows what half a run has left in its
+environment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+from django.conf import settings
+
+from testrunner.models import TestRun
+from testrunner.queue import claims, leases
+from testrunner.queue.leases import Lease, LeaseLost, keeper
+from testrunner.records import failure_tasks
+from testrunner.sandbox import dead_man_switch, executor
+from testrunner.sandbox.isolation import Limits, named_mode
+from testrunner.sandbox.redaction import Mask
+from testrunner.sandbox.results import junit
+from testrunner.sandbox.results.outcome import Finished, Outcome
+from testrunner.sandbox.results.verdict import NO_TESTS
+from testrunner.worker.result_writer import Recorder, insist
+
+log = structlog.get_logger(__name__)
+
+STOPPED = "The worker was stopped while the run was active."
+Execute = Callable[..., Finished]
+
+
+class _Stop:
+    """When this process was asked to stop, if it was. Set in a signal handler: no lock, nothing that could wait."""
+
+    at: float | None = None
+
+
+def stop_soon() -> None:
+    """Claim nothing more; let what runs go on for TESTRUN_STOP_SECONDS."""
+    _Stop.at = dead_man_switch.boottime()
+
+
+def work(worker: str, execute: Execute | None = None) -> int:
+    """Carry out runs until none can start now; return how many it were."""
+    done = 0
+    while _Stop.at is None:
+        asked = dead_man_switch.boottime()
+        run = claims.claim_next(worker)
+        if run is None:
+            break
+        assert run.lease_token is not None  # noqa: S101  it was claimed
+        if others := claims.startable():
+            claims.call_worker(others[0][1])
+        carry_out(run, Lease(run.pk, run.lease_token, asked), execute or executor.execute)
+        done += 1
+    return done
+
+
+def carry_out(run: TestRun, lease: Lease, execute: Execute) -> None:
+    """Run the tests of a run that is ours, and write down what came of it, unless it stops being ours."""
+    lease.ends = dead_man_switch.boottime() + run.wall_seconds + leases.OVERTIME
+    try:
+        with keeper.keeping(lease):
+            try:
+                _carry_out(run, lease, execute)
+            except LeaseLost:
+                raise
+            except BaseException as error:  # whatever it is: the run must not seem to go on
+                log.exception("run_not_recorded", run=run.pk)
+                reason = f"Its outcome could not be written down ({type(error).__name__}): see the worker's log."
+                insist(lease, lambda: _end_as_error(run, lease, reason))
+                if not isinstance(error, Exception):
+                    raise
+    except LeaseLost:
+        log.warning("lease_lost", run=run.pk, token=lease.token)
+
+
+def _carry_out(run: TestRun, lease: Lease, execute: Execute) -> None:
+    environment, secrets = _variables(run)
+    recorder = Recorder(run, lease, Mask(secrets))
+    finished = _executed(run, lease, execute, environment, secrets, recorder)
+    insist(lease, lambda: _end(run, lease, finished, recorder))
+
+
+def _end_as_error(run: TestRun, lease: Lease, reason: str) -> None:
+    """Write no more than that the run is over: what is written besides may be what cannot be written."""
+    claims.end(run, lease.mine, TestRun.Status.ERROR, reason=reason)
+
+
+def _executed(
+    run: TestRun,
+    lease: Lease,
+    execute: Execute,
+    environment: dict[str, str],
+    secrets: list[str],
+    recorder: Recorder,
+) -> Finished:
+    def should_stop() -> str | None:
+        recorder.flush_if_due()
+        return why_stop(lease)
+
+    base = Path(settings.BASE_DIR)
+    files = [
+        executor.TestBytes(f"{file.root}/{file.path}", bytes(file.content), file.comes_along)
+        for file in run.files.all()
+    ]
+    try:
+        finished = execute(
+            files,
+            root=Path(settings.TESTRUN_FOLDER),
+            run_name=f"run-{run.pk}-{lease.token}",
+            environment=environment,
+            on_log=recorder.log,
+            on_result=recorder.result,
+            should_stop=should_stop,
+            on_started=lambda pid: keeper.watch(lease, pid),
+            limits=Limits(wall_seconds=run.wall_seconds),
+            selection=run.selection,
+            secrets=secrets,
+            hidden=[base, base / ".env", base / ".git", *map(Path, _folders())],
+            project=base,
+            least=named_mode(settings.TESTRUN_MIN_ISOLATION),
+        )
+        recorder.flush()
+        return finished
+    except LeaseLost:
+        raise
+    except Exception as error:  # whatever it is: its processes are gone, and somebody waits for the outcome
+        log.exception("run_not_executed", run=run.pk)
+        recorder.flush_what_can_be()
+        return Finished(Outcome.ERROR, f"The test runner could not run it: {type(error).__name__}: {error}", None)
+
+
+def why_stop(lease: Lease) -> str | None:
+    """Words if the run must stop now: somebody wants it cancelled, or the worker stops. Raises LeaseLost."""
+    if lease.is_lost:
+        raise LeaseLost
+    if _Stop.at is not None and dead_man_switch.boottime() - _Stop.at >= settings.TESTRUN_STOP_SECONDS:
+        return STOPPED
+    return lease.wish or None
+
+
+def _folders() -> list[str]:
+    """The folders of Opsroom's own, wherever they lie: no test sees what is in them."""
+    own = [settings.HOME, settings.MEDIA_ROOT, settings.STATIC_ROOT, settings.TEST_UPLOADS, settings.TESTRUN_FOLDER]
+    return [str(folder) for folder in own if folder]
+
+
+def isolation() -> str:
+    """The isolation of the newest run that was started, in words: for the health page."""
+    newest = TestRun.objects.exclude(sandbox="").order_by("-id").values_list("pk", "sandbox").first()
+    return f"{newest[1]} (run {newest[0]})" if newest else "no run yet"
+
+
+def _variables(run: TestRun) -> tuple[dict[str, str], list[str]]:
+    """What the tests see of their environment, and which values of it are secret."""
+    variables = list(run.environment.variables.all())
+    seen = {variable.name: variable.value for variable in variables}
+    seen |= {"TEST_ENVIRONMENT_ID": str(run.environment_id), "TEST_ENVIRONMENT_NAME": run.environment.name}
+    return seen, [variable.value for variable in variables if variable.secret]
+
+
+def _end(run: TestRun, lease: Lease, finished: Finished, recorder: Recorder) -> None:
+    figures = recorder.figures()
+    status, reason = verdict(finished, figures)
+    mask = recorder.mask
+    written = claims.end(
+        run,
+        lease.mine,
+        status,
+        **figures,
+        reason=mask.text(reason)[:500],
+        exit_code=finished.exit_code,
+        sandbox=finished.sandbox[:200],
+        junit_xml=junit.masked(finished.junit_xml, mask),
+        log_dropped=finished.log_dropped,
+        tasks_due=failure_tasks.are_due(run, status, set_ups_failed=finished.all_ran and figures["errors"] > 0),
+    )
+    if run.tasks_due:
+        failure_tasks.call_worker(run.environment_id)
+    if not written and not _was_written(run, lease, status):
+        raise LeaseLost
+
+
+def verdict(finished: Finished, counts: dict[str, int]) -> tuple[TestRun.Status, str]:
+    """What the run's row says of it. A success has to be one by the counts, too."""
+    if finished.outcome == Outcome.SUCCESS:
+        all_skipped = finished.exit_code == NO_TESTS and counts["tests"] == counts["skipped"]  # whole files of them
+        exits = finished.exit_code == 0 or all_skipped
+        if exits and counts["tests"] and not counts["failed"] and not counts["errors"]:
+            return TestRun.Status.SUCCESS, ""
+        return TestRun.Status.ERROR, "The tests' report does not fit the exit code."
+    if finished.reason == STOPPED:
+        return TestRun.Status.LOST, STOPPED
+    return TestRun.Status(finished.outcome.value), finished.reason or f"The tests ended: {finished.outcome.value}."
+
+
+def _was_written(run: TestRun, lease: Lease, status: TestRun.Status) -> bool:
+    """Whether our own commit went through and nobody heard of it."""
+    return TestRun.objects.filter(pk=run.pk, lease_token=lease.token, status=status).exists()
