@@ -14,6 +14,7 @@ from django.test import Client
 
 from core.admin import form_versions
 from events.factories import EventFactory, EventTypeFactory
+from events.models import EventType
 from events.services import describe_event_type, update_event
 from projects.factories import CommentFactory, ProjectFactory, TaskFactory
 from projects.models import Comment
@@ -79,6 +80,23 @@ def test_what_changes_after_the_question_was_compared_is_not_deleted_unseen(plac
     assert answer.status_code == 302
     is_deleted = not type(row)._base_manager.filter(pk=row.pk).exists()
     assert is_deleted != other.was_quicker
+
+
+def test_a_description_that_changes_while_the_schema_is_checked_is_not_overwritten(superuser, monkeypatch):
+    kind = EventTypeFactory(description="First")
+    client = Client()
+    client.force_login(superuser)
+    path = f"/admin/events/eventtype/{kind.pk}/change/"
+    token = token_in(client.get(path).content.decode())
+    other = AfterComparison(
+        monkeypatch, lambda: describe_event_type(event_type=kind, description="Second, unseen", actor=superuser)
+    )
+
+    answer = client.post(path, {"schema": "{}", "description": "Third", "instead_of": "1", form_versions.FIELD: token})
+
+    other.thread.join(20)
+    assert EventType.objects.get().description == "Second, unseen"
+    assert "changed the description meanwhile" in answer.content.decode()
 
 
 def test_a_comment_that_changes_after_it_was_compared_is_not_overwritten(superuser, monkeypatch):

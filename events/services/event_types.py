@@ -55,19 +55,22 @@ def publish_schema(
     note: str = "",
     description: str | None = None,
     instead_of: int | None = None,
+    described_as: str | None = None,
     actor: Any = None,
 ) -> EventType:
     """Make this the schema that counts, as a new version; it stays the present one where it says the same.
 
-    `description`, if given, is changed with it, or not at all. `instead_of` is the version that its author had seen:
-    raises Refused where it is not the present one any more, SchemaError for what is no schema, EventType.DoesNotExist
-    where the type is gone.
+    `description`, if given, is changed with it, or not at all. `instead_of` and `described_as` are the version and the
+    description that its author had seen: raises Refused where they are not the present ones any more, SchemaError for
+    what is no schema, EventType.DoesNotExist where the type is gone.
     """
     check_schema(schema)
     with transaction.atomic():
         locked = EventType.objects.select_for_update().get(pk=event_type.pk)
         if instead_of not in (None, locked.version):
             raise Refused(f"Version {locked.version} was published meanwhile.")
+        if described_as not in (None, locked.description):
+            raise Refused("Another user has changed the description meanwhile. Save again to see the change.")
         if description is not None:
             locked = describe_event_type(event_type=locked, description=description, actor=actor)
         if _text(locked.schema) == _text(schema):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import zip_longest
 from typing import Any
 from urllib.parse import urlencode
@@ -97,7 +98,9 @@ class EventTypePage(ModelAdmin):
             raise PermissionDenied
         form = NextVersionForm(request.POST)
         if form.is_valid() and not self._has_missed(request, type, form):
-            after = form.attempt(lambda values: services.publish_schema(event_type=type, actor=request.user, **values))
+            # The check of the schema takes a moment, in which another user may change the description.
+            publish = partial(services.publish_schema, event_type=type, actor=request.user)
+            after = form.attempt(lambda values: publish(described_as=type.description, **values))
             if after is not None:
                 self._say(request, type, after)
                 return self._done(request, type)
