@@ -6,17 +6,20 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from rest_framework.test import APIClient
 
 from chats.models import Broadcast
 from config.tests.matrix import create_everything
 from config.tests.rest_routes import ROUTES, RestRoute
 from config.tests.test_put_what_get_gave import rows
-from live.tests.interleaving import interleave
+from events import services
+from events.factories import NotificationFactory
+from events.models import Notification
+from live.tests.interleaving import Run, interleave, waits
 from live.tests.together import together
-from projects.factories import TaskFactory
-from projects.models import Task
+from projects.factories import ProjectFactory, TaskFactory
+from projects.models import Project, Task
 from testrunner.factories import RunFactory
 
 WRITES = ("PUT", "PATCH", "DELETE")
@@ -183,6 +186,22 @@ def test_a_run_that_is_queued_is_another_representation_and_no_lost_update(api):
     assert change.status_code == 200
 
 
+@pytest.mark.django_db
+def test_a_failed_attempt_to_send_is_no_lost_update_and_a_sent_notification_is_one(api):
+    notification = NotificationFactory()
+    path = f"/notifications/{notification.pk}/"
+    seen = etag_of(api, path)
+
+    def put(description: str) -> int:
+        return api.put(path, {"description": description}, format="json", headers={"if-match": seen}).status_code
+
+    Notification.objects.filter(pk=notification.pk).update(attempts=1, error="The chat is away.")
+    assert put("Late") == 200
+    seen = etag_of(api, path)
+    services.update_notification(event_id=notification.pk, status="Processed")
+    assert put("Later") == 412
+
+
 # --- Two at once -----------------------------------------------------------------------------------
 def two_at_once(*works: Callable[[], object]) -> list[int]:
     answers: list[int] = []
@@ -229,6 +248,33 @@ def test_a_change_and_a_deletion_with_the_same_etag_are_not_both_done(superuser)
         )
 
         assert answers in ([200, 412], [204, 404], [204, 412])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_victim_of_a_deadlock_is_answered_503_and_has_changed_nothing(superuser):
+    task, other = TaskFactory(title="Before"), ProjectFactory()
+    [client] = clients(superuser, 1)
+    path = f"/tasks/{task.pk}/"
+    headers = {"if-match": etag_of(client, path)}
+    answers = []
+
+    def move() -> None:  # locks the project, then waits for the task
+        answers.append(client.patch(path, {"project": other.pk}, format="json", headers=headers))
+
+    run = Run(move)
+    with transaction.atomic():
+        Task.objects.select_for_update().get(pk=task.pk)
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL deadlock_timeout = '10s'")
+        run.start()
+        while not waits(run.pid):
+            run.join(0.01)
+        Project.objects.select_for_update().get(pk=other.pk)
+    run.join(20)
+
+    assert (answers[0].status_code, answers[0].headers["Retry-After"]) == (503, "5")
+    assert Task.objects.get(pk=task.pk).project_id == task.project_id
+    assert client.patch(path, {"project": other.pk}, format="json", headers=headers).status_code == 200
 
 
 @pytest.mark.django_db(transaction=True)

@@ -18,6 +18,8 @@ from core.rest.strict_bodies import StrictModelSerializer
 from events import services
 from events.models import Notification
 
+CHANGING = frozenset({"attempts", "error"})  # by each attempt to send it
+
 
 class NotificationSerializer(StrictModelSerializer):
     status = serializers.ChoiceField(choices=Notification.Status.choices, read_only=True)
@@ -93,6 +95,7 @@ class Notifications(RestView, generics.ListCreateAPIView):
     filterset_class = NotificationFilter
     pagination_class = Newest
     etag_of_created = True
+    changing_members = CHANGING
 
     def perform_create(self, serializer: Any) -> None:
         serializer.instance = services.send_notification(**serializer.validated_data)
@@ -105,6 +108,7 @@ class OneNotification(RestView, generics.RetrieveAPIView):
     queryset = Notification.objects.select_related("message__chat")
     serializer_class = NotificationSerializer
     lookup_field = "event_id"
+    changing_members = CHANGING
 
     @extend_schema(request=NotificationUpdateSerializer, responses=NotificationSerializer)
     def put(self, request: Request, event_id: UUID) -> Response:

@@ -59,7 +59,7 @@ def interleave(first: Callable[[], Any], second: Callable[[], Any], after: int) 
     assert one.stopped.wait(PATIENCE)
     has_so_many = one.locks == after and one.is_alive()
     other.start()
-    while other.is_alive() and not _waits(other.pid):
+    while other.is_alive() and not waits(other.pid):
         other.join(0.002)
     one.go.set()
     for each in (one, other):
@@ -68,7 +68,8 @@ def interleave(first: Callable[[], Any], second: Callable[[], Any], after: int) 
     return has_so_many, [each.error for each in (one, other) if each.error is not None]
 
 
-def _waits(pid: int) -> bool:
+def waits(pid: int) -> bool:
+    """Whether a backend waits for a lock."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT cardinality(pg_blocking_pids(%s)) > 0", [pid])
         return bool(cursor.fetchone()[0])
