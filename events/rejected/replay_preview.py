@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from django.db.models import QuerySet
 
-from events.models import Event, RejectedEvent
+from events.models import Event, EventTombstone, RejectedEvent
 from events.query.pages import first_rows
 from events.rejected.revalidation import Judge
 from events.validation.errors import Reason as Fault
@@ -98,10 +98,12 @@ def _pages(rows: QuerySet[RejectedEvent], most: int) -> Iterator[list[RejectedEv
 
 
 def _known(items: list[Item]) -> int:
-    """Count those that are stored already, and those that are in here twice."""
+    """Count those that are stored already, were erased or moved, or are in here twice."""
     wanted = {(item.application, item.event_id, item.timestamp) for item in items}
-    stored = Event.objects.filter(
-        application__in={item.application for item in items}, event_id__in={item.event_id for item in items}
-    ).values_list("application_id", "event_id", "timestamp")
-    there = {(application, str(event_id), timestamp) for application, event_id, timestamp in stored}
+    there = set()
+    for kind in (Event, EventTombstone):
+        keys = kind._default_manager.filter(
+            application__in={item.application for item in items}, event_id__in={item.event_id for item in items}
+        ).values_list("application_id", "event_id", "timestamp")
+        there |= {(application, str(event_id), timestamp) for application, event_id, timestamp in keys}
     return len(items) - len(wanted - there)

@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from events import services
-from events.factories import ApplicationFactory
+from events.factories import ApplicationFactory, RejectedEventFactory
 from events.ingest import db_thread
 from events.ingest.bulk_insert import COPY_FROM, EXECUTE, PREPARE, Group, Store
 from events.models import Application, Event, EventTombstone, Minute, Session
@@ -119,6 +119,19 @@ def test_it_is_a_duplicate_for_a_replay_too(resent, others):
 
     assert items[0].status == "duplicate"
     assert resent.stored.count() == 0
+
+
+@committed
+@pytest.mark.parametrize("others", [0])
+def test_a_dry_run_of_a_replay_counts_it_as_a_duplicate(resent, others):
+    resent.send()
+    erase(resent.stored.get())
+    [item] = resent.items()
+    rejected = RejectedEventFactory(application=resent.application, event_id=UUID(int=7), raw=item.raw)
+
+    found = services.rehearse_replay(selection=services.Selection(ids=(rejected.pk,)))
+
+    assert (found.accepted, found.duplicates) == (0, 1)
 
 
 @committed
