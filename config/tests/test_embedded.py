@@ -204,7 +204,7 @@ def test_servers_of_older_code_are_started_again(home: Path, arrive: Arrive) -> 
     user = arrive(home, keep=900.0)
     servers = user.servers()
     user.leave()
-    file = PROJECT / "config" / "embedded" / "valkey.py"
+    file = PROJECT / "config" / "local" / "embedded" / "valkey.py"
     before = file.stat()
     try:
         os.utime(file)

@@ -18,7 +18,7 @@ import threading
 from typing import IO, TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from .home import EmbeddedError, Home
+from .home import EmbeddedError, Home, is_unused
 
 if TYPE_CHECKING:
     from .processes import Server
@@ -100,15 +100,6 @@ def start(home: Home, *, durable: bool, keep: float) -> list[str]:
             keeper.start(home, keep)
     os.environ.update(named)
     return left
-
-
-def is_unused(users: IO[str]) -> bool:
-    """Whether no process counts among the users. The caller holds the gate, and this lock afterwards."""
-    try:
-        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def leave_at_exit(home: Home, servers: list[Server], users: IO[str], *, keep: float) -> None:

@@ -11,6 +11,7 @@ import secrets
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 from urllib.parse import urlsplit
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -143,3 +144,12 @@ def private_folder(path: Path) -> Path:
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) != 0o700:
         raise EmbeddedError(f"{path} is not a folder of ours that only we can enter: remove it and start again.")
     return path
+
+
+def is_unused(users: IO[str]) -> bool:
+    """Whether no process counts among the users. The caller holds the gate, and this lock afterwards."""
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

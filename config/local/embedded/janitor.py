@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from config.local.embedded import Home, is_unused
+from config.local.embedded.home import Home, is_unused
 from config.local.embedded.postgres import Postgres
 from config.local.embedded.valkey import Valkey
 

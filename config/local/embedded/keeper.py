@@ -15,7 +15,7 @@ import threading
 import time
 from pathlib import Path
 
-from config.local.embedded import Home, is_unused
+from config.local.embedded.home import Home, is_unused
 from config.local.embedded.postgres import Postgres
 from config.local.embedded.processes import Server
 from config.local.embedded.valkey import Valkey
@@ -34,7 +34,7 @@ def start(home: Home, seconds: float) -> None:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd=home.path,
-            env={"OPSROOM_HOME": str(home.path), "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+            env={"OPSROOM_HOME": str(home.path), "PYTHONPATH": str(Path(__file__).resolve().parents[3])},
             pass_fds=[lock.fileno()],  # the lock is the keeper's as long as it runs
             start_new_session=True,  # a Ctrl-C is not meant for it
         )
