@@ -114,9 +114,22 @@ def assembled(space: bytes, tags: dict[bytes, bytes], *, pcs: bytes = b"XYZ ", k
 
 
 def rgb_profile(space: str) -> bytes:
+    return assembled(b"RGB ", matrix_tags(space))
+
+
+def matrix_tags(space: str) -> dict[bytes, bytes]:
     matrix = to_d50(space)
     tags = {name: xyz_tag([row[n] for row in matrix]) for n, name in enumerate((b"rXYZ", b"gXYZ", b"bXYZ"))}
-    return assembled(b"RGB ", tags | dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve_tag(space)))
+    return tags | dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve_tag(space))
+
+
+def profile_of_steps(count: int, matrix: Matrix, more: dict[bytes, bytes] | None = None) -> bytes:
+    """A profile with so many steps, each the same matrix (multiProcessElementsType), beside other tags."""
+    numbers = [value for row in matrix for value in row] + [0.0] * 3
+    step = b"matf" + bytes(4) + struct.pack(">HH12f", 3, 3, *numbers)
+    head = b"mpet" + bytes(4) + struct.pack(">HHI", 3, 3, count)
+    steps = head + struct.pack(">II", len(head) + 8 * count, len(step)) * count + step
+    return assembled(b"RGB ", {b"D2B1": steps, **(more or {})})
 
 
 def grey_profile(gamma: float) -> bytes:

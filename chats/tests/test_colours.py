@@ -180,6 +180,16 @@ def test_a_large_sound_profile_is_used():
     assert_near(stored(with_profile(P3 + bytes(2_000_000))), icc.srgb("Display P3", (250, 200, 20)))
 
 
+@pytest.mark.parametrize("count", [1, 500_000])
+def test_steps_of_computation_in_a_profile_are_passed_over(count):
+    swapped = ((0, 0, 1), (0, 1, 0), (1, 0, 0))
+    alone = icc.profile_of_steps(count, swapped)
+    beside = icc.profile_of_steps(count, swapped, icc.matrix_tags("Display P3"))
+
+    assert_near(stored(with_profile(alone)), (250, 200, 20))
+    assert_near(stored(with_profile(beside)), icc.srgb("Display P3", (250, 200, 20)))
+
+
 def test_profiles_with_turned_bits_change_colours_or_nothing_else():
     chance = random.Random(11)
     for _ in range(300):
