@@ -326,6 +326,15 @@ def test_after_a_change_of_the_secret_key_the_answer_says_that_it_is_lost(api, s
 
 
 @pytest.mark.django_db
+def test_an_older_secret_key_that_still_counts_reads_the_answer(api, settings):
+    first = notify(api)
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "another one", [settings.SECRET_KEY]
+
+    assert notify(api).json() == first.json()
+    assert notify(api, {**BODY, "description": "Other"}).status_code == 422
+
+
+@pytest.mark.django_db
 def test_an_answer_that_cannot_be_read_any_more_is_409_and_nothing_happens(api):
     notify(api)
     IdempotencyKey.objects.update(sealed=b"x" * 100)

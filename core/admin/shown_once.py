@@ -1,13 +1,17 @@
 """A secret that is shown after a redirect: a new key or address, for the user who created it, for ten minutes.
 
-It travels in a signed cookie of the one page that shows it, so that the page can be loaded again, and the secret is
-stored nowhere on the server. Scripts cannot read the cookie, and another user of the browser does not see the secret.
+It travels in a cookie of the one page that shows it, so that the page can be loaded again, and the secret is stored
+nowhere on the server. Scripts cannot read the cookie. It is sealed by the session: after a sign-out it says nothing,
+neither to the page nor to the next user of the browser who looks at the cookies.
 """
 
 from __future__ import annotations
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.utils.http import urlsafe_base64_decode, urlsafe_base64_encode
+
+from core.rest.answer_encryption import seal, unseal
 
 COOKIE = f"{settings.SESSION_COOKIE_NAME}_shown_once"
 SECONDS = 600
@@ -15,8 +19,9 @@ SECONDS = 600
 
 def show_once(request: HttpRequest, response: HttpResponse, *, path: str, secret: str) -> HttpResponse:
     """Return the response, a redirect to the page at `path`, with the secret for that page."""
+    sealed = urlsafe_base64_encode(seal(secret.encode(), _reader(request)))
     response.set_signed_cookie(
-        COOKIE, f"{request.user.pk}:{secret}", salt=path, max_age=SECONDS, path=path, httponly=True,
+        COOKIE, sealed, salt=path, max_age=SECONDS, path=path, httponly=True,
         secure=settings.SESSION_COOKIE_SECURE, samesite="Strict",
     )  # fmt: skip
     return response
@@ -25,8 +30,12 @@ def show_once(request: HttpRequest, response: HttpResponse, *, path: str, secret
 def shown_once(request: HttpRequest) -> str:
     """Return the secret that this page shows at the moment, or ""."""
     found = request.get_signed_cookie(COOKIE, default=None, salt=request.path, max_age=SECONDS) or ""
-    user, _, secret = found.partition(":")
-    return secret if user == str(request.user.pk) else ""
+    return (unseal(urlsafe_base64_decode(found), _reader(request)) or b"").decode() if found else ""
+
+
+def _reader(request: HttpRequest) -> str:
+    """Return what only this session has; a login begins a new one."""
+    return f"{request.user.pk}:{request.session.session_key}"
 
 
 def hide(response: HttpResponse, *, path: str) -> HttpResponse:

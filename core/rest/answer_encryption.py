@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import secrets
 
+from django.conf import settings
 from django.utils.crypto import salted_hmac
 
 _NONCE, _MAC = 16, 32  # bytes
@@ -24,19 +25,25 @@ def seal(text: bytes, secret: str) -> bytes:
 
 
 def unseal(sealed: bytes, secret: str) -> bytes | None:
-    """Return the text; None where it was sealed with another secret, or under another SECRET_KEY."""
+    """Return the text; None where it was sealed with another secret, or under a SECRET_KEY that no longer counts."""
     nonce, mac, hidden = sealed[:_NONCE], sealed[_NONCE : _NONCE + _MAC], sealed[_NONCE + _MAC :]
-    if not hmac.compare_digest(mac, _mac(nonce + hidden, secret)):
-        return None
-    return _mixed(hidden, nonce, _key("stream", secret))
+    for site_key in site_keys():
+        if hmac.compare_digest(mac, _mac(nonce + hidden, secret, site_key)):
+            return _mixed(hidden, nonce, _key("stream", secret, site_key))
+    return None
 
 
-def _key(purpose: str, secret: str) -> bytes:
-    return salted_hmac(f"core.rest.answer_encryption.{purpose}", secret, algorithm="sha256").digest()
+def site_keys() -> list[str]:
+    """Return SECRET_KEY, and after it those that still count."""
+    return [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
 
 
-def _mac(content: bytes, secret: str) -> bytes:
-    return hmac.digest(_key("mac", secret), content, "sha256")
+def _key(purpose: str, secret: str, site_key: str | None = None) -> bytes:
+    return salted_hmac(f"core.rest.answer_encryption.{purpose}", secret, secret=site_key, algorithm="sha256").digest()
+
+
+def _mac(content: bytes, secret: str, site_key: str | None = None) -> bytes:
+    return hmac.digest(_key("mac", secret, site_key), content, "sha256")
 
 
 def _mixed(text: bytes, nonce: bytes, key: bytes) -> bytes:

@@ -41,7 +41,7 @@ from rest_framework.views import APIView
 
 from core.deadlocks import retried
 from core.models import IdempotencyKey
-from core.rest.answer_encryption import seal, unseal
+from core.rest.answer_encryption import seal, site_keys, unseal
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
@@ -107,7 +107,7 @@ class _Sent:
 
     user_id: int
     key: str
-    fingerprint: str
+    fingerprints: list[str]  # under SECRET_KEY, and under each older key that still counts
 
     @property
     def key_hash(self) -> str:
@@ -125,7 +125,7 @@ class _Sent:
         content = unseal(bytes(earlier.sealed), self.secret)
         if content is None:  # also where SECRET_KEY is another one, which makes other fingerprints
             raise AnswerLost
-        if earlier.fingerprint != self.fingerprint:
+        if earlier.fingerprint not in self.fingerprints:
             raise OtherRequest
         data = json.loads(content) if content else None
         return Response(data, status=earlier.status, headers={REPLAYED: "true"})
@@ -133,7 +133,7 @@ class _Sent:
     def store(self, response: Response) -> None:
         content = b"" if response.data is None else JSONRenderer().render(response.data)
         sealed = seal(content, self.secret)
-        answer = {"fingerprint": self.fingerprint, "status": response.status_code, "sealed": sealed}
+        answer = {"fingerprint": self.fingerprints[0], "status": response.status_code, "sealed": sealed}
         IdempotencyKey.objects.update_or_create(
             user_id=self.user_id, key_hash=self.key_hash, defaults={**answer, "expires_at": timezone.now() + KEPT}
         )
@@ -160,7 +160,7 @@ def once(
     key = given[1:-1] if len(given) >= 2 and given[0] == given[-1] == '"' else given
     if not _KEY.fullmatch(key):
         raise InvalidKey
-    sent = _Sent(user_id, key, _fingerprint(request, body))
+    sent = _Sent(user_id, key, _fingerprints(request, body))
     if (earlier := sent.answer()) is not None:
         return earlier
     prepared = prepare()
@@ -194,13 +194,15 @@ def _lock(sent: _Sent) -> None:
             raise InProgress
 
 
-def _fingerprint(request: Request, body: Any) -> str:
-    """Return a hash of address and body: of JSON the values, of a form its fields and the bytes of its files."""
+def _fingerprints(request: Request, body: Any) -> list[str]:
+    """Return hashes of address and body: of JSON the values, of a form its fields and the bytes of its files."""
     if body is None:
         body = dict(request.data.lists()) if isinstance(request.data, MultiValueDict) else request.data
     parts = [request.method, request.path, request.META.get("QUERY_STRING", ""), body]
     text = json.dumps(parts, cls=_Encoder, sort_keys=True)
-    return salted_hmac("core.rest.idempotency", text, algorithm="sha256").hexdigest()
+    return [
+        salted_hmac("core.rest.idempotency", text, secret=key, algorithm="sha256").hexdigest() for key in site_keys()
+    ]
 
 
 class _Encoder(JSONEncoder):

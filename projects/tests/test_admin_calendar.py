@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from html import unescape
 
 import pytest
+from django.conf import settings
 from django.test import Client
 from django.utils import timezone
 
@@ -193,6 +194,18 @@ def test_another_user_of_the_browser_does_not_see_the_link(as_planner, superuser
 
     as_planner.force_login(superuser)
 
+    assert address not in as_planner.get(CALENDAR).content.decode()
+
+
+def test_the_cookie_of_the_link_says_nothing_once_its_user_has_signed_out(as_planner, planner, task):
+    address = renewed(as_planner)
+    cookie = next(each.value for name, each in as_planner.cookies.items() if name.endswith("_shown_once"))
+
+    as_planner.logout()
+    as_planner.force_login(planner)
+    as_planner.cookies[f"{settings.SESSION_COOKIE_NAME}_shown_once"] = cookie
+
+    assert address.split("/")[-1].removesuffix(".ics") not in cookie
     assert address not in as_planner.get(CALENDAR).content.decode()
 
 
