@@ -187,7 +187,7 @@ AXES_USERNAME_CALLABLE = "config.lockout.name_of"
 AXES_LOCKOUT_CALLABLE = "config.lockout.locked_out"
 AXES_VERBOSE = False
 AXES_CLIENT_STR_CALLABLE = "config.lockout.described"
-AXES_CLIENT_IP_CALLABLE = "core.http.client_ip.client_address"
+AXES_CLIENT_IP_CALLABLE = "core.http.client_ip.client_network"
 # How many entries of X-Forwarded-For are the proxies' own.
 PROXY_COUNT = whole(env, "PROXY_COUNT", default=0, least=0, most=10)
 if not 0 <= PROXY_COUNT <= 10:

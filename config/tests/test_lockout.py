@@ -103,3 +103,11 @@ def test_the_log_names_the_account_that_is_locked_out_and_no_other_name(client, 
     assert "Locking out vic from 127.0.0.1 at /admin/login/ after repeated login failures" in lines
     assert "an unknown name from 127.0.0.1 at /admin/login/" in lines
     assert "correct horse" not in lines and "wrong" not in lines
+
+
+def test_the_addresses_of_one_ipv6_network_are_counted_together(client):
+    for number in range(5):
+        client.post(LOGIN, WRONG, REMOTE_ADDR=f"2001:db8:1:2::{number}")
+
+    assert client.post(LOGIN, RIGHT, REMOTE_ADDR="2001:db8:1:2:ffff::9").status_code == 429
+    assert client.post(LOGIN, RIGHT, REMOTE_ADDR="2001:db8:1:3::9").status_code == 302

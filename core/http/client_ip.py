@@ -18,6 +18,12 @@ def client_address(request: HttpRequest) -> str | None:
     return address_of(request.META.get("REMOTE_ADDR"), entries, proxies=settings.PROXY_COUNT)
 
 
+def client_network(request: HttpRequest) -> str | None:
+    """Return what the lock-out counts by: one client can send from each address of its IPv6 network."""
+    address = client_address(request)
+    return address and network_of(address)
+
+
 def address_of(peer: str | None, entries: list[str], *, proxies: int) -> str | None:
     """Return the entry that the outermost of `proxies` proxies wrote, or the peer's address.
 
