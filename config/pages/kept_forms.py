@@ -2,11 +2,12 @@
 
 1. A signed cookie names the user who was signed in with this browser last. It opens nothing.
 2. A form of the admin that is sent without a session, from a browser with that cookie, is stored in a new session in
-   which no user is signed in. The answer leads to the login page. Anonymous senders without the cookie store nothing.
+   which no user is signed in. The answer leads to the login page. Anonymous senders without the cookie store nothing,
+   nor do users who may not sign in any more.
 3. After the login of the same user, the page "Unsent forms" shows what was typed, with a button that sends it.
 
 A form with an outdated CSRF token goes the same way: the user signed out and in again in another tab.
-Passwords, secret values and files are not kept.
+Passwords, secret values and files are not kept, nor the forms of the login and of a new password.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from urllib.parse import urlencode, urlsplit
 
 from django.conf import settings
 from django.contrib import admin
+from django.contrib.auth import get_user_model
+from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
@@ -29,6 +32,7 @@ COOKIE_SECONDS = 30 * 86_400
 KEY = "unsent_forms"  # in the session
 MAX_FORMS = 5  # of one session: one per tab
 MAX_CHARACTERS = 300_000  # of one form
+MAX_KEPT = 100  # forms of one user without a session, in SESSION_COOKIE_AGE seconds: each is a session of its own
 SECRET = re.compile(r"passw|secret|token|api_?key", re.IGNORECASE)
 TECHNICAL = re.compile(r"^(_|initial-|request_key$|version$|instead_of$|zone$|step$)|_FORMS$|-id$", re.IGNORECASE)
 Field = tuple[str, str]
@@ -44,7 +48,7 @@ class KeptForms:
         response = self.get_response(request)
         if not request.path_info.startswith("/admin/") or response.status_code >= 400:
             return response
-        if _leads_to_login(response):
+        if _leads_to_login(response) and request.path_info != reverse("admin:login"):
             return _to_login(request)
         if request.user.is_authenticated:
             _remember_user(request, response)
@@ -81,6 +85,8 @@ def discard(request: HttpRequest) -> HttpResponse:
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """Keep what this site's own page has sent with an outdated token; refuse what another site has sent."""
     if request.path_info.startswith("/admin/") and _is_from_here(request):
+        if request.path_info == reverse("admin:login"):
+            return _go(request, request.get_full_path())  # anew, or on to where a login in another tab leads
         if request.user.is_authenticated and keep(request, request.user.pk):
             return _go(request, reverse("admin:unsent_forms"))
         if not request.user.is_authenticated:
@@ -91,7 +97,7 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 def keep(request: HttpRequest, user: int | None) -> bool:
     """Store the request's form in the session, for this user. Return whether there was anything to store."""
     fields, left_out = fields_of(request)
-    if user is None or not any(is_shown(*field) for field in fields):
+    if user is None or request.path_info in _never_kept() or not any(is_shown(*field) for field in fields):
         return False
     form = {
         "path": request.get_full_path(),
@@ -144,7 +150,7 @@ def _to_login(request: HttpRequest) -> HttpResponse:
         if request.headers.get("HX-Request"):
             return HttpResponse(status=401)  # htmx leaves the page as it is, with what is being typed in it
         after = request.get_full_path()
-    elif keep(request, _last_user(request)):
+    elif keep(request, _user_with_room(request)):
         after = reverse("admin:unsent_forms")
     else:
         after = _page_of(request)
@@ -178,6 +184,20 @@ def _is_from_here(request: HttpRequest) -> bool:
 def _last_user(request: HttpRequest) -> int | None:
     found = request.get_signed_cookie(COOKIE, default=None, salt=KEY, max_age=COOKIE_SECONDS)
     return int(found) if found else None
+
+
+def _user_with_room(request: HttpRequest) -> int | None:
+    """Return the last user, unless this user may not sign in any more, or has too many forms that are kept."""
+    user = _last_user(request)
+    if user is None or not get_user_model()._default_manager.filter(pk=user, is_active=True, is_staff=True).exists():
+        return None
+    key = f"{KEY}:{user}"
+    cache.add(key, 0, settings.SESSION_COOKIE_AGE)
+    return user if cache.incr(key) <= MAX_KEPT else None
+
+
+def _never_kept() -> set[str]:
+    return {reverse(f"admin:{name}") for name in ("login", "logout", "password_change")}
 
 
 def _remember_user(request: HttpRequest, response: HttpResponse) -> None:

@@ -1,15 +1,24 @@
-"""Sessions end when they were not used for SESSION_COOKIE_AGE seconds, not so long after the login."""
+"""Sessions end when they were not used for SESSION_COOKIE_AGE seconds, and LONGEST after the login in any case.
+
+Without that end, a session that somebody else has got hold of could be kept in use for any length of time.
+"""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
+from django.contrib.auth import logout
+from django.contrib.auth.signals import user_logged_in
 from django.http import HttpRequest, HttpResponse
 
 RENEW_AFTER = 600  # seconds, so that not every page writes the session
+LONGEST = 30 * 86_400  # seconds from the login
 KEY = "renewed_at"
+BEGAN = "began_at"
 
 
 class SlidingSessions:
@@ -22,6 +31,8 @@ class SlidingSessions:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        if settings.SESSION_COOKIE_NAME in request.COOKIES and _is_over(request.session):
+            logout(request)
         response = self.get_response(request)
         is_use = response.status_code < 400 and _is_use(request) and request.user.is_authenticated
         if is_use and time.time() - request.session.get(KEY, 0) >= RENEW_AFTER:
@@ -32,6 +43,19 @@ class SlidingSessions:
 def renew(session: Any) -> None:
     """Have the session saved, which gives it its whole age again."""
     session[KEY] = int(time.time())
+    session.setdefault(BEGAN, session[KEY])
+
+
+def _begin(request: HttpRequest, **_: Any) -> None:
+    """A receiver: note when the login was, also of a user who signs in again within a session."""
+    request.session[BEGAN] = int(time.time())
+
+
+user_logged_in.connect(_begin, dispatch_uid="config.sliding_sessions")
+
+
+def _is_over(session: Any) -> bool:
+    return time.time() - session.get(BEGAN, math.inf) >= LONGEST
 
 
 def _is_use(request: HttpRequest) -> bool:

@@ -5,6 +5,7 @@ import re
 from datetime import timedelta
 
 import pytest
+import time_machine
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
@@ -14,6 +15,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from config.pages.kept_forms import MAX_KEPT
 from projects.factories import ProjectFactory
 from projects.models import Project
 
@@ -96,6 +98,42 @@ def test_a_form_that_is_too_large_is_not_stored(at_form: Client):
     at_form.post(reverse("admin:projects_project_add"), {**FORM, "description": "x" * 400_000})
 
     assert not Session.objects.exists()
+
+
+def test_a_user_who_may_not_sign_in_any_more_cannot_store_anything(at_form: Client, planner: User):
+    User.objects.filter(pk=planner.pk).update(is_active=False)
+
+    at_form.post(reverse("admin:projects_project_add"), FORM)
+
+    assert not Session.objects.exists()
+
+
+def test_a_program_with_the_cookie_of_a_user_cannot_fill_the_database(at_form: Client):
+    kept = settings.SESSION_COOKIE_NAME + "_user"
+    remembered = at_form.cookies[kept].value
+
+    for number in range(MAX_KEPT + 20):
+        sender = Client()
+        sender.cookies[kept] = remembered
+        sender.post(reverse("admin:projects_project_add"), {**FORM, "name": f"Sale {number}"})
+
+    assert Session.objects.count() == MAX_KEPT
+
+
+def test_a_login_form_with_an_old_token_is_not_kept_as_an_unsent_form(planner: User):
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(planner)
+    client.get("/admin/")
+    form = {"username": "paula", "password": "correct horse", "csrfmiddlewaretoken": "x" * 32}
+    login = "/admin/login/?next=/admin/projects/task/"
+
+    signed_in = client.post(login, form, headers={"origin": "http://testserver"})
+    end_session(client)
+    signed_out = client.post(login, form, headers={"origin": "http://testserver"})
+
+    assert signed_in.headers["Location"] == signed_out.headers["Location"] == login
+    assert not Session.objects.exists()
+    assert client.get(login).status_code == 200
 
 
 def test_passwords_secret_values_and_files_are_not_kept_but_named(client: Client, superuser: User):
@@ -197,3 +235,27 @@ def test_a_session_that_is_used_does_not_end(client: Client, planner: User):
 
     assert unused == soon
     assert Session.objects.get().expire_date > soon + timedelta(hours=7)
+
+
+def test_a_session_ends_thirty_days_after_the_login_however_often_it_is_used(client: Client, planner: User):
+    with time_machine.travel("2030-01-01T12:00Z", tick=False) as clock:
+        sign_in(client, "paula")
+        statuses = []
+        for _ in range(31 * 4):
+            clock.shift(timedelta(hours=6))
+            statuses.append(client.get("/admin/").status_code)
+        sign_in(client, "paula")
+        clock.shift(timedelta(hours=6))
+
+        assert statuses == [200] * 119 + [302] * 5
+        assert client.get("/admin/").status_code == 200
+
+
+def test_a_session_that_is_too_old_ends_for_rest_too(client: Client, planner: User):
+    with time_machine.travel("2030-01-01T12:00Z", tick=False) as clock:
+        sign_in(client, "paula")
+        Session.objects.update(expire_date=timezone.now() + timedelta(days=60))
+        before = client.get("/tasks/").status_code
+        clock.shift(timedelta(days=30))
+
+        assert (before, client.get("/tasks/").status_code) == (200, 401)
