@@ -149,9 +149,11 @@ def _amend(broadcast: Broadcast, actor: Any, fields: dict[str, Any], *, keeps_im
         scheduled = Broadcast.objects.changeable().select_for_update().filter(pk=broadcast.pk).first()
         if scheduled is None:
             raise NotAllowed(f"Broadcast {broadcast.pk} is not scheduled any more and cannot be changed.")
-        if seen is not None and seen != scheduled.version:
-            raise Changed(scheduled)
         earlier = scheduled.image.name or ""
+        if seen is not None and seen != scheduled.version:
+            if {"text": scheduled.text, "send_at": scheduled.send_at, "image": earlier} == fields:
+                return  # the same form was sent twice
+            raise Changed(scheduled)
         if keeps_image and earlier != fields["image"]:
             raise NotAllowed(f"The picture of broadcast {broadcast.pk} was replaced meanwhile. Open it again.")
         for name, value in fields.items():

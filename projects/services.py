@@ -194,13 +194,13 @@ def add_comment(*, task: Task, content: str, author: str = "", actor: Any = None
 def update_comment(*, comment: Comment, actor: Any = None, seen: str | None = None, **changes: Any) -> Comment:
     """Set `author` or `content`, and mark it as edited where they differ.
 
-    `seen` is the content that the actor has seen: raises Changed where it is another one. Raises Comment.DoesNotExist
-    where it is gone, PermissionDenied where the actor may not change it.
+    `seen` is the content that the actor has seen: raises Changed where it is neither that nor the new one. Raises
+    Comment.DoesNotExist where it is gone, PermissionDenied where the actor may not change it.
     """
     with transaction.atomic():
         locked = Comment.objects.select_for_update(of=("self",)).select_related("task").get(pk=comment.pk)
         _check_writer(locked, actor)
-        if seen is not None and seen != locked.content:
+        if seen is not None and locked.content not in (seen, changes.get("content")):
             raise Changed
         found = [name for name in ("author", "content") if name in changes and changes[name] != getattr(locked, name)]
         if found:

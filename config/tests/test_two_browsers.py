@@ -111,6 +111,19 @@ def test_the_second_of_two_users_is_told_what_changed_and_can_overwrite_it(name:
     assert form_of(browser("eve"), address).data()[field] == [typed]
 
 
+@pytest.mark.parametrize("name", editable())
+def test_a_form_that_is_sent_twice_is_not_refused_for_its_own_change(name: str, rows):
+    address, user = address_of(name), browser("ann")
+    form = form_of(user, address)
+    field, data = changed(form, "one")
+    step = {"step": ["send"]} if name == "broadcast" else {}
+
+    answers = [user.post(address, data | step) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [302, 302], Page(answers[1].content.decode()).title
+    assert form_of(user, address).data()[field] == data[field]
+
+
 def test_every_form_that_is_saved_by_django_is_compared_with_what_it_was_opened_with():
     request = RequestFactory().get("/")
     request.user = User(is_superuser=True, is_active=True)

@@ -94,17 +94,22 @@ class _SeenForm(forms.ModelForm):
         self.missed = [
             name
             for name in form_versions.changed_since(self.request.POST[form_versions.FIELD], values)
-            if self._is_written(name)
+            if self._overwrites(name, values[name])
         ]
         if self.missed:
             changes = [self._change(name) for name in self.missed]
             self.add_error(None, form_versions.words_for(changes, self.instance, self.request.get_full_path()))
         return data
 
-    def _is_written(self, name: str) -> bool:
-        """A form that knows what it was rendered with writes only what its user has changed."""
-        field = self.fields.get(name)
-        return field is None or not field.show_hidden_initial or name in self.changed_data
+    def _overwrites(self, name: str, present: Any) -> bool:
+        """Whether the form sets another value than the present one.
+
+        One that knows what it was rendered with writes only what its user has changed.
+        """
+        if (field := self.fields.get(name)) is None:
+            return True
+        is_written = not field.show_hidden_initial or name in self.changed_data
+        return is_written and field.has_changed(present, self[name].data)
 
     def _change(self, name: str) -> form_versions.Change:
         if name not in self.fields:

@@ -49,6 +49,15 @@ def changed_since(token: str, values: Mapping[str, Any]) -> list[str]:
     return [name for name, value in values.items() if name in seen and seen[name] != _digest(value)]
 
 
+def conflicts(token: str, values: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Return the names of the values that differ from those of the token and from those that the form sets.
+
+    What a form sets to its present value is not overwritten: it was sent twice, or two users wanted the same.
+    """
+    changed = changed_since(token, values)
+    return [name for name in changed if name not in wanted or _digest(wanted[name]) != _digest(values[name])]
+
+
 def words_for(changes: Iterable[Change], row: Model, address: str) -> SafeString:
     """Return the sentence of a refused form: which fields, who and when, and what to do."""
     return format_html(

@@ -122,7 +122,8 @@ class ApplicationPage(ModelAdmin):
         """Save what the form says, unless it was not opened with what is there now."""
         row = Application.objects.select_for_update(no_key=True).filter(pk=pk).first()
         token = request.POST.get(form_versions.FIELD)
-        if row is not None and token and (missed := form_versions.changed_since(token, _settings(row))):
+        wanted = {**form.cleaned_data, "allowed_origins": "\n".join(form.cleaned_data["allowed_origins"])}
+        if row is not None and token and (missed := form_versions.conflicts(token, _settings(row), wanted)):
             labels = [
                 form_versions.Change(LABELS[name], str(_settings(row)[name]).replace("\n", " ")) for name in missed
             ]

@@ -19,7 +19,13 @@ from events.services.applications import (
     rotate_key,
     update_application,
 )
-from events.services.event_types import create_event_type, delete_event_type, describe_event_type, publish_schema
+from events.services.event_types import (
+    create_event_type,
+    delete_event_type,
+    describe_event_type,
+    is_same_schema,
+    publish_schema,
+)
 from events.services.events import Wrong, delete_event, delete_rejected, lock_event, update_event
 from events.services.history import Refused
 from events.services.notifications import resend_notification, send_notification, update_notification
@@ -46,6 +52,7 @@ __all__ = [
     "delete_rejected",
     "describe_event_type",
     "dry_run",
+    "is_same_schema",
     "lag",
     "lock_event",
     "pause",

@@ -67,13 +67,15 @@ def publish_schema(
     check_schema(schema)
     with transaction.atomic():
         locked = EventType.objects.select_for_update().get(pk=event_type.pk)
+        if is_same_schema(locked.schema, schema) and description in (None, locked.description):
+            return locked
         if instead_of not in (None, locked.version):
             raise Refused(f"Version {locked.version} was published meanwhile.")
         if described_as not in (None, locked.description):
             raise Refused("Another user has changed the description meanwhile. Save again to see the change.")
         if description is not None:
             locked = describe_event_type(event_type=locked, description=description, actor=actor)
-        if _text(locked.schema) == _text(schema):
+        if is_same_schema(locked.schema, schema):
             return locked
         newest = locked.versions.aggregate(number=Max("number"))["number"] or 0
         locked.schema, locked.version = schema, max(newest, locked.version) + 1
@@ -92,7 +94,12 @@ def delete_event_type(*, event_type: EventType, actor: Any = None) -> None:
             locked.delete()
 
 
-def _text(schema: dict[str, Any]) -> str:
+def is_same_schema(one: Any, other: Any) -> bool:
+    """Whether two schemas say the same, in whatever order."""
+    return _text(one) == _text(other)
+
+
+def _text(schema: Any) -> str:
     """For comparing: in Python, 1 == True, and Postgres writes 1e20 as an integer."""
     return json.dumps(restored(schema), sort_keys=True)
 

@@ -104,7 +104,7 @@ class TaskPages(CommentPages):
             return True
         shown = shown_by(task)
         changed = (
-            form_versions.changed_since(request.POST[form_versions.FIELD], shown)
+            form_versions.conflicts(request.POST[form_versions.FIELD], shown, changes)
             if form_versions.FIELD in request.POST
             else []
         )

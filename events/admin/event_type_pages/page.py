@@ -159,9 +159,11 @@ class EventTypePage(ModelAdmin):
 
     def _has_missed(self, request: HttpRequest, type: EventType, form: NextVersionForm) -> bool:
         """Refuse a form that was opened with another schema or description, and say who changed it."""
-        shown = _present(type)
+        shown, wanted = _present(type), form.cleaned_data
+        if services.is_same_schema(wanted["schema"], type.schema):
+            wanted = {**wanted, "schema": shown["schema"]}
         missed = (
-            form_versions.changed_since(request.POST[form_versions.FIELD], shown)
+            form_versions.conflicts(request.POST[form_versions.FIELD], shown, wanted)
             if form_versions.FIELD in request.POST
             else []
         )
