@@ -23,7 +23,11 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm
 
 from accounts.models import AccessToken
 from config.dashboard import front_page_card
-from config.pages import kept_forms, my_access
+from config.pages import (
+    kept_forms,
+    my_access,
+    schedule_pages,  # noqa: F401  # registers its admins
+)
 from config.pages.people import change_own_password, delete_person
 from config.pages.person_form import NewPersonForm
 from config.templatetags.opsroom import state, when
