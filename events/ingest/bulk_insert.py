@@ -4,7 +4,7 @@
    the order of that key, and rejected ones after them in the order of theirs (application, id, hash of the bytes), so
    that two writers that store the same rows wait for each other in a line, not in a circle.
 2. A large group is copied straight into the tables. If one of its events is there already, or has a tombstone
-   (events/tombstones.py), that is rolled back, and as retries come in bunches, nothing is copied for a moment.
+   (events/storage/tombstones.py), that is rolled back, and as retries come in bunches, nothing is copied for a moment.
 3. A small group, and one with events that are there, is one statement that inserts what is new and says what that was.
 4. The batch that the digest counts by is written along with them, and only if anything was new; so is what the rejected
    ones add to their application's sum of the day, in the order of the applications.
@@ -30,7 +30,7 @@ from prometheus_client import Counter as Metric
 
 from events.ingest.registry import TODAY
 from events.models.event import BATCH_ROWS
-from events.tombstones import NOT_GONE
+from events.storage.tombstones import NOT_GONE
 from events.validation.errors import place_of, reason
 from events.validation.event import Item
 

@@ -10,7 +10,7 @@ from events.models.application import Application
 
 
 class EventTombstone(models.Model):
-    """The key of an event that was deleted, or moved to another time: see events/tombstones.py."""
+    """The key of an event that was deleted, or moved to another time: see events/storage/tombstones.py."""
 
     class Reason(models.TextChoices):
         ERASED = "erased"

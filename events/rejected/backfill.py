@@ -9,7 +9,7 @@ import orjson
 from django.db import DataError, connection, transaction
 
 from events.models.event import BATCH_ROWS
-from events.tombstones import NOT_GONE
+from events.storage.tombstones import NOT_GONE
 from events.validation.errors import reason
 from events.validation.event import Item
 

@@ -4,7 +4,7 @@ One transaction does all of it:
 
 0. Let no rows move between partitions (events/storage/partitions.py), so that each one is found.
 1. Lock the oldest batches that nobody else has (SKIP LOCKED). The lock is the claim, and dies with its connection.
-2. Delete those of their events that were stored again while they were erased or moved (events/tombstones.py).
+2. Delete those of their events that were stored again while they were erased or moved (events/storage/tombstones.py).
 3. Add their events to their sessions, and then to the minutes: rows that several workers want are locked in one order,
    and the ones that all of them want, the present minute's, last and for the shortest time.
 4. Delete the batches. Events, counts and batches come and go by commits only, so an event is counted if and only if
@@ -24,10 +24,10 @@ from django.db.backends.utils import CursorWrapper
 from django.db.models.functions import Now
 
 from core.deadlocks import retried
-from events import realtime, tombstones
+from events import realtime
 from events.models import Batch
 from events.models.event import BATCH_ROWS
-from events.storage import partitions
+from events.storage import partitions, tombstones
 
 AT_ONCE = 300  # batches a transaction
 ROWS_AT_ONCE = 50_000  # and about as many rows, so that it stays short

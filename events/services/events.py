@@ -12,14 +12,13 @@ from django.db.models import QuerySet, Value
 from django.db.models.functions import Greatest, Least
 
 from core.deadlocks import retried
-from events import tombstones
 from events.models import Batch, Event, RejectedEvent, Session
 from events.models.event import BATCH_ROWS
 from events.rejected.deletion import forget_rejected
 from events.rejected.revalidation import Judge
 from events.rollups import adjustments
 from events.services.history import Refused
-from events.storage import partitions
+from events.storage import partitions, tombstones
 from events.validation.errors import Reason
 
 _FIELDS = ("session_id", "category", "name", "data", "timestamp")
@@ -38,9 +37,9 @@ class Wrong(Exception):
 def update_event(*, event: Event, actor: Any = None, **changes: Any) -> Event:
     """Set `session_id`, `category`, `name`, `data`, `timestamp`. Return the event as it is now.
 
-    Sent again with its earlier timestamp, it is a duplicate (events/tombstones.py). Raises Event.DoesNotExist where it
-    is gone, Wrong where the ingest would not take it so, Refused where its application's event of that id and time
-    exists.
+    Sent again with its earlier timestamp, it is a duplicate (events/storage/tombstones.py). Raises Event.DoesNotExist
+    where it is gone, Wrong where the ingest would not take it so, Refused where its application's event of that id and
+    time exists.
     """
     if unknown := set(changes) - set(_FIELDS):
         raise ValueError(f"Not to be set on an event: {', '.join(sorted(unknown))}.")
@@ -66,7 +65,7 @@ def update_event(*, event: Event, actor: Any = None, **changes: Any) -> Event:
 
 @retried
 def delete_event(*, event: Event, actor: Any = None) -> bool:
-    """Delete an event; return whether it was there. Sent again, it is a duplicate (events/tombstones.py)."""
+    """Delete an event; return whether it was there. Sent again, it is a duplicate (events/storage/tombstones.py)."""
     with transaction.atomic():
         found = lock_event(event.pk).first()
         if found is None:
