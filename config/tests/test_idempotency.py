@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -463,3 +464,35 @@ def test_a_web_process_that_is_killed_while_it_sends_a_banner_sends_it_once(tmp_
     assert [answer.status_code for answer in answers] == [202, 202]
     assert answers[0].json() == answers[1].json() and answers[0].json()["banner"]["source_url"] == urls[0]
     assert Broadcast.objects.count() == 1
+
+
+@pytest.mark.chaos
+@pytest.mark.django_db(transaction=True)
+def test_requests_of_web_processes_that_are_killed_at_any_moment_happen_once_when_they_are_repeated(
+    tmp_path, superuser
+):
+    authorization = {"Authorization": f"Token {issue_token(user=superuser)[1]}"}
+    left = [f"key-{number}" for number in range(120)]
+    answers: dict[str, str] = {}
+    for killed_after in (7, 23, 40, None):
+        with web_process(tmp_path) as web, ThreadPoolExecutor(4) as pool:
+
+            def send(key: str, url: str = f"{web.url}/notifications/") -> None:
+                headers = authorization | {HEADER: key}
+                while True:
+                    answer = requests.post(url, json={"user_id": "u", "description": key}, headers=headers, timeout=30)
+                    if answer.status_code != 409:  # the session of the killed process has not ended yet
+                        break
+                assert answer.status_code == 201, answer.text
+                assert answers.setdefault(key, answer.json()["event_id"]) == answer.json()["event_id"]
+
+            sent = [pool.submit(send, key) for key in left]
+            for number, future in enumerate(as_completed(sent), 1):
+                if number == killed_after:
+                    os.kill(web.pid, signal.SIGKILL)
+                if error := future.exception():
+                    assert isinstance(error, requests.ConnectionError), error
+
+    assert len(answers) == len(left)
+    assert sorted(Notification.objects.values_list("description", flat=True)) == sorted(left)
+    assert {str(id) for id in Notification.objects.values_list("pk", flat=True)} == set(answers.values())
