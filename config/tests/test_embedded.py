@@ -74,8 +74,24 @@ class User:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
+def new_home(tmp_path: Path) -> Path:
     return tmp_path / "home"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data of a PostgreSQL that was stopped. Making it takes longer than starting it."""
+    home = tmp_path_factory.mktemp("made") / "home"
+    User(home).leave()
+    return home / "postgres" / "data"
+
+
+@pytest.fixture
+def home(new_home: Path, made: Path) -> Path:
+    for folder in (new_home, new_home / "postgres"):
+        folder.mkdir(mode=0o700)
+    subprocess.run(["cp", "-a", made, new_home / "postgres"], check=True)
+    return new_home
 
 
 @pytest.fixture
@@ -200,6 +216,7 @@ def test_kept_servers_end_though_their_folder_was_deleted(home: Path, arrive: Ar
     assert all_gone(servers)
 
 
+@pytest.mark.thorough
 def test_servers_of_older_code_are_started_again(home: Path, arrive: Arrive) -> None:
     user = arrive(home, keep=900.0)
     servers = user.servers()
@@ -273,21 +290,21 @@ def test_a_process_that_inherited_a_stale_pid_is_left_alone(home: Path, arrive: 
     stranger.communicate()
 
 
-def test_a_data_folder_that_was_killed_in_the_making_is_made_anew(home: Path, arrive: Arrive) -> None:
-    half_made = home / "postgres" / "data.new"
+def test_a_data_folder_that_was_killed_in_the_making_is_made_anew(new_home: Path, arrive: Arrive) -> None:
+    half_made = new_home / "postgres" / "data.new"
     half_made.mkdir(parents=True)
     (half_made / "PG_VERSION").write_text("18\n")
 
-    assert arrive(home).query("SELECT 1") == 1
+    assert arrive(new_home).query("SELECT 1") == 1
     assert not half_made.exists()
 
 
-def test_the_data_of_another_major_version_is_explained_in_one_sentence(home: Path, arrive: Arrive) -> None:
-    data = home / "postgres" / "data"
+def test_the_data_of_another_major_version_is_explained_in_one_sentence(new_home: Path, arrive: Arrive) -> None:
+    data = new_home / "postgres" / "data"
     data.mkdir(parents=True)
     (data / "PG_VERSION").write_text("15\n")
 
-    said = arrive(home).leave().strip()
+    said = arrive(new_home).leave().strip()
 
     assert "was made by PostgreSQL 15 and 18 is installed" in said and "DATABASE_URL" in said
     assert len(said.splitlines()) == 1
@@ -331,14 +348,16 @@ def test_case_insensitive_search_knows_all_letters_and_the_clock_is_utc(home: Pa
     assert user.query("SHOW timezone") == "UTC"
 
 
-def test_services_that_are_named_are_used_and_nothing_is_started(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPSROOM_HOME", str(home))
+def test_services_that_are_named_are_used_and_nothing_is_started(
+    new_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPSROOM_HOME", str(new_home))
     for name in embedded.SERVICES:
         monkeypatch.setenv(name, f"redis://{name.lower()}/0")
 
     embedded.use()
 
-    assert not home.exists()
+    assert not new_home.exists()
     assert os.environ["DATABASE_URL"] == "redis://database_url/0"
 
 
@@ -354,14 +373,14 @@ def test_the_broker_is_database_0_of_the_redis_that_is_named(redis_url: str, bro
     assert embedded.broker_in(redis_url) == broker
 
 
-def test_the_secret_key_is_made_once_for_us_alone(home: Path) -> None:
-    folder = Home(home)
+def test_the_secret_key_is_made_once_for_us_alone(new_home: Path) -> None:
+    folder = Home(new_home)
     folder.prepare()
 
     key = folder.secret_key()
 
     assert len(key) >= 50 and folder.secret_key() == key
-    assert stat.S_IMODE((home / "secret_key").stat().st_mode) == 0o600
+    assert stat.S_IMODE((new_home / "secret_key").stat().st_mode) == 0o600
 
 
 def test_a_socket_folder_that_others_can_enter_is_refused(tmp_path: Path) -> None:
