@@ -84,6 +84,10 @@ def test_a_change_of_what_is_migrated_is_another_template(tmp_path: Path, settin
     assert template_database.fingerprint() in fingerprints
 
 
+def test_every_pattern_of_what_is_migrated_finds_files():
+    assert [pattern for pattern in template_database.SOURCES if not any(settings.BASE_DIR.glob(pattern))] == []
+
+
 def test_tomorrow_the_template_is_made_again_as_its_partitions_depend_on_the_day():
     with time_machine.travel("2026-11-30T23:59:59Z"):
         today = template_database.fingerprint()
