@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 from django import forms
@@ -20,6 +19,7 @@ from unfold.forms import ActionForm, BaseDialogForm
 from chats import services
 from chats.banners.api_client import BannerApiError
 from chats.models import Broadcast, Chat, NotAllowed
+from core.http.named_urls import split_url
 from core.numerals import number
 
 NOT_ONLY = " All chats get it, not only the selected ones."
@@ -112,7 +112,7 @@ class SendBannerMixin(admin.ModelAdmin):
     def _list_address(self, request: HttpRequest) -> str:
         """Return the list's address, with the filters it had when the button was pressed."""
         address = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
-        asked_from = urlsplit(request.headers.get("HX-Current-URL", "") or request.get_full_path())
+        asked_from = split_url(request.headers.get("HX-Current-URL", "") or request.get_full_path())
         return f"{address}?{asked_from.query}" if asked_from.path == address and asked_from.query else address
 
 

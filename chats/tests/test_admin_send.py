@@ -196,13 +196,14 @@ def test_the_list_keeps_its_filters_when_the_api_has_a_problem(as_marketer, bann
     assert response["HX-Redirect"] == "/admin/chats/broadcast/?status=sent"
 
 
-def test_an_address_of_somewhere_else_is_not_gone_back_to(as_marketer, banner_list):
+@pytest.mark.parametrize("elsewhere", ["https://evil.example/x?next=y", "http://[::1"])
+def test_an_address_of_somewhere_else_is_not_gone_back_to(as_marketer, banner_list, elsewhere):
     banner_list.answers(evil.answer(500))
 
     response = as_marketer.post(
         "/admin/chats/chat/send-banner/",
         {"_form_submitted": "True", "request_key": str(uuid4())},
-        headers={"HX-Request": "true", "HX-Current-URL": "https://evil.example/x?next=y"},
+        headers={"HX-Request": "true", "HX-Current-URL": elsewhere},
     )
 
     assert response["HX-Redirect"] == "/admin/chats/chat/"

@@ -27,6 +27,8 @@ from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import HttpResponseClientRedirect
 
+from core.http.named_urls import split_url
+
 COOKIE = f"{settings.SESSION_COOKIE_NAME}_user"
 COOKIE_SECONDS = 30 * 86_400
 KEY = "unsent_forms"  # in the session
@@ -170,7 +172,7 @@ def _leads_to_login(response: HttpResponse) -> bool:
 
 def _page_of(request: HttpRequest) -> str:
     """The page of the admin that the form was on, as the browser says; else the front page."""
-    came_from = urlsplit(request.headers.get("HX-Current-URL") or request.headers.get("Referer", ""))
+    came_from = split_url(request.headers.get("HX-Current-URL") or request.headers.get("Referer", ""))
     if came_from.netloc != request.get_host() or not came_from.path.startswith("/admin/"):
         return reverse("admin:index")
     return f"{came_from.path}?{came_from.query}" if came_from.query else came_from.path

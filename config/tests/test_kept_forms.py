@@ -86,6 +86,13 @@ def test_a_stranger_cannot_store_anything(client: Client, db):
     assert not Session.objects.exists()
 
 
+@pytest.mark.parametrize("header", ["referer", "hx-current-url"])
+def test_a_header_that_is_not_an_address_leads_to_the_front_page(client: Client, db, header: str):
+    answer = client.post(reverse("admin:projects_project_add"), FORM, headers={header: "http://[::1"})
+
+    assert answer.headers["Location"] == "/admin/login/?next=%2Fadmin%2F"
+
+
 def test_a_forged_user_cookie_stores_nothing(client: Client, planner: User):
     client.cookies[f"{settings.SESSION_COOKIE_NAME}_user"] = f"{planner.pk}:forged"
 

@@ -15,13 +15,14 @@ from core.rest.answer_encryption import seal, unseal
 
 COOKIE = f"{settings.SESSION_COOKIE_NAME}_shown_once"
 SECONDS = 600
+SALT = "sealed"  # cookies of earlier versions had the path alone
 
 
 def show_once(request: HttpRequest, response: HttpResponse, *, path: str, secret: str) -> HttpResponse:
     """Return the response, a redirect to the page at `path`, with the secret for that page."""
     sealed = urlsafe_base64_encode(seal(secret.encode(), _reader(request)))
     response.set_signed_cookie(
-        COOKIE, sealed, salt=path, max_age=SECONDS, path=path, httponly=True,
+        COOKIE, sealed, salt=f"{SALT}{path}", max_age=SECONDS, path=path, httponly=True,
         secure=settings.SESSION_COOKIE_SECURE, samesite="Strict",
     )  # fmt: skip
     return response
@@ -29,7 +30,7 @@ def show_once(request: HttpRequest, response: HttpResponse, *, path: str, secret
 
 def shown_once(request: HttpRequest) -> str:
     """Return the secret that this page shows at the moment, or ""."""
-    found = request.get_signed_cookie(COOKIE, default=None, salt=request.path, max_age=SECONDS) or ""
+    found = request.get_signed_cookie(COOKIE, default=None, salt=f"{SALT}{request.path}", max_age=SECONDS) or ""
     return (unseal(urlsafe_base64_decode(found), _reader(request)) or b"").decode() if found else ""
 
 
