@@ -1,6 +1,7 @@
 """The headers that every answer has, and the methods that the admin answers."""
 
 from collections.abc import Callable
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, QueryDict
 
@@ -56,12 +57,14 @@ class AdminRequests:
 
     Methods that browsers never send get 405: the views take each of them but POST for GET. NUL is taken out of the
     query: Postgres holds none in a text, and lists, filters and choices hand on what they are asked for. Of what is
-    searched for the beginning counts, as the lists compare each word with each of their columns.
+    searched for the beginning counts, as the lists compare each word with each of their columns. An empty name of the
+    column by which a row is meant is left out: Django looks for a column without a name.
     """
 
     ALLOWED = ("GET", "HEAD", "POST")
     SEARCHES = ("q", "term")  # of lists, and of choices
     LONGEST_SEARCH = 200  # characters
+    COLUMN = "_to_field"
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -73,11 +76,19 @@ class AdminRequests:
             request.META["QUERY_STRING"] = self._query(request.META["QUERY_STRING"].replace("%00", ""))
         return self.get_response(request)
 
+    def process_view(self, request: HttpRequest, *_: Any) -> None:
+        if request.path_info.startswith("/admin/") and request.POST.get(self.COLUMN) == "":
+            form = request.POST.copy()
+            del form[self.COLUMN]
+            request.POST = form  # type: ignore[assignment]  # which is as good as one that cannot change
+
     def _query(self, text: str) -> str:
-        if len(text) <= self.LONGEST_SEARCH:
+        if len(text) <= self.LONGEST_SEARCH and self.COLUMN not in text:
             return text
         query = QueryDict(text, mutable=True)
         for name in self.SEARCHES:
             if name in query:
                 query[name] = str(query[name])[: self.LONGEST_SEARCH]
+        if query.get(self.COLUMN) == "":
+            del query[self.COLUMN]
         return query.urlencode()

@@ -194,8 +194,12 @@ def _user_with_room(request: HttpRequest) -> int | None:
     if user is None or not get_user_model()._default_manager.filter(pk=user, is_active=True, is_staff=True).exists():
         return None
     key = f"{KEY}:{user}"
-    cache.add(key, 0, settings.SESSION_COOKIE_AGE)
-    return user if cache.incr(key) <= MAX_KEPT else None
+    if cache.add(key, 1, settings.SESSION_COOKIE_AGE):
+        return user
+    try:
+        return user if cache.incr(key) <= MAX_KEPT else None
+    except ValueError:  # it expired between the two
+        return user
 
 
 def _never_kept() -> set[str]:

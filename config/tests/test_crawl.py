@@ -3,10 +3,12 @@
 from collections import Counter
 
 import pytest
+from django.contrib import admin
+from django.contrib.admin.utils import quote
 from django.contrib.auth.models import Group, User
 from django.core.management import call_command
 from django.test import Client
-from django.urls import URLResolver, get_resolver
+from django.urls import URLResolver, get_resolver, reverse
 
 from config.management.commands import create_demo
 from config.tests.crawler import Visitor
@@ -70,6 +72,20 @@ def test_a_stranger_is_led_to_the_login_page_only(db):
     guest.try_nonsense()
 
     assert guest.problems == [], "\n".join(guest.problems)
+
+
+@pytest.mark.django_db
+def test_an_empty_name_of_a_column_in_an_address_or_a_form_is_no_failure():
+    create_everything()
+    guest = visitor("superuser")
+
+    for model in admin.site._registry:
+        meta = model._meta
+        row = model._default_manager.first()
+        for page in ("change", "delete"):
+            address = reverse(f"admin:{meta.app_label}_{meta.model_name}_{page}", args=[quote(row.pk if row else 1)])
+            answers = [guest.client.get(f"{address}?_to_field="), guest.client.post(address, {"_to_field": ""})]
+            assert [answer for answer in answers if answer.status_code >= 500] == [], address
 
 
 @pytest.mark.thorough
