@@ -23,11 +23,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm
 
 from accounts.models import AccessToken
 from config.dashboard import front_page_card
-from config.pages import (
-    kept_forms,
-    my_access,
-    schedule_pages,  # noqa: F401  # registers its admins
-)
+from config.pages import kept_forms, my_access, schedule_pages
 from config.pages.people import change_own_password, delete_person
 from config.pages.person_form import NewPersonForm
 from config.templatetags.opsroom import state, when
@@ -37,6 +33,7 @@ from core.rest.snapshots import SnapshotLists
 
 admin.site.unregister([User, Group])
 admin.site.unregister([AccessAttempt, AccessLog, AccessFailureLog])
+schedule_pages.register()
 
 
 class ReadOnly(SnapshotLists, ModelAdmin):
