@@ -1,0 +1,26 @@
+"""Parts of pages that are loaded again when something happens show the last thing that happened, too."""
+
+import re
+from pathlib import Path
+
+from config.tests.instance import PROJECT
+
+TRIGGER = re.compile(r'hx-trigger="([^"]*\bthrottle:[^"]*)"')
+
+
+def throttled() -> dict[Path, list[str]]:
+    templates = [path for app in ("chats", "config", "events", "projects", "testrunner")
+                 for path in (PROJECT / app / "templates").rglob("*.html")]  # fmt: skip
+    found = {path: TRIGGER.findall(path.read_text()) for path in templates}
+    return {path: triggers for path, triggers in found.items() if triggers}
+
+
+def test_a_throttled_part_is_loaded_once_more_after_the_last_message():
+    """htmx drops what comes within the throttle's time, so only a delayed trigger sees the last message."""
+    assert len(throttled()) > 5
+    for path, triggers in throttled().items():
+        for trigger in triggers:
+            seconds = float(re.search(r"live throttle:([\d.]+)s", trigger)[1])
+            delayed = re.search(r"live delay:(\d+)ms", trigger)
+            assert delayed, (path, trigger)
+            assert int(delayed[1]) > seconds * 1000, (path, trigger)
