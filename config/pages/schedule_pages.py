@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from celery import current_app
+from celery.schedules import ParseException, crontab
 from cron_descriptor import FormatException, MissingFieldException, Options, WrongArgumentException, get_description
 from django import forms
 from django.contrib import admin
@@ -229,7 +230,22 @@ class Intervals(Schedules):
     empty_title = "No intervals yet"
 
 
+class CrontabForm(forms.ModelForm):
+    """A crontab that beat can read: the library's own check lets a negative number pass."""
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        for name in ("minute", "hour", "day_of_month", "month_of_year", "day_of_week"):
+            if name in data:
+                try:
+                    crontab(**{name: data[name]})
+                except (ParseException, ValueError) as error:
+                    self.add_error(name, f"Not a valid crontab field: {error}.")
+        return data
+
+
 class Crontabs(Schedules):
+    form = CrontabForm
     empty_title = "No crontabs yet"
     fields = ["minute", "hour", "day_of_month", "month_of_year", "day_of_week", "timezone"]
 

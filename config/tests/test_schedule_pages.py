@@ -127,3 +127,17 @@ def test_a_task_has_exactly_one_schedule(as_superuser):
 )
 def test_schedules_in_words(schedule, words):
     assert in_words(schedule) == words
+
+
+@pytest.mark.parametrize("name", ["minute", "month_of_year", "day_of_week"])
+@pytest.mark.parametrize("value", ["-1", "5-", "99"])
+def test_a_crontab_that_beat_cannot_read_is_refused(as_superuser, name, value):
+    fields = {"minute": "0", "hour": "7", "day_of_month": "*", "month_of_year": "*", "day_of_week": "*"}
+    inline = {f"periodictask_set-{what}_FORMS": "0" for what in ("TOTAL", "INITIAL", "MIN_NUM", "MAX_NUM")}
+
+    answer = as_superuser.post(
+        reverse("admin:django_celery_beat_crontabschedule_add"), {**fields, name: value, "timezone": "UTC", **inline}
+    )
+
+    assert answer.status_code == 200 and list(errors(answer)) == [name]
+    assert not CrontabSchedule.objects.exists()
