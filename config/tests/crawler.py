@@ -1,7 +1,8 @@
 """A visitor of the admin who follows every link, sends every form as it is filled in, and tries nonsense everywhere.
 
 Pages are told apart by their route and the names of their parameters, so that a thousand rows are two pages. What a
-form does is rolled back.
+form does is rolled back. Nonsense is tried at one page of each route, and divided among several visitors: `part` of
+`parts`, by a hash of the try.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ import re
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from html import unescape
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit
+from zlib import crc32
 
 from django.db import connection, transaction
 from django.test import Client
 from django.urls import Resolver404, resolve
 
+from config.pages.kept_forms import KEY, SECRET, is_shown
 from config.tests.matrix import WRITES
 from config.tests.pages import Form, Page
 
@@ -26,6 +30,8 @@ PAGES_OF_A_KIND = 2
 KINDS_OF_A_ROUTE = 12  # sets of parameters: filters combine without end
 MOST_REDIRECTS = 5
 LEFT_ALONE = re.compile(r"/logout/|/static/|\.ics$|^/events/opsroom\.js")
+# Rows that are written beside what a form is for: the list of test files follows their folder.
+BESIDE = re.compile(r'"(django_session|testrunner_testfile)"')
 HTMX = {"HX-Request": "true"}
 SCALARS = [
     "%00", "a%00b", "%ED%A0%80", "%FF", "9223372036854775808", "-1", "0", "abc", "1e400", "NaN", "0001-01-01",
@@ -42,6 +48,13 @@ TYPED = [
     "9999-12-31",
     "x" * 50_000,
 ]
+WORDS = ("text", "textarea", "search", "url", "email", "number")  # types of fields that a person types into
+HEADERS = [
+    "Accept", "Accept-Encoding", "Accept-Language", "Content-Type", "HX-Current-URL", "HX-Request", "HX-Target",
+    "HX-Trigger-Name", "Idempotency-Key", "If-Match", "If-Modified-Since", "If-None-Match", "Origin", "Range",
+    "Referer", "Sec-Fetch-Mode", "User-Agent", "X-Forwarded-For", "X-Forwarded-Proto", "X-Request-ID",
+]  # fmt: skip
+IN_HEADERS = ["", '"', "\xff\xfe", "9223372036854775808", "bytes=9-1,-", "*/*;q=x,;", "http://[::1", "x" * 8_000]
 ZONES = ["Mars/Phobos", "%00", "..%2F..%2Fetc%2Fpasswd", "x" * 3_000, "UTC%0D%0A", "Europe"]
 
 
@@ -50,10 +63,12 @@ class Visitor:
     """`problems` are sentences; each says with which address it began."""
 
     client: Client
+    inside: str = ""  # pattern of the addresses whose links are followed and whose forms are sent; others are opened
     problems: list[str] = field(default_factory=list)
     seen: Counter[str] = field(default_factory=Counter)
     parameters: dict[str, set[str]] = field(default_factory=dict)  # of each path that was visited once
     forms: dict[str, tuple[str, Form]] = field(default_factory=dict)
+    scripted: set[str] = field(default_factory=set)
     writes: list[str] = field(default_factory=list)
 
     # --- Links and forms -----------------------------------------------------------------------
@@ -65,29 +80,40 @@ class Visitor:
             kind = kind_of(address)
             if not kind or self.seen[kind] >= PAGES_OF_A_KIND:
                 continue
+            if where and not self._is_inside(address) and (self.seen[kind] or not re.search(r"[\d?]", address)):
+                continue  # a page that another visitor is led to
             route = kind.partition("?")[0]
             if kind not in self.seen and sum(each.partition("?")[0] == route for each in self.seen) >= KINDS_OF_A_ROUTE:
                 continue
             self.seen[kind] += 1
             most -= 1
             address, page = self._page(address, where, is_fragment)
-            if page is None:
+            if page is None or not (self._is_inside(address) or address in starts):
                 continue
+            self.scripted.update(_addresses(page.scripted, address))
             waiting += [(link, address, False) for link in _addresses(page.links, address)]
             waiting += [(link, address, True) for link in _addresses(page.fragments, address)]
             for form in page.forms:
                 waiting += [(link, address, False) for link in self._send(form, address)]
 
+    def _is_inside(self, address: str) -> bool:
+        return bool(re.match(self.inside, address))
+
     def _page(self, address: str, where: str, is_fragment: bool) -> tuple[str, Page | None]:
         """Return the page with the address that it is at after redirects."""
         split = urlsplit(address)
+        if not self._is_inside(address):
+            answer = self._get(address, where)
+            return address, None if answer is None or answer.streaming else Page(
+                answer.content.decode(errors="replace")
+            )
         names = {name for name, _ in parse_qsl(split.query, keep_blank_values=True)}
         self.parameters.setdefault(split.path, set()).update(names)
         answer = self._get(address, where, HTMX if is_fragment else {})
         if answer is None or "text/html" not in answer.headers.get("Content-Type", ""):
             return address, None
         address = answer.request["PATH_INFO"] + (f"?{query}" if (query := answer.request["QUERY_STRING"]) else "")
-        page = Page(answer.content.decode())
+        page = Page(answer.content.decode(errors="replace"))
         if not is_fragment and not page.title and b"<html" in answer.content:
             self.problems.append(f"{address}: has no title")
         return address, page
@@ -131,18 +157,36 @@ class Visitor:
         for data in bodies(form):
             self._post(action, data, form, f"{address}: form to {action}", is_shown=True)
 
-    def _post(self, action: str, data: dict[str, Any], form: Form, words: str, *, is_shown: bool = False) -> None:
+    def _post(
+        self,
+        action: str,
+        data: dict[str, Any],
+        form: Form,
+        words: str,
+        *,
+        is_shown: bool = False,
+        typed: str = "",
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        """Send a form, and undo what it did. A page that refuses it must show what was `typed`."""
         by_script = "hx-post" in form.marks
         cookies = copy.deepcopy(self.client.cookies)
         with transaction.atomic():
             with connection.execute_wrapper(self._listen):
                 self.writes.clear()
-                answer = self.client.post(action, data, headers=HTMX if by_script else {})
+                answer = self.client.post(action, data, headers={**(HTMX if by_script else {}), **(headers or {})})
             wrote = list(self.writes)
             if answer.status_code >= 500 or (is_shown and answer.status_code in (403, 404, 405)):
                 self.problems.append(f"{words}: {describe(answer)}")
             elif answer.status_code == 200 and wrote and not by_script and is_page(answer) and "_popup" not in action:
                 self.problems.append(f"{words}: a page was rendered by a POST that wrote: {wrote[0][:90]}")
+            elif (
+                answer.status_code == 200
+                and typed
+                and is_page(answer)
+                and typed not in unescape(answer.content.decode())
+            ):
+                self.problems.append(f"{words}: what was typed is lost")
             elif answer.status_code == 302 and is_shown:
                 self.client.cookies = copy.deepcopy(cookies)
                 self._get(urljoin(action, answer.headers["Location"]).removeprefix(HOST), f"the redirect of {action}")
@@ -150,52 +194,62 @@ class Visitor:
         self.client.cookies = cookies
 
     def _listen(self, execute: Any, sql: Any, params: Any, many: Any, context: Any) -> Any:
-        if WRITES.match(str(sql)) and "django_session" not in str(sql):
+        if WRITES.match(str(sql)) and not BESIDE.search(str(sql)):
             self.writes.append(str(sql))
         return execute(sql, params, many, context)
 
     # --- Nonsense --------------------------------------------------------------------------------
-    def try_nonsense(self, *, every: int = 1) -> None:
-        """Ask every path that was visited with nonsense in each parameter, and in each id; of the tries each n-th."""
-        tries = [*self._in_parameters(), *self._in_paths()]
-        for address in tries[::every]:
-            answer = self._ask(address)
+    def try_nonsense(self, part: int = 0, parts: int = 1) -> None:
+        """Ask one page of each route with nonsense in each parameter, each id and each header."""
+        routes = {kind_of(path): path for path in self.parameters}
+        names: dict[str, set[str]] = {}
+        for path, found in self.parameters.items():
+            names.setdefault(kind_of(path), set()).update(found)
+        tries = [(address, "") for route in routes for address in _with_parameters(routes[route], names[route])]
+        tries += [(address, "") for path in routes.values() for address in _with_ids(path)]
+        tries += [(path, value) for path in routes.values() for value in IN_HEADERS]
+        for address, value in share(tries, part, parts):
+            answer = self._ask(address, dict.fromkeys(HEADERS, value) if value else None)
             if answer.status_code >= 500:
-                self.problems.append(f"{address[:200]}: {describe(answer)}")
+                self.problems.append(f"{address[:200]} {value[:20]}: {describe(answer)}")
 
-    def _in_parameters(self) -> Iterator[str]:
-        known: dict[str, set[str]] = {}
-        example: dict[str, str] = {}
-        for path, names in self.parameters.items():
-            route = kind_of(path)
-            known.setdefault(route, set()).update(names)
-            example[route] = path
-        for route, names in known.items():
-            for name in sorted({*names, *ALWAYS}):
-                yield from (f"{example[route]}?{quote(name)}={value}" for value in SCALARS)
-                yield f"{example[route]}?{quote(name)}=1&{quote(name)}=2"
+    def try_nonsense_in_forms(self, part: int = 0, parts: int = 1) -> None:
+        """Send each form with nonsense in each field, and in all; and something to each address that scripts know."""
+        tries: list[tuple[str, str, str]] = []
+        for kind, (_, form) in self.forms.items():
+            names = [name for name in form.kinds if name != "csrfmiddlewaretoken"]
+            tries += [(kind, name, value) for name in [*names, "*"] for value in TYPED]
+        for kind, name, value in share(tries, part, parts):
+            action, form = self.forms[kind]
+            changed = dict.fromkeys(form.kinds, value) if name == "*" else {name: value}
+            can_be_shown = value.strip() and value.isprintable() and form.kinds.get(name) in WORDS
+            words = f"{action} with {name}={value[:20]!r}"
+            self._post(action, form.data(**changed), form, words, typed=value if can_be_shown else "")
+        for kind, value in share([(kind, value) for kind in self.forms for value in IN_HEADERS], part, parts):
+            action, form = self.forms[kind]
+            headers = dict.fromkeys(set(HEADERS) - {"Content-Type"}, value)
+            self._post(action, form.data(), form, f"{action} with headers {value[:20]!r}", headers=headers)
+        for address in sorted(self.scripted):
+            self._post(address, {"value": "9223372036854775808", "id": "a\0b"}, Form(), f"a script's POST to {address}")
 
-    def _in_paths(self) -> Iterator[str]:
-        done = set()
-        for path in self.parameters:
-            parts = path.split("/")
-            for at, part in enumerate(parts):
-                if (kind_of(path), at) in done or not re.search(r"\d", part):
-                    continue
-                done.add((kind_of(path), at))
-                yield from ("/".join([*parts[:at], value, *parts[at + 1 :]]) for value in IDS)
-
-    def try_nonsense_in_forms(self, *, every: int = 1) -> None:
-        """Send every form that was met with nonsense in each field; of the tries each n-th."""
-        tries = [
-            (action, form, name, value)
-            for action, form in self.forms.values()
-            for name in form.kinds
-            if name != "csrfmiddlewaretoken"
-            for value in TYPED
-        ]
-        for action, form, name, value in tries[::every]:
-            self._post(action, form.data(**{name: value}), form, f"{action} with {name}={value[:20]!r}")
+    def try_ended_session(self) -> None:
+        """Send each form once after the session has ended: what a person types into it is kept."""
+        remembered = {name: each.value for name, each in self.client.cookies.items() if name.endswith("_user")}
+        for action, form in self.forms.values():
+            words = {
+                name
+                for name, kind in form.kinds.items()
+                if kind in WORDS and is_shown(name, "typed") and not SECRET.search(name)
+            }
+            if not words or "hx-post" in form.marks:
+                continue
+            client = type(self.client)(raise_request_exception=False)
+            client.cookies.load(remembered)
+            answer = client.post(action, form.data(**dict.fromkeys(words, "typed")))
+            kept = [dict(each["fields"]) for each in client.session.get(KEY, [])]
+            lost = [name for name in words if not any(each.get(name) == "typed" for each in kept)]
+            if answer.status_code != 302 or lost:
+                self.problems.append(f"{action} after the session has ended: {answer.status_code}, lost: {lost}")
 
     def try_cookies(self, *addresses: str) -> None:
         """Open pages with time zones that there are not, and with cookies that hold anything."""
@@ -211,6 +265,27 @@ class Visitor:
                 if (answer := self._ask(address)).status_code >= 400:
                     self.problems.append(f"{address} with the cookie {name}: {describe(answer)}")
                 del self.client.cookies[name]
+
+
+def share(tries: list[Any], part: int, parts: int) -> list[Any]:
+    """Return one of several equal parts."""
+    return [each for each in tries if crc32(repr(each).encode()) % parts == part]
+
+
+def _with_parameters(path: str, names: set[str]) -> Iterator[str]:
+    """Nonsense in each parameter that a link has, alone, and in all of them and in those that lists know, together."""
+    for name in sorted(names):
+        yield from (f"{path}?{quote(name)}={value}" for value in SCALARS)
+        yield f"{path}?{quote(name)}=1&{quote(name)}=2"
+    for value in SCALARS:
+        yield f"{path}?" + "&".join(f"{quote(name)}={value[:5_000]}" for name in sorted({*names, *ALWAYS}))
+
+
+def _with_ids(path: str) -> Iterator[str]:
+    parts = path.split("/")
+    for at, part in enumerate(parts):
+        if re.search(r"\d", part):
+            yield from ("/".join([*parts[:at], value, *parts[at + 1 :]]) for value in IDS)
 
 
 def kind_of(address: str) -> str:

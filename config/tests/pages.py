@@ -38,6 +38,7 @@ class Page(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.links: list[str] = []
         self.fragments: list[str] = []  # what its scripts ask for
+        self.scripted: list[str] = []  # addresses in `data-…`, of which scripts send something to some
         self.forms: list[Form] = []
         self.title = ""
         self._form: Form | None = None
@@ -46,10 +47,14 @@ class Page(HTMLParser):
         self._options: list[tuple[str, bool]] = []
         self._by_id: dict[str, Form] = {}
         self._later: list[tuple[str, str, dict[str, str]]] = []
+        self._buttons: list[tuple[Form, str, Form | None]] = []
         self.feed(text)
         for name, tag, given in self._later:  # fields beside the form that they belong to
             if name in self._by_id:
                 self._take(self._by_id[name], tag, given)
+        for button, included, around in self._buttons:
+            if source := self._by_id.get(included.removeprefix("#")) or around:
+                button.fields, button.kinds, button.choices = source.fields, source.kinds, source.choices
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
@@ -57,6 +62,11 @@ class Page(HTMLParser):
             self.links.append(given["href"])
         if "hx-get" in given:
             self.fragments.append(given["hx-get"])
+        if "hx-post" in given and tag != "form":  # it sends the form that it includes, else the one around it
+            button = Form("post", given["hx-post"], given, can_be_sent=True)
+            self.forms.append(button)
+            self._buttons.append((button, given.get("hx-include", ""), self._form))
+        self.scripted += [value for name, value in given.items() if name.startswith("data-") and value[:7] == "/admin/"]
         if tag == "form":
             self._form = Form(given.get("method", "get").lower(), given.get("action", ""), given)
             self._by_id[given.get("id", "")] = self._form
@@ -83,6 +93,7 @@ class Page(HTMLParser):
 
     def _take(self, form: Form, tag: str, given: dict[str, str]) -> None:
         name, kind = given.get("name", ""), given.get("type", "submit" if tag == "button" else "text")
+        kind = "hidden" if "hidden" in given or "hidden" in given.get("class", "").split() else kind
         form.can_be_sent |= kind in ("submit", "image")
         if not name or "disabled" in given or kind in ("file", "button", "reset", "image"):
             return
