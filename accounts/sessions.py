@@ -19,7 +19,7 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 from django.utils.dateparse import parse_datetime
 
-MOST = 10_000  # sessions that are looked at, those that last longest first
+MAX_LISTED_SESSIONS = 10_000  # sessions that are looked at, those that last longest first
 SIGNED_IN = "signed_in"  # the session's own note of where it began
 
 
@@ -43,7 +43,7 @@ def note_sign_in(session: Any, *, address: str | None, browser: str) -> None:
 def sessions_of(user: Any) -> Iterator[OpenSession]:
     """Yield the sessions in which the user is signed in, those that last longest first."""
     rows = Session.objects.filter(expire_date__gt=timezone.now()).order_by("-expire_date")
-    for key, data, expires_at in rows.values_list("session_key", "session_data", "expire_date")[:MOST]:
+    for key, data, expires_at in rows.values_list("session_key", "session_data", "expire_date")[:MAX_LISTED_SESSIONS]:
         held = SessionStore().decode(data)
         if held.get(SESSION_KEY) == str(user.pk) and _is_signed_in(held, user):
             note = held.get(SIGNED_IN, {})

@@ -15,7 +15,7 @@ from django.db import InterfaceError, OperationalError, connections
 from django.http import HttpRequest
 
 from accounts.models import AccessToken, hash_of, use_is_worth_noting
-from core import direct_connections
+from core.database import direct_connections
 
 # Permissions of one's own and of one's groups; what else Django's ModelBackend knows is `is_superuser`.
 _QUERY = """

@@ -15,7 +15,7 @@ from django.utils import timezone
 from accounts.models import AccessToken, hash_of, use_is_worth_noting
 from accounts.passwords import password_proof
 
-MOST = 20  # valid tokens of one user; the one that was not used for longest makes room for another
+MAX_TOKENS = 20  # valid tokens of one user; the one that was not used for longest makes room for another
 
 
 def issue_token(*, user: Any, key: str = "") -> tuple[AccessToken, str]:
@@ -29,7 +29,7 @@ def issue_token(*, user: Any, key: str = "") -> tuple[AccessToken, str]:
         # One at a time for each user, so that the limit holds.
         get_user_model().objects.select_for_update(no_key=True).get(pk=user.pk)
         own = AccessToken.objects.filter(user=user)
-        latest = own.valid().order_by(Coalesce("last_used_at", "created_at").desc(), "-pk")[: MOST - 1]
+        latest = own.valid().order_by(Coalesce("last_used_at", "created_at").desc(), "-pk")[: MAX_TOKENS - 1]
         own.exclude(pk__in=list(latest.values_list("pk", flat=True))).delete()
         token = AccessToken.objects.create(
             user=user,

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 ROUNDS = sized(5, 1)
 SAMPLE = sized(100_000, 5_000)  # chats for bulk_create
 BATCH = 1_000
-MOST_GROWTH = 50.0  # MB
+MAX_GROWTH = 50.0  # MB
 
 
 def measure() -> list[Figure]:
@@ -61,7 +61,7 @@ def measure() -> list[Figure]:
     return [
         at_least("fan-out / one INSERT … SELECT in psql", 1.25, ratios(single, ours)),
         at_least("fan-out / bulk_create(1000)", 3.5, ratios(loop, ours)),
-        at_most("fan-out: growth of the worker's memory", MOST_GROWTH, growth, " MB", 1),
+        at_most("fan-out: growth of the worker's memory", MAX_GROWTH, growth, " MB", 1),
     ]
 
 

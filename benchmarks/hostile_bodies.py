@@ -7,7 +7,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-LARGEST = 512 * 1024 - 1_000  # bytes of a body; a little less than is allowed
+MAX_BODY_BYTES = 512 * 1024 - 1_000  # bytes of a body; a little less than is allowed
 ALTERNATIVES = 400
 
 
@@ -24,7 +24,7 @@ def item(name: str, data: Any) -> str:
     return json.dumps(sent | {"data": data}, separators=(",", ":"))
 
 
-def repeated(name: str, unit: str, size: int = LARGEST) -> str:
+def repeated(name: str, unit: str, size: int = MAX_BODY_BYTES) -> str:
     """An item whose data is a member with as many of these values as fit."""
     return item(name, {"a": "X"}).replace('"X"', f"[{','.join([unit] * (size // (len(unit) + 1)))}]")
 

@@ -23,7 +23,7 @@ from uuid import uuid4
 import httptools
 
 ID = b"00000000-0000-4000-8000-000000000000"  # in a body: each one is another, in each request
-LONGEST_ANSWER = 10.0  # seconds; a connection that hears nothing for so long counts as an error
+RESPONSE_TIMEOUT = 10.0  # seconds; a connection that hears nothing for so long counts as an error
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Connection:
     """One keep-alive connection: the next request follows when the answer to the last one is complete."""
 
     def __init__(self, port: int, wanted: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=LONGEST_ANSWER)
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=RESPONSE_TIMEOUT)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.parser = httptools.HttpResponseParser(self)
         self.wanted, self.started = wanted, 0.0
@@ -111,9 +111,9 @@ def _in_turn(made: list[Connection], requests: Iterator[bytes], until: float, ap
         for one in made:
             selector.register(one.socket, selectors.EVENT_READ, one)
         while due < until or len(free) < len(made):
-            wait = LONGEST_ANSWER if due >= until or not free else max(0.0, due - time.perf_counter())
+            wait = RESPONSE_TIMEOUT if due >= until or not free else max(0.0, due - time.perf_counter())
             ready = selector.select(wait)
-            if not ready and wait == LONGEST_ANSWER:
+            if not ready and wait == RESPONSE_TIMEOUT:
                 break
             free += [key.data for key, _ in ready if key.data.receive()]
             if free and due < until and time.perf_counter() >= due:
@@ -126,7 +126,7 @@ def _in_turn(made: list[Connection], requests: Iterator[bytes], until: float, ap
 def _go_on(selector: selectors.BaseSelector, requests: Iterator[bytes], until: float) -> int:
     """Send and receive until then, and for the answers that are due. Return how many never came."""
     while selector.get_map():
-        ready = selector.select(LONGEST_ANSWER)
+        ready = selector.select(RESPONSE_TIMEOUT)
         if not ready:
             break
         for key, _ in ready:
@@ -169,7 +169,7 @@ def run(
         capture_output=True,
         input=body,
         check=True,
-        timeout=seconds + 2 * LONGEST_ANSWER,
+        timeout=seconds + 2 * RESPONSE_TIMEOUT,
     )
     return Load(**json.loads(done.stdout))
 

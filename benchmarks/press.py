@@ -55,10 +55,10 @@ def ask(connection: http.client.HTTPConnection, method: str, path: str, headers:
 
 def cancel(pk: int) -> None:
     """Cancel a broadcast that has begun, and return when the workers have let go of it."""
-    from chats.models import Broadcast, NotAllowed
+    from chats.models import Broadcast, BroadcastNotAllowed
 
     wait_until(lambda: Broadcast.objects.get(pk=pk).status != "queued", "the broadcast is prepared")
-    with suppress(NotAllowed):  # it is sent already
+    with suppress(BroadcastNotAllowed):  # it is sent already
         Broadcast.objects.get(pk=pk).cancel(None)
     busy = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'worker' AND state <> 'idle'"
     wait_until(lambda: sql(busy) == 0, "the workers rest")

@@ -16,7 +16,7 @@ from core.rest.datetime_field import ZonedDateTimeField
 from core.rest.strict_bodies import StrictModelSerializer, StrictSerializer
 from core.rest.strict_json import NotStrictJson, read_json
 
-LONGEST_LIST = 200_000
+MAX_LISTED_USERS = 200_000
 
 
 class PictureField(serializers.FileField):
@@ -83,7 +83,7 @@ class ReadMarksSerializer(serializers.Serializer):
     {
         "oneOf": [
             {"type": "string", "enum": ["all"]},
-            {"type": "array", "items": {"type": "string", "format": "uuid"}, "maxItems": LONGEST_LIST},
+            {"type": "array", "items": {"type": "string", "format": "uuid"}, "maxItems": MAX_LISTED_USERS},
         ]
     }
 )
@@ -114,8 +114,8 @@ class AudienceField(serializers.Field):
             raise serializers.ValidationError('Must be "all" or a list of user UUIDs.')
         if not all(isinstance(each, str) for each in data):
             raise serializers.ValidationError("Each user must be a UUID, as text.")
-        words = {"max_length": f"At most {LONGEST_LIST:,} users."}
-        users = BoundedList(child=serializers.UUIDField(), max_length=LONGEST_LIST, error_messages=words)
+        words = {"max_length": f"At most {MAX_LISTED_USERS:,} users."}
+        users = BoundedList(child=serializers.UUIDField(), max_length=MAX_LISTED_USERS, error_messages=words)
         return users.run_validation(data)
 
     def to_representation(self, value: Any) -> Any:

@@ -16,9 +16,9 @@ from django.utils import timezone
 
 from chats import realtime
 from chats.banners.api_client import NothingLeft, Photo, photos, turn
-from chats.models import Banner, Broadcast, Chat, Message, NotAllowed
+from chats.models import Banner, Broadcast, BroadcastNotAllowed, Chat, Message
 from chats.stored_images import discard, discard_on_commit, stored
-from core.deadlocks import retried
+from core.database.deadlocks import retried
 from core.images.conversion import Picture
 from core.timezones import with_zone
 from core.wake import wake
@@ -28,7 +28,7 @@ QUIET = timedelta(seconds=5)  # a broadcast that has not moved for so long may h
 API_SECONDS = 5.0  # the whole of what the outside API may take of a request
 
 
-class Changed(NotAllowed):
+class BroadcastChanged(BroadcastNotAllowed):
     """Somebody has changed the broadcast since the caller saw it. The text says who, and what it is now."""
 
     def __init__(self, broadcast: Broadcast) -> None:
@@ -130,8 +130,8 @@ def amend(
     """Change a scheduled or missed broadcast; without `send_at` it goes out now.
 
     `image` as in `compose`, or the name that the broadcast has: it keeps that picture. `seen` is the version that the
-    actor has seen. Raises Changed where it is another one, NotAllowed where it is too late, or where another editor has
-    replaced the kept picture; StorageFailure.
+    actor has seen. Raises BroadcastChanged where it is another one, BroadcastNotAllowed where it is too late, or where
+    another editor has replaced the kept picture; StorageFailure.
     """
     if not text.strip() and not image:
         raise ValueError("A broadcast needs a text or an image.")
@@ -148,14 +148,14 @@ def _amend(broadcast: Broadcast, actor: Any, fields: dict[str, Any], *, keeps_im
     with transaction.atomic():
         scheduled = Broadcast.objects.changeable().select_for_update().filter(pk=broadcast.pk).first()
         if scheduled is None:
-            raise NotAllowed(f"Broadcast {broadcast.pk} is not scheduled any more and cannot be changed.")
+            raise BroadcastNotAllowed(f"Broadcast {broadcast.pk} is not scheduled any more and cannot be changed.")
         earlier = scheduled.image.name or ""
         if seen is not None and seen != scheduled.version:
             if {"text": scheduled.text, "send_at": scheduled.send_at, "image": earlier} == fields:
                 return  # the same form was sent twice
-            raise Changed(scheduled)
+            raise BroadcastChanged(scheduled)
         if keeps_image and earlier != fields["image"]:
-            raise NotAllowed(f"The picture of broadcast {broadcast.pk} was replaced meanwhile. Open it again.")
+            raise BroadcastNotAllowed(f"The picture of broadcast {broadcast.pk} was replaced meanwhile. Open it again.")
         for name, value in fields.items():
             setattr(scheduled, name, value)
         scheduled.status = Broadcast.Status.SCHEDULED
@@ -168,16 +168,17 @@ def _amend(broadcast: Broadcast, actor: Any, fields: dict[str, Any], *, keeps_im
 
 @retried
 def delete_broadcast(*, broadcast: Broadcast) -> None:
-    """Delete a broadcast whose sending has not begun, with its list and its picture. Raises NotAllowed for any other.
+    """Delete a broadcast whose sending has not begun, with its list and its picture. Raises BroadcastNotAllowed for any
+    other.
 
     The row's lock decides between this and the sweeper that queues it, or a person who tries it again.
     """
     with transaction.atomic():
         row = Broadcast.objects.select_for_update().filter(pk=broadcast.pk).first()
         if row is None:
-            raise NotAllowed(f"Broadcast {broadcast.pk} was deleted.")
+            raise BroadcastNotAllowed(f"Broadcast {broadcast.pk} was deleted.")
         if not row.is_deletable:
-            raise NotAllowed(_why_it_stays(row))
+            raise BroadcastNotAllowed(_why_it_stays(row))
         if not row.banner_url:  # a banner keeps its picture
             discard_on_commit(row.image.name or "")
         realtime.broadcast_deleted(row)
@@ -262,11 +263,11 @@ def send_photo(*, photo: Photo, actor: Any, request_key: UUID | None = None) -> 
 
 @retried
 def skip_banner(*, url: str, title: str, actor: Any) -> Banner:
-    """Leave a photo of the banner API out for good. Raises NotAllowed where it is reserved or sent."""
+    """Leave a photo of the banner API out for good. Raises BroadcastNotAllowed where it is reserved or sent."""
     with transaction.atomic():
         banner = Banner.objects.select_for_update().get_or_create(source_url=url, defaults={"title": title[:200]})[0]
         if Broadcast.objects.filter(banner=banner).exists():
-            raise NotAllowed("This banner is being sent, or has been.")
+            raise BroadcastNotAllowed("This banner is being sent, or has been.")
         banner.skipped_at = banner.skipped_at or timezone.now()
         banner.skip_reason = banner.skip_reason or f"skipped by {actor}"
         banner.save(update_fields=["skipped_at", "skip_reason"])
@@ -279,7 +280,7 @@ def unskip_banner(*, banner: Banner) -> None:
 
 
 def resume(*, broadcast: Broadcast, actor: Any) -> None:
-    """Go on with a paused broadcast, or send a missed one now. Raises NotAllowed for any other."""
+    """Go on with a paused broadcast, or send a missed one now. Raises BroadcastNotAllowed for any other."""
     with transaction.atomic():
         broadcast.resume(actor)
         call_workers(broadcast)
@@ -297,7 +298,7 @@ def retry(*, broadcast: Broadcast, actor: Any) -> None:
             broadcast.requeue(actor, banner=banner)
             wake(PREPARE, broadcast.pk)
     except IntegrityError as error:
-        raise NotAllowed("Its banner has been sent by another broadcast meanwhile.") from error
+        raise BroadcastNotAllowed("Its banner has been sent by another broadcast meanwhile.") from error
 
 
 def call_workers(broadcast: Broadcast) -> None:
@@ -327,5 +328,5 @@ def sweep_broadcasts() -> None:
 def _ignoring_races(verb: Callable[[], None]) -> None:
     try:
         verb()
-    except (NotAllowed, Broadcast.DoesNotExist):
+    except (BroadcastNotAllowed, Broadcast.DoesNotExist):
         return  # somebody else changed the broadcast between our question and our change

@@ -8,7 +8,7 @@ from django.http import Http404
 from django.shortcuts import get_object_or_404
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import OpenApiResponse, extend_schema
-from rest_framework import generics, mixins, status, viewsets
+from rest_framework import generics, mixins, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import APIException
 from rest_framework.parsers import FormParser, MultiPartParser
@@ -18,16 +18,12 @@ from rest_framework.serializers import Serializer
 
 from chats import serializers, services
 from chats.banners.api_client import BannerApiError, NothingLeft, Photo
-from chats.models import Banner, Broadcast, Chat, Message, NotAllowed
+from chats.models import Banner, Broadcast, BroadcastNotAllowed, Chat, Message
 from chats.permissions import MaySend, OfMessages
-from core.rest.base import RestView
+from core.rest.base import Conflict, RestView
 from core.rest.json_parser import StrictJSONParser
 
 PARSERS = [StrictJSONParser, MultiPartParser, FormParser]
-
-
-class Conflict(APIException):
-    status_code = status.HTTP_409_CONFLICT
 
 
 class BannerApiAway(APIException):
@@ -51,7 +47,7 @@ def _valid(kind: type[Serializer], request: Request) -> dict[str, Any]:
 
 
 @extend_schema(tags=["chats"])
-class Chats(RestView, generics.ListCreateAPIView):
+class ChatsView(RestView, generics.ListCreateAPIView):
     """The chats, newest first; POST opens one (200 where it is open already)."""
 
     queryset = Chat.objects.all()
@@ -67,7 +63,7 @@ class Chats(RestView, generics.ListCreateAPIView):
 
 
 @extend_schema(tags=["chats"])
-class OneChat(RestView, generics.RetrieveDestroyAPIView):
+class ChatView(RestView, generics.RetrieveDestroyAPIView):
     """One user's chat; DELETE removes it with its messages."""
 
     queryset = Chat.objects.all()
@@ -136,7 +132,7 @@ class BroadcastFilter(filters.FilterSet):
 
 
 @extend_schema(tags=["broadcasts"])
-class Broadcasts(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
+class BroadcastsView(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
     """Broadcasts, newest first; POST queues one, or schedules it."""
 
     queryset = Broadcast.objects.select_related("banner", "created_by")
@@ -175,7 +171,7 @@ class Broadcasts(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, vie
                 if wanted != now:
                     image = wanted["image"].name if wanted["image"] == broadcast.image else wanted["image"]
                     services.amend(broadcast=broadcast, actor=request.user, **{**wanted, "image": image or None})
-        except NotAllowed as error:
+        except BroadcastNotAllowed as error:
             self._refuse(error)
         return Response(self.get_serializer(self.get_object()).data)
 
@@ -188,7 +184,7 @@ class Broadcasts(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, vie
         try:
             with self.if_match(broadcast):
                 services.delete_broadcast(broadcast=broadcast)
-        except NotAllowed as error:
+        except BroadcastNotAllowed as error:
             self._refuse(error)
         return Response(status=204)
 
@@ -264,11 +260,11 @@ class Broadcasts(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, vie
         try:
             with self.if_match(broadcast, first=partial(_hold_banner, broadcast)):
                 verb(broadcast)
-        except NotAllowed as error:
+        except BroadcastNotAllowed as error:
             self._refuse(error)
         return Response(self.get_serializer(broadcast).data)
 
-    def _refuse(self, error: NotAllowed) -> NoReturn:
+    def _refuse(self, error: BroadcastNotAllowed) -> NoReturn:
         """409 with the reason; 404 where the broadcast was deleted meanwhile."""
         self.get_object()
         raise Conflict(str(error)) from error

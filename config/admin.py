@@ -27,8 +27,8 @@ from config.pages import kept_forms, my_access, schedule_pages
 from config.pages.people import change_own_password, delete_person
 from config.pages.person_form import NewPersonForm
 from config.templatetags.opsroom import state, when
-from core.admin.concurrent_forms import FormsAtOnce
-from core.admin.deletion import DeletionPages, SeenDeletions
+from core.admin.concurrent_forms import ConcurrentFormsAdmin
+from core.admin.deletion import ConcurrentDeletionAdmin, DeletionAdmin
 from core.rest.snapshots import SnapshotLists
 
 admin.site.unregister([User, Group])
@@ -36,7 +36,7 @@ admin.site.unregister([AccessAttempt, AccessLog, AccessFailureLog])
 schedule_pages.register()
 
 
-class ReadOnly(SnapshotLists, ModelAdmin):
+class ReadOnlyAdmin(SnapshotLists, ModelAdmin):
     """A log: to be read, and to be deleted by those who may; never written by hand."""
 
     change_list_template = "config/house_list.html"
@@ -53,7 +53,7 @@ class ReadOnly(SnapshotLists, ModelAdmin):
 
 # --- People ---------------------------------------------------------------------------------------
 @admin.register(User)
-class People(FormsAtOnce, DeletionPages, UserAdmin, SnapshotLists, ModelAdmin):
+class PersonAdmin(ConcurrentFormsAdmin, DeletionAdmin, UserAdmin, SnapshotLists, ModelAdmin):
     form = UserChangeForm
     add_form = NewPersonForm
     add_form_template = None  # Django's own says that there are more options on a second page
@@ -100,7 +100,7 @@ class People(FormsAtOnce, DeletionPages, UserAdmin, SnapshotLists, ModelAdmin):
 
 
 @admin.register(Group)
-class Groups(FormsAtOnce, SeenDeletions, GroupAdmin, SnapshotLists, ModelAdmin):
+class RoleAdmin(ConcurrentFormsAdmin, ConcurrentDeletionAdmin, GroupAdmin, SnapshotLists, ModelAdmin):
     list_display = ["name", "members"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
@@ -112,7 +112,7 @@ class Groups(FormsAtOnce, SeenDeletions, GroupAdmin, SnapshotLists, ModelAdmin):
 
 
 @admin.register(AccessToken)
-class Tokens(ReadOnly):
+class AccessTokenAdmin(ReadOnlyAdmin):
     """The tokens of all users. A key is shown once, to the user who creates it (config/pages/my_access.py)."""
 
     empty_icon = "key"
@@ -142,7 +142,7 @@ class Tokens(ReadOnly):
 
 # --- Locked accounts ------------------------------------------------------------------------------
 @admin.register(AccessAttempt)
-class Attempts(ReadOnly, AccessAttemptAdmin, ModelAdmin):
+class LoginAttemptAdmin(ReadOnlyAdmin, AccessAttemptAdmin, ModelAdmin):
     """Failed logins of the moment. Deleting one lets its person try again at once."""
 
     list_display = ["username", "ip_address", "attempted", "failures_since_start", "standing"]
@@ -168,7 +168,7 @@ class Attempts(ReadOnly, AccessAttemptAdmin, ModelAdmin):
 
 
 @admin.register(AccessLog)
-class Logins(ReadOnly, AccessLogAdmin, ModelAdmin):
+class LoginAdmin(ReadOnlyAdmin, AccessLogAdmin, ModelAdmin):
     list_display = ["username", "ip_address", "came", "left"]
     date_hierarchy = None
     show_full_result_count = False
@@ -183,7 +183,7 @@ class Logins(ReadOnly, AccessLogAdmin, ModelAdmin):
 
 
 @admin.register(AccessFailureLog)
-class Failures(ReadOnly, AccessFailureLogAdmin, ModelAdmin):
+class LoginFailureAdmin(ReadOnlyAdmin, AccessFailureLogAdmin, ModelAdmin):
     date_hierarchy = None
 
 

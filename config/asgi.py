@@ -26,22 +26,22 @@ from config.wsgi import application as django  # sets Django up, which the other
 # isort: split
 from config.server.connections import allow_open_files
 from config.server.health_door import HealthDoor
-from config.server.lifespan import Progress, lifespan
+from config.server.lifespan import RequestProgress, lifespan
 from config.server.login_door import LoginDoor
 from config.server.memory_limit import limit_memory
 from config.server.static_files import StaticFiles
 from config.server.wsgi_bridge import Bridge
 from events.ingest.asgi_app import Ingest
-from live.consumer import Notifications
+from live.consumer import LiveConsumer
 
 THREADS = 10  # one Postgres connection each
-_progress = Progress(django, threads=THREADS)
+_progress = RequestProgress(django, threads=THREADS)
 _django = Bridge(_progress, threads=THREADS)
 _health = HealthDoor()
 _login = LoginDoor(_django)
 _standin = Bridge(django, threads=2)
 _static = StaticFiles()
-_notifications = Notifications.as_asgi()
+_notifications = LiveConsumer.as_asgi()
 _ingest = Ingest()
 allow_open_files()
 limit_memory(settings.WEB_MAX_MEMORY_MB)

@@ -30,8 +30,8 @@ from events.admin.widgets.formatting import lateness
 from projects.models import Report, Task
 from testrunner.admin.environments import board as environment_board
 
-MOST_MOVING = 50  # broadcasts under way; the page is for people
-MOST_DUE = 6  # tasks; the others are in the list
+MAX_MOVING = 50  # broadcasts under way; the page is for people
+MAX_DUE = 6  # tasks; the others are in the list
 SOON, LATER = 2, 10  # seconds until a card asks again: while something moves, and else
 
 
@@ -56,7 +56,7 @@ def moving(request: HttpRequest) -> Card | None:
         Broadcast.Status.PAUSED,
         Broadcast.Status.SCHEDULED,
     ]
-    found = list(Broadcast.objects.unfinished().select_related("created_by", "banner").order_by("-id")[:MOST_MOVING])
+    found = list(Broadcast.objects.unfinished().select_related("created_by", "banner").order_by("-id")[:MAX_MOVING])
     found.sort(key=lambda broadcast: order.index(broadcast.status))
     some_move = any(broadcast.status in order[1:3] for broadcast in found)
     return Card("moving.html", {"broadcasts": found}, every=SOON if some_move else LATER)
@@ -77,7 +77,7 @@ def due(request: HttpRequest) -> Card | None:
     now = timezone.now()
     found = Task.objects.open().filter(due_date__lt=today()[1])
     with one_snapshot():
-        tasks = list(found.for_reading().order_by("due_date", "id")[:MOST_DUE])
+        tasks = list(found.for_reading().order_by("due_date", "id")[:MAX_DUE])
         counts = {"late": found.overdue(now).count(), "count": found.count()}
     return Card("due.html", {"tasks": tasks, **counts})
 

@@ -120,7 +120,7 @@ if 0 < WEB_MAX_MEMORY_MB < 256:
 # --- Postgres: the truth ------------------------------------------------------------------------
 DATABASES = {"default": env.db_url("DATABASE_URL")}
 # Where DATABASE_URL names a PgBouncer in transaction mode, the address of Postgres itself: see
-# core/direct_connections.py.
+# core/database/direct_connections.py.
 DATABASE_DIRECT = env.db_url("DATABASE_DIRECT_URL") if env.str("DATABASE_DIRECT_URL", default="") else None
 # A forgotten transaction must not pin vacuum, nor a query or a lock a whole pool of threads.
 DATABASE_LIMITS = {
@@ -254,7 +254,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "core.rest.negotiation.ByNameOrType",
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
-    "DEFAULT_PAGINATION_CLASS": "config.rest.defaults.NewestFirst",
+    "DEFAULT_PAGINATION_CLASS": "config.rest.defaults.DefaultPagination",
     "PAGE_SIZE": 50,
     "DEFAULT_METADATA_CLASS": None,  # OPTIONS described every field to every user; /schema/ describes the interface
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from django.core.exceptions import ImproperlyConfigured
 from environ import Env
 
-SHORTEST_SECRET = 50
+MIN_SECRET_LENGTH = 50
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 
 
@@ -54,9 +54,9 @@ def refuse_unsafe(*, local: bool, secret_key: str, debug: bool, allowed_hosts: l
     """
     if "*" in allowed_hosts:
         raise ImproperlyConfigured("ALLOWED_HOSTS may not be '*': name the hosts this service answers for.")
-    if len(secret_key) < SHORTEST_SECRET or len(set(secret_key)) < 10:
+    if len(secret_key) < MIN_SECRET_LENGTH or len(set(secret_key)) < 10:
         raise ImproperlyConfigured(
-            f"SECRET_KEY must be a random string of at least {SHORTEST_SECRET} characters: "
+            f"SECRET_KEY must be a random string of at least {MIN_SECRET_LENGTH} characters: "
             'python3 -c "import secrets; print(secrets.token_urlsafe(50))" makes one.'
         )
     if local:

@@ -9,7 +9,7 @@ from drf_spectacular.views import SpectacularSwaggerSplitView
 from config.monitoring.health import health, ping
 from config.monitoring.metrics import metrics
 from config.rest.schema_view import SchemaView
-from config.rest.tokens import Tokens
+from config.rest.tokens import TokensView
 from config.server.media import media
 
 urlpatterns = [
@@ -18,7 +18,7 @@ urlpatterns = [
     path("health/", health, name="health"),
     path("metrics", metrics, name="metrics"),
     path("admin/", admin.site.urls),
-    path("auth/token/", Tokens.as_view(), name="token"),
+    path("auth/token/", TokensView.as_view(), name="token"),
     path("schema/", SchemaView.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("media/<path:name>", media, name="media"),

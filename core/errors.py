@@ -13,7 +13,7 @@ _NAMED = re.compile(r"constraint \"projects_[a-z]+_(\w+?)_id_")  # the field, in
 _ACTORS = ("history_user", "written_by")
 
 
-class Gone(Exception):
+class RelatedRowGone(Exception):
     """What a row should belong to has been deleted. `field` is the field that named it."""
 
     def __init__(self, field: str) -> None:
@@ -23,7 +23,8 @@ class Gone(Exception):
 
 @contextmanager
 def still_there(field: str) -> Iterator[None]:
-    """Check the foreign keys of what is written inside now, not at the commit; raise Gone where a row is missing.
+    """Check the foreign keys of what is written inside now, not at the commit; raise RelatedRowGone where a row is
+    missing.
 
     Raises PermissionDenied where it is the account of the user who writes.
 
@@ -40,4 +41,4 @@ def still_there(field: str) -> Iterator[None]:
         named = _NAMED.search(str(error))
         if named and named[1] in _ACTORS:
             raise PermissionDenied("Your account has been deleted.") from error
-        raise Gone(named[1] if named else field) from error
+        raise RelatedRowGone(named[1] if named else field) from error

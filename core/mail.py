@@ -19,7 +19,7 @@ LEASE_SECONDS = 300  # longer than any mail takes: a dozen answers of a mail ser
 AGAIN = [timedelta(minutes=minutes) for minutes in (1, 5, 15, 60)]
 
 
-class Refused(Exception):
+class MailRefused(Exception):
     """This mail was not taken, and others may be. `for_good`: nor would it be later."""
 
     def __init__(self, why: Exception, *, for_good: bool = False) -> None:
@@ -30,7 +30,8 @@ class Refused(Exception):
 def send(*, to: list[str], subject: str, template: str, context: dict[str, Any], identity: str) -> None:
     """Send one mail, and return when the server has taken it.
 
-    Raises OSError, as SMTP's errors are, where no mail would be taken now, and Refused where it is this one's fault.
+    Raises OSError, as SMTP's errors are, where no mail would be taken now, and MailRefused where it is this one's
+    fault.
 
     `template` is a name under projects/mail/. `identity` is what the mail is, the same for a repetition: it becomes
     the Message-ID, by which mail programs put two copies together.
@@ -50,10 +51,10 @@ def send(*, to: list[str], subject: str, template: str, context: dict[str, Any],
     try:
         mail.send()
     except (ValueError, TypeError) as error:  # an address that is none; `<>` is the latter
-        raise Refused(error) from error
+        raise MailRefused(error) from error
     except SMTPRecipientsRefused as error:
-        raise Refused(error, for_good=all(code >= 500 for code, _ in error.recipients.values())) from error
+        raise MailRefused(error, for_good=all(code >= 500 for code, _ in error.recipients.values())) from error
     except SMTPDataError as error:
         if error.smtp_code < 500:
             raise  # too busy, too full: so it is for the next one
-        raise Refused(error, for_good=True) from error
+        raise MailRefused(error, for_good=True) from error

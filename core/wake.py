@@ -2,7 +2,7 @@
 
 The rows are the truth and a sweeper finds what no message announced, so a wake-up that cannot be sent is counted
 and forgotten. The promise to the caller is about time: whatever the broker does — refuse, hang in the middle of a
-handshake, swallow everything in silence — the request goes on after LONGEST_WAIT seconds at most. After one such
+handshake, swallow everything in silence — the request goes on after WAIT_TIMEOUT seconds at most. After one such
 failure nobody tries again for REST_SECONDS, and then one alone; and nobody waits behind a message that has been on its
 way for IMPATIENCE seconds.
 """
@@ -21,7 +21,7 @@ from prometheus_client import Counter
 
 log = structlog.get_logger(__name__)
 
-LONGEST_WAIT = 3.0  # seconds
+WAIT_TIMEOUT = 3.0  # seconds
 IMPATIENCE = 0.5  # seconds; a message takes a millisecond
 REST_SECONDS = 5.0
 failures = Counter("opsroom_wake_failures", "Wake-ups that could not be sent; a sweeper does their work", ["task"])
@@ -32,7 +32,7 @@ def wake(task: str, *args: Any, expires: float | None = None) -> None:
 
     By name, so that who wakes need not import who works. A message that is `expires` seconds old says nothing new and
     is dropped: for what a sweeper repeats anyway. Never raises for a broker's sake and never blocks for longer than
-    LONGEST_WAIT: publishing happens in a thread of its own, because not every transport honours its timeouts in every
+    WAIT_TIMEOUT: publishing happens in a thread of its own, because not every transport honours its timeouts in every
     state.
     """
     transaction.on_commit(partial(_send, task, args, {} if expires is None else {"expires": expires}), robust=True)
@@ -66,7 +66,7 @@ class _Sender:
 
     def _publish(self, future: Future[object]) -> None:
         try:
-            future.result(timeout=LONGEST_WAIT)
+            future.result(timeout=WAIT_TIMEOUT)
             self.has_failed = False
         except BaseException:
             self.has_failed, self.rest_until = True, time.monotonic() + REST_SECONDS

@@ -8,7 +8,7 @@ from typing import Any
 from live.publish import publish, publish_many
 
 TOPIC = "events"
-MOST_GROUPS = 20  # of rejected events that one digest tells of; the screens count all of them
+MAX_GROUPS = 20  # of rejected events that one digest tells of; the screens count all of them
 _GROUP = ("application", "application_name", "category", "name", "code", "pointer", "count")
 
 

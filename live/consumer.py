@@ -35,18 +35,18 @@ from live.origin import origin_allowed
 from live.subscriber import Subscriber
 from live.uvicorn_fast_path import Wire
 
-LONGEST_MESSAGE = 8 * 1024  # bytes
-MOST_TOPICS = 50  # a socket
-MOST_MESSAGES = 20  # a second
+MAX_MESSAGE_BYTES = 8 * 1024  # bytes
+MAX_TOPICS = 50  # a socket
+MAX_MESSAGES = 20  # a second
 NO_TOPIC = "There is no such topic, or you may not see it."
-FULL = f"A socket can watch {MOST_TOPICS} topics."
+FULL = f"A socket can watch {MAX_TOPICS} topics."
 
 
-class Notifications(AsyncWebsocketConsumer):
+class LiveConsumer(AsyncWebsocketConsumer):
     subscriber: Subscriber | None = None
 
     async def connect(self) -> None:
-        self._spoken: deque[float] = deque(maxlen=MOST_MESSAGES)
+        self._spoken: deque[float] = deque(maxlen=MAX_MESSAGES)
         credential = credential_of(self.scope)
         if not origin_allowed(self.scope, without=credential is not None and credential.kind == "token"):
             await self.close()
@@ -86,7 +86,7 @@ class Notifications(AsyncWebsocketConsumer):
             return
         if text_data is None:
             subscriber.drop(closing.NOT_TEXT, "text only")
-        elif len(text_data.encode()) > LONGEST_MESSAGE:
+        elif len(text_data.encode()) > MAX_MESSAGE_BYTES:
             subscriber.drop(closing.TOO_BIG, "message too long")
         elif self._too_fast():
             subscriber.drop(closing.TOO_MANY, "too many messages")
@@ -95,7 +95,7 @@ class Notifications(AsyncWebsocketConsumer):
 
     def _too_fast(self) -> bool:
         now = time.monotonic()
-        too_fast = len(self._spoken) == MOST_MESSAGES and now - self._spoken[0] < 1
+        too_fast = len(self._spoken) == MAX_MESSAGES and now - self._spoken[0] < 1
         self._spoken.append(now)
         return too_fast
 
@@ -143,7 +143,7 @@ class Notifications(AsyncWebsocketConsumer):
         for topic in wanted:
             if not subscriber.visitor.may_watch(topic):
                 await subscriber.say({"type": "error", "topic": topic, "detail": NO_TOPIC})
-            elif len(subscriber.topics.union(admitted, [topic])) > MOST_TOPICS:
+            elif len(subscriber.topics.union(admitted, [topic])) > MAX_TOPICS:
                 await subscriber.say({"type": "error", "topic": topic, "detail": FULL})
             else:
                 admitted.append(topic)

@@ -20,10 +20,10 @@ from weakref import WeakKeyDictionary
 import structlog
 from prometheus_client import Gauge
 
-from core.db_thread import Reader
+from core.database.thread import Reader
 from live import numbering
 from live.access import look_up
-from live.numbering import Message
+from live.numbering import NumberedMessage
 from live.redis_pubsub import hints
 from live.subscriber import Subscriber
 
@@ -97,7 +97,7 @@ class Hub:
             if (last := await self._reader.run(numbering.position)) < self.position:
                 self._start_again(last)
 
-    def _hand_out(self, message: Message) -> None:
+    def _hand_out(self, message: NumberedMessage) -> None:
         text = encode(message)
         for subscriber in tuple(self._watchers.get(message.topic, ())):
             subscriber.offer(text)
@@ -174,13 +174,13 @@ class Hub:
             await asyncio.gather(running, return_exceptions=True)
 
 
-def encode(message: Message) -> str:
+def encode(message: NumberedMessage) -> str:
     """Return the message as clients get it; its data is JSON text already."""
     topic, kind = json.dumps(message.topic), json.dumps(message.type)
     return f'{{"seq": {message.seq}, "topic": {topic}, "type": {kind}, "data": {message.data}}}'
 
 
-def _numbered(after: int) -> list[Message]:
+def _numbered(after: int) -> list[NumberedMessage]:
     numbering.number()
     return numbering.read(after, ROWS)
 

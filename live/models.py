@@ -5,7 +5,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 
-class Event(models.Model):
+class OutboxMessage(models.Model):
     """The outbox: one message for everybody who watches `topic`, written in the transaction of the change it tells of.
 
     `seq` is given after the commit, see live/numbering.py: until then nobody has seen the message.
@@ -19,6 +19,7 @@ class Event(models.Model):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
+        db_table = "live_event"
         default_permissions = ()  # nobody edits messages; who may see them, topics.py says
         indexes = [
             # A client that comes back: what did I miss on these topics?

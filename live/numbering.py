@@ -23,9 +23,9 @@ from typing import NamedTuple
 from django.conf import settings
 from django.db import connection
 
-from live.models import Event
+from live.models import OutboxMessage
 
-MOST_REPLAYED = 500  # messages; who missed more had better load the page again
+MAX_REPLAYED = 500  # messages; who missed more had better load the page again
 _DELETED_AT_ONCE = 10_000
 _SECONDS = 30.0  # of deleting in one task; the next one continues
 
@@ -65,7 +65,7 @@ SELECT count(*) FROM gone
 """
 
 
-class Message(NamedTuple):
+class NumberedMessage(NamedTuple):
     """A numbered message; `data` is JSON text."""
 
     seq: int
@@ -83,7 +83,7 @@ def number() -> None:
 def number_all() -> None:
     """`number` until nothing is left, however long nobody has been reading."""
     number()
-    while Event.objects.filter(seq__isnull=True).exists():
+    while OutboxMessage.objects.filter(seq__isnull=True).exists():
         number()
 
 
@@ -98,27 +98,27 @@ def _position() -> tuple[int, int]:
         return cursor.fetchone() or (0, 0)
 
 
-def read(after: int, limit: int) -> list[Message]:
+def read(after: int, limit: int) -> list[NumberedMessage]:
     """Return the messages after that number, in order."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT seq, topic, type, data FROM live_event WHERE seq > %s ORDER BY seq LIMIT %s", [after, limit]
         )
-        return [Message(*row) for row in cursor.fetchall()]
+        return [NumberedMessage(*row) for row in cursor.fetchall()]
 
 
-def replay(topics: list[str], since: int, until: int) -> list[Message] | None:
+def replay(topics: list[str], since: int, until: int) -> list[NumberedMessage] | None:
     """Return what these topics had in since < seq ≤ until; None if that is too much, or deleted, or not ours."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT seq, topic, type, data FROM live_event"
             " WHERE topic = ANY(%s) AND seq > %s AND seq <= %s ORDER BY seq LIMIT %s",
-            [topics, since, until, MOST_REPLAYED + 1],
+            [topics, since, until, MAX_REPLAYED + 1],
         )
-        rows = [Message(*row) for row in cursor.fetchall()]
+        rows = [NumberedMessage(*row) for row in cursor.fetchall()]
     # After the rows: what was deleted meanwhile is noted by now.
     last, forgotten = _position()
-    return rows if forgotten <= since <= last and len(rows) <= MOST_REPLAYED else None
+    return rows if forgotten <= since <= last and len(rows) <= MAX_REPLAYED else None
 
 
 def forget_old(seconds: float = _SECONDS) -> int:

@@ -17,13 +17,13 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection, transaction
 
 from live import topics
-from live.models import Event
+from live.models import OutboxMessage
 from live.redis_pubsub import send_hint
 
 log = structlog.get_logger(__name__)
 
-MOST_DATA = 32 * 1024  # bytes of JSON; it goes to every watcher, and waits in a queue for each
-LONGEST_ID = 100  # characters
+MAX_DATA_BYTES = 32 * 1024  # bytes of JSON; it goes to every watcher, and waits in a queue for each
+MAX_ID_LENGTH = 100  # characters
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
@@ -31,7 +31,7 @@ def publish(topic: str, type: str, data: dict[str, Any]) -> None:
     """Tell the watchers of `topic`, if and when the current transaction commits; at once outside of one.
 
     `data` may hold what Django's JSON encoder knows: dates, UUIDs, decimals. An announcement never breaks its cause:
-    data that cannot be JSON, or has more than MOST_DATA bytes, is replaced by `{"reload": true}` with the row's
+    data that cannot be JSON, or has more than MAX_DATA_BYTES bytes, is replaced by `{"reload": true}` with the row's
     id, upon which watchers load the state itself. A Redis that is away delays the message by up to a second. Raises
     ValueError for a topic that no app has registered.
     """
@@ -43,29 +43,29 @@ def publish_many(messages: Iterable[tuple[str, str, dict[str, Any]]]) -> None:
     events = [_event(*message) for message in messages]
     if not events:
         return
-    Event.objects.bulk_create(events, batch_size=1_000)
+    OutboxMessage.objects.bulk_create(events, batch_size=1_000)
     if not any(waiting[1] is send_hint for waiting in connection.run_on_commit):  # one hint a transaction is enough
         transaction.on_commit(send_hint, robust=True)
 
 
-def _event(topic: str, type: str, data: dict[str, Any]) -> Event:
+def _event(topic: str, type: str, data: dict[str, Any]) -> OutboxMessage:
     if topics.permission_for(topic) is None:
         raise ValueError(f"No app has registered the topic {topic!r}: see live/topics.py.")
-    return Event(topic=topic, type=type, data=_text(topic, type, data))
+    return OutboxMessage(topic=topic, type=type, data=_text(topic, type, data))
 
 
 def _text(topic: str, type: str, data: dict[str, Any]) -> str:
     try:
         text = _json(data)
         size = len(text.encode())
-        problem = "" if size <= MOST_DATA else f"{size} bytes, {MOST_DATA} are the most"
+        problem = "" if size <= MAX_DATA_BYTES else f"{size} bytes, {MAX_DATA_BYTES} are the most"
     except (ValueError, TypeError, RecursionError) as error:
         problem = f"{error.__class__.__name__}: {error}"
     if not problem:
         return text
     log.warning("message_replaced_by_reload", topic=topic, type=type, problem=problem)
     row = data.get("id")
-    known = isinstance(row, int | str | UUID) and len(str(row)) <= LONGEST_ID
+    known = isinstance(row, int | str | UUID) and len(str(row)) <= MAX_ID_LENGTH
     return _json({"id": row, "reload": True} if known else {"reload": True})
 
 

@@ -14,9 +14,9 @@ from live.uvicorn_fast_path import Wire
 
 log = structlog.get_logger(__name__)
 
-LONGEST_QUEUE = 200  # messages
-LONGEST_SEND = 20.0  # seconds that one message may take to leave
-LONGEST_CLOSE = 2.0  # seconds that a last word may take to leave
+MAX_QUEUE_LENGTH = 200  # messages
+SEND_TIMEOUT = 20.0  # seconds that one message may take to leave
+CLOSE_TIMEOUT = 2.0  # seconds that a last word may take to leave
 LINGER = 12.0  # seconds after which a closed connection is cut, if the peer hasn't closed it either
 
 SIGNED_OUT, FORBIDDEN, TOO_SLOW, TOO_MANY, TOO_BIG, NOT_TEXT, TRY_LATER = 4401, 4403, 4408, 4429, 1009, 1003, 1013
@@ -40,21 +40,21 @@ class Subscriber:
         self.visitor = visitor
         self.topics: set[str] = set()
         self._send, self._close, self._wire = send, close, wire
-        self._queue: asyncio.Queue[str] = asyncio.Queue(LONGEST_QUEUE)
+        self._queue: asyncio.Queue[str] = asyncio.Queue(MAX_QUEUE_LENGTH)
         self._held: list[str] | None = None
         self._sending = self._gone = False
         self._ending: asyncio.Task[None] | None = None
         self._writer = asyncio.create_task(self._write())
 
     def offer(self, text: str) -> None:
-        """Take a live message, without ever waiting: who has LONGEST_QUEUE of them unread is dropped."""
+        """Take a live message, without ever waiting: who has MAX_QUEUE_LENGTH of them unread is dropped."""
         if self._gone:
             return
         if self._idle() and self._wire.write(text):
             return
         if self._held is None and not self._queue.full():
             self._queue.put_nowait(text)
-        elif self._held is not None and len(self._held) < LONGEST_QUEUE:
+        elif self._held is not None and len(self._held) < MAX_QUEUE_LENGTH:
             self._held.append(text)
         else:
             self.drop(TOO_SLOW, "too slow")
@@ -110,7 +110,7 @@ class Subscriber:
             while True:
                 text = await self._queue.get()
                 self._sending = True
-                async with asyncio.timeout(LONGEST_SEND):
+                async with asyncio.timeout(SEND_TIMEOUT):
                     await self._send(text)
                 self._sending = False
         except TimeoutError:
@@ -120,7 +120,7 @@ class Subscriber:
 
     async def _end(self, code: int, reason: str) -> None:
         try:
-            async with asyncio.timeout(LONGEST_CLOSE):
+            async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self._close(code, reason)
         except (OSError, RuntimeError):  # TimeoutError is an OSError: not even the last word leaves
             self._wire.abort()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-LONGEST = 100  # characters, as in Event.topic
+MAX_TOPIC_LENGTH = 100  # characters, as in Event.topic
 _SHAPE = re.compile(r"(?P<name>[a-z][a-z_-]*)(?::[A-Za-z0-9_-]+)?")
 _permissions: dict[str, str] = {}
 
@@ -17,7 +17,7 @@ def register(name: str, permission: str) -> None:
 
 def permission_for(topic: str) -> str | None:
     """Return the permission that guards the topic; None: there is no such topic."""
-    match = _SHAPE.fullmatch(topic) if len(topic) <= LONGEST else None
+    match = _SHAPE.fullmatch(topic) if len(topic) <= MAX_TOPIC_LENGTH else None
     return _permissions.get(match["name"]) if match else None
 
 

@@ -19,27 +19,27 @@ from rest_framework.request import Request
 
 from accounts.token_auth import caller_of
 from core.list_cache import entries
-from core.rest.snapshots import NumberedPages
+from core.rest.snapshots import SnapshotPagination
 
 log = structlog.get_logger(__name__)
 SCOPE = ("projects.view_project", "projects.view_task")  # what may make a list differ from one reader to the next
 
 
-class Pages(NumberedPages):
+class CachedPagination(SnapshotPagination):
     """Lists come in any order, also by dates that not every task has. The export is one statement for all rows."""
 
     page_size_query_param = "page_size"
     max_page_size = 500
 
 
-class CachedList(ListModelMixin):
+class CachedListView(ListModelMixin):
     """ListModelMixin by way of the cache, of what `view_<model>` lets one see."""
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Any:
         """Answer from the cache, or from the database; `initial` has checked the right to read."""
 
         def build() -> bytes:
-            return bytes(JSONRenderer().render(super(CachedList, self).list(request, *args, **kwargs).data))
+            return bytes(JSONRenderer().render(super(CachedListView, self).list(request, *args, **kwargs).data))
 
         if _depends_on_the_time(request):
             return _answer(request, entries.fresh(build))

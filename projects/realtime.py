@@ -14,7 +14,7 @@ from live.publish import publish_many
 from projects.models import Comment, Project, Report, Task
 
 Message = tuple[set[int], str, dict[str, Any]]  # the projects whose watchers hear of it, the type, the data
-LONGEST_TEXT = 500  # characters of a text that has changed; whoever wants the rest asks for it
+MAX_TEXT_LENGTH = 500  # characters of a text that has changed; whoever wants the rest asks for it
 
 Changes = Mapping[str, tuple[Any, Any]]
 
@@ -88,5 +88,5 @@ def _changes(changes: Changes) -> dict[str, list[Any]]:
 
 def _plain(value: Any) -> Any:
     if value is None or isinstance(value, str | int | datetime):
-        return value[:LONGEST_TEXT] if isinstance(value, str) else value
+        return value[:MAX_TEXT_LENGTH] if isinstance(value, str) else value
     return value.pk if isinstance(value, Project) else value.get_username()

@@ -8,7 +8,7 @@
    and sets a lease. Two beats, doubled messages, several workers: each finds other rows, or none.
 3. The task is looked at again, and the mail sent, outside of any transaction.
 4. How it ended is written where the attempt is still ours. Not taken by the server: again after a while that grows,
-   MOST_ATTEMPTS in all, and then failed, with the reason. One that is refused holds up no other.
+   MAX_ATTEMPTS in all, and then failed, with the reason. One that is refused holds up no other.
 
 A worker killed between 3 and 4 may have sent: when its lease ends the mail is sent again, under the same Message-ID.
 To lose a reminder would be worse.
@@ -31,7 +31,7 @@ from core import mail
 from core.timezones import in_full
 from projects import realtime
 from projects.models import Reminder, Task
-from projects.models.ledger import MOST_ATTEMPTS, update_free
+from projects.models.ledger import MAX_ATTEMPTS, update_free
 
 log = structlog.get_logger(__name__)
 
@@ -71,7 +71,7 @@ _CLAIM = """
 """
 
 
-class _Claim(NamedTuple):
+class _ReminderClaim(NamedTuple):
     id: int
     attempt: int
 
@@ -87,7 +87,7 @@ def send_due(*, seconds: float = 30.0) -> int:
         moved += 1
         try:
             sent += _send(claim)
-        except mail.Refused as refused:
+        except mail.MailRefused as refused:
             _try_again(claim, str(refused), for_good=refused.for_good)
         except OSError as error:
             _try_again(claim, f"{type(error).__name__}: {error}")
@@ -103,7 +103,7 @@ def arm() -> int:
     Return how many rows that were.
     """
     now = timezone.now()
-    lost = Reminder.objects.filter(status=Reminder.Status.PENDING, attempts__gte=MOST_ATTEMPTS, lease_until__lte=now)
+    lost = Reminder.objects.filter(status=Reminder.Status.PENDING, attempts__gte=MAX_ATTEMPTS, lease_until__lte=now)
     given_up = len(update_free(lost, status=Reminder.Status.FAILED, error="The worker died while it was sending."))
     with connection.cursor() as cursor:
         cursor.execute(_ARM, {"first": now - GRACE, "last": now + AHEAD})
@@ -118,16 +118,16 @@ def retry_reminders(*, ids: Iterable[int]) -> list[int]:
     return tried
 
 
-def _claim() -> _Claim | None:
+def _claim() -> _ReminderClaim | None:
     now = timezone.now()
     until = now + timedelta(seconds=mail.LEASE_SECONDS)
     with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, {"now": now, "until": until, "most": MOST_ATTEMPTS})
+        cursor.execute(_CLAIM, {"now": now, "until": until, "most": MAX_ATTEMPTS})
         row = cursor.fetchone()
-    return _Claim(*row) if row else None
+    return _ReminderClaim(*row) if row else None
 
 
-def _send(claim: _Claim) -> bool:
+def _send(claim: _ReminderClaim) -> bool:
     """Send the mail, or write down why not; return whether it was sent. Raises what mail.send does."""
     reminder = Reminder.objects.select_related("task__assignee", "task__project__owner").filter(pk=claim.id).first()
     if reminder is None:
@@ -169,9 +169,9 @@ def _person(task: Task) -> Any:
     return next((person for person in people if person.email), None)
 
 
-def _try_again(claim: _Claim, reason: str, *, for_good: bool = False) -> None:
+def _try_again(claim: _ReminderClaim, reason: str, *, for_good: bool = False) -> None:
     log.warning("reminder_not_sent", reminder=claim.id, attempt=claim.attempt, error=reason)
-    if for_good or claim.attempt >= MOST_ATTEMPTS:
+    if for_good or claim.attempt >= MAX_ATTEMPTS:
         claim.ended(status=Reminder.Status.FAILED, error=reason[:500])
         return
     mine = Reminder.objects.filter(pk=claim.id, status=Reminder.Status.PENDING, attempts=claim.attempt)

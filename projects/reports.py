@@ -28,14 +28,14 @@ from core.timezones import day_before, day_bounds, zone_words
 from core.wake import wake
 from projects import realtime
 from projects.models import Report, Task
-from projects.models.ledger import MOST_ATTEMPTS, update_free
+from projects.models.ledger import MAX_ATTEMPTS, update_free
 
 __all__ = ["NotResent", "count", "generate_report", "mail_reports", "register", "resend", "run_daily"]
 
 log = structlog.get_logger(__name__)
 
 MAIL = "projects.tasks.report"
-MOST_PROJECTS = 1_000  # in one report; the totals are of all
+MAX_PROJECTS = 1_000  # in one report; the totals are of all
 MAIL_SECONDS = 30.0  # after which no further mail is begun in this task
 MAILED_FOR = timedelta(days=1)  # a report of before yesterday that was never mailed is no news
 
@@ -84,7 +84,7 @@ def count(day: date) -> dict[str, Any]:
         .values("project_id", "project__name")
         .annotate(**numbers)
         .order_by(F("total") - F("completed"), "project_id")
-        .reverse()[:MOST_PROJECTS]
+        .reverse()[:MAX_PROJECTS]
     )
     rows = [{"id": row.pop("project_id"), "name": row.pop("project__name"), **row} for row in projects]
     totals = Task.objects.aggregate(**numbers)
@@ -119,7 +119,7 @@ def resend(*, report: Report, actor: Any, mailed_at: datetime | None) -> None:
         raise NotResent("The report has no recipients: REPORT_EMAILS is empty.")
     now = timezone.now()
     with transaction.atomic():
-        unasked = Q(resend_at=None) | Q(attempts=MOST_ATTEMPTS)  # or asked in vain
+        unasked = Q(resend_at=None) | Q(attempts=MAX_ATTEMPTS)  # or asked in vain
         idle = Report.objects.filter(unasked, _nobody_is_at_it(now), pk=report.pk, mailed_at=mailed_at)
         if not idle.update(resend_at=now, attempts=0, lease_until=None, error=""):
             raise NotResent(_why_not(report, mailed_at))
@@ -148,14 +148,14 @@ def mail_reports(seconds: float = MAIL_SECONDS) -> int:
     None is mailed by itself of a house without tasks. One whose last attempt ended with its worker is given up.
     """
     now, sent, until = timezone.now(), 0, time.monotonic() + seconds
-    lost = Report.objects.filter(attempts__gte=MOST_ATTEMPTS, lease_until__lte=now)
+    lost = Report.objects.filter(attempts__gte=MAX_ATTEMPTS, lease_until__lte=now)
     update_free(lost, lease_until=None, error="The worker died while it was sending.")
     if not settings.REPORT_EMAILS:
         return 0
     first = timezone.localdate(now - MAILED_FOR, timezone.get_default_timezone())
     is_news = Q(mailed_at=None, date__gte=first, data__totals__total__gt=0)
     wanted = Report.objects.filter(is_news | Q(resend_at__isnull=False))
-    for report in wanted.filter(_nobody_is_at_it(now), attempts__lt=MOST_ATTEMPTS).order_by("pk"):
+    for report in wanted.filter(_nobody_is_at_it(now), attempts__lt=MAX_ATTEMPTS).order_by("pk"):
         sent += _mail(report, now)
         if time.monotonic() >= until:
             break
@@ -183,7 +183,7 @@ def _mail(report: Report, now: datetime) -> bool:
             },
             identity=_identity(report),
         )
-    except mail.Refused as refused:
+    except mail.MailRefused as refused:
         _note(claimed, report, str(refused))
         return False
     except OSError as error:

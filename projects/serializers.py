@@ -9,7 +9,7 @@ from core.rest.datetime_field import ZonedDateTimeField
 from core.rest.strict_bodies import StrictModelSerializer
 from projects.models import Comment, Project, Report, Task, check_due
 
-LONGEST_TEXT = 20_000
+MAX_TEXT_LENGTH = 20_000
 
 
 def _person(**more: Any) -> serializers.SlugRelatedField:
@@ -23,7 +23,7 @@ class ProjectSerializer(StrictModelSerializer):
     owner = _person()
     # Kept as it is: to PUT what GET gave changes nothing, also where another app wrote a line break at the end.
     description = serializers.CharField(
-        required=False, allow_blank=True, max_length=LONGEST_TEXT, trim_whitespace=False
+        required=False, allow_blank=True, max_length=MAX_TEXT_LENGTH, trim_whitespace=False
     )
 
     class Meta:
@@ -35,7 +35,7 @@ class TaskSerializer(StrictModelSerializer):
     assignee = _person()
     # Kept as it is: to PUT what GET gave changes nothing, also where another app wrote a line break at the end.
     description = serializers.CharField(
-        required=False, allow_blank=True, max_length=LONGEST_TEXT, trim_whitespace=False
+        required=False, allow_blank=True, max_length=MAX_TEXT_LENGTH, trim_whitespace=False
     )
     due_date = ZonedDateTimeField(
         allow_null=True,
@@ -53,7 +53,7 @@ class TaskSerializer(StrictModelSerializer):
 
 class CommentSerializer(StrictModelSerializer):
     author = serializers.CharField(required=False, max_length=255, help_text="Default: your username.")
-    content = serializers.CharField(max_length=LONGEST_TEXT)
+    content = serializers.CharField(max_length=MAX_TEXT_LENGTH)
     written_by = serializers.SerializerMethodField(
         help_text="The username of the account that wrote it, whatever `author` is; null for Opsroom itself."
     )

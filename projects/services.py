@@ -18,19 +18,21 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.utils import timezone
 
-from core.deadlocks import retried
+from core.database.deadlocks import retried
 from core.errors import still_there
 from core.list_cache import entries
 from projects import realtime
 from projects.models import Comment, Project, Task
-from projects.task_updates import Changed, change_tasks, hold, known
+from projects.task_updates import TaskChanged, change_tasks, hold, known
 
 __all__ = [
-    "Changed", "add_comment", "create_project", "create_task", "delete_comment", "delete_project", "delete_task",
+    "TaskChanged", "add_comment", "create_project", "create_task", "delete_comment", "delete_project", "delete_task",
     "delete_tasks", "hold", "let_go", "move_task", "update_comment", "update_project", "update_task", "update_tasks",
 ]  # fmt: skip
 
-MOST_TOLD = 1_000  # tasks of a deleted project whose watchers are told of each; of more, the project's message is all
+MAX_MESSAGES = (
+    1_000  # tasks of a deleted project whose watchers are told of each; of more, the project's message is all
+)
 
 
 @retried
@@ -69,7 +71,7 @@ def update_project(*, project: Project, actor: Any = None, **changes: Any) -> Pr
 
 @retried
 def delete_project(*, project: Project, actor: Any = None) -> None:
-    """Delete a project with its tasks and their comments. Watchers of up to MOST_TOLD tasks hear of each."""
+    """Delete a project with its tasks and their comments. Watchers of up to MAX_MESSAGES tasks hear of each."""
     with transaction.atomic():
         # Locked from the top: whoever adds a task meanwhile is in before this, or finds the project gone.
         locked = Project.objects.select_for_update().filter(pk=project.pk).first()
@@ -78,7 +80,7 @@ def delete_project(*, project: Project, actor: Any = None) -> None:
         # All of them, so that nobody adds a comment or a reminder behind the search for what goes along.
         found = Task.objects.filter(project=locked).order_by("pk")
         pks = list(found.select_for_update().values_list("pk", flat=True))
-        told = [realtime.task_deleted(task) for task in found] if len(pks) <= MOST_TOLD else []
+        told = [realtime.task_deleted(task) for task in found] if len(pks) <= MAX_MESSAGES else []
         realtime.tell([*told, realtime.project_changed("deleted", locked)])
         pk, begun = locked.pk, timezone.now()
         locked._history_user = actor  # type: ignore[attr-defined]
@@ -130,7 +132,7 @@ def move_task(*, task: Task, status: str, seen: str | None = None, actor: Any = 
     """Put a task into another column of its board. `completed_at` follows.
 
     `seen` is the column that it is moved from: two moves of one card have an order, because each names its beginning.
-    Raises Changed where it is not there any more.
+    Raises TaskChanged where it is not there any more.
     """
     if status not in Task.Status.values:
         raise ValueError(f"{status} is no status.")
@@ -194,14 +196,14 @@ def add_comment(*, task: Task, content: str, author: str = "", actor: Any = None
 def update_comment(*, comment: Comment, actor: Any = None, seen: str | None = None, **changes: Any) -> Comment:
     """Set `author` or `content`, and mark it as edited where they differ.
 
-    `seen` is the content that the actor has seen: raises Changed where it is neither that nor the new one. Raises
+    `seen` is the content that the actor has seen: raises TaskChanged where it is neither that nor the new one. Raises
     Comment.DoesNotExist where it is gone, PermissionDenied where the actor may not change it.
     """
     with transaction.atomic():
         locked = Comment.objects.select_for_update(of=("self",)).select_related("task").get(pk=comment.pk)
         _check_writer(locked, actor)
         if seen is not None and locked.content not in (seen, changes.get("content")):
-            raise Changed
+            raise TaskChanged
         found = [name for name in ("author", "content") if name in changes and changes[name] != getattr(locked, name)]
         if found:
             for name in found:

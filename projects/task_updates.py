@@ -25,7 +25,7 @@ from projects import realtime
 from projects.models import Project, Task
 
 
-class Changed(Exception):
+class TaskChanged(Exception):
     """A task is not as the caller saw it: somebody else changed one of the fields that the caller's wish depends on."""
 
 
@@ -39,7 +39,7 @@ def change_tasks(
     """Set the fields of `wanted` on these tasks; return those that changed by it, in the order of their ids.
 
     Ids of tasks that are gone are skipped. Raises ValueError for a field that is no one's to set, Gone where the
-    project that they are moved to is gone, and Changed where a field differs from its value in `seen`.
+    project that they are moved to is gone, and TaskChanged where a field differs from its value in `seen`.
     """
     if unknown := set(wanted) - CHANGEABLE:
         raise ValueError(f"Not to be set on a task: {', '.join(sorted(unknown))}.")
@@ -58,7 +58,7 @@ def _change(ids: list[int], actor: Any, wanted: dict[str, Any], seen: dict[str, 
     now = timezone.now()
     locked = list(Task.objects.filter(pk__in=ids).order_by("pk").select_for_update(of=("self",)).for_reading())
     if any(getattr(task, name) != value for task in locked for name, value in seen.items()):
-        raise Changed
+        raise TaskChanged
     differences = [(task, found) for task in locked if (found := _set(task, wanted, now))]
     if not differences:
         return []

@@ -21,15 +21,15 @@ class DayConverter:
 
 register_converter(DayConverter, "day")
 router = SimpleRouter(use_regex_path=False)
-router.register("projects", views.Projects)
-router.register("tasks", views.Tasks)
+router.register("projects", views.ProjectsView)
+router.register("tasks", views.TasksView)
 
 urlpatterns = [
     *router.urls,
-    path("tasks/<int:task_id>/comments/", views.Comments.as_view(), name="comments"),
-    path("tasks/<int:task_id>/comments/<int:pk>/", views.OneComment.as_view(), name="comment"),
-    path("reports/", views.Reports.as_view(), name="reports"),
-    path("reports/<day:date>/", views.OneReport.as_view(), name="report"),
-    path("calendar/token/", feed_views.Token.as_view(), name="calendar-token"),
+    path("tasks/<int:task_id>/comments/", views.CommentsView.as_view(), name="comments"),
+    path("tasks/<int:task_id>/comments/<int:pk>/", views.CommentView.as_view(), name="comment"),
+    path("reports/", views.ReportsView.as_view(), name="reports"),
+    path("reports/<day:date>/", views.ReportView.as_view(), name="report"),
+    path("calendar/token/", feed_views.CalendarTokenView.as_view(), name="calendar-token"),
     path("calendar/<str:token>.ics", feed_views.calendar_feed, name="calendar"),
 ]

@@ -14,17 +14,17 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
-from core.errors import Gone
+from core.errors import RelatedRowGone
 from core.rest.base import RestView
-from core.rest.pagination import CursorPages
+from core.rest.pagination import KeysetPagination
 from projects import export, filters, serializers, services
-from projects.cached_views import CachedList, Pages
+from projects.cached_views import CachedListView, CachedPagination
 from projects.models import Comment, Project, Report, Task
 
 NOT_MODIFIED = OpenApiResponse(description="Nothing has changed since the ETag in `If-None-Match`.")
 
 
-class Csv(renderers.BaseRenderer):
+class TaskCsvRenderer(renderers.BaseRenderer):
     """Only so that `Accept: text/csv` finds the export: it renders itself."""
 
     media_type = "text/csv"
@@ -40,19 +40,19 @@ def _listed(serializer: type[BaseSerializer]) -> Any:
 
 @extend_schema(tags=["projects"])
 @_listed(serializers.ProjectSerializer)
-class Projects(RestView, CachedList, viewsets.ModelViewSet):
+class ProjectsView(RestView, CachedListView, viewsets.ModelViewSet):
     """Projects. DELETE takes the tasks along."""
 
     queryset = Project.objects.select_related("owner").order_by("-id")
     serializer_class = serializers.ProjectSerializer
     filterset_class = filters.ProjectFilter
-    pagination_class = Pages
+    pagination_class = CachedPagination
     lookup_value_converter = "int"
 
     def perform_create(self, serializer: BaseSerializer) -> None:
         try:
             serializer.instance = services.create_project(actor=self.request.user, **serializer.validated_data)
-        except Gone as gone:
+        except RelatedRowGone as gone:
             _refuse(gone)
 
     def perform_update(self, serializer: BaseSerializer) -> None:
@@ -64,7 +64,7 @@ class Projects(RestView, CachedList, viewsets.ModelViewSet):
                 )
         except Project.DoesNotExist as gone:
             raise exceptions.NotFound() from gone
-        except Gone as gone:
+        except RelatedRowGone as gone:
             _refuse(gone)
 
     def perform_destroy(self, instance: Project) -> None:
@@ -74,19 +74,19 @@ class Projects(RestView, CachedList, viewsets.ModelViewSet):
 
 @extend_schema(tags=["tasks"])
 @_listed(serializers.TaskSerializer)
-class Tasks(RestView, CachedList, viewsets.ModelViewSet):
+class TasksView(RestView, CachedListView, viewsets.ModelViewSet):
     """Tasks of all projects. `completed_at` follows `status`."""
 
     queryset = Task.objects.for_reading().order_by("-id")
     serializer_class = serializers.TaskSerializer
     filterset_class = filters.TaskFilter
-    pagination_class = Pages
+    pagination_class = CachedPagination
     lookup_value_converter = "int"
 
     def perform_create(self, serializer: BaseSerializer) -> None:
         try:
             serializer.instance = services.create_task(actor=self.request.user, **serializer.validated_data)
-        except Gone as gone:
+        except RelatedRowGone as gone:
             _refuse(gone)
 
     def perform_update(self, serializer: BaseSerializer) -> None:
@@ -98,7 +98,7 @@ class Tasks(RestView, CachedList, viewsets.ModelViewSet):
                 serializer.instance = services.update_task(task=task, actor=self.request.user, **wanted)
         except Task.DoesNotExist as gone:
             raise exceptions.NotFound() from gone
-        except Gone as gone:
+        except RelatedRowGone as gone:
             _refuse(gone)
 
     def perform_destroy(self, instance: Task) -> None:
@@ -106,13 +106,13 @@ class Tasks(RestView, CachedList, viewsets.ModelViewSet):
             services.delete_task(task=instance, actor=self.request.user)
 
     @extend_schema(responses={(200, "text/csv"): OpenApiTypes.STR})
-    @action(detail=False, renderer_classes=[renderers.JSONRenderer, Csv], pagination_class=None)
+    @action(detail=False, renderer_classes=[renderers.JSONRenderer, TaskCsvRenderer], pagination_class=None)
     def export(self, request: Request) -> StreamingHttpResponse:
         """The tasks as CSV, with the filters and the order of the list, without pages."""
         return export.as_csv(self.filter_queryset(self.get_queryset()))
 
 
-def _refuse(gone: Gone) -> NoReturn:
+def _refuse(gone: RelatedRowGone) -> NoReturn:
     raise exceptions.ValidationError({gone.field: [str(gone)]}) from gone
 
 
@@ -127,20 +127,20 @@ class _OfTask(RestView, generics.GenericAPIView):
         return super().get_queryset().filter(task_id=self.kwargs.get("task_id"))
 
 
-class OldestFirst(CursorPages):
+class CommentPagination(KeysetPagination):
     """As a thread is read."""
 
     ordering = ("id",)
 
 
 @extend_schema(tags=["tasks"])
-class Comments(_OfTask, generics.ListCreateAPIView):
+class CommentsView(_OfTask, generics.ListCreateAPIView):
     """A task's comments, oldest first."""
 
     etag_of_created = True
 
     filter_backends = []
-    pagination_class = OldestFirst
+    pagination_class = CommentPagination
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         self.get_task()
@@ -151,12 +151,12 @@ class Comments(_OfTask, generics.ListCreateAPIView):
             serializer.instance = services.add_comment(
                 task=self.get_task(), actor=self.request.user, **serializer.validated_data
             )
-        except Gone as gone:
+        except RelatedRowGone as gone:
             raise exceptions.NotFound() from gone
 
 
 @extend_schema(tags=["tasks"])
-class OneComment(_OfTask, generics.RetrieveUpdateDestroyAPIView):
+class CommentView(_OfTask, generics.RetrieveUpdateDestroyAPIView):
     """One comment of a task. Only the account that wrote it, or a superuser, may change or delete it."""
 
     def perform_update(self, serializer: BaseSerializer) -> None:
@@ -174,7 +174,7 @@ class OneComment(_OfTask, generics.RetrieveUpdateDestroyAPIView):
             services.delete_comment(comment=instance, actor=self.request.user)
 
 
-class ByDate(CursorPages):
+class ReportPagination(KeysetPagination):
     """Newest day first."""
 
     ordering = ("-date",)
@@ -182,17 +182,17 @@ class ByDate(CursorPages):
 
 
 @extend_schema(tags=["reports"])
-class Reports(RestView, generics.ListAPIView):
+class ReportsView(RestView, generics.ListAPIView):
     """The daily reports, newest first."""
 
     queryset = Report.objects.all()
     serializer_class = serializers.ReportSerializer
-    pagination_class = ByDate
+    pagination_class = ReportPagination
     filter_backends = []
 
 
 @extend_schema(tags=["reports"])
-class OneReport(RestView, generics.RetrieveAPIView):
+class ReportView(RestView, generics.RetrieveAPIView):
     """The report of one day, such as `2030-01-31`."""
 
     queryset = Report.objects.all()

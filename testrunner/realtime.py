@@ -14,7 +14,7 @@ from typing import Any
 from live.publish import publish, publish_many
 from testrunner.clock import database_now
 
-MOST_RESULTS = 16 * 1024  # characters of JSON: results beyond it are found by whoever counts
+MAX_RESULTS_BYTES = 16 * 1024  # characters of JSON: results beyond it are found by whoever counts
 
 # The models and whoever changes them announce, and no two files import each other: hence rows, not types, here.
 
@@ -44,7 +44,7 @@ def run_progressed(run_id: int, *, size: int, tests: dict[str, int], results: li
 
 
 def _newest_that_fit(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    room, first = MOST_RESULTS, len(results)
+    room, first = MAX_RESULTS_BYTES, len(results)
     while first and (room := room - len(json.dumps(results[first - 1]))) >= 0:
         first -= 1
     return results[first:]

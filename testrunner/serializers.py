@@ -58,7 +58,7 @@ class EnvironmentSerializer(StrictModelSerializer):
 
 class ReservationSerializer(StrictSerializer):
     minutes = serializers.IntegerField(
-        min_value=1, max_value=int(services.LONGEST_RESERVATION / timedelta(minutes=1)), help_text="How long."
+        min_value=1, max_value=int(services.MAX_RESERVATION / timedelta(minutes=1)), help_text="How long."
     )
     after_current = serializers.BooleanField(
         default=False, help_text="Count from the end of the active run, if there is one."
@@ -96,8 +96,8 @@ class UploadSerializer(StrictSerializer):
 
 class ResultSerializer(serializers.ModelSerializer):
     details = serializers.SerializerMethodField(
-        help_text=f"The traceback as plain text, of the first {queue_status.MOST_DETAILS} tests that have one and of "
-        f"{queue_status.MOST_DETAILS_SIZE // 2**20} MiB together; null for others. In the middle of a long one, a line "
+        help_text=f"The traceback as plain text, of the first {queue_status.MAX_DETAILS} tests that have one and of "
+        f"{queue_status.MAX_DETAILS_BYTES // 2**20} MiB together; null for others. In the middle of a long one, a line "
         "says how much was left out."
     )
 
@@ -159,8 +159,8 @@ class NewRunSerializer(StrictSerializer):
     files = BoundedList(
         child=serializers.IntegerField(min_value=1, max_value=2**63 - 1),
         allow_empty=False,
-        max_length=services.MOST_FILES,
-        error_messages={"max_length": f"A run has {services.MOST_FILES} files at most."},
+        max_length=services.MAX_FILES,
+        error_messages={"max_length": f"A run has {services.MAX_FILES} files at most."},
         help_text="Ids of Python test files, in order. Helpers, conftest.py and data of their folders come along.",
     )
     requested_by = serializers.CharField(

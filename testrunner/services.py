@@ -11,21 +11,21 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 
-from core.deadlocks import retried
+from core.database.deadlocks import retried
 from testrunner import realtime
 from testrunner.clock import ClockNow, database_now
 from testrunner.files.snapshot import Snapshot, files_key
-from testrunner.models import NotAllowed, Root, TestEnvironment, TestRun
+from testrunner.models import Root, RunNotAllowed, TestEnvironment, TestRun
 from testrunner.queue import claims, quotas
 from testrunner.sandbox.redaction import STARS
 from testrunner.sandbox.results.nodeids import to_select
 
-MOST_FILES = 200
-MOST_BYTES = 20 * 2**20  # of all files of a run
-LONGEST_RESERVATION = timedelta(days=7)
+MAX_FILES = 200
+MAX_BYTES = 20 * 2**20  # of all files of a run
+MAX_RESERVATION = timedelta(days=7)
 
 
-class NoSuchTime(NotAllowed):
+class NoSuchTime(RunNotAllowed):
     """A time limit that no run can have."""
 
 
@@ -42,7 +42,7 @@ def start_run(
 
     It starts when every earlier run there has ended; see `position` and `expected_start` in
     testrunner/queue/estimates.py. The same wish with the same `request_key` again returns the run it made the first
-    time. Raises NotAllowed, with a sentence, for no file, the same file twice, too many or too large ones, Opsroom's
+    time. Raises RunNotAllowed, with a sentence, for no file, the same file twice, too many or too large ones, Opsroom's
     own tests together with others, (NoSuchTime) a time limit that is not possible, and (QuotaExceeded) more waiting
     runs than are allowed.
     """
@@ -63,17 +63,17 @@ def start_run(
 def rerun(*, run: TestRun, user: Any, failed_only: bool = False, request_key: UUID | None = None) -> TestRun:
     """Queue a finished run again: the same bytes in the same environment, all tests or only those that did not pass.
 
-    `request_key` is as in `start_run`. Raises NotAllowed where it has not finished, where its files are not kept any
+    `request_key` is as in `start_run`. Raises RunNotAllowed where it has not finished, where its files are not kept any
     more, where it was deleted meanwhile, or where no test of it failed and only those are wanted.
     """
     if not run.is_finished:
-        raise NotAllowed(f"Run {run.pk} has not finished yet.")
+        raise RunNotAllowed(f"Run {run.pk} has not finished yet.")
     selection: list[str] = run.selection
     if failed_only:
         selection = _failed_of(run)
     files = [Snapshot(file.root, file.path, bytes(file.content), file.comes_along) for file in run.files.all()]
     if any(len(file.content) != stored.size for file, stored in zip(files, run.files.all(), strict=True)):
-        raise NotAllowed(f"The files of run {run.pk} are not kept any more: start a new run.")
+        raise RunNotAllowed(f"The files of run {run.pk} are not kept any more: start a new run.")
     return _queued_once(
         TestRun(
             environment_id=run.environment_id, requested_by=user.get_username(), created_by=user, rerun_of=run,
@@ -88,7 +88,7 @@ def rerun(*, run: TestRun, user: Any, failed_only: bool = False, request_key: UU
 def cancel_run(*, run: TestRun, user: Any) -> TestRun:
     """Take a queued run out of the queue, or ask the worker of a running one to stop it, which takes some seconds.
 
-    Returns the run as it is now. Raises NotAllowed where it has ended already.
+    Returns the run as it is now. Raises RunNotAllowed where it has ended already.
     """
     asked = {"cancel_requested_at": ClockNow(), "cancel_requested_by": user}
     with claims.locked(run.environment_id):
@@ -97,7 +97,7 @@ def cancel_run(*, run: TestRun, user: Any) -> TestRun:
             if not TestRun.objects.running().filter(pk=run.pk, cancel_requested_at=None).update(**asked):
                 run.refresh_from_db()
                 if run.is_finished:
-                    raise NotAllowed(f"Run {run.pk} has ended already: {run.get_status_display().lower()}.")
+                    raise RunNotAllowed(f"Run {run.pk} has ended already: {run.get_status_display().lower()}.")
             run.refresh_from_db()
             realtime.run_updated(run)
     return run
@@ -110,16 +110,16 @@ def reserve(
     """Keep an environment for the user's own runs: others' wait from now on; an active one runs to its end.
 
     `duration` counts from now or, with `after_current`, from the end of the active run, if there is one. The holder may
-    reserve anew. Raises NotAllowed where somebody else holds it, it is disabled, or the time is none.
+    reserve anew. Raises RunNotAllowed where somebody else holds it, it is disabled, or the time is none.
     """
-    if not timedelta(0) < duration <= LONGEST_RESERVATION:
-        raise NotAllowed(f"A reservation lasts for {LONGEST_RESERVATION.days} days at most, and for some time.")
+    if not timedelta(0) < duration <= MAX_RESERVATION:
+        raise RunNotAllowed(f"A reservation lasts for {MAX_RESERVATION.days} days at most, and for some time.")
     with claims.locked(environment.pk) as row:
         if not row.enabled:
-            raise NotAllowed(f"{row.name} is disabled.")
+            raise RunNotAllowed(f"{row.name} is disabled.")
         now = database_now()
         if row.is_reserved(now) and row.reserved_by != user:
-            raise NotAllowed(f"{row.name} is reserved by {row.reserved_by}.")
+            raise RunNotAllowed(f"{row.name} is reserved by {row.reserved_by}.")
         later = after_current and row.runs.running().exists()
         row.reserved_by, row.reserved_for, row.reservation_note = user, duration, note.strip()[:200]
         row.reserved_from = None if later else now
@@ -130,10 +130,10 @@ def reserve(
 
 @retried
 def release(*, environment: TestEnvironment, user: Any) -> TestEnvironment:
-    """End a reservation before its time. Raises NotAllowed where there is none (any more)."""
+    """End a reservation before its time. Raises RunNotAllowed where there is none (any more)."""
     with claims.locked(environment.pk) as row:
         if not row.is_reserved(database_now()):
-            raise NotAllowed(f"{row.name} is not reserved.")
+            raise RunNotAllowed(f"{row.name} is not reserved.")
         claims.clear_reservation(row)
         _save(row, user, claims.RESERVATION)
     return row
@@ -145,13 +145,13 @@ def enable(*, environment: TestEnvironment, user: Any) -> TestEnvironment:
 
 
 def disable(*, environment: TestEnvironment, user: Any) -> TestEnvironment:
-    """Let no run start here; those that are queued wait. Raises NotAllowed while one is active."""
+    """Let no run start here; those that are queued wait. Raises RunNotAllowed while one is active."""
     return change_environment(environment=environment, user=user, enabled=False)
 
 
 @retried
 def change_environment(*, environment: TestEnvironment, user: Any, **changes: Any) -> TestEnvironment:
-    """Set `name`, `description`, `enabled`, `project`. Raises NotAllowed for disabling one with an active run,
+    """Set `name`, `description`, `enabled`, `project`. Raises RunNotAllowed for disabling one with an active run,
     a name that was taken meanwhile, a project that was deleted meanwhile.
     """
     if unknown := set(changes) - {"name", "description", "enabled", "project"}:
@@ -159,14 +159,14 @@ def change_environment(*, environment: TestEnvironment, user: Any, **changes: An
     try:
         return _change(environment, user, changes)
     except IntegrityError as error:  # found at the commit
-        raise NotAllowed("The name was taken, or the project deleted, meanwhile.") from error
+        raise RunNotAllowed("The name was taken, or the project deleted, meanwhile.") from error
 
 
 def _change(environment: TestEnvironment, user: Any, changes: dict[str, Any]) -> TestEnvironment:
     with claims.locked(environment.pk) as row:
         active = row.runs.running().first()
         if changes.get("enabled") is False and row.enabled and active is not None:
-            raise NotAllowed(f"Run {active.pk} is active in {row.name}: let it end, or cancel it, first.")
+            raise RunNotAllowed(f"Run {active.pk} is active in {row.name}: let it end, or cancel it, first.")
         found = [name for name, value in changes.items() if getattr(row, name) != value]
         for name in found:
             setattr(row, name, changes[name])
@@ -178,19 +178,19 @@ def _change(environment: TestEnvironment, user: Any, changes: dict[str, Any]) ->
 def _check(files: Sequence[Snapshot], wall_seconds: int | None) -> None:
     names = {(file.root, file.path) for file in files}
     if not files:
-        raise NotAllowed("Choose at least one test file.")
+        raise RunNotAllowed("Choose at least one test file.")
     if len(names) < len(files):
-        raise NotAllowed("The same file is there twice.")
+        raise RunNotAllowed("The same file is there twice.")
     if len({file.root == Root.PROJECT for file in files}) > 1:
-        raise NotAllowed("Opsroom's own tests need a run of their own: choose them alone, or only others.")
-    if len(files) > MOST_FILES or sum(len(file.content) for file in files) > MOST_BYTES:
-        raise NotAllowed(_too_much(files))
+        raise RunNotAllowed("Opsroom's own tests need a run of their own: choose them alone, or only others.")
+    if len(files) > MAX_FILES or sum(len(file.content) for file in files) > MAX_BYTES:
+        raise RunNotAllowed(_too_much(files))
     if wall_seconds is not None and not 0 < wall_seconds <= settings.TESTRUN_MOST_SECONDS:
         raise NoSuchTime(f"A run may take from 1 to {settings.TESTRUN_MOST_SECONDS} seconds.")
 
 
 def _too_much(files: Sequence[Snapshot]) -> str:
-    words = f"A run has {MOST_FILES} files and {MOST_BYTES // 2**20} MiB at most."
+    words = f"A run has {MAX_FILES} files and {MAX_BYTES // 2**20} MiB at most."
     if any(file.comes_along for file in files):
         size = sum(len(file.content) for file in files) / 2**20
         words += f" With those that come along from their folders these are {len(files)} files and {size:.1f} MiB."
@@ -202,9 +202,9 @@ def _failed_of(run: TestRun) -> list[str]:
     failed = run.results.filter(outcome__in=["failed", "error"]).values_list("nodeid", flat=True)
     selection = list(dict.fromkeys(to_select(nodeid) for nodeid in failed))
     if not selection:
-        raise NotAllowed(f"No test of run {run.pk} failed.")
+        raise RunNotAllowed(f"No test of run {run.pk} failed.")
     if any(STARS in chosen for chosen in selection):
-        raise NotAllowed(f"A failed test of run {run.pk} is in a file whose name is a secret: rerun all of it.")
+        raise RunNotAllowed(f"A failed test of run {run.pk} is in a file whose name is a secret: rerun all of it.")
     return selection
 
 
@@ -216,7 +216,9 @@ def _queued_once(run: TestRun, files: Sequence[Snapshot]) -> TestRun:
     except IntegrityError as error:  # found at the commit
         if "foreign key" not in str(error):
             raise
-        raise NotAllowed("The run that was to be run again, or its user's account, was deleted meanwhile.") from error
+        raise RunNotAllowed(
+            "The run that was to be run again, or its user's account, was deleted meanwhile."
+        ) from error
 
 
 @retried

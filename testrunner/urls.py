@@ -5,12 +5,12 @@ from rest_framework.routers import SimpleRouter
 from testrunner import views
 
 router = SimpleRouter(use_regex_path=False)
-router.register("environments", views.Environments, "environment")
-router.register("test-files", views.TestFiles, "test-file")
-router.register("test-runs", views.TestRuns, "test-run")
+router.register("environments", views.EnvironmentsView, "environment")
+router.register("test-files", views.TestFilesView, "test-file")
+router.register("test-runs", views.TestRunsView, "test-run")
 
 # A file's name, so without a slash at the end.
-junit = views.TestRuns.as_view(
+junit = views.TestRunsView.as_view(
     {"get": "junit"},
     renderer_classes=[views.Xml, renderers.JSONRenderer],
     pagination_class=None,

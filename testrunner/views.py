@@ -17,25 +17,21 @@ from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from core.rest.base import RestView
-from core.rest.snapshots import NumberedPages
+from core.rest.base import Conflict, RestView
+from core.rest.snapshots import SnapshotPagination
 from testrunner import serializers, services
 from testrunner.files import discovery, uploads
-from testrunner.models import NotAllowed, Root, RunFile, TestEnvironment, TestFile, TestResult, TestRun
+from testrunner.models import Root, RunFile, RunNotAllowed, TestEnvironment, TestFile, TestResult, TestRun
 from testrunner.permissions import MayCancel, MayReserve, MayStart, MayUpload
 from testrunner.queue import queue_status, quotas
 from testrunner.records.downloads import junit_response, log_response
-
-
-class Conflict(APIException):
-    status_code = status.HTTP_409_CONFLICT
 
 
 class TooManyWaiting(APIException):
     status_code = status.HTTP_429_TOO_MANY_REQUESTS
 
 
-class Text(renderers.BaseRenderer):
+class LogRenderer(renderers.BaseRenderer):
     """Only so that `Accept: text/plain` finds the log: it renders itself."""
 
     media_type = "text/plain"
@@ -45,14 +41,14 @@ class Text(renderers.BaseRenderer):
         return renderers.JSONRenderer().render(data)
 
 
-class Xml(Text):
+class Xml(LogRenderer):
     """The same for the JUnit report."""
 
     media_type = "application/xml"
     format = "xml"
 
 
-class Hundred(NumberedPages):
+class EnvironmentPagination(SnapshotPagination):
     """All environments fit on one page."""
 
     page_size = 100
@@ -68,7 +64,7 @@ class EnvironmentFilter(filters.FilterSet):
 
 
 @extend_schema(tags=["environments"])
-class Environments(
+class EnvironmentsView(
     RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.UpdateModelMixin, viewsets.GenericViewSet
 ):
     """The hundred environments, each with its state, its holder and its queue."""
@@ -76,7 +72,7 @@ class Environments(
     queryset = TestEnvironment.objects.select_related("reserved_by").prefetch_related("variables")
     serializer_class = serializers.EnvironmentSerializer
     filterset_class = EnvironmentFilter
-    pagination_class = Hundred
+    pagination_class = EnvironmentPagination
     lookup_value_converter = "int"
     http_method_names = ["get", "head", "options", "patch", "post"]
     bodiless = frozenset({"release"})
@@ -96,7 +92,7 @@ class Environments(
                 serializer.instance = services.change_environment(
                     environment=serializer.instance, user=self.request.user, **serializer.validated_data
                 )
-        except NotAllowed as error:
+        except RunNotAllowed as error:
             raise Conflict(str(error)) from error
         queue_status.add_to_environments([serializer.instance])
 
@@ -121,7 +117,7 @@ class Environments(
         try:
             with self.if_match(environment):
                 environment = verb(environment=environment, user=self.request.user, **more)
-        except NotAllowed as error:
+        except RunNotAllowed as error:
             raise Conflict(str(error)) from error
         return Response(self.get_serializer(environment).data)
 
@@ -137,7 +133,7 @@ class TestFileFilter(filters.FilterSet):
         fields: list[str] = []
 
 
-class Files(NumberedPages):
+class TestFilePagination(SnapshotPagination):
     page_size = 200
     page_size_query_param = "page_size"
     max_page_size = 1_000
@@ -149,7 +145,7 @@ class Files(NumberedPages):
         responses={204: None, 409: OpenApiResponse(description="It was not uploaded, but ships with Opsroom.")}
     )
 )
-class TestFiles(
+class TestFilesView(
     RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.DestroyModelMixin, viewsets.GenericViewSet
 ):
     """The test files that can be run, as they lie on the file system now. POST uploads one."""
@@ -158,7 +154,7 @@ class TestFiles(
     queryset = TestFile.objects.there().select_related("uploaded_by")
     serializer_class = serializers.TestFileSerializer
     filterset_class = TestFileFilter
-    pagination_class = Files
+    pagination_class = TestFilePagination
     lookup_value_converter = "int"
     parser_classes = [MultiPartParser, FormParser]
     own_transactions = frozenset({"create"})  # a child process compiles the file
@@ -183,7 +179,7 @@ class TestFiles(
             return self.once(self._checked, self._stored)
         except uploads.Taken as taken:
             raise Conflict(str(taken)) from taken
-        except uploads.Refused as refused:
+        except uploads.UploadRefused as refused:
             raise ValidationError({refused.field: [str(refused)]}) from refused
 
     def _checked(self) -> tuple[uploads.Checked, bool]:
@@ -191,7 +187,7 @@ class TestFiles(
         given.is_valid(raise_exception=True)
         asked = given.validated_data
         sent = asked["file"]
-        content = sent.read(discovery.LARGEST + 1)
+        content = sent.read(discovery.MAX_FILE_BYTES + 1)
         return uploads.check(name=sent.name, directory=asked["directory"], content=content), asked["overwrite"]
 
     def _stored(self, checked: tuple[uploads.Checked, bool]) -> Response:
@@ -203,7 +199,7 @@ class TestFiles(
         try:
             with self.if_match(instance, first=discovery.lock):
                 uploads.remove(file=instance, user=self.request.user)
-        except uploads.Refused as refused:
+        except uploads.UploadRefused as refused:
             raise Conflict(str(refused)) from refused
 
 
@@ -225,7 +221,7 @@ RANGE = OpenApiParameter(
 
 
 @extend_schema(tags=["test runs"])
-class TestRuns(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
+class TestRunsView(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
     """Test runs, newest first. POST queues one: it starts when all earlier ones in its environment have ended."""
 
     __test__ = False
@@ -268,7 +264,7 @@ class TestRuns(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, views
             raise TooManyWaiting(str(refused)) from refused
         except services.NoSuchTime as refused:
             raise ValidationError({"wall_seconds": [str(refused)]}) from refused
-        except (discovery.Gone, NotAllowed) as refused:
+        except (discovery.TestFileGone, RunNotAllowed) as refused:
             raise ValidationError({"files": [str(refused)]}) from refused
         return Response(whole, status=201)
 
@@ -298,7 +294,9 @@ class TestRuns(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, views
             416: OpenApiResponse(description="Nothing is there (yet)."),
         },
     )
-    @action(detail=True, renderer_classes=[Text, renderers.JSONRenderer], pagination_class=None, filterset_class=None)
+    @action(
+        detail=True, renderer_classes=[LogRenderer, renderers.JSONRenderer], pagination_class=None, filterset_class=None
+    )
     def log(self, request: Request, pk: int) -> HttpResponseBase:
         """What the run has written so far, as UTF-8 text. With Range, what is new since the last look."""
         return log_response(self.get_object(), request.headers.get("Range", ""))
@@ -316,7 +314,7 @@ class TestRuns(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, views
             return verb(run=self.get_object(), user=self.request.user, **more)
         except quotas.QuotaExceeded as error:
             raise TooManyWaiting(str(error)) from error
-        except NotAllowed as error:
+        except RunNotAllowed as error:
             raise Conflict(str(error)) from error
 
     def _whole(self, run: TestRun) -> Any:

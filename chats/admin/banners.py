@@ -17,16 +17,16 @@ from django.views.decorators.http import require_safe
 from unfold.admin import ModelAdmin
 
 from chats import services
-from chats.admin.send import SendBannerMixin, go_to, may_send
+from chats.admin.send import SendBannerAdmin, go_to, may_send
 from chats.banners.next_banner import NoPreview, look_ahead, preview
-from chats.models import Banner, NotAllowed
+from chats.models import Banner, BroadcastNotAllowed
 from core.rest.snapshots import SnapshotLists
 
 SALT = "chats.banner"
 GOOD_FOR = 3600  # seconds: how long a page may lie open before its preview and its "Skip it" expire
 
 
-class Fate(admin.SimpleListFilter):
+class BannerStateFilter(admin.SimpleListFilter):
     """What became of a banner."""
 
     title = "state"
@@ -45,10 +45,10 @@ class Fate(admin.SimpleListFilter):
 
 
 @admin.register(Banner)
-class BannerAdmin(SendBannerMixin, SnapshotLists, ModelAdmin):
+class BannerAdmin(SendBannerAdmin, SnapshotLists, ModelAdmin):
     list_display = ["__str__"]
     list_display_links = None
-    list_filter = [Fate]
+    list_filter = [BannerStateFilter]
     list_filter_submit = True
     list_select_related = ["broadcast"]
     list_per_page = 24
@@ -123,7 +123,7 @@ class BannerAdmin(SendBannerMixin, SnapshotLists, ModelAdmin):
         try:
             services.skip_banner(url=url, title=title, actor=request.user)
             messages.success(request, "Skipped. You find it below and may allow it again.")
-        except NotAllowed as error:
+        except BroadcastNotAllowed as error:
             messages.error(request, str(error))
         return go_to(request, reverse("admin:chats_banner_changelist"))
 

@@ -13,7 +13,7 @@ Status = Broadcast.Status
 
 
 @dataclass(frozen=True)
-class Verb:
+class BroadcastAction:
     """A button of the page. `consequence` is what the confirmation says, `done` what the page says afterwards.
 
     `firmly` is what the confirmation's own button says, where the label alone could be misunderstood. Afterwards the
@@ -32,7 +32,7 @@ class Verb:
     leaves_page: bool = True
 
 
-def verbs_for(broadcast: Broadcast) -> list[Verb]:
+def verbs_for(broadcast: Broadcast) -> list[BroadcastAction]:
     """Return what may be done to the broadcast in its present state, in the order of the buttons."""
     return [verb for verb in VERBS.values() if verb.fits(broadcast)]
 
@@ -90,38 +90,38 @@ _MAY_BE_HIDDEN = [Status.PAUSED, Status.SENT, Status.CANCELLED]
 VERBS = {
     verb.name: verb
     for verb in (
-        Verb(
+        BroadcastAction(
             "resume", "Resume", "play_arrow",
             lambda broadcast: broadcast.status == Status.PAUSED,
             _resuming, "The broadcast goes on.",
             lambda broadcast, actor: services.resume(broadcast=broadcast, actor=actor),
         ),
-        Verb(
+        BroadcastAction(
             "send-now", "Send now", "send",
             lambda broadcast: broadcast.status == Status.MISSED,
             lambda broadcast: "Its time has passed. It goes to its audience now.", "The broadcast is on its way.",
             lambda broadcast, actor: services.resume(broadcast=broadcast, actor=actor),
         ),
-        Verb(
+        BroadcastAction(
             "pause", "Pause", "pause",
             lambda broadcast: broadcast.status in (Status.QUEUED, Status.SENDING),
             _pausing, "The broadcast is paused.",
             lambda broadcast, actor: broadcast.pause(actor),
         ),
-        Verb(
+        BroadcastAction(
             "retry", "Try again", "refresh",
             lambda broadcast: broadcast.status == Status.FAILED,
             _retrying, "The broadcast is tried again.",
             lambda broadcast, actor: services.retry(broadcast=broadcast, actor=actor),
         ),
-        Verb(
+        BroadcastAction(
             "restore", "Show again", "visibility",
             lambda broadcast: broadcast.retracted_at is not None,
             lambda broadcast: f"Shows it again in {chats(broadcast.delivered)}, as it was, read marks and all.",
             "Every chat shows the broadcast again.",
             lambda broadcast, actor: broadcast.restore(actor),
         ),
-        Verb(
+        BroadcastAction(
             "retract", "Retract", "visibility_off",
             lambda broadcast: bool(
                 broadcast.delivered and not broadcast.retracted_at and broadcast.status in _MAY_BE_HIDDEN
@@ -130,14 +130,14 @@ VERBS = {
             lambda broadcast, actor: broadcast.retract(actor),
             is_dangerous=True,
         ),
-        Verb(
+        BroadcastAction(
             "cancel", "Cancel", "block",
             lambda broadcast: not broadcast.is_finished,
             _cancelling, "The broadcast is cancelled.",
             lambda broadcast, actor: broadcast.cancel(actor),
             is_dangerous=True, firmly="Cancel the broadcast",
         ),
-        Verb(
+        BroadcastAction(
             "delete", "Delete", "delete",
             lambda broadcast: broadcast.is_deletable,
             _deleting, "The broadcast is deleted.",

@@ -12,15 +12,15 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, MultipleChoicesDropdownFilter
 from unfold.decorators import display
 
-from chats.admin.compose import Compose
-from chats.admin.one_broadcast import OneBroadcast
-from chats.admin.send import SendBannerMixin, may_send
+from chats.admin.compose import ComposeAdmin
+from chats.admin.one_broadcast import BroadcastPagesAdmin
+from chats.admin.send import SendBannerAdmin, may_send
 from chats.models import Broadcast
 from core.rest.snapshots import SnapshotLists
 
 
 @admin.register(Broadcast)
-class BroadcastAdmin(SendBannerMixin, Compose, OneBroadcast, SnapshotLists, ModelAdmin):
+class BroadcastAdmin(SendBannerAdmin, ComposeAdmin, BroadcastPagesAdmin, SnapshotLists, ModelAdmin):
     list_display = ["content", "state", "to_whom", "progress", "who", "created"]
     list_select_related = ["created_by", "banner"]
     list_filter = [

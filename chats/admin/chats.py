@@ -15,11 +15,11 @@ from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 from unfold.views import ChangeList
 
-from chats.admin.conversation import ConversationPages
-from chats.admin.send import SendBannerMixin
+from chats.admin.conversation import ConversationAdmin
+from chats.admin.send import SendBannerAdmin
 from chats.chat_count import count_chats
 from chats.models import Chat, Message
-from core.admin.concurrent_forms import FormsAtOnce
+from core.admin.concurrent_forms import ConcurrentFormsAdmin
 
 Deletion = tuple[list[str], dict[str, int], set[str], list[str]]
 
@@ -34,7 +34,7 @@ class ChatList(ChangeList):
 
 
 @admin.register(Chat)
-class ChatAdmin(FormsAtOnce, SendBannerMixin, ConversationPages, ModelAdmin):
+class ChatAdmin(ConcurrentFormsAdmin, SendBannerAdmin, ConversationAdmin, ModelAdmin):
     list_display = ["uuid", "created", "messages", "last_message", "unread"]
     list_per_page = 50
     list_disable_select_all = True  # "all 1,000,000" is what a broadcast to all is for
@@ -45,7 +45,7 @@ class ChatAdmin(FormsAtOnce, SendBannerMixin, ConversationPages, ModelAdmin):
     search_fields = ["user_uuid"]
     search_help_text = "UUID, or its beginning"
     fields = ["user_uuid"]
-    actions = ["compose_to_selected", *SendBannerMixin.actions]
+    actions = ["compose_to_selected", *SendBannerAdmin.actions]
     change_list_template = "chats/chat_list.html"
     delete_confirmation_template = "chats/chat_delete.html"
     delete_selected_confirmation_template = "chats/chat_delete_selected.html"

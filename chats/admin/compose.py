@@ -18,15 +18,15 @@ from chats import services
 from chats.admin.compose_form import ComposeForm
 from chats.admin.send import may_send, page_of
 from chats.broadcasts import drafts
-from chats.broadcasts.audience import LONGEST_LIST, how_many_have_a_chat
-from chats.models import Broadcast, Chat, NotAllowed
+from chats.broadcasts.audience import MAX_LISTED_USERS, how_many_have_a_chat
+from chats.models import Broadcast, BroadcastNotAllowed, Chat
 from core.storage_failure import StorageFailure
 from core.timezones import zone_words
 
 KEPT_STEPS = ("preview", "edit")  # parameters of the address: what to do with a form that is kept as a draft
 
 
-class Compose(admin.ModelAdmin):
+class ComposeAdmin(admin.ModelAdmin):
     """Replaces the form that the admin would make for a new broadcast, and for changing a scheduled one."""
 
     def get_urls(self) -> list[URLPattern]:
@@ -121,10 +121,10 @@ class Compose(admin.ModelAdmin):
                 broadcast=broadcast, actor=request.user, text=text, image=image, send_at=send_at, seen=_seen(form)
             )
             messages.success(request, "The broadcast is changed.")
-        except services.Changed as changed:
+        except services.BroadcastChanged as changed:
             form.add_error("text", str(changed))
             return self._page(request, "chats/compose_page.html", form, broadcast, version=broadcast.version)
-        except NotAllowed as error:
+        except BroadcastNotAllowed as error:
             messages.error(request, str(error))
         return HttpResponseRedirect(page_of(broadcast))
 
@@ -148,7 +148,7 @@ class Compose(admin.ModelAdmin):
             "zone": zone_words(timezone.get_current_timezone()),
             "version": _seen(form) if form.is_bound or broadcast is None else broadcast.version,
             "edit": urlencode({"edit": request.GET.get("preview", "")}),
-            "longest_list": LONGEST_LIST,
+            "longest_list": MAX_LISTED_USERS,
             "shows_errors": True,
         }
         return render(request, template, {**context, **more})

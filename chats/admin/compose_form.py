@@ -14,17 +14,17 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from chats.admin.text import Text
+from chats.admin.text import MultilineField
 from chats.broadcasts import drafts
-from chats.broadcasts.audience import LONGEST_LIST, Listed, read_list
+from chats.broadcasts.audience import MAX_LISTED_USERS, Listed, read_list
 from chats.broadcasts.drafts import Draft
 from core.admin.datetime_field import MomentField, MomentInput
 from core.busy import Busy
 from core.images.conversion import ImageRefused, reencode
 from core.storage_failure import StorageFailure
 
-LARGEST_PICTURE = 5 * 1024 * 1024
-LARGEST_LIST_FILE = 20 * 1024 * 1024  # 200,000 UUIDs with a few other columns
+MAX_IMAGE_BYTES = 5 * 1024 * 1024
+MAX_LIST_FILE_BYTES = 20 * 1024 * 1024  # 200,000 UUIDs with a few other columns
 AUDIENCES = {"all": "All chats", "listed": "Listed users"}
 TIMES = {"now": "Now", "later": "Later"}
 
@@ -35,7 +35,7 @@ class ComposeForm(forms.Form):
     The drafts are there after a refusal, too, so that the page can offer what was uploaded.
     """
 
-    text = Text(
+    text = MultilineField(
         required=False,
         max_length=4000,
         widget=UnfoldAdminTextareaWidget({"rows": 6, "placeholder": "Text of the message"}),
@@ -84,7 +84,7 @@ class ComposeForm(forms.Form):
         file: UploadedFile | None = self.cleaned_data["picture_file"]
         if file is None:
             return
-        if (file.size or 0) > LARGEST_PICTURE:
+        if (file.size or 0) > MAX_IMAGE_BYTES:
             raise forms.ValidationError("The picture is larger than 5 MB.")
         try:
             self.picture = drafts.keep_picture(reencode(file.read()), owner=self.owner)
@@ -102,7 +102,7 @@ class ComposeForm(forms.Form):
         file: UploadedFile | None = self.cleaned_data["users_file"]
         pasted = self.cleaned_data.get("users", "")
         if file is not None:
-            if (file.size or 0) > LARGEST_LIST_FILE:
+            if (file.size or 0) > MAX_LIST_FILE_BYTES:
                 raise forms.ValidationError("The file is larger than 20 MB.")
             self._keep_list(_as_text(file.read()), file.name or "list")
         elif pasted.strip():
@@ -138,7 +138,9 @@ class ComposeForm(forms.Form):
         if not self.listed.user_uuids:
             self.add_error("users", "There is no UUID in this list.")
         elif self.listed.is_too_long:
-            self.add_error("users", f"At most {LONGEST_LIST:,} users; this list has {len(self.listed.user_uuids):,}.")
+            self.add_error(
+                "users", f"At most {MAX_LISTED_USERS:,} users; this list has {len(self.listed.user_uuids):,}."
+            )
 
     def _clean_time(self, data: dict[str, Any]) -> None:
         if data.get("when") != "later" or "send_at" in self.errors:

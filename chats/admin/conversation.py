@@ -15,22 +15,22 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import URLPattern, path, reverse
 
 from chats import services
-from chats.admin.text import Text
+from chats.admin.text import MultilineField
 from chats.models import Chat
 from core.busy import Busy
 from core.images.conversion import ImageRefused, Picture, reencode
 from core.storage_failure import StorageFailure
 
 PAGE = 50
-LONGEST_TEXT = 4000
+MAX_TEXT_LENGTH = 4000
 LOOK_BEHIND = 100  # messages, more than one chat gets while a transaction is open
-MOST_NUMBERS = 5_000  # of one request
+MAX_PAGE_NUMBERS = 5_000  # of one request
 
 
 class MessageForm(forms.Form):
     """A personal message: a text, a picture, or both."""
 
-    text = Text(required=False, max_length=LONGEST_TEXT, widget=forms.Textarea(attrs={"rows": 2}))
+    text = MultilineField(required=False, max_length=MAX_TEXT_LENGTH, widget=forms.Textarea(attrs={"rows": 2}))
     image = forms.FileField(required=False)
 
     def clean_image(self) -> Picture | None:
@@ -49,7 +49,7 @@ class MessageForm(forms.Form):
         return data
 
 
-class ConversationPages(ModelAdmin):
+class ConversationAdmin(ModelAdmin):
     """The pages of one chat: a mixin of the chats' admin."""
 
     def get_urls(self) -> list[URLPattern]:
@@ -108,7 +108,7 @@ class ConversationPages(ModelAdmin):
             "original": chat,
             "chat": counted,
             "form": form,
-            "longest": LONGEST_TEXT,
+            "longest": MAX_TEXT_LENGTH,
             "may_write": request.user.has_perm("chats.add_message"),
             "may_mark": request.user.has_perm("chats.change_message"),
             "may_delete": self.has_delete_permission(request, chat),
@@ -195,6 +195,8 @@ def _number(request: HttpRequest, name: str) -> int:
 
 def _numbers(given: list[str]) -> list[int]:
     texts = [text for text in given if text]
-    if len(texts) > MOST_NUMBERS or not all(text.isascii() and text.isdigit() and len(text) <= 18 for text in texts):
+    if len(texts) > MAX_PAGE_NUMBERS or not all(
+        text.isascii() and text.isdigit() and len(text) <= 18 for text in texts
+    ):
         raise Http404
     return [int(text) for text in texts]

@@ -13,11 +13,11 @@ from django.urls import URLPattern, path, re_path, reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from chats.admin.broadcast_actions import VERBS, Verb, verbs_for
+from chats.admin.broadcast_actions import VERBS, BroadcastAction, verbs_for
 from chats.admin.send import go_to, may_send, page_of
 from chats.broadcasts.progress import in_words, progress_of
-from chats.models import Banner, Broadcast, NotAllowed, Step
-from core.admin.row_history import HistoryPages
+from chats.models import Banner, Broadcast, BroadcastNotAllowed, Step
+from core.admin.row_history import RowHistoryAdmin
 
 WORKERS_SHOULD_HAVE_COME = 10  # seconds
 EVERY = 5  # seconds between two looks at what moves: a rate goes down also when nothing happens
@@ -27,7 +27,7 @@ EVERY = 5  # seconds between two looks at what moves: a rate goes down also when
 LOOKS = {"retracted": ("retracted", "Retracted"), "restored": ("on", "Shown again"), "changed": ("waiting", "Changed")}
 
 
-class OneBroadcast(HistoryPages):
+class BroadcastPagesAdmin(RowHistoryAdmin):
     """One broadcast is a page to watch and steer, not a form. What it holds changes by services only."""
 
     def get_urls(self) -> list[URLPattern]:
@@ -75,11 +75,11 @@ class OneBroadcast(HistoryPages):
             messages.success(request, VERBS[verb].done)
             if not VERBS[verb].leaves_page:
                 return go_to(request, reverse("admin:chats_broadcast_changelist"))
-        except NotAllowed as error:
+        except BroadcastNotAllowed as error:
             messages.error(request, str(error))
         return go_to(request, page_of(broadcast))
 
-    def _confirmation(self, request: HttpRequest, broadcast: Broadcast, verb: Verb) -> HttpResponse:
+    def _confirmation(self, request: HttpRequest, broadcast: Broadcast, verb: BroadcastAction) -> HttpResponse:
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,

@@ -18,7 +18,7 @@ from unfold.forms import ActionForm, BaseDialogForm
 
 from chats import services
 from chats.banners.api_client import BannerApiError
-from chats.models import Broadcast, Chat, NotAllowed
+from chats.models import Broadcast, BroadcastNotAllowed, Chat
 from core.http.named_urls import split_url
 from core.numerals import number
 
@@ -59,7 +59,7 @@ class SendActionForm(ActionForm):
     )
 
 
-class SendBannerMixin(admin.ModelAdmin):
+class SendBannerAdmin(admin.ModelAdmin):
     """Adds "Send banner" to a list: as a button that needs no selection, and as an action on selected rows."""
 
     actions_list: Any = ["send_banner"]
@@ -103,7 +103,7 @@ class SendBannerMixin(admin.ModelAdmin):
     def _send_banner(self, request: HttpRequest, key: UUID, remark: str = "") -> HttpResponse:
         try:
             broadcast = services.send_next_banner(actor=request.user, request_key=key)
-        except (BannerApiError, NotAllowed) as error:
+        except (BannerApiError, BroadcastNotAllowed) as error:
             messages.error(request, getattr(error, "reason", "") or str(error))
             return go_to(request, self._list_address(request))
         messages.success(request, f"The banner is on its way to all chats.{remark}")

@@ -5,7 +5,7 @@ from typing import Any
 from django import forms
 
 
-class Text(forms.CharField):
+class MultilineField(forms.CharField):
     """Counts an end of line as one character, as the page does; browsers send two."""
 
     def to_python(self, value: Any) -> str:

@@ -15,21 +15,21 @@ from typing import Any, TypeGuard
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from core.http.safe_download import fetch
-from core.http.url_policy import Deadline, FetchError, origin
+from core.http.url_policy import Deadline, DownloadError, origin
 
 PAGE = 100  # photos asked for; the service may give fewer
-MOST_PAGES = 1000  # a list that never ends is no list
-LARGEST_PAGE = 2 * 1024 * 1024
-LONGEST_URL = 2000  # chats.Banner.source_url
-LONGEST_TITLE = 200
-MOST_WAITING = 3  # requests of a process, which has ten threads
-_places = BoundedSemaphore(MOST_WAITING)
+MAX_PAGES = 1000  # a list that never ends is no list
+MAX_PAGE_BYTES = 2 * 1024 * 1024
+MAX_URL_LENGTH = 2000  # chats.Banner.source_url
+MAX_TITLE_LENGTH = 200
+MAX_WAITING = 3  # requests of a process, which has ten threads
+_places = BoundedSemaphore(MAX_WAITING)
 
 
 class BannerApiError(Exception):
     """Why the list cannot be used: `reason` is one sentence for people, `code` is for programs.
 
-    Codes: those of FetchError, and busy, not_json, wrong_shape, unsuccessful, nothing_left.
+    Codes: those of DownloadError, and busy, not_json, wrong_shape, unsuccessful, nothing_left.
     """
 
     def __init__(self, reason: str, code: str) -> None:
@@ -51,7 +51,7 @@ class NothingLeft(BannerApiError):
 def turn() -> Iterator[None]:
     """One of the few places of this process for requests that wait for the outside.
 
-    A slow API holds MOST_WAITING threads, never all that serve pages. Raises BannerApiError where no place is free.
+    A slow API holds MAX_WAITING threads, never all that serve pages. Raises BannerApiError where no place is free.
     """
     if not _places.acquire(blocking=False):
         raise BannerApiError("The banner API is slow, and others wait for it. Try again in a moment.", "busy")
@@ -88,7 +88,7 @@ class Photos(Iterator[Photo]):
 
     def _walk(self) -> Iterator[Photo]:
         offset, before = 0, None
-        for _ in range(MOST_PAGES):
+        for _ in range(MAX_PAGES):
             entries = self._page(offset)
             if not entries or entries == before:  # the end, or a service that does not mind our offset
                 return
@@ -100,10 +100,10 @@ class Photos(Iterator[Photo]):
             fetched = fetch(
                 _page_url(self._api_url, offset),
                 deadline=self._deadline,
-                max_bytes=LARGEST_PAGE,
+                max_bytes=MAX_PAGE_BYTES,
                 trusted_origins=self._trusted,
             )
-        except FetchError as error:
+        except DownloadError as error:
             raise BannerApiError(f"The banner API cannot be used: {error.reason}", error.code) from error
         return _entries(fetched.body)
 
@@ -114,7 +114,7 @@ class Photos(Iterator[Photo]):
                 self.unusable += 1
             elif url not in self._seen:
                 self._seen.add(url)
-                yield Photo(url, _printable(entry.get("title"), LONGEST_TITLE))
+                yield Photo(url, _printable(entry.get("title"), MAX_TITLE_LENGTH))
 
 
 def photos(*, api_url: str, budget: float, trusted_origins: Collection[str] = ()) -> Photos:
@@ -160,7 +160,7 @@ def _entries(body: bytes) -> list[Any]:
 
 def _is_usable(url: Any) -> TypeGuard[str]:
     """Say whether this is an absolute http(s) address that fits; whether it may be fetched is fetch's to say."""
-    if not isinstance(url, str) or len(url) > LONGEST_URL or not url.isprintable() or " " in url:
+    if not isinstance(url, str) or len(url) > MAX_URL_LENGTH or not url.isprintable() or " " in url:
         return False
     try:
         parts = urlsplit(url)

@@ -9,11 +9,11 @@ from django.conf import settings
 from django.core.cache import cache
 
 from chats.banners.api_client import BannerApiError, Photo, photos, turn
-from chats.broadcasts.prepare import LARGEST_IMAGE
+from chats.broadcasts.prepare import MAX_IMAGE_BYTES
 from chats.models import Banner
 from core.busy import Busy
 from core.http.safe_download import fetch
-from core.http.url_policy import FetchError
+from core.http.url_policy import DownloadError
 from core.images.conversion import ImageRefused, reencode
 
 LOOK_SECONDS = 5.0  # for the API's list
@@ -73,13 +73,13 @@ def preview(url: str) -> bytes:
             fetched = fetch(
                 url,
                 deadline=PICTURE_SECONDS,
-                max_bytes=LARGEST_IMAGE,
+                max_bytes=MAX_IMAGE_BYTES,
                 trusted_origins=settings.BANNER_TRUSTED_ORIGINS,
             )
         content = reencode(fetched.body).content
     except BannerApiError as error:
         raise Busy(error.reason) from error  # the only one of them that `turn` raises
-    except (FetchError, ImageRefused) as error:
+    except (DownloadError, ImageRefused) as error:
         cache.set(key, error.reason, REFUSED_SECONDS)
         raise NoPreview(error.reason) from error
     cache.set(key, content, KEPT_SECONDS)

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from django.db import connection
 
-LONGEST_LIST = 200_000  # users of one broadcast
-MOST_SHOWN = 5  # lines that are no UUIDs
+MAX_LISTED_USERS = 200_000  # users of one broadcast
+MAX_SHOWN = 5  # lines that are no UUIDs
 _UUID = re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
 _HEADERS = {"uuid", "user_uuid", "user", "user_id", "id"}
 
@@ -26,7 +26,7 @@ class Listed:
 
     @property
     def is_too_long(self) -> bool:
-        return len(self.user_uuids) > LONGEST_LIST
+        return len(self.user_uuids) > MAX_LISTED_USERS
 
 
 def read_list(text: str) -> Listed:
@@ -44,7 +44,7 @@ def read_list(text: str) -> Listed:
         if uuids or not line.strip(" \t,;\"'") or (number == 0 and _is_header(line)):
             continue
         unusable += 1
-        if len(examples) < MOST_SHOWN:
+        if len(examples) < MAX_SHOWN:
             examples.append(line.strip()[:60])
     return Listed(list(found), total - len(found), unusable, examples)
 

@@ -28,7 +28,7 @@ from chats.models import Broadcast, Chunk
 
 log = structlog.get_logger(__name__)
 
-SMALLEST_CHUNK = 50
+MIN_CHUNK_SIZE = 50
 CHUNKS_WANTED = 40  # so that a small send moves a bar, too
 FREEZE_WAIT = "3s"  # new chats wait as long as the freeze waits for those that are being opened
 ATTEMPTS = 5  # at a chunk, from which chats are being deleted at this moment
@@ -98,7 +98,7 @@ def freeze(broadcast: Broadcast, *, largest_chunk: int) -> bool:
         with connection.cursor() as cursor:
             cursor.execute(f"SELECT count(*) FROM ({members}) AS member", arguments)  # noqa: S608
             size = cursor.fetchone()[0]
-            wanted = max(SMALLEST_CHUNK, min(largest_chunk, size // CHUNKS_WANTED))
+            wanted = max(MIN_CHUNK_SIZE, min(largest_chunk, size // CHUNKS_WANTED))
             cursor.execute(_FREEZE.format(members=members), arguments | {"size": wanted})
         # Counted again from the ledger: a chat may have been deleted between the two statements.
         counted = sum(broadcast.chunks.values_list("size", flat=True))

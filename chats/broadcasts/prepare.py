@@ -10,11 +10,11 @@ from django.db.models.functions import Now
 
 from chats import realtime
 from chats.broadcasts import fanout
-from chats.models import Banner, Broadcast, NotAllowed
+from chats.models import Banner, Broadcast, BroadcastNotAllowed
 from chats.stored_images import stored
 from core.busy import Busy
 from core.http.safe_download import fetch
-from core.http.url_policy import FetchError
+from core.http.url_policy import DownloadError
 from core.images.conversion import ImageRefused, Picture, reencode
 from core.storage_failure import StorageFailure
 
@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 LEASE = timedelta(seconds=30)  # longer than DOWNLOAD_SECONDS and the re-encoding, shorter than anybody's patience
 DOWNLOAD_SECONDS = 15.0
 NO_DOWNLOAD = "The banner could not be downloaded:"
-LARGEST_IMAGE = 5 * 1024 * 1024
+MAX_IMAGE_BYTES = 5 * 1024 * 1024
 
 
 def prepare(broadcast: Broadcast) -> bool:
@@ -59,7 +59,7 @@ def _lease(broadcast: Broadcast) -> bool:
 def _is_missed(broadcast: Broadcast) -> bool:
     try:
         broadcast.miss()
-    except NotAllowed:
+    except BroadcastNotAllowed:
         return False
     return True
 
@@ -69,11 +69,11 @@ def _download(broadcast: Broadcast, banner: Banner) -> bool:
         fetched = fetch(
             banner.source_url,
             deadline=DOWNLOAD_SECONDS,
-            max_bytes=LARGEST_IMAGE,
+            max_bytes=MAX_IMAGE_BYTES,
             trusted_origins=settings.BANNER_TRUSTED_ORIGINS,
         )
         picture = reencode(fetched.body)
-    except FetchError as error:
+    except DownloadError as error:
         _give_up(broadcast, banner, f"{NO_DOWNLOAD} {error.reason}", useless=error.reason if error.permanent else "")
         return False
     except ImageRefused as error:
@@ -88,11 +88,11 @@ def _keep(broadcast: Broadcast, banner: Banner, picture: Picture) -> bool:
         with stored(picture, folder="banners") as name, transaction.atomic():
             Banner.objects.select_for_update().get(pk=banner.pk)  # before the broadcast, as everywhere
             if not Broadcast.objects.held_by(broadcast).update(image=name):
-                raise NotAllowed("The lease is lost.")
+                raise BroadcastNotAllowed("The lease is lost.")
             Banner.objects.filter(pk=banner.pk).update(image=name, sha256=picture.sha256)
             broadcast.refresh_from_db()
             realtime.broadcast_progress(broadcast)
-    except NotAllowed:
+    except BroadcastNotAllowed:
         return False
     except StorageFailure as error:
         _give_up(broadcast, banner, f"The banner could not be stored: {error}")
@@ -108,6 +108,6 @@ def _give_up(broadcast: Broadcast, banner: Banner, reason: str, *, useless: str 
             broadcast.fail(reason)
             if useless:
                 Banner.objects.filter(pk=banner.pk, skipped_at=None).update(skipped_at=Now(), skip_reason=useless[:500])
-    except NotAllowed:
+    except BroadcastNotAllowed:
         return  # paused, cancelled or taken over meanwhile: the other side decides what is next
     log.warning("broadcast_failed", broadcast=broadcast.pk, reason=reason, banner_skipped=bool(useless))

@@ -11,11 +11,11 @@ from django.utils import timezone
 from chats.models import Broadcast
 
 WINDOW = timedelta(seconds=10)  # long enough for several chunks, short enough to notice a worker that is gone
-SHORTEST = 0.1  # seconds; what is faster than this is not worth a division
+MIN_ELAPSED = 0.1  # seconds; what is faster than this is not worth a division
 
 
 @dataclass(frozen=True)
-class Progress:
+class BroadcastProgress:
     """One broadcast's numbers at one moment. `rate` is in messages a second, `remaining` in seconds; None: unknown."""
 
     done: int
@@ -26,7 +26,7 @@ class Progress:
     took: float | None
 
 
-def progress_of(broadcast: Broadcast, *, now: datetime | None = None) -> Progress:
+def progress_of(broadcast: Broadcast, *, now: datetime | None = None) -> BroadcastProgress:
     """Return the numbers of a broadcast: the present rate while it is sending, the average once it is finished."""
     now = now or timezone.now()
     done = broadcast.delivered + broadcast.skipped
@@ -37,8 +37,8 @@ def progress_of(broadcast: Broadcast, *, now: datetime | None = None) -> Progres
         if rate and broadcast.audience_size is not None:
             remaining = (broadcast.audience_size - done) / rate
     elif broadcast.status == Broadcast.Status.SENT and took:
-        rate = broadcast.delivered / max(took, SHORTEST)
-    return Progress(done, broadcast.audience_size, broadcast.percent, rate, remaining, took)
+        rate = broadcast.delivered / max(took, MIN_ELAPSED)
+    return BroadcastProgress(done, broadcast.audience_size, broadcast.percent, rate, remaining, took)
 
 
 def present_rate(broadcast: Broadcast, *, now: datetime) -> float | None:
@@ -46,7 +46,7 @@ def present_rate(broadcast: Broadcast, *, now: datetime) -> float | None:
     went_on = broadcast.steps.filter(verb="sending").order_by("-id").values_list("at", flat=True).first()
     since = max(filter(None, (now - WINDOW, broadcast.started_at, went_on)))
     seconds = (now - since).total_seconds()
-    if seconds < SHORTEST:
+    if seconds < MIN_ELAPSED:
         return None
     delivered = broadcast.chunks.filter(done_at__gt=since).aggregate(number=Sum("delivered"))["number"] or 0
     return delivered / seconds

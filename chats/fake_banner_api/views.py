@@ -12,7 +12,7 @@ from django.views.decorators.http import require_safe
 from chats.fake_banner_api.pictures import NUMBER_OF_PICTURES, PROMOTIONS
 from chats.fake_banner_api.pictures import picture as drawn
 
-LARGEST_PAGE = 100
+MAX_PAGE_SIZE = 100
 USUAL_PAGE = 10
 
 
@@ -27,7 +27,7 @@ def photos(request: HttpRequest) -> JsonResponse:
     except ValueError:
         message = "offset and limit are whole numbers, and not negative"
         return JsonResponse({"success": False, "message": message}, status=400)
-    numbers = range(1, NUMBER_OF_PICTURES + 1)[offset : offset + min(limit, LARGEST_PAGE)]
+    numbers = range(1, NUMBER_OF_PICTURES + 1)[offset : offset + min(limit, MAX_PAGE_SIZE)]
     return JsonResponse(
         {
             "success": True,

@@ -18,7 +18,7 @@ from chats import realtime
 log = structlog.get_logger(__name__)
 
 
-class NotAllowed(Exception):
+class BroadcastNotAllowed(Exception):
     """What was asked for does not fit the broadcast's state. Its text is a sentence for a person."""
 
 
@@ -280,7 +280,7 @@ class Broadcast(models.Model):
                 pk=self.pk, status__in=may, delivered__gt=0, retracted_at__isnull=wanted
             ).update(retracted_at=timezone.now() if wanted else None)
             if not changed:
-                raise NotAllowed(self._why_not("retracted" if wanted else "restored"))
+                raise BroadcastNotAllowed(self._why_not("retracted" if wanted else "restored"))
             self.steps.create(verb="retracted" if wanted else "restored", actor=actor)
             self.refresh_from_db()
             realtime.broadcast_progress(self)
@@ -303,7 +303,7 @@ class Broadcast(models.Model):
         with transaction.atomic():
             row = Broadcast.objects.filter(only or Q(), pk=self.pk, status__in=allowed)
             if not row.update(status=to, lease_until=None, **fields):
-                raise NotAllowed(self._why_not(wanted or str(to)))
+                raise BroadcastNotAllowed(self._why_not(wanted or str(to)))
             self.refresh_from_db()
             self.steps.create(verb=self.status, actor=actor, note=note)
             realtime.broadcast_progress(self)

@@ -9,7 +9,7 @@ from django.db.models import Count, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce, Now
 
 from chats.stored_images import discard_on_commit
-from core.deadlocks import retried
+from core.database.deadlocks import retried
 
 DELETED_AT_ONCE = 10_000  # chats a statement
 

@@ -10,7 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from chats.admin.banners import SALT
-from chats.banners.api_client import MOST_WAITING, turn
+from chats.banners.api_client import MAX_WAITING, turn
 from chats.factories import BannerFactory, BroadcastFactory
 from chats.models import Banner
 from chats.tests import evil_server as evil
@@ -112,7 +112,7 @@ def test_a_viewer_sees_the_gallery_and_never_has_the_api_asked(as_viewer, banner
 def test_a_slow_api_holds_a_few_requests_and_refuses_more_at_once(as_marketer, marketer_api, banner_list):
     banner_list.offers(1)
     with ExitStack() as waiting:
-        for _ in range(MOST_WAITING):
+        for _ in range(MAX_WAITING):
             waiting.enter_context(turn())
 
         page = as_marketer.get(f"{PAGE}next/")

@@ -268,7 +268,7 @@ def test_a_list_of_nobody_is_refused(as_marketer, users, sentence):
 
 
 def test_a_list_that_is_too_long_is_refused(as_marketer, monkeypatch):
-    monkeypatch.setattr("chats.broadcasts.audience.LONGEST_LIST", 2)
+    monkeypatch.setattr("chats.broadcasts.audience.MAX_LISTED_USERS", 2)
     users = "\n".join(str(uuid4()) for _ in range(3))
 
     page = shown(as_marketer, form(audience="listed", users=users))

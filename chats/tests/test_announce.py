@@ -8,14 +8,15 @@ from chats import services
 from chats.broadcasts import fanout
 from chats.demo.fake import create_fake_chats
 from chats.factories import BroadcastFactory, ChatFactory
-from live.models import Event
+from live.models import OutboxMessage
 
 pytestmark = pytest.mark.django_db
 
 
 def told(topic: str) -> list[dict]:
     return [
-        json.loads(data) for data in Event.objects.filter(topic=topic).order_by("id").values_list("data", flat=True)
+        json.loads(data)
+        for data in OutboxMessage.objects.filter(topic=topic).order_by("id").values_list("data", flat=True)
     ]
 
 

@@ -152,7 +152,7 @@ def test_a_service_that_ignores_the_offset_is_left_after_its_second_page(evil_se
 
 
 def test_a_list_without_end_is_left_after_so_many_pages(evil_server, monkeypatch):
-    monkeypatch.setattr("chats.banners.api_client.MOST_PAGES", 5)
+    monkeypatch.setattr("chats.banners.api_client.MAX_PAGES", 5)
 
     def more(connection: Connection) -> None:
         answer_json({"photos": [entry(int(connection.request.query["offset"]))]})(connection)

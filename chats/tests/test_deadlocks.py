@@ -14,7 +14,7 @@ from chats.banners.api_client import Photo
 from chats.broadcasts import fanout
 from chats.demo.fake import create_fake_chats
 from chats.factories import BannerFactory, BroadcastFactory, ChatFactory, MessageFactory
-from chats.models import Broadcast, Chat, Message, NotAllowed
+from chats.models import Broadcast, BroadcastNotAllowed, Chat, Message
 from chats.tests.test_fanout import in_another_connection, wait_until_somebody_waits_for_a_lock
 from live.tests.together import together
 
@@ -82,7 +82,7 @@ def test_many_cancels_under_way_of_many_workers_never_fail():
         raised = together(*workers, lambda again=again: again.cancel(None))
 
         again.refresh_from_db()
-        assert [error for error in raised if not isinstance(error, NotAllowed)] == []
+        assert [error for error in raised if not isinstance(error, BroadcastNotAllowed)] == []
         assert again.status == "sent" or (again.banner_id is None) == (again.delivered == 0)
         assert again.messages.count() == again.delivered
 
@@ -161,7 +161,7 @@ VERBS = {
     "open chat": lambda scene: services.open_chat(user_uuid=scene.key),
     "delete chats": lambda scene: Chat.objects.filter(pk__gte=scene.chat.pk - 30).delete(),
 }
-EXPECTED = (NotAllowed, Chat.DoesNotExist)  # the other verb was first
+EXPECTED = (BroadcastNotAllowed, Chat.DoesNotExist)  # the other verb was first
 
 
 @pytest.mark.parametrize("place", range(len(VERBS)), ids=VERBS)

@@ -15,10 +15,10 @@ from chats.broadcasts.fanout import freeze
 from chats.broadcasts.prepare import prepare
 from chats.demo.fake import create_fake_chats
 from chats.factories import BannerFactory, BroadcastFactory
-from chats.models import Banner, Broadcast, NotAllowed, Recipient, Step
+from chats.models import Banner, Broadcast, BroadcastNotAllowed, Recipient, Step
 from chats.stored_images import store_content
 from chats.tests.test_fanout import in_another_connection, wait_until_somebody_waits_for_a_lock
-from live.models import Event as Announcement
+from live.models import OutboxMessage as Announcement
 
 LIST = "/admin/chats/broadcast/"
 
@@ -175,7 +175,7 @@ def test_verbs_of_a_broadcast_that_was_deleted_meanwhile_end_in_words(marketer_a
     Broadcast.objects.get().delete()
 
     for verb in (broadcast.pause, broadcast.resume, broadcast.cancel, broadcast.retract):
-        with pytest.raises(NotAllowed, match="was deleted"):
+        with pytest.raises(BroadcastNotAllowed, match="was deleted"):
             verb(None)
     assert not prepare(broadcast)
 
@@ -201,7 +201,7 @@ def test_a_broadcast_that_is_queued_while_its_deletion_waits_stays():
     def delete() -> None:
         try:
             services.delete_broadcast(broadcast=due)
-        except NotAllowed as error:
+        except BroadcastNotAllowed as error:
             refused.append(str(error))
 
     with transaction.atomic():

@@ -12,7 +12,7 @@ from django.db import OperationalError, connection, connections, transaction
 from chats.broadcasts import fanout
 from chats.demo.fake import create_fake_chats
 from chats.factories import BroadcastFactory, ChatFactory
-from chats.models import Broadcast, Chat, Message, NotAllowed, Recipient
+from chats.models import Broadcast, BroadcastNotAllowed, Chat, Message, Recipient
 from chats.tasks import prepare
 
 
@@ -140,7 +140,7 @@ def test_it_stops_when_its_time_is_over_and_says_that_there_is_more():
     assert fanout.run(broadcast, seconds=0) is True
 
     broadcast.refresh_from_db()
-    assert broadcast.delivered == fanout.SMALLEST_CHUNK
+    assert broadcast.delivered == fanout.MIN_CHUNK_SIZE
     assert broadcast.status == Broadcast.Status.SENDING
 
 
@@ -155,7 +155,7 @@ def test_nothing_is_sent_after_a_stop(verb: str):
     assert fanout.run(broadcast, seconds=10) is False
 
     broadcast.refresh_from_db()
-    assert broadcast.delivered == Message.objects.count() == fanout.SMALLEST_CHUNK
+    assert broadcast.delivered == Message.objects.count() == fanout.MIN_CHUNK_SIZE
 
 
 @pytest.mark.django_db
@@ -273,7 +273,7 @@ def test_what_is_finished_cannot_be_paused():
     broadcast = frozen()
     fanout.run(broadcast, seconds=10)
 
-    with pytest.raises(NotAllowed, match="is sent and cannot be paused"):
+    with pytest.raises(BroadcastNotAllowed, match="is sent and cannot be paused"):
         broadcast.pause(None)
 
 

@@ -33,7 +33,7 @@ from chats.tests.evil_server import (
     silent,
 )
 from core.http.safe_download import Fetched, fetch
-from core.http.url_policy import Deadline, FetchError, origin
+from core.http.url_policy import Deadline, DownloadError, origin
 
 MIB = 1024 * 1024
 
@@ -42,8 +42,8 @@ def get(url: str, *trusted: str, deadline: Deadline | float = 5.0, max_bytes: in
     return fetch(url, deadline=deadline, max_bytes=max_bytes, trusted_origins=trusted)
 
 
-def refusal(url: str, *trusted: str, deadline: Deadline | float = 5.0, max_bytes: int = MIB) -> FetchError:
-    with pytest.raises(FetchError) as caught:
+def refusal(url: str, *trusted: str, deadline: Deadline | float = 5.0, max_bytes: int = MIB) -> DownloadError:
+    with pytest.raises(DownloadError) as caught:
         get(url, *trusted, deadline=deadline, max_bytes=max_bytes)
     error = caught.value
     assert error.reason.endswith(".") and error.reason.isprintable()

@@ -18,7 +18,7 @@ from chats import files, services
 from chats.broadcasts.drafts import KEPT
 from chats.demo.fake import create_fake_chats
 from chats.factories import BroadcastFactory, ChatFactory, MessageFactory
-from chats.models import Banner, Broadcast, Chat, Message, NotAllowed
+from chats.models import Banner, Broadcast, BroadcastNotAllowed, Chat, Message
 from chats.tests.banner_list import png
 from chats.tests.test_send_banner import api, delivered
 from core.images.conversion import Picture, reencode
@@ -170,7 +170,7 @@ def test_a_change_that_keeps_a_picture_which_another_editor_replaced_is_refused(
     mine = Broadcast.objects.get()
     services.amend(broadcast=broadcast, actor=None, text="", image=picture, send_at=later)
 
-    with pytest.raises(NotAllowed, match="was replaced meanwhile"):
+    with pytest.raises(BroadcastNotAllowed, match="was replaced meanwhile"):
         services.amend(broadcast=mine, actor=None, text="Mine", image=mine.image.name, send_at=later)
 
 
@@ -187,7 +187,7 @@ def into_a_deleted_chat(picture: Picture) -> None:
 
 @pytest.mark.parametrize("fails", [too_late, into_a_deleted_chat])
 def test_a_change_that_is_refused_leaves_no_file(fails: Callable[[Picture], None], picture):
-    with pytest.raises((NotAllowed, Chat.DoesNotExist)):
+    with pytest.raises((BroadcastNotAllowed, Chat.DoesNotExist)):
         fails(picture)
 
     assert stored() == []

@@ -12,7 +12,7 @@ from PIL import GifImagePlugin, Image, ImageFile
 
 from core.busy import Busy
 from core.images import conversion
-from core.images.conversion import LARGEST_BODY, ImageRefused, Picture, reencode
+from core.images.conversion import MAX_BODY_BYTES, ImageRefused, Picture, reencode
 
 
 def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
@@ -217,7 +217,7 @@ def test_a_picture_just_within_the_limits_is_accepted():
 
 
 def test_a_body_of_more_than_five_mebibytes_is_refused():
-    assert refusal(encoded(photo(), "PNG") + bytes(LARGEST_BODY)) == "The image is larger than 5 MiB."
+    assert refusal(encoded(photo(), "PNG") + bytes(MAX_BODY_BYTES)) == "The image is larger than 5 MiB."
 
 
 @pytest.mark.parametrize(("width", "height"), [(13_000, 13_000), (5_001, 5_000), (8_001, 10), (10, 8_001)])

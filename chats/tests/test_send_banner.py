@@ -14,7 +14,7 @@ from chats.banners.api_client import NothingLeft
 from chats.broadcasts.fanout import run
 from chats.broadcasts.prepare import prepare
 from chats.demo.fake import create_fake_chats
-from chats.models import Banner, Broadcast, Message, NotAllowed
+from chats.models import Banner, Broadcast, BroadcastNotAllowed, Message
 from chats.tests import evil_server as evil
 
 pytestmark = pytest.mark.django_db
@@ -132,7 +132,7 @@ def test_a_skipped_photo_is_passed_over_and_may_be_allowed_again(api, marketer):
 def test_a_photo_that_is_being_sent_cannot_be_skipped(api, marketer):
     broadcast = services.send_next_banner(actor=marketer)
 
-    with pytest.raises(NotAllowed, match="is being sent"):
+    with pytest.raises(BroadcastNotAllowed, match="is being sent"):
         services.skip_banner(url=broadcast.banner_url, title="", actor=marketer)
 
 
@@ -274,7 +274,7 @@ def test_a_failed_broadcast_is_not_tried_again_once_its_banner_was_sent_by_anoth
     api.on("/1.png", good)
     delivered(services.send_next_banner(actor=marketer))
 
-    with pytest.raises(NotAllowed, match="sent by another broadcast"):
+    with pytest.raises(BroadcastNotAllowed, match="sent by another broadcast"):
         services.retry(broadcast=failed, actor=marketer)
 
     failed.refresh_from_db()

@@ -12,7 +12,7 @@ from chats.broadcasts import fanout
 from chats.broadcasts.prepare import LEASE, prepare
 from chats.demo.fake import create_fake_chats
 from chats.factories import BannerFactory, BroadcastFactory
-from chats.models import Banner, Broadcast, Chat, Message, NotAllowed
+from chats.models import Banner, Broadcast, BroadcastNotAllowed, Chat, Message
 from chats.tests import evil_server as evil
 from chats.tests.test_fanout import in_another_connection, wait_until_somebody_waits_for_a_lock
 from chats.tests.test_send_banner import api, picture
@@ -41,7 +41,7 @@ def test_a_broadcast_that_is_postponed_while_the_sweeper_looks_is_not_sent():
 
 @pytest.mark.django_db
 def test_a_scheduled_broadcast_is_not_queued_before_its_time():
-    with pytest.raises(NotAllowed):
+    with pytest.raises(BroadcastNotAllowed):
         BroadcastFactory(scheduled=True).queue_when_due()
 
 
@@ -88,7 +88,7 @@ def test_a_resume_before_the_freeze_queues_and_only_a_paused_broadcast_is_resume
     broadcast.resume(None)
 
     assert broadcast.status == "queued"
-    with pytest.raises(NotAllowed, match="is queued and cannot be resumed"):
+    with pytest.raises(BroadcastNotAllowed, match="is queued and cannot be resumed"):
         broadcast.resume(None)
 
 
@@ -161,7 +161,7 @@ def test_a_retry_beside_a_retry_of_another_broadcast_of_the_same_banner_leaves_i
     first, second = (BroadcastFactory(failed=True, banner_url=banner.source_url, text="") for _ in range(2))
 
     services.retry(broadcast=first, actor=None)
-    with pytest.raises(NotAllowed, match="sent by another broadcast"):
+    with pytest.raises(BroadcastNotAllowed, match="sent by another broadcast"):
         services.retry(broadcast=second, actor=None)
 
 

@@ -19,11 +19,11 @@ from config.local import embedded
 from config.local.demo_password import DEMO_PASSWORD, WARNING
 from config.local.migrate_once import is_prepared, prepare
 from config.local.output import Output
-from config.local.supervisor import Command, Supervisor
+from config.local.supervisor import ProcessCommand, Supervisor
 
 PROJECT = Path(__file__).resolve().parents[2]
 POLL = 0.1  # seconds between two looks at /health/
-MOST_SLOTS = 64
+MAX_SLOTS = 64
 SLOW = 60.0  # seconds after which to say what is not ready
 
 
@@ -90,11 +90,11 @@ def hear_no_more_signals() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
 
 
-def commands(port: int) -> list[Command]:
+def commands(port: int) -> list[ProcessCommand]:
     """The processes of one machine, each under its watchdog (config/processes/watchdog.py)."""
     watchdog = [sys.executable, "-m", "config.processes.watchdog"]
     return [
-        Command(name, [*watchdog, name, "-m", *module], {"OPSROOM_PROCESS": name})
+        ProcessCommand(name, [*watchdog, name, "-m", *module], {"OPSROOM_PROCESS": name})
         for name, module in modules(port).items()
     ]
 
@@ -150,10 +150,10 @@ def what_is_missing(port: int, started: float) -> str | None:
 
 
 def number_of_slots(wanted: str) -> str:
-    """The number of test runs at the same time. Raises LaunchError if it is not one from 1 to MOST_SLOTS."""
-    if wanted.isascii() and wanted.isdecimal() and 0 < int(wanted) <= MOST_SLOTS:
+    """The number of test runs at the same time. Raises LaunchError if it is not one from 1 to MAX_SLOTS."""
+    if wanted.isascii() and wanted.isdecimal() and 0 < int(wanted) <= MAX_SLOTS:
         return wanted
-    raise LaunchError(f"TESTRUN_SLOTS must be a whole number from 1 to {MOST_SLOTS}: {wanted[:50]}")
+    raise LaunchError(f"TESTRUN_SLOTS must be a whole number from 1 to {MAX_SLOTS}: {wanted[:50]}")
 
 
 def free_port(wanted: str) -> int:

@@ -1,6 +1,6 @@
 """Standard output for a process that must never wait for its reader: a terminal after Ctrl-S, `| less`, a stalled pipe.
 
-Lines go into a queue of MOST_LINES, and a thread of its own writes them. What does not fit is dropped and counted, and
+Lines go into a queue of MAX_LINES, and a thread of its own writes them. What does not fit is dropped and counted, and
 the count is printed when the reader reads again.
 """
 
@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-MOST_LINES = 10_000
+MAX_LINES = 10_000
 FAREWELL = 1.0  # seconds for what is left at the end
 
 
@@ -31,7 +31,7 @@ class Output:
 
     def write(self, text: str) -> None:
         with self.news:
-            if len(self.lines) < MOST_LINES:
+            if len(self.lines) < MAX_LINES:
                 self.lines.append(text.encode(errors="replace"))
             else:
                 self.dropped += 1

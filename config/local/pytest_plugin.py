@@ -25,7 +25,7 @@ from config.local.embedded.home import PROJECT
 # Seconds that unused servers stay up. CI must leave no process behind, nor must a run of the test runner.
 KEEP = 0.0 if os.environ.get("CI") or os.environ.get("OPSROOM_KEEP_SERVERS") == "0" else 900.0
 FEW_TESTS = 8
-MOST_WORKERS = 8  # each has a database of its own to make
+MAX_WORKERS = 8  # each has a database of its own to make
 
 
 def start() -> None:
@@ -51,7 +51,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """
     files = [file for folder in config.getini("testpaths") for file in (PROJECT / folder).rglob("test_*.py")]
     few = _named(config.getoption("keyword"), files) <= FEW_TESTS
-    return 0 if few else min(MOST_WORKERS, (os.cpu_count() or 1) + 1)
+    return 0 if few else min(MAX_WORKERS, (os.cpu_count() or 1) + 1)
 
 
 def _named(keyword: str, files: list[Path]) -> float:

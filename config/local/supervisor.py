@@ -1,6 +1,6 @@
 """Run a few processes as one: their output side by side, each started again when it ends, all stopped by a signal.
 
-A process that ends is started again after a pause that doubles with each early end (1 s to LONGEST_PAUSE); one that
+A process that ends is started again after a pause that doubles with each early end (1 s to MAX_BACKOFF); one that
 lived for SETTLED seconds begins at one second again. Only a signal ends the run, or a reader of the output that went
 away. Printing never waits for the reader (config/local/output.py), so that signals are always heard.
 
@@ -32,13 +32,13 @@ from config.local.output import Output
 
 PATIENCE = 10.0  # seconds for a warm stop; Celery finishes the task in hand
 IMPATIENCE = 0.5  # seconds; a SIGINT later than that after the first signal is a person who wants out now
-LONGEST_PAUSE = 30.0  # seconds
+MAX_BACKOFF = 30.0  # seconds
 SETTLED = 15.0  # seconds, longer than a start that fails
-LONGEST_LINE = 2**20  # bytes
+MAX_LINE_BYTES = 2**20  # bytes
 
 
 @dataclass(frozen=True)
-class Command:
+class ProcessCommand:
     """One process to run: its name in the output, its arguments, and what to add to its environment."""
 
     name: str
@@ -52,7 +52,7 @@ class Supervisor:
     If this process is killed with -9, the kernel sends its children SIGTERM (Linux, with util-linux).
     """
 
-    def __init__(self, commands: list[Command], *, cwd: Path) -> None:
+    def __init__(self, commands: list[ProcessCommand], *, cwd: Path) -> None:
         self.commands = commands
         self.cwd = cwd
         self.output: Output
@@ -85,7 +85,7 @@ class Supervisor:
         elif number == signal.SIGINT and time.monotonic() - self.first_asked > IMPATIENCE:
             self.signal_all(signal.SIGKILL)
 
-    async def keep(self, command: Command, colour: str) -> None:
+    async def keep(self, command: ProcessCommand, colour: str) -> None:
         """Run a command, and run it again whenever it ends, until a stop is asked for."""
         pause = 1.0
         while not self.stop_asked.is_set():
@@ -101,9 +101,9 @@ class Supervisor:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self.stop_asked.wait()
-            pause = min(2 * pause, LONGEST_PAUSE)
+            pause = min(2 * pause, MAX_BACKOFF)
 
-    async def run_once(self, command: Command, colour: str) -> str:
+    async def run_once(self, command: ProcessCommand, colour: str) -> str:
         """Start a command and print its lines until it has ended; return how it did, in words."""
         try:
             child = await asyncio.create_subprocess_exec(
@@ -115,7 +115,7 @@ class Supervisor:
                 cwd=self.cwd,
                 env=os.environ | command.env,
                 start_new_session=True,  # a terminal's Ctrl-C reaches only us: we stop it, in our order
-                limit=LONGEST_LINE,
+                limit=MAX_LINE_BYTES,
             )
         except OSError as error:
             return f"at its start ({error})"

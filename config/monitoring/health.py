@@ -1,7 +1,7 @@
 """`/ping/` and `/health/`: is it up, and does each part answer? Every check is bounded; none needs a login.
 
 All askers share one look at the parts, which runs in threads of its own: the first one, or one whose last look is older
-than KEPT, waits for it, for LONGEST_CHECK and a little. Others get the last look, and a new one begins meanwhile.
+than KEPT, waits for it, for CHECK_TIMEOUT and a little. Others get the last look, and a new one begins meanwhile.
 config/server/health_door.py answers in the event loop, so that neither address ever waits for Django's threads.
 """
 
@@ -27,7 +27,7 @@ from config.monitoring.probes import Unwell
 from config.processes.heartbeats import KINDS, Sign, signs
 from testrunner.worker.runner import isolation
 
-LONGEST_CHECK = 2.5  # seconds
+CHECK_TIMEOUT = 2.5  # seconds
 STALE = 30.0  # seconds without a sign of life, of a thing that gives one every five
 FRESH = 0.5  # seconds for which a look is good enough for not beginning another
 KEPT = 5.0  # seconds for which it is given while another one is taken
@@ -107,8 +107,8 @@ def _kind(kind: str, found: list[Sign]) -> Part:
 
 
 def parts() -> list[Part]:
-    """Ask every part at the same time, and wait for LONGEST_CHECK at most."""
-    until = time.monotonic() + LONGEST_CHECK
+    """Ask every part at the same time, and wait for CHECK_TIMEOUT at most."""
+    until = time.monotonic() + CHECK_TIMEOUT
     checks: dict[str, Callable[[], str]] = {
         "database": probes.database,
         "redis": probes.redis,

@@ -18,10 +18,10 @@ from events.models import Application, EventType, Session
 from projects.models import Project, Task
 from testrunner.models import TestEnvironment, TestRun
 
-SHORTEST = 4  # digits: fewer fit too many chats to mean one
-SHORTEST_WORD = 2  # letters of a name or title
-LONGEST_NUMBER = 18  # digits of an id
-MOST = 5  # of each kind
+MIN_LENGTH = 4  # digits: fewer fit too many chats to mean one
+MIN_WORD_LENGTH = 2  # letters of a name or title
+MAX_DIGITS = 18  # digits of an id
+MAX_RESULTS = 5  # of each kind
 NEWEST = 20_000  # projects and tasks that are looked through; older ones are found in their lists
 
 
@@ -33,28 +33,28 @@ def search(request: HttpRequest, term: str) -> list[SearchResult]:
 
 
 def _chats(request: HttpRequest, term: str) -> Iterator[SearchResult]:
-    if len(term.replace("-", "")) < SHORTEST or not request.user.has_perm("chats.view_chat"):
+    if len(term.replace("-", "")) < MIN_LENGTH or not request.user.has_perm("chats.view_chat"):
         return
-    for chat in Chat.objects.matching(term).order_by("user_uuid")[:MOST]:
+    for chat in Chat.objects.matching(term).order_by("user_uuid")[:MAX_RESULTS]:
         page = reverse("admin:chats_chat_change", args=[chat.pk])
         yield SearchResult(title=str(chat.user_uuid), description="Chat", link=page, icon="forum")
 
 
 def _projects(request: HttpRequest, term: str) -> Iterator[SearchResult]:
     # A project leads to its board, which shows tasks.
-    if len(term) < SHORTEST_WORD or not request.user.has_perms(["projects.view_project", "projects.view_task"]):
+    if len(term) < MIN_WORD_LENGTH or not request.user.has_perms(["projects.view_project", "projects.view_task"]):
         return
     newest = Project.objects.filter(pk__gt=_last(Project) - NEWEST)
-    for project in newest.filter(name__icontains=term).order_by("-pk")[:MOST]:
+    for project in newest.filter(name__icontains=term).order_by("-pk")[:MAX_RESULTS]:
         page = reverse("admin:projects_project_board", args=[project.pk])
         yield SearchResult(title=project.name, description="Project", link=page, icon="view_kanban")
 
 
 def _tasks(request: HttpRequest, term: str) -> Iterator[SearchResult]:
-    if len(term) < SHORTEST_WORD or not request.user.has_perm("projects.view_task"):
+    if len(term) < MIN_WORD_LENGTH or not request.user.has_perm("projects.view_task"):
         return
     newest = Task.objects.filter(pk__gt=_last(Task) - NEWEST).select_related("project")
-    for task in newest.filter(title__icontains=term).order_by("-pk")[:MOST]:
+    for task in newest.filter(title__icontains=term).order_by("-pk")[:MAX_RESULTS]:
         page = reverse("admin:projects_task_change", args=[task.pk])
         words = f"Task, {task.get_status_display().lower()}: {task.project.name}"
         yield SearchResult(title=task.title, description=words, link=page, icon="task_alt")
@@ -62,17 +62,17 @@ def _tasks(request: HttpRequest, term: str) -> Iterator[SearchResult]:
 
 def _applications(request: HttpRequest, term: str) -> Iterator[SearchResult]:
     # Some dozen, made by hand; as event types are.
-    if len(term) < SHORTEST_WORD or not request.user.has_perm("events.view_application"):
+    if len(term) < MIN_WORD_LENGTH or not request.user.has_perm("events.view_application"):
         return
-    for application in Application.objects.filter(name__icontains=term)[:MOST]:
+    for application in Application.objects.filter(name__icontains=term)[:MAX_RESULTS]:
         page = reverse("admin:events_application_change", args=[application.pk])
         yield SearchResult(title=application.name, description="Application", link=page, icon="key")
 
 
 def _event_types(request: HttpRequest, term: str) -> Iterator[SearchResult]:
-    if len(term) < SHORTEST_WORD or not request.user.has_perm("events.view_eventtype"):
+    if len(term) < MIN_WORD_LENGTH or not request.user.has_perm("events.view_eventtype"):
         return
-    for kind in EventType.objects.filter(Q(name__icontains=term) | Q(category__icontains=term))[:MOST]:
+    for kind in EventType.objects.filter(Q(name__icontains=term) | Q(category__icontains=term))[:MAX_RESULTS]:
         page = reverse("admin:events_eventtype_change", args=[kind.pk])
         yield SearchResult(title=kind.name, description=f"Event type: {kind.category}", link=page, icon="schema")
 
@@ -87,16 +87,16 @@ def _sessions(request: HttpRequest, term: str) -> Iterator[SearchResult]:
 
 
 def _environments(request: HttpRequest, term: str) -> Iterator[SearchResult]:
-    if len(term) < SHORTEST_WORD or not request.user.has_perm("testrunner.view_testenvironment"):
+    if len(term) < MIN_WORD_LENGTH or not request.user.has_perm("testrunner.view_testenvironment"):
         return
-    for environment in TestEnvironment.objects.filter(name__icontains=term)[:MOST]:
+    for environment in TestEnvironment.objects.filter(name__icontains=term)[:MAX_RESULTS]:
         page = reverse("admin:testrunner_testenvironment_change", args=[environment.pk])
         yield SearchResult(title=environment.name, description="Environment", link=page, icon="grid_view")
 
 
 def _runs(request: HttpRequest, term: str) -> Iterator[SearchResult]:
     number = term.removeprefix("#").removeprefix("run").strip()
-    if not (number.isascii() and number.isdigit() and len(number) < LONGEST_NUMBER):
+    if not (number.isascii() and number.isdigit() and len(number) < MAX_DIGITS):
         return
     if not request.user.has_perm("testrunner.view_testrun"):
         return

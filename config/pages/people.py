@@ -13,9 +13,9 @@ from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, connection, transaction
 from django.http import HttpRequest, HttpResponse
 
-from core.deadlocks import retried
+from core.database.deadlocks import retried
 
-MOST_TRIES = 5
+MAX_ATTEMPTS = 5
 
 
 @retried
@@ -26,7 +26,7 @@ def delete_person(*, person: Any) -> None:
     foreign keys. From then on nobody can refer to them, because the row is locked. So the next try finds all.
     """
     pk = person.pk
-    for attempt in range(1, MOST_TRIES + 1):
+    for attempt in range(1, MAX_ATTEMPTS + 1):
         try:
             with transaction.atomic():
                 person.delete()
@@ -34,7 +34,7 @@ def delete_person(*, person: Any) -> None:
             return
         except IntegrityError:
             person.pk = pk
-            if attempt == MOST_TRIES:
+            if attempt == MAX_ATTEMPTS:
                 raise
 
 

@@ -27,9 +27,9 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.widgets import DATETIME_CLASSES, SELECT_CLASSES
 
 from config.templatetags.opsroom import when
-from core.admin.concurrent_forms import FormsAtOnce
+from core.admin.concurrent_forms import ConcurrentFormsAdmin
 from core.admin.datetime_field import MomentField, MomentInput
-from core.admin.deletion import SeenDeletions
+from core.admin.deletion import ConcurrentDeletionAdmin
 from core.rest.snapshots import SnapshotLists
 from core.timezones import with_zone
 
@@ -124,7 +124,7 @@ class PlainWords(ModelAdmin):
         return field
 
 
-class TaskForm(forms.ModelForm):
+class PeriodicTaskForm(forms.ModelForm):
     """A periodic task: what runs, of the tasks that the workers know; when; with which arguments."""
 
     task = forms.ChoiceField(widget=forms.Select({"class": " ".join(SELECT_CLASSES)}))
@@ -170,13 +170,15 @@ class TaskForm(forms.ModelForm):
         raise forms.ValidationError(words)
 
 
-class PeriodicTasks(PlainWords, FormsAtOnce, SeenDeletions, beat.PeriodicTaskAdmin, SnapshotLists, ModelAdmin):
+class PeriodicTasks(
+    PlainWords, ConcurrentFormsAdmin, ConcurrentDeletionAdmin, beat.PeriodicTaskAdmin, SnapshotLists, ModelAdmin
+):
     change_form_template = None
     change_list_template = "config/house_list.html"
     empty_icon = "schedule"
     empty_title = "No schedules yet"
     empty_words = "Opsroom’s own schedules are added when beat starts. Others are created here."
-    form = TaskForm
+    form = PeriodicTaskForm
     date_hierarchy = None
     list_display = ["name", "enabled", "rhythm", "last_run", "runs"]
     list_filter = ["enabled", "one_off"]
@@ -212,7 +214,7 @@ class TasksOfSchedule(beat.PeriodicTaskInline, TabularInline):
     verbose_name_plural = "Tasks of this schedule"
 
 
-class Schedules(PlainWords, FormsAtOnce, SeenDeletions, SnapshotLists, ModelAdmin):
+class Schedules(PlainWords, ConcurrentFormsAdmin, ConcurrentDeletionAdmin, SnapshotLists, ModelAdmin):
     """The schedules of one kind, which tasks share."""
 
     change_list_template = "config/house_list.html"

@@ -1,4 +1,5 @@
-"""Sessions end when they were not used for SESSION_COOKIE_AGE seconds, and LONGEST after the login in any case.
+"""Sessions end when they were not used for SESSION_COOKIE_AGE seconds, and MAX_SESSION_AGE seconds after the login in
+any case.
 
 Without that end, a session that somebody else has got hold of could be kept in use for any length of time.
 """
@@ -16,7 +17,7 @@ from django.contrib.auth.signals import user_logged_in
 from django.http import HttpRequest, HttpResponse
 
 RENEW_AFTER = 600  # seconds, so that not every page writes the session
-LONGEST = 30 * 86_400  # seconds from the login
+MAX_SESSION_AGE = 30 * 86_400  # seconds from the login
 KEY = "renewed_at"
 BEGAN = "began_at"
 
@@ -55,7 +56,7 @@ user_logged_in.connect(_begin, dispatch_uid="config.sliding_sessions")
 
 
 def _is_over(session: Any) -> bool:
-    return time.time() - session.get(BEGAN, math.inf) >= LONGEST
+    return time.time() - session.get(BEGAN, math.inf) >= MAX_SESSION_AGE
 
 
 def _is_use(request: HttpRequest) -> bool:

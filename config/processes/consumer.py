@@ -14,7 +14,7 @@ from celery.worker.consumer.delayed_delivery import DelayedDelivery
 
 from config.processes.pulse import CONNECTING, pulse
 
-LONGEST_PAUSE = 4  # seconds between two attempts: beat, worker and runner wait for the broker one after the other
+MAX_RETRY_INTERVAL = 4  # seconds between two attempts: beat, worker and runner wait for the broker one after the other
 _DELAYED = f"{DelayedDelivery.__module__}:{DelayedDelivery.__name__}"
 
 
@@ -36,7 +36,7 @@ class SteadyConsumer(Consumer):
                     if callback is not None:
                         callback()
 
-                return connect(errback, max_retries, interval_max=LONGEST_PAUSE, callback=meanwhile, **options)
+                return connect(errback, max_retries, interval_max=MAX_RETRY_INTERVAL, callback=meanwhile, **options)
 
         conn.ensure_connection = beating
         try:

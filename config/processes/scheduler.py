@@ -29,7 +29,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 from psycopg2 import extensions
 
-from config.processes.consumer import LONGEST_PAUSE
+from config.processes.consumer import MAX_RETRY_INTERVAL
 from config.processes.heartbeats import leave_sign_soon, take_back
 from config.processes.pulse import CONNECTING, pulse
 
@@ -93,7 +93,7 @@ class SteadyScheduler(DatabaseScheduler):
             def failed(error: Exception, interval: float) -> None:
                 log.warning("schedule_waits_for_broker", error=str(error), seconds=interval)
 
-            return self.connection.ensure_connection(failed, interval_max=LONGEST_PAUSE, callback=attempt)
+            return self.connection.ensure_connection(failed, interval_max=MAX_RETRY_INTERVAL, callback=attempt)
 
     def close(self) -> None:
         """Write the schedule back, at the end of the process."""

@@ -12,7 +12,7 @@ and containers react to, do not show it. So the watchdog turns one into the othe
 2. A process that starts has START seconds for its first byte. It may be slow on a busy machine, but on Linux one that
    uses no processor time for SILENCE seconds is stopped, not slow.
 3. Seconds in which the watchdog itself did not run are not counted: the machine was suspended, or starved.
-4. Signals that end a process are passed on. After one it may be silent for LONGEST_END seconds, which is more than
+4. Signals that end a process are passed on. After one it may be silent for SHUTDOWN_TIMEOUT seconds, which is more than
    any supervisor waits; without a supervisor (it was killed) for ORPHANS_END seconds.
 5. The exit status is the process's own; 128 + n where signal n ended it; never 0 where it was not asked to end.
 
@@ -41,7 +41,7 @@ SILENCE = 20.0  # seconds; config/processes/pulse.py beats every two
 START = 120.0  # seconds
 LOOK = 1.0  # seconds between two looks
 CREDIT = 2.0  # seconds that count at most between two looks
-LONGEST_END = 150.0  # seconds; docker-compose.yml gives the runner 75
+SHUTDOWN_TIMEOUT = 150.0  # seconds; docker-compose.yml gives the runner 75
 ORPHANS_END = 15.0  # seconds
 LAST_WORDS = 1.0  # seconds for the stack traces of a process that is about to be killed
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
@@ -70,10 +70,10 @@ def main(arguments: list[str]) -> int:
         preexec_fn=_die_with(os.getpid()),  # safe: this process has no other thread
     )
     os.close(writing)
-    return Watch(name, child, reading, waking).until_the_end()
+    return ProcessWatchdog(name, child, reading, waking).until_the_end()
 
 
-class Watch:
+class ProcessWatchdog:
     """The watch over one process."""
 
     def __init__(self, name: str, child: subprocess.Popen[bytes], pulse: int, waking: int) -> None:
@@ -116,7 +116,7 @@ class Watch:
         """Count the seconds in which nothing was heard, and kill what is silent for too long."""
         if self.asked_to_end:
             self.ending += seconds
-            if self.ending > (LONGEST_END if os.getppid() == self.supervisor else ORPHANS_END):
+            if self.ending > (SHUTDOWN_TIMEOUT if os.getppid() == self.supervisor else ORPHANS_END):
                 self.kill(f"did not end within {self.ending:.0f} s")
             return
         self.silent += seconds

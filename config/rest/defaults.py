@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework.permissions import DjangoModelPermissions
 
-from core.rest.pagination import CursorPages
+from core.rest.pagination import KeysetPagination
 
 
 class ModelPermissions(DjangoModelPermissions):
@@ -17,7 +17,7 @@ class ModelPermissions(DjangoModelPermissions):
     }
 
 
-class NewestFirst(CursorPages):
+class DefaultPagination(KeysetPagination):
     """Along the primary key."""
 
     ordering = ("-id",)

@@ -26,7 +26,7 @@ class LoginSerializer(StrictMembers, AuthTokenSerializer):
     """A username and its password."""
 
 
-class Tokens(RestView):
+class TokensView(RestView):
     """Tokens of programs. Wrong passwords count towards the login lock-out."""
 
     own_transactions: ClassVar[frozenset[str]] = frozenset({"post"})

@@ -4,8 +4,9 @@ Bounds: CONNECTIONS in total, and CONNECTIONS_PER_ADDRESS of one address. Where 
 request is cut for a new one, so that connections that are opened and left alone lock out no other client. Behind
 proxies (PROXY_COUNT) all connections come from them, so the bound by address does not apply.
 
-Every SWEEP seconds, connections whose bytes on the way, here and in the kernel, stay as they are for LONGEST_STALL
-seconds are cut: their client reads nothing. Of each, the kernel keeps MOST_IN_KERNEL bytes that it cannot send yet.
+Every SWEEP seconds, connections whose bytes on the way, here and in the kernel, stay as they are for STALL_TIMEOUT
+seconds are cut: their client reads nothing. Of each, the kernel keeps MAX_KERNEL_BUFFER_BYTES bytes that it cannot send
+yet.
 """
 
 from __future__ import annotations
@@ -32,16 +33,16 @@ from core.http.client_ip import network_of
 
 log = structlog.get_logger(__name__)
 
-LONGEST_STALL = 30.0  # seconds
+STALL_TIMEOUT = 30.0  # seconds
 SWEEP = 5.0  # seconds
-MOST_IN_KERNEL = 128 * 1024  # bytes; by default it would be some MiB
+MAX_KERNEL_BUFFER_BYTES = 128 * 1024  # bytes; by default it would be some MiB
 SPARE = 100  # connections beyond the bounds, for as long as it takes to refuse them
 OTHER_FILES = 200  # that the process needs besides: Postgres, Redis, broker, logs, spooled bodies
 _NOTSENT_LOWAT = 25  # TCP_NOTSENT_LOWAT of Linux, which Python does not name everywhere
 cut = prometheus_client.Counter("opsroom_connections_cut", "Connections refused or cut by the server", ["reason"])
 
 
-class Entry(Enum):
+class Admission(Enum):
     ADMIT = "admit"
     REFUSE = "refuse"  # with an answer
     CUT = "cut"  # without: there are too many even for that
@@ -66,7 +67,7 @@ class Connections:
         self._unsent: dict[Connection, tuple[int, float]] = {}  # bytes, and since when there are so many
         self._sweeping = False
 
-    def enter(self, connection: Connection) -> Entry:
+    def enter(self, connection: Connection) -> Admission:
         """Count a new connection in, until it leaves; what to do with it."""
         address = network_of(connection.client[0]) if connection.client else ""
         of_address = self._by_address[address] + 1 if address else 0
@@ -77,7 +78,7 @@ class Connections:
         if not self._sweeping:
             self._sweep_later()
         excess = max(of_address - self.most_per_address, len(self._open) - self.most)
-        return Entry.CUT if excess > SPARE else Entry.REFUSE if excess > 0 else Entry.ADMIT
+        return Admission.CUT if excess > SPARE else Admission.REFUSE if excess > 0 else Admission.ADMIT
 
     def replace(self, old: Connection, new: Connection) -> None:
         """The connection has changed its protocol, to a WebSocket."""
@@ -110,7 +111,7 @@ class Connections:
             if size := _on_the_way(connection.transport):
                 before, since = unsent.get(connection, (0, now))
                 self._unsent[connection] = (size, since if size == before else now)
-                if size == before and now - since >= LONGEST_STALL:
+                if size == before and now - since >= STALL_TIMEOUT:
                     cut.labels("reads nothing").inc()
                     log.info("connection_cut", reason="reads nothing", unsent=size)
                     connection.transport.abort()
@@ -122,7 +123,7 @@ class Connections:
 def limit_kernel(transport: Any) -> None:
     """Let the kernel take no more of this connection's bytes than it soon can send."""
     with contextlib.suppress(OSError, AttributeError):  # a Unix socket, or another kernel
-        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, MOST_IN_KERNEL)
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, MAX_KERNEL_BUFFER_BYTES)
 
 
 def _on_the_way(transport: Any) -> int:

@@ -1,10 +1,10 @@
 """uvicorn's HTTP protocol with limits: `--http config.server.http_protocol:LimitedProtocol --ws
 config.server.http_protocol:LimitedSocket`.
 
-- Request line and headers: MOST_HEAD bytes and MOST_HEADERS lines (431), within LONGEST_HEAD seconds (408). So is what
-  no part of the application ever sees: trailers, and extensions of chunks.
-- LONGEST_LENGTH digits of a Content-Length (400).
-- MOST_PIPELINED requests of one connection that wait for their turn.
+- Request line and headers: MAX_HEAD_BYTES bytes and MAX_HEADERS lines (431), within HEAD_TIMEOUT seconds (408). So is
+  what no part of the application ever sees: trailers, and extensions of chunks.
+- MAX_CONTENT_LENGTH_DIGITS digits of a Content-Length (400).
+- MAX_PIPELINED requests of one connection that wait for their turn.
 - As many connections as config/server/connections.py allows (503).
 
 A handshake of a WebSocket is such a request before it is anything else. A refusal is problem details, after which the
@@ -21,18 +21,21 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from config.server.connections import Entry, connections_of, cut, limit_kernel
+from config.server.connections import Admission, connections_of, cut, limit_kernel
 
-MOST_HEAD = 64 * 1024  # bytes
-MOST_HEADERS = 200
-LONGEST_LENGTH = 20  # digits of a Content-Length; leading zeros are allowed, and Python refuses to read thousands
-LONGEST_HEAD = 15.0  # seconds
-MOST_PIPELINED = 16
+MAX_HEAD_BYTES = 64 * 1024  # bytes
+MAX_HEADERS = 200
+MAX_CONTENT_LENGTH_DIGITS = (
+    20  # digits of a Content-Length; leading zeros are allowed, and Python refuses to read thousands
+)
+HEAD_TIMEOUT = 15.0  # seconds
+MAX_PIPELINED = 16
 LINGER = 2.0  # seconds to read a refusal
 WORDS = {
-    400: f"The Content-Length has more than {LONGEST_LENGTH} digits, or the handshake of a WebSocket is malformed.",
+    400: f"The Content-Length has more than {MAX_CONTENT_LENGTH_DIGITS} digits, or the handshake of a WebSocket is "
+    "malformed.",
     408: "The request line and headers did not arrive in time.",
-    431: f"The request line and headers are larger than {MOST_HEAD // 1024} KiB or {MOST_HEADERS} lines.",
+    431: f"The request line and headers are larger than {MAX_HEAD_BYTES // 1024} KiB or {MAX_HEADERS} lines.",
     503: "There are too many connections. Please try again in a moment.",
 }
 
@@ -57,9 +60,9 @@ class LimitedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         limit_kernel(transport)
         entry = self._all.enter(self)
-        if entry is Entry.ADMIT:
+        if entry is Admission.ADMIT:
             self._expect_head()
-        elif entry is Entry.REFUSE:
+        elif entry is Admission.REFUSE:
             self._refuse(503)
         else:
             self._cut("too many")
@@ -77,7 +80,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._over or self.transport.is_closing():
             return
-        if self._unseen > MOST_HEAD or len(self.headers or ()) > MOST_HEADERS:
+        if self._unseen > MAX_HEAD_BYTES or len(self.headers or ()) > MAX_HEADERS:
             self._refuse(431)
         elif self._timer is None and (self._begun or self.is_idle):  # idle: not even a request line, only line breaks
             self._expect_head()
@@ -96,7 +99,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._refuse(431)
         elif self._has_long_length():
             self._refuse(400)
-        elif len(self.pipeline) >= MOST_PIPELINED:
+        elif len(self.pipeline) >= MAX_PIPELINED:
             self._cut("pipelined")
         else:
             super().on_headers_complete()
@@ -112,15 +115,15 @@ class LimitedProtocol(HttpToolsProtocol):
             super().on_message_complete()
 
     def _is_too_large(self) -> bool:
-        if len(self.headers) > MOST_HEADERS:
+        if len(self.headers) > MAX_HEADERS:
             return True
-        if self._unseen + self._last <= MOST_HEAD:  # nearly always, and cheap to see
+        if self._unseen + self._last <= MAX_HEAD_BYTES:  # nearly always, and cheap to see
             return False
-        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MOST_HEAD
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MAX_HEAD_BYTES
 
     def _has_long_length(self) -> bool:
         for name, value in self.headers:  # noqa: SIM110  a generator would cost each request a microsecond
-            if len(value) > LONGEST_LENGTH and name == b"content-length":
+            if len(value) > MAX_CONTENT_LENGTH_DIGITS and name == b"content-length":
                 return True
         return False
 
@@ -137,7 +140,7 @@ class LimitedProtocol(HttpToolsProtocol):
     # --- Time, and refusals -------------------------------------------------------------------------
     def _expect_head(self) -> None:
         self._expect_nothing()
-        self._timer = self.loop.call_later(LONGEST_HEAD, self._head_is_late)
+        self._timer = self.loop.call_later(HEAD_TIMEOUT, self._head_is_late)
 
     def _expect_nothing(self) -> None:
         if self._timer is not None:

@@ -28,7 +28,7 @@ PROBE_SECONDS = 3
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
-class Progress:
+class RequestProgress:
     """A WSGI application that marks its own steps: requests that end, and parts of answers."""
 
     def __init__(self, application: Application, threads: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -73,7 +73,7 @@ class _Answer:
 
     streaming = False
 
-    def __init__(self, answer: Iterable[bytes], progress: Progress, request: object) -> None:
+    def __init__(self, answer: Iterable[bytes], progress: RequestProgress, request: object) -> None:
         self.answer, self.progress, self.request = answer, progress, request
 
     def __iter__(self) -> Iterator[bytes]:
@@ -90,7 +90,7 @@ class _Answer:
             self.progress._ended(self.request)
 
 
-async def lifespan(progress: Progress, receive: Any, send: Any) -> None:
+async def lifespan(progress: RequestProgress, receive: Any, send: Any) -> None:
     """Beat from the server's start to its end: ASGI's lifespan protocol."""
     await receive()
     beating = asyncio.create_task(_beat(progress))
@@ -101,7 +101,7 @@ async def lifespan(progress: Progress, receive: Any, send: Any) -> None:
     await send({"type": "lifespan.shutdown.complete"})
 
 
-async def _beat(progress: Progress) -> None:
+async def _beat(progress: RequestProgress) -> None:
     while True:
         if progress.is_stuck() and await asyncio.to_thread(postgres_answers) and progress.is_stuck():
             log.error("web_stuck", threads=progress.threads)

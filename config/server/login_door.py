@@ -3,7 +3,8 @@
 A password check takes a processor for half a second. So, of one web process:
 
 1. An address has ALLOWANCE failed tries, one of which comes back every REFILL seconds: 429 with Retry-After.
-2. A body has MOST_BODY bytes at most (413) and LONGEST_BODY seconds (408), and is whole before anything else is done.
+2. A body has MAX_BODY_BYTES bytes at most (413) and BODY_TIMEOUT seconds (408), and is whole before anything else is
+   done.
 3. CHECKS logins are in Django at a time. Others wait for their turn without a thread, and addresses take turns; where
    too many wait, or for too long: 429.
 
@@ -34,21 +35,21 @@ from core.http.client_ip import address_of, network_of
 log = structlog.get_logger(__name__)
 
 DOORS = {"/admin/login": 302, "/admin/password_change": 302, "/auth/token": 200}  # with the status of success
-MOST_BODY = 16 * 1024  # bytes
-LONGEST_BODY = 15.0  # seconds
+MAX_BODY_BYTES = 16 * 1024  # bytes
+BODY_TIMEOUT = 15.0  # seconds
 ALLOWANCE, REFILL = 30, 2.0
 CHECKS = max(1, min(4, (os.cpu_count() or 2) // 2))
-MOST_WAITING, MOST_WAITING_OF_ONE = 100, 20
-LONGEST_WAIT = 15.0  # seconds
+MAX_WAITING, MAX_WAITING_PER_ADDRESS = 100, 20
+TURN_TIMEOUT = 15.0  # seconds
 WORDS = {
     408: "The request did not arrive in time.",
-    413: f"A login has {MOST_BODY // 1024} KiB at most.",
+    413: f"A login has {MAX_BODY_BYTES // 1024} KiB at most.",
     429: "There are too many login attempts. Please try again in {seconds} seconds.",
 }
 refused = Counter("opsroom_logins_refused", "Logins that were refused before the password was checked", ["status"])
 
 
-class Refused(Exception):
+class LoginRefused(Exception):
     def __init__(self, status: int, seconds: int = 0) -> None:
         self.status, self.seconds = status, seconds
 
@@ -58,7 +59,7 @@ class LoginDoor:
 
     def __init__(self, django: Any) -> None:
         self._django = django
-        self._turns = Turns(CHECKS, waiting=MOST_WAITING, of_one=MOST_WAITING_OF_ONE)
+        self._turns = Turns(CHECKS, waiting=MAX_WAITING, of_one=MAX_WAITING_PER_ADDRESS)
         self._allowance = Allowance(ALLOWANCE, REFILL)
 
     @staticmethod
@@ -70,17 +71,17 @@ class LoginDoor:
         address = _address(scope)
         try:
             if wait := self._allowance.wait(address, time.monotonic()):
-                raise Refused(429, math.ceil(wait))
+                raise LoginRefused(429, math.ceil(wait))
             body = await _body(scope, receive)
             gone = asyncio.ensure_future(receive())
             try:
-                await self._turns.take(address, LONGEST_WAIT)
+                await self._turns.take(address, TURN_TIMEOUT)
                 await self._ask(scope, address, _Replay(body, gone), send)
             finally:
                 gone.cancel()
         except TooMany:
-            await _refuse(scope, send, Refused(429, 5))
-        except Refused as error:
+            await _refuse(scope, send, LoginRefused(429, 5))
+        except LoginRefused as error:
             await _refuse(scope, send, error)
         except ConnectionError:
             return  # the client has gone
@@ -123,22 +124,22 @@ class _Replay:
 
 
 async def _body(scope: dict[str, Any], receive: Receive) -> bytes:
-    """Return the whole body. Raises Refused, and ConnectionError where the client goes."""
+    """Return the whole body. Raises LoginRefused, and ConnectionError where the client goes."""
     announced = dict(scope["headers"]).get(b"content-length", b"")
-    if announced.isdigit() and int(announced) > MOST_BODY:
-        raise Refused(413)
+    if announced.isdigit() and int(announced) > MAX_BODY_BYTES:
+        raise LoginRefused(413)
     body, more = b"", True
     try:
-        async with asyncio.timeout(LONGEST_BODY):
+        async with asyncio.timeout(BODY_TIMEOUT):
             while more:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     raise ConnectionResetError
                 body, more = body + message.get("body", b""), message.get("more_body", False)
-                if len(body) > MOST_BODY:
-                    raise Refused(413)
+                if len(body) > MAX_BODY_BYTES:
+                    raise LoginRefused(413)
     except TimeoutError:
-        raise Refused(408) from None
+        raise LoginRefused(408) from None
     return body
 
 
@@ -148,7 +149,7 @@ def _address(scope: dict[str, Any]) -> str:
     return network_of(address_of(peer, ",".join(lines).split(","), proxies=settings.PROXY_COUNT) or "")
 
 
-async def _refuse(scope: dict[str, Any], send: Send, error: Refused) -> None:
+async def _refuse(scope: dict[str, Any], send: Send, error: LoginRefused) -> None:
     """Answer with a page for a person, with problem details for a program, and read no further."""
     refused.labels(status=error.status).inc()
     words, phrase = WORDS[error.status].format(seconds=error.seconds), HTTPStatus(error.status).phrase

@@ -1,9 +1,9 @@
 """What of an answer its client has not taken yet: made by a thread, sent by the event loop, in memory or in a file.
 
-A thread puts, and does not wait: the parts of one answer may add up to MOST_OF_ONE bytes, which only a stream exceeds.
-The thread of a stream waits then, in a pool of its own, for a client that takes some of it every LONGEST_WAIT seconds.
-All answers of the process together may add up to MOST_OF_ALL; beyond that, the one that its client has taken nothing of
-for the longest time is cut.
+A thread puts, and does not wait: the parts of one answer may add up to MAX_RESPONSE_BYTES bytes, which only a stream
+exceeds. The thread of a stream waits then, in a pool of its own, for a client that takes some of it every WAIT_TIMEOUT
+seconds. All answers of the process together may add up to MAX_TOTAL_BYTES; beyond that, the one that its client has
+taken nothing of for the longest time is cut.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ log = structlog.get_logger(__name__)
 
 IN_MEMORY = 256 * 1024  # bytes of one answer; what is more goes to a file
 AT_ONCE = 64 * 1024  # bytes that are sent at a time
-MOST_OF_ONE = 64 * 1024 * 1024
-MOST_OF_ALL = 512 * 1024 * 1024
-LONGEST_WAIT = 30.0  # seconds
+MAX_RESPONSE_BYTES = 64 * 1024 * 1024
+MAX_TOTAL_BYTES = 512 * 1024 * 1024
+WAIT_TIMEOUT = 30.0  # seconds
 
 
 class HungUp(Exception):
@@ -57,12 +57,14 @@ class Outbox:
         if slowest is not None:
             slowest.cut()
         self._tell()
-        if self.size > MOST_OF_ONE:
+        if self.size > MAX_RESPONSE_BYTES:
             self._wait_for_room()
 
     def _wait_for_room(self) -> None:
         with self._changed:
-            room = self._changed.wait_for(lambda: self.is_cut or self.size <= MOST_OF_ONE - AT_ONCE, LONGEST_WAIT)
+            room = self._changed.wait_for(
+                lambda: self.is_cut or self.size <= MAX_RESPONSE_BYTES - AT_ONCE, WAIT_TIMEOUT
+            )
         if not room or self.is_cut:
             self.cut()
             raise HungUp
@@ -136,7 +138,7 @@ class _All:
         with self._lock:
             self._size += size
             self._sizes[outbox] = self._sizes.get(outbox, 0) + size
-            if self._size <= MOST_OF_ALL:
+            if self._size <= MAX_TOTAL_BYTES:
                 return None
             slowest = min(self._sizes, key=lambda one: one.taken_at)
             unsent = self._sizes.pop(slowest)

@@ -9,7 +9,7 @@ from typing import IO, Any
 
 from config.server.response_outbox import AT_ONCE, HungUp
 
-SLOWEST = 60.0  # seconds for AT_ONCE bytes; config/server/connections.py cuts earlier where not one is taken
+SEND_TIMEOUT = 60.0  # seconds for AT_ONCE bytes; config/server/connections.py cuts earlier where not one is taken
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -75,9 +75,9 @@ async def _gone(receive: Receive) -> None:
 
 
 async def _in_time(send: Send, message: Message) -> None:
-    """Send a message once the client has taken enough of those before. Raises HungUp after SLOWEST seconds."""
+    """Send a message once the client has taken enough of those before. Raises HungUp after SEND_TIMEOUT seconds."""
     try:
-        async with asyncio.timeout(SLOWEST):
+        async with asyncio.timeout(SEND_TIMEOUT):
             await send(message)
     except TimeoutError:
         raise HungUp from None

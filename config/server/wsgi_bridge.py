@@ -31,13 +31,13 @@ from typing import IO, Any
 from a2wsgi.wsgi import build_environ
 from django.db import close_old_connections
 
-from config.server.response_outbox import AT_ONCE, MOST_OF_ONE, HungUp, Outbox
+from config.server.response_outbox import AT_ONCE, MAX_RESPONSE_BYTES, HungUp, Outbox
 from config.server.sending import FileBody, Receive, Send, hang_up, send_file, send_parts
 
-LARGEST = 64 * 1024 * 1024  # bytes of a body; each form has a smaller limit of its own, and words for it
+MAX_BODY_BYTES = 64 * 1024 * 1024  # bytes of a body; each form has a smaller limit of its own, and words for it
 IN_MEMORY = 64 * 1024  # bytes of a body; what is more goes to a file
-SLOWEST = 30.0  # seconds for the next part of a body
-SLOWEST_RATE = 1024  # bytes a second of a body as a whole, after SLOWEST seconds
+BODY_TIMEOUT = 30.0  # seconds for the next part of a body
+MIN_BODY_RATE = 1024  # bytes a second of a body as a whole, after BODY_TIMEOUT seconds
 STREAMS = 4  # streams at once; further ones wait for their turn
 
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
@@ -128,7 +128,7 @@ class Answer:
         if (streaming := getattr(parts, "streaming", None)) is not None:
             return bool(streaming)
         length = next((value for name, value in self.head.get("headers", ()) if name == b"content-length"), None)
-        return length is None or int(length) > MOST_OF_ONE
+        return length is None or int(length) > MAX_RESPONSE_BYTES
 
     def make(self, parts: Iterable[bytes]) -> None:
         """Run through the parts, and keep them: a short body as it is, a long one in an outbox."""
@@ -185,12 +185,12 @@ async def _take_in(body: IO[bytes], scope: dict[str, Any], receive: Receive) -> 
     """Write the request's body to a file, and return 0, or the status it is refused with. Raises HungUp."""
     announced = dict(scope["headers"]).get(b"content-length", b"")
     more, size, begun = True, 0, asyncio.get_running_loop().time()
-    if announced.isdigit() and int(announced) > LARGEST:
+    if announced.isdigit() and int(announced) > MAX_BODY_BYTES:
         return 413
     while more:
         try:
-            until = begun + SLOWEST + size / SLOWEST_RATE
-            async with asyncio.timeout_at(min(until, asyncio.get_running_loop().time() + SLOWEST)):
+            until = begun + BODY_TIMEOUT + size / MIN_BODY_RATE
+            async with asyncio.timeout_at(min(until, asyncio.get_running_loop().time() + BODY_TIMEOUT)):
                 message = await receive()
         except TimeoutError:
             return 408
@@ -198,7 +198,7 @@ async def _take_in(body: IO[bytes], scope: dict[str, Any], receive: Receive) -> 
             raise HungUp
         part, more = message.get("body", b""), message.get("more_body", False)
         size += len(part)
-        if size > LARGEST:
+        if size > MAX_BODY_BYTES:
             return 413
         body.write(part)
     return 0

@@ -28,7 +28,7 @@ from config.tests.pages import Form, Page
 HOST = "http://testserver"
 PAGES_OF_A_KIND = 2
 KINDS_OF_A_ROUTE = 12  # sets of parameters: filters combine without end
-MOST_REDIRECTS = 5
+MAX_REDIRECTS = 5
 LEFT_ALONE = re.compile(r"/logout/|/static/|\.ics$|^/events/opsroom\.js")
 # Rows that are written beside what a form is for: the list of test files follows their folder.
 BESIDE = re.compile(r'"(django_session|testrunner_testfile)"')
@@ -127,7 +127,7 @@ class Visitor:
             if answer.status_code not in (301, 302, 303, 307, 308):
                 break
             passed.append(urljoin(passed[-1], answer.headers["Location"]).removeprefix(HOST))
-            if len(passed) > MOST_REDIRECTS:
+            if len(passed) > MAX_REDIRECTS:
                 self.problems.append(f"{address}{came_from}: redirects for ever: {passed[1:4]}")
                 return None
         if answer.status_code >= 400:

@@ -125,7 +125,7 @@ async def test_a_slow_body_keeps_no_thread_from_others():
 
 
 async def test_a_body_that_does_not_come_is_408(monkeypatch):
-    monkeypatch.setattr(wsgi_bridge, "SLOWEST", 0.05)
+    monkeypatch.setattr(wsgi_bridge, "BODY_TIMEOUT", 0.05)
     client = Client(b"begun", unfinished=True)
 
     await client.ask(Bridge(echo, threads=1))
@@ -135,7 +135,7 @@ async def test_a_body_that_does_not_come_is_408(monkeypatch):
 
 @pytest.mark.parametrize("headers", [[(b"content-length", b"2000")], []])
 async def test_a_body_that_is_too_large_is_413_said_or_not(monkeypatch, headers):
-    monkeypatch.setattr(wsgi_bridge, "LARGEST", 1000)
+    monkeypatch.setattr(wsgi_bridge, "MAX_BODY_BYTES", 1000)
     client = Client(b"x" * 600, b"x" * 600)
 
     await client.ask(Bridge(echo, threads=1), *headers)
@@ -156,7 +156,7 @@ async def test_a_stream_is_sent_as_it_is_made_and_ends_when_the_client_hangs_up(
 
 
 async def test_a_client_that_takes_nothing_is_given_up(monkeypatch):
-    monkeypatch.setattr(sending, "SLOWEST", 0.1)
+    monkeypatch.setattr(sending, "SEND_TIMEOUT", 0.1)
     stream, client = Stream(), Client()
     client.reads.clear()
 
@@ -166,7 +166,7 @@ async def test_a_client_that_takes_nothing_is_given_up(monkeypatch):
 
 
 async def test_a_stream_waits_for_a_client_that_is_slower_than_it(monkeypatch):
-    monkeypatch.setattr(response_outbox, "MOST_OF_ONE", 1_000_000)
+    monkeypatch.setattr(response_outbox, "MAX_RESPONSE_BYTES", 1_000_000)
     stream, client = Stream(b"x" * 10_000), Client()
     client.reads.clear()
     asking = asyncio.create_task(client.ask(Bridge(stream, threads=1)))
@@ -182,8 +182,8 @@ async def test_a_stream_waits_for_a_client_that_is_slower_than_it(monkeypatch):
 
 
 async def test_a_stream_ends_where_its_client_takes_nothing_of_much(monkeypatch):
-    monkeypatch.setattr(response_outbox, "MOST_OF_ONE", 100_000)
-    monkeypatch.setattr(response_outbox, "LONGEST_WAIT", 0.1)
+    monkeypatch.setattr(response_outbox, "MAX_RESPONSE_BYTES", 100_000)
+    monkeypatch.setattr(response_outbox, "WAIT_TIMEOUT", 0.1)
     stream, client = Stream(b"x" * 10_000), Client()
     client.reads.clear()
 
@@ -222,7 +222,7 @@ async def test_no_thread_waits_for_clients_that_do_not_read(announced):
 
 
 async def test_beyond_what_may_wait_the_answer_that_was_taken_longest_ago_is_cut(monkeypatch):
-    monkeypatch.setattr(response_outbox, "MOST_OF_ALL", 3_000_000)
+    monkeypatch.setattr(response_outbox, "MAX_TOTAL_BYTES", 3_000_000)
 
     def large(environ, start_response):
         start_response("200 OK", [("Content-Length", "1000000")])
@@ -247,7 +247,7 @@ async def test_beyond_what_may_wait_the_answer_that_was_taken_longest_ago_is_cut
 
 async def test_a_stream_that_waits_for_its_turn_is_closed_when_its_client_hangs_up(monkeypatch):
     monkeypatch.setattr(wsgi_bridge, "STREAMS", 1)
-    monkeypatch.setattr(response_outbox, "MOST_OF_ONE", 100_000)
+    monkeypatch.setattr(response_outbox, "MAX_RESPONSE_BYTES", 100_000)
     first, second, begun = Stream(b"x" * 10_000), Stream(), []
 
     def one_of_two(environ, start_response):
@@ -310,7 +310,7 @@ def echo_by_length(environ, start_response):
 
 
 async def test_a_body_that_drips_is_408_though_each_part_is_in_time(monkeypatch):
-    monkeypatch.setattr(wsgi_bridge, "SLOWEST", 0.3)
+    monkeypatch.setattr(wsgi_bridge, "BODY_TIMEOUT", 0.3)
     client = Client(b"begun", unfinished=True)
     receive = client.receive
 

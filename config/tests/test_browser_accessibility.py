@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt install chromium, or name one in CHROMIUM"),
 ]
 WIDTHS = (1280, 400)
-MOST_PAGES = 90
+MAX_PAGES = 90
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]
 AXE = """([kind, values]) => axe.run(document, {runOnly: {type: kind, values}, resultTypes: ["violations"]}).then(
     ({violations}) => violations.map(({id, nodes}) => `${id}: ` + nodes.slice(0, 3).map(
@@ -65,7 +65,7 @@ def kind_of(address: str) -> str:
 def kinds_of_pages(page: Page, url: str) -> Iterator[str]:
     """Open one page of each kind that links lead to, with at most two kinds of parameters a path."""
     waiting, seen, of_path = ["/admin/", "/admin/testrunner/testenvironment/18/reserve/"], set(), {}
-    while waiting and len(seen) < MOST_PAGES:
+    while waiting and len(seen) < MAX_PAGES:
         address = waiting.pop(0)
         kind, path = kind_of(address), kind_of(address.partition("?")[0])
         if kind in seen or of_path.get(path, 0) >= 2 or LEFT_ALONE.search(address):

@@ -127,7 +127,7 @@ async def test_what_no_application_sees_is_bounded_as_well(server, tail):
 
 @pytest.mark.parametrize("part", [b"GET / HT", b"GET / HTTP/1.1\r\nX: y\r\n", UPGRADE, ASK + b"GET / H"])
 async def test_a_head_that_does_not_come_whole_is_408(server, part, monkeypatch):
-    monkeypatch.setattr(http_protocol, "LONGEST_HEAD", 0.2)
+    monkeypatch.setattr(http_protocol, "HEAD_TIMEOUT", 0.2)
     peer = await connect(server)
     peer.send(part)
 
@@ -138,7 +138,7 @@ async def test_a_head_that_does_not_come_whole_is_408(server, part, monkeypatch)
 
 @pytest.mark.parametrize("part", [b"", b"\r\n", b"\r\n\r\n"])
 async def test_a_connection_that_asks_nothing_is_cut(server, part, monkeypatch):
-    monkeypatch.setattr(http_protocol, "LONGEST_HEAD", 0.2)
+    monkeypatch.setattr(http_protocol, "HEAD_TIMEOUT", 0.2)
     peer = await connect(server)
     peer.send(part)
 
@@ -147,7 +147,7 @@ async def test_a_connection_that_asks_nothing_is_cut(server, part, monkeypatch):
 
 
 async def test_line_breaks_do_not_keep_an_answered_connection_open(server, monkeypatch):
-    monkeypatch.setattr(http_protocol, "LONGEST_HEAD", 0.2)
+    monkeypatch.setattr(http_protocol, "HEAD_TIMEOUT", 0.2)
     peer = await connect(server)
     peer.send(ASK)
     await peer.answer()
@@ -157,7 +157,7 @@ async def test_line_breaks_do_not_keep_an_answered_connection_open(server, monke
 
 
 async def test_a_head_byte_by_byte_is_cut_though_each_byte_is_in_time(server, monkeypatch):
-    monkeypatch.setattr(http_protocol, "LONGEST_HEAD", 0.3)
+    monkeypatch.setattr(http_protocol, "HEAD_TIMEOUT", 0.3)
     peer = await connect(server)
 
     async def drip() -> None:
@@ -172,7 +172,7 @@ async def test_a_head_byte_by_byte_is_cut_though_each_byte_is_in_time(server, mo
 
 
 async def test_an_open_websocket_is_not_taken_for_a_late_head(server, monkeypatch):
-    monkeypatch.setattr(http_protocol, "LONGEST_HEAD", 0.1)
+    monkeypatch.setattr(http_protocol, "HEAD_TIMEOUT", 0.1)
     peer = await connect(server)
     peer.send(UPGRADE + b"\r\n")
     await peer.reader.readuntil(b"\r\n\r\n")
@@ -183,7 +183,7 @@ async def test_an_open_websocket_is_not_taken_for_a_late_head(server, monkeypatc
 
 
 async def test_a_request_that_is_being_answered_is_not_cut_for_half_of_the_next(server, monkeypatch):
-    monkeypatch.setattr(http_protocol, "LONGEST_HEAD", 0.1)
+    monkeypatch.setattr(http_protocol, "HEAD_TIMEOUT", 0.1)
     peer = await connect(server)
     peer.send(b"GET /slow HTTP/1.1\r\n\r\nGET / H")
 
@@ -269,7 +269,7 @@ async def test_of_one_address_no_number_of_refused_connections_locks_out_others(
 
 async def test_a_client_that_reads_nothing_is_cut_and_one_that_reads_slowly_is_not(monkeypatch):
     monkeypatch.setattr(connections, "SWEEP", 0.05)
-    monkeypatch.setattr(connections, "LONGEST_STALL", 1.5)
+    monkeypatch.setattr(connections, "STALL_TIMEOUT", 1.5)
     async with serving(application) as server:
         stalled, slow = await connect(server, buffer=4096), await connect(server, buffer=4096)
         stalled.send(b"GET /long HTTP/1.1\r\n\r\n")
@@ -285,7 +285,7 @@ async def test_a_client_that_reads_nothing_is_cut_and_one_that_reads_slowly_is_n
 
 async def test_an_answer_that_is_complete_but_unread_does_not_keep_its_connection(monkeypatch):
     monkeypatch.setattr(connections, "SWEEP", 0.05)
-    monkeypatch.setattr(connections, "LONGEST_STALL", 0.3)
+    monkeypatch.setattr(connections, "STALL_TIMEOUT", 0.3)
 
     async def at_once(scope, receive, send):
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"9000000")]})

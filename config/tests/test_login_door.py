@@ -109,7 +109,7 @@ async def test_addresses_take_turns_however_many_wait_of_one(server, checks):
 
 
 async def test_where_too_many_wait_of_one_address_it_is_429_and_others_still_wait(server, checks):
-    peers = [await log_in(server) for _ in range(2 + login_door.MOST_WAITING_OF_ONE)]
+    peers = [await log_in(server) for _ in range(2 + login_door.MAX_WAITING_PER_ADDRESS)]
     await until(lambda: checks.within == 2)
     await asyncio.sleep(0.3)
 
@@ -125,7 +125,7 @@ async def test_where_too_many_wait_of_one_address_it_is_429_and_others_still_wai
 
 
 async def test_who_waits_too_long_is_429(server, checks, monkeypatch):
-    monkeypatch.setattr(login_door, "LONGEST_WAIT", 0.2)
+    monkeypatch.setattr(login_door, "TURN_TIMEOUT", 0.2)
     for _ in range(2):
         await log_in(server)
     await until(lambda: checks.within == 2)
@@ -179,7 +179,7 @@ async def test_a_body_of_more_than_16_kib_is_413(server, checks, head):
 
 
 async def test_a_body_that_does_not_come_has_no_turn_and_is_408(server, checks, monkeypatch):
-    monkeypatch.setattr(login_door, "LONGEST_BODY", 0.3)
+    monkeypatch.setattr(login_door, "BODY_TIMEOUT", 0.3)
     checks.open.set()
     slow = []
     for _ in range(5):

@@ -16,7 +16,7 @@ OURS = {"chats", "core", "events", "live", "projects", "testrunner"}
 BIG = {
     "chats": {"chat", "message"},
     "events": {"event", "rejectedevent", "session", "minute", "batch", "notification"},
-    "live": {"event"},
+    "live": {"outboxmessage"},
     "testrunner": {"testresult", "logpiece", "runfile"},
     "projects": {"reminder"},
 }
@@ -122,7 +122,7 @@ def test_an_index_is_built_again_after_an_attempt_that_was_interrupted():
     state = loader.project_state()
     after = state.clone()
     index = models.Index(fields=["type"], name="live_event_one_more")
-    operation = AddIndexInBackground("event", index)
+    operation = AddIndexInBackground("outboxmessage", index)
     operation.state_forwards("live", after)
 
     for _ in range(2):  # the second time its index is there already

@@ -14,7 +14,7 @@ from django.db import connection
 from django.urls import URLResolver, get_resolver
 from rest_framework.pagination import PageNumberPagination
 
-from core.rest.snapshots import NumberedPages, SnapshotLists, one_snapshot
+from core.rest.snapshots import SnapshotLists, SnapshotPagination, one_snapshot
 from projects import reports, services
 from projects.factories import ProjectFactory, TaskFactory
 from projects.models import Comment, Task
@@ -148,7 +148,7 @@ def test_every_list_by_number_reads_from_one_snapshot():
     numbered = [each for each in pages if each is not None and issubclass(each, PageNumberPagination)]
 
     assert len(numbered) >= 3
-    assert [each for each in numbered if not issubclass(each, NumberedPages)] == []
+    assert [each for each in numbered if not issubclass(each, SnapshotPagination)] == []
 
 
 def test_every_list_of_the_admin_that_counts_reads_from_one_snapshot():

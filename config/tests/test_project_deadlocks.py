@@ -13,7 +13,7 @@ from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.utils import timezone
 
 from config.pages.people import delete_person
-from core.errors import Gone
+from core.errors import RelatedRowGone
 from live.tests.interleaving import interleave, recorded
 from projects import reminders, reports, services
 from projects.models import Comment, Project, Reminder, Task
@@ -90,13 +90,13 @@ VERBS: dict[str, Callable[[World], Any]] = {
     "delete assignee": lambda world: delete_person(person=User.objects.get(pk=world.worker.pk)),
     "deactivate": _deactivate,
 }
-MOST_LOCKS = 60  # a verb with more is not stopped at the rest
+MAX_LOCKS = 60  # a verb with more is not stopped at the rest
 
 
 def circle(first: str, second: str, monkeypatch: pytest.MonkeyPatch, every: int) -> list[str]:
     """Return what went wrong: a deadlock, or an error that is not about what the other has deleted."""
     found = []
-    for after in range(1, MOST_LOCKS, every):
+    for after in range(1, MAX_LOCKS, every):
         world = World()
         with recorded(monkeypatch) as deadlocks:
             goes_on, raised = interleave(lambda w=world: VERBS[first](w), lambda w=world: VERBS[second](w), after)
@@ -104,7 +104,7 @@ def circle(first: str, second: str, monkeypatch: pytest.MonkeyPatch, every: int)
         found += [
             f"{first} | {second}, stopped after lock {after}: {error!r}"
             for error in raised
-            if not isinstance(error, Gone | ObjectDoesNotExist | PermissionDenied)
+            if not isinstance(error, RelatedRowGone | ObjectDoesNotExist | PermissionDenied)
         ]
         if not goes_on:
             break
@@ -136,7 +136,7 @@ def test_verbs_that_share_tables_wait_in_one_order(first, second, monkeypatch):
 
 
 def test_a_large_project_is_deleted_while_a_comment_is_added_to_its_last_task(monkeypatch):
-    monkeypatch.setattr(services, "MOST_TOLD", 1)
+    monkeypatch.setattr(services, "MAX_MESSAGES", 1)
 
     assert circle("delete project", "add comment", monkeypatch, every=4) == []
 

@@ -13,7 +13,7 @@ from simple_history.models import HistoricalChanges
 from config.tests.matrix import create_everything
 from config.tests.rest_routes import ROUTES
 from events.factories import EventTypeFactory, NotificationFactory
-from live.models import Event as LiveMessage
+from live.models import OutboxMessage as LiveMessage
 from projects.factories import CommentFactory, ProjectFactory, TaskFactory
 from projects.models import Comment, Project, Task
 

@@ -23,7 +23,7 @@ from chats.factories import ChatFactory, MessageFactory
 from chats.models import Message
 from config.data import retention
 from config.settings_validation import days
-from core import direct_connections
+from core.database import direct_connections
 from events.factories import ApplicationFactory, NotificationFactory
 from events.models import Minute
 from events.storage import retention as events_retention

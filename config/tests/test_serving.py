@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from config.processes.pulse import CREDIT, EVERY
-from config.server.lifespan import STUCK, Progress
+from config.server.lifespan import STUCK, RequestProgress
 
 THREADS = 2
 
@@ -18,7 +18,7 @@ class Pool:
     def __init__(self) -> None:
         self.now = 0.0
         self.may_end = threading.Event()
-        self.progress = Progress(self._application, THREADS, clock=lambda: self.now)
+        self.progress = RequestProgress(self._application, THREADS, clock=lambda: self.now)
         self.threads = ThreadPoolExecutor(THREADS)
 
     def _application(self, environ: object, start_response: object) -> list[bytes]:

@@ -16,7 +16,7 @@ from django.utils import timezone
 from accounts.hashers import LoginUpgradedHasher
 from accounts.models import AccessToken
 from accounts.passwords import strengthen_hash
-from accounts.tokens import MOST, issue_token, token_of
+from accounts.tokens import MAX_TOKENS, issue_token, token_of
 from projects.calendar.feed import new_token, owner_of
 
 pytestmark = pytest.mark.django_db
@@ -58,13 +58,13 @@ def test_each_request_creates_a_token_of_its_own_with_its_expiry(viewer, setting
 
 
 def test_the_least_recently_used_token_makes_room(viewer):
-    keys = [issue_token(user=viewer)[1] for _ in range(MOST)]
+    keys = [issue_token(user=viewer)[1] for _ in range(MAX_TOKENS)]
     used = keys.pop(0)
     assert status(used) == 200
 
     newest = asked_for()
 
-    assert AccessToken.objects.filter(user=viewer).count() == MOST
+    assert AccessToken.objects.filter(user=viewer).count() == MAX_TOKENS
     assert (status(used), status(newest), status(keys[0]), status(keys[1])) == (200, 200, 401, 200)
 
 

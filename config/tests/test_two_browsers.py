@@ -16,7 +16,7 @@ from chats.factories import BroadcastFactory
 from chats.models import Broadcast
 from config.tests.matrix import ENVIRONMENT, ID, create_everything
 from config.tests.pages import Form, Page
-from core.admin.concurrent_forms import FormsAtOnce
+from core.admin.concurrent_forms import ConcurrentFormsAdmin
 from projects.models import Comment, Project, Task
 
 pytestmark = pytest.mark.django_db
@@ -129,7 +129,7 @@ def test_every_form_that_is_saved_by_django_is_compared_with_what_it_was_opened_
     request.user = User(is_superuser=True, is_active=True)
     own = {"task", "application", "eventtype"}  # pages of their own, which the test above covers
     changing = {m._meta.model_name for m, it in admin.site._registry.items() if it.has_change_permission(request)}
-    compared = {m._meta.model_name for m, it in admin.site._registry.items() if isinstance(it, FormsAtOnce)}
+    compared = {m._meta.model_name for m, it in admin.site._registry.items() if isinstance(it, ConcurrentFormsAdmin)}
 
     assert changing - compared - set(NO_FORM) == own
 

@@ -18,7 +18,7 @@ from core.admin import form_versions
 BY_ITSELF = {"last_login", "password", "last_run_at", "total_run_count"}
 
 
-class FormsAtOnce(ModelAdmin):
+class ConcurrentFormsAdmin(ModelAdmin):
     """A mixin of each admin whose form is saved by Django, which writes all columns of a row.
 
     Who sends a form over a change that the form has not shown is told what changed, and by whom. What was typed stays
@@ -84,7 +84,7 @@ class FormsAtOnce(ModelAdmin):
 class _SeenForm(forms.ModelForm):
     """A form that refuses to overwrite what it was not opened with."""
 
-    admin: FormsAtOnce
+    admin: ConcurrentFormsAdmin
     request: HttpRequest
     missed: Sequence[str] = ()
 

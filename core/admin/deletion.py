@@ -22,7 +22,7 @@ from core.admin.concurrent_forms import BY_ITSELF, comparable, in_words, label_o
 Deletion = tuple[list[str], dict[str, int], set[str], list[str]]
 
 
-class SeenDeletions(ModelAdmin):
+class ConcurrentDeletionAdmin(ModelAdmin):
     """A mixin of each admin that deletes rows: a row that changed after the question was shown is asked about again."""
 
     def delete_view(
@@ -53,7 +53,7 @@ def _values(row: models.Model) -> dict[str, Any]:
     return comparable(model_to_dict(row, exclude=[*BY_ITSELF]))
 
 
-class DeletionPages(SeenDeletions):
+class DeletionAdmin(ConcurrentDeletionAdmin):
     """A mixin of each admin that deletes rows: its questions count what goes with them."""
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Deletion:

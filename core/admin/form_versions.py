@@ -94,11 +94,11 @@ def _last_change(row: Model) -> tuple[str, datetime | None]:
 
 
 def _digest(value: Any) -> str:
-    text = json.dumps(value, cls=_Encoder, sort_keys=True)
+    text = json.dumps(value, cls=_FormVersionEncoder, sort_keys=True)
     return salted_hmac(SALT, text, algorithm="sha256").hexdigest()[:18]
 
 
-class _Encoder(DjangoJSONEncoder):
+class _FormVersionEncoder(DjangoJSONEncoder):
     def default(self, value: Any) -> Any:
         if isinstance(value, Model):
             return value.pk

@@ -39,7 +39,7 @@ class _Words(HistoricalRecordContextHelper):
         return worded(super().prepare_delta_change_value(change, value))
 
 
-class HistoryPages(SimpleHistoryAdmin):
+class RowHistoryAdmin(SimpleHistoryAdmin):
     """A mixin of each admin whose model keeps its history: who may see a row may read it, and nobody may write it."""
 
     object_history_form_template = "core/past.html"

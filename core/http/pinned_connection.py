@@ -12,10 +12,10 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from core.http.url_policy import Deadline, FetchError, Target, too_slow
+from core.http.url_policy import Deadline, DownloadError, Target, too_slow
 
 
-class Watchdog:
+class DeadlineWatchdog:
     """Shuts down the connections it was shown when the deadline passes, whatever their owner waits for."""
 
     def __init__(self, deadline: Deadline) -> None:
@@ -25,7 +25,7 @@ class Watchdog:
         self._timer = Timer(deadline.remaining, self._bite)
         self._timer.daemon = True
 
-    def __enter__(self) -> Watchdog:
+    def __enter__(self) -> DeadlineWatchdog:
         self._timer.start()
         return self
 
@@ -55,7 +55,7 @@ class Watchdog:
                     continue  # the peer was quicker
 
 
-def connected(target: Target, deadline: Deadline, watchdog: Watchdog) -> socket.socket:
+def connected(target: Target, deadline: Deadline, watchdog: DeadlineWatchdog) -> socket.socket:
     """Rule 2: connect to the first of the vetted addresses that answers. Each has its share of the time."""
     for left in range(len(target.addresses), 0, -1):
         family, address = target.addresses[-left]
@@ -71,7 +71,7 @@ def connected(target: Target, deadline: Deadline, watchdog: Watchdog) -> socket.
         return connection
     if deadline.passed:
         raise too_slow(target.host, deadline)
-    raise FetchError(f"{target.host} refused the connection or cannot be reached.", "refused")
+    raise DownloadError(f"{target.host} refused the connection or cannot be reached.", "refused")
 
 
 class _Connected:

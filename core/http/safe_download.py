@@ -25,8 +25,8 @@ from urllib.parse import urljoin
 import requests
 from urllib3.exceptions import HTTPError, TimeoutError
 
-from core.http.pinned_connection import Adapter, Watchdog, connected
-from core.http.url_policy import Deadline, FetchError, Target, origin, too_slow, vetted
+from core.http.pinned_connection import Adapter, DeadlineWatchdog, connected
+from core.http.url_policy import Deadline, DownloadError, Target, origin, too_slow, vetted
 
 REDIRECTS = 3
 CHUNK = 64 * 1024
@@ -48,7 +48,7 @@ class Fetched:
 def fetch(url: str, *, deadline: Deadline | float, max_bytes: int, trusted_origins: Collection[str] = ()) -> Fetched:
     """Download `url` with GET, in `deadline` (seconds, or one that is shared) and `max_bytes` altogether.
 
-    `trusted_origins` (scheme://host:port) are those the operator configured. Raises FetchError, and nothing else.
+    `trusted_origins` (scheme://host:port) are those the operator configured. Raises DownloadError, and nothing else.
     """
     deadline = deadline if isinstance(deadline, Deadline) else Deadline.after(deadline)
     trusted = {origin(trusted_origin) for trusted_origin in trusted_origins}
@@ -61,14 +61,14 @@ def fetch(url: str, *, deadline: Deadline | float, max_bytes: int, trusted_origi
         url, came_from = answer, came_from or target.host
         if not target.trusted:
             trusted = set()  # a stranger may not send us to where only the operator may
-    raise FetchError(f"{came_from} redirects more than {REDIRECTS} times.", "redirect", permanent=True)
+    raise DownloadError(f"{came_from} redirects more than {REDIRECTS} times.", "redirect", permanent=True)
 
 
 def _get(target: Target, deadline: Deadline, max_bytes: int) -> Fetched | str:
     """Return the complete answer, or the address that it redirects to."""
     with (
         _in_words(target.host, deadline),
-        Watchdog(deadline) as watchdog,
+        DeadlineWatchdog(deadline) as watchdog,
         requests.Session() as session,
     ):
         session.trust_env = False  # neither a proxy, which would connect for us, nor .netrc's passwords
@@ -92,21 +92,21 @@ def _get(target: Target, deadline: Deadline, max_bytes: int) -> Fetched | str:
 
 def _body(host: str, response: requests.Response, max_bytes: int) -> bytes:
     if response.headers.get("Content-Encoding", "").strip().lower() not in ENCODINGS:
-        raise FetchError(f"{host} compressed its answer in a way that is not accepted.", "broken")
+        raise DownloadError(f"{host} compressed its answer in a way that is not accepted.", "broken")
     body = bytearray()
     while chunk := response.raw.read(CHUNK, decode_content=True):
         body += chunk
         if len(body) > max_bytes:
             reason = f"{host} sent more than the {max_bytes / 1024 / 1024:.3g} MiB that are accepted."
-            raise FetchError(reason, "too_large", permanent=True)
+            raise DownloadError(reason, "too_large", permanent=True)
     return bytes(body)
 
 
-def _bad_status(host: str, response: requests.Response) -> FetchError:
+def _bad_status(host: str, response: requests.Response) -> DownloadError:
     status = response.status_code
     known = f" {HTTPStatus(status).phrase}" if status in HTTPStatus._value2member_map_ else ""
     reason = f"{host} answered {status}{known}{_patience(response.headers.get('Retry-After', ''))}."
-    return FetchError(reason, "status", status=status, permanent=400 <= status < 500 and status not in TRANSIENT)
+    return DownloadError(reason, "status", status=status, permanent=400 <= status < 500 and status not in TRANSIENT)
 
 
 def _patience(retry_after: str) -> str:
@@ -121,14 +121,14 @@ def _patience(retry_after: str) -> str:
 
 @contextmanager
 def _in_words(host: str, deadline: Deadline) -> Iterator[None]:
-    """Turn whatever requests, urllib3, http.client and ssl may raise into a FetchError."""
+    """Turn whatever requests, urllib3, http.client and ssl may raise into a DownloadError."""
     try:
         yield
-    except FetchError:
+    except DownloadError:
         raise
     except (HTTPError, HTTPException, OSError, ValueError) as error:  # requests' exceptions are OSErrors
         if deadline.passed or isinstance(error, TimeoutError | requests.Timeout):
             raise too_slow(host, deadline) from error
         if isinstance(error, requests.exceptions.SSLError):
-            raise FetchError(f"No secure (TLS) connection to {host} could be made.", "broken") from error
-        raise FetchError(f"{host} broke off, or did not answer in valid HTTP.", "broken") from error
+            raise DownloadError(f"No secure (TLS) connection to {host} could be made.", "broken") from error
+        raise DownloadError(f"{host} broke off, or did not answer in valid HTTP.", "broken") from error

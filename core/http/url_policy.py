@@ -15,13 +15,13 @@ import requests
 
 from core.http.networks import is_public
 
-LONGEST_URL = 4000
+MAX_URL_LENGTH = 4000
 PORTS = {"http": 80, "https": 443}
 
 Addresses = list[tuple[socket.AddressFamily, Any]]  # with the socket address, as getaddrinfo gives it
 
 
-class FetchError(Exception):
+class DownloadError(Exception):
     """Why a download failed: `reason` is one sentence for people, `code` is for programs.
 
     Codes: refused, unresolvable, timeout, status, redirect, forbidden_address, forbidden_scheme, too_large, broken.
@@ -73,10 +73,10 @@ def vetted(url: str, trusted: Collection[str], deadline: Deadline, came_from: st
     """Rules 1 and 3. What a redirect leads to is told as the fault of the host that redirects."""
     try:
         return _vet(url, trusted, deadline)
-    except FetchError as error:
+    except DownloadError as error:
         if came_from and error.permanent:
             reason = f"{came_from} redirects to a forbidden address: {error.reason}"
-            raise FetchError(reason, "redirect", permanent=True) from error
+            raise DownloadError(reason, "redirect", permanent=True) from error
         raise
 
 
@@ -84,7 +84,7 @@ def _vet(url: str, trusted: Collection[str], deadline: Deadline) -> Target:
     parts = _parsed(url)
     is_trusted = origin(parts.geturl()) in trusted
     if parts.scheme != "https" and not is_trusted:
-        raise FetchError(
+        raise DownloadError(
             f"{_shown(parts.netloc)} is to be fetched over {parts.scheme}, but only https is allowed.",
             "forbidden_scheme",
             permanent=True,
@@ -94,27 +94,27 @@ def _vet(url: str, trusted: Collection[str], deadline: Deadline) -> Target:
     if forbidden:
         where = "" if forbidden[0] == parts.hostname else f" leads to {forbidden[0]}, which"
         reason = f"{_shown(parts.netloc)}{where} is not a public internet address."
-        raise FetchError(reason, "forbidden_address", permanent=True)
+        raise DownloadError(reason, "forbidden_address", permanent=True)
     return Target(parts.geturl(), _shown(parts.netloc), addresses, is_trusted)
 
 
 def _parsed(url: str) -> SplitResult:
     """Return the parts of the address in the very form in which it will be requested."""
-    if len(url) > LONGEST_URL or not url.isprintable():
-        raise FetchError("The address is far too long or not printable.", "forbidden_address", permanent=True)
+    if len(url) > MAX_URL_LENGTH or not url.isprintable():
+        raise DownloadError("The address is far too long or not printable.", "forbidden_address", permanent=True)
     scheme = url.partition(":")[0].strip().lower()
     if scheme not in PORTS:
         words = "Only https addresses can be fetched, and this one is of another kind."
-        raise FetchError(words, "forbidden_scheme", permanent=True)
+        raise DownloadError(words, "forbidden_scheme", permanent=True)
     try:
         parts = urlsplit(requests.Request("GET", url).prepare().url or "")
         if not parts.hostname or origin(parts.geturl()).endswith(":0"):
             raise ValueError
     except (requests.RequestException, ValueError) as error:
-        raise FetchError("The address is not a valid URL.", "forbidden_address", permanent=True) from error
+        raise DownloadError("The address is not a valid URL.", "forbidden_address", permanent=True) from error
     if "@" in parts.netloc:
         words = f"The address of {_shown(parts.hostname)} carries a user name or a password."
-        raise FetchError(words, "forbidden_address", permanent=True)
+        raise DownloadError(words, "forbidden_address", permanent=True)
     return parts
 
 
@@ -135,16 +135,16 @@ def _resolved(parts: SplitResult, deadline: Deadline) -> Addresses:
     except OSError as error:  # TimeoutError is one
         if not answers.done():
             raise too_slow(shown, deadline) from error
-        raise FetchError(f"The host name {shown} could not be resolved.", "unresolvable") from error
+        raise DownloadError(f"The host name {shown} could not be resolved.", "unresolvable") from error
     except UnicodeError as error:
-        raise FetchError(f"{shown} is not a valid host name.", "forbidden_address", permanent=True) from error
+        raise DownloadError(f"{shown} is not a valid host name.", "forbidden_address", permanent=True) from error
     if not found:
-        raise FetchError(f"The host name {shown} has no address.", "unresolvable")
+        raise DownloadError(f"The host name {shown} has no address.", "unresolvable")
     return found
 
 
-def too_slow(host: str, deadline: Deadline) -> FetchError:
-    return FetchError(f"{host} did not answer completely within {deadline.seconds:g} seconds.", "timeout")
+def too_slow(host: str, deadline: Deadline) -> DownloadError:
+    return DownloadError(f"{host} did not answer completely within {deadline.seconds:g} seconds.", "timeout")
 
 
 def _shown(host: str) -> str:

@@ -28,13 +28,13 @@ from core.images.png_chunks import TooManyChunks, without_texts
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "AVIF")
 ANIMATED = ("PNG", "WEBP", "GIF", "AVIF")  # a JPEG's further pictures (MPO) are previews and depth maps, not frames
-LARGEST_BODY = 5 * 1024 * 1024
-MOST_PIXELS = 25_000_000
-LONGEST_SIDE = 8000
-MOST_FRAMES = 1_000
-MOST_MOVING_PIXELS = 50_000_000  # frames × pixels: about a second's decoding
-MOST_SCANNED_PIXELS = 20 * MOST_PIXELS  # scans × pixels: a progressive JPEG has about ten, and each takes 0.1 s
-MOST_READS = 60_000  # of the file, by Pillow: a GIF of 5 MiB in blocks of 255 bytes takes 40,000
+MAX_BODY_BYTES = 5 * 1024 * 1024
+MAX_PIXELS = 25_000_000
+MAX_SIDE = 8000
+MAX_FRAMES = 1_000
+MAX_ANIMATION_PIXELS = 50_000_000  # frames × pixels: about a second's decoding
+MAX_SCANNED_PIXELS = 20 * MAX_PIXELS  # scans × pixels: a progressive JPEG has about ten, and each takes 0.1 s
+MAX_READS = 60_000  # of the file, by Pillow: a GIF of 5 MiB in blocks of 255 bytes takes 40,000
 SMALL = 2_000_000  # pixels of a picture that does not wait for a place
 AT_ONCE = 2  # large pictures that are decoded at the same time
 WAIT_SECONDS = 5.0  # for a place
@@ -46,11 +46,11 @@ HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"
 NOT_A_PICTURE = "The file is not a PNG, JPEG, WebP, GIF or AVIF image, or it is damaged."
 TOO_MANY_PARTS = "The image consists of too many parts."
 HEIC = "HEIC images cannot be read here. Save the image as JPEG or PNG, and try again."
-SHORTEST_FRAME, USUAL_FRAME, LONGEST_FRAME = 20, 100, 60_000  # ms; browsers show a frame of 0 ms for 100
+MIN_FRAME_DURATION, USUAL_FRAME, MAX_FRAME_DURATION = 20, 100, 60_000  # ms; browsers show a frame of 0 ms for 100
 
 # Pillow's own alarm only warns by default, and from 89 million pixels on. Once for the process: warnings' filters are
 # not safe to change while other threads run.
-Image.MAX_IMAGE_PIXELS = MOST_PIXELS
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 warnings.simplefilter("error", Image.DecompressionBombWarning)
 _places = threading.BoundedSemaphore(AT_ONCE)
 
@@ -79,8 +79,8 @@ def reencode(body: bytes) -> Picture:
 
     Raises ImageRefused for whatever is not a picture, and Busy where too many are being decoded.
     """
-    if len(body) > LARGEST_BODY:
-        raise ImageRefused(f"The image is larger than {LARGEST_BODY // 1024 // 1024} MiB.")
+    if len(body) > MAX_BODY_BYTES:
+        raise ImageRefused(f"The image is larger than {MAX_BODY_BYTES // 1024 // 1024} MiB.")
     if body[4:8] == b"ftyp" and body[8:12] in HEIC_BRANDS and b"avif" not in body[8:64]:
         raise ImageRefused(HEIC)
     try:
@@ -100,11 +100,11 @@ def reencode(body: bytes) -> Picture:
 
 
 class _FewReads(BytesIO):
-    """The bytes of a picture, which cannot be read in more than MOST_READS pieces."""
+    """The bytes of a picture, which cannot be read in more than MAX_READS pieces."""
 
     def __init__(self, body: bytes) -> None:
         super().__init__(body)
-        self._left = MOST_READS
+        self._left = MAX_READS
 
     def read(self, size: int | None = -1, /) -> bytes:
         self._left -= 1
@@ -138,9 +138,9 @@ def _size_of(body: bytes) -> int:
         pixels = image.width * image.height
         if image.format not in ANIMATED:
             scans = body.count(b"\xff\xda")  # these bytes stand nowhere else in the pixels
-            if scans * pixels > MOST_SCANNED_PIXELS:
+            if scans * pixels > MAX_SCANNED_PIXELS:
                 raise ImageRefused("The image has too many scans.")
-        most = MOST_MOVING_PIXELS if _is_animated(image) else pixels
+        most = MAX_ANIMATION_PIXELS if _is_animated(image) else pixels
         image.verify()  # which leaves it unusable, so others open it again
     return most
 
@@ -156,27 +156,29 @@ def _is_animated(image: Image.Image) -> bool:
 
 
 def _check_size(image: Image.Image) -> None:
-    if max(image.size) > LONGEST_SIDE or image.width * image.height > MOST_PIXELS:
+    if max(image.size) > MAX_SIDE or image.width * image.height > MAX_PIXELS:
         raise _too_large()
 
 
 def _too_large() -> ImageRefused:
     return ImageRefused(
-        f"The image has more than {MOST_PIXELS // 1_000_000} million pixels, or more than {LONGEST_SIDE} a side."
+        f"The image has more than {MAX_PIXELS // 1_000_000} million pixels, or more than {MAX_SIDE} a side."
     )
 
 
 def _check_frames(image: Image.Image) -> None:
     """Go from frame to frame, as asking a GIF for their number would read them all, be they a million."""
-    for number in range(MOST_FRAMES + 1):
+    for number in range(MAX_FRAMES + 1):
         try:
             image.seek(number)
         except EOFError:
             return
         _check_size(image)  # a later frame of a GIF may enlarge it
-        if (number + 1) * image.width * image.height > MOST_MOVING_PIXELS:
-            raise ImageRefused(f"The animation has more than {MOST_MOVING_PIXELS // 1_000_000} million pixels in all.")
-    raise ImageRefused(f"The animation has more than {MOST_FRAMES} frames.")
+        if (number + 1) * image.width * image.height > MAX_ANIMATION_PIXELS:
+            raise ImageRefused(
+                f"The animation has more than {MAX_ANIMATION_PIXELS // 1_000_000} million pixels in all."
+            )
+    raise ImageRefused(f"The animation has more than {MAX_FRAMES} frames.")
 
 
 def _frames(body: bytes, profile: bytes | None) -> tuple[list[Image.Image], list[int], int]:
@@ -199,7 +201,7 @@ def _frames(body: bytes, profile: bytes | None) -> tuple[list[Image.Image], list
         for frame in ImageSequence.Iterator(image):
             frames.append(_fitted(frame.copy(), to_srgb))
             shown = int(frame.info.get("duration") or USUAL_FRAME)
-            durations.append(min(max(shown, SHORTEST_FRAME), LONGEST_FRAME))
+            durations.append(min(max(shown, MIN_FRAME_DURATION), MAX_FRAME_DURATION))
         return frames, durations, int(image.info.get("loop", 1))
 
 

@@ -7,13 +7,13 @@ but for a moment after Redis was away, and where a process is killed at the wors
 2. A writer commits, then replaces the word, and only then tells others. Whatever a slow reader stores after that, it
    marks with the old word, and nobody takes it: there is no moment at which an old body can come back. (A cache that
    deletes keys has such a moment: read old, commit, delete, store old.)
-3. A writer killed between commit and replacement leaves old bodies readable, for LONGEST_LIFE at most.
+3. A writer killed between commit and replacement leaves old bodies readable, for MAX_AGE at most.
 4. Redis away: the reader asks the database, and after a few failures nobody here asks Redis for a while. A replacement
    that failed is owed: this process reads past the cache until it has succeeded, and tries again every PAY_SECONDS
    whether anybody reads here or not; a worker is asked to do it, too. Other processes, which cannot know of the debt,
    may read an old body for so long after Redis has come back.
 5. Many cold readers of one list: the first takes a short lock and asks the database, the others wait for its body,
-   LONGEST_WAIT at most, and then ask the database themselves. Nobody ever depends on the lock.
+   WAIT_TIMEOUT at most, and then ask the database themselves. Nobody ever depends on the lock.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from redis.exceptions import RedisError
 from core.list_cache.redis_link import counted, link
 from core.wake import wake
 
-LONGEST_LIFE = 60.0  # seconds; what a list may be behind where its writer was killed at the worst moment
+MAX_AGE = 60.0  # seconds; what a list may be behind where its writer was killed at the worst moment
 JITTER = 15.0  # seconds less than that at most, so that bodies stored together do not end together
 PAY_SECONDS = 0.5
 LOCK_MS = 3_000
-LONGEST_WAIT = 0.2  # seconds for somebody else's body
-LARGEST = 256 * 1024  # bytes
+WAIT_TIMEOUT = 0.2  # seconds for somebody else's body
+MAX_ENTRY_BYTES = 256 * 1024  # bytes
 _LOOK_AGAIN = 0.01  # seconds
 _TOO_LARGE = b"-"  # in the place of a body that is not worth Redis' memory: nobody waits for it
 
@@ -175,7 +175,7 @@ def _cold(redis: Redis, key: str, generation: bytes, build: Callable[[], bytes])
         pilot = name not in _flights
         flight = _flights.setdefault(name, _Flight())
     if not pilot:
-        flight.landed.wait(LONGEST_WAIT)
+        flight.landed.wait(WAIT_TIMEOUT)
         if flight.found is not None:
             counted("hits")
             return flight.found
@@ -222,7 +222,7 @@ def _lock_and_look(redis: Redis, lock: str, key: str, generation: bytes) -> tupl
 
 
 def _wait(redis: Redis, key: str, generation: bytes) -> Listing | bytes | None:
-    until = time.monotonic() + LONGEST_WAIT
+    until = time.monotonic() + WAIT_TIMEOUT
     while time.monotonic() < until:
         time.sleep(_LOOK_AGAIN)
         found = _opened(redis.get(key), generation)
@@ -232,8 +232,8 @@ def _wait(redis: Redis, key: str, generation: bytes) -> Listing | bytes | None:
 
 
 def _store(redis: Redis, key: str, generation: bytes, made: Listing) -> None:
-    value = _TOO_LARGE if len(made.body) > LARGEST else made.etag.encode() + b"\n" + made.body
-    redis.set(key, generation + b"\n" + value, px=int((LONGEST_LIFE - random.uniform(0, JITTER)) * 1000))
+    value = _TOO_LARGE if len(made.body) > MAX_ENTRY_BYTES else made.etag.encode() + b"\n" + made.body
+    redis.set(key, generation + b"\n" + value, px=int((MAX_AGE - random.uniform(0, JITTER)) * 1000))
 
 
 def _quietly(step: Callable[[], object]) -> None:

@@ -22,12 +22,12 @@ from redis.retry import Retry
 log = structlog.get_logger(__name__)
 
 TIMEOUT = 0.2  # seconds; a list from the database takes about as long
-MOST_FAILURES = 3  # in a row: a machine that is busy for a moment must not send every reader to the database
+MAX_FAILURES = 3  # in a row: a machine that is busy for a moment must not send every reader to the database
 REST_SECONDS = 2.0
 FLUSH_SECONDS = 1.0
 
 
-class Stats(NamedTuple):
+class CacheStats(NamedTuple):
     """What became of the reads so far, over all processes; `reachable` is whether Redis could be asked just now."""
 
     hits: int
@@ -71,7 +71,7 @@ class Link:
     def failed(self, error: Exception) -> None:
         """Note a failure; after several in a row, ask nobody for a while."""
         self.failures += 1
-        if self.failures >= MOST_FAILURES:
+        if self.failures >= MAX_FAILURES:
             self.failures, self.rest_until = 0, time.monotonic() + REST_SECONDS
         log.warning("list_cache_away", error=f"{type(error).__name__}: {error}")
 
@@ -115,7 +115,7 @@ def counted(what: str) -> None:
     _save()
 
 
-def stats() -> Stats:
+def stats() -> CacheStats:
     """Return the counts. Where Redis is away, only what this process has not told it yet."""
     _save()
     found: dict[bytes, bytes] = {}
@@ -126,7 +126,7 @@ def stats() -> Stats:
         reachable = False
     with _lock:
         total = {what: int(found.get(what.encode(), 0)) + _unsaved[what] for what in ("hits", "misses", "bypasses")}
-    return Stats(**total, reachable=reachable, owed=link.owed)
+    return CacheStats(**total, reachable=reachable, owed=link.owed)
 
 
 def reset() -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from rest_framework import exceptions, status
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -22,3 +23,9 @@ class RestView(IdempotentPosts, StrictQueries, Preconditions):
         if isinstance(response, Response) and response.exception:
             response.accepted_renderer, response.accepted_media_type = JSONRenderer(), JSONRenderer.media_type
         return response
+
+
+class Conflict(exceptions.APIException):
+    """409: the request does not fit the state of what it is about."""
+
+    status_code = status.HTTP_409_CONFLICT

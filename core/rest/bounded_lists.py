@@ -9,18 +9,18 @@ from typing import Any
 
 from rest_framework import serializers
 
-MOST_ELEMENTS = 1_000  # unless a field says otherwise
-MOST_PROBLEMS = 10  # elements that are named in one refusal
+MAX_ELEMENTS = 1_000  # unless a field says otherwise
+MAX_ERRORS = 10  # elements that are named in one refusal
 
 
 class BoundedList(serializers.ListField):
     """A ListField whose work does not grow with what is wrong about its value."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**{"max_length": MOST_ELEMENTS, **options})
+        super().__init__(**{"max_length": MAX_ELEMENTS, **options})
 
     def run_child_validation(self, data: list[Any]) -> list[Any]:
-        """Return the values of the elements. Raises ValidationError with at most MOST_PROBLEMS of them."""
+        """Return the values of the elements. Raises ValidationError with at most MAX_ERRORS of them."""
         if len(data) > (self.max_length or 0):
             raise serializers.ValidationError([self.error_messages["max_length"].format(max_length=self.max_length)])
         values: list[Any] = []
@@ -30,7 +30,7 @@ class BoundedList(serializers.ListField):
                 values.append(self.child.run_validation(element))
             except serializers.ValidationError as error:
                 problems[place] = error.detail
-                if len(problems) == MOST_PROBLEMS:
+                if len(problems) == MAX_ERRORS:
                     break
         if problems:
             raise serializers.ValidationError(problems)

@@ -39,7 +39,7 @@ from rest_framework.response import Response
 from rest_framework.utils.encoders import JSONEncoder
 from rest_framework.views import APIView
 
-from core.deadlocks import retried
+from core.database.deadlocks import retried
 from core.models import IdempotencyKey
 from core.rest.answer_encryption import seal, site_keys, unseal
 
@@ -64,7 +64,7 @@ class InProgress(exceptions.APIException):
     wait = 1  # REST framework's name for Retry-After
 
 
-class OtherRequest(exceptions.APIException):
+class KeyReused(exceptions.APIException):
     status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
     default_detail = (
         f"This {HEADER} was used for another request, with another address or body. Use a new key for each new request."
@@ -118,7 +118,7 @@ class _Sent:
         return f"{self.user_id}:{self.key}"
 
     def answer(self) -> Response | None:
-        """Return the answer that was given to this request. Raises OtherRequest, AnswerLost."""
+        """Return the answer that was given to this request. Raises KeyReused, AnswerLost."""
         earlier = IdempotencyKey.objects.filter(user_id=self.user_id, key_hash=self.key_hash).first()
         if earlier is None or earlier.expires_at <= timezone.now():
             return None
@@ -126,7 +126,7 @@ class _Sent:
         if content is None:  # also where SECRET_KEY is another one, which makes other fingerprints
             raise AnswerLost
         if earlier.fingerprint not in self.fingerprints:
-            raise OtherRequest
+            raise KeyReused
         data = json.loads(content) if content else None
         return Response(data, status=earlier.status, headers={REPLAYED: "true"})
 
@@ -199,13 +199,13 @@ def _fingerprints(request: Request, body: Any) -> list[str]:
     if body is None:
         body = dict(request.data.lists()) if isinstance(request.data, MultiValueDict) else request.data
     parts = [request.method, request.path, request.META.get("QUERY_STRING", ""), body]
-    text = json.dumps(parts, cls=_Encoder, sort_keys=True)
+    text = json.dumps(parts, cls=_RequestEncoder, sort_keys=True)
     return [
         salted_hmac("core.rest.idempotency", text, secret=key, algorithm="sha256").hexdigest() for key in site_keys()
     ]
 
 
-class _Encoder(JSONEncoder):
+class _RequestEncoder(JSONEncoder):
     def default(self, obj: Any) -> Any:
         if isinstance(obj, UploadedFile):
             digest = hashlib.sha256()

@@ -17,7 +17,7 @@ from rest_framework.utils.urls import replace_query_param
 Place = tuple[Any, ...]  # a row's values of the fields by which the list is ordered
 
 
-class CursorPages(CursorPagination):
+class KeysetPagination(CursorPagination):
     """Pages by the place of a row, equally quick at the first and the millionth row. An invalid cursor is a 404.
 
     `ordering` must end with a unique field, so that each row has a place of its own however many share the other

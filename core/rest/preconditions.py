@@ -35,7 +35,7 @@ _LIST = re.compile(rf"{_TAG.pattern}(?:\s*,\s*{_TAG.pattern})*")
 _WRITING = {"PUT", "PATCH", "DELETE"}
 
 
-class Changed(exceptions.APIException):
+class PreconditionFailed(exceptions.APIException):
     """412: what the client changes is not what it has seen."""
 
     status_code = status.HTTP_412_PRECONDITION_FAILED
@@ -45,14 +45,14 @@ class Changed(exceptions.APIException):
     )
 
 
-class NotATag(exceptions.APIException):
+class InvalidETag(exceptions.APIException):
     status_code = status.HTTP_400_BAD_REQUEST
     default_detail = (
         'If-Match is not a list of entity tags. Send the ETag as GET gave it, with its quotes: If-Match: "…".'
     )
 
 
-class Weak(Changed):
+class Weak(PreconditionFailed):
     default_detail = (
         "A weak entity tag (W/…) never matches in If-Match. Send the strong ETag that GET gave without a proxy's W/. "
         "Nothing was changed."
@@ -80,7 +80,7 @@ class Preconditions(APIView):
 
     @contextmanager
     def if_match(self, row: Model, first: Callable[[], Any] = lambda: None) -> Iterator[None]:
-        """Change `row` inside. Raises Changed where the request has a precondition that does not hold.
+        """Change `row` inside. Raises PreconditionFailed where the request has a precondition that does not hold.
 
         `first` takes locks that the app takes before the row's.
         """
@@ -94,9 +94,9 @@ class Preconditions(APIView):
             self.lock(row)
             current = self._etag(self.shown(row))
             if tags is not None and not _matches(current, tags):
-                raise Weak() if all(tag.startswith("W/") for tag in tags) else Changed()
+                raise Weak() if all(tag.startswith("W/") for tag in tags) else PreconditionFailed()
             if _is_known(current, unwanted):
-                raise Changed()
+                raise PreconditionFailed()
             yield
 
     def lock(self, row: Model) -> None:
@@ -136,11 +136,11 @@ def _hash(shown: Any) -> str:
 
 
 def _tags(header: str) -> list[str]:
-    """Return the tags of a header, or ["*"]. Raises NotATag."""
+    """Return the tags of a header, or ["*"]. Raises InvalidETag."""
     if header.strip() == "*":
         return ["*"]
     if not _LIST.fullmatch(header.strip()):
-        raise NotATag
+        raise InvalidETag
     return [tag[0] for tag in _TAG.finditer(header)]
 
 

@@ -28,7 +28,7 @@ def one_snapshot() -> Iterator[None]:
         yield
 
 
-class NumberedPages(PageNumberPagination):
+class SnapshotPagination(PageNumberPagination):
     """Pages by number, with the count of all rows. Count, rows and links of a page are of one moment.
 
     Two pages are of two moments: a row that is added or deleted meanwhile moves the others on or back.

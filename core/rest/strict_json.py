@@ -1,7 +1,7 @@
 """The one reader of JSON that a client sends to REST or to the WebSocket. What it returns, Postgres can hold.
 
-It refuses, with the place: nesting beyond DEEPEST levels, NUL and lone surrogates in texts, numbers that are not
-finite or that 64 bits cannot hold, and more than MOST_VALUES values or MOST_MEMBERS members. After it, every int has
+It refuses, with the place: nesting beyond MAX_DEPTH levels, NUL and lone surrogates in texts, numbers that are not
+finite or that 64 bits cannot hold, and more than MAX_VALUES values or MAX_MEMBERS members. After it, every int has
 at most 64 bits and every float is finite. Of a member that is there twice the last one counts, as in Postgres and in
 JavaScript.
 
@@ -22,15 +22,15 @@ from typing import Any
 
 import orjson
 
-DEEPEST = 256  # levels of objects and arrays; orjson writes 254, to which come an envelope or two
-MOST_VALUES = 600_000  # in one body: three times a pasted list of 200,000 UUIDs
-MOST_MEMBERS = 50_000  # in one body; each is a key, which costs twenty times as much as an element
-MOST_PLACES = 10  # named in one refusal
-LONGEST_PLACE = 300  # characters
+MAX_DEPTH = 256  # levels of objects and arrays; orjson writes 254, to which come an envelope or two
+MAX_VALUES = 600_000  # in one body: three times a pasted list of 200,000 UUIDs
+MAX_MEMBERS = 50_000  # in one body; each is a key, which costs twenty times as much as an element
+MAX_REPORTED_PLACES = 10  # named in one refusal
+MAX_PLACE_LENGTH = 300  # characters
 
 _LONG_INTEGER = re.compile(rb"\d{19}")  # from here on a number may be beyond 64 bits
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["\[\]{}]', re.DOTALL)  # a whole string, or what opens and closes
-_TOO_DEEP = f"This is nested more than {DEEPEST} levels deep."
+_TOO_DEEP = f"This is nested more than {MAX_DEPTH} levels deep."
 _INTEGERS = range(-(2**63), 2**64)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 Place = tuple[Any, ...]  # (place around it, step), or () for the top
@@ -47,17 +47,17 @@ class NotStrictJson(ValueError):
 def read_json(content: bytes) -> Any:
     """Return the value that `content` is, in UTF-8. Raises NotStrictJson, and nothing else."""
     openings = content.count(b"[") + content.count(b"{")
-    if openings + content.count(b",") > MOST_VALUES:  # also in texts: a bound, and cheap
-        raise NotStrictJson(([], f"This holds more than {MOST_VALUES:,} values."))
-    if content.count(b":") > MOST_MEMBERS:  # also in texts
-        raise NotStrictJson(([], f"This holds more than {MOST_MEMBERS:,} members."))
+    if openings + content.count(b",") > MAX_VALUES:  # also in texts: a bound, and cheap
+        raise NotStrictJson(([], f"This holds more than {MAX_VALUES:,} values."))
+    if content.count(b":") > MAX_MEMBERS:  # also in texts
+        raise NotStrictJson(([], f"This holds more than {MAX_MEMBERS:,} members."))
     if b"\\u0000" in content or _LONG_INTEGER.search(content):
         return _read_with_care(content)
     try:
         value = orjson.loads(content)
     except orjson.JSONDecodeError:
         return _read_with_care(content)
-    if openings > DEEPEST:
+    if openings > MAX_DEPTH:
         _refuse_depth(value)
     return value
 
@@ -72,7 +72,7 @@ def _read_with_care(content: bytes) -> Any:
     except RecursionError as error:
         raise NotStrictJson(([], f"{_TOO_DEEP} Character {_first_too_deep(content)} opens one more.")) from error
     _refuse_depth(value)
-    if found := list(_take(MOST_PLACES, _unstorable(value))):
+    if found := list(_take(MAX_REPORTED_PLACES, _unstorable(value))):
         raise NotStrictJson(*found)
     return value
 
@@ -81,7 +81,7 @@ def _first_too_deep(content: bytes) -> int:
     level = 0
     for token in _TOKEN.finditer(content):
         level += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(token[0], 0)
-        if level > DEEPEST:
+        if level > MAX_DEPTH:
             return len(content[: token.start()].decode())
     return 0
 
@@ -103,7 +103,7 @@ def _integer(digits: str) -> int | float:
 def _refuse_depth(value: Any) -> None:
     """Raise NotStrictJson where containers nest too deeply. Goes level by level, without recursion."""
     level: list[tuple[Any, Place]] = [(value, ())] if isinstance(value, dict | list) else []
-    for _ in range(DEEPEST):
+    for _ in range(MAX_DEPTH):
         level = [
             (child, (place, step))
             for parent, place in level
@@ -156,14 +156,14 @@ def _steps(place: Place) -> list[str | int]:
 
 def _pointer(steps: list[str | int]) -> str:
     """Return an RFC 6901 pointer, cut where it is long."""
-    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps)[:LONGEST_PLACE]
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps)[:MAX_PLACE_LENGTH]
 
 
 def by_field(error: NotStrictJson) -> dict[str, list[str]]:
     """Return the problems by the member of the body that they are in; those of the whole body by ""."""
     fields: dict[str, list[str]] = {}
     for steps, words in error.problems:
-        field = steps[0][:LONGEST_PLACE] if steps and isinstance(steps[0], str) else ""
+        field = steps[0][:MAX_PLACE_LENGTH] if steps and isinstance(steps[0], str) else ""
         rest = steps[1:] if field else steps
         place = f"{_pointer(rest)}: " if rest else ""
         fields.setdefault(field, []).append(place + words)

@@ -15,17 +15,17 @@ from django.views.decorators.cache import never_cache
 
 from core.admin.shown_once import show_once
 from events import services
-from events.admin.application_page import ApplicationPage, page_of
-from events.admin.widgets.dialog import Question, ask, go_to
+from events.admin.application_page import ApplicationPageAdmin, page_of
+from events.admin.widgets.dialog import ConfirmDialog, ask, go_to
 from events.models import Application
-from events.services.applications import LONGEST_OVERLAP
+from events.services.applications import MAX_OVERLAP_HOURS
 
 
 class RotateForm(forms.Form):
-    overlap_hours = forms.FloatField(min_value=0, max_value=LONGEST_OVERLAP, initial=24)
+    overlap_hours = forms.FloatField(min_value=0, max_value=MAX_OVERLAP_HOURS, initial=24)
 
 
-class ApplicationVerbs(ApplicationPage):
+class ApplicationActionsAdmin(ApplicationPageAdmin):
     """A mixin of the applications' admin."""
 
     def get_urls(self) -> list[URLPattern]:
@@ -48,9 +48,9 @@ class ApplicationVerbs(ApplicationPage):
             made = services.rotate_key(application=application, overlap_hours=overlap, actor=request.user)
             page = page_of(pk)
             return show_once(request, go_to(request, page), path=page, secret=made.write_key)
-        context = {"application": application, "rotate": form, "longest": LONGEST_OVERLAP}
+        context = {"application": application, "rotate": form, "longest": MAX_OVERLAP_HOURS}
         return ask(
-            request, Question("Rotate key", "events/rotate_question.html", "Create new key", page_of(pk), context)
+            request, ConfirmDialog("Rotate key", "events/rotate_question.html", "Create new key", page_of(pk), context)
         )
 
     def pause(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -58,7 +58,7 @@ class ApplicationVerbs(ApplicationPage):
         application = self._to_change(request, pk)
         if request.method != "POST":
             word = "Resume" if application.paused else "Pause"
-            question = Question(
+            question = ConfirmDialog(
                 f"{word} {application}?", "events/pause_question.html", word, page_of(pk), {"application": application},
                 is_dangerous=not application.paused,
             )  # fmt: skip
@@ -82,7 +82,7 @@ class ApplicationVerbs(ApplicationPage):
             others = sum(
                 other.expires_at is None or other.expires_at > now for other in application.keys.exclude(pk=key)
             )
-            question = Question(
+            question = ConfirmDialog(
                 f"Revoke {found}?", "events/revoke_question.html", "Revoke it", page_of(pk), {"others": others},
                 is_dangerous=True,
             )  # fmt: skip
@@ -100,14 +100,14 @@ class ApplicationVerbs(ApplicationPage):
             raise PermissionDenied
         page = page_of(application.pk)
         if request.method != "POST":
-            question = Question(
+            question = ConfirmDialog(
                 f"Delete {application}?", "events/application_delete_question.html", "Delete application", page,
                 {"application": application}, is_dangerous=True,
             )  # fmt: skip
             return ask(request, question)
         try:
             services.delete_application(application=application, actor=request.user)
-        except services.Refused as refused:
+        except services.ChangeRefused as refused:
             messages.error(request, str(refused))
             return go_to(request, page)
         messages.success(request, f"{application} is deleted.")

@@ -30,7 +30,7 @@ from events.admin.widgets.snippets import snippets
 from events.models import Application, RejectedDay
 from events.models.application import DEFAULT_RATE
 
-MOST_KEYS = 20
+MAX_KEYS = 20
 ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+")  # as a browser writes it: no path, no slash at the end
 
 
@@ -77,7 +77,7 @@ def _settings(application: Application) -> dict[str, Any]:
     }
 
 
-class ApplicationPage(ModelAdmin):
+class ApplicationPageAdmin(ModelAdmin):
     """A mixin of the applications' admin."""
 
     def get_urls(self) -> list[URLPattern]:
@@ -187,7 +187,7 @@ def attempt(form: forms.Form, write: Callable[[], Any]) -> Any:
     """Return what the service returns, or None with its refusal beside the form's fields."""
     try:
         return write()
-    except services.Refused as error:
+    except services.ChangeRefused as error:
         form.add_error("name", str(error))
     except Application.DoesNotExist:
         form.add_error(None, "This application was deleted.")
@@ -207,7 +207,7 @@ def _chart(application: Application) -> dict[str, Any]:
 def _keys(application: Application) -> list[tuple[Any, str]]:
     """Return the newest keys, each with the word for what it is worth."""
     now: datetime = timezone.now()
-    found = application.keys.select_related("created_by")[:MOST_KEYS]
+    found = application.keys.select_related("created_by")[:MAX_KEYS]
     return [(key, _worth(key.expires_at, now)) for key in found]
 
 

@@ -17,14 +17,14 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from unfold.admin import ModelAdmin
 
-from core.admin.deletion import DeletionPages
-from core.admin.row_history import HistoryPages
+from core.admin.deletion import DeletionAdmin
+from core.admin.row_history import RowHistoryAdmin
 from core.sorting import by_name
-from events.admin.application_actions import ApplicationVerbs
-from events.admin.application_page import ApplicationPage
+from events.admin.application_actions import ApplicationActionsAdmin
+from events.admin.application_page import ApplicationPageAdmin
 from events.models import Application, Arrival, Minute, WriteKey
 
-MOST = 500  # in the list; applications are made by hand
+MAX_APPLICATIONS = 500  # in the list; applications are made by hand
 SEEN_WITHIN = timedelta(days=30)  # how far back "last seen" looks
 
 
@@ -38,7 +38,7 @@ class Traffic:
 
 
 @admin.register(Application)
-class ApplicationAdmin(ApplicationVerbs, ApplicationPage, DeletionPages, HistoryPages, ModelAdmin):
+class ApplicationAdmin(ApplicationActionsAdmin, ApplicationPageAdmin, DeletionAdmin, RowHistoryAdmin, ModelAdmin):
     """One list and one page. Everything is written by services."""
 
     def get_urls(self) -> list[URLPattern]:
@@ -70,7 +70,7 @@ class ApplicationAdmin(ApplicationVerbs, ApplicationPage, DeletionPages, History
             Prefetch("keys", valid, to_attr="valid_keys")
         )
         traffic = traffic_of()
-        rows = [(application, traffic.get(application.pk, Traffic())) for application in found[:MOST]]
+        rows = [(application, traffic.get(application.pk, Traffic())) for application in found[:MAX_APPLICATIONS]]
         return {"rows": rows, "live": reverse("admin:events_application_live")}
 
 

@@ -14,11 +14,11 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.views import ChangeList
 
-from core.admin.deletion import DeletionPages
-from core.admin.row_history import HistoryPages
+from core.admin.deletion import DeletionAdmin
+from core.admin.row_history import RowHistoryAdmin
 from core.rest.snapshots import SnapshotLists
 from events import services
-from events.admin.event_type_pages.page import EventTypePage
+from events.admin.event_type_pages.page import EventTypePageAdmin
 from events.admin.widgets.formatting import when
 from events.models import EventType, Minute
 
@@ -34,7 +34,7 @@ class TypeList(ChangeList):
 
 
 @admin.register(EventType)
-class EventTypeAdmin(EventTypePage, DeletionPages, HistoryPages, SnapshotLists, ModelAdmin):
+class EventTypeAdmin(EventTypePageAdmin, DeletionAdmin, RowHistoryAdmin, SnapshotLists, ModelAdmin):
     list_display = ["type", "in_version", "came", "wrong", "changed"]
     list_per_page = 50
     search_fields = ["category", "name"]

@@ -17,7 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from unfold.admin import ModelAdmin
 
-from core.admin.deletion import DeletionPages
+from core.admin.deletion import DeletionAdmin
 from core.sorting import by_name
 from events import services
 from events.admin.explorer_filters import Which
@@ -30,11 +30,11 @@ from events.admin.widgets.snippets import snippets
 from events.models import Application, Event, EventType
 
 PAGE = 50
-MOST_TYPES = 500  # offered while one types
+MAX_EVENT_TYPES = 500  # offered while one types
 
 
 @admin.register(Event)
-class EventAdmin(DeletionPages, ModelAdmin):
+class EventAdmin(DeletionAdmin, ModelAdmin):
     """Events are read and deleted here. Only the REST interface changes them."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -69,7 +69,7 @@ class EventAdmin(DeletionPages, ModelAdmin):
             "opts": self.opts,
             "presets": [(name, words, which.as_query(range=name)) for name, (words, _) in PRESETS.items()],
             "applications": Application.objects.only("name").order_by(by_name("name"), "name"),
-            "types": EventType.objects.values_list("category", "name")[:MOST_TYPES],
+            "types": EventType.objects.values_list("category", "name")[:MAX_EVENT_TYPES],
             "inputs": which.span.inputs(),
             "export": _export(which),
         }

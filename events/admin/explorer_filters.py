@@ -9,11 +9,11 @@ from urllib.parse import urlencode
 from django.db.models import QuerySet
 
 from core.numerals import number
-from events.admin.time_range import Span
+from events.admin.time_range import TimeRange
 from events.models import Event, EventType, Minute
 from events.query.time_slices import Reach
 
-LONGEST = 100  # characters of a session, a category, a name
+MAX_TEXT_LENGTH = 100  # characters of a session, a category, a name
 BETWEEN = " / "  # a category and a name in one field; neither may be told from the other without it
 
 
@@ -21,7 +21,7 @@ BETWEEN = " / "  # a category and a name in one field; neither may be told from 
 class Which:
     """Empty texts and 0 stand for "any"."""
 
-    span: Span
+    span: TimeRange
     application: int
     category: str
     name: str
@@ -30,10 +30,10 @@ class Which:
     @classmethod
     def of(cls, asked: Any) -> Which:
         category, name = text(asked, "category"), text(asked, "name")
-        typed = text(asked, "type", LONGEST * 2 + len(BETWEEN))
+        typed = text(asked, "type", MAX_TEXT_LENGTH * 2 + len(BETWEEN))
         if typed and not category:
             category, name = _divided(typed)
-        return cls(Span.of(asked), number(asked.get("application", "")), category, name, text(asked, "session"))
+        return cls(TimeRange.of(asked), number(asked.get("application", "")), category, name, text(asked, "session"))
 
     @property
     def type(self) -> str:
@@ -88,6 +88,6 @@ def _divided(typed: str) -> tuple[str, str]:
     return ways[0]
 
 
-def text(asked: Any, name: str, longest: int = LONGEST) -> str:
+def text(asked: Any, name: str, longest: int = MAX_TEXT_LENGTH) -> str:
     """Read a text of an address, as far as a column could hold it."""
     return str(asked.get(name, "")).replace("\x00", "")[:longest]

@@ -16,12 +16,12 @@ from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
 from events import services
-from events.admin.resend import ResendPages, may_resend
+from events.admin.resend import ResendNotificationAdmin, may_resend
 from events.models import Notification
 
 
 @admin.register(Notification)
-class NotificationAdmin(ResendPages, ModelAdmin):
+class NotificationAdmin(ResendNotificationAdmin, ModelAdmin):
     list_display = ["user", "text", "state", "tries", "created", "arrived"]
     list_select_related = ["message__chat"]
     list_filter = [("status", ChoicesDropdownFilter)]

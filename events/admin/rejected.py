@@ -14,23 +14,23 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from unfold.admin import ModelAdmin
 
-from core.admin.deletion import DeletionPages
+from core.admin.deletion import DeletionAdmin
 from core.numerals import number
 from events import services
-from events.admin.rejected_actions import RejectedVerbs
+from events.admin.rejected_actions import RejectedActionsAdmin
 from events.admin.rejected_group import GroupKey, drawn, sparks
-from events.admin.time_range import PRESETS, Span
+from events.admin.time_range import PRESETS, TimeRange
 from events.admin.widgets.json_html import pretty_raw
 from events.admin.widgets.pagination import page_of
 from events.models import Application, RejectedEvent, Replay
-from events.rejected.groups import MOST, Group, groups
+from events.rejected.groups import MAX_GROUPS, RejectedGroup, groups
 
 USUAL = "7d"
 PAGE = 50
 
 
 @admin.register(RejectedEvent)
-class RejectedAdmin(RejectedVerbs, DeletionPages, ModelAdmin):
+class RejectedAdmin(RejectedActionsAdmin, DeletionAdmin, ModelAdmin):
     """Groups instead of a list: a million wrong events are some dozen mistakes."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -73,7 +73,7 @@ class RejectedAdmin(RejectedVerbs, DeletionPages, ModelAdmin):
 
     def _groups(self, request: HttpRequest) -> dict[str, Any]:
         self._may_view(request)
-        span = Span.of({"range": request.GET.get("range", "")}, USUAL)
+        span = TimeRange.of({"range": request.GET.get("range", "")}, USUAL)
         application = number(request.GET.get("application", ""))
         found = groups(since=span.start, application=application or None)
         shows_muted = request.GET.get("muted") == "1"
@@ -87,7 +87,7 @@ class RejectedAdmin(RejectedVerbs, DeletionPages, ModelAdmin):
             "shows_muted": shows_muted,
             "muted_count": muted_count,
             "open_count": len(found) - muted_count,
-            "is_cut": len(shown) >= MOST,
+            "is_cut": len(shown) >= MAX_GROUPS,
             "groups": [
                 (group, key, drawn(counts), words.get(group.sample or 0, ""))
                 for (group, key), counts in zip(shown, came, strict=True)
@@ -162,7 +162,7 @@ def _shown(row: RejectedEvent) -> dict[str, Any]:
     return {"row": row, "json": pretty_raw(bytes(row.raw), places), "size": len(row.raw)}
 
 
-def _messages(found: list[Group]) -> dict[int, str]:
+def _messages(found: list[RejectedGroup]) -> dict[int, str]:
     """Return the sentence of each group's newest event."""
     samples = [group.sample for group in found if group.sample]
     rows = RejectedEvent.objects.filter(pk__in=samples).values_list("pk", "reasons")

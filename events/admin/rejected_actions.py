@@ -16,21 +16,21 @@ from django.urls import URLPattern, path, reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from core.errors import Gone
+from core.errors import RelatedRowGone
 from core.sorting import by_name
 from events import services
 from events.admin.rejected_group import GroupKey
-from events.admin.widgets.dialog import Question, ask, go_to
+from events.admin.widgets.dialog import ConfirmDialog, ask, go_to
 from events.models import Application, RejectedMute, Replay
 from projects.models import Project
 from projects.services import create_task
 
-MOST_DELETED = 10_000  # by one press: it happens while somebody waits
+MAX_DELETED = 10_000  # by one press: it happens while somebody waits
 AT_ONCE = 1_000
 REPLAY, MUTE, DELETE = "events.replay_rejectedevent", "events.mute_rejectedevent", "events.delete_rejectedevent"
 
 
-class TaskForm(forms.Form):
+class RejectedTaskForm(forms.Form):
     project = forms.ModelChoiceField(
         Project.objects.order_by(by_name("name")), error_messages={"required": "Choose a project."}
     )
@@ -38,7 +38,7 @@ class TaskForm(forms.Form):
 
 
 @dataclass(frozen=True)
-class Verb:
+class RejectedAction:
     """A button of a group's page."""
 
     name: str
@@ -48,7 +48,7 @@ class Verb:
     is_dangerous: bool = False
 
 
-class RejectedVerbs(ModelAdmin):
+class RejectedActionsAdmin(ModelAdmin):
     """A mixin of the rejected events' admin."""
 
     def get_urls(self) -> list[URLPattern]:
@@ -64,13 +64,13 @@ class RejectedVerbs(ModelAdmin):
             *super().get_urls(),
         ]
 
-    def verbs_for(self, request: HttpRequest, key: GroupKey, count: int) -> list[Verb]:
+    def verbs_for(self, request: HttpRequest, key: GroupKey, count: int) -> list[RejectedAction]:
         """Return what this person may do, in the order of the buttons."""
         may = request.user.has_perm
 
-        def verb(name: str, label: str, icon: str, is_dangerous: bool = False) -> Verb:
+        def verb(name: str, label: str, icon: str, is_dangerous: bool = False) -> RejectedAction:
             address = f"{reverse(f'admin:events_rejectedevent_{name}')}?{key.query}"
-            return Verb(name, label, icon, address, is_dangerous)
+            return RejectedAction(name, label, icon, address, is_dangerous)
 
         found = []
         if count and may(REPLAY):
@@ -93,11 +93,12 @@ class RejectedVerbs(ModelAdmin):
             context = {"rehearsal": services.rehearse_replay(selection=key.selection()), "total": total}
             button = f"Replay {total:,} event{'' if total == 1 else 's'}" if total else ""
             return ask(
-                request, Question("Replay", "events/replay_question.html", button, _page(key), context, is_wide=True)
+                request,
+                ConfirmDialog("Replay", "events/replay_question.html", button, _page(key), context, is_wide=True),
             )
         try:
             services.start_replay(selection=key.selection(), actor=request.user)
-        except services.Refused as error:
+        except services.ChangeRefused as error:
             messages.error(request, str(error))
         return go_to(request, _page(key))
 
@@ -113,18 +114,19 @@ class RejectedVerbs(ModelAdmin):
     def task(self, request: HttpRequest) -> HttpResponse:
         """GET asks for a project, POST makes the task there."""
         key = _key(request, "projects.add_task")
-        form = TaskForm(request.POST if request.method == "POST" else None, initial={"title": _title(key)})
+        form = RejectedTaskForm(request.POST if request.method == "POST" else None, initial={"title": _title(key)})
         if form.is_valid():
             address = request.build_absolute_uri(_page(key))
             try:
                 task = create_task(**form.cleaned_data, description=_description(key, address), actor=request.user)
-            except Gone as error:
+            except RelatedRowGone as error:
                 form.add_error(None, str(error))
             else:
                 messages.success(request, f"“{task.title}” is on the board of {task.project}.")
                 return go_to(request, reverse("admin:projects_task_change", args=[task.pk]))
         return ask(
-            request, Question("Create task", "events/task_question.html", "Create task", _page(key), {"form": form})
+            request,
+            ConfirmDialog("Create task", "events/task_question.html", "Create task", _page(key), {"form": form}),
         )
 
     def mute(self, request: HttpRequest) -> HttpResponse:
@@ -134,7 +136,9 @@ class RejectedVerbs(ModelAdmin):
         if request.method != "POST":
             word = "Unmute" if mute else "Mute"
             context = {"mute": mute, "count": key.rows().count()}
-            return ask(request, Question(f"{word} this group?", "events/mute_question.html", word, _page(key), context))
+            return ask(
+                request, ConfirmDialog(f"{word} this group?", "events/mute_question.html", word, _page(key), context)
+            )
         if request.POST.get("to", "shown" if mute else "muted") == "shown":
             if mute is not None:
                 mute.delete()
@@ -148,13 +152,13 @@ class RejectedVerbs(ModelAdmin):
         return go_to(request, reverse("admin:events_rejectedevent_changelist"))
 
     def delete_group(self, request: HttpRequest) -> HttpResponse:
-        """GET asks with the number, POST deletes up to MOST_DELETED of them, oldest first."""
+        """GET asks with the number, POST deletes up to MAX_DELETED of them, oldest first."""
         key = _key(request, DELETE)
         count = key.rows().count()
         if request.method != "POST":
-            now = min(count, MOST_DELETED)
+            now = min(count, MAX_DELETED)
             context = {"count": count, "now": now, "button": f"Delete {now:,}"}
-            question = Question(
+            question = ConfirmDialog(
                 "Delete rejected events?", "events/delete_question.html", f"Delete {now:,}" if now else "", _page(key),
                 context, is_dangerous=True,
             )  # fmt: skip
@@ -193,7 +197,7 @@ def _description(key: GroupKey, address: str) -> str:
 def _delete(key: GroupKey, actor: Any) -> int:
     """Delete in small transactions, so that the ingest waits for none of them."""
     deleted = 0
-    ids = list(key.rows().order_by("received_at", "pk").values_list("pk", flat=True)[:MOST_DELETED])
+    ids = list(key.rows().order_by("received_at", "pk").values_list("pk", flat=True)[:MAX_DELETED])
     for at in range(0, len(ids), AT_ONCE):
         deleted += services.delete_rejected(ids=ids[at : at + AT_ONCE], among=key.rows(), actor=actor)
     return deleted

@@ -14,7 +14,7 @@ from django.utils import timezone
 from core.numerals import number
 from events.admin.explorer_filters import text
 from events.models import EventType, RejectedEvent, RejectedMute
-from events.rejected.groups import Group
+from events.rejected.groups import RejectedGroup
 from events.rejected.selection import Selection
 
 DRAWN = 24  # bars of a sparkline
@@ -56,8 +56,8 @@ class GroupKey:
         )
 
     @classmethod
-    def like(cls, row: Group | RejectedMute | RejectedEvent) -> GroupKey:
-        application = row.application if isinstance(row, Group) else row.application_id
+    def like(cls, row: RejectedGroup | RejectedMute | RejectedEvent) -> GroupKey:
+        application = row.application if isinstance(row, RejectedGroup) else row.application_id
         return cls(application, row.category, row.name, row.code, row.pointer)
 
     @property

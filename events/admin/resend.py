@@ -23,7 +23,7 @@ def may_resend(request: HttpRequest) -> bool:
     return request.user.has_perm("events.change_notification")
 
 
-class ResendPages(ModelAdmin):
+class ResendNotificationAdmin(ModelAdmin):
     """A mixin of the notifications' admin."""
 
     def get_urls(self) -> list[URLPattern]:

@@ -27,8 +27,8 @@ from events.models import Event, Session
 from events.session_address import id_in, page_of
 
 PAGE = 200
-MOST_KINDS = 50  # offered as filters
-MOST_COUNTED = 20_000  # events of a session by type; beyond, it is no visitor but a program
+MAX_KINDS = 50  # offered as filters
+MAX_COUNTED = 20_000  # events of a session by type; beyond, it is no visitor but a program
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def _timeline(request: HttpRequest, events: QuerySet[Event], counted: int) -> di
     shown = events.filter(category=category, name=name) if category else events
     rows, later, before = in_order(shown.select_related("application"), request.GET.get("later", ""), PAGE)
     return {
-        "kinds": _kinds(events) if counted <= MOST_COUNTED else [],
+        "kinds": _kinds(events) if counted <= MAX_COUNTED else [],
         "category": category,
         "name": name,
         "moments": _moments(rows, before),
@@ -156,7 +156,7 @@ def _timeline(request: HttpRequest, events: QuerySet[Event], counted: int) -> di
 
 def _kinds(events: QuerySet[Event]) -> list[tuple[str, str, int]]:
     found = events.order_by().values_list("category", "name").annotate(count=Count("pk"))
-    return list(found.order_by("-count", "category", "name")[:MOST_KINDS])
+    return list(found.order_by("-count", "category", "name")[:MAX_KINDS])
 
 
 def _moments(events: list[Event], before: datetime | None) -> list[Moment]:

@@ -24,7 +24,7 @@ USUAL = "24h"
 
 
 @dataclass(frozen=True)
-class Span:
+class TimeRange:
     """`start` and `end` are None where it is open: a preset has no end, for it goes with the clock."""
 
     preset: str  # "" for two moments
@@ -32,7 +32,7 @@ class Span:
     end: datetime | None
 
     @classmethod
-    def of(cls, asked: Any, usual: str = USUAL) -> Span:
+    def of(cls, asked: Any, usual: str = USUAL) -> TimeRange:
         """Read `from` and `to`, else `range`, of an address; what makes no sense is passed over."""
         start, end = _typed(asked, "from"), _typed(asked, "to", latest=True)
         if start and end and start >= end:

@@ -25,7 +25,7 @@ from events.query import filters
 
 
 @extend_schema(tags=["applications"])
-class Applications(RestView, viewsets.ModelViewSet):
+class ApplicationsView(RestView, viewsets.ModelViewSet):
     """Who may send events. POST answers with `write_key`, this once; only an application without events is deleted."""
 
     queryset = Application.objects.prefetch_related("keys").order_by("-id")
@@ -80,7 +80,7 @@ class Applications(RestView, viewsets.ModelViewSet):
 
 
 @extend_schema(tags=["applications"])
-class OneKey(RestView, generics.RetrieveDestroyAPIView):
+class WriteKeyView(RestView, generics.RetrieveDestroyAPIView):
     """A write key, without its secret part; DELETE refuses it from now on."""
 
     queryset = WriteKey.objects.all()
@@ -97,7 +97,7 @@ class OneKey(RestView, generics.RetrieveDestroyAPIView):
 
 
 @extend_schema(tags=["event types"])
-class EventTypes(RestView, viewsets.ModelViewSet):
+class EventTypesView(RestView, viewsets.ModelViewSet):
     """What a right event is. `schema` is a JSON Schema (2020-12) of `data`; setting it publishes the next version."""
 
     queryset = EventType.objects.order_by("-id")
@@ -154,7 +154,7 @@ class EventTypes(RestView, viewsets.ModelViewSet):
 
 
 @extend_schema(tags=["event types"])
-class SchemaVersions(RestView, generics.ListAPIView):
+class SchemaVersionsView(RestView, generics.ListAPIView):
     """Every schema that a type has had, newest first."""
 
     queryset = SchemaVersion.objects.select_related("published_by")

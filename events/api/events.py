@@ -20,14 +20,14 @@ from rest_framework.serializers import BaseSerializer
 
 from core.rest.base import RestView
 from core.rest.json_parser import StrictJSONParser
-from core.rest.pagination import CursorPages
+from core.rest.pagination import KeysetPagination
 from events import services
 from events.api import serializers
 from events.api.permissions import MaySeeEvents
 from events.api.refusals import problems
 from events.models import Event, Session
 from events.query import export, filters
-from events.query.pages import NewestFirst, OldestFirst, first_rows
+from events.query.pages import NewestFirstPagination, OldestFirstPagination, first_rows
 from events.query.time_slices import Reach
 from events.rollups.timeseries import stats
 
@@ -41,17 +41,17 @@ class _File(renderers.BaseRenderer):
         return renderers.JSONRenderer().render(data)
 
 
-class Csv(_File):
+class EventCsvRenderer(_File):
     media_type = "text/csv"
     format = "csv"
 
 
-class Ndjson(_File):
+class EventNdjsonRenderer(_File):
     media_type = "application/x-ndjson"
     format = "ndjson"
 
 
-class WhereTheyAre(NewestFirst):
+class WhereTheyAre(NewestFirstPagination):
     """Reads only the minutes that hold some, where no index has the filters."""
 
     def read(
@@ -69,7 +69,7 @@ def _reach(request: Request) -> Reach:
 
 
 @extend_schema(tags=["events"])
-class Events(
+class EventsView(
     RestView,
     mixins.ListModelMixin,
     mixins.RetrieveModelMixin,
@@ -118,7 +118,7 @@ class Events(
     @action(
         detail=False,
         pagination_class=None,
-        renderer_classes=[Csv, Ndjson],
+        renderer_classes=[EventCsvRenderer, EventNdjsonRenderer],
     )
     def export(self, request: Request) -> StreamingHttpResponse:
         """The events that the filters leave, newest first, as a file: all of them, row by row."""
@@ -131,22 +131,22 @@ class Events(
         )
 
 
-class LastSeenFirst(CursorPages):
+class SessionPagination(KeysetPagination):
     ordering = ("-last_seen", "session_id")
 
 
 @extend_schema(tags=["sessions"])
-class Sessions(RestView, generics.ListAPIView):
+class SessionsView(RestView, generics.ListAPIView):
     """Sessions, the one that was last seen first. What was stored in the last seconds may not be in them yet."""
 
     queryset = Session.objects.all()
     serializer_class = serializers.SessionSerializer
     filterset_class = filters.SessionFilter
-    pagination_class = LastSeenFirst
+    pagination_class = SessionPagination
 
 
 @extend_schema(tags=["sessions"], parameters=[OpenApiParameter("cursor"), OpenApiParameter("page_size", int)])
-class OneSession(RestView, generics.RetrieveAPIView):
+class SessionView(RestView, generics.RetrieveAPIView):
     """A session and its events in the order in which they happened, page by page."""
 
     queryset = Session.objects.all()
@@ -168,7 +168,7 @@ class OneSession(RestView, generics.RetrieveAPIView):
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         session: Any = self.get_object()
-        pages = OldestFirst()
+        pages = OldestFirstPagination()
         session.events = pages.paginate_queryset(Event.objects.filter(session_id=session.pk), request)
         session.next, session.previous = pages.next, pages.previous
         return Response(self.get_serializer(session).data)

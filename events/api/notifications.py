@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from core.rest.base import RestView
-from core.rest.pagination import CursorPages
+from core.rest.pagination import KeysetPagination
 from core.rest.strict_bodies import StrictModelSerializer
 from events import services
 from events.models import Notification
@@ -80,20 +80,20 @@ class NotificationFilter(filters.FilterSet):
         return notifications.filter(user_id__in=spellings)
 
 
-class Newest(CursorPages):
+class NotificationPagination(KeysetPagination):
     """Newest first, along events_notification_newest."""
 
     ordering = ("-created_at", "-event_id")
 
 
 @extend_schema(tags=["notifications"])
-class Notifications(RestView, generics.ListCreateAPIView):
+class NotificationsView(RestView, generics.ListCreateAPIView):
     """What users are to be told, newest first; POST stores and queues one more."""
 
     queryset = Notification.objects.select_related("message__chat")
     serializer_class = NotificationSerializer
     filterset_class = NotificationFilter
-    pagination_class = Newest
+    pagination_class = NotificationPagination
     etag_of_created = True
     changing_members = CHANGING
 
@@ -102,7 +102,7 @@ class Notifications(RestView, generics.ListCreateAPIView):
 
 
 @extend_schema(tags=["notifications"])
-class OneNotification(RestView, generics.RetrieveAPIView):
+class NotificationView(RestView, generics.RetrieveAPIView):
     """One notification, and what became of it."""
 
     queryset = Notification.objects.select_related("message__chat")

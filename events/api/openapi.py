@@ -5,11 +5,11 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from events.ingest.request_body import LARGEST
-from events.validation.errors import TEXT_MOST
-from events.validation.parser import MOST_ITEMS
+from events.ingest.request_body import MAX_BODY_BYTES
+from events.validation.errors import MAX_TEXT_LENGTH
+from events.validation.parser import MAX_ITEMS
 
-_TEXT = {"type": "string", "minLength": 1, "maxLength": TEXT_MOST}
+_TEXT = {"type": "string", "minLength": 1, "maxLength": MAX_TEXT_LENGTH}
 _EVENT = {
     "type": "object",
     "required": ["session_id", "category", "name", "data", "timestamp"],
@@ -46,12 +46,12 @@ _ANSWER = {
     },
 }
 _ONE = {"$ref": "#/components/schemas/NewEvent"}
-_BODY = {"oneOf": [_ONE, {"type": "array", "items": _ONE, "maxItems": MOST_ITEMS}]}
+_BODY = {"oneOf": [_ONE, {"type": "array", "items": _ONE, "maxItems": MAX_ITEMS}]}
 _OPERATION: dict[str, Any] = {
     "operationId": "events_ingest",
     "description": (
-        f"One event, or up to {MOST_ITEMS} of them in {LARGEST // 1024} KiB; gzip is understood, and JSON sent as "
-        "text/plain, as beacons do. 202 means committed. A wrong event is rejected, kept, and told why; its "
+        f"One event, or up to {MAX_ITEMS} of them in {MAX_BODY_BYTES // 1024} KiB; gzip is understood, and JSON sent "
+        "as text/plain, as beacons do. 202 means committed. A wrong event is rejected, kept, and told why; its "
         "neighbours are stored. 503 has Retry-After: send the same again, with the same ids."
     ),
     "tags": ["events"],

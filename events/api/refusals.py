@@ -6,13 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.core.exceptions import ObjectDoesNotExist
-from rest_framework import exceptions, status
+from rest_framework import exceptions
 
+from core.rest.base import Conflict
 from events import services
-
-
-class Conflict(exceptions.APIException):
-    status_code = status.HTTP_409_CONFLICT
 
 
 @contextmanager
@@ -29,7 +26,7 @@ def problems() -> Iterator[None]:
         raise exceptions.ValidationError(fields) from wrong
     except services.SchemaError as error:
         raise exceptions.ValidationError({"schema": [str(error)]}) from error
-    except services.Refused as refused:
+    except services.ChangeRefused as refused:
         raise Conflict(str(refused)) from refused
     except ObjectDoesNotExist as gone:
         raise exceptions.NotFound() from gone

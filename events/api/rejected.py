@@ -29,7 +29,7 @@ REPLAYED = {
 
 
 @extend_schema(tags=["rejected events"])
-class RejectedEvents(
+class RejectedEventsView(
     RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.DestroyModelMixin, viewsets.GenericViewSet
 ):
     """What was sent as an event and is none, with every reason why; its bytes are in the answer for one of them."""
@@ -98,7 +98,7 @@ class RejectedEvents(
 
 
 @extend_schema(tags=["rejected events"])
-class Replays(RestView, generics.ListAPIView):
+class ReplaysView(RestView, generics.ListAPIView):
     """Replays, newest first, with what became of the events so far."""
 
     queryset = Replay.objects.select_related("created_by")
@@ -108,7 +108,7 @@ class Replays(RestView, generics.ListAPIView):
 
 
 @extend_schema(tags=["rejected events"])
-class OneReplay(RestView, generics.RetrieveAPIView):
+class ReplayView(RestView, generics.RetrieveAPIView):
     """How far a replay is. The live topic `events` tells the same as `replay.updated`."""
 
     queryset = Replay.objects.select_related("created_by")
@@ -117,10 +117,10 @@ class OneReplay(RestView, generics.RetrieveAPIView):
 
 
 @extend_schema(exclude=True)
-class FormerReplays(Replays):
+class FormerReplays(ReplaysView):
     """At the address that replays had first."""
 
 
 @extend_schema(exclude=True)
-class FormerReplay(OneReplay):
+class FormerReplay(ReplayView):
     """At the address that replays had first."""

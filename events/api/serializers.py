@@ -17,11 +17,11 @@ from core.rest.bounded_lists import BoundedList
 from core.rest.strict_bodies import StrictModelSerializer, StrictSerializer
 from events import services
 from events.models import Application, Event, EventType, RejectedEvent, Replay, SchemaVersion, Session, WriteKey
-from events.rejected.schema_dry_run import LAST, MOST
-from events.rejected.selection import MOST_IDS
+from events.rejected.schema_dry_run import LAST, MAX_EVENTS
+from events.rejected.selection import MAX_IDS
 from events.rollups.timeseries import GROUPS, INTERVALS
-from events.services.applications import LONGEST_OVERLAP
-from events.validation.errors import TEXT_MOST
+from events.services.applications import MAX_OVERLAP_HOURS
+from events.validation.errors import MAX_TEXT_LENGTH
 
 
 @extend_schema_field(OpenApiTypes.OBJECT)
@@ -38,9 +38,9 @@ class ObjectField(serializers.JSONField):
 class EventSerializer(StrictModelSerializer):
     """What an application told. `application`, `event_id` and `received_at` are nobody's to change."""
 
-    session_id = serializers.CharField(max_length=TEXT_MOST, trim_whitespace=False)
-    category = serializers.CharField(max_length=TEXT_MOST, trim_whitespace=False)
-    name = serializers.CharField(max_length=TEXT_MOST, trim_whitespace=False)
+    session_id = serializers.CharField(max_length=MAX_TEXT_LENGTH, trim_whitespace=False)
+    category = serializers.CharField(max_length=MAX_TEXT_LENGTH, trim_whitespace=False)
+    name = serializers.CharField(max_length=MAX_TEXT_LENGTH, trim_whitespace=False)
     data = ObjectField()  # type: ignore[assignment]  # REST framework collects fields
 
     class Meta:
@@ -80,8 +80,8 @@ class AskForStats(serializers.Serializer):
     interval = serializers.ChoiceField(choices=list(INTERVALS), default="hour")
     by = serializers.ChoiceField(choices=list(GROUPS), required=False, help_text="One series for each of these.")
     application = serializers.IntegerField(required=False, min_value=1, max_value=2**63 - 1)
-    category = serializers.CharField(required=False, max_length=TEXT_MOST, trim_whitespace=False)
-    name = serializers.CharField(required=False, max_length=TEXT_MOST, trim_whitespace=False)
+    category = serializers.CharField(required=False, max_length=MAX_TEXT_LENGTH, trim_whitespace=False)
+    name = serializers.CharField(required=False, max_length=MAX_TEXT_LENGTH, trim_whitespace=False)
     tz = serializers.CharField(
         required=False,
         max_length=64,
@@ -109,7 +109,7 @@ class AskForStats(serializers.Serializer):
         return {**asked, "start": start, "end": end, "zone": zone}
 
 
-class MomentField(serializers.DateTimeField):
+class TimestampField(serializers.DateTimeField):
     """A moment that keeps its own zone."""
 
     def enforce_timezone(self, value: datetime) -> datetime:
@@ -125,7 +125,7 @@ class SeriesSerializer(serializers.Serializer):
 class StatsSerializer(serializers.Serializer):
     interval = serializers.ChoiceField(choices=list(INTERVALS))
     lag = serializers.FloatField(help_text="Seconds: what was stored since may not be counted yet.")
-    times = serializers.ListField(child=MomentField(), help_text="Where each interval begins, in the zone `tz`.")
+    times = serializers.ListField(child=TimestampField(), help_text="Where each interval begins, in the zone `tz`.")
     series = SeriesSerializer(many=True)
 
 
@@ -158,7 +158,7 @@ class NewApplicationSerializer(ApplicationSerializer):
 
 class RotateSerializer(StrictSerializer):
     overlap_hours = serializers.FloatField(
-        default=24, min_value=0, max_value=LONGEST_OVERLAP, help_text="How long the keys of now go on working."
+        default=24, min_value=0, max_value=MAX_OVERLAP_HOURS, help_text="How long the keys of now go on working."
     )
 
 
@@ -205,7 +205,9 @@ class SchemaVersionSerializer(serializers.ModelSerializer):
 
 class AskForDryRun(StrictSerializer):
     schema = ObjectField()
-    last = serializers.IntegerField(default=LAST, min_value=1, max_value=MOST, help_text="So many of the last events.")
+    last = serializers.IntegerField(
+        default=LAST, min_value=1, max_value=MAX_EVENTS, help_text="So many of the last events."
+    )
 
     def validate_schema(self, schema: Any) -> Any:
         return checked(schema)
@@ -276,8 +278,10 @@ class OneRejectedEventSerializer(RejectedEventSerializer):
 class AskForGroups(serializers.Serializer):
     since = serializers.DateTimeField(required=False, help_text="Received then or later.")
     application = serializers.IntegerField(required=False, min_value=1, max_value=2**63 - 1)
-    category = serializers.CharField(required=False, allow_blank=True, max_length=TEXT_MOST, trim_whitespace=False)
-    name = serializers.CharField(required=False, allow_blank=True, max_length=TEXT_MOST, trim_whitespace=False)
+    category = serializers.CharField(
+        required=False, allow_blank=True, max_length=MAX_TEXT_LENGTH, trim_whitespace=False
+    )
+    name = serializers.CharField(required=False, allow_blank=True, max_length=MAX_TEXT_LENGTH, trim_whitespace=False)
     code = serializers.CharField(required=False, max_length=50)
 
 
@@ -303,11 +307,13 @@ class AskForReplay(DryRunFlag):
     """`ids`, or what a group has in common."""
 
     ids = BoundedList(
-        child=serializers.IntegerField(min_value=0, max_value=2**63 - 1), max_length=MOST_IDS, required=False
+        child=serializers.IntegerField(min_value=0, max_value=2**63 - 1), max_length=MAX_IDS, required=False
     )
     application = serializers.IntegerField(required=False, min_value=1, max_value=2**63 - 1)
-    category = serializers.CharField(required=False, allow_blank=True, max_length=TEXT_MOST, trim_whitespace=False)
-    name = serializers.CharField(required=False, allow_blank=True, max_length=TEXT_MOST, trim_whitespace=False)
+    category = serializers.CharField(
+        required=False, allow_blank=True, max_length=MAX_TEXT_LENGTH, trim_whitespace=False
+    )
+    name = serializers.CharField(required=False, allow_blank=True, max_length=MAX_TEXT_LENGTH, trim_whitespace=False)
     code = serializers.CharField(required=False, max_length=50)
     pointer = serializers.CharField(required=False, allow_blank=True, max_length=300, trim_whitespace=False)
 

@@ -47,14 +47,14 @@ _DAYS = [10, 10, 10, 10, 9, 6, 6]
 
 
 @dataclass(frozen=True)
-class Step:
+class SessionStep:
     after: float  # seconds after the one before
     category: str
     name: str
     data: str  # JSON
 
 
-Journey = list[Step]
+Journey = list[SessionStep]
 
 
 def journeys(number: int = 400, seed: int = 7) -> list[Journey]:
@@ -87,12 +87,12 @@ def _journey(chance: random.Random) -> Journey:
     return steps
 
 
-def _opened(chance: random.Random) -> Step:
+def _opened(chance: random.Random) -> SessionStep:
     data = {"platform": chance.choice(["ios", "android"]), "version": f"4.{chance.randrange(9)}"}
-    return Step(0.0, "app", "opened", json.dumps(data))
+    return SessionStep(0.0, "app", "opened", json.dumps(data))
 
 
-def _step(chance: random.Random) -> Step:
+def _step(chance: random.Random) -> SessionStep:
     page = {"host": "www.example.com", "path": chance.choice(PAGES)}
     category, name, data = chance.choices(
         [
@@ -106,4 +106,4 @@ def _step(chance: random.Random) -> Step:
         ],
         [50, 15, 12, 10, 6, 5, 2],
     )[0]
-    return Step(round(chance.lognormvariate(2.5, 1), 3), category, name, json.dumps(data))
+    return SessionStep(round(chance.lognormvariate(2.5, 1), 3), category, name, json.dumps(data))

@@ -33,24 +33,24 @@ from prometheus_client import Counter, Gauge
 
 from events.ingest.bulk_insert import Store
 from events.ingest.check_process import CheckProcess, TooHeavy, read_here
-from events.ingest.db_thread import Line, Unavailable
+from events.ingest.db_thread import DatabaseThread, Unavailable
 from events.ingest.group_commit import ApplicationGone, GroupCommit
 from events.ingest.quota import Quota
 from events.ingest.rate_limit import Buckets
 from events.ingest.registry import Directory, Sender
-from events.ingest.request_body import Disconnected, Receive, Refused, read_body
-from events.ingest.request_limits import Limit, Limits, TooMuch, TooMuchOfOne
+from events.ingest.request_body import Disconnected, Receive, RequestRefused, read_body
+from events.ingest.request_limits import Limit, RequestLimits, TooMuch, TooMuchOfOne
 from events.ingest.writer import Writer
 from events.validation.budget import Budget, BudgetSpent
-from events.validation.event import Item, Rules, Span, read
-from events.validation.parser import MOST_ITEMS, TooManyItems
+from events.validation.event import Item, Rules, TimestampBounds, read
+from events.validation.parser import MAX_ITEMS, TooManyItems
 
 log = structlog.get_logger(__name__)
 
 WRITERS = 2  # groups under way at once, of small requests and of large ones
 LARGE = 64 * 1024  # bytes of a body; Postgres takes 20 ms for half a megabyte, and small ones do not wait for that
-MOST_REQUESTS = 1_000  # under way
-MOST_BYTES = 64 * 1024 * 1024  # held for them
+MAX_REQUESTS = 1_000  # under way
+MAX_BYTES = 64 * 1024 * 1024  # held for them
 SHARE = 4  # an application has at most this part of both, so that others find room
 ITEM_BYTES = 512  # what an item weighs beyond its bytes, roughly
 SMALL = 4 * 1024  # bytes; a larger body is checked in a thread, so that it doesn't stop everybody else
@@ -73,31 +73,31 @@ under_way = Gauge("opsroom_events_under_way_requests", "Requests from their firs
 held_bytes = Gauge("opsroom_events_held_bytes", "Bytes held for requests that are under way")
 
 
-def busy(why: str) -> Refused:
+def busy(why: str) -> RequestRefused:
     """503, to be tried again: not by everybody at the same moment."""
-    return Refused(503, f"{why} Please send the same again in a moment.", retry_after=random.randint(1, 4))
+    return RequestRefused(503, f"{why} Please send the same again in a moment.", retry_after=random.randint(1, 4))
 
 
-def too_many_at_once() -> Refused:
+def too_many_at_once() -> RequestRefused:
     """429 for one application: the others are served."""
     words = "This application has too many requests in progress. Send fewer at the same time."
-    return Refused(429, words, retry_after=random.randint(1, 4))
+    return RequestRefused(429, words, retry_after=random.randint(1, 4))
 
 
 class Ingest:
     """The ASGI application, for `POST` and `OPTIONS` at any path."""
 
     def __init__(self) -> None:
-        self.limits = Limits(
-            most=MOST_REQUESTS,
-            heaviest=MOST_BYTES,
-            most_of_one=MOST_REQUESTS // SHARE,
-            heaviest_of_one=MOST_BYTES // SHARE,
+        self.limits = RequestLimits(
+            most=MAX_REQUESTS,
+            heaviest=MAX_BYTES,
+            most_of_one=MAX_REQUESTS // SHARE,
+            heaviest_of_one=MAX_BYTES // SHARE,
         )
-        self._span = Span.from_settings()
+        self._span = TimestampBounds.from_settings()
         store = Store()
         self._writers = [Writer(f"ingest-{number}", store) for number in range(2 * WRITERS)]
-        self._looking = Line("ingest-keys")
+        self._looking = DatabaseThread("ingest-keys")
         self._directory = Directory(self._looking)
         self._commit = GroupCommit(self._writers[:WRITERS])
         self._commit_large = GroupCommit(self._writers[WRITERS:])
@@ -119,7 +119,7 @@ class Ingest:
             with self.limits.limit(ANSWER) as limit:
                 body = await self._take(scope, headers, receive, limit)
             await _answer(send, 202, body, [JSON, *_allow(headers)])
-        except Refused as refused:
+        except RequestRefused as refused:
             await _refuse(send, headers, refused)
         except TooMuchOfOne:
             await _refuse(send, headers, too_many_at_once())
@@ -150,22 +150,22 @@ class Ingest:
             try:
                 await commit.commit(items)
             except ApplicationGone:
-                raise Refused(401, "The application of this write key was deleted.") from None
+                raise RequestRefused(401, "The application of this write key was deleted.") from None
         if len(items) == 1 and items[0].reasons and items[0].is_garbage:
             words = f"This is not JSON: {items[0].reasons[0]['message']}"
-            raise Refused(400, words, results=[items[0].result()])
+            raise RequestRefused(400, words, results=[items[0].result()])
         if sum(len(item.reasons) for item in items) > REASONS_HERE:
             return await asyncio.to_thread(_told, items)
         return _told(items)
 
     def _let_in(self, sender: Sender | None, headers: dict[bytes, bytes]) -> Sender:
-        """Return the sender, who may send from there, and now. Raises Refused."""
+        """Return the sender, who may send from there, and now. Raises RequestRefused."""
         if sender is None:
-            raise Refused(401, "Missing, unknown, expired or paused write key.")
+            raise RequestRefused(401, "Missing, unknown, expired or paused write key.")
         if sender.origins and b"origin" in headers and headers[b"origin"].decode("latin-1") not in sender.origins:
-            raise Refused(403, "This application does not take events from pages of that origin.")
+            raise RequestRefused(403, "This application does not take events from pages of that origin.")
         if wait := self._buckets.wait(sender.application, sender.rate):
-            raise Refused(429, f"This application may send {sender.rate} events a second.", retry_after=wait)
+            raise RequestRefused(429, f"This application may send {sender.rate} events a second.", retry_after=wait)
         return sender
 
     def _compare_clocks(self, scope: dict[str, Any]) -> None:
@@ -177,16 +177,16 @@ class Ingest:
         if not (given := _queried(scope, "sent_at")):
             return
         if not re.fullmatch(r"\d{1,15}", given, re.ASCII):
-            raise Refused(400, "sent_at is the sender's time in milliseconds since 1970-01-01T00:00:00Z.")
+            raise RequestRefused(400, "sent_at is the sender's time in milliseconds since 1970-01-01T00:00:00Z.")
         now = int(time.time() * 1000)
         wrong = (int(given) - now) / 1000
         if abs(wrong) > max(self._span.future.total_seconds(), LEAST_SKEW):
             words = "Correct the timestamps by the difference between now and sent_at, and send the events again."
-            raise Refused(409, f"The sender's clock is wrong by {abs(wrong):.0f} seconds. {words}", now=now)
+            raise RequestRefused(409, f"The sender's clock is wrong by {abs(wrong):.0f} seconds. {words}", now=now)
 
     async def _check(self, content: bytes, sender: Sender) -> list[Item]:
         if not content.strip():
-            raise Refused(400, "The body is empty. Send an event, or an array of events, as JSON.")
+            raise RequestRefused(400, "The body is empty. Send an event, or an array of events, as JSON.")
         known = self._directory.at_hand() or await self._directory.known()
         budget = Budget.of_event_loop()
         rules = Rules(sender.application, known.types, sender.rejects_unknown, datetime.now(UTC), self._span, budget)
@@ -200,9 +200,9 @@ class Ingest:
             with self._one_of_few(sender.application):
                 return await loop.run_in_executor(self._asking, self._check_process.read, content, rules, known)
         except TooManyItems:
-            raise Refused(413, f"A request may have {MOST_ITEMS} events. Send fewer at once.") from None
+            raise RequestRefused(413, f"A request may have {MAX_ITEMS} events. Send fewer at once.") from None
         except BudgetSpent:
-            raise Refused(413, "To check these events takes too much work. Send fewer at once.") from None
+            raise RequestRefused(413, "To check these events takes too much work. Send fewer at once.") from None
 
     @contextlib.contextmanager
     def _one_of_few(self, application: int) -> Iterator[None]:
@@ -270,7 +270,7 @@ def _allow(headers: dict[bytes, bytes], status: int = 202) -> list[tuple[bytes, 
     ]
 
 
-async def _refuse(send: Any, headers: dict[bytes, bytes], refused: Refused) -> None:
+async def _refuse(send: Any, headers: dict[bytes, bytes], refused: RequestRefused) -> None:
     """Answer with problem details, in the shape of the whole house (config/rest/error_handlers.py)."""
     status = refused.status
     refused_total.labels(status).inc()

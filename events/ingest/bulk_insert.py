@@ -112,7 +112,7 @@ SELECT id % {BATCH_ROWS} FROM stored
 EXECUTE = "EXECUTE events_store (%s, %s, %s)"  # new, rejected, not kept; returns the places of what was new
 
 
-class Group:
+class InsertBatch:
     """Checked items, of which each event is stored once: the first one that is sent as (application, id, timestamp)."""
 
     def __init__(self, items: Sequence[Item]) -> None:
@@ -224,7 +224,7 @@ class Store:
         self.write(connection, items)
 
     def _write(self, connection: Any, items: Sequence[Item]) -> None:
-        group = Group(items)
+        group = InsertBatch(items)
         if len(group.rows) >= COPY_FROM and time.monotonic() > self._copy_after:
             try:
                 _copy(connection, group)
@@ -242,7 +242,7 @@ class _HasTombstone(Exception):
     """An event of a group that was to be copied has been erased, or moved to another time."""
 
 
-def _copy(connection: Any, group: Group) -> None:
+def _copy(connection: Any, group: InsertBatch) -> None:
     rows, rejected = group.rows, group.rejected
     times = [item.timestamp for _, item in rows]
     connection.autocommit = False
@@ -265,7 +265,7 @@ def _copy(connection: Any, group: Group) -> None:
             connection.autocommit = True
 
 
-def _has_tombstone(cursor: Any, group: Group) -> bool:
+def _has_tombstone(cursor: Any, group: InsertBatch) -> bool:
     keys = [(item.application, item.event_id, item.timestamp) for _, item in group.rows]
     cursor.execute(GONE_BEFORE, [list(column) for column in zip(*keys, strict=True)])
     return bool(cursor.fetchone()[0])

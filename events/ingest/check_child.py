@@ -19,7 +19,7 @@ from typing import IO, Any
 import orjson
 
 from events.validation.budget import Budget, BudgetSpent
-from events.validation.event import Item, Rules, Span, read
+from events.validation.event import Item, Rules, TimestampBounds, read
 from events.validation.parser import TooManyItems
 from events.validation.schemas import Checker
 from events.validation.stored_schemas import stored
@@ -66,7 +66,7 @@ def main() -> None:
 
 def _answer(asked: dict[str, Any], content: bytes, types: dict[tuple[str, str], Checker]) -> Any:
     days, seconds = asked["span"]
-    span = Span(timedelta(days=days), timedelta(seconds=seconds))
+    span = TimestampBounds(timedelta(days=days), timedelta(seconds=seconds))
     now, budget = datetime.fromisoformat(asked["now"]), Budget.of_request()
     rules = Rules(asked["application"], types, asked["rejects_unknown"], now, span, budget)
     try:

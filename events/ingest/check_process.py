@@ -28,8 +28,8 @@ from events.validation.parser import Body, TooManyItems
 
 log = structlog.get_logger(__name__)
 
-MOST_VALUES = 20_000  # of a body that a thread of this process reads; 500 usual events have some 5,000
-MOST_SUSPECT = 2_000  # of one that has to be read value by value
+MAX_VALUES = 20_000  # of a body that a thread of this process reads; 500 usual events have some 5,000
+MAX_SUSPECT = 2_000  # of one that has to be read value by value
 SECONDS = 4.0  # for one body
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -42,7 +42,7 @@ def read_here(content: bytes, rules: Rules) -> list[Item]:
     """Return the checked items of a body in a thread of this process. Raises TooHeavy, TooManyItems."""
     body = Body(content)
     values = body.values()
-    if values > MOST_VALUES or (values > MOST_SUSPECT and body.is_suspect()):
+    if values > MAX_VALUES or (values > MAX_SUSPECT and body.is_suspect()):
         raise TooHeavy
     try:
         return read_items(body, rules._replace(budget=Budget.of_thread()))

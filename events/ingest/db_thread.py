@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import psycopg2
 import structlog
 
-from core import direct_connections
+from core.database import direct_connections
 
 log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
@@ -31,7 +31,7 @@ class Unavailable(Exception):
     """Postgres is away, or did not answer in time. What was asked of it may or may not have been done."""
 
 
-class Attempts:
+class ConnectAttempts:
     """To connect: after one that failed there is none for a moment, so that those who wait hear soon."""
 
     def __init__(self) -> None:
@@ -47,12 +47,12 @@ class Attempts:
         self._not_before = 0.0
 
 
-class Line:
+class DatabaseThread:
     def __init__(self, name: str) -> None:
         self.name = name
         self._thread: ThreadPoolExecutor | None = None
         self._connection: Any = None
-        self._attempts = Attempts()
+        self._attempts = ConnectAttempts()
 
     async def run(self, work: Callable[[Any], Result]) -> Result:
         """Return what `work(connection)` returns; the connection commits by itself. Raises Unavailable."""

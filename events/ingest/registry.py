@@ -21,7 +21,7 @@ from typing import Any
 
 import structlog
 
-from events.ingest.db_thread import Line, Unavailable
+from events.ingest.db_thread import DatabaseThread, Unavailable
 from events.validation.schemas import Checker
 from events.validation.stored_schemas import stored
 
@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 FRESH = 1.0  # seconds
 STALE = 2.0  # seconds
 APART = 0.1  # seconds between two comparisons
-LONGEST_KEY = 200  # characters; ours are much shorter, and what is asked for is remembered
+MAX_KEY_LENGTH = 200  # characters; ours are much shorter, and what is asked for is remembered
 
 FINGERPRINT = """
 SELECT md5(concat_ws('/',
@@ -79,7 +79,7 @@ def hash_of(key: str) -> str:
 class Directory:
     """What this process knows of keys and schemas."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: DatabaseThread) -> None:
         self._line = line
         self._known = NOTHING
         self._as_of = float("-inf")  # when the last comparison that succeeded began
@@ -106,7 +106,7 @@ class Directory:
 
     async def sender(self, key: str) -> Sender | None:
         """Return who this key belongs to, None if it is worth nothing. Raises Unavailable if that cannot be known."""
-        if not 0 < len(key) <= LONGEST_KEY:
+        if not 0 < len(key) <= MAX_KEY_LENGTH:
             return None
         asked, name = time.monotonic(), hash_of(key)
         sender = (self.at_hand() or await self.known()).senders.get(name)

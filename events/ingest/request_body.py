@@ -10,9 +10,9 @@ from typing import Any
 
 from events.ingest.request_limits import Limit
 
-LARGEST = 512 * 1024  # bytes, as sent and as inflated
-MOST_MEMBERS = 100  # of a gzip stream: each costs memory and a copy of what follows it
-SLOWEST = 10.0  # seconds for all of it
+MAX_BODY_BYTES = 512 * 1024  # bytes, as sent and as inflated
+MAX_GZIP_MEMBERS = 100  # of a gzip stream: each costs memory and a copy of what follows it
+BODY_TIMEOUT = 10.0  # seconds for all of it
 # Beacons say text/plain, and curl says the last of these, whatever it is that they send.
 PLAIN = (b"application/json", b"text/plain", b"", b"application/x-www-form-urlencoded")
 
@@ -21,7 +21,7 @@ GZIP = (b"gzip", b"x-gzip")  # two names of one coding, RFC 9110 §8.4.1.3
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """A request that is not taken: its answer's status and sentence, and when to try again."""
 
     def __init__(self, status: int, detail: str, *, retry_after: int | None = None, **more: Any) -> None:
@@ -34,17 +34,17 @@ class Disconnected(Exception):
 
 
 async def read_body(headers: dict[bytes, bytes], receive: Receive, limit: Limit) -> bytes:
-    """Return the body, within a time of its own, which begins now. Raises Refused, Disconnected, TooMuch."""
+    """Return the body, within a time of its own, which begins now. Raises RequestRefused, Disconnected, TooMuch."""
     kind = headers.get(b"content-type", b"")
     if kind not in PLAIN and kind.partition(b";")[0].strip().lower() not in PLAIN:
-        raise Refused(415, "Send JSON, as application/json or text/plain.")
+        raise RequestRefused(415, "Send JSON, as application/json or text/plain.")
     coding = headers.get(b"content-encoding", b"").strip().lower()
     if coding not in (b"", b"identity", *GZIP):
-        raise Refused(415, "Of the content encodings only gzip is understood.")
+        raise RequestRefused(415, "Of the content encodings only gzip is understood.")
     length = headers.get(b"content-length", b"")
-    if length.isdigit() and int(length) > LARGEST:
+    if length.isdigit() and int(length) > MAX_BODY_BYTES:
         raise _too_large()
-    limit.renew(SLOWEST, _too_slow)
+    limit.renew(BODY_TIMEOUT, _too_slow)
     content = await _receive(receive, limit)
     if coding in GZIP:
         content = await asyncio.to_thread(_inflated, content)
@@ -60,7 +60,7 @@ async def _receive(receive: Receive, limit: Limit) -> bytes:
         part = message.get("body", b"")
         more = message.get("more_body", False)
         size += len(part)
-        if size > LARGEST:
+        if size > MAX_BODY_BYTES:
             raise _too_large()
         limit.add(len(part))
         parts.append(part)
@@ -70,25 +70,27 @@ async def _receive(receive: Receive, limit: Limit) -> bytes:
 def _inflated(content: bytes) -> bytes:
     """Inflate all members of a gzip stream, RFC 1952 §2.2, to no more than is allowed."""
     inflated = b""
-    for _ in range(MOST_MEMBERS):
+    for _ in range(MAX_GZIP_MEMBERS):
         stream = zlib.decompressobj(wbits=31)
         try:
-            inflated += stream.decompress(content, LARGEST + 1 - len(inflated))
+            inflated += stream.decompress(content, MAX_BODY_BYTES + 1 - len(inflated))
         except zlib.error as error:
-            raise Refused(400, "The body is not gzip, though its Content-Encoding says so.") from error
-        if len(inflated) > LARGEST:
+            raise RequestRefused(400, "The body is not gzip, though its Content-Encoding says so.") from error
+        if len(inflated) > MAX_BODY_BYTES:
             raise _too_large()
         if not stream.eof:
-            raise Refused(400, "The gzip stream of the body is cut off.")
+            raise RequestRefused(400, "The gzip stream of the body is cut off.")
         content = stream.unused_data
         if not content:
             return inflated
-    raise Refused(400, f"The gzip stream of the body has more than {MOST_MEMBERS} members.")
+    raise RequestRefused(400, f"The gzip stream of the body has more than {MAX_GZIP_MEMBERS} members.")
 
 
-def _too_slow() -> Refused:
-    return Refused(408, f"The body did not arrive within {SLOWEST:.0f} seconds.")
+def _too_slow() -> RequestRefused:
+    return RequestRefused(408, f"The body did not arrive within {BODY_TIMEOUT:.0f} seconds.")
 
 
-def _too_large() -> Refused:
-    return Refused(413, f"A body may have {LARGEST // 1024} KiB, also when it is inflated. Send fewer events at once.")
+def _too_large() -> RequestRefused:
+    return RequestRefused(
+        413, f"A body may have {MAX_BODY_BYTES // 1024} KiB, also when it is inflated. Send fewer events at once."
+    )

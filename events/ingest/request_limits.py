@@ -32,7 +32,7 @@ class Owned:
         self.running = self.weight = 0
 
 
-class Limits:
+class RequestLimits:
     """Hands out limits, ends what takes longer, and refuses what would be too much, also for one owner of many."""
 
     def __init__(
@@ -81,7 +81,7 @@ class Limits:
 class Limit:
     __slots__ = ("_error", "_expired", "_limits", "_task", "owner", "until", "weight")
 
-    def __init__(self, limits: Limits, seconds: float) -> None:
+    def __init__(self, limits: RequestLimits, seconds: float) -> None:
         self._limits, self._expired, self.weight = limits, False, 0
         self.owner: int | None = None
         self._task: asyncio.Task[object] | None = None

@@ -18,12 +18,12 @@ import psycopg2
 import structlog
 from psycopg2.extensions import POLL_OK, POLL_READ, POLL_WRITE
 
-from events.ingest.db_thread import Attempts, Unavailable, parameters
-from events.ingest.request_limits import Limits
+from events.ingest.db_thread import ConnectAttempts, Unavailable, parameters
+from events.ingest.request_limits import RequestLimits
 
 log = structlog.get_logger(__name__)
 
-LONGEST = 6.0  # seconds, connecting included: also a Postgres that is frozen is away by then
+STATEMENT_TIMEOUT = 6.0  # seconds, connecting included: also a Postgres that is frozen is away by then
 DEADLOCK = "40P01"
 TOO_LARGE = "54"  # the class of Postgres' errors for what exceeds its own limits: the values' fault
 
@@ -39,8 +39,8 @@ class Statement:
         self.name, self._prepare, self._execute = name, prepare, execute
         self._connection: Any = None
         self._cursor: Any = None
-        self._attempts = Attempts()
-        self._limits = Limits()
+        self._attempts = ConnectAttempts()
+        self._limits = RequestLimits()
         self._answer: asyncio.Future[None] | None = None  # which somebody waits for
         self._stop_listening: Callable[[], object] | None = None
 
@@ -51,7 +51,7 @@ class Statement:
         the values, or after a deadlock: nothing was done.
         """
         try:
-            with self._limits.limit(LONGEST):
+            with self._limits.limit(STATEMENT_TIMEOUT):
                 if self._connection is None or self._connection.closed:
                     await self._connect()
                 self._cursor.execute(self._execute, values)

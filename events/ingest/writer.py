@@ -7,27 +7,27 @@ from functools import partial
 
 import psycopg2
 
-from events.ingest.bulk_insert import COPY_FROM, EXECUTE, PREPARE, Group, Store
-from events.ingest.db_thread import Line
+from events.ingest.bulk_insert import COPY_FROM, EXECUTE, PREPARE, InsertBatch, Store
+from events.ingest.db_thread import DatabaseThread
 from events.ingest.statement import Statement
 from events.validation.event import Item
 
 REASON = 300  # bytes, roughly
-MOST_HERE = 64 * 1024  # bytes that the event loop prepares for a statement
+MAX_INLINE_BYTES = 64 * 1024  # bytes that the event loop prepares for a statement
 
 
 class Writer:
     """Writes one group at a time. Its connections are opened when they are first needed."""
 
     def __init__(self, name: str, store: Store) -> None:
-        self.line = Line(name)
+        self.line = DatabaseThread(name)
         self.statement = Statement(f"{name}-small", PREPARE, EXECUTE)
         self._store = store
 
     async def write(self, items: Sequence[Item]) -> None:
         """Commit at most BATCH_ROWS items, and tell each one's status. Raises Unavailable: they may be, or not."""
-        if len(items) < COPY_FROM and sum(map(_weight, items)) <= MOST_HERE:
-            group = Group(items)
+        if len(items) < COPY_FROM and sum(map(_weight, items)) <= MAX_INLINE_BYTES:
+            group = InsertBatch(items)
             try:
                 group.settle(await self.statement.run(group.values()))
                 return

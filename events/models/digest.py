@@ -7,7 +7,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from events.models.application import Application
-from events.validation.errors import TEXT_MOST
+from events.validation.errors import MAX_TEXT_LENGTH
 
 
 class Batch(models.Model):
@@ -42,7 +42,7 @@ class Batch(models.Model):
 class Session(models.Model):
     """What one visitor did, across all applications that name the same session."""
 
-    session_id = models.CharField("session", max_length=TEXT_MOST, primary_key=True)
+    session_id = models.CharField("session", max_length=MAX_TEXT_LENGTH, primary_key=True)
     first_seen = models.DateTimeField()
     last_seen = models.DateTimeField()
     event_count = models.PositiveIntegerField("events")
@@ -67,8 +67,8 @@ class Minute(models.Model):
 
     minute = models.DateTimeField()
     application = models.ForeignKey(Application, models.CASCADE, related_name="+", db_index=False)
-    category = models.CharField(max_length=TEXT_MOST, blank=True)
-    name = models.CharField(max_length=TEXT_MOST, blank=True)
+    category = models.CharField(max_length=MAX_TEXT_LENGTH, blank=True)
+    name = models.CharField(max_length=MAX_TEXT_LENGTH, blank=True)
     events = models.PositiveBigIntegerField(default=0)
     rejected = models.PositiveBigIntegerField(default=0)
 

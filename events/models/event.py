@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from events.models.application import Application
-from events.validation.errors import TEXT_MOST
+from events.validation.errors import MAX_TEXT_LENGTH
 
 BATCH_ROWS = 4096  # the most rows of each of the two kinds in one batch
 
@@ -27,9 +27,9 @@ class Event(models.Model):
     id = models.BigIntegerField(primary_key=True)
     application = models.ForeignKey(Application, models.PROTECT, related_name="events", db_index=False)
     event_id = models.UUIDField("event id")
-    session_id = models.CharField("session", max_length=TEXT_MOST)
-    category = models.CharField(max_length=TEXT_MOST)
-    name = models.CharField(max_length=TEXT_MOST)
+    session_id = models.CharField("session", max_length=MAX_TEXT_LENGTH)
+    category = models.CharField(max_length=MAX_TEXT_LENGTH)
+    name = models.CharField(max_length=MAX_TEXT_LENGTH)
     data = models.JSONField()
     timestamp = models.DateTimeField("happened")
     received_at = models.DateTimeField("received", db_default=Now(), editable=False)
@@ -63,8 +63,8 @@ class RejectedEvent(models.Model):
     id = models.BigIntegerField(primary_key=True)
     application = models.ForeignKey(Application, models.PROTECT, related_name="rejected_events", db_index=False)
     event_id = models.UUIDField("event id", null=True)
-    category = models.CharField(max_length=TEXT_MOST, blank=True, default="")
-    name = models.CharField(max_length=TEXT_MOST, blank=True, default="")
+    category = models.CharField(max_length=MAX_TEXT_LENGTH, blank=True, default="")
+    name = models.CharField(max_length=MAX_TEXT_LENGTH, blank=True, default="")
     code = models.CharField("reason", max_length=50)
     pointer = models.CharField("place", max_length=300, blank=True, default="")  # a JSON pointer, RFC 6901
     reasons = models.JSONField()  # [{code, pointer, message}, …], at least one

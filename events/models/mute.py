@@ -7,15 +7,15 @@ from django.db import models
 from django.db.models.functions import Now
 
 from events.models.application import Application
-from events.validation.errors import TEXT_MOST
+from events.validation.errors import MAX_TEXT_LENGTH
 
 
 class RejectedMute(models.Model):
     """A group that stays out of the list until somebody unmutes it. Its events are still rejected, kept and counted."""
 
     application = models.ForeignKey(Application, models.CASCADE, related_name="+", db_index=False)
-    category = models.CharField(max_length=TEXT_MOST, blank=True)
-    name = models.CharField(max_length=TEXT_MOST, blank=True)
+    category = models.CharField(max_length=MAX_TEXT_LENGTH, blank=True)
+    name = models.CharField(max_length=MAX_TEXT_LENGTH, blank=True)
     code = models.CharField(max_length=50)
     pointer = models.CharField(max_length=300, blank=True)
     muted_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")

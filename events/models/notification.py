@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-MOST_ATTEMPTS = 5
+MAX_ATTEMPTS = 5
 
 
 class Notification(models.Model):
@@ -50,7 +50,7 @@ class Notification(models.Model):
                 | Q(status="Processed", processed_at__isnull=False),
                 name="events_notification_status",
             ),
-            models.CheckConstraint(condition=Q(attempts__lte=MOST_ATTEMPTS), name="events_notification_attempts"),
+            models.CheckConstraint(condition=Q(attempts__lte=MAX_ATTEMPTS), name="events_notification_attempts"),
             models.CheckConstraint(condition=~Q(user_id=""), name="events_notification_addressed"),
         ]
 
@@ -60,5 +60,5 @@ class Notification(models.Model):
     @property
     def has_failed(self) -> bool:
         """Whether nobody will try again by themselves."""
-        is_over = self.attempts >= MOST_ATTEMPTS and self.lease_until is None
+        is_over = self.attempts >= MAX_ATTEMPTS and self.lease_until is None
         return is_over and self.status == self.Status.NOT_PROCESSED

@@ -4,7 +4,7 @@
    attempt and sets a lease. Doubled messages and parallel workers find other rows, or none.
 2. `_send` locks the row while the attempt is still its own, and writes the message and the status in one transaction:
    whoever is killed before its commit has done nothing, and after it nobody finds the row.
-3. An error is written to the row, which is tried again after a while that grows; after MOST_ATTEMPTS it waits for a
+3. An error is written to the row, which is tried again after a while that grows; after MAX_ATTEMPTS it waits for a
    person. A worker that was killed leaves its lease, which ends.
 """
 
@@ -24,7 +24,7 @@ from chats import services as chats
 from chats.models import Chat
 from events import realtime
 from events.models import Notification
-from events.models.notification import MOST_ATTEMPTS
+from events.models.notification import MAX_ATTEMPTS
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ _CLAIM = """
 """
 
 
-class _Claim(NamedTuple):
+class _NotificationClaim(NamedTuple):
     event_id: UUID
     attempt: int
     user_id: str
@@ -66,16 +66,16 @@ def process(*, seconds: float = 20.0) -> int:
     return sent
 
 
-def _claim() -> _Claim | None:
+def _claim() -> _NotificationClaim | None:
     now = timezone.now()
     with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, {"now": now, "until": now + LEASE, "most": MOST_ATTEMPTS})
+        cursor.execute(_CLAIM, {"now": now, "until": now + LEASE, "most": MAX_ATTEMPTS})
         row = cursor.fetchone()
-    return _Claim(*row) if row else None
+    return _NotificationClaim(*row) if row else None
 
 
 @transaction.atomic
-def _send(claim: _Claim) -> bool:
+def _send(claim: _NotificationClaim) -> bool:
     chat = _chat_of(claim.user_id)  # before the row, as when a chat is deleted with what refers to it
     notification = claim.lock()
     if notification is None:
@@ -101,12 +101,12 @@ def _chat_of(user_id: str) -> Chat | None:
 
 
 @transaction.atomic
-def _failed(claim: _Claim, reason: str) -> None:
+def _failed(claim: _NotificationClaim, reason: str) -> None:
     log.warning("Event %s could not be sent, attempt %d: %s", claim.event_id, claim.attempt, reason)
     notification = claim.lock()
     if notification is None:
         return
-    is_last = claim.attempt >= MOST_ATTEMPTS
+    is_last = claim.attempt >= MAX_ATTEMPTS
     notification.lease_until = None if is_last else timezone.now() + AGAIN[claim.attempt - 1]
     notification.error = reason.replace("\0", "")[:500]
     notification.save(update_fields=["lease_until", "error"])
@@ -114,5 +114,5 @@ def _failed(claim: _Claim, reason: str) -> None:
 
 
 def _give_up_on_the_killed() -> None:
-    over = Notification.objects.filter(status=Notification.Status.NOT_PROCESSED, attempts=MOST_ATTEMPTS)
+    over = Notification.objects.filter(status=Notification.Status.NOT_PROCESSED, attempts=MAX_ATTEMPTS)
     over.filter(lease_until__lte=timezone.now()).update(lease_until=None, error=KILLED)

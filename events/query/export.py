@@ -2,7 +2,7 @@
 
 So memory stays flat, also where events are large, no transaction is kept open while a client reads slowly, and no
 statement runs for long. What a slow reader does occupy is one of the web process's four threads for streams:
-hence AT_ONCE and LONGEST.
+hence AT_ONCE and MAX_DURATION.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ COLUMNS = [
 ]  # fmt: skip
 PAGE = 2_000  # rows in memory, or as many as MOST_BYTES of events/query/pages.py allow
 AT_ONCE = 2  # exports in one web process
-LONGEST = 1_800.0  # seconds; then the answer breaks off, which its reader notices
+MAX_DURATION = 1_800.0  # seconds; then the answer breaks off, which its reader notices
 # A spreadsheet would compute a cell that begins like this: https://owasp.org/www-community/attacks/CSV_Injection
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _places = threading.BoundedSemaphore(AT_ONCE)
@@ -81,7 +81,7 @@ def _begun(pages: Iterator[Page]) -> Iterator[Page]:
 
 def _rows(events: QuerySet[Event], reach: Reach) -> Iterator[Page]:
     """Yield pages of rows, newest first."""
-    until = time.monotonic() + LONGEST
+    until = time.monotonic() + MAX_DURATION
     # As text: Postgres has the JSON in a form that need not be read and written once more.
     texts = events.annotate(text=Cast("data", TextField()))
     rows = texts.order_by("-timestamp", "-id").values_list(*COLUMNS[:-1], "text")
@@ -89,7 +89,7 @@ def _rows(events: QuerySet[Event], reach: Reach) -> Iterator[Page]:
     while page:
         yield page
         if time.monotonic() > until:
-            raise TimeoutError(f"An export has {LONGEST:.0f} seconds.")
+            raise TimeoutError(f"An export has {MAX_DURATION:.0f} seconds.")
         id, timestamp = page[-1][0], page[-1][6]
         rest = replace(reach, end=timestamp).parts(rows.filter(beyond("timestamp", timestamp, id)))
         page, more = first_rows(rest, PAGE) if more else ([], False)

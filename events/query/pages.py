@@ -21,8 +21,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
-PAGE, MOST = 50, 500
-MOST_BYTES = 4 * 1024 * 1024  # of JSON, or of raw bytes, in one page; what is read from them takes several times that
+PAGE, MAX_PAGE_SIZE = 50, 500
+MAX_PAGE_BYTES = (
+    4 * 1024 * 1024
+)  # of JSON, or of raw bytes, in one page; what is read from them takes several times that
 # How large a row is, by the member that may be.
 LARGE = {
     "data": Func(Cast("data", TextField()), function="octet_length", output_field=IntegerField()),
@@ -44,8 +46,8 @@ def beyond(moment: str, at: datetime, id: int, *, older: bool = True) -> Q:
 def first_rows(parts: Iterable[QuerySet[Any]], most: int, large: str = "data") -> tuple[list[Any], bool]:
     """Return the first rows of these ordered parts, and whether there are more.
 
-    At most `most` of them, and as many as have MOST_BYTES in the member `large`; one that has more comes alone. "" is
-    a list without a large member.
+    At most `most` of them, and as many as have MAX_PAGE_BYTES in the member `large`; one that has more comes alone. ""
+    is a list without a large member.
 
     One statement a part reads the rows and whether more follow: rows that are committed between two statements would
     move the second one's rows away from what the first one has decided.
@@ -58,7 +60,7 @@ def first_rows(parts: Iterable[QuerySet[Any]], most: int, large: str = "data") -
             rows = list(part[: wanted + 1])
             count = min(len(rows), wanted)
         else:
-            rows, sizes = _with_sizes(part, LARGE[large], wanted + 1, MOST_BYTES - taken)
+            rows, sizes = _with_sizes(part, LARGE[large], wanted + 1, MAX_PAGE_BYTES - taken)
             count = min(fitting(sizes, taken), wanted)
             taken += sum(sizes)
         found += rows[:count]
@@ -84,13 +86,13 @@ def _with_sizes(part: QuerySet[Any], size: Func[Any], most: int, room: int) -> t
 
 
 def fitting(sizes: Iterable[int], taken: int = 0) -> int:
-    """Return how many rows of these sizes go beside what is taken of MOST_BYTES; the first of all always does."""
+    """Return how many rows of these sizes go beside what is taken of MAX_PAGE_BYTES; the first of all always does."""
     totals = accumulate(sizes, initial=taken)
-    return sum(1 for before, total in pairwise(totals) if total <= MOST_BYTES or not before)
+    return sum(1 for before, total in pairwise(totals) if total <= MAX_PAGE_BYTES or not before)
 
 
-class NewestFirst(BasePagination):
-    """`?cursor=` of the answer's own `next` and `previous`, `?page_size=` up to MOST, or what MOST_BYTES allow."""
+class NewestFirstPagination(BasePagination):
+    """Pages by `?cursor=` and `?page_size=`: at most MAX_PAGE_SIZE rows, or as many as MAX_PAGE_BYTES hold."""
 
     moment = "timestamp"
     newest_first = True
@@ -147,23 +149,23 @@ class NewestFirst(BasePagination):
                 "in": "query",
                 "required": False,
                 "description": "Rows in one answer.",
-                "schema": {"type": "integer", "minimum": 1, "maximum": MOST, "default": PAGE},
+                "schema": {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": PAGE},
             },
         ]
 
 
-class NewestReceivedFirst(NewestFirst):
+class NewestReceivedFirst(NewestFirstPagination):
     moment = "received_at"
     large = ""  # their bytes are left out
 
 
-class OldestFirst(NewestFirst):
+class OldestFirstPagination(NewestFirstPagination):
     newest_first = False
 
 
 def _size(request: Request) -> int:
     try:
-        return _positive_int(request.query_params.get("page_size", str(PAGE)), strict=True, cutoff=MOST)
+        return _positive_int(request.query_params.get("page_size", str(PAGE)), strict=True, cutoff=MAX_PAGE_SIZE)
     except ValueError:
         return PAGE
 

@@ -24,7 +24,7 @@ from django.utils import timezone
 
 from events.models import Batch, Event, Minute
 
-AT_FIRST, AT_MOST = 100, 6_400  # minutes looked up at once: four times as many each time
+FIRST_MINUTES, MAX_MINUTES = 100, 6_400  # minutes looked up at once: four times as many each time
 ASKING = 1_000  # events that are read in the time that another question takes
 SAMPLE = 500  # rows of the counts that tell how much comes in a minute
 LATE = timedelta(hours=1)
@@ -95,7 +95,7 @@ def _stretches(
     """Yield from when until before when there are some, the gaps between them longer than what is bridged."""
     sign, beyond = ("-", "minute__lt") if newest_first else ("", "minute__gt")
     order = minutes.order_by(f"{sign}minute").values_list("minute", flat=True)
-    at_once = AT_FIRST
+    at_once = FIRST_MINUTES
     found = list(order[:at_once])
     while found:
         first = last = found[0]
@@ -105,5 +105,5 @@ def _stretches(
                 first = minute
             last = minute
         yield min(first, last), max(first, last) + MINUTE
-        is_last, at_once = len(found) < at_once, min(at_once * 4, AT_MOST)
+        is_last, at_once = len(found) < at_once, min(at_once * 4, MAX_MINUTES)
         found = [] if is_last else list(order.filter(**{beyond: last})[:at_once])

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import connection
 
-MOST = 200  # groups in one answer that are muted, and as many that are not
+MAX_GROUPS = 200  # groups in one answer that are muted, and as many that are not
 
 # The first part reads nothing but the index of groups, the second one row a group. Without a beginning it is all of it.
 _GROUPS = """
@@ -39,7 +39,7 @@ _GROUPS = """
 
 
 @dataclass(frozen=True)
-class Group:
+class RejectedGroup:
     application: int
     category: str
     name: str
@@ -53,7 +53,7 @@ class Group:
     sample: int | None  # the id of its newest
 
 
-def groups(*, since: datetime | None = None, **members: Any) -> list[Group]:
+def groups(*, since: datetime | None = None, **members: Any) -> list[RejectedGroup]:
     """Return the largest groups of what was received since then; of `application`, `category`, `name`, … if given."""
     columns = {"application": "application_id", "category": "category", "name": "name", "code": "code"}
     wanted = {name: value for name, value in members.items() if value is not None}
@@ -62,5 +62,5 @@ def groups(*, since: datetime | None = None, **members: Any) -> list[Group]:
         conditions.append("received_at >= %(since)s")
     query = _GROUPS.format(conditions=" AND ".join(conditions) or "true")
     with connection.cursor() as cursor:
-        cursor.execute(query, {**wanted, "since": since, "most": MOST})
-        return [Group(*row) for row in cursor.fetchall()]
+        cursor.execute(query, {**wanted, "since": since, "most": MAX_GROUPS})
+        return [RejectedGroup(*row) for row in cursor.fetchall()]

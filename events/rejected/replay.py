@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from django.db import transaction
 from django.utils import timezone
 
-from core.deadlocks import retried
+from core.database.deadlocks import retried
 from events import realtime
 from events.models import RejectedEvent, Replay
 from events.models.event import BATCH_ROWS

@@ -11,18 +11,18 @@ from django.db.models import QuerySet
 from events.models import Event, EventTombstone, RejectedEvent
 from events.query.pages import first_rows
 from events.rejected.revalidation import Judge
-from events.validation.errors import Reason as Fault
+from events.validation.errors import ValidationReason as Fault
 from events.validation.errors import place_of
 from events.validation.event import Item
 
-MOST = 10_000  # rejected events that are looked at
+MAX_EVENTS = 10_000  # rejected events that are looked at
 SECONDS = 10.0  # and for how long: somebody waits for the answer
-MOST_REASONS = 1_000  # different ones that are counted; an array's places may make any number of them
+MAX_REASONS = 1_000  # different ones that are counted; an array's places may make any number of them
 _AT_ONCE = 500  # rows in memory, or as many as MOST_BYTES of events/query/pages.py allow
 
 
 @dataclass
-class Reason:
+class ReasonCount:
     """Why some are wrong: how many, and one of them."""
 
     code: str
@@ -32,15 +32,15 @@ class Reason:
     sample: int = 0  # its id
 
 
-class Reasons(dict[tuple[str, str], Reason]):
+class Reasons(dict[tuple[str, str], ReasonCount]):
     """Reasons counted by code and place."""
 
     def note(self, fault: Fault, sample: int) -> None:
         key = (fault["code"], place_of(fault))
-        if key in self or len(self) < MOST_REASONS:
-            self.setdefault(key, Reason(*key, fault["message"], sample=sample)).count += 1
+        if key in self or len(self) < MAX_REASONS:
+            self.setdefault(key, ReasonCount(*key, fault["message"], sample=sample)).count += 1
 
-    def by_count(self) -> list[Reason]:
+    def by_count(self) -> list[ReasonCount]:
         return sorted(self.values(), key=lambda reason: (-reason.count, reason.code, reason.pointer))
 
 
@@ -53,10 +53,14 @@ class Rehearsal:
     duplicates: int = 0
     still_rejected: int = 0
     complete: bool = True
-    reasons: list[Reason] = field(default_factory=list)  # the first of each that is still rejected, most frequent first
+    reasons: list[ReasonCount] = field(
+        default_factory=list
+    )  # the first of each that is still rejected, most frequent first
 
 
-def rehearse(rows: QuerySet[RejectedEvent], judge: Judge, *, most: int = MOST, seconds: float = SECONDS) -> Rehearsal:
+def rehearse(
+    rows: QuerySet[RejectedEvent], judge: Judge, *, most: int = MAX_EVENTS, seconds: float = SECONDS
+) -> Rehearsal:
     """Judge these rejected events again, and only tell."""
     found, reasons = Rehearsal(), Reasons()
     until = time.monotonic() + seconds

@@ -16,8 +16,8 @@ from django.db.models.functions import Cast
 from django.utils import timezone
 
 from events.models import Application, Event, EventType, RejectedEvent
-from events.validation.errors import Reason
-from events.validation.event import Item, Rules, Span, Types, check
+from events.validation.errors import ValidationReason
+from events.validation.event import Item, Rules, TimestampBounds, Types, check
 from events.validation.json_numbers import restored
 from events.validation.parser import Body, read_one
 from events.validation.schemas import Checker
@@ -30,7 +30,7 @@ class Judge:
     """What applications and types say at this moment; `instead` are schemas that nobody has published yet."""
 
     def __init__(self, instead: dict[TypeName, Checker] | None = None) -> None:
-        self._span = Span.from_settings()
+        self._span = TimestampBounds.from_settings()
         self._types: Types = {**_types_now(), **(instead or {})}
         self._rejecting = set(
             Application.objects.filter(unknown_types=Application.UnknownTypes.REJECTED).values_list("pk", flat=True)
@@ -46,7 +46,7 @@ class Judge:
             item.event_id = str(row.event_id)
         return item
 
-    def reasons(self, event: Event, changes: dict[str, Any]) -> list[Reason]:
+    def reasons(self, event: Event, changes: dict[str, Any]) -> list[ValidationReason]:
         """Return why the event, so changed, would be none; nothing if it would be right."""
         members = ("event_id", "session_id", "category", "name", "data", "timestamp")
         told = {name: changes.get(name, getattr(event, name)) for name in members}

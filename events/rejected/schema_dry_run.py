@@ -14,12 +14,12 @@ from django.db.models.functions import Cast
 from events.models import Application, Event, RejectedEvent
 from events.query.pages import beyond, first_rows
 from events.query.time_slices import Reach
-from events.rejected.replay_preview import Reason, Reasons, Rehearsal, rehearse
+from events.rejected.replay_preview import ReasonCount, Reasons, Rehearsal, rehearse
 from events.rejected.revalidation import Judge
 from events.validation.schema_child import Untrusted, untrusted
 
 LAST = 10_000
-MOST = 100_000  # events that one dry run looks at
+MAX_EVENTS = 100_000  # events that one dry run looks at
 SECONDS = 10.0  # and for how long: somebody waits for the answer; half as long again for the rejected ones
 GRACE = 5.0  # seconds for the child process to start, and for one page that is late
 TOGETHER = 256  # events that the child process judges between two looks at the clock
@@ -33,7 +33,7 @@ class DryRun:
     checked: int = 0
     rejected: int = 0
     complete: bool = True
-    reasons: list[Reason] = field(default_factory=list)  # the first fault of each, most frequent first
+    reasons: list[ReasonCount] = field(default_factory=list)  # the first fault of each, most frequent first
     rejected_now: Rehearsal = field(default_factory=Rehearsal)  # what would become of those that are rejected now
 
 
@@ -43,7 +43,7 @@ def dry_run(*, category: str, name: str, schema: dict[str, Any], last: int = LAS
     Raises SchemaError for what is no schema.
     """
     with untrusted(schema, seconds * 2 + GRACE) as checker:
-        found = _judged(checker, _newest(category, name, min(last, MOST)), time.monotonic() + seconds)
+        found = _judged(checker, _newest(category, name, min(last, MAX_EVENTS)), time.monotonic() + seconds)
         # The index that finds a type begins with the application.
         applications = list(Application.objects.values_list("pk", flat=True))
         rows = RejectedEvent.objects.filter(application_id__in=applications, category=category, name=name)

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 
 from events.models import RejectedEvent
 
-MOST_IDS = 1_000
+MAX_IDS = 1_000
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Selection:
         members = self.as_json()
         if not members or (self.ids is not None and len(members) > 1):
             raise ValueError("Select rejected events by their ids, or by what their group has in common.")
-        if self.ids is not None and not 0 < len(self.ids) <= MOST_IDS:
-            raise ValueError(f"Select between one and {MOST_IDS:,} rejected events.")
+        if self.ids is not None and not 0 < len(self.ids) <= MAX_IDS:
+            raise ValueError(f"Select between one and {MAX_IDS:,} rejected events.")
 
     def rows(self) -> QuerySet[RejectedEvent]:
         if self.ids is not None:

@@ -23,7 +23,7 @@ from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models.functions import Now
 
-from core.deadlocks import retried
+from core.database.deadlocks import retried
 from events import realtime
 from events.models import Batch
 from events.models.event import BATCH_ROWS
@@ -167,7 +167,7 @@ def _claim(at_once: int) -> list[Batch]:
 
 
 def _groups(cursor: CursorWrapper, batches: list[Batch]) -> list[tuple[Any, ...]]:
-    cursor.execute(_REJECTED, {**_values(batches), "groups": realtime.MOST_GROUPS})
+    cursor.execute(_REJECTED, {**_values(batches), "groups": realtime.MAX_GROUPS})
     return cursor.fetchall()
 
 

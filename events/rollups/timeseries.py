@@ -12,8 +12,8 @@ from core.timezones import boundaries
 from events.models import Application
 
 INTERVALS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}
-MOST_POINTS = 1_500  # intervals in one answer: a day of minutes, two months of hours, four years of days
-MOST_SERIES = 20  # groups of their own; what is in others is summed up in one more
+MAX_POINTS = 1_500  # intervals in one answer: a day of minutes, two months of hours, four years of days
+MAX_SERIES = 20  # groups of their own; what is in others is summed up in one more
 GROUPS = {"application": "application_id::text", "category": "category", "name": "category || ' / ' || name"}
 
 
@@ -27,7 +27,7 @@ class Series:
 
 
 @dataclass
-class Stats:
+class TimeSeries:
     interval: str
     times: list[datetime]  # where each interval begins, in the zone that was asked for
     series: list[Series] = field(default_factory=list)  # most events first
@@ -43,23 +43,23 @@ def stats(
     category: str | None = None,
     name: str | None = None,
     zone: tzinfo = UTC,
-) -> Stats:
+) -> TimeSeries:
     """Count events by when they happened, and rejected ones by when they came, from `start` until before `end`.
 
     Intervals begin at whole minutes, hours or days on the clock of `zone`; the first and the last one are whole ones,
     too. A day has 23 to 25 hours where clocks change, and a repeated hour is two intervals. `by` is one of GROUPS.
-    Raises ValueError where that makes more than MOST_POINTS.
+    Raises ValueError where that makes more than MAX_POINTS.
     """
     step = INTERVALS[interval]
     number = max(-((start - end) // step), 0)
-    if number > MOST_POINTS:
-        raise ValueError(f"That makes {number:,} intervals; {MOST_POINTS:,} are allowed. Take a longer interval.")
+    if number > MAX_POINTS:
+        raise ValueError(f"That makes {number:,} intervals; {MAX_POINTS:,} are allowed. Take a longer interval.")
     edges = list(boundaries(start, end, step, zone)) if start < end else []
     wanted = {"application_id": application, "category": category, "name": name}
     filters = {column: value for column, value in wanted.items() if value is not None}
     rows = _rows(edges, by, filters) if edges else []
     times = [at.astimezone(zone) for at in edges[:-1]]
-    return Stats(interval, times, _series(rows, len(times), by))
+    return TimeSeries(interval, times, _series(rows, len(times), by))
 
 
 def _rows(edges: list[datetime], by: str | None, filters: dict[str, Any]) -> list[Any]:
@@ -80,7 +80,7 @@ def _series(rows: list[Any], number: int, by: str | None) -> list[Series]:
     totals: dict[str | None, int] = {}
     for _, group, events, rejected in rows:
         totals[group] = totals.get(group, 0) + events + rejected
-    own = sorted(totals, key=lambda group: (-totals[group], group or ""))[:MOST_SERIES]
+    own = sorted(totals, key=lambda group: (-totals[group], group or ""))[:MAX_SERIES]
     names = _names(own) if by == "application" else {}
     found = {group: Series(names.get(group, group), [0] * number, [0] * number) for group in own}
     rest = Series(None, [0] * number, [0] * number)

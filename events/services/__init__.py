@@ -27,7 +27,7 @@ from events.services.event_types import (
     publish_schema,
 )
 from events.services.events import Wrong, delete_event, delete_rejected, lock_event, update_event
-from events.services.history import Refused
+from events.services.history import ChangeRefused
 from events.services.notifications import resend_notification, send_notification, update_notification
 from events.services.replays import REPLAY, rehearse_replay, start_replay, sweep_replays
 from events.validation.schema_child import check_schema
@@ -35,10 +35,10 @@ from events.validation.schema_error import SchemaError
 
 __all__ = [
     "REPLAY",
+    "ChangeRefused",
     "DryRun",
     "NewApplication",
     "NewKey",
-    "Refused",
     "Rehearsal",
     "SchemaError",
     "Selection",

@@ -12,13 +12,13 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from core.deadlocks import retried
+from core.database.deadlocks import retried
 from events.models import Application, Event, RejectedEvent, WriteKey
 from events.models.application import DEFAULT_RATE
-from events.services.history import Refused, note, save
+from events.services.history import ChangeRefused, note, save
 
 KEY_BEGINNING = 8  # characters of a key that are kept and shown
-LONGEST_OVERLAP = 30 * 24  # hours in which an old key still works
+MAX_OVERLAP_HOURS = 30 * 24  # hours in which an old key still works
 _FIELDS = {"name", "unknown_types", "allowed_origins", "rate"}
 
 
@@ -40,7 +40,7 @@ def create_application(
     rate: int = DEFAULT_RATE,
     actor: Any = None,
 ) -> NewApplication:
-    """Let a new client send events. Raises Refused where one has that name."""
+    """Let a new client send events. Raises ChangeRefused where one has that name."""
     origins = _as_browsers_say(allowed_origins)
     application = Application(
         name=name, unknown_types=unknown_types, allowed_origins=origins, rate=rate, created_by=actor
@@ -74,14 +74,14 @@ def resume(*, application: Application, actor: Any = None) -> Application:
 
 @retried
 def delete_application(*, application: Application, actor: Any = None) -> None:
-    """Delete an application of which there is no event, right or rejected. Raises Refused else: pause it instead."""
+    """Delete an application without any event, accepted or rejected. Raises ChangeRefused otherwise: pause it."""
     with transaction.atomic():
         locked = Application.objects.select_for_update().filter(pk=application.pk).first()
         if locked is None:
             return
         # Asked before, because Django would load all of them to name them in its refusal.
         if any(kind.objects.filter(application=locked).exists() for kind in (Event, RejectedEvent)):
-            raise Refused(f"There are events of {locked}: pause it instead.")
+            raise ChangeRefused(f"There are events of {locked}: pause it instead.")
         locked._history_user = actor  # type: ignore[attr-defined]
         locked.delete()
 
@@ -90,10 +90,10 @@ def delete_application(*, application: Application, actor: Any = None) -> None:
 def rotate_key(*, application: Application, overlap_hours: float = 24, actor: Any = None) -> NewKey:
     """Give the application a new key; those that it has work for `overlap_hours` more, or as long as they would anyway.
 
-    Raises ValueError for an overlap that is negative or longer than LONGEST_OVERLAP.
+    Raises ValueError for an overlap that is negative or longer than MAX_OVERLAP_HOURS.
     """
-    if not 0 <= overlap_hours <= LONGEST_OVERLAP:
-        raise ValueError(f"The overlap is between 0 and {LONGEST_OVERLAP} hours.")
+    if not 0 <= overlap_hours <= MAX_OVERLAP_HOURS:
+        raise ValueError(f"The overlap is between 0 and {MAX_OVERLAP_HOURS} hours.")
     ends = timezone.now() + timedelta(hours=overlap_hours)
     with transaction.atomic():
         locked = Application.objects.select_for_update().get(pk=application.pk)  # one rotation after the other

@@ -8,10 +8,10 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Max
 
-from core.deadlocks import retried
+from core.database.deadlocks import retried
 from events.models import EventType, SchemaVersion
 from events.models.event_type import anything
-from events.services.history import Refused, save
+from events.services.history import ChangeRefused, save
 from events.validation.json_numbers import restored
 from events.validation.schema_child import check_schema
 
@@ -27,7 +27,7 @@ def create_event_type(
 ) -> EventType:
     """Describe a kind of event; without `schema` any object is right.
 
-    Raises SchemaError for what is no schema, Refused where that type is described already.
+    Raises SchemaError for what is no schema, ChangeRefused where that type is described already.
     """
     wanted = anything() if schema is None else schema
     check_schema(wanted)
@@ -61,8 +61,8 @@ def publish_schema(
     """Make this the schema that counts, as a new version; it stays the present one where it says the same.
 
     `description`, if given, is changed with it, or not at all. `instead_of` and `described_as` are the version and the
-    description that its author had seen: raises Refused where they are not the present ones any more, SchemaError for
-    what is no schema, EventType.DoesNotExist where the type is gone.
+    description that its author had seen: raises ChangeRefused where they are not the present ones any more, SchemaError
+    for what is no schema, EventType.DoesNotExist where the type is gone.
     """
     check_schema(schema)
     with transaction.atomic():
@@ -70,9 +70,9 @@ def publish_schema(
         if is_same_schema(locked.schema, schema) and description in (None, locked.description):
             return locked
         if instead_of not in (None, locked.version):
-            raise Refused(f"Version {locked.version} was published meanwhile.")
+            raise ChangeRefused(f"Version {locked.version} was published meanwhile.")
         if described_as not in (None, locked.description):
-            raise Refused("Another user has changed the description meanwhile. Save again to see the change.")
+            raise ChangeRefused("Another user has changed the description meanwhile. Save again to see the change.")
         if description is not None:
             locked = describe_event_type(event_type=locked, description=description, actor=actor)
         if is_same_schema(locked.schema, schema):

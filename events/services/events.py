@@ -11,15 +11,15 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import QuerySet, Value
 from django.db.models.functions import Greatest, Least
 
-from core.deadlocks import retried
+from core.database.deadlocks import retried
 from events.models import Batch, Event, RejectedEvent, Session
 from events.models.event import BATCH_ROWS
 from events.rejected.deletion import forget_rejected
 from events.rejected.revalidation import Judge
 from events.rollups import adjustments
-from events.services.history import Refused
+from events.services.history import ChangeRefused
 from events.storage import partitions, tombstones
-from events.validation.errors import Reason
+from events.validation.errors import ValidationReason
 
 _FIELDS = ("session_id", "category", "name", "data", "timestamp")
 _COUNTED = frozenset(_FIELDS) - {"data"}  # what sessions and counts depend on
@@ -28,7 +28,7 @@ _COUNTED = frozenset(_FIELDS) - {"data"}  # what sessions and counts depend on
 class Wrong(Exception):
     """What the event would be is none: why, as the ingest would say it."""
 
-    def __init__(self, reasons: list[Reason]) -> None:
+    def __init__(self, reasons: list[ValidationReason]) -> None:
         super().__init__("; ".join(f"{reason['pointer']}: {reason['message']}" for reason in reasons))
         self.reasons = reasons
 
@@ -125,7 +125,7 @@ def _write(before: Event, found: dict[str, Any]) -> None:
     except IntegrityError as error:
         if "event_id" not in str(error):
             raise
-        raise Refused("The application has sent an event of this id and time already.") from error
+        raise ChangeRefused("The application has sent an event of this id and time already.") from error
 
 
 def _count_anew(before: Event, after: Event) -> None:

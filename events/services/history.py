@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from events.models import Application, EventType
 
 
-class Refused(Exception):
+class ChangeRefused(Exception):
     """What was asked for contradicts what is there; the message says why."""
 
 
@@ -21,7 +21,7 @@ def save(row: Application | EventType, actor: Any, reason: str, fields: list[str
     except IntegrityError as error:
         if "unique" not in str(error):
             raise
-        raise Refused(f"There is a {row._meta.verbose_name} {row} already.") from error
+        raise ChangeRefused(f"There is a {row._meta.verbose_name} {row} already.") from error
 
 
 def note(application: Application, actor: Any, reason: str) -> None:

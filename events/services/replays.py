@@ -12,10 +12,10 @@ from events.models import Replay
 from events.rejected.replay_preview import Rehearsal, rehearse
 from events.rejected.revalidation import Judge
 from events.rejected.selection import Selection
-from events.services.history import Refused
+from events.services.history import ChangeRefused
 
 REPLAY = "events.tasks.replay"
-MOST_AT_ONCE = 20  # replays for which a sweep wakes a worker
+MAX_RUNNING_REPLAYS = 20  # replays for which a sweep wakes a worker
 SWEEP_SECONDS = 10.0  # what an older message would do, a newer one has been sent for
 
 
@@ -25,11 +25,11 @@ def rehearse_replay(*, selection: Selection) -> Rehearsal:
 
 
 def start_replay(*, selection: Selection, actor: Any = None) -> Replay:
-    """Ask these rejected events again, in the background. Raises Refused where there are none."""
+    """Ask these rejected events again, in the background. Raises ChangeRefused where there are none."""
     with transaction.atomic():
         found = selection.rows().aggregate(total=Count("pk"), last=Max("pk"))
         if not found["total"]:
-            raise Refused("There are no such rejected events any more.")
+            raise ChangeRefused("There are no such rejected events any more.")
         replay = Replay.objects.create(
             selection=selection.as_json(), last_id=found["last"], total=found["total"], created_by=actor
         )
@@ -42,5 +42,5 @@ def sweep_replays() -> None:
 
     They are picked at random, so that replays which fail each time do not keep the others from being picked.
     """
-    for replay_id in Replay.objects.under_way().order_by("?").values_list("pk", flat=True)[:MOST_AT_ONCE]:
+    for replay_id in Replay.objects.under_way().order_by("?").values_list("pk", flat=True)[:MAX_RUNNING_REPLAYS]:
         wake(REPLAY, replay_id, expires=SWEEP_SECONDS)

@@ -26,7 +26,7 @@ from events.models.event import BATCH_ROWS
 
 Reason = EventTombstone.Reason
 # Longer than any transaction: a tombstone has the time of its statement, and is seen after the commit.
-LONGEST = timedelta(hours=1)
+MAX_INGEST_DURATION = timedelta(hours=1)
 
 # The condition of a statement whose rows are called `sent`. OFFSET 0 has each of them looked up by the index: as a join
 # with many tombstones, Postgres would read all of them.
@@ -71,7 +71,7 @@ def _keep(event: Event, reason: Reason) -> None:
 
 def delete_stored_again(cursor: CursorWrapper, batches: list[Batch]) -> None:
     """Delete the events of these batches, which the caller has locked, that have a tombstone; see step 3."""
-    since = min(batch.created_at for batch in batches) - LONGEST
+    since = min(batch.created_at for batch in batches) - MAX_INGEST_DURATION
     if not EventTombstone.objects.filter(created_at__gt=since).exists():
         return
     values: dict[str, Any] = {

@@ -12,7 +12,7 @@ from django.utils import timezone
 from chats.factories import ChatFactory
 from events.factories import NotificationFactory
 from events.models import Notification
-from events.models.notification import MOST_ATTEMPTS
+from events.models.notification import MAX_ATTEMPTS
 from events.notifications import delivery
 
 pytestmark = pytest.mark.django_db
@@ -37,7 +37,7 @@ def processed() -> Notification:
 
 @pytest.fixture
 def failed() -> Notification:
-    return NotificationFactory(user_id="42", attempts=MOST_ATTEMPTS, error="OSError: no room")
+    return NotificationFactory(user_id="42", attempts=MAX_ATTEMPTS, error="OSError: no room")
 
 
 def test_the_list_tells_state_attempts_and_chat(as_viewer, processed, failed):

@@ -69,7 +69,7 @@ def test_groups_are_of_a_time_and_of_an_application(as_viewer, shop):
 
 
 def test_muted_groups_take_no_place_from_others(as_viewer, shop, monkeypatch):
-    monkeypatch.setattr("events.rejected.groups.MOST", 2)
+    monkeypatch.setattr("events.rejected.groups.MAX_GROUPS", 2)
     for number in range(3):
         for _ in range(2):
             wrong(shop, f"/data/muted-{number}")

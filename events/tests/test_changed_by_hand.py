@@ -74,7 +74,7 @@ def test_a_time_that_is_taken_is_refused(event):
     other = Event.objects.exclude(pk=event.pk).first()
     Event.objects.filter(pk=other.pk).update(event_id=event.event_id)
 
-    with pytest.raises(services.Refused, match="already"):
+    with pytest.raises(services.ChangeRefused, match="already"):
         services.update_event(event=event, timestamp=other.timestamp)
 
 

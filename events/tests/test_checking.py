@@ -16,15 +16,15 @@ from events.models import Event, RejectedEvent
 from events.tests.sending import committed
 from events.tests.test_envelope import BROKEN, FAULTY, RIGHT
 from events.validation.budget import Budget, BudgetSpent
-from events.validation.event import Rules, Span, read
-from events.validation.parser import MOST_ITEMS, TooManyItems
+from events.validation.event import Rules, TimestampBounds, read
+from events.validation.parser import MAX_ITEMS, TooManyItems
 from events.validation.schemas import compiled
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 SCHEMA = {"properties": {"tags": {"items": {"type": "string"}}}}
 TYPE = (RIGHT["category"], RIGHT["name"])
 KNOWN = Known("1", {}, {TYPE: compiled(SCHEMA)}, {TYPE: json.dumps(SCHEMA)}, {})
-RULES = Rules(7, KNOWN.types, False, NOW, Span.from_settings())
+RULES = Rules(7, KNOWN.types, False, NOW, TimestampBounds.from_settings())
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_it_is_told_of_new_schemas(other):
 
 def test_what_is_too_much_is_told(other, monkeypatch):
     with pytest.raises(TooManyItems):
-        other.read(packed(*[1] * (MOST_ITEMS + 1)), RULES, KNOWN)
+        other.read(packed(*[1] * (MAX_ITEMS + 1)), RULES, KNOWN)
 
     dear = {"additionalProperties": {"items": {"allOf": [{}] * 400}}}
     known = Known("3", {}, {TYPE: compiled(dear)}, {TYPE: json.dumps(dear)}, {})

@@ -18,7 +18,7 @@ from events.ingest.db_thread import Unavailable
 from events.ingest.rate_limit import Buckets
 from events.models import Application, Batch, Event, RejectedEvent
 from events.tests.sending import committed
-from events.validation.event import Rules, Span, read
+from events.validation.event import Rules, TimestampBounds, read
 
 pytestmark = committed
 
@@ -39,7 +39,7 @@ def many(pageview):
 
 @pytest.mark.parametrize("number", [3, 200])
 def test_what_only_postgres_refuses_is_kept_and_its_neighbours_are_stored(raw_connection, write_key, many, number):
-    rules = Rules(write_key.application_id, {}, False, timezone.now(), Span.from_settings())
+    rules = Rules(write_key.application_id, {}, False, timezone.now(), TimestampBounds.from_settings())
     items = read(json.dumps(many[:number]).encode(), rules)
     items[1].session_id = "x" * 101  # as if a check were missing
 
@@ -53,7 +53,7 @@ def test_what_only_postgres_refuses_is_kept_and_its_neighbours_are_stored(raw_co
 
 
 def test_events_of_an_application_that_was_deleted_are_nowhere(raw_connection, write_key, many):
-    rules = Rules(write_key.application_id + 1, {}, False, timezone.now(), Span.from_settings())
+    rules = Rules(write_key.application_id + 1, {}, False, timezone.now(), TimestampBounds.from_settings())
 
     items = read(json.dumps(many[:3]).encode(), rules)
 
@@ -274,7 +274,7 @@ def test_a_line_does_not_try_again_at_once(monkeypatch):
         raise psycopg2.OperationalError("connection refused")
 
     monkeypatch.setattr(db_thread.psycopg2, "connect", connect)
-    one = db_thread.Line("test")
+    one = db_thread.DatabaseThread("test")
 
     async def three_times():
         for _ in range(3):

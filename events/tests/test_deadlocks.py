@@ -11,7 +11,7 @@ import pytest
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
-from core.deadlocks import TRIES, retried
+from core.database.deadlocks import TRIES, retried
 from events import services
 from events.factories import ApplicationFactory, RejectedEventFactory
 from events.ingest import db_thread
@@ -21,7 +21,7 @@ from events.rejected import replay
 from events.rollups import digest
 from events.tests.counting import NOON, assert_all_counted, commit
 from events.tests.sending import committed
-from events.validation.event import Item, Rules, Span, read
+from events.validation.event import Item, Rules, TimestampBounds, read
 from live.tests.together import together
 
 pytestmark = committed
@@ -29,7 +29,7 @@ ROUNDS = 20
 
 
 def items_of(application: int, bodies: list[dict[str, Any]]) -> list[Item]:
-    rules = Rules(application, {}, False, timezone.now(), Span.from_settings())
+    rules = Rules(application, {}, False, timezone.now(), TimestampBounds.from_settings())
     return read(json.dumps(bodies).encode(), rules)
 
 

@@ -15,7 +15,7 @@ from events.models import Batch, Minute, Session
 from events.rollups import digest
 from events.storage import partitions
 from events.tests.counting import NOON, assert_all_counted, commit
-from live.models import Event as Message
+from live.models import OutboxMessage as Message
 
 pytestmark = pytest.mark.django_db
 

@@ -8,8 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from events.validation.budget import UNLIMITED
-from events.validation.event import Rules, Span, read
-from events.validation.parser import MOST_ITEMS, Body, TooManyItems, split
+from events.validation.event import Rules, TimestampBounds, read
+from events.validation.parser import MAX_ITEMS, Body, TooManyItems, split
 from events.validation.schemas import compiled
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -29,7 +29,7 @@ ANY_JSON = st.recursive(
 
 
 def checked(content: bytes, **rules):
-    span = Span.from_settings()
+    span = TimestampBounds.from_settings()
     return read(content, Rules(1, rules.pop("types", {}), rules.pop("rejects_unknown", False), NOW, span))
 
 
@@ -222,7 +222,7 @@ def test_a_body_that_was_cut_off_loses_only_its_last_item():
 @pytest.mark.parametrize("item", [b"1", b"NaN", b""])
 def test_more_items_than_allowed_are_not_read(item):
     with pytest.raises(TooManyItems):
-        checked(b"[" + b",".join([item] * (MOST_ITEMS + 1)) + b"]")
+        checked(b"[" + b",".join([item] * (MAX_ITEMS + 1)) + b"]")
 
 
 @settings(deadline=None)

@@ -107,7 +107,7 @@ def test_a_broken_gzip_stream_is_refused(sender, pageview, cut):
 
 
 def test_a_body_that_takes_too_long_is_given_up(sender, monkeypatch):
-    monkeypatch.setattr(request_body, "SLOWEST", 0.05)
+    monkeypatch.setattr(request_body, "BODY_TIMEOUT", 0.05)
 
     async def drip():
         await asyncio.sleep(0.02)

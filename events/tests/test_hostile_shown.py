@@ -13,7 +13,7 @@ from events.factories import ApplicationFactory, EventFactory, RejectedEventFact
 from events.models import Application, Event, RejectedEvent
 from events.rejected import backfill
 from events.tests.test_envelope import ANY_JSON, BROKEN, FAULTY
-from events.validation.event import Item, Rules, Span, read
+from events.validation.event import Item, Rules, TimestampBounds, read
 
 pytestmark = [pytest.mark.django_db, pytest.mark.thorough]
 TEXTS = [
@@ -40,7 +40,7 @@ def shop() -> Application:
 
 def store(content: bytes, application: Application) -> list[Item]:
     """Keep what was sent as the ingest does, in this test's transaction; what is refused as a whole is nowhere."""
-    items = read(content, Rules(application.pk, {}, False, timezone.now(), Span.from_settings()))
+    items = read(content, Rules(application.pk, {}, False, timezone.now(), TimestampBounds.from_settings()))
     backfill.store([(item, timezone.now()) for item in items if not item.reasons])
     for item in items:
         if item.reasons:

@@ -23,7 +23,7 @@ import pytest
 import requests
 
 from config.tests.instance import Instance, free_port, running_instance
-from events.ingest.request_body import LARGEST
+from events.ingest.request_body import MAX_BODY_BYTES
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 KEY = "wk_of-the-chaos"
@@ -202,7 +202,7 @@ async def overload(port: int, process: psutil.Process) -> tuple[Counter[object],
     peaks = [0, 0]
     pieces = json.dumps([event(event_id="ID", data={"text": "x" * 900}) for _ in range(400)]).encode().split(b"ID")
     length = sum(map(len, pieces)) + 36 * 400
-    assert length < LARGEST
+    assert length < MAX_BODY_BYTES
     head = f"POST /events/ HTTP/1.1\r\nHost: x\r\nX-Write-Key: {KEY}\r\nContent-Length: {length}\r\n\r\n".encode()
 
     async def flood() -> None:

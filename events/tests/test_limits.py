@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from events.ingest.request_limits import Limits, TooMuch
+from events.ingest.request_limits import RequestLimits, TooMuch
 
 
 async def test_what_takes_too_long_is_ended():
-    limits = Limits()
+    limits = RequestLimits()
 
     with pytest.raises(TimeoutError), limits.limit(0.01):
         await asyncio.Event().wait()
@@ -18,18 +18,18 @@ async def test_what_takes_too_long_is_ended():
 
 
 async def test_what_is_in_time_is_left_alone():
-    with Limits().limit(60):
+    with RequestLimits().limit(60):
         await asyncio.sleep(0)
 
 
 async def test_an_error_of_its_own_passes_through():
-    with pytest.raises(ValueError, match="mine"), Limits().limit(60):
+    with pytest.raises(ValueError, match="mine"), RequestLimits().limit(60):
         raise ValueError("mine")
 
 
 async def test_whoever_is_cancelled_by_others_is_cancelled():
     async def wait() -> None:
-        with Limits().limit(60):
+        with RequestLimits().limit(60):
             await asyncio.Event().wait()
 
     task = asyncio.create_task(wait())
@@ -41,7 +41,7 @@ async def test_whoever_is_cancelled_by_others_is_cancelled():
 
 
 async def test_only_so_many_may_be_under_way_at_once():
-    limits = Limits(most=1)
+    limits = RequestLimits(most=1)
 
     with limits.limit(60):
         with pytest.raises(TooMuch), limits.limit(60):
@@ -53,7 +53,7 @@ async def test_only_so_many_may_be_under_way_at_once():
 
 
 async def test_only_so_much_may_be_under_way_and_what_ends_weighs_nothing():
-    limits = Limits(heaviest=10)
+    limits = RequestLimits(heaviest=10)
 
     with limits.limit(60) as one:
         one.add(6)

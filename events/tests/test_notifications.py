@@ -19,9 +19,9 @@ from chats.models import Message
 from events import services
 from events.factories import NotificationFactory
 from events.models import Notification
-from events.models.notification import MOST_ATTEMPTS
+from events.models.notification import MAX_ATTEMPTS
 from events.notifications import delivery
-from live.models import Event as LiveMessage
+from live.models import OutboxMessage as LiveMessage
 
 pytestmark = pytest.mark.django_db
 
@@ -148,11 +148,11 @@ def test_one_that_fails_does_not_keep_the_others(chat, notification, monkeypatch
 
 
 def test_after_the_last_attempt_it_waits_for_a_person(notification, broken_chats, monkeypatch):
-    for attempt in range(MOST_ATTEMPTS + 2):
+    for attempt in range(MAX_ATTEMPTS + 2):
         with later(attempt * 3600):
             delivery.process()
     notification.refresh_from_db()
-    assert (notification.attempts, notification.has_failed) == (MOST_ATTEMPTS, True)
+    assert (notification.attempts, notification.has_failed) == (MAX_ATTEMPTS, True)
     monkeypatch.undo()
 
     services.resend_notification(event_id=notification.event_id)
@@ -172,7 +172,7 @@ def test_a_worker_that_died_leaves_a_lease_that_ends(notification):
 
 
 def test_a_worker_that_died_at_the_last_attempt_is_written_down(notification):
-    Notification.objects.update(attempts=MOST_ATTEMPTS, lease_until=timezone.now())
+    Notification.objects.update(attempts=MAX_ATTEMPTS, lease_until=timezone.now())
 
     with later(1):
         delivery.process()

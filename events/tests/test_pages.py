@@ -35,7 +35,7 @@ def store(number: int, size: int) -> None:
 
 @pytest.fixture
 def small_pages(monkeypatch) -> None:
-    monkeypatch.setattr(pages, "MOST_BYTES", 100 * KIB)
+    monkeypatch.setattr(pages, "MAX_PAGE_BYTES", 100 * KIB)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_list_of_large_events_has_shorter_pages_and_holds_each_once(small_page
 
 @pytest.mark.parametrize("form", ["csv", "ndjson"])
 def test_an_export_takes_no_more_memory_for_more_events(form, monkeypatch):
-    monkeypatch.setattr(pages, "MOST_BYTES", 512 * KIB)
+    monkeypatch.setattr(pages, "MAX_PAGE_BYTES", 512 * KIB)
     store(20, 100 * KIB)
     few = peak(form)
 
@@ -124,7 +124,7 @@ def test_a_rehearsal_and_a_replay_of_large_bytes_ask_all_of_them_some_at_a_time(
 
 
 def test_one_event_that_is_larger_than_a_page_is_a_page(monkeypatch, viewer_api):
-    monkeypatch.setattr(pages, "MOST_BYTES", 10)
+    monkeypatch.setattr(pages, "MAX_PAGE_BYTES", 10)
     EventFactory.create_batch(2, application=ApplicationFactory())
     digest.run()
 

@@ -20,7 +20,7 @@ from events.rollups import digest
 from events.services import Selection
 from events.tests.counting import NOON, assert_all_counted, commit
 from events.tests.test_digest import several
-from live.models import Event as Message
+from live.models import OutboxMessage as Message
 
 pytestmark = pytest.mark.django_db
 WANTS_HOST = {"type": "object", "required": ["host"]}
@@ -204,7 +204,7 @@ def test_a_second_delivery_and_a_second_replay_find_nothing_left(application):
     second.refresh_from_db()
     assert outcome(first) == (1, 1, 0, 0, 0)
     assert outcome(second) == (1, 0, 0, 0, 1)
-    with pytest.raises(services.Refused, match="no such"):
+    with pytest.raises(services.ChangeRefused, match="no such"):
         services.start_replay(selection=Selection(application=application.pk))
 
 
@@ -304,7 +304,7 @@ def test_replays_side_by_side_store_each_event_once():
 def test_replays_that_fail_each_time_do_not_keep_the_sweeper_from_another(application, monkeypatch):
     woken: list[int] = []
     monkeypatch.setattr("events.services.replays.wake", lambda task, replay_id, **_: woken.append(replay_id))
-    monkeypatch.setattr("events.services.replays.MOST_AT_ONCE", 2)
+    monkeypatch.setattr("events.services.replays.MAX_RUNNING_REPLAYS", 2)
     commit([], [wrong(application)])
     several_replays = [services.start_replay(selection=Selection(application=application.pk)) for _ in range(4)]
     woken.clear()

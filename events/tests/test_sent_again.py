@@ -16,14 +16,14 @@ from django.utils import timezone
 from events import services
 from events.factories import ApplicationFactory, RejectedEventFactory
 from events.ingest import db_thread
-from events.ingest.bulk_insert import COPY_FROM, EXECUTE, PREPARE, Group, Store
+from events.ingest.bulk_insert import COPY_FROM, EXECUTE, PREPARE, InsertBatch, Store
 from events.models import Application, Event, EventTombstone, Minute, Session
 from events.rejected import backfill
 from events.rollups import digest
 from events.storage import retention
 from events.tests.counting import assert_all_counted
 from events.tests.sending import committed
-from events.validation.event import Item, Rules, Span, read
+from events.validation.event import Item, Rules, TimestampBounds, read
 from live.tests.interleaving import interleave
 
 HOUR = timedelta(hours=1)
@@ -59,7 +59,7 @@ class Resent:
             {"event_id": str(id), "session_id": "mine", "category": "a", "name": "b", "data": {},
              "timestamp": self.moment.isoformat()} for id in ids
         ]  # fmt: skip
-        rules = Rules(self.application.pk, {}, False, timezone.now(), Span.from_settings())
+        rules = Rules(self.application.pk, {}, False, timezone.now(), TimestampBounds.from_settings())
         return read(json.dumps(bodies).encode(), rules)
 
     def send(self) -> list[str]:
@@ -264,6 +264,6 @@ def test_tombstones_are_looked_up_by_their_index(resent, others, own):
     with own.cursor() as cursor:
         cursor.execute("ANALYZE events_eventtombstone")
         cursor.execute(PREPARE)
-        cursor.execute(f"EXPLAIN {EXECUTE}", Group(resent.items()).values())
+        cursor.execute(f"EXPLAIN {EXECUTE}", InsertBatch(resent.items()).values())
         plan = "\n".join(row for (row,) in cursor.fetchall())
     assert "events_eventtombstone_once" in plan, plan

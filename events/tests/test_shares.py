@@ -13,8 +13,8 @@ from django.utils import timezone
 from events import services
 from events.factories import ApplicationFactory, RejectedEventFactory, WriteKeyFactory
 from events.ingest import quota
-from events.ingest.asgi_app import MOST_REQUESTS, SHARE
-from events.ingest.request_limits import Limits, TooMuchOfOne
+from events.ingest.asgi_app import MAX_REQUESTS, SHARE
+from events.ingest.request_limits import RequestLimits, TooMuchOfOne
 from events.models import Application, RejectedDay, RejectedEvent
 from events.storage import retention
 from events.tests.sending import committed, in_parts
@@ -28,7 +28,7 @@ def neighbour(db):
 
 
 async def test_an_owner_has_a_share_and_others_the_rest():
-    limits = Limits(most_of_one=1, heaviest_of_one=10)
+    limits = RequestLimits(most_of_one=1, heaviest_of_one=10)
 
     with limits.limit(60) as one, limits.limit(60) as other:
         one.belong_to(1)
@@ -44,7 +44,7 @@ async def test_an_owner_has_a_share_and_others_the_rest():
 
 
 async def test_what_weighed_before_it_had_an_owner_is_the_owners():
-    limits = Limits(heaviest_of_one=10)
+    limits = RequestLimits(heaviest_of_one=10)
 
     with limits.limit(60) as one:
         one.add(8)
@@ -57,7 +57,7 @@ async def test_what_weighed_before_it_had_an_owner_is_the_owners():
 
 @committed
 def test_many_slow_bodies_of_one_application_are_429_and_its_neighbour_is_served(sender, neighbour, pageview):
-    share = MOST_REQUESTS // SHARE
+    share = MAX_REQUESTS // SHARE
     sender.post(pageview)
 
     async def crowd():

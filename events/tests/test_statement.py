@@ -99,7 +99,7 @@ async def test_values_that_fill_the_socket_are_sent_part_by_part(length):
 
 
 async def test_a_postgres_that_says_nothing_is_away_soon(half, silent, monkeypatch):
-    monkeypatch.setattr(statement, "LONGEST", 0.2)
+    monkeypatch.setattr(statement, "STATEMENT_TIMEOUT", 0.2)
 
     with pytest.raises(Unavailable):
         await half.run(["1"])

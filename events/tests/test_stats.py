@@ -7,7 +7,7 @@ import pytest
 from events.factories import ApplicationFactory, RejectedEventFactory
 from events.rejected.groups import groups
 from events.rollups import digest
-from events.rollups.timeseries import MOST_SERIES, stats
+from events.rollups.timeseries import MAX_SERIES, stats
 from events.tests.counting import NOON, commit
 
 pytestmark = pytest.mark.django_db
@@ -33,15 +33,15 @@ def test_every_interval_has_a_count_also_those_without_events():
 
 def test_groups_come_by_their_size_and_the_small_ones_together():
     application = ApplicationFactory(name="Website")
-    for number in range(MOST_SERIES + 2):
-        commit([{"application": application, "name": f"n{number:02}"} for _ in range(MOST_SERIES + 3 - number)])
+    for number in range(MAX_SERIES + 2):
+        commit([{"application": application, "name": f"n{number:02}"} for _ in range(MAX_SERIES + 3 - number)])
     digest.run()
 
     by_name = stats(start=NOON, end=NOON + HOUR, by="name").series
     by_application = stats(start=NOON, end=NOON + HOUR, by="application", category="page interaction").series
 
     assert by_name[0].group == "page interaction / n00"
-    assert (len(by_name), by_name[-1].group, by_name[-1].events) == (MOST_SERIES + 1, None, [3 + 2])
+    assert (len(by_name), by_name[-1].group, by_name[-1].events) == (MAX_SERIES + 1, None, [3 + 2])
     assert [one.group for one in by_application] == ["Website"]
 
 

@@ -2,7 +2,7 @@
 
 The work is counted in evaluations of a simple subschema (about 50 ns), before anything is evaluated: values × cost of
 the schema, and a share for long texts and for numbers that are compared as exact fractions. A validator holds the
-interpreter's lock meanwhile, so MOST_WORK also bounds how long the event loop waits for one item.
+interpreter's lock meanwhile, so MAX_WORK also bounds how long the event loop waits for one item.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from events.validation.schema_cost import DEEPEST, Cost
+from events.validation.schema_cost import MAX_DEPTH, Cost
 
-MOST_WORK = 100_000  # for one item
-MOST_REASONS = 200_000  # for the list of its reasons
+MAX_WORK = 100_000  # for one item
+MAX_ERRORS = 200_000  # for the list of its reasons
 ITEMS = 20  # a request may take as much work as this many of the dearest items
 LIGHT = 1_000  # work below which an item is judged at once; a byte is taken for half a value, a digit and a bracket
 USUALLY = 4  # times less work than that
@@ -52,7 +52,7 @@ class Budget:
 
     @classmethod
     def of_request(cls) -> Budget:
-        return cls(ITEMS * MOST_WORK, ITEMS * MOST_REASONS)
+        return cls(ITEMS * MAX_WORK, ITEMS * MAX_ERRORS)
 
     @classmethod
     def of_event_loop(cls) -> Budget:
@@ -62,7 +62,7 @@ class Budget:
     @classmethod
     def of_thread(cls) -> Budget:
         """What is more is done in another process."""
-        return cls(MOST_WORK, MOST_REASONS, one=(ONE_IN_THREAD, REASONS_IN_THREAD))
+        return cls(MAX_WORK, MAX_ERRORS, one=(ONE_IN_THREAD, REASONS_IN_THREAD))
 
     def spend(self, work: int) -> None:
         """Raises BudgetSpent."""
@@ -78,7 +78,7 @@ class Budget:
         is_enough = self._reasons is None or work <= self._reasons
         if self._one is not None and (work > self._one[1] or not is_enough):
             raise BudgetSpent
-        if work > MOST_REASONS or not is_enough:
+        if work > MAX_ERRORS or not is_enough:
             return False
         if self._reasons is not None:
             self._reasons -= work
@@ -141,7 +141,7 @@ def measure(payload: Any, characters: int, most_values: int) -> Size | None:
 
 def is_too_deep(size: Size, cost: Cost) -> bool:
     """Whether the payload goes deeper than the cost was computed for."""
-    return cost.endless and size.depth > DEEPEST
+    return cost.endless and size.depth > MAX_DEPTH
 
 
 def _children(one: Any) -> Any:

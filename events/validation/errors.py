@@ -6,17 +6,17 @@ import re
 from collections.abc import Iterable
 from typing import NotRequired, TypedDict
 
-TEXT_MOST = 100  # characters in a session id, a category, a name
-MOST = 10  # reasons of one event
-LONGEST_POINTER = 300  # characters; as RejectedEvent.pointer
-LONGEST_MESSAGE = 300
+MAX_TEXT_LENGTH = 100  # characters in a session id, a category, a name
+MAX_ERRORS = 10  # reasons of one event
+MAX_POINTER_LENGTH = 300  # characters; as RejectedEvent.pointer
+MAX_MESSAGE_LENGTH = 300
 ANY = "*"  # in a place: any index, any name
 
 # What Postgres cannot hold in a text: NUL, and halves of a surrogate pair. A pointer may pass by a member so named.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
-class Reason(TypedDict):
+class ValidationReason(TypedDict):
     """`code` is the JSON Schema keyword that was broken, or one of our own; `pointer` is RFC 6901, into the event.
 
     `place` is the pointer with `*` for what differs from event to event: the index in a list, and a name that the
@@ -29,22 +29,24 @@ class Reason(TypedDict):
     place: NotRequired[str]
 
 
-def reason(code: str, path: Iterable[str | int], message: str, place: Iterable[str | int] | None = None) -> Reason:
+def reason(
+    code: str, path: Iterable[str | int], message: str, place: Iterable[str | int] | None = None
+) -> ValidationReason:
     """Return a reason that any database can hold, and that is short, whatever was sent."""
     path = list(path)
     exact = _short(path)
-    found: Reason = {"code": code[:50], "pointer": exact, "message": storable(message)[:LONGEST_MESSAGE]}
+    found: ValidationReason = {"code": code[:50], "pointer": exact, "message": storable(message)[:MAX_MESSAGE_LENGTH]}
     general = _short(ANY if isinstance(step, int) else step for step in (path if place is None else place))
     return found if general == exact else {**found, "place": general}
 
 
-def place_of(found: Reason) -> str:
+def place_of(found: ValidationReason) -> str:
     """Return the place by which rejected events are grouped: one mistake is one group, wherever in a list it is."""
     return found.get("place", found["pointer"])
 
 
 def _short(path: Iterable[str | int]) -> str:
-    return storable(pointer(path))[:LONGEST_POINTER]
+    return storable(pointer(path))[:MAX_POINTER_LENGTH]
 
 
 def pointer(path: Iterable[str | int]) -> str:

@@ -20,12 +20,12 @@ import orjson
 from django.conf import settings
 
 from events.validation.budget import UNLIMITED, Budget
-from events.validation.errors import MOST, TEXT_MOST, Reason, reason, storable
+from events.validation.errors import MAX_ERRORS, MAX_TEXT_LENGTH, ValidationReason, reason, storable
 from events.validation.parser import Body, Read, too_deep
 from events.validation.schemas import Checker
 
 Types = Mapping[tuple[str, str], Checker]
-MOST_KEPT = 16 * 1024  # bytes of an item that is not JSON
+MAX_KEPT_BYTES = 16 * 1024  # bytes of an item that is not JSON
 GARBAGE = uuid.UUID("6c1a53f0-5a0c-4a52-9a4b-6f1f0d1f8a01")  # namespace of the ids of what is not JSON
 NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -34,14 +34,14 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d.*", re.ASCII)
 
 
-class Span(NamedTuple):
+class TimestampBounds(NamedTuple):
     """How old an event may be, and how far in the future by its sender's clock."""
 
     past: timedelta
     future: timedelta
 
     @classmethod
-    def from_settings(cls) -> Span:
+    def from_settings(cls) -> TimestampBounds:
         kept, skew = settings.EVENT_RETENTION_DAYS, settings.EVENT_CLOCK_SKEW
         return cls(timedelta(days=kept) if kept else timedelta.max, timedelta(seconds=skew))
 
@@ -53,7 +53,7 @@ class Rules(NamedTuple):
     types: Types
     rejects_unknown: bool
     now: datetime
-    span: Span
+    span: TimestampBounds
     budget: Budget = UNLIMITED  # of the request that they came in
 
 
@@ -70,7 +70,7 @@ class Item:
     name: str = ""
     data: bytes = b"{}"  # JSON
     timestamp: datetime = NEVER
-    reasons: list[Reason] = field(default_factory=list)
+    reasons: list[ValidationReason] = field(default_factory=list)
     status: str = ""  # accepted, duplicate, rejected: told by the store
     is_kept: bool = True  # not, where its application has had too much rejected today
 
@@ -88,9 +88,9 @@ class Item:
     def kept(self) -> bytes:
         """The bytes to keep of it where it is rejected: what is not JSON is no use in full."""
         raw = self.raw
-        if len(raw) <= MOST_KEPT or not _is_unreadable(self):
+        if len(raw) <= MAX_KEPT_BYTES or not _is_unreadable(self):
             return raw
-        return raw[:MOST_KEPT] + b" \xe2\x80\xa6 (%d bytes in all)" % len(raw)
+        return raw[:MAX_KEPT_BYTES] + b" \xe2\x80\xa6 (%d bytes in all)" % len(raw)
 
     def result(self) -> dict[str, Any]:
         return {"event_id": self.event_id, "status": self.status, "errors": self.reasons}
@@ -132,7 +132,7 @@ def check(one: Read, item: Item, rules: Rules) -> Item:
         _timestamp(value, item, rules)
         _payload(value, item, rules)
     if item.reasons:
-        del item.reasons[MOST:]
+        del item.reasons[MAX_ERRORS:]
     return item
 
 
@@ -153,7 +153,7 @@ def _event_id(value: dict[str, Any], item: Item) -> None:
 def _text(value: dict[str, Any], member: str, item: Item) -> str:
     """Return a text that is there and fits, else what of it can be shown, having noted why."""
     text = value.get(member)
-    if type(text) is str and 0 < len(text) <= TEXT_MOST:
+    if type(text) is str and 0 < len(text) <= MAX_TEXT_LENGTH:
         return text if not item.reasons else storable(text)
     if member not in value:
         item.reasons.append(reason("required", [member], f'"{member}" is a required property'))
@@ -162,8 +162,8 @@ def _text(value: dict[str, Any], member: str, item: Item) -> str:
     elif not text:
         item.reasons.append(reason("minLength", [member], "This is empty."))
     else:
-        item.reasons.append(reason("maxLength", [member], f"This is longer than {TEXT_MOST} characters."))
-        return storable(text[:TEXT_MOST])
+        item.reasons.append(reason("maxLength", [member], f"This is longer than {MAX_TEXT_LENGTH} characters."))
+        return storable(text[:MAX_TEXT_LENGTH])
     return ""
 
 

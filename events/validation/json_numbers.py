@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 INTEGERS = range(-(2**63), 2**64)
-MOST_DIGITS = 310  # a float has no more
+MAX_DIGITS = 310  # a float has no more
 _LONG = re.compile(r"\d{19}")  # from here on a number may be beyond 64 bits
 
 
@@ -23,7 +23,7 @@ def read_stored(text: str) -> Any:
 
 def as_sent(digits: str) -> int | float:
     """Return the integer, or the float that Postgres writes so; infinity for what is beyond every float."""
-    if len(digits) > MOST_DIGITS:
+    if len(digits) > MAX_DIGITS:
         return math.inf
     number = int(digits)
     if number in INTEGERS:

@@ -20,13 +20,13 @@ from typing import Any
 
 import orjson
 
-from events.validation.errors import MOST, Reason, reason
+from events.validation.errors import MAX_ERRORS, ValidationReason, reason
 
-MOST_ITEMS = 500  # in one request
-MOST_CONTAINERS = 50_000  # objects and arrays that are made at once
-MOST_WITH_CARE = 50_000  # values of an item that are looked at one by one
-MOST_MARKS = 50_000  # of a body that is cut; what is behind them is one item
-DEEPEST = 1_000  # levels; orjson reads and json recurses about so deep
+MAX_ITEMS = 500  # in one request
+MAX_CONTAINERS = 50_000  # objects and arrays that are made at once
+MAX_CAREFUL_VALUES = 50_000  # values of an item that are looked at one by one
+MAX_MARKS = 50_000  # of a body that is cut; what is behind them is one item
+MAX_DEPTH = 1_000  # levels; orjson reads and json recurses about so deep
 
 _SPACE = b" \t\r\n"
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
@@ -40,11 +40,11 @@ _DIGITS = bytes(0x30 if chr(byte).isdigit() and byte < 128 else 0 for byte in ra
 _LONG_INTEGER = b"0" * 19  # from here on a number may be beyond 64 bits
 _INTEGERS = range(-(2**63), 2**64)
 
-Read = tuple[Any, list[Reason]]  # an item's value, and why it cannot be stored; without reasons it can
+Read = tuple[Any, list[ValidationReason]]  # an item's value, and why it cannot be stored; without reasons it can
 
 
 class TooManyItems(ValueError):
-    """More than MOST_ITEMS in one body."""
+    """More than MAX_ITEMS in one body."""
 
 
 class Body:
@@ -72,14 +72,14 @@ class Body:
     def read(self) -> list[Read]:
         """Return its items in their order. Raises TooManyItems."""
         content = self.content
-        if not self.is_suspect() and (len(content) <= MOST_CONTAINERS or _containers(content) <= MOST_CONTAINERS):
+        if not self.is_suspect() and (len(content) <= MAX_CONTAINERS or _containers(content) <= MAX_CONTAINERS):
             try:
                 value = orjson.loads(self.content)
             except orjson.JSONDecodeError:
                 pass
             else:
                 values = value if isinstance(value, list) else [value]
-                if len(values) > MOST_ITEMS:
+                if len(values) > MAX_ITEMS:
                     raise TooManyItems
                 return [(one, []) for one in values]
         found = [read_one(raw) for raw in self.raws]
@@ -117,13 +117,13 @@ def split(content: bytes) -> tuple[list[bytes], bool]:
         if (mark == b"," and level == 1) or level == 0:
             items.append(content[begin:start].strip(_SPACE))
             begin = end
-        if len(items) > MOST_ITEMS:
+        if len(items) > MAX_ITEMS:
             raise TooManyItems
     if items == [b""] and level == 0:  # []
         items = []
     if rest := content[begin:].strip(_SPACE):
         items.append(rest)
-    if len(items) > MOST_ITEMS:
+    if len(items) > MAX_ITEMS:
         raise TooManyItems
     return items, level == 0
 
@@ -131,10 +131,10 @@ def split(content: bytes) -> tuple[list[bytes], bool]:
 def _marks(content: bytes, place: int) -> Iterator[tuple[int, int, bytes, int]]:
     """Yield the marks of an array's structure from behind its bracket: where each is, and the level after it.
 
-    Ends at the array's own end, at a string without an end (nothing behind it can be told apart), and after MOST_MARKS.
+    Ends at the array's own end, at a string without an end (nothing behind it can be told apart), and after MAX_MARKS.
     """
     level = 1
-    for _ in range(MOST_MARKS):
+    for _ in range(MAX_MARKS):
         if level > 1 and (inside := _INSIDE.match(content, place)):
             place = inside.end()
         found = _MARK.match(content, place)
@@ -153,7 +153,7 @@ def _marks(content: bytes, place: int) -> Iterator[tuple[int, int, bytes, int]]:
 
 def read_one(raw: bytes) -> Read:
     """Read one item by itself, and say what about it no database can hold."""
-    if _containers(raw) > MOST_CONTAINERS:
+    if _containers(raw) > MAX_CONTAINERS:
         return None, [too_deep([]) if _is_deep(raw) else _too_complex()]
     try:
         value = json.loads(raw.decode(), parse_int=_integer)
@@ -167,14 +167,14 @@ def read_one(raw: bytes) -> Read:
 
 
 def _is_deep(raw: bytes) -> bool:
-    return any(level > DEEPEST for *_, level in _marks(raw, 0))
+    return any(level > MAX_DEPTH for *_, level in _marks(raw, 0))
 
 
-def _too_complex() -> Reason:
+def _too_complex() -> ValidationReason:
     return reason("too_complex", [], "This holds too many values. Send smaller events.")
 
 
-def too_deep(path: list[str | int]) -> Reason:
+def too_deep(path: list[str | int]) -> ValidationReason:
     return reason("depth", path, "This is nested too deeply.")
 
 
@@ -184,15 +184,15 @@ def _integer(digits: str) -> float:
     return number if (number := int(digits)) in _INTEGERS else math.inf
 
 
-def _unstorable(value: Any) -> list[Reason]:
+def _unstorable(value: Any) -> list[ValidationReason]:
     """Walk through a value without recursion, as deep as it may be."""
-    found: list[Reason] = []
+    found: list[ValidationReason] = []
     waiting: deque[tuple[Any, tuple[Any, ...]]] = deque([(value, ())])  # a path is (path before, step)
     walked = 0
-    while waiting and len(found) < MOST:
+    while waiting and len(found) < MAX_ERRORS:
         one, path = waiting.popleft()
         walked += 1
-        if walked > MOST_WITH_CARE:
+        if walked > MAX_CAREFUL_VALUES:
             return [*found, _too_complex()]
         if isinstance(one, str):
             found += _of_text(one, path)
@@ -204,10 +204,10 @@ def _unstorable(value: Any) -> list[Reason]:
                 waiting.append((member, (path, name)))
         elif isinstance(one, list):
             waiting.extend((member, (path, place)) for place, member in enumerate(one))
-    return found[:MOST]
+    return found[:MAX_ERRORS]
 
 
-def _of_text(text: str, path: tuple[Any, ...]) -> list[Reason]:
+def _of_text(text: str, path: tuple[Any, ...]) -> list[ValidationReason]:
     if "\0" in text:
         return [reason("nul", _steps(path), "No text may hold the character NUL.")]
     try:

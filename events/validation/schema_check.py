@@ -17,8 +17,8 @@ from events.validation.schema_cost import cost_of
 from events.validation.schema_error import SchemaError
 from events.validation.schemas import MASK, Schema, validator_of
 
-MOST_BYTES = 64 * 1024
-DEEPEST = 64  # levels of objects and arrays
+MAX_SCHEMA_BYTES = 64 * 1024
+MAX_DEPTH = 64  # levels of objects and arrays
 
 
 def check(schema: Any) -> Schema:
@@ -39,8 +39,8 @@ def check_shape(schema: Any) -> dict[str, Any]:
     """
     if not isinstance(schema, dict):
         raise SchemaError("A schema is a JSON object.")
-    if _is_deeper(schema, DEEPEST):
-        raise SchemaError(f"The schema is nested more than {DEEPEST} levels deep.")
+    if _is_deeper(schema, MAX_DEPTH):
+        raise SchemaError(f"The schema is nested more than {MAX_DEPTH} levels deep.")
     try:
         found: dict[str, Any] = restored(schema)
         size = len(json.dumps(found, separators=(",", ":")))
@@ -48,8 +48,8 @@ def check_shape(schema: Any) -> dict[str, Any]:
         raise SchemaError("The schema holds a value that JSON cannot express, or a number that is too long.") from error
     for words, place in unstorable(found):
         raise SchemaError(words, place)
-    if size > MOST_BYTES:
-        raise SchemaError(f"The schema has {size:,} bytes; {MOST_BYTES:,} are allowed.")
+    if size > MAX_SCHEMA_BYTES:
+        raise SchemaError(f"The schema has {size:,} bytes; {MAX_SCHEMA_BYTES:,} are allowed.")
     return found
 
 

@@ -24,13 +24,13 @@ from typing import Any
 
 from core.busy import Busy
 from events.validation.budget import UNLIMITED, Budget
-from events.validation.errors import Reason
+from events.validation.errors import ValidationReason
 from events.validation.json_numbers import read_stored
 from events.validation.schema_check import check, check_shape
 from events.validation.schema_error import SchemaError
 
 COMPILE_SECONDS = 2  # CPU time to check and compile a schema
-MOST_SECONDS = 17  # CPU time in all, for those that judge payloads after it
+MAX_SECONDS = 17  # CPU time in all, for those that judge payloads after it
 MEMORY = 1024**3  # bytes of address space
 WALL_SECONDS = 15.0  # from start to end
 CHILDREN = 2  # at a time in this process
@@ -55,12 +55,12 @@ class Untrusted:
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
 
-    def judge(self, payload: Any, data: bytes, allowance: Budget) -> list[Reason]:
+    def judge(self, payload: Any, data: bytes, allowance: Budget) -> list[ValidationReason]:
         return self.judge_all([data])[0]
 
-    def judge_all(self, payloads: Sequence[bytes]) -> list[list[Reason]]:
+    def judge_all(self, payloads: Sequence[bytes]) -> list[list[ValidationReason]]:
         """Return the reasons of each of these JSON texts. Raises SchemaError where the child was ended."""
-        found: list[list[Reason]] = self.ask([payload.decode() for payload in payloads])
+        found: list[list[ValidationReason]] = self.ask([payload.decode() for payload in payloads])
         return found
 
     def ask(self, question: Any) -> Any:
@@ -126,7 +126,7 @@ def main() -> None:
     except SchemaError as error:
         _answer({"message": error.message, "pointer": error.pointer})
         return
-    resource.setrlimit(resource.RLIMIT_CPU, (MOST_SECONDS, MOST_SECONDS))
+    resource.setrlimit(resource.RLIMIT_CPU, (MAX_SECONDS, MAX_SECONDS))
     _answer(None)
     for line in lines:
         _answer([schema.judge(read_stored(text), text.encode(), UNLIMITED) for text in json.loads(line)])
@@ -136,7 +136,7 @@ def limit() -> None:
     """Bound what this process may take."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CPU, (COMPILE_SECONDS, MOST_SECONDS))
+    resource.setrlimit(resource.RLIMIT_CPU, (COMPILE_SECONDS, MAX_SECONDS))
     os.nice(5)
 
 

@@ -8,7 +8,7 @@ before are 2²⁸ evaluations of one value. The cost is computed without evaluat
 2. At depth 0 a node costs its own weight and the cost of the nodes it refers to without leaving the value.
 3. At depth n it costs what the nodes inside it cost at depth n - 1. Of named properties only the dearest counts, as a
    member has one name.
-4. The schema's cost is the highest of all depths up to DEEPEST.
+4. The schema's cost is the highest of all depths up to MAX_DEPTH.
 
 Numbers stop growing above their bound, so that the computation is quick for any schema.
 """
@@ -22,9 +22,9 @@ from typing import Any
 from events.validation.schema_error import SchemaError
 from events.validation.schema_graph import Graph, Node, graph_of
 
-MOST = 500  # of each of the amounts below
-MOST_WORDS = 2_000_000  # bytes; an error that repeats more of its schema is never listed
-DEEPEST = 32  # levels of a payload that is judged
+MAX_COST = 500  # of each of the amounts below
+MAX_WORDS = 2_000_000  # bytes; an error that repeats more of its schema is never listed
+MAX_DEPTH = 32  # levels of a payload that is judged
 
 Amount = Callable[[Node], int]
 
@@ -55,19 +55,19 @@ def cost_of(schema: Any) -> Cost:
     graph = graph_of(schema)
     order = _in_place_order(graph)
     evaluations, endless = _highest(graph, order, lambda node: node.weight)
-    if evaluations > MOST:
+    if evaluations > MAX_COST:
         raise SchemaError(
-            f"Judging one value by this schema takes more than {MOST} evaluations of its parts. Use fewer references, "
-            "alternatives, conditions and listed values that apply to the same value."
+            f"Judging one value by this schema takes more than {MAX_COST} evaluations of its parts. Use fewer "
+            "references, alternatives, conditions and listed values that apply to the same value."
         )
     positions, _ = _highest(graph, order, lambda node: node.positions)
-    if positions > MOST:
+    if positions > MAX_COST:
         raise SchemaError("The regular expressions are too complex. Use fewer of them, and fewer counted repetitions.")
     numbers, _ = _highest(graph, order, lambda node: node.numbers)
-    if numbers > MOST:
-        raise SchemaError(f"One number is compared with more than {MOST} others.")
+    if numbers > MAX_COST:
+        raise SchemaError(f"One number is compared with more than {MAX_COST} others.")
     reasons, _ = _highest(graph, order, lambda node: node.reasons)
-    words, _ = _highest(graph, order, lambda node: node.words, MOST_WORDS)
+    words, _ = _highest(graph, order, lambda node: node.words, MAX_WORDS)
     return Cost(
         evaluations, positions, numbers, reasons, words, any(node.branches for node in graph.nodes),
         any(node.names for node in graph.nodes), endless,
@@ -95,10 +95,10 @@ def _in_place_order(graph: Graph) -> list[Node]:
     return order
 
 
-def _highest(graph: Graph, order: list[Node], own: Amount, bound: int = MOST) -> tuple[int, bool]:
+def _highest(graph: Graph, order: list[Node], own: Amount, bound: int = MAX_COST) -> tuple[int, bool]:
     """Return the most that one value costs at any depth, at most bound + 1, and whether every depth costs something."""
     most, inside = 0, [0] * len(graph.nodes)
-    for depth in range(DEEPEST + 1):
+    for depth in range(MAX_DEPTH + 1):
         costs = [0] * len(graph.nodes)
         for node in order:
             mine = own(node) if depth == 0 else _inside(node, inside)

@@ -19,7 +19,7 @@ from events.validation.schema_error import SchemaError
 from events.validation.schema_regex import TooComplex
 from events.validation.schema_weight import own_numbers, own_positions, own_reasons, own_weight, own_words
 
-MOST_NODES = 5_000
+MAX_NODES = 5_000
 SOME = ("allOf", "anyOf", "oneOf")
 ONE = ("if", "then", "else", "not")
 ASSERTS_CONTENT = re.compile(r"draft-0[67]/")  # in any $schema: a part may have one of its own
@@ -94,8 +94,8 @@ class _Builder:
         return self.numbers[path]
 
     def _new(self, place: str) -> Node:
-        if len(self.nodes) >= MOST_NODES:
-            raise SchemaError(f"The schema has more than {MOST_NODES:,} parts.")
+        if len(self.nodes) >= MAX_NODES:
+            raise SchemaError(f"The schema has more than {MAX_NODES:,} parts.")
         self.nodes.append(Node(len(self.nodes), place))
         return self.nodes[-1]
 

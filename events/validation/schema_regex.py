@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from re import _constants as sre  # type: ignore[attr-defined]  # isort: skip
 from re import _parser as parser  # type: ignore[attr-defined]  # isort: skip
 
-MOST_POSITIONS = 5_000  # of one expression, with counted repetitions written out
-MOST_STEPS = 200_000  # of the computation itself
+MAX_POSITIONS = 5_000  # of one expression, with counted repetitions written out
+MAX_STEPS = 200_000  # of the computation itself
 _PROPERTY = re.compile(r"\\[pP](?:\{[^{}]*\}|[A-Za-z])")  # Unicode classes, which Python's parser does not know
 _POINT = re.compile(r"\\[ux]\{[0-9A-Fa-f]+\}")
 _NAME = re.compile(r"\(\?<(?=[^=!])")
@@ -66,7 +66,7 @@ class _Positions:
             seen.add(active)
             most = max(most, active.bit_count())
             steps += active.bit_count()
-            if steps > MOST_STEPS:
+            if steps > MAX_STEPS:
                 raise TooComplex
             following = anywhere
             for position in _bits(active):
@@ -99,7 +99,7 @@ class _Positions:
         return self._position()
 
     def _position(self) -> _Part:
-        if len(self.follow) >= MOST_POSITIONS:
+        if len(self.follow) >= MAX_POSITIONS:
             raise TooComplex
         self.follow.append(0)
         bit = 1 << (len(self.follow) - 1)

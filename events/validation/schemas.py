@@ -15,7 +15,7 @@ import jsonschema_rs
 
 from events.validation import budget
 from events.validation.budget import Budget, Size
-from events.validation.errors import ANY, MOST, Reason, pointer, reason
+from events.validation.errors import ANY, MAX_ERRORS, ValidationReason, pointer, reason
 from events.validation.schema_cost import Cost, cost_of
 from events.validation.schema_error import SchemaError
 
@@ -31,8 +31,8 @@ VAGUE = "This does not match the schema of its type. It is too large to list the
 class Checker(Protocol):
     """What judges the payloads of one event type."""
 
-    def judge(self, payload: Any, data: bytes, allowance: Budget) -> list[Reason]:
-        """Return why the payload, whose JSON is `data`, is wrong: at most MOST reasons. Raises BudgetSpent."""
+    def judge(self, payload: Any, data: bytes, allowance: Budget) -> list[ValidationReason]:
+        """Return why the payload, whose JSON is `data`, is wrong: at most MAX_ERRORS errors. Raises BudgetSpent."""
         ...
 
 
@@ -43,7 +43,7 @@ class Schema:
         self.validator, self.cost = validator, cost
         self._is_valid, self._at_most = validator.is_valid, budget.work_of_a_byte(cost)
 
-    def judge(self, payload: Any, data: bytes, allowance: Budget) -> list[Reason]:
+    def judge(self, payload: Any, data: bytes, allowance: Budget) -> list[ValidationReason]:
         at_most = len(data) * self._at_most
         if at_most <= budget.LIGHT:  # nearly every event: what it takes is not worth measuring
             allowance.spend(int(at_most) // budget.USUALLY)
@@ -51,26 +51,26 @@ class Schema:
                 return []
         return self._judge(payload, data, allowance)
 
-    def _judge(self, payload: Any, data: bytes, allowance: Budget) -> list[Reason]:
+    def _judge(self, payload: Any, data: bytes, allowance: Budget) -> list[ValidationReason]:
         size = budget.estimate(data, self.cost)
         work = size.work(self.cost)
         if work > budget.HERE or budget.is_too_deep(size, self.cost):
-            exact = budget.measure(payload, len(data), budget.MOST_WORK // self.cost.evaluations)
-            if exact is None or exact.work(self.cost) > budget.MOST_WORK or budget.is_too_deep(exact, self.cost):
+            exact = budget.measure(payload, len(data), budget.MAX_WORK // self.cost.evaluations)
+            if exact is None or exact.work(self.cost) > budget.MAX_WORK or budget.is_too_deep(exact, self.cost):
                 return [_too_complex(exact)]
             size, work = exact, exact.work(self.cost)
         allowance.spend(work)
         return [] if self.validator.is_valid(payload) else self._reasons(payload, size, allowance)
 
-    def _reasons(self, payload: Any, size: Size, allowance: Budget) -> list[Reason]:
+    def _reasons(self, payload: Any, size: Size, allowance: Budget) -> list[ValidationReason]:
         if allowance.affords_reasons(size.work_of_reasons(self.cost)):
-            return list(islice(_each(self.validator.iter_errors(payload)), MOST))
+            return list(islice(_each(self.validator.iter_errors(payload)), MAX_ERRORS))
         if self.cost.branches:  # the first error would hold all errors of its alternatives
             return [reason("schema", ["data"], VAGUE)]
         try:
             self.validator.validate(payload)
         except jsonschema_rs.ValidationError as error:
-            return list(islice(_each([error]), MOST))
+            return list(islice(_each([error]), MAX_ERRORS))
         return []
 
 
@@ -92,13 +92,13 @@ def validator_of(schema: Any, **options: Any) -> jsonschema_rs.Validator:
         raise SchemaError(str(error).partition("\n")[0]) from error
 
 
-def _too_complex(size: Size | None) -> Reason:
+def _too_complex(size: Size | None) -> ValidationReason:
     number = f"{size.values:,}" if size else "very many"
     words = f"Checking this ({number} values) by the schema of its type takes too much work. Send smaller events."
     return reason("too_complex", ["data"], words)
 
 
-def _each(errors: Any) -> Iterator[Reason]:
+def _each(errors: Any) -> Iterator[ValidationReason]:
     for error in errors:
         path = ["data", *error.instance_path]
         place = ["data", *_place(error.instance_path, error.evaluation_path)]

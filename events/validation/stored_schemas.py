@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from events.validation.budget import Budget
-from events.validation.errors import Reason, reason
+from events.validation.errors import ValidationReason, reason
 from events.validation.json_numbers import read_stored
 from events.validation.schemas import Checker, compiled
 
@@ -19,7 +19,7 @@ class BrokenSchema:
     def __init__(self, why: str) -> None:
         self._why = f"The schema of this event type cannot be used: {why} Publish another schema and replay."
 
-    def judge(self, payload: Any, data: bytes, allowance: Budget) -> list[Reason]:
+    def judge(self, payload: Any, data: bytes, allowance: Budget) -> list[ValidationReason]:
         return [reason("broken_schema", [], self._why)]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from core import deadlocks
+from core.database import deadlocks
 
 LOCKS = re.compile(r"FOR (NO KEY )?UPDATE|FOR KEY SHARE|^\s*(UPDATE|DELETE|INSERT|WITH)|SET CONSTRAINTS", re.IGNORECASE)
 PATIENCE = 20.0  # seconds

@@ -95,7 +95,7 @@ async def until(condition, seconds: float = PATIENCE) -> None:
 
 
 async def test_who_never_reads_is_cut_off_and_others_hear_everything(server, hub, token, monkeypatch):
-    monkeypatch.setattr(subscriber_module, "LONGEST_CLOSE", 0.2)
+    monkeypatch.setattr(subscriber_module, "CLOSE_TIMEOUT", 0.2)
     async with server.open(token) as reading:
         await watch(reading)
         _, writer = await raw_client(server, token)
@@ -115,8 +115,8 @@ async def test_who_never_reads_is_cut_off_and_others_hear_everything(server, hub
 
 
 async def test_a_message_that_does_not_leave_for_long_ends_the_socket(server, hub, token, monkeypatch):
-    monkeypatch.setattr(subscriber_module, "LONGEST_SEND", 0.5)
-    monkeypatch.setattr(subscriber_module, "LONGEST_CLOSE", 0.2)
+    monkeypatch.setattr(subscriber_module, "SEND_TIMEOUT", 0.5)
+    monkeypatch.setattr(subscriber_module, "CLOSE_TIMEOUT", 0.2)
     _, writer = await raw_client(server, token)
     await until(lambda: len(hub._subscribers) == 1)
 

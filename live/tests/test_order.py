@@ -9,7 +9,7 @@ from django.db import connection, transaction
 
 from live import publish as publish_module
 from live import redis_pubsub
-from live.models import Event, Position
+from live.models import OutboxMessage, Position
 from live.numbering import number, number_all, position, read
 from live.publish import publish_many
 from live.tests.conftest import publish
@@ -48,7 +48,9 @@ async def test_a_lower_id_that_commits_later_is_heard_once_and_in_order(connect,
     await asyncio.to_thread(slow.join)
 
     assert [(m["seq"], m["type"]) for m in (first, second)] == [(1, "quick"), (2, "slow")]
-    by_id = await database_sync_to_async(lambda: list(Event.objects.order_by("id").values_list("type", flat=True)))()
+    by_id = await database_sync_to_async(
+        lambda: list(OutboxMessage.objects.order_by("id").values_list("type", flat=True))
+    )()
     assert by_id == ["slow", "quick"]
     assert await socket.receive_nothing(0.3)
 
@@ -91,7 +93,7 @@ def test_many_who_number_at_once_leave_no_gap_and_give_none_twice():
         thread.join()
 
     assert failures == []
-    assert sorted(Event.objects.values_list("seq", flat=True)) == list(range(1, 211))
+    assert sorted(OutboxMessage.objects.values_list("seq", flat=True)) == list(range(1, 211))
     assert position() == 210
 
 
@@ -163,7 +165,7 @@ def test_a_hint_outlives_the_savepoint_that_was_rolled_back(monkeypatch):
         publish_module.publish("broadcasts", "kept", {})
 
     assert sent == [True]
-    assert Event.objects.get().type == "kept"
+    assert OutboxMessage.objects.get().type == "kept"
 
 
 def test_numbering_nothing_writes_nothing():

@@ -7,7 +7,7 @@ from channels.db import database_sync_to_async
 from django.db import transaction
 
 from live import publish as publish_module
-from live.consumer import MOST_TOPICS
+from live.consumer import MAX_TOPICS
 from live.tests.conftest import publish, publish_numbers
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -108,7 +108,7 @@ async def test_an_unknown_topic_is_an_error_and_the_others_are_joined(connect, v
 
 async def test_a_socket_watches_a_limited_number_of_topics(connect, viewer):
     socket = await connect(viewer)
-    await socket.subscribe(*[f"broadcast:{n}" for n in range(MOST_TOPICS)])
+    await socket.subscribe(*[f"broadcast:{n}" for n in range(MAX_TOPICS)])
 
     assert (await socket.subscribe("broadcasts"))["type"] == "error"
     assert (await socket.hear())["topics"] == []

@@ -8,8 +8,8 @@ from channels.db import database_sync_to_async
 from django.db import connection
 from django.utils import timezone
 
-from live.models import Event, Position
-from live.numbering import MOST_REPLAYED, forget_old, number
+from live.models import OutboxMessage, Position
+from live.numbering import MAX_REPLAYED, forget_old, number
 from live.tasks import clean_up
 from live.tests.conftest import publish, publish_numbers
 
@@ -55,20 +55,20 @@ async def test_nothing_is_missed_or_doubled_between_what_was_missed_and_what_is_
 
 
 async def test_five_hundred_are_replayed_and_one_more_is_a_reload(connect, viewer):
-    await publish_numbers("broadcasts", MOST_REPLAYED + 1)
+    await publish_numbers("broadcasts", MAX_REPLAYED + 1)
     await numbered()
     socket = await connect(viewer)
 
     assert (await socket.subscribe("broadcasts", since=0)) == {"type": "reload", "topics": ["broadcasts"]}
-    assert (await socket.hear())["seq"] == MOST_REPLAYED + 1
+    assert (await socket.hear())["seq"] == MAX_REPLAYED + 1
     assert (await socket.subscribe("broadcasts", since=1))["seq"] == 2
-    assert [m["seq"] for m in await socket.hear_all(499)][-1] == MOST_REPLAYED + 1
+    assert [m["seq"] for m in await socket.hear_all(499)][-1] == MAX_REPLAYED + 1
     assert (await socket.hear())["type"] == "subscribed"
 
 
 @database_sync_to_async
 def grow_old(up_to: int) -> None:
-    Event.objects.filter(seq__lte=up_to).update(created_at=timezone.now() - timedelta(hours=25))
+    OutboxMessage.objects.filter(seq__lte=up_to).update(created_at=timezone.now() - timedelta(hours=25))
 
 
 async def test_who_was_away_for_longer_than_messages_are_kept_is_told_to_reload(connect, viewer):
@@ -105,7 +105,7 @@ async def test_watchers_of_a_database_that_was_set_back_are_told_to_reload_and_h
 
 
 def _restore_an_older_backup() -> None:
-    Event.objects.filter(seq__gt=4).delete()
+    OutboxMessage.objects.filter(seq__gt=4).delete()
     Position.objects.update(seq=4)
 
 
@@ -118,6 +118,6 @@ def test_old_messages_are_deleted_and_young_ones_stay_also_those_that_nobody_has
 
     clean_up()
 
-    assert Event.objects.count() == 24 * 60 - 1
+    assert OutboxMessage.objects.count() == 24 * 60 - 1
     position = Position.objects.get()
     assert position.seq == 6000 and position.forgotten == 6000 - (24 * 60 - 1)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from core.rest import strict_json
-from core.rest.strict_json import DEEPEST, NotStrictJson, by_field, read_json
+from core.rest.strict_json import MAX_DEPTH, NotStrictJson, by_field, read_json
 
 
 def refusal(content: bytes) -> NotStrictJson:
@@ -41,7 +41,7 @@ def test_what_postgres_can_hold_is_read_as_python_reads_it(value):
         (b'{"n": 1e400}', "n", "This number is beyond 64 bits or not finite."),
         (b'{"n": 100000000000000000001}', "n", "This number is beyond 64 bits or not finite."),
         (b'{"n": ' + b"9" * 1_000_000 + b"}", "n", "This number is beyond 64 bits or not finite."),
-        (b'{"d": ' + b"[" * DEEPEST + b"]" * DEEPEST + b"}", "d", "This is nested more than 256 levels deep."),
+        (b'{"d": ' + b"[" * MAX_DEPTH + b"]" * MAX_DEPTH + b"}", "d", "This is nested more than 256 levels deep."),
         (rb'["\u0000"]', "", "/0: Text must not contain the character NUL."),
         (b"NaN", "", "This number is beyond 64 bits or not finite."),
         (b"", "", "JSON parse error: Expecting value at character 0."),
@@ -72,7 +72,7 @@ def test_no_depth_is_more_than_a_refusal(opening, times):
 
 
 def test_the_deepest_value_is_read():
-    content = b"[" * DEEPEST + b"]" * DEEPEST
+    content = b"[" * MAX_DEPTH + b"]" * MAX_DEPTH
 
     assert json.dumps(read_json(content)).encode() == content
 
@@ -80,7 +80,7 @@ def test_the_deepest_value_is_read():
 def test_only_the_first_of_many_places_are_named():
     error = refusal(json.dumps({"text": ["\0"] * 1_000}).encode())
 
-    assert len(error.problems) == strict_json.MOST_PLACES and len(str(error)) < 1_000
+    assert len(error.problems) == strict_json.MAX_REPORTED_PLACES and len(str(error)) < 1_000
 
 
 def test_more_values_than_any_body_needs_are_refused_before_they_are_read():

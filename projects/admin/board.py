@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from core.errors import Gone
+from core.errors import RelatedRowGone
 from core.numerals import number
 from core.rest.snapshots import one_snapshot
 from projects import services
@@ -24,7 +24,7 @@ from projects.admin.json_responses import done, people, refused
 from projects.admin.task_form import CardForm
 from projects.models import Project, Task
 
-MOST_CARDS = 100  # a column; the rest is in the list
+MAX_CARDS = 100  # a column; the rest is in the list
 WORDS = {Task.Status.PENDING: "Pending", Task.Status.IN_PROGRESS: "In progress", Task.Status.COMPLETED: "Completed"}
 STATUSES = list(WORDS)
 
@@ -83,7 +83,7 @@ class Filter:
         return tasks
 
 
-class BoardPages(ModelAdmin):
+class BoardAdmin(ModelAdmin):
     """The board and what it sends: a mixin of the projects' admin."""
 
     def get_urls(self) -> list[URLPattern]:
@@ -127,7 +127,7 @@ class BoardPages(ModelAdmin):
             services.move_task(task=task, status=status, seen=request.POST.get("from"), actor=request.user)
         except Task.DoesNotExist:
             return refused("It was deleted or moved to another project.", 404)
-        except services.Changed:
+        except services.TaskChanged:
             return refused("Another user moved it meanwhile.", 409)
         return done()
 
@@ -140,7 +140,7 @@ class BoardPages(ModelAdmin):
             return refused(" ".join(str(error) for errors in form.errors.values() for error in errors))
         try:
             services.create_task(project=Project.objects.get(pk=pk), actor=request.user, **form.cleaned_data)
-        except (Project.DoesNotExist, Gone):
+        except (Project.DoesNotExist, RelatedRowGone):
             return refused("This project was deleted.", 404)
         return done()
 
@@ -182,5 +182,5 @@ def progress_of(project: Project) -> dict[str, int]:
 def _column(tasks: QuerySet[Task], status: str, count: int) -> Column:
     """First what is due first; in the last column first what was done last."""
     order = [F("completed_at").desc()] if status == Task.Status.COMPLETED else [F("due_date").asc(nulls_last=True)]
-    cards = tasks.filter(status=status).select_related("assignee").order_by(*order, "-id")[:MOST_CARDS]
+    cards = tasks.filter(status=status).select_related("assignee").order_by(*order, "-id")[:MAX_CARDS]
     return Column(status, WORDS[Task.Status(status)], list(cards.annotate(comment_count=Count("comments"))), count)

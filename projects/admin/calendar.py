@@ -22,15 +22,15 @@ from core.rest.snapshots import one_snapshot
 from core.sorting import by_name
 from core.timezones import same_clock_on
 from projects import services
-from projects.admin.calendar_grid import Span, days_of, parse_day
+from projects.admin.calendar_grid import CalendarRange, days_of, parse_day
 from projects.admin.json_responses import done, refused
 from projects.calendar import feed
 from projects.models import CalendarToken, Project, Task
 
-MOST_LATE = 50
+MAX_OVERDUE = 50
 
 
-class CalendarPages(ModelAdmin):
+class CalendarAdmin(ModelAdmin):
     """The calendar and what it sends: a mixin of the tasks' admin."""
 
     def get_urls(self) -> list[URLPattern]:
@@ -71,11 +71,11 @@ class CalendarPages(ModelAdmin):
             return refused("This day does not exist in your time zone.")
         try:
             if request.POST.get("from", before) != before:
-                raise services.Changed
+                raise services.TaskChanged
             services.update_task(task=task, seen={"due_date": task.due_date}, due_date=due, actor=request.user)
         except Task.DoesNotExist:
             return refused("This task was deleted.", 404)
-        except services.Changed:
+        except services.TaskChanged:
             return refused("Another user changed its date meanwhile.", 409)
         return done()
 
@@ -112,10 +112,10 @@ class CalendarPages(ModelAdmin):
         tasks = Task.objects.for_reading()
         if project:
             tasks = tasks.filter(project=project)
-        span = Span.of(request.GET.get("view", ""), request.GET.get("at", ""))
+        span = CalendarRange.of(request.GET.get("view", ""), request.GET.get("at", ""))
         late = tasks.overdue(timezone.now()).order_by("due_date", "id")
         with one_snapshot():
-            days, first_late, late_count = days_of(span, tasks), list(late[:MOST_LATE]), late.count()
+            days, first_late, late_count = days_of(span, tasks), list(late[:MAX_OVERDUE]), late.count()
         return {
             "span": span,
             "days": days,

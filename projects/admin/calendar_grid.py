@@ -15,19 +15,19 @@ from django.utils.http import urlencode
 from core.timezones import day_bounds
 from projects.models import Task
 
-MOST_TASKS = {"month": 20, "week": 100}  # a day; the rest is in the list
+MAX_TASKS = {"month": 20, "week": 100}  # a day; the rest is in the list
 EARLIEST, LATEST = date(1970, 1, 2), date(2999, 12, 1)  # in every zone something can be due then: models/task.py
 
 
 @dataclass(frozen=True)
-class Span:
+class CalendarRange:
     """A month (with the weeks that it begins and ends in) or a week, beginning on Mondays."""
 
     kind: str
     at: date
 
     @classmethod
-    def of(cls, kind: str, at: str) -> Span:
+    def of(cls, kind: str, at: str) -> CalendarRange:
         """Read what an address names; today's month where it names nothing, or nonsense."""
         return cls("week" if kind == "week" else "month", parse_day(at) or timezone.localdate())
 
@@ -78,7 +78,7 @@ class Day:
         return urlencode({"due_date__gte": self.begin.isoformat(sep=" "), "due_date__lt": self.end.isoformat(sep=" ")})
 
 
-def days_of(span: Span, tasks: QuerySet[Task]) -> list[Day]:
+def days_of(span: CalendarRange, tasks: QuerySet[Task]) -> list[Day]:
     """Return every day of the span in order, with the first tasks due on it and how many there are."""
     every = [span.first + timedelta(days=number) for number in range((span.last - span.first).days + 1)]
     bounds = [day_bounds(each, timezone.get_current_timezone()) for each in every]
@@ -86,7 +86,7 @@ def days_of(span: Span, tasks: QuerySet[Task]) -> list[Day]:
     by_day: dict[date, list[Task]] = {}
     counts: dict[date, int] = {}
     due = tasks.filter(due_date__gte=begins[0], due_date__lt=bounds[-1][1])
-    for task in _first_of_each_day(due, begins, MOST_TASKS[span.kind]):
+    for task in _first_of_each_day(due, begins, MAX_TASKS[span.kind]):
         day = every[task.due_day - 1]
         by_day.setdefault(day, []).append(task)
         counts[day] = task.of_day

@@ -22,11 +22,11 @@ from projects import services
 from projects.admin.task_form import CommentForm
 from projects.models import Comment, Task
 
-MOST_COMMENTS = 50
+MAX_COMMENTS = 50
 GONE = "This comment was deleted."
 
 
-class CommentPages(ModelAdmin):
+class CommentsAdmin(ModelAdmin):
     """The thread's fragments: a mixin of the tasks' admin."""
 
     def get_urls(self) -> list[URLPattern]:
@@ -67,7 +67,7 @@ class CommentPages(ModelAdmin):
             services.update_comment(comment=mine, actor=request.user, content=content, seen=mine.content)
         except Comment.DoesNotExist:
             return self._told(request, task, GONE)
-        except services.Changed:
+        except services.TaskChanged:
             mine = _own(request, task, comment, "change")
             _refuse(form, task, mine)
             return _form_in_place(request, mine, form)
@@ -105,14 +105,14 @@ def thread_of(request: HttpRequest, task: Task) -> dict[str, Any]:
     found = task.comments.order_by("-id")
     is_whole = "all" in (request.GET.get("comments"), request.POST.get("comments"))
     with one_snapshot():
-        shown = list(found if is_whole else found[: MOST_COMMENTS + 1])
-        more = not is_whole and len(shown) > MOST_COMMENTS
-        earlier = found.count() - MOST_COMMENTS if more else 0
+        shown = list(found if is_whole else found[: MAX_COMMENTS + 1])
+        more = not is_whole and len(shown) > MAX_COMMENTS
+        earlier = found.count() - MAX_COMMENTS if more else 0
     return {
         "task": task,
         "comments": [
             (comment, comment.may_be_changed_by(request.user))
-            for comment in reversed(shown[:MOST_COMMENTS] if more else shown)
+            for comment in reversed(shown[:MAX_COMMENTS] if more else shown)
         ],
         "earlier": earlier,
         "is_whole": is_whole,

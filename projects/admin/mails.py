@@ -17,8 +17,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 
 FILES = "django.core.mail.backends.filebased.EmailBackend"
-MOST_FILES, MOST_MAILS = 100, 100
-MOST_BYTES = 1024 * 1024  # of one file
+MAX_FILES, MAX_MAILS = 100, 100
+MAX_MAIL_BYTES = 1024 * 1024  # of one file
 RULE = b"\n" + b"-" * 79 + b"\n"  # what the backend writes after every mail
 
 
@@ -52,10 +52,10 @@ def mails_page(request: HttpRequest) -> HttpResponse:
 
 def newest_mails() -> list[Mail]:
     """Return the newest mails, newest first; a file that goes away meanwhile is left out."""
-    files = sorted(Path(_folder()).glob("*.log"), key=_age, reverse=True)[:MOST_FILES]
+    files = sorted(Path(_folder()).glob("*.log"), key=_age, reverse=True)[:MAX_FILES]
     found = [mail for file in files for mail in _mails_in(file)]
     found.sort(key=lambda mail: mail.at or datetime.min.replace(tzinfo=UTC), reverse=True)
-    return found[:MOST_MAILS]
+    return found[:MAX_MAILS]
 
 
 def _folder() -> str:
@@ -72,7 +72,7 @@ def _age(file: Path) -> float:
 def _mails_in(file: Path) -> Iterator[Mail]:
     try:
         with file.open("rb") as opened:
-            written = opened.read(MOST_BYTES)
+            written = opened.read(MAX_MAIL_BYTES)
     except OSError:
         return
     for raw in written.replace(b"\r\n", b"\n").split(RULE):

@@ -18,14 +18,14 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.views import ChangeList
 
-from core.admin.concurrent_forms import FormsAtOnce
-from core.admin.deletion import DeletionPages
-from core.admin.row_history import HistoryPages
-from core.errors import Gone
+from core.admin.concurrent_forms import ConcurrentFormsAdmin
+from core.admin.deletion import DeletionAdmin
+from core.admin.row_history import RowHistoryAdmin
+from core.errors import RelatedRowGone
 from core.rest.snapshots import SnapshotLists
 from core.sorting import by_name
 from projects import services
-from projects.admin.board import BoardPages
+from projects.admin.board import BoardAdmin
 from projects.admin.cache_page import cache_page
 from projects.admin.mails import mails_page
 from projects.models import Project, Task
@@ -46,7 +46,7 @@ class ProjectList(ChangeList):
 
 
 @admin.register(Project)
-class ProjectAdmin(FormsAtOnce, BoardPages, DeletionPages, HistoryPages, SnapshotLists, ModelAdmin):
+class ProjectAdmin(ConcurrentFormsAdmin, BoardAdmin, DeletionAdmin, RowHistoryAdmin, SnapshotLists, ModelAdmin):
     list_display = ["named", "owner", "progress", "overdue", "updated"]
     list_display_links = None  # the name leads to the board
     list_per_page = 50
@@ -106,7 +106,7 @@ class ProjectAdmin(FormsAtOnce, BoardPages, DeletionPages, HistoryPages, Snapsho
         """The form; and a sentence where what it names was deleted while it was on its way."""
         try:
             return super().changeform_view(request, object_id, form_url, extra_context)
-        except Gone as gone:
+        except RelatedRowGone as gone:
             self.message_user(request, f"{gone} Nothing was saved.", "error")
             return HttpResponseRedirect(request.get_full_path())
         except Project.DoesNotExist:

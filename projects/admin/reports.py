@@ -21,15 +21,15 @@ from unfold.decorators import display
 from core.rest.snapshots import SnapshotLists
 from core.timezones import zone_words
 from projects.admin.report_pages.chart import chart_until
-from projects.admin.report_pages.resend import ResendPages, may_resend
+from projects.admin.report_pages.resend import ResendReportAdmin, may_resend
 from projects.admin.report_pages.sparkline import with_sparks
 from projects.models import Report
 
-MOST_RESENDS = 5  # on the page
+MAX_RESENDS = 5  # on the page
 
 
 @admin.register(Report)
-class ReportAdmin(ResendPages, SnapshotLists, ModelAdmin):
+class ReportAdmin(ResendReportAdmin, SnapshotLists, ModelAdmin):
     list_display = ["day", "done", "due", "overdue", "mailed"]
     list_display_links = None  # the day leads to its page
     list_per_page = 31
@@ -108,7 +108,7 @@ def _resends(report: Report) -> QuerySet[LogEntry]:
     """Who had it mailed again, the last ones first."""
     kind = ContentType.objects.get_for_model(Report)
     found = LogEntry.objects.filter(content_type=kind, object_id=str(report.pk)).select_related("user")
-    return found.order_by("-action_time")[:MOST_RESENDS]
+    return found.order_by("-action_time")[:MAX_RESENDS]
 
 
 def _number(report: Report, name: str) -> str:

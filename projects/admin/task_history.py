@@ -10,34 +10,36 @@ from typing import Any
 from core.admin.row_history import worded
 from projects.models import Task
 
-MOST = 12
+MAX_STEPS = 12
 TOLD = {"title", "description", "status", "due_date", "assignee", "priority", "project"}
 WORDS = {"due_date": "due date"}
 
 
 @dataclass(frozen=True)
-class Step:
+class TaskStep:
     lines: list[str]
     who: str
     at: datetime
 
 
-def steps_of(task: Task) -> list[Step]:
+def steps_of(task: Task) -> list[TaskStep]:
     """Return the last changes, newest first, each with who made it and what it changed."""
-    records = list(task.history.select_related("history_user").order_by("-history_date", "-history_id")[: MOST + 1])
+    records = list(
+        task.history.select_related("history_user").order_by("-history_date", "-history_id")[: MAX_STEPS + 1]
+    )
     steps = [_changed(newer, older) for newer, older in pairwise(records)]
-    if records and len(records) <= MOST:
+    if records and len(records) <= MAX_STEPS:
         steps.append(_first(records[-1]))
     return [step for step in steps if step.lines]
 
 
-def _first(record: Any) -> Step:
-    return Step(["Created" if record.history_type == "+" else "Changed"], _who(record), _at(record))
+def _first(record: Any) -> TaskStep:
+    return TaskStep(["Created" if record.history_type == "+" else "Changed"], _who(record), _at(record))
 
 
-def _changed(newer: Any, older: Any) -> Step:
+def _changed(newer: Any, older: Any) -> TaskStep:
     delta = newer.diff_against(older, included_fields=sorted(TOLD & set(_fields(newer))), foreign_keys_are_objs=True)
-    return Step([_line(change) for change in delta.changes], _who(newer), _at(newer))
+    return TaskStep([_line(change) for change in delta.changes], _who(newer), _at(newer))
 
 
 def _fields(record: Any) -> list[str]:

@@ -16,15 +16,15 @@ from django.views.decorators.http import require_POST, require_safe
 
 from core.admin import form_versions
 from core.admin.concurrent_forms import in_words
-from core.errors import Gone
+from core.errors import RelatedRowGone
 from projects import services
-from projects.admin.comments import CommentPages, thread_of
+from projects.admin.comments import CommentsAdmin, thread_of
 from projects.admin.task_form import CommentForm, TaskForm
 from projects.admin.task_history import steps_of
 from projects.models import Task
 
 
-class TaskPages(CommentPages):
+class TaskPagesAdmin(CommentsAdmin):
     """A mixin of the tasks' admin. Everything is written by services, which tell everybody who watches."""
 
     def get_urls(self) -> list[URLPattern]:
@@ -129,9 +129,9 @@ class TaskPages(CommentPages):
         """Return what the service returns, or None with its refusal beside the form's fields."""
         try:
             return write()
-        except (Gone, Task.DoesNotExist) as error:
-            form.add_error(None, str(error) if isinstance(error, Gone) else "This task was deleted.")
-        except services.Changed:
+        except (RelatedRowGone, Task.DoesNotExist) as error:
+            form.add_error(None, str(error) if isinstance(error, RelatedRowGone) else "This task was deleted.")
+        except services.TaskChanged:
             form.add_error(None, "Another user changed this task at the same moment. Save again.")
         return None
 

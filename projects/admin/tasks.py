@@ -19,14 +19,14 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.decorators import display
 
-from core.admin.deletion import DeletionPages
-from core.admin.row_history import HistoryPages
+from core.admin.deletion import DeletionAdmin
+from core.admin.row_history import RowHistoryAdmin
 from core.rest.snapshots import SnapshotLists
 from core.sorting import by_name
 from core.timezones import today
 from projects import export, services
-from projects.admin.calendar import CalendarPages
-from projects.admin.task_page import TaskPages
+from projects.admin.calendar import CalendarAdmin
+from projects.admin.task_page import TaskPagesAdmin
 from projects.models import Task
 
 
@@ -48,7 +48,7 @@ class DueFilter(admin.SimpleListFilter):
 
 
 @admin.register(Task)
-class TaskAdmin(CalendarPages, TaskPages, DeletionPages, HistoryPages, SnapshotLists, ModelAdmin):
+class TaskAdmin(CalendarAdmin, TaskPagesAdmin, DeletionAdmin, RowHistoryAdmin, SnapshotLists, ModelAdmin):
     list_display = ["titled", "in_project", "state", "due", "assignee", "rank"]
     list_filter = [
         ("project", RelatedDropdownFilter),

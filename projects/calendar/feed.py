@@ -21,7 +21,7 @@ from core.rest.snapshots import one_snapshot
 from projects.models import CalendarToken, Task
 
 BACK, AHEAD = timedelta(days=31), timedelta(days=731)
-MOST = 2_000  # events
+MAX_TASKS = 2_000  # events
 
 
 def new_token(*, user: Any) -> tuple[CalendarToken, str]:
@@ -58,7 +58,7 @@ def owner_of(secret: str) -> Any | None:
 def feed(user: Any, *, only_mine: bool = False) -> str:
     """Return the calendar: open tasks due from a month ago to two years ahead, the earliest first.
 
-    Of more than MOST the last event says how many there are besides.
+    Of more than MAX_TASKS the last event says how many there are besides.
     """
     now = timezone.now()
     tasks = Task.objects.open().filter(due_date__range=(now - BACK, now + AHEAD)).select_related("project")
@@ -67,12 +67,12 @@ def feed(user: Any, *, only_mine: bool = False) -> str:
     lines = ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//Opsroom//Tasks//EN", "CALSCALE:GREGORIAN", "METHOD:PUBLISH"]
     lines += ["X-WR-CALNAME:Opsroom", "REFRESH-INTERVAL;VALUE=DURATION:PT15M", "X-PUBLISHED-TTL:PT15M"]
     with one_snapshot():
-        found = list(tasks.order_by("due_date", "id")[: MOST + 1])
-        left_out = tasks.count() - MOST if len(found) > MOST else 0
-    for task in found[:MOST]:
+        found = list(tasks.order_by("due_date", "id")[: MAX_TASKS + 1])
+        left_out = tasks.count() - MAX_TASKS if len(found) > MAX_TASKS else 0
+    for task in found[:MAX_TASKS]:
         lines += _event(task)
-    if len(found) > MOST:
-        lines += _rest(found[MOST], left_out, now)
+    if len(found) > MAX_TASKS:
+        lines += _rest(found[MAX_TASKS], left_out, now)
     lines.append("END:VCALENDAR")
     return "".join(f"{part}\r\n" for line in lines for part in _folded(line))
 

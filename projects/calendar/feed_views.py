@@ -23,7 +23,7 @@ class MayViewTasks(BasePermission):
 
 
 @extend_schema(tags=["calendar"])
-class Token(RestView):
+class CalendarTokenView(RestView):
     """The secret address of your calendar."""
 
     permission_classes = [MayViewTasks]

@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from accounts.passwords import PasswordBound
 from projects.models.task import Task
 
-MOST_ATTEMPTS = 5
+MAX_ATTEMPTS = 5
 
 
 def update_free(rows: models.QuerySet[Any], **values: Any) -> list[int]:
@@ -76,7 +76,7 @@ class Reminder(models.Model):
                 name="projects_reminder_sent_when",
             ),
             models.CheckConstraint(condition=~Q(status="failed") | ~Q(error=""), name="projects_reminder_failed_why"),
-            models.CheckConstraint(condition=Q(attempts__lte=MOST_ATTEMPTS), name="projects_reminder_attempts"),
+            models.CheckConstraint(condition=Q(attempts__lte=MAX_ATTEMPTS), name="projects_reminder_attempts"),
         ]
 
     def __str__(self) -> str:
@@ -109,7 +109,7 @@ class Report(models.Model):
         ]
         constraints = [
             models.UniqueConstraint(fields=["date"], name="projects_report_once_a_day"),
-            models.CheckConstraint(condition=Q(attempts__lte=MOST_ATTEMPTS), name="projects_report_attempts"),
+            models.CheckConstraint(condition=Q(attempts__lte=MAX_ATTEMPTS), name="projects_report_attempts"),
         ]
 
     def __str__(self) -> str:

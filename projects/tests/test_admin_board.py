@@ -6,7 +6,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from live.models import Event
+from live.models import OutboxMessage
 from projects import services
 from projects.factories import CommentFactory, ProjectFactory, TaskFactory
 from projects.models import Project, Task
@@ -101,7 +101,7 @@ def test_a_moved_card_is_stored_with_who_moved_it_and_told_to_the_watchers(as_pl
     task.refresh_from_db()
     assert task.status == "completed" and task.completed_at is not None
     assert task.history.first().history_user == planner
-    assert Event.objects.filter(topic=f"project:{project.pk}", type="task.updated").exists()
+    assert OutboxMessage.objects.filter(topic=f"project:{project.pk}", type="task.updated").exists()
 
 
 def test_a_card_is_not_moved_from_a_column_where_it_is_no_longer(as_planner, project, task):
@@ -197,7 +197,7 @@ def test_a_project_is_made_and_changed_through_the_services(as_planner, planner)
 
     project.refresh_from_db()
     assert (project.name, project.owner) == ("Moving", None)
-    assert list(Event.objects.filter(topic="projects").order_by("id").values_list("type", flat=True)) == [
+    assert list(OutboxMessage.objects.filter(topic="projects").order_by("id").values_list("type", flat=True)) == [
         "project.created",
         "project.updated",
     ]
@@ -213,7 +213,7 @@ def test_a_deleted_project_tells_the_watchers_of_its_tasks(as_planner, project, 
     as_planner.post(f"/admin/projects/project/{project.pk}/delete/", {"post": "yes"})
 
     assert not Project.objects.exists()
-    assert Event.objects.filter(topic="projects", type="task.deleted").exists()
+    assert OutboxMessage.objects.filter(topic="projects", type="task.deleted").exists()
 
 
 # --- The project's form -------------------------------------------------------------------------------

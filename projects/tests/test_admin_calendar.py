@@ -10,7 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from projects import services
-from projects.admin.calendar_grid import Span
+from projects.admin.calendar_grid import CalendarRange
 from projects.factories import ProjectFactory, TaskFactory
 from projects.models import CalendarToken, Task
 
@@ -54,7 +54,7 @@ def test_a_full_day_says_how_many_more_there_are_and_hides_no_other_day(as_plann
 
 @pytest.mark.parametrize("at", ["2026-01-31", "2026-02-01", "2026-12-31", "2032-02-29"])
 def test_a_month_is_whole_weeks_and_has_its_neighbours(at):
-    span = Span.of("month", at)
+    span = CalendarRange.of("month", at)
 
     assert span.first.weekday() == 0 and span.last.weekday() == 6
     assert span.first <= span.at.replace(day=1) and span.last >= span.at
@@ -63,7 +63,7 @@ def test_a_month_is_whole_weeks_and_has_its_neighbours(at):
 
 
 def test_a_week_is_seven_days_from_monday():
-    span = Span.of("week", "2026-11-21")
+    span = CalendarRange.of("week", "2026-11-21")
 
     assert (span.first, span.last) == (date(2026, 11, 16), date(2026, 11, 22))
     assert span.words == "16 Nov – 22 Nov 2026"

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from live.models import Event
+from live.models import OutboxMessage
 from projects import services
 from projects.factories import CommentFactory, ProjectFactory, TaskFactory
 from projects.models import Comment, Task
@@ -45,7 +45,7 @@ def test_a_new_task_is_of_normal_priority_unless_somebody_says_otherwise(as_plan
 def test_an_untouched_form_changes_nothing(as_planner, task):
     as_planner.post(page_of(task), form_of(as_planner, task))
 
-    assert not Event.objects.exists()
+    assert not OutboxMessage.objects.exists()
     assert Task.objects.get().due_date == task.due_date
 
 
@@ -55,7 +55,7 @@ def test_a_change_is_stored_with_who_made_it_and_told(as_planner, planner, task)
     task.refresh_from_db()
     assert task.title == "Draw two banners"
     assert task.history.first().history_user == planner
-    assert Event.objects.filter(topic="projects", type="task.updated").count() == 1
+    assert OutboxMessage.objects.filter(topic="projects", type="task.updated").count() == 1
     assert "Draw the banner → Draw two banners" in answer.content.decode()
 
 
@@ -151,7 +151,7 @@ def test_a_comment_is_said_in_ones_own_name_and_told(as_planner, task):
 
     comment = Comment.objects.get()
     assert (comment.author, comment.content) == ("paula", "Fine.")
-    assert Event.objects.filter(topic=f"project:{task.project_id}", type="comment.created").exists()
+    assert OutboxMessage.objects.filter(topic=f"project:{task.project_id}", type="comment.created").exists()
 
 
 def test_an_empty_comment_is_refused_in_words(as_planner, task):
@@ -228,7 +228,7 @@ def test_ones_own_comment_is_put_in_other_words_and_taken_back(as_planner, plann
     assert as_planner.post(here, {"content": "In other words"}).headers["Location"] == page_of(task)
     assert "In other words" not in as_planner.post(f"{here}delete/", headers=script).content.decode()
     assert list(Comment.objects.all()) == [other]
-    told = Event.objects.filter(topic="projects", type__startswith="comment.").order_by("id")
+    told = OutboxMessage.objects.filter(topic="projects", type__startswith="comment.").order_by("id")
     assert [event.type for event in told] == ["comment.updated", "comment.deleted"]
 
 
@@ -281,14 +281,14 @@ def test_the_selected_are_completed_in_one_go_and_told(as_planner):
     page = as_planner.post("/admin/projects/task/", chosen, follow=True).content.decode()
 
     assert "3 tasks changed to completed." in page
-    assert Event.objects.filter(topic="projects", type="task.updated").count() == 3
+    assert OutboxMessage.objects.filter(topic="projects", type="task.updated").count() == 3
 
 
 def test_deleted_tasks_are_told(as_planner, task):
     as_planner.post(f"/admin/projects/task/{task.pk}/delete/", {"post": "yes"})
 
     assert not Task.objects.exists()
-    assert Event.objects.filter(topic="projects", type="task.deleted").exists()
+    assert OutboxMessage.objects.filter(topic="projects", type="task.deleted").exists()
 
 
 def test_a_deactivated_assignee_is_kept_when_something_else_is_saved(as_planner, task, viewer):

@@ -79,7 +79,7 @@ def test_the_secret_is_not_stored(planner_api):
 
 
 def test_a_feed_that_leaves_some_out_says_where_and_how_many(address, client, monkeypatch):
-    monkeypatch.setattr(feed, "MOST", 3)
+    monkeypatch.setattr(feed, "MAX_TASKS", 3)
     soon = timezone.now().replace(microsecond=0) + timedelta(days=1)
     for number in range(5):
         TaskFactory(due_date=soon + timedelta(days=number))

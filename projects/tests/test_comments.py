@@ -7,7 +7,7 @@ from django.db import connection
 from django.test import Client
 from rest_framework.test import APIClient
 
-from live.models import Event
+from live.models import OutboxMessage
 from projects.factories import CommentFactory, TaskFactory
 from projects.migrations import __name__ as migrations
 from projects.models import Comment, Task
@@ -87,7 +87,7 @@ def test_putting_what_was_read_is_no_edit(task, planner, planner_api):
     after = planner_api.put(address, before)
 
     assert (after.status_code, after.json()) == (200, before)
-    assert not Event.objects.filter(type="comment.updated").exists()
+    assert not OutboxMessage.objects.filter(type="comment.updated").exists()
 
 
 def test_a_superusers_edit_of_anothers_comment_names_them_and_the_deletion_is_logged(

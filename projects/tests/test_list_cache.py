@@ -14,7 +14,7 @@ from redis import Redis
 
 from accounts.tokens import issue_token
 from core.list_cache import entries, redis_link
-from core.list_cache.redis_link import MOST_FAILURES, link
+from core.list_cache.redis_link import MAX_FAILURES, link
 from projects import services
 from projects.factories import ProjectFactory, TaskFactory
 from projects.models import Task
@@ -283,15 +283,15 @@ def test_a_silent_redis_is_left_alone_after_a_few_failures(settings):
             source.read()
 
         assert source.asked == 20
-        for _ in range(MOST_FAILURES):
+        for _ in range(MAX_FAILURES):
             taken.enter_context(silent.accept()[0])
         with pytest.raises(BlockingIOError):  # nobody else has come
             silent.accept()
 
 
 def test_a_body_that_is_too_large_is_not_kept_and_no_reader_waits_for_it(monkeypatch):
-    monkeypatch.setattr(entries, "LONGEST_WAIT", 3_600.0)  # the test's time limit would end a reader that waits
-    source = Source(b"x" * (entries.LARGEST + 1))
+    monkeypatch.setattr(entries, "WAIT_TIMEOUT", 3_600.0)  # the test's time limit would end a reader that waits
+    source = Source(b"x" * (entries.MAX_ENTRY_BYTES + 1))
     source.read()
 
     source.read()
@@ -300,7 +300,7 @@ def test_a_body_that_is_too_large_is_not_kept_and_no_reader_waits_for_it(monkeyp
 
 
 def test_no_reader_waits_for_a_body_that_could_not_be_built(monkeypatch):
-    monkeypatch.setattr(entries, "LONGEST_WAIT", 3_600.0)  # the test's time limit would end a reader that waits
+    monkeypatch.setattr(entries, "WAIT_TIMEOUT", 3_600.0)  # the test's time limit would end a reader that waits
 
     def broken() -> bytes:
         raise LookupError
@@ -399,7 +399,7 @@ def test_a_person_who_is_renamed_is_renamed_in_lists_and_a_login_changes_nothing
 @committed
 def test_two_hundred_cold_readers_over_http_cost_one_count_and_one_page(monkeypatch):
     """As many threads as the server has; every reader has the whole of the work before them but the first."""
-    monkeypatch.setattr(entries, "LONGEST_WAIT", 30.0)  # however slow this machine is just now
+    monkeypatch.setattr(entries, "WAIT_TIMEOUT", 30.0)  # however slow this machine is just now
     monkeypatch.setattr(redis_link, "TIMEOUT", 30.0)
     link.forget()
     TaskFactory.create_batch(3)

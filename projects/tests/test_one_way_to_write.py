@@ -11,7 +11,7 @@ from projects.apps import ProjectsConfig
 APP = Path(__file__).resolve().parents[1]
 HOUSE = [APP.parent / name for name in ("chats", "config", "events", "live", "projects", "testrunner")]
 # Where rows of projects, tasks and comments are written; fake data is told to nobody on purpose.
-WRITERS = {APP / name for name in ("services.py", "task_updates.py", "fake.py", "content.py", "factories.py")}
+WRITERS = {APP / name for name in ("services.py", "task_updates.py", "demo/fake.py", "demo/content.py", "factories.py")}
 VERB = r"a?(update|delete|create|add|remove|set|clear|bulk_\w+|get_or_create|update_or_create)\("
 WRITES = re.compile(
     rf"\b(Project|Task|Comment)\.objects\b[^\n]*\.{VERB}"

@@ -8,7 +8,7 @@ import time_machine
 from django.db import connection
 from django.utils import timezone
 
-from live.models import Event
+from live.models import OutboxMessage
 from projects import reminders, services
 from projects.factories import ProjectFactory, TaskFactory
 from projects.models import Reminder, Task
@@ -39,7 +39,7 @@ def test_a_task_that_is_due_within_a_day_is_mailed_once_as_text_and_html(task, m
     assert send_due() == 1
     assert send_due() == 0
 
-    assert [event.type for event in Event.objects.all()] == ["reminders.updated"]
+    assert [event.type for event in OutboxMessage.objects.all()] == ["reminders.updated"]
     (mail,) = mailbox.mails
     assert mail["To"] == mail["X-To"] == "paula@example.com"
     assert mail["Subject"] == "Due soon: Paint the door"

@@ -9,7 +9,7 @@ import time_machine
 from django.core.management import call_command
 from django.db import connection
 
-from live.models import Event
+from live.models import OutboxMessage
 from projects.factories import ProjectFactory, TaskFactory
 from projects.models import Report
 from projects.reports import count, generate_report, mail_reports, run_daily
@@ -60,7 +60,7 @@ def test_it_is_stored_told_and_mailed_as_text_and_html(tasks, mailbox, settings)
     report = Report.objects.get()
     assert report.date == NOON.date()
     assert report.mailed_at is not None
-    told, mailed = Event.objects.order_by("id")
+    told, mailed = OutboxMessage.objects.order_by("id")
     assert (told.topic, told.type) == ("projects", "report.generated")
     assert mailed.type == "report.updated"
     (mail,) = mailbox.mails
@@ -75,7 +75,12 @@ def test_it_is_made_and_mailed_once_however_often_it_is_started(tasks, mailbox):
         run_daily()
         call_command("make_report", stdout=io.StringIO())
 
-    assert Report.objects.count() == Event.objects.filter(type="report.generated").count() == len(mailbox.mails) == 1
+    assert (
+        Report.objects.count()
+        == OutboxMessage.objects.filter(type="report.generated").count()
+        == len(mailbox.mails)
+        == 1
+    )
 
 
 def test_it_waits_for_its_hour_and_is_made_late_after_a_stop(tasks, at_noon, mailbox, settings):
@@ -193,4 +198,9 @@ def test_several_who_start_it_at_the_same_moment_make_one(mailbox, settings):
     for person in people:
         person.join()
 
-    assert Report.objects.count() == Event.objects.filter(type="report.generated").count() == len(mailbox.mails) == 1
+    assert (
+        Report.objects.count()
+        == OutboxMessage.objects.filter(type="report.generated").count()
+        == len(mailbox.mails)
+        == 1
+    )

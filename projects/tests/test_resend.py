@@ -122,7 +122,7 @@ def test_one_that_was_given_up_gets_five_attempts_more(planner, mailbox):
 def test_without_anybody_to_mail_to_the_question_says_so(as_planner, planner, report, settings):
     settings.REPORT_EMAILS = []
 
-    assert "REPORT_EMAILS names no address" in as_planner.get(f"{page_of(report)}resend/").content.decode()
+    assert "REPORT_EMAILS is empty" in as_planner.get(f"{page_of(report)}resend/").content.decode()
     with pytest.raises(NotResent, match="names no address"):
         resend(report=report, actor=planner, mailed_at=report.mailed_at)
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from live.models import Event
+from live.models import OutboxMessage
 from projects import services
 from projects.factories import CommentFactory, ProjectFactory, TaskFactory
 from projects.models import Comment, Project, Report
@@ -318,4 +318,4 @@ def test_putting_what_was_read_changes_nothing(kind, planner, planner_api):
     after = planner_api.put(f"/{kind}/{row.pk}/", before)
 
     assert (after.status_code, after.json()) == (200, before)
-    assert row.history.count() == versions and not Event.objects.exists()
+    assert row.history.count() == versions and not OutboxMessage.objects.exists()

@@ -9,8 +9,8 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.utils import timezone
 
-from core.errors import Gone
-from live.models import Event
+from core.errors import RelatedRowGone
+from live.models import OutboxMessage
 from projects import services
 from projects.factories import CommentFactory, ProjectFactory, TaskFactory
 from projects.models import Comment, Project, Task
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 
 def told() -> list[tuple[str, str, dict]]:
     """What watchers were told: topic, type, data."""
-    return [(event.topic, event.type, json.loads(event.data)) for event in Event.objects.order_by("id")]
+    return [(event.topic, event.type, json.loads(event.data)) for event in OutboxMessage.objects.order_by("id")]
 
 
 def test_a_new_task_is_told_to_both_topics(planner):
@@ -83,7 +83,7 @@ def test_a_thousand_tasks_change_in_a_handful_of_statements(planner, django_asse
         )
 
     assert changed == 1_000
-    assert Event.objects.filter(topic="projects", type="task.updated").count() == 1_000
+    assert OutboxMessage.objects.filter(topic="projects", type="task.updated").count() == 1_000
     assert Task.history.filter(history_type="~", history_user=planner).count() == 1_000
     assert not project.tasks.filter(completed_at=None).exists()
     assert services.update_tasks(ids=project.tasks.values_list("pk", flat=True), status="completed") == 0
@@ -201,17 +201,17 @@ def test_what_belongs_to_something_deleted_is_refused_and_not_at_the_commit(plan
     Project.objects.filter(pk=project.pk).delete()
     planner.delete()
 
-    with pytest.raises(Gone, match="project"):
+    with pytest.raises(RelatedRowGone, match="project"):
         services.create_task(project=project, title="Paint")
-    with pytest.raises(Gone, match="project"):
+    with pytest.raises(RelatedRowGone, match="project"):
         services.update_task(task=other, project=project)
-    with pytest.raises(Gone, match="task"):
+    with pytest.raises(RelatedRowGone, match="task"):
         services.add_comment(task=task, content="Hm", author="ann")
-    with pytest.raises(Gone, match="This owner has been deleted"):
+    with pytest.raises(RelatedRowGone, match="This owner has been deleted"):
         services.create_project(name="x", owner=nobody)
-    with pytest.raises(Gone, match="This owner has been deleted"):
+    with pytest.raises(RelatedRowGone, match="This owner has been deleted"):
         services.update_project(project=other.project, owner=nobody)
-    with pytest.raises(Gone, match="This assignee has been deleted"):
+    with pytest.raises(RelatedRowGone, match="This assignee has been deleted"):
         services.create_task(project=other.project, title="Paint", assignee=nobody)
     with pytest.raises(Task.DoesNotExist):
         services.update_task(task=task, title="x")
@@ -251,7 +251,7 @@ def test_tasks_added_while_their_project_is_deleted_are_gone_or_refused():
         try:
             for _ in range(5):
                 services.create_task(project=project, title="Late")
-        except Gone:
+        except RelatedRowGone:
             outcomes.append("gone")
         finally:
             connection.close()

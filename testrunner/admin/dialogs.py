@@ -13,7 +13,7 @@ from django.shortcuts import render
 
 
 @dataclass(frozen=True)
-class Question:
+class RunDialog:
     """What is asked: `words` tell the consequence, `firmly` is what the button that does it says.
 
     Without `firmly` nothing can be done, and the words say why.
@@ -28,7 +28,7 @@ class Question:
     key: UUID | None = None  # sent along as `request_key`: what tells a second press from a second wish
 
 
-def ask(admin: ModelAdmin, request: HttpRequest, question: Question, original: Any) -> HttpResponse:
+def ask(admin: ModelAdmin, request: HttpRequest, question: RunDialog, original: Any) -> HttpResponse:
     """Show the question; its form is sent to the same address."""
     context = {
         **admin.admin_site.each_context(request),

@@ -17,11 +17,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from testrunner import services
-from testrunner.admin.dialogs import Question, ask
-from testrunner.models import NotAllowed, TestEnvironment
+from testrunner.admin.dialogs import RunDialog, ask
+from testrunner.models import RunNotAllowed, TestEnvironment
 from testrunner.queue import queue_status
 
-MOST_PAST = 20  # runs on the page; the others are in the table
+MAX_PAST_RUNS = 20  # runs on the page; the others are in the table
 LENGTHS = [(15, "15 minutes"), (30, "30 minutes"), (60, "1 hour"), (120, "2 hours"), (480, "8 hours"), (1440, "1 day")]
 
 
@@ -35,7 +35,7 @@ class ReserveForm(forms.Form):
     )
 
 
-class EnvironmentPages(ModelAdmin):
+class EnvironmentPagesAdmin(ModelAdmin):
     """A mixin of the environments' admin."""
 
     def get_urls(self) -> list[URLPattern]:
@@ -93,7 +93,7 @@ class EnvironmentPages(ModelAdmin):
         return ask(
             self,
             request,
-            Question(f"Reserve {environment}?", words, _page(environment), "Reserve", form=form),
+            RunDialog(f"Reserve {environment}?", words, _page(environment), "Reserve", form=form),
             environment,
         )
 
@@ -102,8 +102,8 @@ class EnvironmentPages(ModelAdmin):
         if request.method == "POST":
             return self._do(request, environment, "Released.", services.release)
         words = f"{environment.reserved_by} holds it. The history records that you released it. {_waiting(environment)}"
-        question = Question(f"Release {environment}?", words, _page(environment), "Release", is_dangerous=True)
-        nothing = Question(f"{environment} is not reserved", "There is nothing to release.", _page(environment))
+        question = RunDialog(f"Release {environment}?", words, _page(environment), "Release", is_dangerous=True)
+        nothing = RunDialog(f"{environment} is not reserved", "There is nothing to release.", _page(environment))
         return ask(self, request, question if environment.is_reserved() else nothing, environment)
 
     def enable_view(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -112,7 +112,7 @@ class EnvironmentPages(ModelAdmin):
             return self._do(request, environment, "Open again.", services.enable)
         words = f"Runs start here again. {_waiting(environment)}"
         return ask(
-            self, request, Question(f"Enable {environment}?", words, _page(environment), "Enable it"), environment
+            self, request, RunDialog(f"Enable {environment}?", words, _page(environment), "Enable it"), environment
         )
 
     def disable_view(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -120,7 +120,7 @@ class EnvironmentPages(ModelAdmin):
         if request.method == "POST":
             return self._do(request, environment, "Closed: no run starts here.", services.disable)
         words = f"No run starts here until it is enabled. {_waiting(environment)}"
-        question = Question(f"Disable {environment}?", words, _page(environment), "Disable it", is_dangerous=True)
+        question = RunDialog(f"Disable {environment}?", words, _page(environment), "Disable it", is_dangerous=True)
         return ask(self, request, question, environment)
 
     def _do(
@@ -129,7 +129,7 @@ class EnvironmentPages(ModelAdmin):
         try:
             verb(environment=environment, user=request.user, **more)
             messages.success(request, done)
-        except NotAllowed as refusal:
+        except RunNotAllowed as refusal:
             messages.error(request, str(refusal))
         return HttpResponseRedirect(_page(environment))
 
@@ -146,7 +146,7 @@ class EnvironmentPages(ModelAdmin):
         past = environment.runs.finished().defer("junit_xml", "selection")
         return {
             "place": environment,  # not "environment": the theme shows that one in its header
-            "past": past[:MOST_PAST],
+            "past": past[:MAX_PAST_RUNS],
             "may_run": request.user.has_perm("testrunner.add_testrun"),
             "may_reserve": request.user.has_perm("testrunner.reserve_testenvironment"),
             "may_change": self.has_change_permission(request, environment),

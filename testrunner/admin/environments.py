@@ -16,9 +16,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from unfold.admin import ModelAdmin
 
-from core.admin.concurrent_forms import FormsAtOnce
-from core.admin.row_history import HistoryPages
-from testrunner.admin.environment_page import EnvironmentPages
+from core.admin.concurrent_forms import ConcurrentFormsAdmin
+from core.admin.row_history import RowHistoryAdmin
+from testrunner.admin.environment_page import EnvironmentPagesAdmin
 from testrunner.admin.variables import VariableInline
 from testrunner.models import TestEnvironment
 from testrunner.queue import queue_status
@@ -27,7 +27,7 @@ STATES = ["free", "busy", "reserved", "disabled"]
 
 
 @admin.register(TestEnvironment)
-class EnvironmentAdmin(FormsAtOnce, EnvironmentPages, HistoryPages, ModelAdmin):
+class EnvironmentAdmin(ConcurrentFormsAdmin, EnvironmentPagesAdmin, RowHistoryAdmin, ModelAdmin):
     """A hundred tiles instead of a table; one opened is a page. Settings are a form behind a button."""
 
     fields = ["name", "description", "project"]

@@ -16,7 +16,7 @@ from unfold.admin import ModelAdmin
 
 from core.busy import Busy
 from core.storage_failure import StorageFailure
-from testrunner.admin.dialogs import Question, ask
+from testrunner.admin.dialogs import RunDialog, ask
 from testrunner.admin.tree import Leaf, tree_of
 from testrunner.files import discovery, uploads
 from testrunner.models import Root, TestFile
@@ -61,7 +61,7 @@ class FileAdmin(ModelAdmin):
         file = self._file(request, object_id)
         try:
             text, problem = discovery.text_of(file, discovery.read(file)), ""
-        except discovery.Gone as gone:
+        except discovery.TestFileGone as gone:
             text, problem = "", str(gone)
         problem = problem or ("" if text is not None else "This file is not text, so it is not shown.")
         context = {
@@ -87,11 +87,11 @@ class FileAdmin(ModelAdmin):
         if request.method != "POST":
             words = "It can no longer be chosen. Earlier runs keep their copy. This cannot be undone."
             return ask(
-                self, request, Question(f"Delete {file}?", words, page, "Delete the file", is_dangerous=True), file
+                self, request, RunDialog(f"Delete {file}?", words, page, "Delete the file", is_dangerous=True), file
             )
         try:
             uploads.remove(file=file, user=request.user)
-        except (uploads.Refused, StorageFailure) as refused:
+        except (uploads.UploadRefused, StorageFailure) as refused:
             messages.error(request, str(refused))
             return HttpResponseRedirect(page)
         messages.success(request, f"{file} is deleted.")
@@ -108,11 +108,11 @@ class FileAdmin(ModelAdmin):
             file = uploads.upload(
                 name=sent.name or "",
                 directory=request.POST.get("directory", ""),
-                content=sent.read(discovery.LARGEST + 1),
+                content=sent.read(discovery.MAX_FILE_BYTES + 1),
                 user=request.user,
                 overwrite=request.POST.get("overwrite") == "yes",
             )
-        except uploads.Refused as refused:
+        except uploads.UploadRefused as refused:
             taken = isinstance(refused, uploads.Taken)
             answer = {"field": refused.field, "detail": str(refused), "taken": taken}
             return JsonResponse(answer, status=409 if taken else 400)

@@ -20,13 +20,13 @@ from testrunner.models import TestResult
 
 RECENT_RUNS = 500  # whose tests are offered
 LAST = 40  # outcomes of a strip
-MOST_TESTS = 200
+MAX_TESTS = 200
 FLIPS = 3  # changes between good and bad among the last outcomes that make a test flaky; a fix alone is one
 _GOOD = {"passed": True, "xfailed": True, "failed": False, "error": False}
 
 
 @dataclass(frozen=True)
-class Line:
+class OutcomeLine:
     """One test's outcomes, oldest first: all in one environment, or one of several lines."""
 
     nodeid: str
@@ -48,7 +48,7 @@ class Line:
         return median(result.duration for result in self.results)
 
 
-class HistoryPages(ModelAdmin):
+class TestHistoryAdmin(ModelAdmin):
     """A mixin of the runs' admin: tests over time."""
 
     def get_urls(self) -> list[URLPattern]:
@@ -72,13 +72,13 @@ class HistoryPages(ModelAdmin):
         return TemplateResponse(request, "testrunner/history.html", context)
 
 
-def lines_of(nodeid: str) -> list[Line]:
+def lines_of(nodeid: str) -> list[OutcomeLine]:
     """The last outcomes of one test, in each environment where it ran."""
     results = TestResult.objects.filter(nodeid=nodeid.replace("\x00", "")).select_related("environment")
     return _lines(results.defer("message", "details").order_by("-run")[: LAST * 20])
 
 
-def recent_lines(words: str = "") -> list[Line]:
+def recent_lines(words: str = "") -> list[OutcomeLine]:
     """All tests of the last runs, the wavering first, then by failures."""
     last = TestResult.objects.order_by("-run").values_list("run", flat=True)[:1]
     since = max((last[0] if last else 0) - RECENT_RUNS, 0)
@@ -86,13 +86,13 @@ def recent_lines(words: str = "") -> list[Line]:
     results = results.defer("message", "details")
     if words:
         results = results.filter(nodeid__icontains=words)
-    lines = _lines(results.order_by("-run")[: LAST * MOST_TESTS])
-    return sorted(lines, key=lambda line: (not line.is_flaky, -line.failures, line.nodeid))[:MOST_TESTS]
+    lines = _lines(results.order_by("-run")[: LAST * MAX_TESTS])
+    return sorted(lines, key=lambda line: (not line.is_flaky, -line.failures, line.nodeid))[:MAX_TESTS]
 
 
-def _lines(results: Any) -> list[Line]:
+def _lines(results: Any) -> list[OutcomeLine]:
     found: dict[tuple[str, int], list[TestResult]] = defaultdict(list)
     for result in results:
         if len(found[result.nodeid, result.environment_id]) < LAST:
             found[result.nodeid, result.environment_id].append(result)
-    return [Line(nodeid, strip[0].environment, strip[::-1]) for (nodeid, _), strip in sorted(found.items())]
+    return [OutcomeLine(nodeid, strip[0].environment, strip[::-1]) for (nodeid, _), strip in sorted(found.items())]

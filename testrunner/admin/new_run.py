@@ -17,7 +17,7 @@ from django.urls import reverse
 from testrunner import services
 from testrunner.admin.tree import tree_of
 from testrunner.files import discovery, uploads
-from testrunner.models import NotAllowed, TestEnvironment, TestFile, TestRun
+from testrunner.models import RunNotAllowed, TestEnvironment, TestFile, TestRun
 from testrunner.queue import queue_status
 
 
@@ -44,7 +44,7 @@ class NewRunForm(forms.Form):
         return minutes
 
 
-class NewRunPages(ModelAdmin):
+class NewRunAdmin(ModelAdmin):
     """A mixin of the runs' admin: the page behind "New run"."""
 
     def add_view(
@@ -69,7 +69,7 @@ class NewRunPages(ModelAdmin):
                 wall_seconds=given["minutes"] and given["minutes"] * 60,
                 request_key=given["request_key"],
             )
-        except (discovery.Gone, NotAllowed) as refused:
+        except (discovery.TestFileGone, RunNotAllowed) as refused:
             form.add_error("minutes" if isinstance(refused, services.NoSuchTime) else "tests", str(refused))
             return None
 

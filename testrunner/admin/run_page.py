@@ -20,17 +20,17 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from testrunner import services
-from testrunner.admin.dialogs import Question, ask
-from testrunner.models import FailureTask, NotAllowed, TestResult, TestRun
+from testrunner.admin.dialogs import RunDialog, ask
+from testrunner.models import FailureTask, RunNotAllowed, TestResult, TestRun
 from testrunner.queue import queue_status
 from testrunner.records.downloads import junit_response, log_response
-from testrunner.sandbox.isolation import Limits
+from testrunner.sandbox.isolation import RunLimits
 
-MOST_UNFOLDED = 30
-MOST_RESULTS = 500  # on the page; failures first. The JUnit report has them all.
+MAX_UNFOLDED = 30
+MAX_RESULTS = 500  # on the page; failures first. The JUnit report has them all.
 
 
-class RunPages(ModelAdmin):
+class RunPagesAdmin(ModelAdmin):
     """A mixin of the runs' admin: the page, what of it moves, and what it does."""
 
     def get_urls(self) -> list[URLPattern]:
@@ -58,7 +58,7 @@ class RunPages(ModelAdmin):
             "opts": self.opts,
             "original": run,
             "title": str(run),
-            "log_head": Limits().log_head,
+            "log_head": RunLimits().log_head,
         }
         return TemplateResponse(request, "testrunner/run.html", context)
 
@@ -87,8 +87,8 @@ class RunPages(ModelAdmin):
         words = (
             "It is taken out of the queue." if run.status == TestRun.Status.QUEUED else "Its tests are stopped at once."
         )
-        question = Question(f"Cancel run {run.pk}?", words, _page(run), "Cancel the run", is_dangerous=True)
-        ended = Question(f"Run {run.pk} has ended", "There is nothing left to cancel.", _page(run))
+        question = RunDialog(f"Cancel run {run.pk}?", words, _page(run), "Cancel the run", is_dangerous=True)
+        ended = RunDialog(f"Run {run.pk} has ended", "There is nothing left to cancel.", _page(run))
         return ask(self, request, ended if run.is_finished else question, run)
 
     def rerun_view(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -109,7 +109,7 @@ class RunPages(ModelAdmin):
                 ),
             )  # fmt: skip
         words = f"It runs {what}, in {run.environment}, as soon as all who wait there had their turn."
-        question = Question(f"Run {run.pk} again?", words, _page(run), "Run it again", key=uuid4())
+        question = RunDialog(f"Run {run.pk} again?", words, _page(run), "Run it again", key=uuid4())
         return ask(self, request, question, run)
 
     def _do(
@@ -118,7 +118,7 @@ class RunPages(ModelAdmin):
         try:
             run = verb()
             messages.success(request, done(run))
-        except NotAllowed as refusal:
+        except RunNotAllowed as refusal:
             messages.error(request, str(refusal))
         return HttpResponseRedirect(_page(run))
 
@@ -133,14 +133,14 @@ class RunPages(ModelAdmin):
     def _live_context(self, request: HttpRequest, run: TestRun) -> dict[str, Any]:
         queue_status.add_to_runs([run])
         results = failures_first(run.results.defer("details").annotate(is_explained=~Q(details="")))
-        shown = list(results[:MOST_RESULTS])
+        shown = list(results[:MAX_RESULTS])
         return {
             "run": run,
             "took": run.duration(),
             "files": run.files.filter(comes_along=False).defer("content"),
             "came_along": run.files.filter(comes_along=True).defer("content"),
             **_folded(run, shown),
-            "more": run.results.count() - len(shown) if len(shown) == MOST_RESULTS else 0,
+            "more": run.results.count() - len(shown) if len(shown) == MAX_RESULTS else 0,
             "tasks": _tasks(request, run, shown),
             "may_cancel": not run.is_finished and _may_cancel(request, run),
             "may_rerun": run.is_finished and self.has_add_permission(request),
@@ -153,7 +153,7 @@ class RunPages(ModelAdmin):
 def _folded(run: TestRun, shown: list[TestResult]) -> dict[str, list[TestResult]]:
     """The results in two parts: of a long list of a finished run, the tests that just passed are folded."""
     plain = [result for result in shown if result.outcome == "passed" and not result.message]
-    if not run.is_finished or len(shown) <= MOST_UNFOLDED:
+    if not run.is_finished or len(shown) <= MAX_UNFOLDED:
         plain = []
     folded = {result.pk for result in plain}
     return {"telling": [result for result in shown if result.pk not in folded], "passed": plain}

@@ -14,15 +14,15 @@ from unfold.contrib.filters.admin import MultipleChoicesDropdownFilter, RelatedD
 from unfold.decorators import action, display
 from unfold.paginator import InfinitePaginator
 
-from testrunner.admin.history import HistoryPages
-from testrunner.admin.new_run import NewRunPages
-from testrunner.admin.run_page import RunPages
+from testrunner.admin.history import TestHistoryAdmin
+from testrunner.admin.new_run import NewRunAdmin
+from testrunner.admin.run_page import RunPagesAdmin
 from testrunner.models import RunFile, TestRun
 from testrunner.queue import queue_status
 
 
 @admin.register(TestRun)
-class RunAdmin(NewRunPages, RunPages, HistoryPages, ModelAdmin):
+class RunAdmin(NewRunAdmin, RunPagesAdmin, TestHistoryAdmin, ModelAdmin):
     list_display = ["what", "state", "where", "who", "turn", "outcome"]
     list_display_links = None  # the first cell leads to the run
     list_filter = [("status", MultipleChoicesDropdownFilter), ("environment", RelatedDropdownFilter)]

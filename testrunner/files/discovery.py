@@ -28,10 +28,10 @@ from django.db import connection, transaction
 from testrunner.files.snapshot import Snapshot
 from testrunner.files.support_files import beside
 from testrunner.models import Root, TestFile
-from testrunner.models.file import LONGEST_PATH
+from testrunner.models.file import MAX_PATH_LENGTH
 
-LARGEST = 1024 * 1024  # bytes of one test file
-MOST_FILES = 5_000  # below one root; the choice is for people
+MAX_FILE_BYTES = 1024 * 1024  # bytes of one test file
+MAX_FILES = 5_000  # below one root; the choice is for people
 LOCK = 0x7E57F11E  # of Postgres: "test file"
 STEADY_NS = 5 * 10**9  # since a file's last change, after which its times tell whether it has changed again
 # Endings of files that may lie beside tests. pytest's own configuration is not among them: a run has its own.
@@ -71,7 +71,7 @@ DATA |= {
     "tar",
     "xlsx",
 }
-MOST_KNOWN = 20_000  # files whose digests a process remembers
+MAX_KNOWN = 20_000  # files whose digests a process remembers
 BROWSER = b"mark.browser"  # in Opsroom's own tests: there is no browser in a run, so these are no choice
 # Without these pytest does not take the project's pytest.ini, or finds no database: an image for production has none.
 OWN_NEED = {
@@ -86,7 +86,7 @@ OWN_NEED = {
 _known: dict[str, tuple[tuple[int, ...], Found]] = {}  # what files were when they were last read
 
 
-class Gone(Exception):
+class TestFileGone(Exception):
     """A file is not there any more, or is no test file any more. Its text is a sentence for a person."""
 
 
@@ -125,11 +125,11 @@ def look() -> None:
 
 
 def read(file: TestFile) -> bytes:
-    """The file's bytes as they are now. Raises Gone."""
+    """The file's bytes as they are now. Raises TestFileGone."""
     try:
         return _read(folder(file.root), file.path)
     except (OSError, ValueError) as error:
-        raise Gone(f"{file} is not there any more, or cannot be read.") from error
+        raise TestFileGone(f"{file} is not there any more, or cannot be read.") from error
 
 
 def text_of(file: TestFile, content: bytes) -> str | None:
@@ -144,10 +144,12 @@ def text_of(file: TestFile, content: bytes) -> str | None:
 
 
 def snapshots(chosen: Iterable[TestFile]) -> list[Snapshot]:
-    """The bytes of these files and of their support files (support_files.py) at this moment, for a run. Raises Gone."""
+    """The bytes of these files and of their support files (support_files.py) at this moment, for a run. Raises
+    TestFileGone.
+    """
     chosen = list(chosen)
     if others := [str(file) for file in chosen if not file.is_python]:
-        raise Gone(f"{others[0]} is not a Python file. It comes along with the tests in its folder.")
+        raise TestFileGone(f"{others[0]} is not a Python file. It comes along with the tests in its folder.")
     own = [Snapshot(file.root, file.path, read(file)) for file in chosen]
     return own + [Snapshot(file.root, file.path, read(file), comes_along=True) for file in beside(chosen)]
 
@@ -205,7 +207,7 @@ def _walk(root: Root) -> Iterator[Found]:
     starts = [below]
     if root == Root.PROJECT:
         starts = [] if cannot_run_own() else sorted(below.glob("*/tests"))
-    left = MOST_FILES
+    left = MAX_FILES
     for start in starts:
         for directory, names, files in os.walk(start):  # does not follow links
             names[:] = sorted(name for name in names if not name.startswith((".", "__")))
@@ -237,7 +239,7 @@ def _found(below: Path, path: str) -> Found | None:
         _known.pop(place, None)
         return None
     file = Found(path, digest(content), len(content), BROWSER in content)
-    if time.time_ns() - max(mark[:2]) > STEADY_NS and len(_known) < MOST_KNOWN:
+    if time.time_ns() - max(mark[:2]) > STEADY_NS and len(_known) < MAX_KNOWN:
         _known[place] = mark, file
     return file
 
@@ -255,7 +257,7 @@ def is_data(name: str) -> bool:
 
 def _can_be_stored(path: str) -> bool:
     """Whoever can write below a root can choose names that no row takes: they are no choice, and harm no other."""
-    return len(path) <= LONGEST_PATH and path.isprintable()
+    return len(path) <= MAX_PATH_LENGTH and path.isprintable()
 
 
 def _read(below: Path, path: str) -> bytes:
@@ -272,8 +274,8 @@ def _read(below: Path, path: str) -> bytes:
             place = deeper
         with open(os.open(name, flags | os.O_NONBLOCK, dir_fd=place), "rb") as file:
             about = os.fstat(file.fileno())
-            if not stat.S_ISREG(about.st_mode) or about.st_size > LARGEST:
+            if not stat.S_ISREG(about.st_mode) or about.st_size > MAX_FILE_BYTES:
                 raise ValueError(path)
-            return file.read(LARGEST)
+            return file.read(MAX_FILE_BYTES)
     finally:
         os.close(place)

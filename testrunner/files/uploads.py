@@ -24,18 +24,18 @@ from django.db import transaction
 from django.utils import timezone
 
 from core.busy import Busy
-from core.deadlocks import retried
+from core.database.deadlocks import retried
 from core.storage_failure import storing
 from testrunner.files import discovery
 from testrunner.models import Root, TestFile
-from testrunner.models.file import LONGEST_PATH
+from testrunner.models.file import MAX_PATH_LENGTH
 
 PYTHON_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*\.py", re.ASCII)
 DATA_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
 MAY_BE_EMPTY = ("__init__.py", "conftest.py")
 DIRECTORY = re.compile(r"(?!__)[A-Za-z0-9_][A-Za-z0-9_-]*", re.ASCII)
-LONGEST_NAME = 100  # characters, of a file or a directory
-DEEPEST = 5  # directories within each other
+MAX_NAME_LENGTH = 100  # characters, of a file or a directory
+MAX_DEPTH = 5  # directories within each other
 COMPILE_SECONDS = 5  # of wall time, and about as many of CPU time
 COMPILERS = 2  # at a time in this process, which have 1 GiB each
 WAIT_SECONDS = 3.0  # for one of them to end
@@ -58,7 +58,7 @@ else:
 _compilers = threading.BoundedSemaphore(COMPILERS)
 
 
-class Refused(Exception):
+class UploadRefused(Exception):
     """An upload that is not taken: `field` is what to mend, the text a sentence for a person."""
 
     def __init__(self, field: str, sentence: str) -> None:
@@ -66,11 +66,11 @@ class Refused(Exception):
         self.field = field
 
 
-class Taken(Refused):
+class Taken(UploadRefused):
     """There is a file of this name already, and nobody said that it be replaced."""
 
 
-class Changed(Refused):
+class TestFileChanged(UploadRefused):
     """A file that is not the one any more that the user has seen."""
 
 
@@ -85,8 +85,8 @@ class Checked:
 def check(*, name: str, directory: str, content: bytes) -> Checked:
     """Check a test, or a file beside tests, that is to lie in an existing directory or a new one.
 
-    `directory` is below the root, with "/", and may be empty. Raises Refused, and Busy where too many files are being
-    checked. To be called outside of a transaction: a process compiles the file.
+    `directory` is below the root, with "/", and may be empty. Raises UploadRefused, and Busy where too many files are
+    being checked. To be called outside of a transaction: a process compiles the file.
     """
     path = _path(directory, name)
     _vet(name, content)
@@ -97,7 +97,7 @@ def check(*, name: str, directory: str, content: bytes) -> Checked:
 def store(file: Checked, *, user: Any, overwrite: bool = False) -> TestFile:
     """Store a file below the uploads; return its row.
 
-    Raises Refused; Taken if the file is there and `overwrite` does not say to replace it; StorageFailure where it
+    Raises UploadRefused; Taken if the file is there and `overwrite` does not say to replace it; StorageFailure where it
     cannot be stored, and then nothing of it is there.
     """
     root = discovery.folder(Root.UPLOADS)
@@ -122,7 +122,7 @@ def _put_and_record(new: Path, target: Path, path: str, content: bytes, user: An
     discovery.lock()
     _find_room(path)
     if target.is_dir():
-        raise Refused("file", "There is a directory of this name.")
+        raise UploadRefused("file", "There is a directory of this name.")
     replaces = os.path.lexists(target)
     is_left_over = replaces and _is_left_over(path, content)
     if replaces and not overwrite and not is_left_over:
@@ -136,7 +136,7 @@ def _is_left_over(path: str, content: bytes) -> bool:
     """Whether a file is that of an upload that did not commit: it has these bytes, and no row calls it uploaded."""
     if TestFile.objects.there().filter(root=Root.UPLOADS, path=path, uploaded_at__isnull=False).exists():
         return False
-    with suppress(discovery.Gone):
+    with suppress(discovery.TestFileGone):
         return discovery.read(TestFile(root=Root.UPLOADS, path=path)) == content
     return False
 
@@ -156,15 +156,18 @@ def _give_name(new: Path, target: Path, path: str, *, replaces: bool) -> None:
 def remove(*, file: TestFile, user: Any) -> None:
     """Delete an uploaded file. Runs keep the bytes they ran.
 
-    Raises Refused for a file of another root, Changed where it was replaced or deleted since `file` was read.
+    Raises UploadRefused for a file of another root, TestFileChanged where it was replaced or deleted since `file` was
+    read.
     """
     if file.root != Root.UPLOADS:
-        raise Refused("file", f"{file} was not uploaded: it belongs to Opsroom.")
+        raise UploadRefused("file", f"{file} was not uploaded: it belongs to Opsroom.")
     with transaction.atomic():
         discovery.lock()
         same = TestFile.objects.there().filter(pk=file.pk, sha256=file.sha256, uploaded_at=file.uploaded_at)
         if not same.update(removed=True):
-            raise Changed("file", f"{file} was replaced or deleted meanwhile. Look at it again before you delete it.")
+            raise TestFileChanged(
+                "file", f"{file} was replaced or deleted meanwhile. Look at it again before you delete it."
+            )
         _write_down(user, file, DELETION)
         # Before the commit, which ends the lock: after it, the name may belong to the next upload.
         with storing():
@@ -175,56 +178,58 @@ def directories() -> list[str]:
     """The directories below the uploads, for whoever chooses one."""
     root = discovery.folder(Root.UPLOADS)
     found = (Path(place).relative_to(root).as_posix() for place, _, _ in os.walk(root))
-    return sorted(path for path in found if path != "." and not path.startswith("."))[: discovery.MOST_FILES]
+    return sorted(path for path in found if path != "." and not path.startswith("."))[: discovery.MAX_FILES]
 
 
 def _path(directory: str, name: str) -> str:
-    if len(name) > LONGEST_NAME:
-        raise Refused("file", f"The file's name has {len(name)} characters; {LONGEST_NAME} are the most.")
+    if len(name) > MAX_NAME_LENGTH:
+        raise UploadRefused("file", f"The file's name has {len(name)} characters; {MAX_NAME_LENGTH} are the most.")
     _vet_name(name)
     if directory.startswith("/"):
-        raise Refused("directory", "The directory is one below uploads/: it cannot begin with /.")
+        raise UploadRefused("directory", "The directory is one below uploads/: it cannot begin with /.")
     parts = directory.strip("/").split("/") if directory.strip("/") else []
-    if len(parts) > DEEPEST:
-        raise Refused("directory", f"{DEEPEST} directories within each other are the most.")
+    if len(parts) > MAX_DEPTH:
+        raise UploadRefused("directory", f"{MAX_DEPTH} directories within each other are the most.")
     for part in parts:
-        if not DIRECTORY.fullmatch(part) or len(part) > LONGEST_NAME:
-            allowed = f"hold letters, digits, _ and -, {LONGEST_NAME} of them at most, and not begin with __"
-            raise Refused("directory", f"A directory's name may {allowed}; {part!r} is none.")
+        if not DIRECTORY.fullmatch(part) or len(part) > MAX_NAME_LENGTH:
+            allowed = f"hold letters, digits, _ and -, {MAX_NAME_LENGTH} of them at most, and not begin with __"
+            raise UploadRefused("directory", f"A directory's name may {allowed}; {part!r} is none.")
     path = "/".join([*parts, name])
-    if len(path) > LONGEST_PATH:
-        raise Refused("directory", f"Directory and name have {len(path)} characters together; {LONGEST_PATH} fit.")
+    if len(path) > MAX_PATH_LENGTH:
+        raise UploadRefused(
+            "directory", f"Directory and name have {len(path)} characters together; {MAX_PATH_LENGTH} fit."
+        )
     return path
 
 
 def _vet_name(name: str) -> None:
     if not name.endswith(".py") and not discovery.is_data(name):
         taken = "Only Python files and data such as .json, .csv, .txt or .png are taken."
-        raise Refused("file", f"{taken} This one is called {name!r}.")
+        raise UploadRefused("file", f"{taken} This one is called {name!r}.")
     if not (PYTHON_NAME if name.endswith(".py") else DATA_NAME).fullmatch(name):
-        raise Refused("file", f"The name may hold letters, digits, _ and -. This one is called {name!r}.")
+        raise UploadRefused("file", f"The name may hold letters, digits, _ and -. This one is called {name!r}.")
 
 
 def _find_room(path: str) -> None:
     """Nobody is shown more files than so many: one more would be taken and never seen."""
     others = TestFile.objects.there().filter(root=Root.UPLOADS).exclude(path=path)
-    if others.count() >= discovery.MOST_FILES:
-        raise Refused("file", f"There are {discovery.MOST_FILES:,} uploaded files already. Delete some first.")
+    if others.count() >= discovery.MAX_FILES:
+        raise UploadRefused("file", f"There are {discovery.MAX_FILES:,} uploaded files already. Delete some first.")
 
 
 def _vet(name: str, content: bytes) -> None:
-    if len(content) > discovery.LARGEST:
-        most = f"{discovery.LARGEST // 2**20} MiB ({discovery.LARGEST:,} bytes)"
-        raise Refused("file", f"The file is larger than {most}, the limit for one file.")
+    if len(content) > discovery.MAX_FILE_BYTES:
+        most = f"{discovery.MAX_FILE_BYTES // 2**20} MiB ({discovery.MAX_FILE_BYTES:,} bytes)"
+        raise UploadRefused("file", f"The file is larger than {most}, the limit for one file.")
     if not name.endswith(".py"):
         return
     if not content.strip() and name not in MAY_BE_EMPTY:
-        raise Refused("file", EMPTY)
+        raise UploadRefused("file", EMPTY)
     if b"\0" in content:
-        raise Refused("file", "The file holds a NUL byte, which Python source cannot.")
+        raise UploadRefused("file", "The file holds a NUL byte, which Python source cannot.")
     _vet_encoding(content)
     if (fault := _compile(content)) is not None:
-        raise Refused("file", f"The file does not compile: {fault}.")
+        raise UploadRefused("file", f"The file does not compile: {fault}.")
 
 
 def _vet_encoding(content: bytes) -> None:
@@ -233,14 +238,14 @@ def _vet_encoding(content: bytes) -> None:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
     except SyntaxError as error:
         if "encoding problem" in str(error) or "unknown encoding" in str(error):
-            raise Refused("file", f"The file does not compile: {error.msg}.") from error
+            raise UploadRefused("file", f"The file does not compile: {error.msg}.") from error
         encoding = "utf-8"
     try:
         if encoding in ("utf-8", "utf-8-sig"):
             content.decode("utf-8")
     except UnicodeDecodeError as error:
         advice = "Save it as UTF-8, or name its encoding in its first line, for example # coding: latin-1"
-        raise Refused("file", f"The file is not UTF-8: see byte {error.start:,}. {advice}.") from error
+        raise UploadRefused("file", f"The file is not UTF-8: see byte {error.start:,}. {advice}.") from error
 
 
 def _compile(content: bytes) -> str | None:
@@ -268,9 +273,9 @@ def _write(root: Path, path: str, content: bytes) -> Path:
         try:
             target.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
         except (FileExistsError, NotADirectoryError) as error:
-            raise Refused("directory", "There is a file of this name.") from error
+            raise UploadRefused("directory", "There is a file of this name.") from error
     if target.parent.resolve() != root.resolve() / Path(path).parent:
-        raise Refused("directory", "The directory leads elsewhere.")  # a link
+        raise UploadRefused("directory", "The directory leads elsewhere.")  # a link
     new = target.parent / f".new-{secrets.token_hex(8)}"
     with storing():
         try:

@@ -4,15 +4,15 @@ from testrunner.models.environment import EnvironmentVariable, TestEnvironment
 from testrunner.models.failure import FailureTask
 from testrunner.models.file import Root, TestFile
 from testrunner.models.record import LogChunk, RunFile, TestResult
-from testrunner.models.run import NotAllowed, TestRun
+from testrunner.models.run import RunNotAllowed, TestRun
 
 __all__ = [
     "EnvironmentVariable",
     "FailureTask",
     "LogChunk",
-    "NotAllowed",
     "Root",
     "RunFile",
+    "RunNotAllowed",
     "TestEnvironment",
     "TestFile",
     "TestResult",

@@ -4,14 +4,14 @@ from django.db import models
 
 from testrunner.models.environment import TestEnvironment
 from testrunner.models.run import TestRun
-from testrunner.sandbox.results.nodeids import LONGEST_NODEID
+from testrunner.sandbox.results.nodeids import MAX_NODEID_LENGTH
 
 
 class FailureTask(models.Model):
     """The one task of a test that fails in an environment. Gone with the task: the next failure opens another."""
 
     environment = models.ForeignKey(TestEnvironment, models.CASCADE, related_name="+", db_index=False)
-    nodeid = models.CharField(max_length=LONGEST_NODEID)
+    nodeid = models.CharField(max_length=MAX_NODEID_LENGTH)
     task = models.OneToOneField("projects.Task", models.CASCADE, related_name="test_failure")
     last_run = models.ForeignKey(TestRun, models.SET_NULL, null=True, related_name="+")
 

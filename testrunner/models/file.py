@@ -4,7 +4,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-LONGEST_PATH = 400  # characters; an index holds it
+MAX_PATH_LENGTH = 400  # characters; an index holds it
 
 
 class Root(models.TextChoices):
@@ -30,7 +30,7 @@ class TestFile(models.Model):
     __test__ = False
 
     root = models.CharField(max_length=8, choices=Root)
-    path = models.CharField(max_length=LONGEST_PATH)  # below the root, with /
+    path = models.CharField(max_length=MAX_PATH_LENGTH)  # below the root, with /
     sha256 = models.CharField(max_length=64)
     size = models.PositiveIntegerField()
     uploaded_by = models.ForeignKey(

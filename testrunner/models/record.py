@@ -6,10 +6,10 @@ from django.db import models
 from django.db.models import Q
 
 from testrunner.models.environment import TestEnvironment
-from testrunner.models.file import LONGEST_PATH, Root
+from testrunner.models.file import MAX_PATH_LENGTH, Root
 from testrunner.models.run import TestRun
-from testrunner.sandbox.results.nodeids import LONGEST_NODEID
-from testrunner.sandbox.results.outcome import LONGEST
+from testrunner.sandbox.results.nodeids import MAX_NODEID_LENGTH
+from testrunner.sandbox.results.outcome import MAX_DURATION
 
 
 class RunFile(models.Model):
@@ -18,7 +18,7 @@ class RunFile(models.Model):
     run = models.ForeignKey(TestRun, models.CASCADE, related_name="files", db_index=False)
     position = models.PositiveSmallIntegerField()
     root = models.CharField(max_length=8, choices=Root)
-    path = models.CharField(max_length=LONGEST_PATH)
+    path = models.CharField(max_length=MAX_PATH_LENGTH)
     sha256 = models.CharField(max_length=64)
     size = models.PositiveIntegerField()
     content = models.BinaryField()
@@ -52,9 +52,9 @@ class TestResult(models.Model):
 
     run = models.ForeignKey(TestRun, models.CASCADE, related_name="results", db_index=False)
     environment = models.ForeignKey(TestEnvironment, models.PROTECT, related_name="+", db_index=False)
-    nodeid = models.CharField(max_length=LONGEST_NODEID)
-    path = models.CharField(max_length=LONGEST_PATH)
-    name = models.CharField(max_length=LONGEST_NODEID)
+    nodeid = models.CharField(max_length=MAX_NODEID_LENGTH)
+    path = models.CharField(max_length=MAX_PATH_LENGTH)
+    name = models.CharField(max_length=MAX_NODEID_LENGTH)
     outcome = models.CharField(max_length=7, choices=Outcome)
     duration = models.FloatField(default=0)  # seconds
     message = models.TextField(blank=True, default="")  # one line
@@ -76,7 +76,7 @@ class TestResult(models.Model):
             ),
             # A test writes its own report: no page may break on what it says of itself.
             models.CheckConstraint(
-                condition=Q(duration__gte=0, duration__lte=LONGEST), name="testrunner_testresult_duration"
+                condition=Q(duration__gte=0, duration__lte=MAX_DURATION), name="testrunner_testresult_duration"
             ),
         ]
 

@@ -11,7 +11,7 @@ from testrunner.clock import ClockNow
 from testrunner.models.environment import TestEnvironment
 
 
-class NotAllowed(Exception):
+class RunNotAllowed(Exception):
     """What was asked for does not fit the state of things. Its text is a sentence for a person."""
 
 

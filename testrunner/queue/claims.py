@@ -28,7 +28,7 @@ import structlog
 from django.db import IntegrityError, transaction
 from django.db.models import Case, Exists, F, OuterRef, Q, Subquery, When
 
-from core.deadlocks import retried
+from core.database.deadlocks import retried
 from core.wake import wake
 from testrunner import realtime
 from testrunner.clock import ClockNow, database_now, not_before

@@ -15,8 +15,8 @@ from testrunner.clock import database_now
 from testrunner.models import RunFile, TestEnvironment, TestFile, TestRun
 from testrunner.queue import estimates
 
-MOST_DETAILS = 200  # tracebacks in one answer; a run's results may be 20,000
-MOST_DETAILS_SIZE = 4 * 2**20  # characters of these tracebacks together
+MAX_DETAILS = 200  # tracebacks in one answer; a run's results may be 20,000
+MAX_DETAILS_BYTES = 4 * 2**20  # characters of these tracebacks together
 NOT_WAITING = estimates.Turn(0, None)
 
 
@@ -72,8 +72,8 @@ def _chosen(run: TestRun) -> list[RunFile]:
 def details_of(run: TestRun) -> dict[int, str]:
     """The tracebacks of a run's first tests that went wrong, by their results' ids."""
     explained = run.results.exclude(details="").annotate(size=Length("details")).order_by("id")
-    chosen, room = [], MOST_DETAILS_SIZE
-    for pk, size in explained.values_list("pk", "size")[:MOST_DETAILS]:
+    chosen, room = [], MAX_DETAILS_BYTES
+    for pk, size in explained.values_list("pk", "size")[:MAX_DETAILS]:
         room -= size
         if room < 0:
             break

@@ -9,12 +9,12 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Sum
 
-from testrunner.models import NotAllowed, RunFile, TestRun
+from testrunner.models import RunFile, RunNotAllowed, TestRun
 
 WISHES = 0x7E57  # of Postgres' advisory locks: "test"
 
 
-class QuotaExceeded(NotAllowed):
+class QuotaExceeded(RunNotAllowed):
     """No room for another run: its text says whose limit it is, and what to do."""
 
 

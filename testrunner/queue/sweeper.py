@@ -27,7 +27,7 @@ from testrunner.queue import claims
 log = structlog.get_logger(__name__)
 
 GRACE = timedelta(seconds=5)  # from the end of a lease to its reaping
-MOST_WAKE_UPS = 8  # at once; each worker that finds more to do wakes another
+MAX_WAKE_UPS = 8  # at once; each worker that finds more to do wakes another
 
 
 def sweep() -> None:
@@ -81,5 +81,5 @@ def _end_reservation(environment_id: int) -> None:
 
 
 def wake_workers() -> None:
-    for _, environment_id in claims.startable()[:MOST_WAKE_UPS]:
+    for _, environment_id in claims.startable()[:MAX_WAKE_UPS]:
         claims.call_worker(environment_id)

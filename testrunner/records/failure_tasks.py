@@ -23,7 +23,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 
-from core.deadlocks import retried
+from core.database.deadlocks import retried
 from core.wake import wake
 from projects import services as projects
 from projects.models import Project, Task
@@ -35,7 +35,7 @@ SETTLE = "testrunner.tasks.settle_failures"
 AUTHOR = "test runner"
 SECONDS = 20.0  # in one task; the sweeper calls for the rest
 AT_ONCE = 200  # results in one transaction
-MOST_NEW = 50  # tasks that one run opens: where everything fails, fifty say so as well as a thousand
+MAX_NEW_TASKS = 50  # tasks that one run opens: where everything fails, fifty say so as well as a thousand
 FAILS, PASSES = ("failed", "error"), ("passed", "xfailed")
 
 
@@ -107,7 +107,7 @@ def _settle(run: TestRun, project: Project, results: list[TestResult]) -> None:
             continue
         if (failure := known.get(result.nodeid)) is not None:
             _go_on(run, result, failure)
-        elif result.outcome in FAILS and run.tasks_opened < MOST_NEW:
+        elif result.outcome in FAILS and run.tasks_opened < MAX_NEW_TASKS:
             _open(run, project, result)
         elif result.outcome in FAILS:
             log.warning("too_many_failures_for_tasks", run=run.pk, nodeid=result.nodeid)

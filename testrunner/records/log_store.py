@@ -13,11 +13,11 @@ from testrunner.models import LogChunk
 
 AT_ONCE = 16  # pieces a query brings
 _RANGE = re.compile(r"\s*bytes\s*=\s*(\d*)\s*-\s*(\d*)\s*", re.ASCII)
-MOST_DIGITS = 18  # of a number in a Range header
+MAX_DIGITS = 18  # of a number in a Range header
 
 
 @dataclass(frozen=True)
-class Span:
+class ByteRange:
     """Bytes from `start` up to, not including, `stop`."""
 
     start: int
@@ -28,27 +28,27 @@ class Unsatisfiable(Exception):
     """A range begins where there is nothing (yet): RFC 9110, section 14.4."""
 
 
-def wanted(header: str, size: int) -> Span | None:
+def wanted(header: str, size: int) -> ByteRange | None:
     """What a Range header asks of a log of `size` bytes; None for the whole (no range, several, or no sense in it).
 
     Source: RFC 9110, section 14.2: a range that is not understood is ignored. Raises Unsatisfiable.
     """
     match = _RANGE.fullmatch(header)
-    if match is None or match.group(1, 2) == ("", "") or max(map(len, match.groups())) > MOST_DIGITS:
+    if match is None or match.group(1, 2) == ("", "") or max(map(len, match.groups())) > MAX_DIGITS:
         return None
     first, last = match.groups()
     if not first:  # the last so many
         if not int(last) or not size:
             raise Unsatisfiable
-        return Span(max(0, size - int(last)), size)
+        return ByteRange(max(0, size - int(last)), size)
     if last and int(last) < int(first):
         return None
     if int(first) >= size:
         raise Unsatisfiable
-    return Span(int(first), min(int(last) + 1, size) if last else size)
+    return ByteRange(int(first), min(int(last) + 1, size) if last else size)
 
 
-def read(run_id: int, span: Span) -> Iterator[bytes]:
+def read(run_id: int, span: ByteRange) -> Iterator[bytes]:
     """Yield the bytes of the span, piece by piece; memory stays flat, however long it is."""
     chunks = LogChunk.objects.filter(run_id=run_id).order_by("offset")
     begins = chunks.filter(offset__lte=span.start).order_by("-offset").values_list("offset", flat=True).first() or 0

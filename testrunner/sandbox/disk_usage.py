@@ -8,8 +8,8 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from testrunner.sandbox.isolation import Limits, Mode
-from testrunner.sandbox.walls.held import Entry, system_v
+from testrunner.sandbox.isolation import Mode, RunLimits
+from testrunner.sandbox.walls.held import SystemVObject, system_v
 from testrunner.sandbox.walls.leftovers import SHARED, files_of, remove_all_of, remove_entries
 
 MEMORY = ("/dev/shm",)  # noqa: S108 - where a run of the worker's own user may write, too
@@ -29,7 +29,7 @@ class Written:
         self.files_before = set() if mode.change_user else {path for path, _ in self._all()}
         self.entries_before = set() if mode.change_user else {entry for entry, _ in self._all_entries()}
 
-    def is_too_much(self, limits: Limits) -> bool:
+    def is_too_much(self, limits: RunLimits) -> bool:
         return uses_more_than([str(self.directory), *self.outside()], limits)
 
     def outside(self) -> list[str]:
@@ -52,13 +52,13 @@ class Written:
     def _all(self) -> Iterator[tuple[str, os.stat_result]]:
         return files_of(self.user, self.shared, but=str(self.directory))
 
-    def _all_entries(self) -> Iterator[tuple[tuple[str, int], Entry]]:
+    def _all_entries(self) -> Iterator[tuple[tuple[str, int], SystemVObject]]:
         for entry in system_v():
             if self.user in entry.owners:
                 yield (entry.kind, entry.id), entry
 
 
-def uses_more_than(places: Iterable[str], limits: Limits) -> bool:
+def uses_more_than(places: Iterable[str], limits: RunLimits) -> bool:
     """Return whether a run has written more than it may, for the modes whose file system is shared.
 
     What lies so deep that no path leads there cannot be measured, and is more than it may.

@@ -18,17 +18,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from testrunner.sandbox.disk_usage import Written
-from testrunner.sandbox.isolation import PLAIN, Limits, Mode, size, sweep, user_for_a_run
+from testrunner.sandbox.isolation import PLAIN, Mode, RunLimits, size, sweep, user_for_a_run
 from testrunner.sandbox.isolation_check import NoWalls, probe
 from testrunner.sandbox.log_capture import Log
 from testrunner.sandbox.pipes import Bounded, Pipe, drain
 from testrunner.sandbox.pytest_command import TestBytes, cannot_run, check_path, invocation, prefix_of
 from testrunner.sandbox.redaction import Mask
 from testrunner.sandbox.results.junit import junit_xml
-from testrunner.sandbox.results.outcome import Finished, Outcome, TestResult
-from testrunner.sandbox.results.report import Report
+from testrunner.sandbox.results.outcome import Finished, Outcome, TestOutcome
+from testrunner.sandbox.results.report import ReportReader
 from testrunner.sandbox.results.verdict import verdict
-from testrunner.sandbox.run_loop import Watch
+from testrunner.sandbox.run_loop import RunLoop
 from testrunner.sandbox.supervisor_client import Guard, kill_everything_of, make_directory, plan
 from testrunner.sandbox.walls.leftovers import remove_directory
 
@@ -42,10 +42,10 @@ def execute(
     run_name: str,
     environment: Mapping[str, str],
     on_log: Callable[[bytes], None],
-    on_result: Callable[[TestResult], None],
+    on_result: Callable[[TestOutcome], None],
     should_stop: Callable[[], str | None],
     on_started: Callable[[int], None] = lambda pid: None,
-    limits: Limits = Limits(),  # noqa: B008 - immutable
+    limits: RunLimits = RunLimits(),  # noqa: B008 - immutable
     selection: Sequence[str] = (),
     secrets: Sequence[str] = (),
     hidden: Sequence[Path] = (),
@@ -66,7 +66,7 @@ def execute(
     - `on_result(result)`: every test as it ends, again if it is run again; those that never ended come last, as errors.
       A file that cannot be collected, or is skipped as a whole, is a result, too.
     - `should_stop()`: called at least every 0.5 s. Words end the run with these as its reason: "cancelled by mara".
-    - `selection`: the ids of the tests to run, as `TestResult.nodeid` has them; all tests of the files if empty.
+    - `selection`: the ids of the tests to run, as `TestOutcome.nodeid` has them; all tests of the files if empty.
     - `secrets`: values that are hidden in all that is told and in the results (redaction.py). The JUnit XML may be
       pytest's own: the caller hides them there.
     - `hidden`: directories and files that the tests must not see, where there are namespaces: the project, its data.
@@ -89,7 +89,7 @@ def execute(
     except NoWalls as refusal:
         return not_started(str(refusal))
     log = Log(on_log, head=limits.log_head, tail=limits.log_tail, mask=Mask(secrets))
-    report = Report(
+    report = ReportReader(
         on_result,
         most_bytes=limits.report_bytes,
         most_results=limits.results,
@@ -125,7 +125,7 @@ def execute(
             for pipe in pipes.values():
                 pipe.close_theirs()
             on_started(guard.process.pid)
-            stopped = Watch(guard, readers, log, limits, should_stop, started, written).run()
+            stopped = RunLoop(guard, readers, log, limits, should_stop, started, written).run()
         finally:
             guard.close()
             if written is not None:
@@ -163,7 +163,7 @@ def execute(
     )
 
 
-def _exceeded(what: str, limits: Limits) -> str:
+def _exceeded(what: str, limits: RunLimits) -> str:
     if what == "memory":
         return f"The run's processes occupied more than {size(limits.total_memory_bytes)} of memory together."
     if what == "disk":

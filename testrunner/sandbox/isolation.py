@@ -35,7 +35,7 @@ MARK = "OPSROOM_RUN"  # in the environment of every process of a run
 
 
 @dataclass(frozen=True)
-class Limits:
+class RunLimits:
     """What a run may use. Times in seconds, sizes in bytes."""
 
     wall_seconds: float = 300

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from testrunner.sandbox.isolation import MODES, PLAIN, Limits, Mode, closed_directories, python, user_for_a_run
+from testrunner.sandbox.isolation import MODES, PLAIN, Mode, RunLimits, closed_directories, python, user_for_a_run
 from testrunner.sandbox.supervisor_client import Guard, make_directory, plan
 from testrunner.sandbox.walls.leftovers import remove_directory
 
@@ -127,7 +127,7 @@ def _cannot_be(mode: Mode, root: Path) -> str:
 
 def _run(mode: Mode, user: int, directory: Path, output: int) -> Guard:
     command = [python(), "-I", "-B", "-c", PROGRAM]
-    what = plan(mode, user=user, directory=directory, command=command, environment={}, limits=Limits())
+    what = plan(mode, user=user, directory=directory, command=command, environment={}, limits=RunLimits())
     guard = Guard(what, output=output, descriptors=[])
     try:
         guard.control.settimeout(TRIAL_SECONDS)

@@ -22,10 +22,10 @@ ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?
 HEAD, TAIL = 48 * 2**10, 16 * 2**10  # characters kept of one text
 SHORT = 500  # characters kept of both ends once ROOM is used up
 ROOM = 24 * 2**20  # bytes of the report with texts of full length
-LONGEST_ID = 1_000  # characters: longer ids keep their beginning and a digest
+MAX_ID_LENGTH = 1_000  # characters: longer ids keep their beginning and a digest
 
 
-class Recorder:
+class ReportWriter:
     """Writes the report. Each line begins on a line of its own, so one that was interrupted spoils no other."""
 
     def __init__(self, descriptor: int) -> None:
@@ -80,7 +80,7 @@ class Recorder:
         self.line(
             "report", id=short(report.nodeid), when=when, outcome=outcome, category=str(category),
             seconds=report.duration, expected=hasattr(report, "wasxfail"), message=str(message)[:HEAD],
-            text=self.cut(text), subtest=describe()[:LONGEST_ID] if describe else "",
+            text=self.cut(text), subtest=describe()[:MAX_ID_LENGTH] if describe else "",
         )  # fmt: skip
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
@@ -95,17 +95,17 @@ class Recorder:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Any:
         result = yield
-        self.line("finished", status=int(session.exitstatus), why=str(self.why)[:LONGEST_ID])
+        self.line("finished", status=int(session.exitstatus), why=str(self.why)[:MAX_ID_LENGTH])
         return result
 
 
 def short(nodeid: str) -> str:
     """The id, or its beginning and a digest of all of it: as testrunner/sandbox/results/nodeids.py does it."""
-    if len(nodeid) <= LONGEST_ID:
+    if len(nodeid) <= MAX_ID_LENGTH:
         return nodeid
     from hashlib import sha256
 
-    return f"{nodeid[: LONGEST_ID - 17]}~{sha256(nodeid.encode(errors='replace')).hexdigest()[:16]}"
+    return f"{nodeid[: MAX_ID_LENGTH - 17]}~{sha256(nodeid.encode(errors='replace')).hexdigest()[:16]}"
 
 
 def explained(report: Any) -> tuple[str, str]:
@@ -134,4 +134,4 @@ if __name__ == "__main__":
     sys.argv = [os.path.join(os.path.dirname(pytest.__file__), "__main__.py"), *sys.argv[3:]]
     # pytest's terminal writes to a stream of its own, as it does when it captures: a test may close its output.
     sys.stdout = open(os.dup(1), "w", buffering=1, encoding=sys.stdout.encoding, errors=sys.stdout.errors)  # noqa: SIM115
-    sys.exit(pytest.main(arguments, plugins=[Recorder(int(report))]))
+    sys.exit(pytest.main(arguments, plugins=[ReportWriter(int(report))]))

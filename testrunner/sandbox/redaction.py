@@ -21,7 +21,7 @@ from xml.sax.saxutils import escape
 
 STARS = "***"
 IN_ATTRIBUTES = {'"': "&quot;", "\t": "&#09;", "\n": "&#10;", "\r": "&#13;"}  # of XML, as Python writes it
-SHORTEST = 4  # characters: hiding every "1" would tell nobody anything and spoil every log
+MIN_SECRET_LENGTH = 4  # characters: hiding every "1" would tell nobody anything and spoil every log
 
 
 class Mask:
@@ -30,7 +30,7 @@ class Mask:
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         # A value of several lines is printed line by line as often as not. Longer ones first: they contain others.
         lines = {line.strip() for secret in secrets for line in (secret, *secret.splitlines())}
-        spelled = {form for line in lines if len(line) >= SHORTEST for form in spellings(line)}
+        spelled = {form for line in lines if len(line) >= MIN_SECRET_LENGTH for form in spellings(line)}
         self._secrets = sorted((form.encode(errors="replace") for form in spelled), key=len, reverse=True)
         self._held = b""
         self._hidden = 0  # bytes at the beginning of what is held that belong to a secret whose stars were written
@@ -135,7 +135,7 @@ def base64_spellings(secret: bytes) -> Iterator[str]:
         yield encode(secret).decode()
         for before, first in ((0, 0), (1, 2), (2, 3)):
             digits = encode(bytes(before) + secret).decode()[first : (before + len(secret)) * 8 // 6]
-            if len(digits) >= SHORTEST:
+            if len(digits) >= MIN_SECRET_LENGTH:
                 yield digits
 
 

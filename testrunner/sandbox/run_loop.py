@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from testrunner.sandbox.disk_usage import Written
-from testrunner.sandbox.isolation import Limits, size
+from testrunner.sandbox.isolation import RunLimits, size
 from testrunner.sandbox.log_capture import Log
 from testrunner.sandbox.pipes import read_piece
 from testrunner.sandbox.results.outcome import Outcome
@@ -18,7 +18,7 @@ TIDY_SECONDS = 30.0  # after pytest's end, for the guard to remove processes and
 TICK = 0.25  # seconds between two looks at the clock, the wish to stop, and what waits to be passed on
 
 
-class Watch:
+class RunLoop:
     """The loop from pytest's start to its end."""
 
     def __init__(
@@ -26,7 +26,7 @@ class Watch:
         guard: Guard,
         readers: Mapping[int, Callable[[bytes], None]],
         log: Log,
-        limits: Limits,
+        limits: RunLimits,
         should_stop: Callable[[], str | None],
         started: float,
         written: Written | None,

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from testrunner.sandbox.isolation import Limits, Mode, kept_and_hidden
+from testrunner.sandbox.isolation import Mode, RunLimits, kept_and_hidden
 
 LAUNCH = Path(__file__).with_name("supervisor_process.py")
 
@@ -97,7 +97,7 @@ def plan(
     directory: Path,
     command: Sequence[str],
     environment: Mapping[str, str],
-    limits: Limits,
+    limits: RunLimits,
     files: Sequence[tuple[str, bytes]] = (),
     working_directory: str = "/",
     kept: Sequence[Path] = (),

@@ -44,7 +44,7 @@ from testrunner.sandbox.walls.calls import (
     libc,
     prctl,
 )
-from testrunner.sandbox.walls.cgroup import Group, make_group
+from testrunner.sandbox.walls.cgroup import ControlGroup, make_group
 from testrunner.sandbox.walls.forbidden import CLONE_NEWUSER, forbid
 from testrunner.sandbox.walls.held import system_v
 from testrunner.sandbox.walls.leftovers import remove_all_of, remove_directory
@@ -93,7 +93,7 @@ def main() -> NoReturn:
     os._exit(0)
 
 
-def in_its_place(plan: Plan, control: socket.socket, alive: int, group: Group | None) -> NoReturn:
+def in_its_place(plan: Plan, control: socket.socket, alive: int, group: ControlGroup | None) -> NoReturn:
     if group is not None:
         group.join()
     if plan["namespaces"]:
@@ -101,7 +101,7 @@ def in_its_place(plan: Plan, control: socket.socket, alive: int, group: Group | 
     become_pytest(plan, alive)
 
 
-def tidy_up(plan: Plan, group: Group | None) -> None:
+def tidy_up(plan: Plan, group: ControlGroup | None) -> None:
     if group is not None:
         group.remove()
     remove_directory(plan["directory"])

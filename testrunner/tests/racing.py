@@ -22,7 +22,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 LOST, DOUBLED, DELAYED = 0.3, 0.2, 0.3  # shares of all wake-ups
-LONGEST_DELAY = 0.3  # seconds
+MAX_DELAY = 0.3  # seconds
 
 
 class Broker:
@@ -39,7 +39,7 @@ class Broker:
         if fate < LOST:
             return
         for _ in range(2 if fate < LOST + DOUBLED else 1):
-            delay = self.chance.uniform(0, LONGEST_DELAY) if self.chance.random() < DELAYED else 0
+            delay = self.chance.uniform(0, MAX_DELAY) if self.chance.random() < DELAYED else 0
             timer = threading.Timer(delay, self._deliver)
             self.timers.append(timer)
             timer.start()
@@ -120,11 +120,11 @@ def main(folder: Path, slots: int, how: str) -> None:
 
 
 def instant_in(folder: Path):
-    from testrunner.sandbox.results.outcome import Finished, Outcome, TestResult
+    from testrunner.sandbox.results.outcome import Finished, Outcome, TestOutcome
 
     def instant(files, *, environment, run_name, on_result, **_) -> Finished:
         alone(str(folder), environment["TEST_ENVIRONMENT_ID"], run_name.split("-")[1])
-        result = TestResult("test_a.py::test_a", "passed")
+        result = TestOutcome("test_a.py::test_a", "passed")
         on_result(result)
         return Finished(Outcome.SUCCESS, "", 0, [result])
 

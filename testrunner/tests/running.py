@@ -10,12 +10,12 @@ from typing import Any
 from uuid import uuid4
 
 from testrunner.sandbox.executor import TestBytes, execute
-from testrunner.sandbox.isolation import Limits
-from testrunner.sandbox.results.outcome import Finished, TestResult
+from testrunner.sandbox.isolation import RunLimits
+from testrunner.sandbox.results.outcome import Finished, TestOutcome
 
 SAMPLES = Path(__file__).parents[2] / "sample_tests"
 CORPUS = Path(__file__).parent / "corpus"
-SHORT = Limits(wall_seconds=20, grace_seconds=2)
+SHORT = RunLimits(wall_seconds=20, grace_seconds=2)
 
 
 @dataclass
@@ -24,7 +24,7 @@ class Ran:
 
     name: str
     log: bytes = b""
-    told: list[TestResult] = field(default_factory=list)
+    told: list[TestOutcome] = field(default_factory=list)
     pids: list[int] = field(default_factory=list)
     chunks: list[bytes] = field(default_factory=list)
     finished: Finished | None = None
@@ -37,7 +37,7 @@ class Ran:
 def run(
     root: Path,
     *files: tuple[str, str | bytes] | Path,
-    limits: Limits = SHORT,
+    limits: RunLimits = SHORT,
     environment: Mapping[str, str] | None = None,
     should_stop: Callable[[Ran], str | None] = lambda ran: None,
     **more: Any,

@@ -267,7 +267,7 @@ def test_results_are_told_with_the_run_and_counts_in_the_list(tester_api, django
 
 
 def test_the_first_tracebacks_are_told_with_the_run(tester_api, monkeypatch):
-    monkeypatch.setattr(queue_status, "MOST_DETAILS", 2)
+    monkeypatch.setattr(queue_status, "MAX_DETAILS", 2)
     run = RunFactory(failure=True)
     ResultFactory(run=run)
     for number in range(3):

@@ -108,4 +108,4 @@ def test_the_page_of_a_new_run_offers_python_files_and_shows_what_else_is_there(
     page = as_tester.get("/admin/testrunner/testrun/add/").content.decode()
 
     assert f'value="{helpers.pk}"' in page and f'value="{data.pk}"' not in page
-    assert "data.json" in page and "comes along" in page
+    assert "data.json" in page and "included ·" in page

@@ -14,7 +14,7 @@ from testrunner import services
 from testrunner.factories import ResultFactory, RunFactory
 from testrunner.files import uploads
 from testrunner.files.snapshot import Snapshot
-from testrunner.models import NotAllowed, TestEnvironment, TestFile, TestRun
+from testrunner.models import RunNotAllowed, TestEnvironment, TestFile, TestRun
 from testrunner.queue import claims, sweeper
 from testrunner.records import failure_tasks, retention
 
@@ -22,14 +22,14 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.thorough]
 ROUNDS = 2
 FILE = Snapshot("samples", "test_success.py", b"def test_ok():\n    assert True\n")
 MINUTE = timedelta(minutes=1)
-REFUSALS = (NotAllowed, uploads.Refused)
+REFUSALS = (RunNotAllowed, uploads.UploadRefused)
 
 
 @pytest.fixture(autouse=True)
 def no_second_try(monkeypatch, settings, tmp_path):
     """A deadlock is an error here, though the verbs would try again."""
     settings.TEST_UPLOADS = str(tmp_path)
-    monkeypatch.setattr("core.deadlocks.is_deadlock", lambda error: False)
+    monkeypatch.setattr("core.database.deadlocks.is_deadlock", lambda error: False)
 
 
 def prepare(tester: Any) -> dict[str, Callable[[], Any]]:

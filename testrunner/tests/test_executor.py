@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 
 from testrunner.models import EnvironmentVariable
 from testrunner.sandbox.executor import TestBytes, execute
-from testrunner.sandbox.isolation import Limits
+from testrunner.sandbox.isolation import RunLimits
 from testrunner.sandbox.isolation_check import probe
 from testrunner.sandbox.pytest_command import _allowed
 from testrunner.sandbox.results.outcome import Outcome
@@ -136,7 +136,7 @@ def test_an_endless_run_times_out(tmp_path):
     ran = run(
         tmp_path,
         ("test_it.py", "import time\ndef test_it():\n    time.sleep(60)\n"),
-        limits=Limits(wall_seconds=2, grace_seconds=2),
+        limits=RunLimits(wall_seconds=2, grace_seconds=2),
     )
 
     assert (ran.finished.outcome, ran.finished.reason) == (Outcome.TIMED_OUT, "Not finished after 2 s.")
@@ -193,7 +193,7 @@ def test_secrets_are_told_to_nobody_though_they_are_in_ids_and_at_cuts(tmp_path)
         ("test_it.py", _dedent(text)),
         environment={"KEY": "hüsh & hush"},
         secrets=["hüsh & hush"],
-        limits=Limits(log_head=300, log_tail=200),
+        limits=RunLimits(log_head=300, log_tail=200),
     )
 
     told = ran.log.decode() + str(ran.told)

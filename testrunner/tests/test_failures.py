@@ -5,8 +5,8 @@ import pytest
 from django.db import connection
 from django.db.models import ProtectedError
 
-from core import direct_connections
-from core.errors import Gone
+from core.database import direct_connections
+from core.errors import RelatedRowGone
 from projects.factories import ProjectFactory
 from projects.models import Comment, Task
 from testrunner import services
@@ -14,7 +14,7 @@ from testrunner.factories import ResultFactory, RunFactory
 from testrunner.models import FailureTask, TestEnvironment, TestRun
 from testrunner.queue import claims
 from testrunner.records import failure_tasks
-from testrunner.sandbox.results.outcome import Finished, Outcome, TestResult
+from testrunner.sandbox.results.outcome import Finished, Outcome, TestOutcome
 from testrunner.worker import runner
 
 pytestmark = pytest.mark.django_db
@@ -109,7 +109,7 @@ def test_what_went_wrong_half_way_is_done_later_and_once(project, monkeypatch):
 
     def gone_at_the_second(**fields):
         if "test_b" in fields["title"]:
-            raise Gone("project")
+            raise RelatedRowGone("project")
         return usual(**fields)
 
     monkeypatch.setattr(failure_tasks.projects, "create_task", gone_at_the_second)
@@ -126,7 +126,7 @@ def test_what_went_wrong_half_way_is_done_later_and_once(project, monkeypatch):
 def test_where_everything_fails_fifty_tasks_say_so(project):
     ran(**{f"test_{number:03}": "failed" for number in range(60)})
 
-    assert Task.objects.count() == failure_tasks.MOST_NEW
+    assert Task.objects.count() == failure_tasks.MAX_NEW_TASKS
 
 
 def test_without_a_project_nothing_is_opened():
@@ -177,7 +177,7 @@ def test_a_run_that_judged_its_tests_marks_that_there_is_something_to_do(
 
     def failing(files, *, on_result, **_):
         TestRun.objects.filter(pk=run.pk).update(cancel_requested_at=claims.database_now())
-        on_result(TestResult("samples/test_a.py::test_a", test))
+        on_result(TestOutcome("samples/test_a.py::test_a", test))
         return Finished(outcome, "1 of 1 test failed.", 1, all_ran=all_ran)
 
     runner.work("w", failing)
@@ -220,7 +220,7 @@ def test_a_run_of_many_tests_is_settled_in_steps_each_test_once(project, monkeyp
 
 def test_no_more_tasks_are_opened_in_all_steps_than_for_one_run(project, monkeypatch):
     monkeypatch.setattr(failure_tasks, "AT_ONCE", 2)
-    monkeypatch.setattr(failure_tasks, "MOST_NEW", 3)
+    monkeypatch.setattr(failure_tasks, "MAX_NEW_TASKS", 3)
 
     ran(**{f"test_{number}": "failed" for number in range(5)})
 

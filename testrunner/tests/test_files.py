@@ -53,7 +53,7 @@ def test_a_file_that_goes_is_no_choice_any_more_but_comes_back_as_the_same(uploa
     (uploads / "test_it.py").unlink()
 
     assert names() == []
-    with pytest.raises(discovery.Gone, match=r"uploads/test_it.py is not there any more"):
+    with pytest.raises(discovery.TestFileGone, match=r"uploads/test_it.py is not there any more"):
         discovery.read(row)
     (uploads / "test_it.py").write_text("again")
     assert names() == ["test_it.py"]
@@ -81,12 +81,12 @@ def test_a_link_is_no_choice_and_nothing_is_read_through_one(uploads: Path, tmp_
     (uploads / "leads_out").symlink_to(outside)
 
     assert names() == []
-    with pytest.raises(discovery.Gone):
+    with pytest.raises(discovery.TestFileGone):
         discovery.read(row)
 
 
 def test_what_is_no_regular_file_or_too_large_or_hidden_is_no_choice(uploads: Path):
-    (uploads / "test_large.py").write_bytes(b"#" * (discovery.LARGEST + 1))
+    (uploads / "test_large.py").write_bytes(b"#" * (discovery.MAX_FILE_BYTES + 1))
     (uploads / "test_folder.py").mkdir()
     (uploads / ".hidden.py").write_text("one")
     (uploads / "notes.exe").write_text("one")
@@ -146,7 +146,7 @@ def test_where_their_requirements_are_missing_own_tests_are_no_choice_and_the_pa
 
 @pytest.mark.parametrize("path", ["../settings.py", "smoke/../../x.py", "smoke//x.py", "./x.py"])
 def test_a_path_that_leaves_its_root_is_not_read(uploads: Path, path: str):
-    with pytest.raises(discovery.Gone):
+    with pytest.raises(discovery.TestFileGone):
         discovery.read(TestFile(root=Root.UPLOADS, path=path))
 
 

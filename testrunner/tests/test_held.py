@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from testrunner.sandbox.isolation import MIB, MODES, Limits, _first_free, user_for_a_run
+from testrunner.sandbox.isolation import MIB, MODES, RunLimits, _first_free, user_for_a_run
 from testrunner.sandbox.isolation_check import Result, attempt
 from testrunner.sandbox.results.outcome import Outcome
 from testrunner.sandbox.walls import cgroup
@@ -26,7 +26,7 @@ from testrunner.tests.workers import OWN_USER, PLAIN, USER_NAMESPACE
 
 pytestmark = pytest.mark.thorough
 
-LIMITS = Limits(wall_seconds=40, grace_seconds=1, disk_bytes=64 * MIB, total_memory_bytes=512 * MIB)
+LIMITS = RunLimits(wall_seconds=40, grace_seconds=1, disk_bytes=64 * MIB, total_memory_bytes=512 * MIB)
 TOO_MUCH_MEMORY = "The run's processes occupied more than 512 MiB of memory together."
 DELETED = "The run's deleted files occupied more than 64 MiB."
 SHARED = ("/tmp", "/var/tmp", "/dev/shm", "/run/lock", "/run", "/dev/mqueue", "/")

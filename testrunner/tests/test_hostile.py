@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from testrunner.sandbox.isolation import MIB, Limits
+from testrunner.sandbox.isolation import MIB, RunLimits
 from testrunner.sandbox.isolation_check import probe
 from testrunner.sandbox.results.outcome import Outcome
 from testrunner.tests.running import CORPUS, processes_of, run
 
 pytestmark = pytest.mark.thorough
 
-LIMITS = Limits(
+LIMITS = RunLimits(
     wall_seconds=60, grace_seconds=2, cpu_seconds=60, memory_bytes=1024 * MIB, disk_bytes=64 * MIB, processes=40
 )
 NEXT = ("test_next.py", "def test_next():\n    pass\n")  # whoever comes after a hostile one
@@ -27,7 +27,7 @@ ENDLESS = replace(LIMITS, wall_seconds=3, grace_seconds=1)  # for those that end
 def hostile(tmp_path):
     """Run a file of the corpus, and hold what is true for each."""
 
-    def run_it(name: str, limits: Limits = LIMITS):
+    def run_it(name: str, limits: RunLimits = LIMITS):
         forget_peak()
         before = memory("VmRSS")
         ran = run(tmp_path, CORPUS / f"{name}.py", limits=limits)

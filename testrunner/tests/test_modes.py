@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from testrunner.sandbox.disk_usage import uses_more_than
-from testrunner.sandbox.isolation import MODES, Limits, user_for_a_run, users_alive
+from testrunner.sandbox.isolation import MODES, RunLimits, user_for_a_run, users_alive
 from testrunner.sandbox.supervisor_client import kill_everything_of
 from testrunner.sandbox.walls.leftovers import remove_directory
 from testrunner.tests.running import CORPUS, SAMPLES
@@ -155,7 +155,7 @@ def test_a_directory_deeper_than_a_path_is_removed_and_no_link_followed(deep, tm
 
 
 def test_a_directory_too_deep_to_be_measured_is_too_much(deep):
-    assert uses_more_than([str(deep)], Limits())
+    assert uses_more_than([str(deep)], RunLimits())
 
 
 @pytest.mark.parametrize("file", ["disk_filler", "many_files"])

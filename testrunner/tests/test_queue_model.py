@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from testrunner import services
 from testrunner.files.snapshot import Snapshot
-from testrunner.models import NotAllowed, TestEnvironment, TestRun
+from testrunner.models import RunNotAllowed, TestEnvironment, TestRun
 from testrunner.queue import claims, sweeper
 
 PLACES = [1, 2, 3]
@@ -99,7 +99,7 @@ class House:
 
     @staticmethod
     def refused_if(refused: bool):
-        return pytest.raises(NotAllowed) if refused else contextlib.nullcontext()
+        return pytest.raises(RunNotAllowed) if refused else contextlib.nullcontext()
 
 
 STEPS = ["ask", "ask", "ask", "claim", "claim", "claim", "finish", "die", "cancel", "reserve", "release", "disable"]

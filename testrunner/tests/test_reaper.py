@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from testrunner import services
 from testrunner.factories import RunFactory
-from testrunner.models import NotAllowed, TestEnvironment, TestRun
+from testrunner.models import RunNotAllowed, TestEnvironment, TestRun
 from testrunner.queue import claims, sweeper
 
 pytestmark = pytest.mark.django_db
@@ -156,5 +156,5 @@ def test_a_reservation_lasts_by_the_clock_of_the_database(woken, tester, colleag
 
     assert claims.startable() == []
     assert claims.claim(17, "w") is None
-    with pytest.raises(NotAllowed, match="is reserved by cole"):
+    with pytest.raises(RunNotAllowed, match="is reserved by cole"):
         services.reserve(environment=environment, user=tester, duration=HOUR)

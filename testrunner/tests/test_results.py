@@ -7,9 +7,9 @@ import pytest
 
 from testrunner.sandbox.redaction import Mask
 from testrunner.sandbox.results.junit import is_junit, junit_xml, made_from
-from testrunner.sandbox.results.outcome import DETAILS, LONGEST, Outcome, TestResult
+from testrunner.sandbox.results.outcome import DETAILS, MAX_DURATION, Outcome, TestOutcome
 from testrunner.sandbox.results.phases import UNREADABLE
-from testrunner.sandbox.results.report import Report
+from testrunner.sandbox.results.report import ReportReader
 from testrunner.sandbox.results.verdict import verdict
 
 
@@ -32,8 +32,8 @@ def phases(nodeid: str, *outcomes: str, **more: object) -> bytes:
 PASSED = ("passed", "passed", "passed")
 
 
-def report_of(*pieces: bytes, **more: int | Mask) -> Report:
-    report = Report(lambda result: None, **{"most_bytes": 2**20, "most_results": 100, **more})
+def report_of(*pieces: bytes, **more: int | Mask) -> ReportReader:
+    report = ReportReader(lambda result: None, **{"most_bytes": 2**20, "most_results": 100, **more})
     for piece in pieces:
         report.write(piece)
     report.close()
@@ -69,12 +69,12 @@ def test_a_forged_duration_is_one_that_rows_and_pages_hold(duration):
 
     report = report_of(*whole(forged))
 
-    assert 0 <= report.results[0].seconds <= LONGEST
+    assert 0 <= report.results[0].seconds <= MAX_DURATION
 
 
 def test_a_result_is_told_as_soon_as_its_last_phase_is_there():
-    told: list[TestResult] = []
-    report = Report(told.append, most_bytes=2**20, most_results=100)
+    told: list[TestOutcome] = []
+    report = ReportReader(told.append, most_bytes=2**20, most_results=100)
     text = phases("test_a.py::test_x", *PASSED)
 
     report.write(text[:-1])
@@ -290,13 +290,13 @@ def test_terminal_codes_and_control_characters_are_left_out():
 
 
 def test_junit_has_no_colours():
-    coloured = made_from([TestResult("a.py::test_x", "failed", 0, "#x1B[31mred#x1B[0m")], reason="")
+    coloured = made_from([TestOutcome("a.py::test_x", "failed", 0, "#x1B[31mred#x1B[0m")], reason="")
 
     assert b"#x1B" not in junit_xml(coloured, [], reason="")
 
 
 def test_junit_is_pytests_own_if_it_is_whole():
-    own = made_from([TestResult("a.py::test_x", "passed")], reason="")
+    own = made_from([TestOutcome("a.py::test_x", "passed")], reason="")
 
     assert junit_xml(own, [], reason="") == own
 
@@ -315,9 +315,9 @@ def test_junit_is_pytests_own_if_it_is_whole():
 )
 def test_junit_is_made_from_the_results_where_pytests_own_is_no_document(written):
     results = [
-        TestResult("smoke/test_a.py::test_x[\0\x1b]", "failed", 0.25, "assert <1> & 2", "trace\x00back"),
-        TestResult("smoke/test_a.py::test_y", "skipped", message="not today"),
-        TestResult("smoke/test_a.py::test_z", "error"),
+        TestOutcome("smoke/test_a.py::test_x[\0\x1b]", "failed", 0.25, "assert <1> & 2", "trace\x00back"),
+        TestOutcome("smoke/test_a.py::test_y", "skipped", message="not today"),
+        TestOutcome("smoke/test_a.py::test_z", "error"),
     ]
 
     document = junit_xml(written, results, reason="It went wrong.")

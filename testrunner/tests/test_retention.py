@@ -5,7 +5,7 @@ from django.utils import timezone
 
 from testrunner import services
 from testrunner.factories import ResultFactory, RunFactory
-from testrunner.models import LogChunk, NotAllowed, RunFile, TestRun
+from testrunner.models import LogChunk, RunFile, RunNotAllowed, TestRun
 from testrunner.records import retention
 
 pytestmark = pytest.mark.django_db
@@ -51,7 +51,7 @@ def test_a_run_whose_files_are_gone_is_not_rerun(tester):
     old = finished(days_ago=91)
     retention.forget_old_logs()
 
-    with pytest.raises(NotAllowed, match="let go of"):
+    with pytest.raises(RunNotAllowed, match="not kept any more"):
         services.rerun(run=old, user=tester)
 
 

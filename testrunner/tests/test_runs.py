@@ -11,18 +11,18 @@ import pytest
 from django.db import DatabaseError, DataError, InterfaceError, OperationalError, connection
 from django.db.models import F
 
-from live.models import Event
+from live.models import OutboxMessage
 from testrunner import services
 from testrunner.models import EnvironmentVariable, LogChunk, TestEnvironment, TestRun
 from testrunner.queue import claims, leases
 from testrunner.queue.leases import Lease
 from testrunner.sandbox import dead_man_switch
-from testrunner.sandbox.results.outcome import Finished, Outcome, TestResult
+from testrunner.sandbox.results.outcome import Finished, Outcome, TestOutcome
 from testrunner.worker import result_writer, runner
 
 pytestmark = pytest.mark.django_db(transaction=True)
-PASSED = TestResult("samples/test_success.py::test_ok", "passed", 0.01)
-FAILED = TestResult("samples/test_success.py::test_bad", "failed", 0.02, "assert 1 == 2", "a\nb")
+PASSED = TestOutcome("samples/test_success.py::test_ok", "passed", 0.01)
+FAILED = TestOutcome("samples/test_success.py::test_bad", "failed", 0.02, "assert 1 == 2", "a\nb")
 
 
 @pytest.fixture
@@ -300,7 +300,7 @@ def test_a_worker_that_is_told_to_stop_ends_its_run_as_lost_and_claims_no_other(
 @contextlib.contextmanager
 def database_away(monkeypatch, kind: type[Exception], times: int):
     """The next transactions of the recorder commit, but nobody hears of it; as if the line had broken just then."""
-    usual, left = result_writer.Recorder._write, [times]
+    usual, left = result_writer.ResultWriter._write, [times]
 
     def write(self, piece, results):
         usual(self, piece, results)
@@ -308,7 +308,7 @@ def database_away(monkeypatch, kind: type[Exception], times: int):
             left[0] -= 1
             raise kind("server closed the connection unexpectedly")
 
-    monkeypatch.setattr(result_writer.Recorder, "_write", write)
+    monkeypatch.setattr(result_writer.ResultWriter, "_write", write)
     monkeypatch.setattr(result_writer, "RETRY", 0.01)
     yield
 
@@ -318,7 +318,7 @@ def test_what_was_committed_though_nobody_heard_of_it_is_not_there_twice(run, mo
     def chatty(files, *, on_log, on_result, should_stop, **_):
         for number in range(5):
             on_log(f"line {number}\n".encode())
-            on_result(TestResult(f"test_a.py::test_{number}", "failed"))
+            on_result(TestOutcome(f"test_a.py::test_{number}", "failed"))
             time.sleep(0.02)
         return Finished(Outcome.FAILED, "5 failed.", 1)
 
@@ -353,7 +353,7 @@ def test_an_id_too_long_for_an_index_is_stored_all_the_same(run):
 
     def many(files, *, on_result, **_):
         for name in names:
-            on_result(TestResult(name, "failed"))
+            on_result(TestOutcome(name, "failed"))
         return Finished(Outcome.FAILED, "2 failed.", 1)
 
     runner.work("w", many)
@@ -367,7 +367,7 @@ def test_a_test_that_is_told_of_twice_has_the_last_result(run, pause):
 
     def forged(files, *, on_result, should_stop, **_):
         for outcome in ("passed", "failed"):
-            on_result(TestResult("test_a.py::test_a", outcome))
+            on_result(TestOutcome("test_a.py::test_a", outcome))
             time.sleep(pause)
             should_stop()
         return Finished(Outcome.FAILED, "1 failed.", 1)
@@ -386,7 +386,7 @@ def test_secrets_stay_out_of_everything(run):
         assert environment["API_KEY"] == "hush-hush"
         on_log(b"the key is hush-")
         on_log(b"hush, and hush\n")
-        on_result(TestResult("test_a.py::test_b[hush-hush]", "failed", 0.1, "assert 'hush-hush'", "E hush-hush\0"))
+        on_result(TestOutcome("test_a.py::test_b[hush-hush]", "failed", 0.1, "assert 'hush-hush'", "E hush-hush\0"))
         return Finished(Outcome.FAILED, "hush-hush", 1, [], b"<a>hush-hush</a>")
 
     runner.work("w", leaky)
@@ -394,7 +394,7 @@ def test_secrets_stay_out_of_everything(run):
     result = run.results.get()
     assert log_of(run) == b"the key is ***, and hush\n"
     assert (result.nodeid, result.name) == ("test_a.py::test_b[***]", "test_b[***]")
-    assert "hush-hush" not in str(list(Event.objects.values_list("data", flat=True)))
+    assert "hush-hush" not in str(list(OutboxMessage.objects.values_list("data", flat=True)))
     assert (result.message, result.details) == ("assert '***'", "E ***\N{REPLACEMENT CHARACTER}")
     assert (ended(run).reason, run.junit_xml) == ("***", '<?xml version="1.0" encoding="utf-8"?>\n<a>***</a>')
 
@@ -403,7 +403,7 @@ def test_a_result_that_cannot_be_stored_ends_the_run_in_words(run, monkeypatch):
     def broken(self, piece, results):
         raise DataError("value too long")
 
-    monkeypatch.setattr(result_writer.Recorder, "_write", broken)
+    monkeypatch.setattr(result_writer.ResultWriter, "_write", broken)
 
     runner.work("w", success)
 
@@ -412,7 +412,7 @@ def test_a_result_that_cannot_be_stored_ends_the_run_in_words(run, monkeypatch):
 
 
 def test_many_tests_with_long_names_do_not_break_the_run_that_announces_them(run):
-    told = [TestResult(f"samples/test_success.py::test_{'я' * 900}_{number}", "passed") for number in range(25)]
+    told = [TestOutcome(f"samples/test_success.py::test_{'я' * 900}_{number}", "passed") for number in range(25)]
 
     def names(files, *, on_log, on_result, **_):
         for result in told:
@@ -422,7 +422,7 @@ def test_many_tests_with_long_names_do_not_break_the_run_that_announces_them(run
     runner.work("w", names)
 
     assert (ended(run).status, run.tests, run.results.count()) == ("success", 25, 25)
-    messages = [json.loads(event.data) for event in Event.objects.filter(type="testrun.log")]
+    messages = [json.loads(event.data) for event in OutboxMessage.objects.filter(type="testrun.log")]
     assert sum(len(message["results"]) for message in messages) > 0
     assert all(message["id"] == run.pk and message["tests"] for message in messages)
 

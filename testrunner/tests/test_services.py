@@ -11,12 +11,12 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Q
 
-from core import direct_connections
-from live.models import Event
+from core.database import direct_connections
+from live.models import OutboxMessage
 from testrunner import services
 from testrunner.factories import ResultFactory, RunFactory
 from testrunner.files.snapshot import Snapshot
-from testrunner.models import NotAllowed, RunFile, TestEnvironment, TestRun
+from testrunner.models import RunFile, RunNotAllowed, TestEnvironment, TestRun
 from testrunner.queue import claims, quotas
 from testrunner.records import retention
 from testrunner.sandbox.results.nodeids import shortened
@@ -32,7 +32,7 @@ def start(user, environment, *files, **more) -> TestRun:
 
 
 def told(topic: str) -> list[str]:
-    return list(Event.objects.filter(topic=topic).order_by("id").values_list("type", flat=True))
+    return list(OutboxMessage.objects.filter(topic=topic).order_by("id").values_list("type", flat=True))
 
 
 def test_a_run_waits_with_the_bytes_that_its_files_had(tester, environment):
@@ -105,7 +105,7 @@ def test_a_run_that_retention_deletes_while_it_is_queued_again_is_refused_in_wor
             assert retention.delete_old_runs() == 1
             other.commit()
 
-            with pytest.raises(NotAllowed, match="was deleted meanwhile"):
+            with pytest.raises(RunNotAllowed, match="was deleted meanwhile"):
                 rerunning.result()
     assert not TestRun.objects.exists()
 
@@ -168,13 +168,13 @@ def test_one_key_in_two_environments_at_once_is_no_conflict(tester, environment)
     ],
 )
 def test_an_impossible_choice_of_files_is_refused_in_words(tester, environment, files, words):
-    with pytest.raises(NotAllowed, match=words):
+    with pytest.raises(RunNotAllowed, match=words):
         services.start_run(user=tester, environment=environment, files=files)
 
 
 @pytest.mark.parametrize("seconds", [0, -1, 3601])
 def test_an_impossible_time_limit_is_refused(tester, environment, seconds):
-    with pytest.raises(NotAllowed, match="1 to 3600"):
+    with pytest.raises(RunNotAllowed, match="1 to 3600"):
         start(tester, environment, wall_seconds=seconds)
 
 
@@ -211,7 +211,7 @@ def test_an_active_run_is_asked_to_stop(tester, environment):
 def test_a_run_that_has_ended_is_not_cancelled(tester):
     run = RunFactory(success=True)
 
-    with pytest.raises(NotAllowed, match="ended already: success"):
+    with pytest.raises(RunNotAllowed, match="ended already: success"):
         services.cancel_run(run=run, user=tester)
 
 
@@ -253,12 +253,12 @@ def test_of_a_failed_test_whose_id_is_not_stored_whole_more_is_rerun(tester, env
 
 
 def test_there_is_nothing_to_rerun_where_nothing_failed(tester):
-    with pytest.raises(NotAllowed, match="No test of run"):
+    with pytest.raises(RunNotAllowed, match="No test of run"):
         services.rerun(run=RunFactory(success=True), user=tester, failed_only=True)
 
 
 def test_a_run_is_not_rerun_before_it_has_ended(tester):
-    with pytest.raises(NotAllowed, match="not finished"):
+    with pytest.raises(RunNotAllowed, match="not finished"):
         services.rerun(run=RunFactory(), user=tester)
 
 
@@ -314,19 +314,19 @@ def test_a_reservation_after_the_current_run_begins_now_where_there_is_none(test
 def test_nobody_takes_anothers_reservation(tester, colleague, environment):
     services.reserve(environment=environment, user=tester, duration=HOUR)
 
-    with pytest.raises(NotAllowed, match="reserved by tess"):
+    with pytest.raises(RunNotAllowed, match="reserved by tess"):
         services.reserve(environment=environment, user=colleague, duration=HOUR)
     services.reserve(environment=environment, user=tester, duration=2 * HOUR)
 
 
 @pytest.mark.parametrize("duration", [timedelta(0), -HOUR, timedelta(days=8)])
 def test_a_reservation_has_a_sensible_length(tester, environment, duration):
-    with pytest.raises(NotAllowed, match="7 days"):
+    with pytest.raises(RunNotAllowed, match="7 days"):
         services.reserve(environment=environment, user=tester, duration=duration)
 
 
 def test_there_is_nothing_to_release_where_nothing_is_reserved(tester, environment):
-    with pytest.raises(NotAllowed, match="not reserved"):
+    with pytest.raises(RunNotAllowed, match="not reserved"):
         services.release(environment=environment, user=tester)
 
 
@@ -344,7 +344,7 @@ def test_an_environment_with_an_active_run_is_not_disabled(tester, environment):
     run = start(tester, environment)
     claims.claim(17, "w")
 
-    with pytest.raises(NotAllowed, match=f"Run {run.pk} is active"):
+    with pytest.raises(RunNotAllowed, match=f"Run {run.pk} is active"):
         services.disable(environment=environment, user=tester)
 
 

@@ -81,7 +81,7 @@ def test_who_says_so_replaces_it_and_it_is_written_down(send, place: Path):
     ],
 )
 def test_a_name_that_leads_elsewhere_is_refused(send, place: Path, name: str):
-    with pytest.raises(uploads.Refused) as refused:
+    with pytest.raises(uploads.UploadRefused) as refused:
         send(name)
 
     assert refused.value.field == "file"
@@ -90,7 +90,7 @@ def test_a_name_that_leads_elsewhere_is_refused(send, place: Path, name: str):
 
 def test_only_python_and_data_is_taken(send):
     for name in ("test_it.sh", "pytest.ini", "test_it.pyc", "json", "test_it.py.exe"):
-        with pytest.raises(uploads.Refused, match="Only Python files and data such as"):
+        with pytest.raises(uploads.UploadRefused, match="Only Python files and data such as"):
             send(name)
 
 
@@ -125,7 +125,7 @@ def test_every_encoding_that_python_reads_is_taken(send, place: Path, content: b
 
 @pytest.mark.parametrize("directory", ["/etc", "/", "//smoke", "/smoke/"])
 def test_an_absolute_directory_is_refused(send, place: Path, directory: str):
-    with pytest.raises(uploads.Refused, match="cannot begin with /") as refused:
+    with pytest.raises(uploads.UploadRefused, match="cannot begin with /") as refused:
         send(directory=directory)
 
     assert refused.value.field == "directory"
@@ -133,7 +133,7 @@ def test_an_absolute_directory_is_refused(send, place: Path, directory: str):
 
 
 def test_a_name_of_300_characters_is_refused_in_words(send):
-    with pytest.raises(uploads.Refused, match="303 characters; 100 are the most"):
+    with pytest.raises(uploads.UploadRefused, match="303 characters; 100 are the most"):
         send("t" * 300 + ".py")
 
 
@@ -141,14 +141,14 @@ def test_a_name_of_300_characters_is_refused_in_words(send):
     "directory", ["../up", "a/../b", ".git", "a//b", "a b", "é", "x" * 101, "a/b/c/d/e/f", "a\\b", "__smoke"]
 )
 def test_a_directory_that_leads_elsewhere_is_refused(send, place: Path, directory: str):
-    with pytest.raises(uploads.Refused) as refused:
+    with pytest.raises(uploads.UploadRefused) as refused:
         send(directory=directory)
 
     assert refused.value.field == "directory"
 
 
 def test_a_path_that_no_row_holds_is_refused_in_words(send, place: Path):
-    with pytest.raises(uploads.Refused, match="510 characters together; 400 fit") as refused:
+    with pytest.raises(uploads.UploadRefused, match="510 characters together; 400 fit") as refused:
         send(directory="/".join(["d" * 99] * 5))
 
     assert refused.value.field == "directory"
@@ -168,11 +168,11 @@ def test_a_file_that_could_not_be_written_down_is_not_left_behind(send, place: P
 
 
 def test_one_more_file_than_is_ever_shown_is_refused_in_words(send, monkeypatch):
-    monkeypatch.setattr(discovery, "MOST_FILES", 2)
+    monkeypatch.setattr(discovery, "MAX_FILES", 2)
     send("test_a.py")
     send("test_b.py")
 
-    with pytest.raises(uploads.Refused, match="2 uploaded files already"):
+    with pytest.raises(uploads.UploadRefused, match="2 uploaded files already"):
         send("test_c.py")
 
     send("test_b.py", content=b"x = 1\n", overwrite=True)
@@ -189,14 +189,14 @@ def test_one_more_file_than_is_ever_shown_is_refused_in_words(send, monkeypatch)
         (b"# coding: no-such-thing\nx = 1\n", "unknown encoding: no-such-thing"),
         (b"# coding: ascii\nx = '\xff'\n", "does not compile"),
         (b"# coding: rot13\nk = 1\n", "does not compile"),
-        (b"#" * (discovery.LARGEST + 1), r"larger than 1 MiB \(1,048,576 bytes\), the limit for one file"),
+        (b"#" * (discovery.MAX_FILE_BYTES + 1), r"larger than 1 MiB \(1,048,576 bytes\), the limit for one file"),
         (b"(" * 100_000, "does not compile"),
         (b"-" * 500_000 + b"1", "does not compile"),
         (b"x" + b"+x" * 200_000, "does not compile"),
     ],
 )
 def test_what_cannot_be_a_test_is_refused_in_words(send, content: bytes, words: str):
-    with pytest.raises(uploads.Refused, match=words) as refused:
+    with pytest.raises(uploads.UploadRefused, match=words) as refused:
         send(content=content)
 
     assert refused.value.field == "file"
@@ -218,7 +218,7 @@ def test_a_link_in_the_way_is_not_followed(send, place: Path, tmp_path: Path):
     (place / "smoke").symlink_to(outside)
     (place / "test_it.py").symlink_to(outside / "new.py")
 
-    with pytest.raises(uploads.Refused, match="leads elsewhere"):
+    with pytest.raises(uploads.UploadRefused, match="leads elsewhere"):
         send(directory="smoke")
     with pytest.raises(uploads.Taken):
         send()
@@ -231,7 +231,7 @@ def test_a_link_in_the_way_is_not_followed(send, place: Path, tmp_path: Path):
 def test_a_file_where_a_directory_should_be_is_named(send):
     send("smoke.py")
 
-    with pytest.raises(uploads.Refused, match="hold letters, digits"):
+    with pytest.raises(uploads.UploadRefused, match="hold letters, digits"):
         send(directory="smoke.py")
 
 
@@ -272,7 +272,7 @@ def test_a_removed_upload_is_gone_and_written_down(send, place: Path, superuser)
 def test_what_ships_with_opsroom_is_not_removed(db, superuser):
     shipped = TestFile.objects.create(root=Root.SAMPLES, path="test_success.py", sha256="0" * 64, size=1)
 
-    with pytest.raises(uploads.Refused, match="belongs to Opsroom"):
+    with pytest.raises(uploads.UploadRefused, match="belongs to Opsroom"):
         uploads.remove(file=shipped, user=superuser)
 
 
@@ -286,7 +286,7 @@ def test_an_acknowledged_upload_is_not_taken_by_an_earlier_deletion(send, place:
             try:
                 verb()
                 outcomes.append(verb.__name__)
-            except uploads.Changed:
+            except uploads.TestFileChanged:
                 outcomes.append("changed")
             finally:
                 connection.close()
@@ -313,7 +313,7 @@ def test_a_file_that_was_replaced_since_it_was_seen_is_not_deleted(send, place: 
     seen = send()
     send(content=b"x = 1\n", overwrite=True)
 
-    with pytest.raises(uploads.Changed, match="was replaced or deleted meanwhile"):
+    with pytest.raises(uploads.TestFileChanged, match="was replaced or deleted meanwhile"):
         uploads.remove(file=seen, user=superuser)
 
     assert (place / "test_it.py").read_bytes() == b"x = 1\n"
@@ -334,7 +334,7 @@ def test_a_file_that_does_not_compile_in_time_makes_room_for_others(send, monkey
     monkeypatch.setattr(uploads, "COMPILE_SECONDS", 1)
 
     for _ in range(uploads.COMPILERS + 1):
-        with pytest.raises(uploads.Refused, match="the compiler did not come to an end"):
+        with pytest.raises(uploads.UploadRefused, match="the compiler did not come to an end"):
             send(content=endless)
 
     assert send().path == "test_it.py"

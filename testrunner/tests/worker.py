@@ -11,11 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from testrunner.sandbox.executor import TestBytes, execute
-from testrunner.sandbox.isolation import MIB, MODES, Limits, make_undumpable
+from testrunner.sandbox.isolation import MIB, MODES, RunLimits, make_undumpable
 from testrunner.sandbox.isolation_check import probe
 from testrunner.tests.running import processes_of
 
-LIMITS = Limits(
+LIMITS = RunLimits(
     grace_seconds=1,
     cpu_seconds=60,
     memory_bytes=1024 * MIB,

@@ -18,25 +18,25 @@ from django.db import DatabaseError, Error, InterfaceError, OperationalError, co
 
 from testrunner import realtime
 from testrunner.models import LogChunk, TestResult, TestRun
-from testrunner.models.file import LONGEST_PATH
+from testrunner.models.file import MAX_PATH_LENGTH
 from testrunner.queue.leases import Lease, LeaseLost
 from testrunner.sandbox import dead_man_switch
 from testrunner.sandbox.redaction import Mask
 from testrunner.sandbox.results.nodeids import shortened
 
 if TYPE_CHECKING:
-    from testrunner.sandbox.results.outcome import TestResult as Reported
+    from testrunner.sandbox.results.outcome import TestOutcome as Reported
 
 log = structlog.get_logger(__name__)
 
 FLUSH = 0.25  # seconds: how far behind a page may be
 RETRY = 0.5  # seconds
-LARGEST_CHUNK = 256 * 1024  # bytes of log in one row
-MOST_AT_ONCE = 1_000  # results in one statement
-MOST_TOLD = 20  # results in one message; whoever counts more asks for them
+MAX_CHUNK_BYTES = 256 * 1024  # bytes of log in one row
+MAX_BATCH = 1_000  # results in one statement
+MAX_PUBLISHED = 20  # results in one message; whoever counts more asks for them
 
 
-class Recorder:
+class ResultWriter:
     """Takes what the executor tells, and writes it every quarter of a second at most."""
 
     def __init__(self, run: TestRun, lease: Lease, mask: Mask) -> None:
@@ -103,7 +103,7 @@ class Recorder:
         if self.lease.is_lost:
             raise LeaseLost
         if self._batch is None:
-            self._batch = bytes(self._log[:LARGEST_CHUNK]), self._results[:MOST_AT_ONCE]
+            self._batch = bytes(self._log[:MAX_CHUNK_BYTES]), self._results[:MAX_BATCH]
         piece, results = self._batch
         self._write(piece, results)
         self._batch = None
@@ -126,13 +126,13 @@ class Recorder:
             update_conflicts=True, unique_fields=["run", "nodeid"],
             update_fields=["outcome", "duration", "message", "details"],
         )  # fmt: skip
-        told = [{"nodeid": result.nodeid, "outcome": result.outcome} for result in results[-MOST_TOLD:]]
+        told = [{"nodeid": result.nodeid, "outcome": result.outcome} for result in results[-MAX_PUBLISHED:]]
         realtime.run_progressed(self.run.pk, size=size, tests=self.figures(), results=told)
 
     def _row(self, told: Reported) -> TestResult:
         path, _, name = told.nodeid.partition("::")
         return TestResult(
-            run=self.run, environment_id=self.run.environment_id, nodeid=told.nodeid, path=path[:LONGEST_PATH],
+            run=self.run, environment_id=self.run.environment_id, nodeid=told.nodeid, path=path[:MAX_PATH_LENGTH],
             name=name or told.nodeid, outcome=told.outcome, duration=told.seconds, message=self.mask.text(told.message),
             details=self.mask.text(told.details),
         )  # fmt: skip

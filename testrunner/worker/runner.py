@@ -25,12 +25,12 @@ from testrunner.queue import claims, leases
 from testrunner.queue.leases import Lease, LeaseLost, keeper
 from testrunner.records import failure_tasks
 from testrunner.sandbox import dead_man_switch, executor
-from testrunner.sandbox.isolation import Limits, named_mode
+from testrunner.sandbox.isolation import RunLimits, named_mode
 from testrunner.sandbox.redaction import Mask
 from testrunner.sandbox.results import junit
 from testrunner.sandbox.results.outcome import Finished, Outcome
 from testrunner.sandbox.results.verdict import NO_TESTS
-from testrunner.worker.result_writer import Recorder, insist
+from testrunner.worker.result_writer import ResultWriter, insist
 
 log = structlog.get_logger(__name__)
 
@@ -86,7 +86,7 @@ def carry_out(run: TestRun, lease: Lease, execute: Execute) -> None:
 
 def _carry_out(run: TestRun, lease: Lease, execute: Execute) -> None:
     environment, secrets = _variables(run)
-    recorder = Recorder(run, lease, Mask(secrets))
+    recorder = ResultWriter(run, lease, Mask(secrets))
     finished = _executed(run, lease, execute, environment, secrets, recorder)
     insist(lease, lambda: _end(run, lease, finished, recorder))
 
@@ -102,7 +102,7 @@ def _executed(
     execute: Execute,
     environment: dict[str, str],
     secrets: list[str],
-    recorder: Recorder,
+    recorder: ResultWriter,
 ) -> Finished:
     def should_stop() -> str | None:
         recorder.flush_if_due()
@@ -123,7 +123,7 @@ def _executed(
             on_result=recorder.result,
             should_stop=should_stop,
             on_started=lambda pid: keeper.watch(lease, pid),
-            limits=Limits(wall_seconds=run.wall_seconds),
+            limits=RunLimits(wall_seconds=run.wall_seconds),
             selection=run.selection,
             secrets=secrets,
             hidden=[base, base / ".env", base / ".git", *map(Path, _folders())],
@@ -169,7 +169,7 @@ def _variables(run: TestRun) -> tuple[dict[str, str], list[str]]:
     return seen, [variable.value for variable in variables if variable.secret]
 
 
-def _end(run: TestRun, lease: Lease, finished: Finished, recorder: Recorder) -> None:
+def _end(run: TestRun, lease: Lease, finished: Finished, recorder: ResultWriter) -> None:
     figures = recorder.figures()
     status, reason = verdict(finished, figures)
     mask = recorder.mask

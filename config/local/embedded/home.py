@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 PROJECT = Path(__file__).resolve().parents[3]
 # A socket's address holds 104 bytes on macOS and 108 on Linux, the name of PostgreSQL's socket and a NUL included.
-LONGEST_SOCKET_FOLDER = 104 - len("/.s.PGSQL.5432") - 1
+MAX_SOCKET_DIR_LENGTH = 104 - len("/.s.PGSQL.5432") - 1
 # In these a path needs no quoting in any of the URLs and configuration files that name it.
 PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")
 LOG_LIMIT = 10 * 1024 * 1024  # bytes; a longer log is set aside at the next start
@@ -118,7 +118,7 @@ class Home:
 
         Always /tmp and not $TMPDIR, which may be long itself and differ between two users of the same servers.
         """
-        if PLAIN_PATH.fullmatch(str(self.run)) and len(str(self.run)) <= LONGEST_SOCKET_FOLDER:
+        if PLAIN_PATH.fullmatch(str(self.run)) and len(str(self.run)) <= MAX_SOCKET_DIR_LENGTH:
             return self.run
         mark = hashlib.sha256(os.fsencode(os.path.realpath(self.path))).hexdigest()[:16]
         return private_folder(Path(f"/tmp/opsroom-{os.geteuid()}-{mark}"))  # noqa: S108

@@ -4,7 +4,7 @@ from django.core.management.commands import migrate
 from django.db import connections
 
 from config.database import migrating, runner_role
-from core import direct_connections
+from core.database import direct_connections
 
 
 class Command(migrate.Command):

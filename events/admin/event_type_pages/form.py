@@ -11,7 +11,7 @@ from core.busy import Busy
 from events.admin.event_type_pages.schema_text import TypedWrong, read_json, write_json
 from events.models import EventType
 from events.models.event_type import anything
-from events.services import Refused
+from events.services import ChangeRefused
 from events.validation.schema_error import SchemaError
 
 
@@ -34,8 +34,8 @@ class SchemaForm(forms.Form):
             return write(self.cleaned_data)
         except (SchemaError, Busy) as error:
             self.add_error("schema", str(error))
-        except (Refused, EventType.DoesNotExist) as error:
-            self.add_error(None, str(error) if isinstance(error, Refused) else "This event type was deleted.")
+        except (ChangeRefused, EventType.DoesNotExist) as error:
+            self.add_error(None, str(error) if isinstance(error, ChangeRefused) else "This event type was deleted.")
         return None
 
 

@@ -24,17 +24,17 @@ from core.busy import Busy
 from events import services
 from events.admin.event_type_pages.form import EventTypeForm, NextVersionForm, SchemaForm
 from events.admin.event_type_pages.schema_playground import example_of, rehearsed, verdict_on
-from events.admin.event_type_pages.schema_text import Line, changed_lines, differences, write_json
+from events.admin.event_type_pages.schema_text import DiffLine, changed_lines, differences, write_json
 from events.admin.rejected_group import GroupKey
-from events.admin.widgets.dialog import Question, ask, go_to
+from events.admin.widgets.dialog import ConfirmDialog, ask, go_to
 from events.models import EventType, SchemaVersion
 from events.models.event_type import anything
 
-MOST_VERSIONS = 50
+MAX_VERSIONS = 50
 
 
 @dataclass(frozen=True)
-class Step:
+class VersionChange:
     """A version and how it came from the one before."""
 
     version: SchemaVersion
@@ -42,7 +42,7 @@ class Step:
     is_present: bool
 
 
-class EventTypePage(ModelAdmin):
+class EventTypePageAdmin(ModelAdmin):
     """A mixin of the event types' admin. Schemas are written by services only."""
 
     def get_urls(self) -> list[URLPattern]:
@@ -132,7 +132,7 @@ class EventTypePage(ModelAdmin):
             context = {"version": version, "type": type, "lines": differences(type.schema, version.schema)}
             button = f"Go back to version {number}" if may else ""
             title = f"Version {number} of {type}"
-            return ask(request, Question(title, "events/version.html", button, page_of(pk), context, is_wide=True))
+            return ask(request, ConfirmDialog(title, "events/version.html", button, page_of(pk), context, is_wide=True))
         if not may:
             raise PermissionDenied
         seen = numerals.number(request.POST.get("instead_of", "")) or None
@@ -142,7 +142,7 @@ class EventTypePage(ModelAdmin):
                 event_type=type, schema=version.schema, note=note, instead_of=seen, actor=request.user
             )
             self._say(request, type, after)
-        except (services.Refused, services.SchemaError, Busy, EventType.DoesNotExist) as error:
+        except (services.ChangeRefused, services.SchemaError, Busy, EventType.DoesNotExist) as error:
             messages.error(request, str(error))
         return go_to(request, page_of(pk))
 
@@ -220,17 +220,17 @@ def _present(type: EventType) -> dict[str, Any]:
     return {"schema": write_json(type.schema), "description": type.description}
 
 
-def _missed(type: EventType, form: SchemaForm) -> list[Line]:
+def _missed(type: EventType, form: SchemaForm) -> list[DiffLine]:
     """Return what publishing would do to a version that its author has not seen; nothing where they have."""
     if not (isinstance(form, NextVersionForm) and form.has_missed(type.version) and "schema" in form.cleaned_data):
         return []
     return differences(type.schema, form.cleaned_data["schema"])
 
 
-def _steps(type: EventType) -> list[Step]:
-    versions = list(type.versions.select_related("published_by")[: MOST_VERSIONS + 1])
+def _steps(type: EventType) -> list[VersionChange]:
+    versions = list(type.versions.select_related("published_by")[: MAX_VERSIONS + 1])
     steps = []
     for version, older in zip_longest(versions, versions[1:]):
         changed = changed_lines(older.schema, version.schema) if older else 0
-        steps.append(Step(version, changed, version.number == type.version))
-    return steps[:MOST_VERSIONS]
+        steps.append(VersionChange(version, changed, version.number == type.version))
+    return steps[:MAX_VERSIONS]

@@ -20,7 +20,7 @@ from events.admin.widgets.json_html import pretty
 from events.models import Event, EventType, RejectedEvent
 from events.query.time_slices import Reach
 from events.validation.budget import UNLIMITED
-from events.validation.errors import Reason
+from events.validation.errors import ValidationReason
 from events.validation.schema_child import untrusted
 from events.validation.schema_error import SchemaError
 
@@ -33,7 +33,7 @@ class Verdict:
 
     problem: str = ""
     of_schema: bool = False
-    reasons: list[Reason] = field(default_factory=list)
+    reasons: list[ValidationReason] = field(default_factory=list)
     json: SafeString | str = ""
     is_empty: bool = False
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from events.validation.schema_check import unstorable
 
-LONGEST = 256 * 1024  # characters that are read at all
+MAX_TEXT_LENGTH = 256 * 1024  # characters that are read at all
 CONTEXT = 3  # lines around a difference
 
 
@@ -24,7 +24,7 @@ class TypedWrong(ValueError):
 
 
 @dataclass(frozen=True)
-class Line:
+class DiffLine:
     """A line of a difference: `kind` is "same", "more", "less" or "gap"."""
 
     kind: str
@@ -36,8 +36,8 @@ def read_json(text: str) -> Any:
 
     So is what no database can hold, and so no event: 1e400 is JSON, and infinite when it is read.
     """
-    if len(text) > LONGEST:
-        raise TypedWrong(f"This has {len(text):,} characters; {LONGEST:,} are allowed.")
+    if len(text) > MAX_TEXT_LENGTH:
+        raise TypedWrong(f"This has {len(text):,} characters; {MAX_TEXT_LENGTH:,} are allowed.")
     value = _parsed(text)
     for words, place in unstorable(value):
         raise TypedWrong(f"{words} (at {place or 'the top'})")
@@ -61,13 +61,13 @@ def write_json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 
-def differences(before: Any, after: Any) -> list[Line]:
+def differences(before: Any, after: Any) -> list[DiffLine]:
     """Return how one schema became another, line by line; nothing where they are the same."""
     lines = difflib.unified_diff(
         write_json(before).splitlines(), write_json(after).splitlines(), lineterm="", n=CONTEXT
     )
     kinds = {"+": "more", "-": "less", "@": "gap"}
-    return [Line(kinds.get(line[:1], "same"), line) for line in list(lines)[2:]]
+    return [DiffLine(kinds.get(line[:1], "same"), line) for line in list(lines)[2:]]
 
 
 def changed_lines(before: Any, after: Any) -> int:

@@ -23,7 +23,7 @@ STEPS = [
     HOUR, HOUR * 2, HOUR * 3, HOUR * 6, HOUR * 12,
     DAY, DAY * 2, DAY * 7, DAY * 14, DAY * 30, DAY * 91, DAY * 365, DAY * 3_650, DAY * 36_500,
 ]  # fmt: skip
-MOST_BARS = 60
+MAX_BARS = 60
 HEIGHT = 100  # of the picture's own units
 
 # Bars are as long as local days and hours are, so Postgres counts between boundaries found on the local clock.
@@ -46,7 +46,7 @@ FROM_EVENTS = """
 
 
 @dataclass(frozen=True)
-class Bar:
+class ChartBar:
     """One step of the range: how many, and how tall in the picture's units.
 
     `label` and `until`, its beginning and end, are on the viewer's clock.
@@ -79,8 +79,8 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Chart:
-    bars: list[Bar]
+class EventChart:
+    bars: list[ChartBar]
     step: timedelta
     events: int
     rejected: int
@@ -98,11 +98,11 @@ class Chart:
         return [self.bars[round(last * part / 4)].label for part in range(5)] if self.bars else []
 
 
-def chart_of(which: Which) -> Chart:
+def chart_of(which: Which) -> EventChart:
     """Count what the filters let through, the rejected among it by when they came."""
     start, end = _ends(which)
     start, end = _whole(start, end, SECOND if which.session else MINUTE)  # counts are of minutes, addresses of seconds
-    step = next((step for step in STEPS if (end - start) / step <= MOST_BARS), STEPS[-1])
+    step = next((step for step in STEPS if (end - start) / step <= MAX_BARS), STEPS[-1])
     edges = _edges(start, end, step)
     asked: dict[str, Any] = {
         "edges": edges, "start": start, "end": end, "session": which.session,
@@ -145,16 +145,16 @@ def _edges(start: datetime, end: datetime, step: timedelta) -> list[datetime]:
     return [start, *(at for at in inner if start < at < end), end]
 
 
-def _drawn(counts: dict[int, tuple[int, int]], edges: list[datetime], step: timedelta) -> Chart:
+def _drawn(counts: dict[int, tuple[int, int]], edges: list[datetime], step: timedelta) -> EventChart:
     most = max((sum(pair) for pair in counts.values()), default=0)
     ends = pairwise(edges)
     bars = [_bar(at, to, step, *counts.get(place, (0, 0)), max(most, 1)) for place, (at, to) in enumerate(ends, 1)]
-    return Chart(bars, step, sum(bar.events for bar in bars), sum(bar.rejected for bar in bars), most)
+    return EventChart(bars, step, sum(bar.events for bar in bars), sum(bar.rejected for bar in bars), most)
 
 
-def _bar(at: datetime, to: datetime, step: timedelta, events: int, rejected: int, most: int) -> Bar:
+def _bar(at: datetime, to: datetime, step: timedelta, events: int, rejected: int, most: int) -> ChartBar:
     label, until = _label(at, step), _label(to - SECOND if step >= DAY else to, step)
-    return Bar(at, to, events, rejected, _tall(events, most), _tall(rejected, most), label, until)
+    return ChartBar(at, to, events, rejected, _tall(events, most), _tall(rejected, most), label, until)
 
 
 def _label(at: datetime, step: timedelta) -> str:

@@ -12,7 +12,7 @@ from django_htmx.http import HttpResponseClientRedirect
 
 
 @dataclass(frozen=True)
-class Question:
+class ConfirmDialog:
     """`template` is what stands between title and buttons, shown with `context`. Without `button` it only tells."""
 
     title: str
@@ -24,7 +24,7 @@ class Question:
     is_wide: bool = False
 
 
-def ask(request: HttpRequest, question: Question) -> HttpResponse:
+def ask(request: HttpRequest, question: ConfirmDialog) -> HttpResponse:
     """Show the question; its form comes back to the same address by POST."""
     context = {
         **question.context,

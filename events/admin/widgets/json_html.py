@@ -14,10 +14,10 @@ from typing import Any
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
-DEEPEST = 40  # levels; what is below is shown in one line
-MOST_CHARACTERS = 60_000  # of the page's
-MOST_LINES = 1_500
-MOST_BYTES = 2_048  # of what is shown in hexadecimal
+MAX_DEPTH = 40  # levels; what is below is shown in one line
+MAX_CHARACTERS = 60_000  # of the page's
+MAX_LINES = 1_500
+MAX_BYTES = 2_048  # of what is shown in hexadecimal
 CONTROL = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t"} | {127: "␡"}
 
 
@@ -47,12 +47,12 @@ def pretty_text(text: str, marked: Iterable[str] = ()) -> SafeString:
     try:
         value = _read(text)
     except (ValueError, RecursionError):
-        shown = text[:MOST_CHARACTERS].translate(CONTROL) + _cut(len(text), MOST_CHARACTERS, "characters")
+        shown = text[:MAX_CHARACTERS].translate(CONTROL) + _cut(len(text), MAX_CHARACTERS, "characters")
         return format_html('<pre class="json json-raw">{}</pre>', _clean(shown))
     # Not one line more than is shown: a value of a quarter of a million members takes seconds.
-    lines = list(islice(_lines(value, {_there(value, pointer) for pointer in marked}), MOST_LINES + 1))
-    rest = "\n… more lines" if len(lines) > MOST_LINES else ""
-    return format_html('<pre class="json">{}</pre>', mark_safe("".join(lines[:MOST_LINES]) + rest))  # noqa: S308
+    lines = list(islice(_lines(value, {_there(value, pointer) for pointer in marked}), MAX_LINES + 1))
+    rest = "\n… more lines" if len(lines) > MAX_LINES else ""
+    return format_html('<pre class="json">{}</pre>', mark_safe("".join(lines[:MAX_LINES]) + rest))  # noqa: S308
 
 
 def _read(text: str) -> Any:
@@ -86,7 +86,7 @@ def _lines(
     indent = "  " * len(path)
     before = f'{indent}<span class="json-key">{_quoted(key)}</span>: ' if key is not None else indent
     opening, closing = ("{", "}") if isinstance(value, Pairs) else ("[", "]")
-    if not isinstance(value, list) or not value or len(path) >= DEEPEST:
+    if not isinstance(value, list) or not value or len(path) >= MAX_DEPTH:
         whole = _scalar(value) if not isinstance(value, list) else opening + ("…" if value else "") + closing
         yield _line(before + whole + comma, path in marked)
         return
@@ -112,7 +112,7 @@ def _scalar(value: Any) -> str:
 
 
 def _quoted(text: str) -> str:
-    return escape(_clean(json.dumps(text[:MOST_CHARACTERS], ensure_ascii=False)))
+    return escape(_clean(json.dumps(text[:MAX_CHARACTERS], ensure_ascii=False)))
 
 
 def _clean(text: str) -> str:
@@ -121,11 +121,11 @@ def _clean(text: str) -> str:
 
 
 def _dump(raw: bytes) -> Iterator[str]:
-    for at in range(0, min(len(raw), MOST_BYTES), 16):
+    for at in range(0, min(len(raw), MAX_BYTES), 16):
         row = raw[at : at + 16]
         readable = "".join(chr(byte) if 32 <= byte < 127 else "·" for byte in row)
         yield f"{at:06x}  {row.hex(' '):<47}  {readable}"
-    yield _cut(len(raw), MOST_BYTES, "bytes")
+    yield _cut(len(raw), MAX_BYTES, "bytes")
 
 
 def _cut(there: int, shown: int, unit: str) -> str:

@@ -28,7 +28,7 @@ class Slot:
 
 
 @dataclass(frozen=True)
-class Chart:
+class ReportChart:
     slots: list[Slot]
     most: int
 
@@ -50,14 +50,14 @@ class Chart:
         return FLOOR + 15
 
 
-def chart_until(last: date) -> Chart:
+def chart_until(last: date) -> ReportChart:
     """Return the chart of the fourteen days up to `last`, for all projects together."""
     first = last - timedelta(days=DAYS - 1)
     rows = Report.objects.filter(date__range=(first, last)).values_list("date", "data__totals")
     totals = {day: (int(found["done_yesterday"]), int(found["overdue"])) for day, found in rows}
     most = max((number for pair in totals.values() for number in pair), default=0)
     days = [first + timedelta(days=number) for number in range(DAYS)]
-    return Chart([_slot(number, day, totals.get(day), max(most, 1)) for number, day in enumerate(days)], most)
+    return ReportChart([_slot(number, day, totals.get(day), max(most, 1)) for number, day in enumerate(days)], most)
 
 
 def _slot(number: int, day: date, found: tuple[int, int] | None, most: int) -> Slot:

@@ -24,7 +24,7 @@ def may_resend(request: HttpRequest) -> bool:
     return request.user.has_perm("projects.resend_report")
 
 
-class ResendPages(ModelAdmin):
+class ResendReportAdmin(ModelAdmin):
     """A mixin of the reports' admin."""
 
     def get_urls(self) -> list[URLPattern]:

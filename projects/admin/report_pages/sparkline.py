@@ -13,7 +13,7 @@ STEP, HEIGHT = 8, 24  # of the picture's own units
 
 
 @dataclass(frozen=True)
-class Bar:
+class SparklineBar:
     x: int
     height: float
     is_empty: bool
@@ -30,10 +30,10 @@ class Spark:
     done: list[int | None]
 
     @property
-    def bars(self) -> list[Bar]:
+    def bars(self) -> list[SparklineBar]:
         most = max((number or 0 for number in self.done), default=0) or 1
         return [
-            Bar(place * STEP, max((number or 0) / most * HEIGHT, 1), not number)
+            SparklineBar(place * STEP, max((number or 0) / most * HEIGHT, 1), not number)
             for place, number in enumerate(self.done)
         ]
 

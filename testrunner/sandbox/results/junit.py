@@ -9,7 +9,7 @@ from xml.parsers import expat
 from xml.sax.saxutils import escape, quoteattr
 
 from testrunner.sandbox.redaction import Mask
-from testrunner.sandbox.results.outcome import TestResult
+from testrunner.sandbox.results.outcome import TestOutcome
 from testrunner.sandbox.results.plain_text import plain_junit
 
 NEWLINES = {"\n": "&#10;", "\r": "&#13;", "\t": "&#9;"}  # which a parser would read as spaces in an attribute
@@ -20,7 +20,7 @@ OWN_WORDS |= {"time", "timestamp", "type", "value"}
 FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def junit_xml(written: bytes | None, results: Sequence[TestResult], *, reason: str) -> bytes:
+def junit_xml(written: bytes | None, results: Sequence[TestOutcome], *, reason: str) -> bytes:
     """Return well-formed JUnit XML without colours. `written` is what came from the child: None if it was too much."""
     return plain_junit(written) if written and is_junit(written) else made_from(results, reason=reason)
 
@@ -84,7 +84,7 @@ def is_junit(document: bytes) -> bool:
     return roots in (["testsuites"], ["testsuite"])
 
 
-def made_from(results: Sequence[TestResult], *, reason: str) -> bytes:
+def made_from(results: Sequence[TestOutcome], *, reason: str) -> bytes:
     """Return a document in pytest's own shape, with the run's reason where there is one."""
     outcomes = [outcome for result in results for outcome in result.counted]
     suites = Element("testsuites", name="pytest tests")
@@ -105,7 +105,7 @@ def made_from(results: Sequence[TestResult], *, reason: str) -> bytes:
     return tostring(suites, encoding="utf-8", xml_declaration=True)
 
 
-def _case(suite: Element, result: TestResult) -> None:
+def _case(suite: Element, result: TestOutcome) -> None:
     classname, name = _address(result.nodeid)
     case = SubElement(suite, "testcase", classname=_allowed(classname), name=_allowed(name))
     case.set("time", f"{result.seconds:.3f}")

@@ -5,10 +5,10 @@ import re
 
 from testrunner.sandbox.redaction import STARS
 
-LONGEST_NODEID = 500  # characters; two indexes hold it
+MAX_NODEID_LENGTH = 500  # characters; two indexes hold it
 
 
-def shortened(nodeid: str, most: int = LONGEST_NODEID) -> str:
+def shortened(nodeid: str, most: int = MAX_NODEID_LENGTH) -> str:
     """The id as it is stored: one that is too long keeps its beginning and a digest of all of it, and stays apart."""
     if len(nodeid) <= most:
         return nodeid

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import ClassVar
 
 NODEID, MESSAGE, DETAILS = 1_000, 300, 64 * 2**10  # characters
-LONGEST = 604_800.0  # seconds of one test, a week: beyond any run, and within what rows and pages can hold
+MAX_DURATION = 604_800.0  # seconds of one test, a week: beyond any run, and within what rows and pages can hold
 
 
 class Outcome(StrEnum):
@@ -21,7 +21,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
-class TestResult:
+class TestOutcome:
     """The result of one test, or of a file that could not be collected, as soon as it has ended."""
 
     __test__: ClassVar[bool] = False  # not a test, whatever its name
@@ -30,7 +30,7 @@ class TestResult:
     # one ends in a digest, and of two that differ in nothing but a secret the second one ends in "~2".
     nodeid: str
     outcome: str  # passed | failed | error | skipped | xfailed | xpassed
-    seconds: float = 0.0  # set-up, call and teardown together; LONGEST at most
+    seconds: float = 0.0  # set-up, call and teardown together; MAX_DURATION at most
     message: str = ""  # one line: the exception, or why it was skipped; MESSAGE characters at most
     details: str = ""  # the traceback as plain text, of call and teardown; about DETAILS characters at most
     fails_twice: bool = False  # failed in its call, and its set-up or teardown failed, too
@@ -48,7 +48,7 @@ class Finished:
     outcome: Outcome
     reason: str  # in words for people; empty after a success
     exit_code: int | None  # pytest's; negative: the signal that ended it; None: it never started, or was killed
-    results: list[TestResult] = field(default_factory=list)
+    results: list[TestOutcome] = field(default_factory=list)
     junit_xml: bytes = b""  # pytest's own if it wrote a whole one, else made from `results`; always well-formed
     sandbox: str = ""  # the walls in force, in words: "own processes, read-only files, own user; 2 GiB memory, …"
     all_ran: bool = False  # the report is whole, and every test that was collected has ended

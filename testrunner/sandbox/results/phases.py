@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from testrunner.sandbox.results.outcome import DETAILS, LONGEST, MESSAGE, TestResult
+from testrunner.sandbox.results.outcome import DETAILS, MAX_DURATION, MESSAGE, TestOutcome
 
 UNREADABLE = "pytest's report about this test is incomplete."
 PHASES = ("setup", "call", "teardown")
@@ -49,7 +49,7 @@ class RunningTest:
 
     def add(self, phase: Phase) -> None:
         """Take in a report."""
-        self.seconds = min(self.seconds + phase.seconds, LONGEST)
+        self.seconds = min(self.seconds + phase.seconds, MAX_DURATION)
         if not phase.subtest:
             self.phases_seen.add(phase.when)
         self.reruns += phase.category == "rerun"
@@ -66,7 +66,7 @@ class RunningTest:
         """Whether its teardown is over."""
         return "teardown" in self.phases_seen
 
-    def result(self, nodeid: str, *, ended: bool = True) -> TestResult:
+    def result(self, nodeid: str, *, ended: bool = True) -> TestOutcome:
         """Return what the test came to."""
         outcome = "failed" if self.fails else "error" if self.breaks else self.best
         messages = list(self.messages)
@@ -76,7 +76,7 @@ class RunningTest:
             outcome, messages = "error", [UNREADABLE, *messages]
         if self.reruns and outcome == "passed":
             messages = [f"passed after {self.reruns} rerun{'s' if self.reruns > 1 else ''}", *messages]
-        return TestResult(
+        return TestOutcome(
             nodeid=nodeid,
             outcome=outcome,
             seconds=self.seconds,
@@ -100,7 +100,7 @@ class RunningTest:
             message = f"reported as {phase.category!r}: {message}" if message else f"reported as {phase.category!r}"
         if phase.subtest or (phase.when == "teardown" and self.messages):
             message = f"{phase.title[0].lower()}{phase.title[1:]}: {message}"
-        if len(self.messages) < MOST_MESSAGES and message:
+        if len(self.messages) < MAX_MESSAGES and message:
             self.messages.append(message)
         if phase.text and self.size > 2 * DETAILS:
             self.left_out += len(phase.text)
@@ -119,7 +119,7 @@ class RunningTest:
 
 
 KNOWN = {"", "passed", "failed", "error", "skipped", "xfailed", "xpassed", "rerun", "subtests passed"}
-MOST_MESSAGES = 20  # of one test
+MAX_MESSAGES = 20  # of one test
 
 
 def _rank(phase: Phase) -> str:

@@ -15,21 +15,21 @@ from typing import Any, ClassVar
 
 from testrunner.sandbox.redaction import Mask
 from testrunner.sandbox.results.nodeids import shortened
-from testrunner.sandbox.results.outcome import DETAILS, LONGEST, MESSAGE, NODEID, TestResult
+from testrunner.sandbox.results.outcome import DETAILS, MAX_DURATION, MESSAGE, NODEID, TestOutcome
 from testrunner.sandbox.results.phases import PHASES, Phase, RunningTest, left_out, middle_cut, one_line
 from testrunner.sandbox.results.plain_text import plain
 
 LINE_BYTES = 2**20  # the child cuts its lines to less than half of that
-MOST_OPEN = 100  # tests at a time: pytest runs one after the other
-MOST_DETAILS = 32 * 2**20  # characters of all tests' details; beyond it each has MESSAGE characters
+MAX_OPEN = 100  # tests at a time: pytest runs one after the other
+MAX_DETAILS_BYTES = 32 * 2**20  # characters of all tests' details; beyond it each has MESSAGE characters
 
 
-class Report:
+class ReportReader:
     """Reads the report, and passes on the result of each test as it ends."""
 
     def __init__(
         self,
-        on_result: Callable[[TestResult], None],
+        on_result: Callable[[TestOutcome], None],
         *,
         most_bytes: int,
         most_results: int,
@@ -43,9 +43,9 @@ class Report:
         self._alike: Counter[str] = Counter()  # how many tests would be stored by this id
         self._open: dict[str, RunningTest] = {}  # tests that have started and not ended
         self._again: dict[str, RunningTest] = {}  # tests that have ended and did not pass: they may run again
-        self._waiting: list[TestResult] = []
-        self._details_left = MOST_DETAILS
-        self._by_id: dict[str, TestResult] = {}
+        self._waiting: list[TestOutcome] = []
+        self._details_left = MAX_DETAILS_BYTES
+        self._by_id: dict[str, TestOutcome] = {}
         self.collected: int | None = None
         self.uncollectable: list[str] = []  # files, each with its problem
         self.skipped_files = 0  # whole modules, which are no tests that were collected
@@ -57,7 +57,7 @@ class Report:
         self.problem = ""  # why this report says nothing
 
     @property
-    def results(self) -> list[TestResult]:
+    def results(self) -> list[TestOutcome]:
         """The results so far, one for each id."""
         return list(self._by_id.values())
 
@@ -113,13 +113,13 @@ class Report:
         if nodeid not in self._open:
             for other in [other for other, test in self._open.items() if test.has_ended]:
                 self._end(other)  # by a plugin that runs tests without saying when each begins and ends
-            if len(self._open) >= MOST_OPEN:
+            if len(self._open) >= MAX_OPEN:
                 raise ValueError("pytest runs one test after the other")
             self._open[nodeid] = self._again.pop(nodeid, RunningTest())
         return self._open[nodeid]
 
     def _id_of(self, record: dict[str, Any]) -> str:
-        """The id by which this test is stored: see `TestResult.nodeid`."""
+        """The id by which this test is stored: see `TestOutcome.nodeid`."""
         whole = plain(str(record["id"])).replace("\n", " ")
         key = shortened(whole, NODEID)
         if key not in self._ids:
@@ -141,9 +141,9 @@ class Report:
             self.skipped_files += 1
         else:
             outcome = "error"
-            if len(self.uncollectable) < MOST_OPEN:
+            if len(self.uncollectable) < MAX_OPEN:
                 self.uncollectable.append(f"{nodeid}: {message}")
-        self._add(TestResult(nodeid, outcome, message=message, details=details))
+        self._add(TestOutcome(nodeid, outcome, message=message, details=details))
 
     def _on_report(self, record: dict[str, Any]) -> None:
         if record["when"] not in PHASES:
@@ -155,7 +155,7 @@ class Report:
             category=self._text(record["category"], 50),
             expected=bool(record["expected"]),
             subtest=self._text(record["subtest"], MESSAGE),
-            seconds=min(max(0.0, seconds), LONGEST) if math.isfinite(seconds) else 0.0,
+            seconds=min(max(0.0, seconds), MAX_DURATION) if math.isfinite(seconds) else 0.0,
             message=self._text(record["message"], MESSAGE),
             text=self._cut(record["text"]),
         )
@@ -175,7 +175,7 @@ class Report:
     def _on_finished(self, record: dict[str, Any]) -> None:
         self.exit_status, self.why = int(record["status"]), self._text(record["why"], MESSAGE)
 
-    def _add(self, result: TestResult) -> None:
+    def _add(self, result: TestOutcome) -> None:
         if result.nodeid not in self._by_id and len(self._by_id) >= self._most_results:
             self.problem = self.problem or "it has too many tests"
             return
@@ -205,7 +205,7 @@ class Report:
         missing += len(head) + len(tail) - len(kept[0]) - len(kept[1])
         return f"{kept[0]}\n{left_out(missing)}\n{kept[1]}"
 
-    _kinds: ClassVar[dict[str, Callable[[Report, dict[str, Any]], None]]] = {
+    _kinds: ClassVar[dict[str, Callable[[ReportReader, dict[str, Any]], None]]] = {
         "started": _on_started,
         "collected": _on_collected,
         "uncollected": _on_uncollected,

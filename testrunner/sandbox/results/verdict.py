@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 
 from testrunner.sandbox.results.outcome import Outcome
-from testrunner.sandbox.results.report import Report
+from testrunner.sandbox.results.report import ReportReader
 
 NO_TESTS, USAGE, INTERNAL, INTERRUPTED = 5, 4, 3, 2  # pytest's exit codes
 # What a message says, and what to do about it.
@@ -17,7 +17,7 @@ HINTS = {
 
 
 def verdict(
-    report: Report, exit_code: int | None, *, failed_to_start: str = "", cpu_seconds: int = 0
+    report: ReportReader, exit_code: int | None, *, failed_to_start: str = "", cpu_seconds: int = 0
 ) -> tuple[Outcome, str]:
     """Return the outcome of a run that came to its own end, and the reason in words."""
     if failed_to_start:
@@ -43,7 +43,7 @@ def verdict(
     return _counted(report, exit_code)
 
 
-def _counted(report: Report, exit_code: int) -> tuple[Outcome, str]:
+def _counted(report: ReportReader, exit_code: int) -> tuple[Outcome, str]:
     outcomes = [result.outcome for result in report.results]
     all_tests = _count(max(report.collected or 0, len(report.ended)), "test")
     missing = (report.collected or 0) - len(report.ended)
@@ -60,7 +60,7 @@ def _counted(report: Report, exit_code: int) -> tuple[Outcome, str]:
     return Outcome.SUCCESS, ""
 
 
-def _hinted(reason: str, report: Report) -> str:
+def _hinted(reason: str, report: ReportReader) -> str:
     messages = [result.message for result in report.results if result.outcome == "error"]
     for words, hint in HINTS.items():
         if any(words in message for message in messages):
@@ -77,7 +77,7 @@ def _broken(exit_code: int, why: str) -> str:
     return f"{words[exit_code]} (exit code {exit_code}){f': {why}' if why else ''}: see the log."
 
 
-def _signalled(number: int, report: Report, cpu_seconds: int) -> str:
+def _signalled(number: int, report: ReportReader, cpu_seconds: int) -> str:
     where = _where(report)
     if number == signal.SIGXCPU:
         return f"The tests used up their {cpu_seconds} s of processor time{where}."
@@ -88,7 +88,7 @@ def _signalled(number: int, report: Report, cpu_seconds: int) -> str:
     return f"pytest was ended by signal {number} ({name}){where}."
 
 
-def _where(report: Report) -> str:
+def _where(report: ReportReader) -> str:
     return f" in {report.running[0]}" if report.running else ""
 
 

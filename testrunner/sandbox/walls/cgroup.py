@@ -19,7 +19,7 @@ ROOTS = ("/sys/fs/cgroup/memory", "/sys/fs/cgroup")
 PREFIX = "opsroom-"
 
 
-class Group:
+class ControlGroup:
     """One group that was made. `lock` is the descriptor that holds its directory's."""
 
     def __init__(self, place: str, lock: int, most: int) -> None:
@@ -60,7 +60,7 @@ class Group:
             return False
 
 
-def make_group(name: str, most: int) -> Group | None:
+def make_group(name: str, most: int) -> ControlGroup | None:
     """Make a group that holds at most so many bytes; None where that is not possible."""
     if os.geteuid() != 0:
         return None
@@ -72,7 +72,7 @@ def make_group(name: str, most: int) -> Group | None:
         except OSError:
             continue
         if any(os.path.exists(f"{place}/{limit}") for limit in ("memory.max", "memory.limit_in_bytes")):
-            return Group(place, lock, most)
+            return ControlGroup(place, lock, most)
         os.rmdir(place)
         os.close(lock)
     return None

@@ -28,7 +28,7 @@ class Held(NamedTuple):
     nameless: int = 0
 
 
-class Entry(NamedTuple):
+class SystemVObject(NamedTuple):
     """One segment, queue or set of semaphores of System V."""
 
     kind: str
@@ -38,7 +38,7 @@ class Entry(NamedTuple):
     attached: int  # processes
 
 
-def held_by(processes: Iterable[int], entries: Iterable[Entry], largest_file: int) -> Held:
+def held_by(processes: Iterable[int], entries: Iterable[SystemVObject], largest_file: int) -> Held:
     """Return what these processes and entries hold.
 
     Resident pages are counted for each process that shares them. A file in flight, sent through a socket and not yet
@@ -127,14 +127,16 @@ def _in_flight(place: str, path: str) -> int:
     return 0
 
 
-def system_v() -> Iterator[Entry]:
+def system_v() -> Iterator[SystemVObject]:
     """Yield all entries of this namespace's System V tables."""
     for kind, (number, owner, creator) in TABLES.items():
         with contextlib.suppress(OSError), open(f"/proc/sysvipc/{kind}") as file:
             next(file, None)
             for line in file:
                 row = [int(word) if word.lstrip("-").isdigit() else 0 for word in line.split()]
-                yield Entry(kind, row[number], frozenset({row[owner], row[creator]}), *_size_and_users(kind, row))
+                yield SystemVObject(
+                    kind, row[number], frozenset({row[owner], row[creator]}), *_size_and_users(kind, row)
+                )
 
 
 def _size_and_users(kind: str, row: list[int]) -> tuple[int, int]:

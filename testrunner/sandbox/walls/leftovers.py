@@ -13,10 +13,10 @@ import stat
 from collections.abc import Iterator
 
 from testrunner.sandbox.walls.calls import LINUX, libc
-from testrunner.sandbox.walls.held import Entry, system_v
+from testrunner.sandbox.walls.held import SystemVObject, system_v
 
 SHARED = ("/tmp", "/var/tmp", "/dev/shm", "/run/lock", "/run/shm", "/dev/mqueue")  # noqa: S108
-DEEPEST = 4  # directories of others, one below the other
+MAX_DEPTH = 4  # directories of others, one below the other
 REMOVE = 0  # IPC_RMID
 
 
@@ -33,7 +33,7 @@ def files_of(user: int, tops: tuple[str, ...] = SHARED, *, but: str = "") -> Ite
                         continue
                     if about.st_uid == user:
                         yield entry.path, about
-                    elif stat.S_ISDIR(about.st_mode) and about.st_mode & stat.S_IWOTH and depth < DEEPEST:
+                    elif stat.S_ISDIR(about.st_mode) and about.st_mode & stat.S_IWOTH and depth < MAX_DEPTH:
                         waiting.append((entry.path, depth + 1))
 
 
@@ -49,7 +49,7 @@ def remove_all_of(user: int, *, but: str = "") -> None:
         _remove_entries(user, entries)
 
 
-def _remove_entries(user: int, entries: list[Entry]) -> None:
+def _remove_entries(user: int, entries: list[SystemVObject]) -> None:
     """Remove them as their owner: a root without CAP_SYS_ADMIN may not."""
     child = os.fork()
     if child == 0:
@@ -64,7 +64,7 @@ def _remove_entries(user: int, entries: list[Entry]) -> None:
     os.waitpid(child, 0)
 
 
-def remove_entries(entries: list[Entry]) -> None:
+def remove_entries(entries: list[SystemVObject]) -> None:
     calls = {"shm": "shmctl", "msg": "msgctl", "sem": "semctl"}
     for entry in entries if LINUX else []:
         where = (entry.id, 0) if entry.kind == "sem" else (entry.id,)

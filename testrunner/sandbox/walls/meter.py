@@ -9,16 +9,16 @@ import signal
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from testrunner.sandbox.walls.held import Entry, Held, Unknown, held_by, system_v
+from testrunner.sandbox.walls.held import Held, SystemVObject, Unknown, held_by, system_v
 
 PATIENCE = 2.0  # seconds for a look by another process
-MOST_MISSES = 3  # looks in a row that tell nothing, after which a run is ended: it keeps them from being taken
+MAX_MISSES = 3  # looks in a row that tell nothing, after which a run is ended: it keeps them from being taken
 
 
 class Meter:
     """Compares what a run holds with its limits. `counts` chooses the System V entries that are the run's."""
 
-    def __init__(self, plan: dict[str, Any], *, counts: Callable[[Entry], bool]) -> None:
+    def __init__(self, plan: dict[str, Any], *, counts: Callable[[SystemVObject], bool]) -> None:
         self.limits, self.counts, self.misses = plan["limits"], counts, 0
         self.disk_is_bounded = plan["namespaces"]
         self.user = plan["user"] if plan["change_user"] else None
@@ -28,7 +28,7 @@ class Meter:
         held = self._held(list(processes))
         self.misses = self.misses + 1 if held is None else 0
         if held is None:
-            return "unknown" if self.misses >= MOST_MISSES else ""
+            return "unknown" if self.misses >= MAX_MISSES else ""
         if held.memory > self.limits["total_memory_bytes"]:
             return "memory"
         too_much = held.nameless > self.limits["disk_bytes"]
