@@ -123,7 +123,7 @@ def test_without_anybody_to_mail_to_the_question_says_so(as_planner, planner, re
     settings.REPORT_EMAILS = []
 
     assert "REPORT_EMAILS is empty" in as_planner.get(f"{page_of(report)}resend/").content.decode()
-    with pytest.raises(NotResent, match="names no address"):
+    with pytest.raises(NotResent, match="REPORT_EMAILS is empty"):
         resend(report=report, actor=planner, mailed_at=report.mailed_at)
 
 
