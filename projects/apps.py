@@ -8,14 +8,14 @@ from live import topics
 
 
 class ProjectsConfig(AppConfig):
-    """Projects, tasks, comments; reminders and the daily report; the list cache."""
+    """App config: projects, tasks, comments, reminders, the daily report and the list cache."""
 
     name = "projects"
 
     def ready(self) -> None:
         topics.register("projects", "projects.view_task")
         topics.register("project", "projects.view_task")
-        from core.list_cache import entries  # needs the models, which are loaded by now
+        from core.list_cache import entries  # imported here because it needs the models to be loaded
 
         for signal in (post_save, post_delete):
             signal.connect(entries.people_changed, settings.AUTH_USER_MODEL, dispatch_uid=f"lists {signal}")
@@ -23,7 +23,7 @@ class ProjectsConfig(AppConfig):
 
 
 def _let_go(instance: Any, **_: Any) -> None:
-    """A signal's receiver: people are deleted by another app."""
+    """Signal receiver for deleted users, needed because another app deletes the accounts."""
     from projects import services
 
     services.let_go(person=instance)

@@ -1,8 +1,8 @@
-"""Lists of REST views by way of the list cache: the same answer, with an ETag, and 304 where nothing has changed.
+"""List views of the REST API behind the list cache: the same response with an ETag, and 304 if nothing changed.
 
-1. A GET with a token whose answer is stored gets it from a middleware: one query for the caller's rights, one question
-   to Redis, and nothing of sessions, forms or REST framework.
-2. Every other one goes the ordinary way.
+1. A GET with a token whose response is cached is answered by a middleware. It costs one query for the caller's
+   permissions and one read from Redis; sessions, forms and REST framework are not involved.
+2. Every other request is handled by REST framework as usual.
 """
 
 from collections.abc import Callable, Iterable
@@ -22,21 +22,21 @@ from core.list_cache import entries
 from core.rest.snapshots import SnapshotPagination
 
 log = structlog.get_logger(__name__)
-SCOPE = ("projects.view_project", "projects.view_task")  # what may make a list differ from one reader to the next
+SCOPE = ("projects.view_project", "projects.view_task")  # the permissions that can make a list differ between readers
 
 
 class CachedPagination(SnapshotPagination):
-    """Lists come in any order, also by dates that not every task has. The export is one statement for all rows."""
+    """Pagination for lists in any order, including by nullable dates. The export is one statement without pages."""
 
     page_size_query_param = "page_size"
     max_page_size = 500
 
 
 class CachedListView(ListModelMixin):
-    """ListModelMixin by way of the cache, of what `view_<model>` lets one see."""
+    """ListModelMixin with the list cache, for the rows that `view_<model>` allows the user to see."""
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Any:
-        """Answer from the cache, or from the database; `initial` has checked the right to read."""
+        """Return the list from the cache or the database. `initial` has already checked the read permission."""
 
         def build() -> bytes:
             return bytes(JSONRenderer().render(super(CachedListView, self).list(request, *args, **kwargs).data))
@@ -48,7 +48,7 @@ class CachedListView(ListModelMixin):
 
 
 class ListsAtOnce:
-    """The middleware that answers what is stored. It belongs behind those that every answer passes."""
+    """Middleware that answers list requests from the cache. Place it after those that apply to every response."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -76,7 +76,7 @@ class ListsAtOnce:
 
 
 class _Route(NamedTuple):
-    """A list: whose, who may read it, and what its address allows."""
+    """A cached list: the name of its view, the permission to read it, and the value of its Allow header."""
 
     kind: str
     right: str
@@ -85,7 +85,7 @@ class _Route(NamedTuple):
 
 @cache
 def _routes() -> dict[str, _Route]:
-    """Return the lists by their addresses."""
+    """Return the cached lists by URL path."""
     found = {}
     for name in ("project-list", "task-list"):
         view: Any = resolve(reverse(name)).func
@@ -102,12 +102,15 @@ def _question(kind: str, request: HttpRequest | Request, held: Iterable[str]) ->
 
 
 def _wants_json(request: HttpRequest) -> bool:
-    """Whether JSON will do without doubt; REST framework knows what to make of other wishes."""
+    """Return whether JSON is clearly acceptable. REST framework negotiates all other Accept headers."""
     return request.headers.get("Accept", "*/*") in ("*/*", "application/json")
 
 
 def _depends_on_the_time(request: HttpRequest | Request) -> bool:
-    """Whether the answer changes without a write: a task becomes overdue. Such lists are not stored."""
+    """Return whether the response can change without a write, because a task becomes overdue.
+
+    Such lists are not cached.
+    """
     return "overdue" in request.GET
 
 
@@ -117,15 +120,15 @@ def _answer(request: HttpRequest | Request, found: entries.Listing) -> HttpRespo
     else:
         response = HttpResponse(found.body, content_type="application/json")
     response["ETag"] = found.etag
-    response["Cache-Control"] = "private, no-cache"  # to be kept, and asked about each time
+    response["Cache-Control"] = "private, no-cache"  # may be stored, but must be revalidated each time
     return response
 
 
 def _query(request: HttpRequest | Request) -> str:
-    """The whole question as it was sent: of a repeated parameter the last one counts, or all, in their order."""
+    """Return the full URL as sent, because the order of repeated parameters can change the result."""
     return request.build_absolute_uri()
 
 
 def _known(request: HttpRequest | Request) -> list[str]:
-    """The ETags the client has; a proxy may have made them weak, which makes no difference here."""
+    """Return the client's ETags. A proxy may have made them weak; the `W/` prefix is ignored."""
     return [etag.removeprefix("W/") for etag in parse_etags(request.headers.get("If-None-Match", ""))]

@@ -1,4 +1,4 @@
-"""Tasks as CSV, row by row from a server-side cursor: memory stays flat, however many there are."""
+"""CSV export of tasks, read row by row from a server-side cursor, so memory use does not depend on their number."""
 
 import codecs
 import csv
@@ -15,24 +15,27 @@ COLUMNS = [
     "id", "project", "title", "description", "status", "priority", "due_date", "assignee", "created_at", "updated_at",
     "completed_at",
 ]  # fmt: skip
-_AT_ONCE = 2_000  # rows a fetch
-# A spreadsheet would compute a cell that begins like this: https://owasp.org/www-community/attacks/CSV_Injection
+_AT_ONCE = 2_000  # rows per fetch
+# A spreadsheet evaluates cells that begin like this: https://owasp.org/www-community/attacks/CSV_Injection
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 class _Echo:
-    """A file that hands back what is written to it."""
+    """A file object whose write() returns the text."""
 
     def write(self, line: str) -> str:
         return line
 
 
 def as_csv(tasks: QuerySet[Task]) -> StreamingHttpResponse:
-    """Answer with these tasks as a file to keep. Moments are ISO 8601 in UTC; formulas are disarmed by a quote.
+    """Return a streamed CSV download of these tasks.
 
-    It begins with a byte order mark, without which Excel reads UTF-8 as the encoding of the country.
+    Timestamps are ISO 8601 in UTC; a quote before a formula disables it.
 
-    The first rows are read before the answer begins: a database that is away is a 503, and not a 200 that breaks off.
+    The file begins with a byte order mark. Without it, Excel reads UTF-8 in the local legacy encoding.
+
+    The first row is read before the response starts. A database that is down therefore gives a 503, not a truncated
+    200.
     """
     rows = tasks.select_related("project", "assignee").iterator(chunk_size=_AT_ONCE)
     first = list(islice(rows, 1))
@@ -45,7 +48,7 @@ def as_csv(tasks: QuerySet[Task]) -> StreamingHttpResponse:
 
 def _lines(tasks: Iterable[Task]) -> Iterator[str]:
     writer = csv.writer(_Echo())
-    yield codecs.BOM_UTF8.decode() + writer.writerow(COLUMNS)  # what the file's write() returned
+    yield codecs.BOM_UTF8.decode() + writer.writerow(COLUMNS)  # the return value of the file's write()
     for task in tasks:
         yield writer.writerow(_row(task))
 
@@ -59,5 +62,5 @@ def _row(task: Task) -> list[Any]:
 
 
 def disarmed(text: str) -> str:
-    """Return the text so that no spreadsheet takes it for a formula."""
+    """Return the text with a leading quote if a spreadsheet would evaluate it as a formula."""
     return f"'{text}" if text.startswith(_FORMULA) else text

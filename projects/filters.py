@@ -1,4 +1,4 @@
-"""What lists of projects and tasks can be asked."""
+"""Filters and orderings of the project and task lists."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from projects.models import Project, Task
 
 
 class Ordering(filters.OrderingFilter):
-    """One field at a time or several; last by id, so that pages never overlap. Rows without the value come last."""
+    """Ordering by one or several fields, then by id so that pages never overlap. Rows without a value come last."""
 
     def filter(self, qs: QuerySet, value: Any) -> QuerySet:
         if not value:
@@ -26,7 +26,7 @@ def _direction(name: str) -> Any:
         by = by_name(name.lstrip("-"))
         return by.desc() if name.startswith("-") else by.asc()
     if name == "due_date":
-        return name  # ascending, Postgres puts what has no date last by itself, and uses its index
+        return name  # Postgres puts NULLs last in ascending order by default, and can use its index
     return F(name[1:]).desc(nulls_last=True) if name.startswith("-") else name
 
 

@@ -1,7 +1,8 @@
-"""What watchers are told, built in one place: see docs/api.md for the shapes.
+"""Live messages about projects, built in one place. docs/api.md describes their formats.
 
-Each message goes to the topic `projects` and to `project:<id>`, so that a board hears of its own project only. Who
-hears it may view tasks, and perhaps nothing else: of all but tasks it says no more than what has happened to which.
+Each message goes to the topics `projects` and `project:<id>`, so that a board receives messages of its own project
+only. Subscribers need the permission to view tasks and may have no other. For everything except tasks, a message
+therefore gives only the object's id and what happened to it.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import Any
 from live.publish import publish_many
 from projects.models import Comment, Project, Report, Task
 
-Message = tuple[set[int], str, dict[str, Any]]  # the projects whose watchers hear of it, the type, the data
-MAX_TEXT_LENGTH = 500  # characters of a text that has changed; whoever wants the rest asks for it
+Message = tuple[set[int], str, dict[str, Any]]  # ids of the projects, message type, data
+MAX_TEXT_LENGTH = 500  # characters of a changed text; clients fetch the full text when they need it
 
 Changes = Mapping[str, tuple[Any, Any]]
 
@@ -24,7 +25,10 @@ def task_created(task: Task) -> Message:
 
 
 def task_updated(task: Task, changes: Changes) -> Message:
-    """`changes` are by field: before and after. A task that has moved says so to both projects' watchers."""
+    """Build the message for a changed task. `changes` maps each field to (before, after).
+
+    A moved task notifies both projects.
+    """
     old = {changes["project"][0].pk} if "project" in changes else set()
     return {task.project_id} | old, "task.updated", {**_task(task), "changes": _changes(changes)}
 
@@ -34,33 +38,39 @@ def task_deleted(task: Task) -> Message:
 
 
 def comment_changed(verb: str, comment: Comment) -> Message:
-    """Which one, and of which task; what was said is asked for by those who may read comments."""
+    """Build a message with the ids only. The content requires the permission to view comments, so clients fetch it."""
     task = comment.task
     return {task.project_id}, f"comment.{verb}", {"id": comment.pk, "task": task.pk, "project": task.project_id}
 
 
 def project_changed(verb: str, project: Project) -> Message:
-    """Which one, and its name, as on each of its tasks."""
+    """Build a message with the project's id, name and time of change. The name is also shown on each of its tasks."""
     return {project.pk}, f"project.{verb}", {"id": project.pk, "name": project.name, "updated_at": project.updated_at}
 
 
 def report_generated(report: Report) -> Message:
-    """Of which day; its numbers are asked for by those who may read reports."""
+    """Build a message with the report's date.
+
+    Its numbers require the permission to view reports, so clients fetch them.
+    """
     return set(), "report.generated", {"id": report.pk, "date": report.date}
 
 
 def report_updated(report: Report) -> Message:
-    """It was mailed, could not be, or is to be again."""
+    """Build the message for a report that was mailed, could not be mailed, or was queued for another mail."""
     return set(), "report.updated", {"id": report.pk, "date": report.date}
 
 
 def reminders_updated() -> Message:
-    """Some were armed, sent, given up or are tried again: which ones is asked for by those who may see reminders."""
+    """Build the message for reminders that were created, sent, failed or retried.
+
+    Clients fetch which ones, if permitted.
+    """
     return set(), "reminders.updated", {}
 
 
 def tell(messages: Iterable[Message]) -> None:
-    """Publish each of the messages to all of its topics, if and when the transaction commits."""
+    """Publish each message to all its topics when the transaction commits."""
     publish_many(
         (topic, type, data)
         for projects, type, data in messages

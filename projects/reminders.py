@@ -1,17 +1,18 @@
-"""One mail for each due date of each task and each person, a day ahead. The row in the ledger is what makes it one.
+"""Reminder mails: one per task, due date and account, a day ahead. A unique row in the ledger guarantees this.
 
-1. `arm` writes a pending row for every open task that is due within AHEAD, by (task, due date, account): that of the
-   assignee, else of the project's owner, of those who may log in and have an address. A date that moves is another row,
-   and so is a new assignee. A date that passed while nobody was running is caught up with for GRACE; later it is no
-   news.
-2. `_claim` takes one pending row that nobody holds: FOR UPDATE SKIP LOCKED, one short statement that counts the attempt
-   and sets a lease. Two beats, doubled messages, several workers: each finds other rows, or none.
-3. The task is looked at again, and the mail sent, outside of any transaction.
-4. How it ended is written where the attempt is still ours. Not taken by the server: again after a while that grows,
-   MAX_ATTEMPTS in all, and then failed, with the reason. One that is refused holds up no other.
+1. `arm` inserts a pending row per (task, due date, account) for every open task due within AHEAD. The account is that
+   of the assignee, otherwise of the project's owner; it must be active and have an e-mail address. A changed due date
+   or assignee gets a new row. Due dates that passed while no worker was running are caught up within GRACE; later ones
+   are dropped.
+2. `_claim` claims one pending row with FOR UPDATE SKIP LOCKED, in one short statement that increments `attempts` and
+   sets a lease. Duplicate beat messages and concurrent workers therefore get different rows or none.
+3. The task is read again and the mail is sent outside any transaction.
+4. The outcome is recorded only if the attempt is still ours. If the server did not accept the mail, it is retried after
+   a growing delay, MAX_ATTEMPTS times in all, and then marked as failed with the reason. One refused mail does not
+   delay the others.
 
-A worker killed between 3 and 4 may have sent: when its lease ends the mail is sent again, under the same Message-ID.
-To lose a reminder would be worse.
+A worker killed between 3 and 4 may have sent the mail. When its lease ends, the mail is sent again with the same
+Message-ID. A duplicate is preferred to a lost reminder.
 """
 
 from __future__ import annotations
@@ -81,7 +82,10 @@ class _ReminderClaim(NamedTuple):
 
 
 def send_due(*, seconds: float = 30.0) -> int:
-    """Arm what is due and send what is armed, for so many seconds at most; return how many mails were taken."""
+    """Create due reminders and send pending ones for at most `seconds`.
+
+    Return the number of mails the server accepted.
+    """
     moved, sent, until = arm(), 0, time.monotonic() + seconds
     while time.monotonic() < until and (claim := _claim()):
         moved += 1
@@ -91,16 +95,16 @@ def send_due(*, seconds: float = 30.0) -> int:
             _try_again(claim, str(refused), for_good=refused.for_good)
         except OSError as error:
             _try_again(claim, f"{type(error).__name__}: {error}")
-            break  # the next one would fare no better, and lose an attempt
+            break  # the next mail would fail too and use up an attempt
     if moved:
         realtime.tell([realtime.reminders_updated()])
     return sent
 
 
 def arm() -> int:
-    """Write the ledger's rows for what is due; give up on those whose last attempt ended with its worker.
+    """Insert the ledger rows for tasks that are due, and fail those whose last attempt ended with its worker.
 
-    Return how many rows that were.
+    Return the number of rows inserted or failed.
     """
     now = timezone.now()
     lost = Reminder.objects.filter(status=Reminder.Status.PENDING, attempts__gte=MAX_ATTEMPTS, lease_until__lte=now)
@@ -111,7 +115,7 @@ def arm() -> int:
 
 
 def retry_reminders(*, ids: Iterable[int]) -> list[int]:
-    """Let failed reminders be tried again from the start; return which of these had failed."""
+    """Reset failed reminders to pending with no attempts. Return the ids of those that had failed."""
     failed = Reminder.objects.filter(pk__in=ids, status=Reminder.Status.FAILED)
     tried = update_free(failed, status=Reminder.Status.PENDING, attempts=0, lease_until=None, error="")
     realtime.tell([realtime.reminders_updated()] if tried else [])
@@ -128,10 +132,10 @@ def _claim() -> _ReminderClaim | None:
 
 
 def _send(claim: _ReminderClaim) -> bool:
-    """Send the mail, or write down why not; return whether it was sent. Raises what mail.send does."""
+    """Send the mail or record why not. Return whether it was sent. Raises what mail.send raises."""
     reminder = Reminder.objects.select_related("task__assignee", "task__project__owner").filter(pk=claim.id).first()
     if reminder is None:
-        return False  # its task was deleted meanwhile
+        return False  # its task was deleted in the meantime
     task, now = reminder.task, timezone.now()
     person = _person(task)
     if reason := _needless(task, reminder, person, now):
@@ -164,7 +168,10 @@ def _needless(task: Task, reminder: Reminder, person: Any, now: datetime) -> str
 
 
 def _person(task: Task) -> Any:
-    """The assignee, else the project's owner: the first who may log in and has an address; None if neither does."""
+    """Return the assignee, otherwise the project's owner: the first who is active and has an address.
+
+    None if neither is.
+    """
     people = [person for person in (task.assignee, task.project.owner) if person is not None and person.is_active]
     return next((person for person in people if person.email), None)
 

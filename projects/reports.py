@@ -1,11 +1,12 @@
-"""The daily report: made once a day however often it is started, stored, told live, and mailed once.
+"""The daily report: generated once a day however often the task runs, stored, published live, and mailed once.
 
-`data` is `{"totals": {…}, "projects": [{"id", "name", …}, …], "house": […]}` with the counts total, pending,
-in_progress, completed, due_today, overdue, done_yesterday in the first two; core/report_sections.py says what `house`
-is. Days are those of the installation's time zone, TIME_ZONE.
+`data` is `{"totals": {…}, "projects": [{"id", "name", …}, …], "house": […]}`. The first two hold the counts total,
+pending, in_progress, completed, due_today, overdue and done_yesterday. core/report_sections.py describes `house`. Days
+are those of the installation's time zone, TIME_ZONE.
 
-Once: the date is unique, and row and message are written in one transaction; whoever comes second finds the row. The
-mail is claimed by a lease on the row, sent outside of any transaction, and noted; see projects/reminders.py, 2 to 4.
+Once: the date is unique, and the row and its message are written in one transaction, so a concurrent call finds the
+row. The mail is claimed by a lease on the row, sent outside any transaction, and recorded; see projects/reminders.py,
+steps 2 to 4.
 """
 
 from __future__ import annotations
@@ -35,19 +36,20 @@ __all__ = ["NotResent", "count", "generate_report", "mail_reports", "register", 
 log = structlog.get_logger(__name__)
 
 MAIL = "projects.tasks.report"
-MAX_PROJECTS = 1_000  # in one report; the totals are of all
-MAIL_SECONDS = 30.0  # after which no further mail is begun in this task
-MAILED_FOR = timedelta(days=1)  # a report of before yesterday that was never mailed is no news
+MAX_PROJECTS = 1_000  # per report; the totals include all projects
+MAIL_SECONDS = 30.0  # after this time the task starts no further mail
+MAILED_FOR = timedelta(days=1)  # older reports that were never mailed are not mailed automatically
 
 
 class NotResent(Exception):
-    """A report cannot be mailed again now. Its text is a sentence for a person."""
+    """A report cannot be mailed again now. The exception's text is a sentence for the user."""
 
 
 def run_daily() -> None:
-    """What beat calls again and again: make today's report once its hour has come, or late; mail what is to be.
+    """Generate today's report once REPORT_HOUR has come, and mail pending reports. Beat calls it repeatedly.
 
-    Yesterday's is made up for where the house was down until midnight. It has been, if it had reported before.
+    Yesterday's report is generated late if Opsroom was down until midnight. It is generated only if an earlier report
+    exists.
     """
     now = timezone.localtime(timezone=timezone.get_default_timezone())
     today, yesterday = now.date(), now.date() - timedelta(days=1)
@@ -60,23 +62,23 @@ def run_daily() -> None:
 
 
 def generate_report(*, day: date | None = None) -> tuple[Report, bool]:
-    """Return the report of `day` (today), and whether this call made it. It counts tasks as they are now."""
+    """Return the report of `day` (default: today) and whether this call created it. It counts tasks as they are now."""
     day = day or timezone.localdate(timezone=timezone.get_default_timezone())
     if found := Report.objects.filter(date=day).first():
         return found, False
-    with one_snapshot():  # the totals are the sums of the projects' counts
+    with one_snapshot():  # one snapshot, so that the totals equal the sums of the projects' counts
         data = count(day)
     try:
         with transaction.atomic():
             report = Report.objects.create(date=day, data=data)
             realtime.tell([realtime.report_generated(report)])
     except IntegrityError:
-        return Report.objects.get(date=day), False  # somebody else made it meanwhile
+        return Report.objects.get(date=day), False  # a concurrent call created it
     return report, True
 
 
 def count(day: date) -> dict[str, Any]:
-    """Return a report's data as of this moment."""
+    """Return the data of a report on `day`, as of now."""
     zone = timezone.get_default_timezone()
     numbers = _numbers(day, timezone.now())
     projects: Any = (
@@ -110,16 +112,16 @@ def _numbers(day: date, now: datetime) -> dict[str, Count]:
 
 
 def resend(*, report: Report, actor: Any, mailed_at: datetime | None) -> None:
-    """Have a report mailed once more, by a worker; `mailed_at` is when it was mailed the last time, as the actor knows.
+    """Queue another mail of a report. `mailed_at` is the time of its last mail as shown to the actor.
 
-    Twice the same request is one mail: the second one's `mailed_at` is a past one, or the first is not done yet.
+    A repeated request sends one mail: either its `mailed_at` is outdated, or the first request is still in progress.
     Raises NotResent.
     """
     if not settings.REPORT_EMAILS:
         raise NotResent("The report has no recipients: REPORT_EMAILS is empty.")
     now = timezone.now()
     with transaction.atomic():
-        unasked = Q(resend_at=None) | Q(attempts=MAX_ATTEMPTS)  # or asked in vain
+        unasked = Q(resend_at=None) | Q(attempts=MAX_ATTEMPTS)  # or requested, with all attempts used up
         idle = Report.objects.filter(unasked, _nobody_is_at_it(now), pk=report.pk, mailed_at=mailed_at)
         if not idle.update(resend_at=now, attempts=0, lease_until=None, error=""):
             raise NotResent(_why_not(report, mailed_at))
@@ -141,11 +143,11 @@ def _nobody_is_at_it(now: datetime) -> Q:
 
 
 def mail_reports(seconds: float = MAIL_SECONDS) -> int:
-    """Mail the reports that were not mailed, or are to be again; return how many the server took.
+    """Mail the reports that were not mailed yet or were requested again. Return how many the server accepted.
 
-    After about `seconds` it leaves the rest to the next call.
+    After about `seconds` the remaining reports are left to the next call.
 
-    None is mailed by itself of a house without tasks. One whose last attempt ended with its worker is given up.
+    A report without tasks is mailed only on request. A report whose last attempt ended with its worker is given up.
     """
     now, sent, until = timezone.now(), 0, time.monotonic() + seconds
     lost = Report.objects.filter(attempts__gte=MAX_ATTEMPTS, lease_until__lte=now)
@@ -163,7 +165,10 @@ def mail_reports(seconds: float = MAIL_SECONDS) -> int:
 
 
 def _mail(report: Report, now: datetime) -> bool:
-    """Claim by "update where nobody has claimed since we looked, exactly one changed?", send, note."""
+    """Claim the report, mail it and record the outcome. Return whether it was mailed.
+
+    The claim is a conditional update: the row is unchanged since it was read, and exactly one row was updated.
+    """
     wish = Report.objects.filter(pk=report.pk, mailed_at=report.mailed_at, resend_at=report.resend_at)
     lease = now + timedelta(seconds=mail.LEASE_SECONDS)
     if not wish.filter(attempts=report.attempts).update(attempts=F("attempts") + 1, lease_until=lease):
@@ -179,7 +184,7 @@ def _mail(report: Report, now: datetime) -> bool:
                 "totals": report.data["totals"],
                 "projects": report.data["projects"][:50],
                 "zone": zone_words(timezone.get_default_timezone()),
-                "sections": report.data.get("house", []),  # reports of before had none
+                "sections": report.data.get("house", []),  # older reports have no such section
             },
             identity=_identity(report),
         )
@@ -195,7 +200,7 @@ def _mail(report: Report, now: datetime) -> bool:
 
 
 def _note(claimed: QuerySet[Report], report: Report, reason: str) -> None:
-    """Write down why the mail was not taken, and when to try again; nobody does after the last attempt."""
+    """Record why the mail was not accepted and when to retry. The last attempt is not retried."""
     log.warning("report_not_mailed", date=str(report.date), error=reason)
     pause = mail.AGAIN[report.attempts] if report.attempts < len(mail.AGAIN) else None
     claimed.update(lease_until=pause and timezone.now() + pause, error=reason[:500])
@@ -203,7 +208,7 @@ def _note(claimed: QuerySet[Report], report: Report, reason: str) -> None:
 
 
 def _identity(report: Report) -> str:
-    """Another one for each wish: mail programs hide what has the id of a mail they know."""
+    """Return a Message-ID part that differs for each request, because mail programs hide mails with a known id."""
     again = f"-{report.resend_at:%Y%m%d%H%M%S%f}" if report.resend_at else ""
     return f"report-{report.date}-{report.pk}{again}"
 

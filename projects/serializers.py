@@ -1,4 +1,7 @@
-"""Bodies of the projects interface. One serializer a kind: what is read is what is written, but for the read-only."""
+"""Serializers of the projects API.
+
+One per model: apart from read-only fields, reading and writing use the same fields.
+"""
 
 from typing import Any, ClassVar
 
@@ -21,7 +24,7 @@ def _person(**more: Any) -> serializers.SlugRelatedField:
 
 class ProjectSerializer(StrictModelSerializer):
     owner = _person()
-    # Kept as it is: to PUT what GET gave changes nothing, also where another app wrote a line break at the end.
+    # Not trimmed, so that a PUT of a GET response changes nothing even if another app stored a trailing line break.
     description = serializers.CharField(
         required=False, allow_blank=True, max_length=MAX_TEXT_LENGTH, trim_whitespace=False
     )
@@ -33,7 +36,7 @@ class ProjectSerializer(StrictModelSerializer):
 
 class TaskSerializer(StrictModelSerializer):
     assignee = _person()
-    # Kept as it is: to PUT what GET gave changes nothing, also where another app wrote a line break at the end.
+    # Not trimmed, so that a PUT of a GET response changes nothing even if another app stored a trailing line break.
     description = serializers.CharField(
         required=False, allow_blank=True, max_length=MAX_TEXT_LENGTH, trim_whitespace=False
     )

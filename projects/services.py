@@ -1,10 +1,10 @@
-"""The verbs of projects: every writer goes through them, the REST interface, the admin, commands and other apps.
+"""Services that write projects, tasks and comments. The REST API, the admin, commands and other apps all use them.
 
-Each verb is one transaction in which the row, its history and what watchers are told are written together, and after
-whose commit no list of before is read again. Another app's call inside a transaction of its own joins that one.
+Each call is one transaction that writes the row, its history and its live messages. After the commit, older cached
+lists are no longer served. A call inside a caller's transaction joins it.
 
-Verbs lock in one order: project, task, comment, reminder; rows of one table by their ids; people last, by the check of
-the foreign keys. Another app's rows that follow a deletion may be locked in another order: `retried`.
+Locks are taken in one order: project, task, comment, reminder; rows of one table by id; users last, by the foreign key
+checks. Rows of another app that follow a deletion may be locked in another order; `retried` handles the deadlock.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ __all__ = [
 ]  # fmt: skip
 
 MAX_MESSAGES = (
-    1_000  # tasks of a deleted project whose watchers are told of each; of more, the project's message is all
+    1_000  # deletions of up to this many tasks publish one message each; beyond it, only the project's message is sent
 )
 
 
 @retried
 def create_project(*, name: str, description: str = "", owner: Any = None, actor: Any = None) -> Project:
-    """Open a project; without `owner` it is nobody's. Raises Gone where the owner is."""
+    """Create a project, optionally without an owner. Raises RelatedRowGone if the owner was deleted."""
     project = Project(name=name, description=description, owner=owner)
     with transaction.atomic():
         with still_there("owner"):
@@ -49,9 +49,10 @@ def create_project(*, name: str, description: str = "", owner: Any = None, actor
 
 @retried
 def update_project(*, project: Project, actor: Any = None, **changes: Any) -> Project:
-    """Set `name`, `description`, `owner`; only what differs is written and told.
+    """Set `name`, `description` or `owner`. Only fields that differ are written and published.
 
-    Returns the project as it is now. Raises Project.DoesNotExist where it is gone, Gone where its new owner is.
+    Returns the project as it is now. Raises Project.DoesNotExist if it was deleted, RelatedRowGone if its new owner
+    was.
     """
     if unknown := set(changes) - {"name", "description", "owner"}:
         raise ValueError(f"Not to be set on a project: {', '.join(sorted(unknown))}.")
@@ -71,13 +72,13 @@ def update_project(*, project: Project, actor: Any = None, **changes: Any) -> Pr
 
 @retried
 def delete_project(*, project: Project, actor: Any = None) -> None:
-    """Delete a project with its tasks and their comments. Watchers of up to MAX_MESSAGES tasks hear of each."""
+    """Delete a project with its tasks and their comments. Up to MAX_MESSAGES tasks, each deletion is published."""
     with transaction.atomic():
-        # Locked from the top: whoever adds a task meanwhile is in before this, or finds the project gone.
+        # Lock the project first: a concurrent insert of a task either commits before, or finds the project deleted.
         locked = Project.objects.select_for_update().filter(pk=project.pk).first()
         if locked is None:
             return
-        # All of them, so that nobody adds a comment or a reminder behind the search for what goes along.
+        # Lock all tasks, so that no comment or reminder is added after the cascade has collected its rows.
         found = Task.objects.filter(project=locked).order_by("pk")
         pks = list(found.select_for_update().values_list("pk", flat=True))
         told = [realtime.task_deleted(task) for task in found] if len(pks) <= MAX_MESSAGES else []
@@ -103,7 +104,7 @@ def create_task(
     priority: str = Task.Priority.NORMAL,
     actor: Any = None,
 ) -> Task:
-    """Add a task to a project. Raises Gone where the project, or the assignee, is."""
+    """Create a task in a project. Raises RelatedRowGone if the project or the assignee was deleted."""
     task = Task(
         project=project, title=title, description=description, status=status, due_date=due_date, assignee=assignee,
         priority=priority, completed_at=timezone.now() if status == Task.Status.COMPLETED else None,
@@ -118,10 +119,12 @@ def create_task(
 
 @retried
 def update_task(*, task: Task, actor: Any = None, seen: dict[str, Any] | None = None, **changes: Any) -> Task:
-    """Set any of project, title, description, status, due_date, assignee, priority; only what differs is written.
+    """Set any of project, title, description, status, due_date, assignee, priority.
 
-    `seen` are fields that must still have these values. Returns the task as it is now. Raises Task.DoesNotExist where
-    it is gone, Gone where its new project is, Changed where it is not as it was seen.
+    Only fields that differ are written.
+
+    `seen` maps fields to the values they must still have. Returns the task as it is now. Raises Task.DoesNotExist if it
+    was deleted, RelatedRowGone if its new project was, TaskChanged if a field differs from `seen`.
     """
     with transaction.atomic():
         changed = change_tasks([task.pk], actor, changes, seen)
@@ -129,10 +132,10 @@ def update_task(*, task: Task, actor: Any = None, seen: dict[str, Any] | None = 
 
 
 def move_task(*, task: Task, status: str, seen: str | None = None, actor: Any = None) -> Task:
-    """Put a task into another column of its board. `completed_at` follows.
+    """Set the task's status, which is its column on the board. `completed_at` follows.
 
-    `seen` is the column that it is moved from: two moves of one card have an order, because each names its beginning.
-    Raises TaskChanged where it is not there any more.
+    `seen` is the column it is moved from. Two concurrent moves of one card are ordered, because each names its start.
+    Raises TaskChanged if the task has left that column.
     """
     if status not in Task.Status.values:
         raise ValueError(f"{status} is no status.")
@@ -141,18 +144,18 @@ def move_task(*, task: Task, status: str, seen: str | None = None, actor: Any = 
 
 @retried
 def update_tasks(*, ids: Iterable[int], actor: Any = None, **changes: Any) -> int:
-    """`update_task` for many at once (ids, or a queryset of them), in one transaction; return how many changed."""
+    """Call `update_task` for many ids (or a queryset of them) in one transaction. Return how many tasks changed."""
     return len(change_tasks(ids, actor, changes))
 
 
 def delete_task(*, task: Task, actor: Any = None) -> None:
-    """Delete a task with its comments and reminders; nothing happens where it is gone."""
+    """Delete a task with its comments and reminders. Does nothing if it was already deleted."""
     delete_tasks(ids=[task.pk], actor=actor)
 
 
 @retried
 def delete_tasks(*, ids: Iterable[int], actor: Any = None) -> int:
-    """Delete these tasks; return how many there were."""
+    """Delete these tasks. Return how many existed."""
     with transaction.atomic():
         locked = list(Task.objects.filter(pk__in=list(ids)).order_by("pk").select_for_update())
         if not locked:
@@ -167,9 +170,10 @@ def delete_tasks(*, ids: Iterable[int], actor: Any = None) -> int:
 
 
 def let_go(*, person: Any) -> None:
-    """Make a person's projects and tasks nobody's, before the person is deleted: watchers hear of each."""
+    """Remove a person from their projects and tasks before the account is deleted. Each change is published."""
     with transaction.atomic():
-        # Locked by the question itself, so that what was given to somebody else meanwhile stays theirs.
+        # The query itself locks the rows, so that those reassigned to another person in the meantime are left
+        # unchanged.
         for project in Project.objects.filter(owner=person).order_by("pk").select_for_update(of=("self",)):
             update_project(project=project, owner=None)
         theirs = Task.objects.filter(assignee=person).order_by("pk").select_for_update(of=("self",))
@@ -178,9 +182,9 @@ def let_go(*, person: Any) -> None:
 
 @retried
 def add_comment(*, task: Task, content: str, author: str = "", actor: Any = None) -> Comment:
-    """Add a comment; without `author` in the actor's name. Raises Gone where the task is.
+    """Add a comment; without `author`, in the actor's name. Raises RelatedRowGone if the task was deleted.
 
-    The actor is kept as its writer, whatever `author` says.
+    The actor is recorded as its writer, whatever `author` is.
     """
     comment = Comment(
         task=task, author=author or actor.get_username(), content=content, written_by=known(actor), writer=_name(actor)
@@ -194,10 +198,10 @@ def add_comment(*, task: Task, content: str, author: str = "", actor: Any = None
 
 @retried
 def update_comment(*, comment: Comment, actor: Any = None, seen: str | None = None, **changes: Any) -> Comment:
-    """Set `author` or `content`, and mark it as edited where they differ.
+    """Set `author` or `content`, and mark the comment as edited if they differ.
 
-    `seen` is the content that the actor has seen: raises TaskChanged where it is neither that nor the new one. Raises
-    Comment.DoesNotExist where it is gone, PermissionDenied where the actor may not change it.
+    `seen` is the content shown to the actor. Raises TaskChanged if the content is neither that nor the new one,
+    Comment.DoesNotExist if it was deleted, PermissionDenied if the actor may not change it.
     """
     with transaction.atomic():
         locked = Comment.objects.select_for_update(of=("self",)).select_related("task").get(pk=comment.pk)
@@ -216,9 +220,9 @@ def update_comment(*, comment: Comment, actor: Any = None, seen: str | None = No
 
 @retried
 def delete_comment(*, comment: Comment, actor: Any = None) -> None:
-    """Delete a comment. The admin's log has a superuser's deletion of somebody else's.
+    """Delete a comment. If another user wrote it, the deletion is recorded in the admin's log.
 
-    Raises PermissionDenied where the actor may not delete it.
+    Raises PermissionDenied if the actor may not delete it.
     """
     with transaction.atomic():
         locked = Comment.objects.select_for_update(of=("self",)).select_related("task").filter(pk=comment.pk).first()

@@ -1,11 +1,11 @@
-"""The one way in which tasks change, one or ten thousand of them: locked, compared, one UPDATE, history, messages.
+"""The single code path that changes tasks, one or ten thousand: lock, compare, one UPDATE, history, messages.
 
-1. Lock the project that they are moved to, then the rows in the order of their ids, so that two callers wait for each
-   other and never for themselves.
-2. Compare each with what is wanted: only what really changes is written, and told.
-3. One UPDATE sets the fields, `updated_at`, and `completed_at`: now where a task becomes completed, nothing where it
-   is not (any more), and untouched where it was completed before.
-4. Their history in one INSERT, their messages in one INSERT; all of it in the caller's transaction or its own.
+1. Lock the project the tasks are moved to, then the rows in the order of their ids, so that concurrent callers wait for
+   each other and never deadlock.
+2. Compare each task with the wanted values. Only real changes are written and published.
+3. One UPDATE sets the fields, `updated_at`, and `completed_at`: now for tasks that become completed, NULL for tasks
+   that are not completed, and unchanged for tasks that were already completed.
+4. One INSERT writes their history, another their messages, all in the caller's transaction or its own.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from projects.models import Project, Task
 
 
 class TaskChanged(Exception):
-    """A task is not as the caller saw it: somebody else changed one of the fields that the caller's wish depends on."""
+    """A task differs from what the caller saw: another user changed a field that the caller's change depends on."""
 
 
 CHANGEABLE = frozenset({"project", "title", "description", "status", "due_date", "assignee", "priority"})
-_AT_ONCE = 1_000  # tasks in memory
+_AT_ONCE = 1_000  # tasks in memory at a time
 
 
 def change_tasks(
     ids: Iterable[int], actor: Any, wanted: dict[str, Any], seen: dict[str, Any] | None = None
 ) -> list[Task]:
-    """Set the fields of `wanted` on these tasks; return those that changed by it, in the order of their ids.
+    """Set the fields of `wanted` on these tasks. Return the tasks that changed, in the order of their ids.
 
-    Ids of tasks that are gone are skipped. Raises ValueError for a field that is no one's to set, Gone where the
-    project that they are moved to is gone, and TaskChanged where a field differs from its value in `seen`.
+    Ids of deleted tasks are skipped. Raises ValueError for a field that cannot be set, RelatedRowGone if the project
+    they are moved to was deleted, and TaskChanged if a field differs from its value in `seen`.
     """
     if unknown := set(wanted) - CHANGEABLE:
         raise ValueError(f"Not to be set on a task: {', '.join(sorted(unknown))}.")
@@ -67,23 +67,23 @@ def _change(ids: list[int], actor: Any, wanted: dict[str, Any], seen: dict[str, 
         Task.objects.filter(pk__in=[task.pk for task in tasks]).update(
             **wanted, updated_at=now, **_completed(wanted, now)
         )
-        # Who did it: given, or nobody. Not the request's user by way of a thread's memory.
+        # The given actor or None; by default simple_history would take the user of the thread's current request.
         Task.history.bulk_history_create(tasks, update=True, default_user=known(actor))
     realtime.tell(realtime.task_updated(task, found) for task, found in differences)
     return tasks
 
 
 def hold(project: Project) -> None:
-    """Keep the project that tasks are moved to from being deleted: projects are locked before tasks.
+    """Lock the project that tasks are moved to against deletion, because projects are locked before tasks.
 
-    Where it is gone already, the check of the foreign keys says so, if there is a task to be moved.
+    If it was already deleted, the foreign key check raises the error, provided there is a task to move.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT FROM projects_project WHERE id = %s FOR KEY SHARE", [project.pk])
 
 
 def _set(task: Task, wanted: dict[str, Any], now: datetime) -> dict[str, tuple[Any, Any]]:
-    """Set what differs on the instance; return before and after of each field."""
+    """Set the fields that differ on the instance. Return (before, after) of each."""
     found = {name: (getattr(task, name), value) for name, value in wanted.items() if getattr(task, name) != value}
     for name, (_, value) in found.items():
         setattr(task, name, value)
@@ -95,14 +95,17 @@ def _set(task: Task, wanted: dict[str, Any], now: datetime) -> dict[str, tuple[A
 
 
 def _completed(wanted: dict[str, Any], now: datetime) -> dict[str, Any]:
-    """The same as `_set` does, in SQL: only tasks that were not completed have no `completed_at`."""
+    """Return the SQL equivalent of `_set` for `completed_at`.
+
+    Tasks that were not completed have none, so COALESCE keeps it.
+    """
     if "status" not in wanted:
         return {}
     return {"completed_at": Coalesce("completed_at", Value(now)) if wanted["status"] == Task.Status.COMPLETED else None}
 
 
 def known(actor: Any) -> Any:
-    """Return who history is to name: nobody for what has no user."""
+    """Return the user to record in the history, or None for an actor without an account."""
     return actor if actor is not None and actor.is_authenticated else None
 
 

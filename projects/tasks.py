@@ -5,11 +5,11 @@ from projects import reminders, reports
 
 @bounded_task(10)
 def settle_lists() -> None:
-    """Replace the generation of the lists, for a process that could not reach Redis."""
+    """Renew the list cache's generation on behalf of a process that could not reach Redis."""
     entries.settle()
 
 
-@bounded_task(180)  # the last mail may take as long as its server likes
+@bounded_task(180)  # one mail may take as long as the mail server allows
 def remind() -> None:
     """Send the reminders that are due."""
     reminders.send_due()
@@ -17,5 +17,5 @@ def remind() -> None:
 
 @bounded_task(180)
 def report() -> None:
-    """Make today's report if its hour has come and nobody has; mail it."""
+    """Generate today's report if it is due and missing, and mail it."""
     reports.run_daily()

@@ -8,7 +8,7 @@ from projects.calendar import feed_views
 
 
 class DayConverter:
-    """`2030-01-31`, and only days that there are."""
+    """URL converter for valid dates such as `2030-01-31`."""
 
     regex = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 

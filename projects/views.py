@@ -1,4 +1,4 @@
-"""The REST interface of projects: parse, permit, one service call, serialise."""
+"""REST views of projects: parse, check permissions, call one service, serialise."""
 
 from functools import partial
 from typing import Any, NoReturn
@@ -25,7 +25,7 @@ NOT_MODIFIED = OpenApiResponse(description="Nothing has changed since the ETag i
 
 
 class TaskCsvRenderer(renderers.BaseRenderer):
-    """Only so that `Accept: text/csv` finds the export: it renders itself."""
+    """Renderer that only makes `Accept: text/csv` select the export. The export renders its own response."""
 
     media_type = "text/csv"
     format = "csv"
@@ -41,7 +41,7 @@ def _listed(serializer: type[BaseSerializer]) -> Any:
 @extend_schema(tags=["projects"])
 @_listed(serializers.ProjectSerializer)
 class ProjectsView(RestView, CachedListView, viewsets.ModelViewSet):
-    """Projects. DELETE takes the tasks along."""
+    """Projects. DELETE also deletes their tasks."""
 
     queryset = Project.objects.select_related("owner").order_by("-id")
     serializer_class = serializers.ProjectSerializer
@@ -108,7 +108,7 @@ class TasksView(RestView, CachedListView, viewsets.ModelViewSet):
     @extend_schema(responses={(200, "text/csv"): OpenApiTypes.STR})
     @action(detail=False, renderer_classes=[renderers.JSONRenderer, TaskCsvRenderer], pagination_class=None)
     def export(self, request: Request) -> StreamingHttpResponse:
-        """The tasks as CSV, with the filters and the order of the list, without pages."""
+        """The tasks as CSV, with the list's filters and ordering, without pages."""
         return export.as_csv(self.filter_queryset(self.get_queryset()))
 
 
@@ -128,7 +128,7 @@ class _OfTask(RestView, generics.GenericAPIView):
 
 
 class CommentPagination(KeysetPagination):
-    """As a thread is read."""
+    """Oldest first, the reading order of a thread."""
 
     ordering = ("id",)
 

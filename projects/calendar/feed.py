@@ -1,7 +1,8 @@
-"""The iCalendar feed (RFC 5545): an event for each due date, for calendars that cannot log in.
+"""The iCalendar feed (RFC 5545): one event per due date, for calendar programs that cannot log in.
 
-The address holds a secret of 256 bits, of which only the hash is stored. It opens what its owner may see at that
-moment: a user who was deactivated, changed the password, or may view tasks no more, has no feed.
+The address contains a 256-bit secret, of which only the hash is stored. The feed shows what its owner may see at the
+time of the request. It stops working if the owner is deactivated, changes the password or loses the permission to view
+tasks.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ MAX_TASKS = 2_000  # events
 
 
 def new_token(*, user: Any) -> tuple[CalendarToken, str]:
-    """Return the user's token and its secret, which nobody can be told again. The one before is revoked."""
+    """Create the user's token and return it with its secret, which cannot be shown again.
+
+    The previous token is revoked.
+    """
     secret = secrets.token_urlsafe(32)
     token, _ = CalendarToken.objects.update_or_create(
         user=user,
@@ -40,12 +44,12 @@ def new_token(*, user: Any) -> tuple[CalendarToken, str]:
 
 
 def revoke_token(*, user: Any) -> bool:
-    """Close the feed; return whether there was one."""
+    """Revoke the user's token. Return whether there was one."""
     return bool(CalendarToken.objects.filter(user=user).delete()[0])
 
 
 def owner_of(secret: str) -> Any | None:
-    """Return whose feed it is; None where there is no such token, or its owner may not see tasks any more."""
+    """Return the feed's owner, or None if the token is unknown or its owner may no longer view tasks."""
     found = with_current_password(CalendarToken.objects.filter(key_hash=_hash(secret)))
     token = found.select_related("user").first()
     if token is None or not token.user.has_perm("projects.view_task"):
@@ -56,9 +60,9 @@ def owner_of(secret: str) -> Any | None:
 
 
 def feed(user: Any, *, only_mine: bool = False) -> str:
-    """Return the calendar: open tasks due from a month ago to two years ahead, the earliest first.
+    """Return the calendar text: open tasks due from 31 days ago to 731 days ahead, earliest first.
 
-    Of more than MAX_TASKS the last event says how many there are besides.
+    If there are more than MAX_TASKS, a last event gives the number of tasks left out.
     """
     now = timezone.now()
     tasks = Task.objects.open().filter(due_date__range=(now - BACK, now + AHEAD)).select_related("project")
@@ -78,7 +82,7 @@ def feed(user: Any, *, only_mine: bool = False) -> str:
 
 
 def _event(task: Task) -> list[str]:
-    assert task.due_date is not None  # noqa: S101  the query asked for it
+    assert task.due_date is not None  # noqa: S101  the query filters by due_date
     described = [f"DESCRIPTION:{_escaped(task.description)}"] if task.description else []
     return [
         "BEGIN:VEVENT",
@@ -90,14 +94,14 @@ def _event(task: Task) -> list[str]:
         *described,
         f"CATEGORIES:{_escaped(task.project.name)}",
         f"PRIORITY:{ {'high': 1, 'normal': 5, 'low': 9}[task.priority] }",
-        "TRANSP:TRANSPARENT",  # a due date keeps nobody from meeting others
+        "TRANSP:TRANSPARENT",  # a due date does not make the person busy
         "END:VEVENT",
     ]
 
 
 def _rest(first: Task, count: int, now: datetime) -> list[str]:
-    """An event in the place of those that are left out, so that nobody takes the time after it for free."""
-    assert first.due_date is not None  # noqa: S101  the query asked for it
+    """Return one event in place of the tasks left out, so that the time after it does not look free."""
+    assert first.due_date is not None  # noqa: S101  the query filters by due_date
     return [
         "BEGIN:VEVENT",
         "UID:more@opsroom",
@@ -114,14 +118,14 @@ def _utc(moment: datetime) -> str:
 
 
 def _escaped(text: str) -> str:
-    """RFC 5545, 3.3.11. Other control characters are not allowed there at all."""
+    """Escape a text as in RFC 5545, 3.3.11. Other control characters are not allowed there and are removed."""
     text = text.replace("\\", "\\\\").replace(";", "\\;").replace(",", "\\,")
     text = text.replace("\r\n", "\\n").replace("\n", "\\n").replace("\r", "\\n")
     return "".join(character for character in text if character == "\t" or (character >= " " and character != "\x7f"))
 
 
 def _folded(line: str) -> Iterator[str]:
-    """RFC 5545, 3.1: at most 75 octets a line, never cut within a character."""
+    """Fold a line as in RFC 5545, 3.1: at most 75 octets per line, never cut within a character."""
     part, size = "", 0
     for character in line:
         width = len(character.encode())

@@ -1,4 +1,4 @@
-"""The feed's two doors: the address with the secret in it, and the REST interface that makes and revokes it."""
+"""HTTP views of the calendar feed: the feed at its secret address, and the REST endpoints that create and revoke it."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from projects.serializers import CalendarTokenSerializer
 
 
 class MayViewTasks(BasePermission):
-    """A feed of one's own takes no more than the right to see tasks."""
+    """Permission for one's own feed: only the permission to view tasks is needed."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
         return request.user.has_perm("projects.view_task")
@@ -31,7 +31,7 @@ class CalendarTokenView(RestView):
 
     @extend_schema(request=None, responses={201: CalendarTokenSerializer})
     def post(self, request: Request) -> Response:
-        """Make a new address; the one before stops working."""
+        """Create a new address. The previous one stops working."""
         token, secret = feed.new_token(user=request.user)
         url = request.build_absolute_uri(reverse("calendar", args=[secret]))
         body = CalendarTokenSerializer({"token": secret, "url": url, "created_at": token.created_at})
@@ -46,7 +46,10 @@ class CalendarTokenView(RestView):
 
 @require_safe
 def calendar_feed(request: HttpRequest, token: str) -> HttpResponse:
-    """The iCalendar feed; `?mine=1` leaves out what is somebody else's. 404 where the token opens nothing."""
+    """Return the iCalendar feed. `?mine=1` keeps only the owner's tasks.
+
+    404 if the token is unknown or no longer valid.
+    """
     user = feed.owner_of(token)
     if user is None:
         raise Http404

@@ -1,4 +1,4 @@
-"""A few believable projects for a fresh local instance."""
+"""Sample projects, tasks, comments and reports for a new local instance."""
 
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
@@ -9,7 +9,7 @@ from django.utils import timezone
 from projects import services
 from projects.models import Project, Report, Task
 
-# Title, days until it is due (None: no date), and what became of it so far.
+# Title, days until the due date (None: no due date), and status.
 _Plan = list[tuple[str, float | None, str]]
 PENDING, STARTED, DONE = Task.Status.PENDING.value, Task.Status.IN_PROGRESS.value, Task.Status.COMPLETED.value
 PLANS: dict[str, _Plan] = {
@@ -45,9 +45,11 @@ PLANS: dict[str, _Plan] = {
 
 @transaction.atomic
 def create_demo_projects(*, planner: Any) -> None:
-    """Create the projects with some 40 tasks, as of today, in the name of `planner`, and the reports of a fortnight.
+    """Create projects with about 40 tasks, dated relative to today, and the reports of the last 13 days.
 
-    Nothing where there are any projects.
+    `planner` owns the projects and is the author of their history.
+
+    Does nothing if any project exists.
     """
     if Project.objects.exists():
         return
@@ -75,7 +77,10 @@ def create_demo_projects(*, planner: Any) -> None:
 
 
 def _write_past_reports(tasks: list[Task], now: datetime) -> None:
-    """Write the reports of the fortnight before, as they would have been made; today's is the house's own work."""
+    """Create the reports of the last 13 days as they would have been generated.
+
+    Opsroom generates today's report itself.
+    """
     today = datetime.combine(now.astimezone(UTC).date(), time(), UTC)
     mornings = [today - timedelta(days=number) for number in range(13, 0, -1)]
     by_project: dict[Project, list[Task]] = {}
@@ -93,11 +98,11 @@ def _write_past_reports(tasks: list[Task], now: datetime) -> None:
         )
         for morning in mornings
     ]
-    Report.objects.bulk_create(reports, ignore_conflicts=True)  # a house without projects may have reports
+    Report.objects.bulk_create(reports, ignore_conflicts=True)  # reports may exist even without projects
 
 
 def _counted(tasks: list[Task], morning: datetime) -> dict[str, int]:
-    """What projects/reports.py would have counted on that morning."""
+    """Return the counts that projects/reports.py would have computed on that morning."""
     day = timedelta(days=1)
     was_open = [task for task in tasks if not (task.completed_at and task.completed_at < morning)]
     started = sum(task.status != PENDING for task in was_open)

@@ -1,4 +1,4 @@
-"""Fake projects and tasks by INSERT … SELECT: a hundred thousand in seconds, for demos, tests and load."""
+"""Fake projects and tasks by INSERT … SELECT: 100,000 in seconds, for demos, tests and load tests."""
 
 from django.db import connection, transaction
 
@@ -14,7 +14,8 @@ _PROJECTS = """
     SELECT (%(names)s::text[])[1 + number %% %(kinds)s] || ' ' || number, ''
     FROM generate_series(1, %(total)s) AS number RETURNING id
 """
-# A third each pending, in progress, completed; due from a month ago to a month ahead, some never.
+# A third each pending, in progress and completed; due between a month ago and a month ahead, one in seven without a
+# date.
 _TASKS = """
     WITH made AS (
         SELECT project, (%(titles)s::text[])[1 + (project + number) %% %(kinds)s] || ' ' || number AS title,
@@ -34,7 +35,7 @@ _TASKS = """
 
 
 def create_fake_projects(total: int, tasks: int = 10) -> None:
-    """Create `total` projects with `tasks` tasks each, in one transaction, without history and messages."""
+    """Create `total` projects with `tasks` tasks each in one transaction, without history and live messages."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_PROJECTS, {"names": _NAMES, "kinds": len(_NAMES), "total": total})
         projects = [row[0] for row in cursor.fetchall()]

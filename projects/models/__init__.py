@@ -1,4 +1,4 @@
-"""Projects, their tasks and comments; what was reminded of, reported and subscribed to."""
+"""Models of projects, tasks, comments, reminders, reports and calendar tokens."""
 
 from projects.models.ledger import CalendarToken, Reminder, Report
 from projects.models.project import Project

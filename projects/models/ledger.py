@@ -1,4 +1,4 @@
-"""What must happen once: a reminder for a due date and a person, a report for a day. And the calendar feed's secret."""
+"""Records of what must happen once: a reminder per due date and person, a report per day. Also the calendar token."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ MAX_ATTEMPTS = 5
 
 
 def update_free(rows: models.QuerySet[Any], **values: Any) -> list[int]:
-    """Update those of the rows that no other transaction holds; return their ids.
+    """Update the rows that no other transaction has locked. Return their ids.
 
-    A statement that waits for a row while it holds others can meet a deletion in a circle. What is held is deleted or
-    claimed, or found by the next sweep.
+    A statement that waits for one row while it holds others can deadlock with a deletion. Locked rows are being deleted
+    or claimed; the next run handles those that remain.
     """
     with transaction.atomic():
         free = list(rows.order_by("pk").select_for_update(skip_locked=True).values_list("pk", flat=True))
@@ -28,20 +28,21 @@ def update_free(rows: models.QuerySet[Any], **values: Any) -> list[int]:
 
 
 class Reminder(models.Model):
-    """The one reminder of one person of one due date of one task: the row is what makes it happen once.
+    """The reminder of one account about one due date of one task. The unique row guarantees that it is sent once.
 
-    `account` is the id of the person's account, without a foreign key: the ledger outlives the account. None stands for
-    the address of tasks without a person who could be reminded.
+    `account` is the id of the person's account, without a foreign key, because the row outlives the account. None
+    stands for the fallback address, used for tasks that have no person who can be reminded.
 
-    `lease_until` is the moment before which nobody else touches it: somebody is sending, or it is too early to try
-    again. `attempts` also names the attempt: only the one that counted it may write down how it ended.
+    `lease_until` is the time before which no other worker may claim the row: either a worker is sending it, or it is
+    too early to retry. `attempts` also identifies the attempt: only the worker that made that attempt may record its
+    outcome.
     """
 
     class Status(models.TextChoices):
         PENDING = "pending"
         SENT = "sent"
-        FAILED = "failed"  # `error` says why; nobody tries again by itself
-        DROPPED = "dropped"  # done or moved before it could be sent
+        FAILED = "failed"  # `error` has the reason; there are no automatic retries
+        DROPPED = "dropped"  # completed or rescheduled before it could be sent
 
     task = models.ForeignKey(Task, models.CASCADE, related_name="reminders", db_index=False)
     due_date = models.DateTimeField("due")
@@ -58,12 +59,11 @@ class Reminder(models.Model):
         ordering = ["-id"]
         default_permissions = ("view", "change")
         indexes = [
-            # The sender's question, for every mail: what is left to send?
+            # Query of the sender, run for every mail: which reminders are pending?
             models.Index(fields=["id"], condition=Q(status="pending"), name="projects_reminder_pending"),
         ]
         constraints = [
-            # Once for a task, a due date and a person, and again for another date or person. Also how a task's
-            # reminders are found.
+            # One row per task, due date and account; a new date or account gets a new row. Also serves lookups by task.
             models.UniqueConstraint(
                 fields=["task", "due_date", "account"], name="projects_reminder_once", nulls_distinct=False
             ),
@@ -84,13 +84,16 @@ class Reminder(models.Model):
 
 
 class Report(models.Model):
-    """The summary of one day of TIME_ZONE, as it was when it was made; projects/reports.py says what `data` holds."""
+    """The summary of one day in TIME_ZONE, as of the time it was made.
+
+    projects/reports.py describes the format of `data`.
+    """
 
     date = models.DateField()
     data = models.JSONField()
     created_at = models.DateTimeField("created", db_default=Now(), editable=False)
     mailed_at = models.DateTimeField("mailed", null=True, editable=False)
-    resend_at = models.DateTimeField(null=True, editable=False)  # when somebody asked for the mail again, until it went
+    resend_at = models.DateTimeField(null=True, editable=False)  # set while another mail is requested
     lease_until = models.DateTimeField(null=True, editable=False)
     attempts = models.PositiveSmallIntegerField(default=0, editable=False)
     error = models.CharField(max_length=500, blank=True, default="", editable=False)
@@ -100,7 +103,7 @@ class Report(models.Model):
         default_permissions = ("view",)
         permissions = [("resend_report", "Can mail a report again")]
         indexes = [
-            # Every half minute: is there a report to be mailed?
+            # Query run every 30 seconds: which reports have to be mailed?
             models.Index(
                 fields=["id"],
                 condition=Q(mailed_at__isnull=True) | Q(resend_at__isnull=False),
@@ -117,9 +120,9 @@ class Report(models.Model):
 
 
 class CalendarToken(PasswordBound):
-    """The secret in the address of a user's iCalendar feed; only its SHA-256 is kept.
+    """The secret in the address of a user's iCalendar feed. Only its SHA-256 is stored.
 
-    It ends when it is revoked, and when the user's password changes.
+    It becomes invalid when it is revoked or when the user's password changes.
     """
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, related_name="calendar_token")
@@ -128,7 +131,7 @@ class CalendarToken(PasswordBound):
     last_used_at = models.DateTimeField("last used", null=True, editable=False)
 
     class Meta:
-        default_permissions = ()  # everybody has their own; what it shows takes the permission to view tasks
+        default_permissions = ()  # each user has their own; the feed itself requires the permission to view tasks
 
     def __str__(self) -> str:
         return f"Calendar of {self.user}"

@@ -10,7 +10,7 @@ from simple_history.models import HistoricalRecords
 
 class ProjectQuerySet(models.QuerySet["Project"]):
     def with_counts(self) -> ProjectQuerySet:
-        """Annotate `task_count` and `open_count`: one indexed look a project, so page first."""
+        """Annotate `task_count` and `open_count`. It costs one index scan per project, so paginate first."""
         tasks = apps.get_model("projects", "Task").objects.filter(project=OuterRef("pk")).order_by()
 
         def count(of: models.QuerySet) -> Coalesce:
@@ -21,7 +21,7 @@ class ProjectQuerySet(models.QuerySet["Project"]):
 
 
 class Project(models.Model):
-    """Something a team works towards: a name, and tasks that go when it goes."""
+    """A named group of tasks. Deleting the project deletes its tasks."""
 
     name = models.CharField(max_length=255)
     description = models.TextField(blank=True, default="", max_length=20_000)

@@ -13,37 +13,37 @@ from simple_history.models import HistoricalRecords
 
 from projects.models.project import Project
 
-# What is due before or after is a slip of the keyboard. Near the years 1 and 9999 some zones have no such moment, and
-# Postgres has years that Python cannot read.
+# Dates outside this range are typing errors. Near the years 1 and 9999 some time zones cannot represent a timestamp,
+# and Postgres allows years that Python cannot read.
 EARLIEST_DUE, LATEST_DUE = datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
 
 
 def check_due(moment: datetime) -> None:
-    """Raise ValidationError where nothing can be due."""
+    """Raise ValidationError if the due date is outside the years 1970 to 2999."""
     if not EARLIEST_DUE <= moment < LATEST_DUE:
         raise ValidationError("Choose a year from 1970 to 2999.")
 
 
 class TaskQuerySet(models.QuerySet["Task"]):
     def open(self) -> TaskQuerySet:
-        """Tasks that somebody still has to do."""
+        """Tasks that are not completed."""
         return self.exclude(status=Task.Status.COMPLETED)
 
     def overdue(self, now: datetime) -> TaskQuerySet:
         return self.open().filter(due_date__lt=now)
 
     def for_reading(self) -> TaskQuerySet:
-        """Tasks with the names that every list shows beside them."""
+        """Select the project and assignee, whose names every list shows."""
         return self.select_related("project", "assignee")
 
     def ranked(self) -> TaskQuerySet:
-        """Annotate `priority_rank`: 0 low, 1 normal, 2 high. The words themselves sort otherwise."""
+        """Annotate `priority_rank`: 0 low, 1 normal, 2 high. The priority's text would sort alphabetically."""
         ranks = [When(priority=value, then=Value(rank)) for rank, value in enumerate(Task.Priority.values)]
         return self.annotate(priority_rank=Case(*ranks, output_field=IntegerField()))
 
 
 class Task(models.Model):
-    """A piece of work in a project. `completed_at` is there exactly while it is completed."""
+    """A piece of work in a project. `completed_at` is set exactly while its status is completed."""
 
     class Status(models.TextChoices):
         PENDING = "pending"
@@ -74,15 +74,15 @@ class Task(models.Model):
     class Meta:
         ordering = ["-id"]
         indexes = [
-            # A project's board and list, column by column; the report's counts; the cascade of a deleted project.
+            # A project's board and list by status; the report's counts; the cascade of a deleted project.
             models.Index(fields=["project", "status", "due_date"], name="projects_task_board"),
-            # "My tasks", and what becomes of a deleted user's.
+            # "My tasks", and the tasks of a deleted user, which become unassigned.
             models.Index(fields=["assignee", "status"], name="projects_task_assignee"),
-            # The list by due date, forwards and backwards; the calendar's month; the iCalendar feed.
+            # The list by due date in both directions; the calendar's month; the iCalendar feed.
             models.Index(fields=["due_date", "id"], name="projects_task_due"),
-            # Every half minute: which open tasks are due soon? Few, however many are done.
+            # Query run every 30 seconds: which open tasks are due soon? The partial index omits completed tasks.
             models.Index(fields=["due_date"], condition=~Q(status="completed"), name="projects_task_open_due"),
-            # The report's "done yesterday".
+            # The report's "done yesterday" count.
             models.Index(
                 fields=["completed_at"], condition=Q(completed_at__isnull=False), name="projects_task_completed"
             ),
@@ -112,9 +112,10 @@ class Task(models.Model):
 
 
 class Comment(models.Model):
-    """A comment on a task. `author` is any name; `writer` is the username of the account that wrote it.
+    """A comment on a task. `author` is any display name; `writer` is the username of the account that wrote it.
 
-    A program that writes by itself has no account. A change by REST or in the admin sets `edited_at` and `edited_by`.
+    Programs that write comments themselves have no account. A change by REST or in the admin sets `edited_at` and
+    `edited_by`.
     """
 
     task = models.ForeignKey(Task, models.CASCADE, related_name="comments", db_index=False)
@@ -131,11 +132,11 @@ class Comment(models.Model):
     class Meta:
         ordering = ["id"]
         indexes = [
-            # What becomes of a deleted user's.
+            # The comments of a deleted user, whose `written_by` becomes NULL.
             models.Index(
                 fields=["written_by"], condition=Q(written_by__isnull=False), name="projects_comment_by_writer"
             ),
-            # A task's comments, oldest or newest first; the cascade of a deleted task.
+            # A task's comments in both orders; the cascade of a deleted task.
             models.Index(fields=["task", "id"], name="projects_comment_by_task"),
         ]
         constraints = [
@@ -146,5 +147,5 @@ class Comment(models.Model):
         return f"{self.author}: {self.content[:60]}"
 
     def may_be_changed_by(self, user: Any) -> bool:
-        """Only by the account that wrote it, and by superusers; the permission for the verb is needed as well."""
+        """Return whether the user wrote it or is a superuser. The model permission is checked separately."""
         return user.is_superuser or (self.written_by_id is not None and self.written_by_id == user.pk)
