@@ -7,20 +7,23 @@ from live import topics
 
 
 class EventsConfig(AppConfig):
-    """Product events: ingest, rejected events, sessions, roll-ups; user notifications."""
+    """Product events: ingest, rejected events, sessions and rollups. Also user notifications."""
 
     name = "events"
 
     def ready(self) -> None:
         topics.register("events", "events.view_event")
         topics.register("notifications", "events.view_notification")
-        from events import metrics  # noqa: F401  registers what Prometheus asks for; needs the models
+        from events import metrics  # noqa: F401  registers the Prometheus metrics; needs the models
 
         post_migrate.connect(_make_partitions, self, dispatch_uid="events partitions")
 
 
 def _make_partitions(**_: Any) -> None:
-    """A database that was just migrated has room for this month's events, and does not wait for beat."""
+    """Create the partitions of this month and the next ones directly after a migration.
+
+    Without this, a new database has no partition for this month until beat starts its first task.
+    """
     from events.storage import partitions
 
     if partitions.is_partitioned():

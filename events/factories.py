@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from events.models import Application, Event, EventType, Notification, RejectedEvent, WriteKey
 
-_ids = count(1)  # far below those of any batch
+_ids = count(1)  # far below the ids of ingested events, which begin at BATCH_ROWS
 
 
 class ApplicationFactory(factory.django.DjangoModelFactory[Application]):
@@ -21,7 +21,7 @@ class ApplicationFactory(factory.django.DjangoModelFactory[Application]):
 
 
 class WriteKeyFactory(factory.django.DjangoModelFactory[WriteKey]):
-    """Its key is `secret`, which the database does not know."""
+    """A write key whose plain text is the parameter `secret`. The database holds only its hash."""
 
     class Meta:
         model = WriteKey

@@ -1,4 +1,4 @@
-"""What Prometheus is told of the digest."""
+"""The Prometheus metric of the digest's lag."""
 
 import math
 
@@ -12,7 +12,7 @@ def _lag() -> float:
     try:
         return digest.lag()
     except DatabaseError:
-        return math.nan  # the other metrics can be told all the same
+        return math.nan  # an exception would fail the whole scrape, including the other metrics
 
 
 Gauge("opsroom_events_digest_lag_seconds", "How long the oldest batch of events has been waiting").set_function(_lag)

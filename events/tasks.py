@@ -9,36 +9,36 @@ from events.storage import partitions, retention
 
 @bounded_task(40)
 def digest() -> None:
-    """Count the events of the batches that wait."""
+    """Count the events of the waiting batches."""
     digesting.run()
 
 
 @bounded_task(60)
 def replay(replay_id: int) -> None:
-    """Ask rejected events again for a while; if there are more, let the queue's next task go first."""
+    """Validate rejected events again for a limited time. If some are left, queue the same replay behind other tasks."""
     if replaying.run(replay_id):
         wake(services.REPLAY, replay_id)
 
 
 @bounded_task(20)
 def sweep_replays() -> None:
-    """Go on with the replays that nobody is working on."""
+    """Continue the unfinished replays that no worker is processing."""
     services.sweep_replays()
 
 
-@bounded_task(360)  # making a month may have to move its rows
+@bounded_task(360)  # creating a month may have to move its rows out of the default partition
 def make_partitions() -> None:
-    """Have the next months' partitions ready."""
+    """Create the partitions of the current month and the next ones where they are missing."""
     partitions.ensure_ahead()
 
 
 @bounded_task(120)
 def retain() -> None:
-    """Delete what is older than events are kept."""
+    """Delete the rows that are older than their retention period."""
     retention.retain()
 
 
 @bounded_task(40)
 def notify() -> None:
-    """Send the notifications that wait."""
+    """Send the waiting notifications."""
     delivery.process()

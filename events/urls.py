@@ -1,4 +1,4 @@
-"""Every address of the events. POST /events/ never comes this far: config/asgi.py hands it to
+"""URL patterns of the REST API of events. POST /events/ does not reach them: config/asgi.py passes it to
 events/ingest/asgi_app.py.
 """
 
@@ -25,7 +25,7 @@ urlpatterns = [
     path("event-types/<int:event_type_id>/versions/", SchemaVersionsView.as_view(), name="schema-versions"),
     path("replays/", ReplaysView.as_view(), name="replays"),
     path("replays/<int:pk>/", ReplayView.as_view(), name="replay"),
-    # As they were called first; as templates of addresses they could not be told from rejected-events/{id}/replay.
+    # The former paths of replays. As URL templates they were ambiguous with rejected-events/{id}/replay.
     path("rejected-events/replays/", FormerReplays.as_view()),
     path("rejected-events/replays/<int:pk>/", FormerReplay.as_view()),
     path("sessions/", SessionsView.as_view(), name="sessions"),

@@ -1,4 +1,4 @@
-"""Who may send events: applications and their write keys."""
+"""Applications, which send events, and their write keys."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from simple_history.models import HistoricalRecords
 
-DEFAULT_RATE = 1_000  # events a second of a new application
+DEFAULT_RATE = 1_000  # rate limit of a new application, in events per second
 
 is_origin = RegexValidator(r"^https?://[^/?#\s@]+\Z", "An origin is https://host or http://host:port, nothing more.")
 
 
 class Application(models.Model):
-    """A trusted client. It is paused rather than deleted while there are events of it."""
+    """A trusted client that may send events. While it has events it cannot be deleted, only paused."""
 
     class UnknownTypes(models.TextChoices):
         ACCEPTED = "accepted"
@@ -32,7 +32,8 @@ class Application(models.Model):
         default=UnknownTypes.ACCEPTED,
         help_text="What becomes of an event whose category and name nobody has described yet.",
     )
-    # scheme://host:port each, as browsers send it; empty: pages of any origin. Advice to browsers, no protection.
+    # Each is scheme://host:port, as browsers send it. Empty: pages of any origin. This restricts only browsers; other
+    # programs can send any Origin header.
     allowed_origins = ArrayField(models.CharField(max_length=300, validators=[is_origin]), default=list, blank=True)
     rate = models.PositiveIntegerField(
         default=DEFAULT_RATE,
@@ -65,14 +66,15 @@ class WriteKeyQuerySet(models.QuerySet["WriteKey"]):
 
 
 class WriteKey(models.Model):
-    """A key that may send events and nothing else. Shown once; what is kept is its SHA-256, and its beginning.
+    """A key that permits sending events and nothing else.
 
-    An application has two while a key is being rotated: the old one until `expires_at`.
+    It is shown once, when it is created. The database keeps only its SHA-256 and its first characters. While a key is
+    being rotated an application has two keys: the old one works until `expires_at`.
     """
 
     application = models.ForeignKey(Application, models.CASCADE, related_name="keys")
     prefix = models.CharField("begins with", max_length=12, editable=False)
-    key_hash = models.CharField(max_length=64, unique=True, editable=False)  # hex; also how the ingest finds it
+    key_hash = models.CharField(max_length=64, unique=True, editable=False)  # hex; the ingest looks keys up by it
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, editable=False, related_name="+"
     )
@@ -83,7 +85,7 @@ class WriteKey(models.Model):
 
     class Meta:
         ordering = ["-id"]
-        default_permissions = ()  # they come and go with their application
+        default_permissions = ()  # keys are managed with the permissions of their application
 
     def __str__(self) -> str:
         return f"{self.prefix}…"

@@ -1,4 +1,4 @@
-"""How much more was accepted in a minute than happened in it."""
+"""Per-minute corrections between two counts of events: by time of receipt and by their own timestamp."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from events.models.application import Application
 
 
 class Arrival(models.Model):
-    """The difference between the events of an application that were accepted in a minute and those that happened in it.
+    """The number of an application's events that were received in a minute, minus those that happened in it.
 
-    Counts a minute (`Minute`) are by when events happened, rejected ones by when they came. A share of the two needs
-    one clock: events + `more` are by when they came. Most minutes have no row, as events are sent at once.
+    The per-minute counts (`Minute`) file events under their own timestamp, but rejected events under their time of
+    receipt. A rejection rate needs both by the same clock: `Minute.events` + `more` is the number of events received in
+    the minute. Most minutes have no row, because most events are received in the minute in which they happened.
     """
 
     minute = models.DateTimeField()
     application = models.ForeignKey(Application, models.CASCADE, related_name="+", db_index=False)
-    more = models.BigIntegerField()  # negative where events happened that came later
+    more = models.BigIntegerField()  # negative if events of this minute were received in a later one
 
     class Meta:
         default_permissions = ()
         constraints = [
-            # Also how the list of applications reads: the last day of each.
+            # Its index also serves the list of applications, which reads the last day.
             models.UniqueConstraint(fields=["minute", "application"], name="events_arrival_once"),
         ]
 

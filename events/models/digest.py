@@ -1,4 +1,4 @@
-"""What the digest works through, and what it makes: sessions and counts a minute."""
+"""Models of the digest: the batches that it reads, and the sessions and per-minute counts (rollups) that it writes."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from events.validation.errors import MAX_TEXT_LENGTH
 class Batch(models.Model):
     """One commit of the ingest that the digest has not counted yet.
 
-    Written by the transaction that stores the events, deleted by the one that counts them: an event is counted if its
-    batch is gone, and that is what makes it count once. Its events have the ids from id × BATCH_ROWS on, and lie
-    between the two timestamps; its rejected events have the same ids in their table.
+    The transaction that stores the events writes the batch; the transaction that counts them deletes it. So an event
+    has been counted exactly if its batch no longer exists, and no event is counted twice. Ids of the batch's events
+    begin at id × BATCH_ROWS, and their timestamps lie between `first_timestamp` and `last_timestamp`. Ids of its
+    rejected events are from the same range, in their own table.
     """
 
     id = models.BigAutoField(primary_key=True)
     events = models.PositiveIntegerField()
     rejected = models.PositiveIntegerField()
-    first_timestamp = models.DateTimeField(null=True)  # of its events: which partitions to read
+    first_timestamp = models.DateTimeField(null=True)  # of its events; limits the partitions that the digest reads
     last_timestamp = models.DateTimeField(null=True)
     created_at = models.DateTimeField(db_default=Now())
 
@@ -40,7 +41,7 @@ class Batch(models.Model):
 
 
 class Session(models.Model):
-    """What one visitor did, across all applications that name the same session."""
+    """The events of one visitor, from all applications that send the same session id."""
 
     session_id = models.CharField("session", max_length=MAX_TEXT_LENGTH, primary_key=True)
     first_seen = models.DateTimeField()
@@ -63,7 +64,10 @@ class Session(models.Model):
 
 
 class Minute(models.Model):
-    """Number of events of a kind in a minute: events by when they happened, rejected ones by when they came."""
+    """Per-minute count of the events and rejected events of one application, category and name.
+
+    Events count in the minute of their timestamp, rejected events in the minute in which they were received.
+    """
 
     minute = models.DateTimeField()
     application = models.ForeignKey(Application, models.CASCADE, related_name="+", db_index=False)
@@ -75,12 +79,13 @@ class Minute(models.Model):
     class Meta:
         default_permissions = ()
         indexes = [
-            # Where a name's events lie, or an application's: the events' own table has no index for either.
+            # events/query/time_slices.py looks up the minutes with events of a name or an application here, because
+            # the table of events has no index on either.
             models.Index(fields=["name", "minute"], name="events_minute_name"),
             models.Index(fields=["application", "minute"], name="events_minute_application"),
         ]
         constraints = [
-            # Also how charts read: a range of minutes, all or some kinds.
+            # Its index also serves the charts: a range of minutes, optionally filtered.
             models.UniqueConstraint(fields=["minute", "application", "category", "name"], name="events_minute_once"),
         ]
 

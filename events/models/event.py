@@ -1,7 +1,7 @@
-"""What happened: events, and what was sent as an event and is none.
+"""Events, and rejected events: items that were sent as events but are not valid.
 
-Both get their ids from the batch they came in, not from a sequence: batch × BATCH_ROWS + place. So a batch is a range
-of ids, which the digest reads with one look at an index, and an event's batch is known from its id.
+Ids of both do not come from a sequence but from the batch that stored them: batch id × BATCH_ROWS + place in the batch.
+So a batch is a range of ids, which the digest reads with one index scan, and the batch of an event follows from its id.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from django.db.models.functions import Now
 from events.models.application import Application
 from events.validation.errors import MAX_TEXT_LENGTH
 
-BATCH_ROWS = 4096  # the most rows of each of the two kinds in one batch
+BATCH_ROWS = 4096  # maximum number of events, and also of rejected events, in one batch
 
 
 class Event(models.Model):
-    """One event, as its application told it. Never changed by Opsroom itself.
+    """One event, as its application sent it. Opsroom never changes it by itself.
 
-    The table is partitioned by month of `timestamp` (events/storage/partitions.py), so every unique index holds the
-    timestamp, and the primary key is (id, timestamp) in the database. Django knows `id` alone, which is unique by how
-    it is made.
+    The table is partitioned by month of `timestamp` (events/storage/partitions.py). Every unique index must therefore
+    contain the timestamp, and the primary key in the database is (id, timestamp). For Django the primary key is `id`
+    alone, which is unique because of how it is computed.
     """
 
     id = models.BigIntegerField(primary_key=True)
@@ -45,7 +45,7 @@ class Event(models.Model):
             models.Index(fields=["timestamp", "id"], name="events_event_newest"),
         ]
         constraints = [
-            # A retried event is found, not stored twice.
+            # An event that is sent again is recognised as a duplicate and not stored twice.
             models.UniqueConstraint(fields=["application", "event_id", "timestamp"], name="events_event_once"),
         ]
 
@@ -54,10 +54,10 @@ class Event(models.Model):
 
 
 class RejectedEvent(models.Model):
-    """Something that was sent as an event and is none: its bytes as they came, and every reason why.
+    """An item that was sent as an event but is not valid: its bytes as received, and its validation errors.
 
-    `category` and `name` as far as they could be read; `code` and `pointer` are those of the first reason, by which
-    the admin groups. It is deleted by the transaction that stores it as an event after all.
+    `category` and `name` are filled as far as they could be read. `code` and `pointer` are those of the first reason;
+    the admin groups by them. When a replay accepts the event, the transaction that stores it deletes this row.
     """
 
     id = models.BigIntegerField(primary_key=True)
@@ -77,17 +77,17 @@ class RejectedEvent(models.Model):
         default_permissions = ("view", "delete")
         permissions = [("replay_rejectedevent", "Can replay rejected events")]
         indexes = [
-            # The groups of the admin, and one group's rows, newest first.
+            # The groups in the admin, and the rows of one group, newest first.
             models.Index(
                 fields=["application", "category", "name", "code", "pointer", "received_at"],
                 name="events_rejectedevent_group",
             ),
-            # The groups of the last days.
+            # The groups of the last few days.
             models.Index(fields=["received_at"], name="events_rejectedevent_recent"),
         ]
         constraints = [
-            # A client that retries what was rejected is told the same, and nothing is kept twice. The same bytes
-            # without an id may be two events.
+            # A client that sends a rejected event again gets the same response, and the event is kept once. Equal bytes
+            # without an id may be two different events.
             models.UniqueConstraint(
                 fields=["application", "event_id", "raw_hash"],
                 condition=Q(event_id__isnull=False),

@@ -1,4 +1,4 @@
-"""What a right event is: a JSON Schema for each pair of category and name."""
+"""Event types: a JSON Schema for the payloads of each pair of category and name."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from simple_history.models import HistoricalRecords
 
 
 def anything() -> dict[str, Any]:
-    """The schema of a new type: any object is right."""
+    """Return the schema of a new event type, which accepts any object."""
     return {"type": "object"}
 
 
 class EventType(models.Model):
-    """A kind of event. `schema` is what counts now; it and `version` change together, by publishing."""
+    """An event type. `schema` is the current schema. Publishing changes it together with `version`."""
 
     category = models.CharField(max_length=100)
     name = models.CharField(max_length=100)
@@ -27,7 +27,7 @@ class EventType(models.Model):
     created_at = models.DateTimeField("created", db_default=Now(), editable=False)
     updated_at = models.DateTimeField("updated", auto_now=True)
 
-    history = HistoricalRecords(excluded_fields=["schema"])  # that one has versions
+    history = HistoricalRecords(excluded_fields=["schema"])  # SchemaVersion keeps the history of the schema
 
     class Meta:
         ordering = ["category", "name"]
@@ -41,7 +41,7 @@ class EventType(models.Model):
 
 
 class SchemaVersion(models.Model):
-    """What an event type's schema was once; the newest is the present one."""
+    """One published version of an event type's schema. The newest is the current one."""
 
     event_type = models.ForeignKey(EventType, models.CASCADE, related_name="versions", db_index=False)
     number = models.PositiveIntegerField()
@@ -54,7 +54,7 @@ class SchemaVersion(models.Model):
         ordering = ["-number"]
         default_permissions = ("view",)
         constraints = [
-            # Also how a type's versions are listed.
+            # Its index also serves the list of a type's versions.
             models.UniqueConstraint(fields=["event_type", "number"], name="events_schemaversion_once"),
         ]
 

@@ -1,4 +1,4 @@
-"""Groups of rejected events that nobody wants to see for now."""
+"""Muted groups of rejected events."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from events.validation.errors import MAX_TEXT_LENGTH
 
 
 class RejectedMute(models.Model):
-    """A group that stays out of the list until somebody unmutes it. Its events are still rejected, kept and counted."""
+    """A group that is hidden from the list until a user unmutes it. Its events are still rejected, kept and counted."""
 
     application = models.ForeignKey(Application, models.CASCADE, related_name="+", db_index=False)
     category = models.CharField(max_length=MAX_TEXT_LENGTH, blank=True)

@@ -1,4 +1,4 @@
-"""What other services want a user to be told."""
+"""Notifications: texts that other services send to a user."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ MAX_ATTEMPTS = 5
 
 
 class Notification(models.Model):
-    """One text for one user. `lease_until` is the moment before which nobody else touches it.
+    """One text for one user.
 
-    It stays NotProcessed when all attempts have failed; `error` says why, and a person may have it sent again.
+    Until `lease_until` no worker claims it: either a worker is sending it, or its next attempt is not due yet. When all
+    MAX_ATTEMPTS attempts have failed, it stays NotProcessed and `error` holds the cause. A user of the admin can then
+    send it again.
     """
 
     class Status(models.TextChoices):
@@ -28,7 +30,7 @@ class Notification(models.Model):
     attempts = models.PositiveSmallIntegerField(default=0, editable=False)
     lease_until = models.DateTimeField(null=True, editable=False)
     error = models.CharField(max_length=500, blank=True, default="", editable=False)
-    # Where it landed, if the user has a chat. The chat may be deleted later.
+    # The chat message that was created for it, if the user has a chat. The chat may be deleted later.
     message = models.OneToOneField("chats.Message", models.SET_NULL, null=True, editable=False, related_name="+")
     created_at = models.DateTimeField("created", db_default=Now(), editable=False)
     processed_at = models.DateTimeField("processed", null=True, editable=False)
@@ -41,7 +43,7 @@ class Notification(models.Model):
             models.Index(fields=["-created_at", "-event_id"], name="events_notification_newest"),
             # GET /notifications/?user_id=…, newest first, and the admin's search.
             models.Index(fields=["user_id", "-created_at", "-event_id"], name="events_notification_user"),
-            # The processor's question, every few seconds: what is left?
+            # The worker's query every few seconds: the notifications to send.
             models.Index(fields=["created_at"], condition=Q(status="NotProcessed"), name="events_notification_waiting"),
         ]
         constraints = [
@@ -59,6 +61,6 @@ class Notification(models.Model):
 
     @property
     def has_failed(self) -> bool:
-        """Whether nobody will try again by themselves."""
+        """Whether it is unsent and no automatic attempt is left."""
         is_over = self.attempts >= MAX_ATTEMPTS and self.lease_until is None
         return is_over and self.status == self.Status.NOT_PROCESSED

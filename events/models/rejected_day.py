@@ -1,4 +1,4 @@
-"""How much of an application was rejected on a day."""
+"""Daily sums of an application's rejected events, for its quota (events/ingest/quota.py)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from events.models.application import Application
 
 
 class RejectedDay(models.Model):
-    """The bytes of rejected events that were kept, and how many events were not kept because of them."""
+    """The bytes of rejected events that were kept on a day, and the number of events beyond the quota, not kept."""
 
     application = models.ForeignKey(Application, models.CASCADE, related_name="rejected_days", db_index=False)
     day = models.DateField()  # UTC
@@ -18,7 +18,7 @@ class RejectedDay(models.Model):
     class Meta:
         default_permissions = ()
         constraints = [
-            # Also how the ingest reads and adds to the day.
+            # Its index also serves the ingest, which reads the day's sums and adds to them.
             models.UniqueConstraint(fields=["day", "application"], name="events_rejectedday_once"),
         ]
 

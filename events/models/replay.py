@@ -1,4 +1,4 @@
-"""A replay: rejected events that are asked again, because a schema or a setting has changed since."""
+"""Replays: validating rejected events again after a schema or a setting has changed."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ class ReplayQuerySet(models.QuerySet["Replay"]):
 
 
 class Replay(models.Model):
-    """Which rejected events are asked again, and what became of them so far; exact after every batch of them.
+    """A selection of rejected events to validate again, and the results so far, which are exact after every batch.
 
-    `selection` is what events/rejected/selection.py makes of it: `ids`, or any of `application`, `category`, `name`,
-    `code`, `pointer`. Ids up to `last_id` take part, so that a replay ends however fast new ones are rejected; `cursor`
-    is the highest that has been asked. Whoever holds the row's lock works on it: there is no lease, and nothing to
-    clean up.
+    `selection` has the shape that events/rejected/selection.py defines: `ids`, or any of `application`, `category`,
+    `name`, `code`, `pointer`. Only ids up to `last_id` take part, so a replay ends no matter how fast new events are
+    rejected. `cursor` is the highest id that has been validated again. A worker claims the replay by locking its row.
+    It needs no lease, and leaves nothing to clean up after a crash.
     """
 
     selection = models.JSONField(editable=False)
     last_id = models.BigIntegerField(editable=False)
     cursor = models.BigIntegerField(default=0, editable=False)
-    total = models.PositiveBigIntegerField(editable=False)  # how many there were when it began
+    total = models.PositiveBigIntegerField(editable=False)  # number of selected events when it was created
     accepted = models.PositiveBigIntegerField(default=0, editable=False)
-    duplicates = models.PositiveBigIntegerField(default=0, editable=False)  # were stored already
+    duplicates = models.PositiveBigIntegerField(default=0, editable=False)  # the event was already stored
     still_rejected = models.PositiveBigIntegerField(default=0, editable=False)
-    gone = models.PositiveBigIntegerField(default=0, editable=False)  # deleted, or replayed by another, meanwhile
+    # Deleted, or accepted by another replay, after this replay was created.
+    gone = models.PositiveBigIntegerField(default=0, editable=False)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, editable=False, related_name="+"
     )
@@ -42,9 +43,9 @@ class Replay(models.Model):
 
     class Meta:
         ordering = ["-id"]
-        default_permissions = ()  # whoever may replay may look
+        default_permissions = ()  # the permission to replay rejected events includes viewing replays
         indexes = [
-            # The sweeper's question every few seconds: what is left to do?
+            # The sweep's query every few seconds: the unfinished replays.
             models.Index(fields=["id"], condition=Q(finished_at=None), name="events_replay_under_way"),
         ]
         constraints = [
@@ -62,7 +63,7 @@ class Replay(models.Model):
 
     @property
     def percent(self) -> int:
-        """100 only if it has finished."""
+        """The progress in percent, 0 to 100. It is 100 only after the replay has finished."""
         if self.finished_at is not None:
             return 100
         return min(self.done * 100 // self.total, 99) if self.total else 0

@@ -1,4 +1,4 @@
-"""The keys under which events were stored and are not any more."""
+"""Tombstones: the unique keys of events that were deleted or moved to another time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from events.models.application import Application
 
 
 class EventTombstone(models.Model):
-    """The key of an event that was deleted, or moved to another time: see events/storage/tombstones.py."""
+    """The unique key of an event that was deleted or moved to another time: see events/storage/tombstones.py."""
 
     class Reason(models.TextChoices):
         ERASED = "erased"
@@ -25,13 +25,13 @@ class EventTombstone(models.Model):
     class Meta:
         default_permissions = ()
         indexes = [
-            # The digest looks at the last hour's.
+            # The digest reads the tombstones of the last hour.
             models.Index(fields=["created_at"], name="events_eventtombstone_recent"),
-            # The retention looks for the oldest.
+            # The retention deletes the oldest.
             models.Index(fields=["timestamp"], name="events_eventtombstone_oldest"),
         ]
         constraints = [
-            # How the ingest finds the key of an event that is sent again.
+            # The ingest looks up the key of an event that is sent again.
             models.UniqueConstraint(fields=["application", "event_id", "timestamp"], name="events_eventtombstone_once"),
             models.CheckConstraint(condition=Q(reason__in=["erased", "moved"]), name="events_eventtombstone_reason"),
         ]

@@ -1,10 +1,10 @@
-"""Keeping sessions and counts right when an event is changed, deleted, or stored after all.
+"""Adjustments of sessions and per-minute counts when an event is changed, deleted, or accepted by a replay.
 
-Events are counted by the digest, a moment after they are stored. Whoever takes one away must know whether it has been
-counted: it has if its batch is gone. So lock the batch first (`uncounted`). The digest that holds it is waited for and
-leaves no batch behind; one that comes later waits, or passes it by.
+The digest counts events shortly after they are stored. Code that removes an event must know whether the event has been
+counted: it has been if its batch no longer exists. So lock the batch first (`uncounted`). If a digest holds the batch,
+the lock waits until that digest has deleted it. A digest that comes later skips the locked batch.
 
-Locks are taken in the digest's order: batches, sessions, minutes, each kind in the order of its keys.
+Locks are taken in the order of the digest: batches, sessions, minutes, and within each table in the order of its keys.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from events.models.event import BATCH_ROWS
 
 
 class Kind(NamedTuple):
-    """A row of the counts: which minute, and of what."""
+    """The unique key of a row of per-minute counts (`Minute`)."""
 
     minute: datetime
     application_id: int
@@ -30,13 +30,13 @@ class Kind(NamedTuple):
 
 
 def uncounted(ids: Iterable[int]) -> dict[int, Batch]:
-    """Lock the batches of these events (or rejected events); return those that the digest has yet to count, by id."""
+    """Lock the batches of these events or rejected events. Return those that the digest has not counted yet, by id."""
     wanted = sorted({id // BATCH_ROWS for id in ids})
     return {batch.pk: batch for batch in Batch.objects.select_for_update().filter(pk__in=wanted).order_by("pk")}
 
 
 def shrink(batch: Batch, *, events: int = 0, rejected: int = 0) -> None:
-    """Take that many events and rejected events from a batch that is locked and not yet counted."""
+    """Subtract these numbers of events and rejected events from a batch that is locked and not yet counted."""
     left = batch.events - events
     span = {} if left else {"first_timestamp": None, "last_timestamp": None}
     Batch.objects.filter(pk=batch.pk).update(events=left, rejected=F("rejected") - rejected, **span)
@@ -51,11 +51,11 @@ def kind_of_rejected(event: RejectedEvent) -> Kind:
 
 
 def add(kinds: Counter[Kind], field: str) -> None:
-    """Add (or take away, where negative) to the counts: `field` is "events" or "rejected".
+    """Add these numbers, which may be negative, to the per-minute counts. `field` is "events" or "rejected".
 
-    What is to be taken from a minute that retention has taken already is forgotten.
+    A negative number is ignored if the retention has already deleted the row of its minute.
     """
-    for kind in sorted(kinds):  # code points order as the digest's COLLATE "C" does
+    for kind in sorted(kinds):  # Python orders text by code points, like the digest's COLLATE "C"
         number = kinds[kind]
         if number < 0:
             Minute.objects.filter(**kind._asdict(), **{f"{field}__gte": -number}).update(**{field: F(field) + number})
@@ -66,9 +66,9 @@ def add(kinds: Counter[Kind], field: str) -> None:
 
 
 def change_session(session_id: str, number: int) -> None:
-    """Put a session right after its events have changed: `number` more are counted in it (less: negative).
+    """Update a session after its events have changed. `number` is the change of its event count, and may be negative.
 
-    One without events is none.
+    A session without events is deleted.
     """
     session = Session.objects.select_for_update().filter(pk=session_id).first()
     if session is None:
@@ -83,7 +83,7 @@ def change_session(session_id: str, number: int) -> None:
 
 
 def add_to_session(session_id: str, timestamp: datetime) -> None:
-    """Count one event more in a session."""
+    """Count one more event in a session. Create the session if it does not exist."""
     session, made = Session.objects.select_for_update().get_or_create(
         pk=session_id, defaults={"first_seen": timestamp, "last_seen": timestamp, "event_count": 1}
     )

@@ -1,16 +1,18 @@
-"""From batches to sessions and counts a minute: every event is counted once, whoever dies while counting.
+"""The digest: counts the events of batches into sessions and per-minute counts (rollups).
 
-One transaction does all of it:
+Every event is counted exactly once, even if a worker dies while counting. One transaction does all of it:
 
-0. Let no rows move between partitions (events/storage/partitions.py), so that each one is found.
-1. Lock the oldest batches that nobody else has (SKIP LOCKED). The lock is the claim, and dies with its connection.
-2. Delete those of their events that were stored again while they were erased or moved (events/storage/tombstones.py).
-3. Add their events to their sessions, and then to the minutes: rows that several workers want are locked in one order,
-   and the ones that all of them want, the present minute's, last and for the shortest time.
-4. Delete the batches. Events, counts and batches come and go by commits only, so an event is counted if and only if
-   its batch is gone. Whoever changes or deletes an event locks its batch first, and so knows
-   (events/rollups/adjustments.py).
-5. Tell those who watch, on the same commit.
+0. Lock the partitions (events/storage/partitions.py), so that no row moves between them and every row is found.
+1. Lock the oldest batches that no other worker has locked (SKIP LOCKED). The row lock is the claim; it ends with the
+   connection.
+2. Delete those of their events that were stored again while they were being erased or moved
+   (events/storage/tombstones.py).
+3. Add their events to the sessions, then to the per-minute counts. All workers lock rows in the same order. The rows of
+   the current minute, which every worker needs, are locked last and therefore for the shortest time.
+4. Delete the batches. Events, counts and batches change in the same transaction, so an event has been counted if and
+   only if its batch no longer exists. Code that changes or deletes an event locks its batch first, and so knows
+   whether the event has been counted (events/rollups/adjustments.py).
+5. Publish live messages on the same commit.
 """
 
 from __future__ import annotations
@@ -29,13 +31,13 @@ from events.models import Batch
 from events.models.event import BATCH_ROWS
 from events.storage import partitions, tombstones
 
-AT_ONCE = 300  # batches a transaction
-ROWS_AT_ONCE = 50_000  # and about as many rows, so that it stays short
-SECONDS = 4.0  # in one task: a worker has two places, and others wait for theirs
+AT_ONCE = 300  # batches per transaction
+ROWS_AT_ONCE = 50_000  # rows per transaction, about; keeps transactions short
+SECONDS = 4.0  # per task: a worker runs two tasks at a time, and other tasks wait for a free slot
 
-# Each batch's events, by its range of ids and only in the partitions that it reaches. Ordered by id, because Postgres
-# knows nothing of either range when it plans: the index by time would do as well, and one late event in a batch would
-# have it read a month.
+# The events of each batch, read by its range of ids and only in the partitions that its range of timestamps touches.
+# ORDER BY id makes Postgres use the index on ids. It knows neither range when it plans, so it might choose the index on
+# timestamps, and one late event in a batch would then make it read a month.
 _HAPPENED = """
     FROM unnest(%(ids)s::bigint[], %(first)s::timestamptz[], %(last)s::timestamptz[]) AS batch (id, first, last)
     CROSS JOIN LATERAL (
@@ -71,7 +73,8 @@ _MINUTES = f"""
     ON CONFLICT (minute, application_id, category, name) DO UPDATE SET
         events = known.events + excluded.events, rejected = known.rejected + excluded.rejected
 """  # noqa: S608
-# Events that came in another minute than they happened in: those of programs that send late.
+# Corrections (`Arrival`) for events that were received in another minute than they happened in, as from programs that
+# send late.
 _ARRIVALS = f"""
     INSERT INTO events_arrival AS known (minute, application_id, more)
     WITH late AS (
@@ -99,7 +102,7 @@ _REJECTED = """
 
 @dataclass(frozen=True)
 class Round:
-    """What one transaction counted."""
+    """The numbers of batches, events and rejected events that were counted."""
 
     batches: int
     events: int
@@ -107,7 +110,7 @@ class Round:
 
 
 def run(seconds: float = SECONDS) -> Round:
-    """Digest until nothing is left, or for about `seconds`; return how much that was."""
+    """Count batches until all are counted, or for about `seconds`. Return the totals."""
     until = time.monotonic() + seconds
     rounds = [digest_some()]
     while rounds[-1].batches and time.monotonic() < until:
@@ -117,7 +120,7 @@ def run(seconds: float = SECONDS) -> Round:
 
 @retried
 def digest_some(at_once: int = AT_ONCE) -> Round:
-    """Count the oldest batches that nobody else is counting, in one transaction."""
+    """Count the oldest batches that no other worker has locked, in one transaction."""
     with transaction.atomic():
         partitions.hold()
         batches = _claim(at_once)
@@ -133,7 +136,10 @@ def digest_some(at_once: int = AT_ONCE) -> Round:
 
 
 def add_up(cursor: CursorWrapper, batches: list[Batch]) -> None:
-    """Add the events of these batches, and the rejected ones, to sessions and minutes, in the caller's transaction."""
+    """Add the events and rejected events of these batches to sessions and per-minute counts.
+
+    Runs in the caller's transaction.
+    """
     values = _values(batches)
     cursor.execute(_SESSIONS, values)
     cursor.execute(_MINUTES, values)
@@ -142,19 +148,22 @@ def add_up(cursor: CursorWrapper, batches: list[Batch]) -> None:
 
 
 def _may_be_late(batch: Batch) -> bool:
-    """Say whether events of a batch happened in another minute than it came in: of busy applications few batches do."""
+    """Whether events of a batch may have happened in another minute than the one in which the batch was received.
+
+    For most batches of busy applications the answer is no, which saves the query for `Arrival`.
+    """
     moments = (batch.first_timestamp, batch.last_timestamp, batch.created_at)
     return len({at.replace(second=0, microsecond=0) for at in moments if at is not None}) > 1
 
 
 def lag() -> float:
-    """Return for how many seconds the oldest batch has been waiting; 0.0 where nothing waits."""
+    """Return the age of the oldest uncounted batch in seconds; 0.0 without uncounted batches."""
     oldest = Batch.objects.order_by("pk").values_list("created_at", Now()).first()
     return max((oldest[1] - oldest[0]).total_seconds(), 0.0) if oldest else 0.0
 
 
 def _claim(at_once: int) -> list[Batch]:
-    """Lock batches, as many as make about ROWS_AT_ONCE rows; at least one if there is any."""
+    """Lock the oldest `at_once` batches. Return those to count: at least one, and at most about ROWS_AT_ONCE rows."""
     claimed = Batch.objects.select_for_update(skip_locked=True).order_by("pk")[:at_once]
     chosen: list[Batch] = []
     rows = 0

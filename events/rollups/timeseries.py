@@ -1,4 +1,4 @@
-"""How many events there were, interval by interval, from the counts a minute that the digest makes."""
+"""Numbers of events per minute, hour or day, computed from the per-minute counts that the digest writes."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from core.timezones import boundaries
 from events.models import Application
 
 INTERVALS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}
-MAX_POINTS = 1_500  # intervals in one answer: a day of minutes, two months of hours, four years of days
-MAX_SERIES = 20  # groups of their own; what is in others is summed up in one more
+MAX_POINTS = 1_500  # intervals in one response: a day of minutes, two months of hours, four years of days
+MAX_SERIES = 20  # the largest groups get a series each; one more series sums up the others
 GROUPS = {"application": "application_id::text", "category": "category", "name": "category || ' / ' || name"}
 
 
 @dataclass
 class Series:
-    """A group's counts, one for each of the times; `group` is None for all events, or for all other groups."""
+    """The counts of one group, one number per interval.
+
+    The series of all events, and the sum of the smaller groups, have the group None.
+    """
 
     group: str | None
     events: list[int]
@@ -29,8 +32,8 @@ class Series:
 @dataclass
 class TimeSeries:
     interval: str
-    times: list[datetime]  # where each interval begins, in the zone that was asked for
-    series: list[Series] = field(default_factory=list)  # most events first
+    times: list[datetime]  # the beginning of each interval, in the requested zone
+    series: list[Series] = field(default_factory=list)  # largest group first
 
 
 def stats(
@@ -44,11 +47,11 @@ def stats(
     name: str | None = None,
     zone: tzinfo = UTC,
 ) -> TimeSeries:
-    """Count events by when they happened, and rejected ones by when they came, from `start` until before `end`.
+    """Count events by their timestamp, and rejected events by their time of receipt: `start` ≤ time < `end`.
 
-    Intervals begin at whole minutes, hours or days on the clock of `zone`; the first and the last one are whole ones,
-    too. A day has 23 to 25 hours where clocks change, and a repeated hour is two intervals. `by` is one of GROUPS.
-    Raises ValueError where that makes more than MAX_POINTS.
+    Intervals begin at whole minutes, hours or days on the clock of `zone`. The first and the last interval are extended
+    to whole ones. A day on which the clocks change has 23 to 25 hours, and a repeated hour is two intervals. `interval`
+    is one of INTERVALS, `by` is one of GROUPS or None. Raises ValueError for more than MAX_POINTS intervals.
     """
     step = INTERVALS[interval]
     number = max(-((start - end) // step), 0)
@@ -63,14 +66,14 @@ def stats(
 
 
 def _rows(edges: list[datetime], by: str | None, filters: dict[str, Any]) -> list[Any]:
-    """Sum in Postgres: (place, group, events, rejected)."""
+    """Return the sums, computed by Postgres, as (index of the interval, group, events, rejected)."""
     conditions = "".join(f" AND {column} = %({column})s" for column in filters)
     query = f"""
         SELECT width_bucket(minute, %(edges)s::timestamptz[]) - 1 AS place, {GROUPS[by] if by else "NULL"},
                sum(events)::bigint, sum(rejected)::bigint
         FROM events_minute WHERE minute >= %(first)s AND minute < %(end)s{conditions}
         GROUP BY 1, 2
-    """  # noqa: S608  names of columns from this file
+    """  # noqa: S608  the names of the columns come from this file
     with connection.cursor() as cursor:
         cursor.execute(query, {"first": edges[0], "end": edges[-1], "edges": edges, **filters})
         return cursor.fetchall()

@@ -1,4 +1,4 @@
-"""Months, as the events' table is divided into them."""
+"""Calendar months in UTC: the partitions of the table of events."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 
 def month_of(moment: datetime) -> datetime:
-    """Return the beginning of a moment's month, in UTC."""
+    """Return the beginning of the month, in UTC, that contains this moment."""
     return moment.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
@@ -16,7 +16,7 @@ def following(month: datetime) -> datetime:
 
 
 def months(first: datetime, last: datetime) -> Iterator[datetime]:
-    """Yield the beginnings of all months from that of `first` to that of `last`."""
+    """Yield the beginning of each month, from the month of `first` to the month of `last`."""
     month = month_of(first)
     while month <= last:
         yield month

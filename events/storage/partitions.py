@@ -1,14 +1,16 @@
-"""The partitions of the events' table: a month each, made ahead of time, dropped as a whole.
+"""The monthly partitions of the table of events. They are created ahead of time and dropped as a whole.
 
-The default partition takes what no month has room for. A month is added without stopping the ingest for longer than a
-moment, also where rows of it lie in the default partition already; all in one transaction:
+The default partition takes the rows of all months without a partition. Adding a month blocks the ingest only for a
+moment, even if the default partition already holds rows of that month. One transaction does it:
 
-1. Lock the parent against others who do the same (SHARE UPDATE EXCLUSIVE). The ingest does not mind.
-2. Make a table like the parent, and lock the default partition: nobody adds a row to it that belongs elsewhere.
-3. Move the rows of the month over, and attach. Postgres looks through the default partition for others.
+1. Lock the parent table in SHARE UPDATE EXCLUSIVE mode, so that no other process adds a partition at the same time. The
+   ingest is not blocked by this lock.
+2. Create a table like the parent. Lock the default partition, so that no transaction adds rows of the new month to it.
+3. Move the rows of the month into the new table and attach it. Postgres scans the default partition for other rows of
+   the month.
 
-To drop a partition the parent itself must be locked, so that new commits of the ingest queue behind whoever waits for
-that lock. Hence LOCK_PATIENCE: who does not get it soon enough tries again an hour later.
+Dropping a partition locks the parent table itself. New commits of the ingest queue behind a transaction that waits for
+that lock. LOCK_PATIENCE therefore limits the wait; after a timeout the drop is tried again an hour later.
 """
 
 from __future__ import annotations
@@ -23,9 +25,9 @@ from django.utils import timezone
 from events.storage.months import following, months
 
 log = structlog.get_logger(__name__)
-AHEAD = timedelta(days=92)  # three months besides the present one
-LOCK_PATIENCE = "500ms"
-MOVE_SECONDS = 300  # a default partition with tens of millions of rows
+AHEAD = timedelta(days=92)  # the current month and the three after it
+LOCK_PATIENCE = "500ms"  # lock timeout of a drop
+MOVE_SECONDS = 300  # statement timeout; enough for a default partition with tens of millions of rows
 _PREFIX = "events_event_y"
 
 _LIST = """
@@ -45,7 +47,10 @@ _CREATE = """
 
 @dataclass(frozen=True)
 class Partition:
-    """A month's: from `first` until before `end`. `rows` is what Postgres estimates; `size` is in bytes."""
+    """The partition of one month: `first` ≤ timestamp < `end`.
+
+    `rows` is an estimate by Postgres; `size` is in bytes, indexes included.
+    """
 
     name: str
     first: datetime
@@ -58,46 +63,47 @@ class Partition:
 
 
 def hold() -> None:
-    """Let no rows leave the default partition before the caller's transaction ends, nor any month be dropped.
+    """Lock the partitions until the caller's transaction ends: rows stay where they are, and no month is dropped.
 
-    A statement that waits for the default partition has been planned already, without the month that is being made:
-    it would find the rows neither here nor there. Whoever must find each row calls this first.
+    Call this first in a transaction that must find every row. Without it, a statement can wait for the default
+    partition while another transaction creates a month. That statement was planned without the new partition, so it
+    would find the moved rows neither in the default partition nor in the new one.
     """
     with connection.cursor() as cursor:
         cursor.execute("LOCK TABLE ONLY events_event, events_event_default IN ACCESS SHARE MODE")
 
 
 def is_partitioned() -> bool:
-    """Whether there is a table to add months to: not so while migrations are on their way forth or back."""
+    """Whether the partitioned table of events exists. It may not while migrations are applied or reversed."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1 FROM pg_class WHERE oid = to_regclass('events_event') AND relkind = 'p'")
         return cursor.fetchone() is not None
 
 
 def partitions() -> list[Partition]:
-    """Return the months that there are, oldest first."""
+    """Return the existing monthly partitions, oldest first."""
     with connection.cursor() as cursor:
         cursor.execute(_LIST, [rf"^{_PREFIX}\d{{4}}m\d\d$"])
         return [Partition(name, _first(name), size, rows) for name, size, rows in cursor.fetchall()]
 
 
 def ensure_ahead() -> list[str]:
-    """Make the present month and the next ones; return the names of those that were not there."""
+    """Create the missing partitions of the current month and the next ones (see AHEAD). Return their names."""
     now = timezone.now()
     return ensure(now, now + AHEAD)
 
 
 def ensure(first: datetime, last: datetime) -> list[str]:
-    """Make the months from that of `first` to that of `last`; return the names of those that were not there.
+    """Create the missing partitions from the month of `first` to the month of `last`. Return their names.
 
-    Raises OperationalError where a lock cannot be had soon.
+    Raises OperationalError if a lock is not acquired before its timeout.
     """
     there = {partition.first for partition in partitions()}
     return [_create(month) for month in months(first, last) if month not in there]
 
 
 def drop(partition: Partition) -> bool:
-    """Drop a month with all its rows; False where the lock could not be had soon."""
+    """Drop a month with all its rows. Return False if the lock was not acquired within LOCK_PATIENCE."""
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SELECT set_config('lock_timeout', %s, true)", [LOCK_PATIENCE])
@@ -115,7 +121,7 @@ def _create(month: datetime) -> str:
         cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{MOVE_SECONDS}s"])
         cursor.execute("LOCK TABLE events_event IN SHARE UPDATE EXCLUSIVE MODE")
         cursor.execute("SELECT to_regclass(%s)", [name])
-        if cursor.fetchone()[0] is None:  # else somebody else was quicker
+        if cursor.fetchone()[0] is None:  # otherwise another process has just created it
             cursor.execute(_CREATE.format(name=name), {"first": month, "end": following(month)})
     return name
 

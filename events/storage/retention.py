@@ -1,7 +1,7 @@
-"""What is older than EVENT_RETENTION_DAYS goes: months as whole partitions, the rest in small transactions.
+"""Deletes rows that are older than EVENT_RETENTION_DAYS: months as whole partitions, other rows in small transactions.
 
-Events, sessions and counts end at the same moment, the beginning of the month in which the retention ends. Rejected
-events, which anybody with a write key can make, end after EVENT_REJECTED_RETENTION_DAYS.
+Events, sessions and per-minute counts have the same limit: the beginning of the month that lies EVENT_RETENTION_DAYS
+ago. Rejected events are deleted after EVENT_REJECTED_RETENTION_DAYS, because anyone with a write key can create them.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ from events.storage.partitions import Partition
 
 log = structlog.get_logger(__name__)
 
-AT_ONCE = 5_000  # rows a transaction
-SECONDS = 40.0  # in one task; the next one goes on
+AT_ONCE = 5_000  # rows deleted per transaction
+SECONDS = 40.0  # per task; the next task continues
 
-# Besides the partitions: table, key, and the time by which a row is old. All by an index.
+# The tables besides the monthly partitions: {table: (key, column with the row's time)}. Each of these columns is
+# indexed.
 _TABLES = {
     "events_event_default": ("id", "timestamp"),
     "events_session": ("session_id", "last_seen"),
     "events_minute": ("id", "minute"),
     "events_arrival": ("id", "minute"),
-    "events_eventtombstone": ("id", "timestamp"),  # the ingest rejects what is older, and so needs none
+    "events_eventtombstone": ("id", "timestamp"),  # the ingest rejects older events anyway
 }
 _REJECTED = {
     "events_rejectedevent": ("id", "received_at"),
@@ -47,35 +48,35 @@ _DELETE = """
 
 @dataclass(frozen=True)
 class Old:
-    """What of a table is older than it may be. Of partitions, `rows` is an estimate."""
+    """The expired rows of one table. For a monthly partition, `rows` is an estimate."""
 
     table: str
     rows: int
-    size: int | None = None  # bytes, of a partition that goes as a whole
+    size: int | None = None  # bytes; only for a partition, which is dropped as a whole
 
 
 def horizon(now: datetime | None = None) -> datetime | None:
-    """Return the moment before which nothing is kept; None: everything is."""
+    """Return the moment before which all rows are expired. None: rows never expire."""
     days = settings.EVENT_RETENTION_DAYS
     return month_of((now or timezone.now()) - timedelta(days=days)) if days else None
 
 
 def rejected_horizon(now: datetime | None = None) -> datetime | None:
-    """Return the moment before which no rejected event is kept; None: all are."""
+    """Return the moment before which all rejected events are expired. None: they never expire."""
     days, everything = settings.EVENT_REJECTED_RETENTION_DAYS, horizon(now)
     own = (now or timezone.now()) - timedelta(days=days) if days else None
     return max((moment for moment in (own, everything) if moment is not None), default=None)
 
 
 def _ends() -> Iterator[tuple[str, str, str, datetime]]:
-    """Yield the tables with their key, their moment, and before when their rows are old."""
+    """Yield (table, key, column with the row's time, moment before which its rows are expired)."""
     for tables, before in ((_TABLES, horizon()), (_REJECTED, rejected_horizon())):
         if before is not None:
             yield from ((table, key, moment, before) for table, (key, moment) in tables.items())
 
 
 def what_would_go() -> Iterator[Old]:
-    """Yield what `retain` would delete, table by table."""
+    """Yield the rows that `retain` would delete, for each table, without deleting them."""
     if before := horizon():
         yield from (Old(month.name, month.rows, month.size) for month in _months_before(before))
     with connection.cursor() as cursor:
@@ -86,7 +87,10 @@ def what_would_go() -> Iterator[Old]:
 
 
 def retain(seconds: float = SECONDS) -> list[Old]:
-    """Delete what is too old, for about so long; return what that was. What is in use is left for the next time."""
+    """Delete expired rows for about `seconds`; return what was deleted.
+
+    Locked rows, and partitions whose lock is not available, are left for the next run.
+    """
     before, until = horizon(), time.monotonic() + seconds
     months = _months_before(before) if before else []
     gone = [Old(month.name, month.rows, month.size) for month in months if partitions.drop(month)]

@@ -1,17 +1,17 @@
-"""Why an event that was erased, or moved to another time, does not come back when its sender sends it again.
+"""Tombstones: they keep an event that was erased or moved to another time from being stored again.
 
-Senders deliver at least once. The unique key (application, id, timestamp) finds what is sent again, until the row of
-that key is gone. So the key stays as a tombstone:
+Senders deliver at least once. The unique key (application, id, timestamp) detects an event that is sent again, but only
+while the row with that key exists. When the row is removed, a tombstone keeps its key:
 
-1. The transaction that deletes an event, or changes its timestamp, writes a tombstone with the key that it had.
-2. The ingest's statement leaves out events with a tombstone, and answers "duplicate" (events/ingest/bulk_insert.py,
-   events/rejected/backfill.py).
-3. A statement that began before that transaction committed sees no tombstone, waits for the row, finds it gone, and
-   stores the event once more. The digest deletes such events before it counts their batch, which nobody has committed
-   before the tombstone.
+1. The transaction that deletes an event, or changes its timestamp, writes a tombstone with the event's former key.
+2. The ingest's insert statement skips events that have a tombstone and reports them as "duplicate"
+   (events/ingest/bulk_insert.py, events/rejected/backfill.py).
+3. One race remains. A statement that began before that transaction committed does not see the tombstone. It waits for
+   the row's lock, finds the row deleted, and stores the event again. The digest deletes such events before it counts
+   their batch. Their batch is committed after the tombstone, so the digest always sees the tombstone.
 
-A tombstone holds nothing of the event but its key. It is kept as long as the ingest takes events of its time
-(events/storage/retention.py); later ones are too old.
+A tombstone holds only the key of the event. The retention keeps it as long as the ingest accepts events with its
+timestamp (events/storage/retention.py). After that the ingest rejects the event as too old.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ from events.models import Batch, Event, EventTombstone
 from events.models.event import BATCH_ROWS
 
 Reason = EventTombstone.Reason
-# Longer than any transaction: a tombstone has the time of its statement, and is seen after the commit.
+# Longer than any transaction: `created_at` of a tombstone is the time of its insert statement, but other transactions
+# see the tombstone only after the commit.
 MAX_INGEST_DURATION = timedelta(hours=1)
 
-# The condition of a statement whose rows are called `sent`. OFFSET 0 has each of them looked up by the index: as a join
-# with many tombstones, Postgres would read all of them.
+# A condition for a statement whose rows are called `sent`: the row has no tombstone. OFFSET 0 keeps Postgres from
+# turning the subquery into a join, which would read all tombstones. So each row is looked up in the index.
 NOT_GONE = """
     NOT EXISTS (
         SELECT FROM events_eventtombstone AS gone
@@ -51,13 +52,13 @@ _DELETE_STORED_AGAIN = """
 
 
 def erased(event: Event) -> None:
-    """Keep the key of an event that the caller's transaction deletes."""
+    """Write the tombstone of an event that the caller's transaction deletes."""
     _keep(event, Reason.ERASED)
 
 
 def moved(before: Event, after: Event) -> None:
-    """Keep the key of an event whose timestamp the caller's transaction changes."""
-    # Where it is now there is an event.
+    """Write the tombstone of an event whose timestamp the caller's transaction changes."""
+    # An event now exists under the new key, so a tombstone with that key must go.
     EventTombstone.objects.filter(
         application_id=after.application_id, event_id=after.event_id, timestamp=after.timestamp
     ).delete()
@@ -70,7 +71,7 @@ def _keep(event: Event, reason: Reason) -> None:
 
 
 def delete_stored_again(cursor: CursorWrapper, batches: list[Batch]) -> None:
-    """Delete the events of these batches, which the caller has locked, that have a tombstone; see step 3."""
+    """Delete the events of these batches that have a tombstone: see step 3 above. The caller has locked the batches."""
     since = min(batch.created_at for batch in batches) - MAX_INGEST_DURATION
     if not EventTombstone.objects.filter(created_at__gt=since).exists():
         return
