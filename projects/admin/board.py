@@ -1,4 +1,4 @@
-"""The board of a project: three columns of cards, moved by hand, and alive."""
+"""The board page of a project: three columns of cards that are moved by hand and updated live."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from projects.admin.json_responses import done, people, refused
 from projects.admin.task_form import CardForm
 from projects.models import Project, Task
 
-MAX_CARDS = 100  # a column; the rest is in the list
+MAX_CARDS = 100  # per column; the rest is in the task list
 WORDS = {Task.Status.PENDING: "Pending", Task.Status.IN_PROGRESS: "In progress", Task.Status.COMPLETED: "Completed"}
 STATUSES = list(WORDS)
 
 
 @dataclass(frozen=True)
 class Move:
-    """A small button of a card: to the column beside."""
+    """A card's button that moves it to a neighbouring column."""
 
     status: str
     word: str
@@ -58,7 +58,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Filter:
-    """Which cards are shown: those with the words in title or description, of "me", "nobody" or a user's id."""
+    """The board's card filter: a text in title or description, and an assignee.
+
+    `assignee` is "me", a user id, "" for all, or the URL value for tasks without an assignee.
+    """
 
     text: str
     assignee: str
@@ -84,7 +87,7 @@ class Filter:
 
 
 class BoardAdmin(ModelAdmin):
-    """The board and what it sends: a mixin of the projects' admin."""
+    """Mixin of the project admin: the board page and its requests."""
 
     def get_urls(self) -> list[URLPattern]:
         def page(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
@@ -112,11 +115,11 @@ class BoardAdmin(ModelAdmin):
         return render(request, "projects/board.html", context)
 
     def cards(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """A fragment: everything on the board that others may have changed."""
+        """Return an HTML fragment with everything on the board that other users may have changed."""
         return render(request, "projects/board_cards.html", self._cards(request, self._project(request, pk)))
 
     def move(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Give the card `task` the status of its new column, where it is still in the column `from`."""
+        """Set the status of the card `task` to its new column, if it is still in the column `from`."""
         if not request.user.has_perm("projects.change_task"):
             return refused("You may look at this board, but not move its cards.", 403)
         status = request.POST.get("status", "")
@@ -132,7 +135,7 @@ class BoardAdmin(ModelAdmin):
         return done()
 
     def add_card(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Add a task with a title to the column that the card was written in."""
+        """Add a task with a title to the column in which the card was written."""
         if not request.user.has_perm("projects.add_task"):
             return refused("You may look at this board, but not add cards.", 403)
         form = CardForm(request.POST)
@@ -153,7 +156,7 @@ class BoardAdmin(ModelAdmin):
         return project
 
     def _cards(self, request: HttpRequest, project: Project) -> dict[str, Any]:
-        with one_snapshot():  # a card that is moved meanwhile would be in two columns, or in none
+        with one_snapshot():  # without a snapshot, a card moved meanwhile could be in two columns, or in neither
             return self._columns(request, project)
 
     def _columns(self, request: HttpRequest, project: Project) -> dict[str, Any]:
@@ -180,7 +183,7 @@ def progress_of(project: Project) -> dict[str, int]:
 
 
 def _column(tasks: QuerySet[Task], status: str, count: int) -> Column:
-    """First what is due first; in the last column first what was done last."""
+    """Return a column with its first cards: by due date, or in the last column by completion, newest first."""
     order = [F("completed_at").desc()] if status == Task.Status.COMPLETED else [F("due_date").asc(nulls_last=True)]
     cards = tasks.filter(status=status).select_related("assignee").order_by(*order, "-id")[:MAX_CARDS]
     return Column(status, WORDS[Task.Status(status)], list(cards.annotate(comment_count=Count("comments"))), count)

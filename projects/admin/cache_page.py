@@ -1,4 +1,4 @@
-"""What the list cache does: how often it answered, how often it had to ask, how often it was passed by."""
+"""Admin page with the list cache's counts: hits, misses and bypasses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from core.list_cache import redis_link
 
 
 def cache_page(request: HttpRequest) -> HttpResponse:
-    """Show the cache's counts. For superusers, as the other pages about the house itself."""
+    """Show the cache's counts. Superusers only, like the other administration pages."""
     if not request.user.is_superuser:
         raise PermissionDenied
     stats = redis_link.stats()

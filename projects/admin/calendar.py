@@ -1,4 +1,4 @@
-"""The calendar: what is due when, over all projects, by month or week; dates move by dragging or by arrow keys."""
+"""The calendar page: due dates of all projects by month or week. Dates are moved by dragging or with the arrow keys."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MAX_OVERDUE = 50
 
 
 class CalendarAdmin(ModelAdmin):
-    """The calendar and what it sends: a mixin of the tasks' admin."""
+    """Mixin of the task admin: the calendar page and its requests."""
 
     def get_urls(self) -> list[URLPattern]:
         def page(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
@@ -49,11 +49,11 @@ class CalendarAdmin(ModelAdmin):
         return self._calendar(request)
 
     def calendar_days(self, request: HttpRequest) -> HttpResponse:
-        """A fragment: the days and the overdue list."""
+        """Return an HTML fragment with the days and the overdue list."""
         return render(request, "projects/calendar_days.html", self._days(request))
 
     def calendar_move(self, request: HttpRequest) -> HttpResponse:
-        """Move a task's due date from the day `from` to another day of the viewer's, at the same time of day.
+        """Move a task's due date from the day `from` to another day, at the same time of day in the viewer's time zone.
 
         A time that does not exist on that day becomes the next valid one.
         """
@@ -80,7 +80,7 @@ class CalendarAdmin(ModelAdmin):
         return done()
 
     def calendar_link(self, request: HttpRequest) -> HttpResponse:
-        """Make a new address of one's iCalendar feed, shown once, or revoke the old one."""
+        """Create a new address of the user's iCalendar feed, shown once, or revoke the current one."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         page = reverse("admin:projects_task_calendar")

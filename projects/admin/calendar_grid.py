@@ -1,4 +1,4 @@
-"""Days of the viewer's zone, a month or a week of them, and what is due on each."""
+"""The days of a month or week in the viewer's time zone, with the tasks due on each."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from django.utils.http import urlencode
 from core.timezones import day_bounds
 from projects.models import Task
 
-MAX_TASKS = {"month": 20, "week": 100}  # a day; the rest is in the list
-EARLIEST, LATEST = date(1970, 1, 2), date(2999, 12, 1)  # in every zone something can be due then: models/task.py
+MAX_TASKS = {"month": 20, "week": 100}  # per day; the rest is in the task list
+EARLIEST, LATEST = date(1970, 1, 2), date(2999, 12, 1)  # valid in every time zone: see models/task.py
 
 
 @dataclass(frozen=True)
 class CalendarRange:
-    """A month (with the weeks that it begins and ends in) or a week, beginning on Mondays."""
+    """A week from Monday to Sunday, or a month with the whole weeks in which it begins and ends."""
 
     kind: str
     at: date
 
     @classmethod
     def of(cls, kind: str, at: str) -> CalendarRange:
-        """Read what an address names; today's month where it names nothing, or nonsense."""
+        """Parse the query parameters of an address. Missing or invalid ones mean the month of today."""
         return cls("week" if kind == "week" else "month", parse_day(at) or timezone.localdate())
 
     @property
@@ -74,12 +74,12 @@ class Day:
 
     @property
     def query(self) -> str:
-        """The day, as the list of tasks is asked for it."""
+        """Return the query string that filters the task list by this day."""
         return urlencode({"due_date__gte": self.begin.isoformat(sep=" "), "due_date__lt": self.end.isoformat(sep=" ")})
 
 
 def days_of(span: CalendarRange, tasks: QuerySet[Task]) -> list[Day]:
-    """Return every day of the span in order, with the first tasks due on it and how many there are."""
+    """Return every day of the span in order, each with its first due tasks and their total number."""
     every = [span.first + timedelta(days=number) for number in range((span.last - span.first).days + 1)]
     bounds = [day_bounds(each, timezone.get_current_timezone()) for each in every]
     begins = [begin for begin, _ in bounds]
@@ -107,9 +107,9 @@ def days_of(span: CalendarRange, tasks: QuerySet[Task]) -> list[Day]:
 
 
 def _first_of_each_day(tasks: QuerySet[Task], begins: list[datetime], most: int) -> QuerySet[Any]:
-    """Annotate `due_day`, the number of the day from 1, and `of_day`, how many are due on it.
+    """Annotate `due_day`, the number of the day from 1, and `of_day`, the number of tasks due on it.
 
-    Days are where Python's zones say, because Postgres may not know the viewer's.
+    The days' bounds are computed by Python, because Postgres may not know the viewer's time zone.
     """
     edges = Value(begins, output_field=ArrayField(DateTimeField()))
     day = F("due_day")
@@ -122,7 +122,7 @@ def _first_of_each_day(tasks: QuerySet[Task], begins: list[datetime], most: int)
 
 
 def parse_day(given: str) -> date | None:
-    """Read 2026-11-21; None for what is no day, or one that no calendar needs."""
+    """Parse a date such as 2026-11-21. Return None if it is invalid or outside EARLIEST to LATEST."""
     try:
         day = date.fromisoformat(given)
     except ValueError:

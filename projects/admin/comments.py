@@ -1,4 +1,4 @@
-"""What was said about a task, alive beneath it: what one said oneself can be put in other words or taken back."""
+"""The comment thread of a task, updated live. Users can edit and delete their own comments."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GONE = "This comment was deleted."
 
 
 class CommentsAdmin(ModelAdmin):
-    """The thread's fragments: a mixin of the tasks' admin."""
+    """Mixin of the task admin: the comment thread's HTML fragments."""
 
     def get_urls(self) -> list[URLPattern]:
         def page(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
@@ -46,11 +46,11 @@ class CommentsAdmin(ModelAdmin):
         ]
 
     def comments(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """The thread."""
+        """Return the thread."""
         return self._told(request, self._task(request, pk))
 
     def edit_comment(self, request: HttpRequest, pk: int, comment: int) -> HttpResponse:
-        """GET is a form in the comment's place; POST answers with the thread, or with the form and why not."""
+        """GET returns a form in the comment's place; POST returns the thread, or the form with its errors."""
         task = self._task(request, pk)
         mine = _own(request, task, comment, "change")
         if request.method != "POST":
@@ -74,7 +74,7 @@ class CommentsAdmin(ModelAdmin):
         return self._told(request, task)
 
     def delete_comment(self, request: HttpRequest, pk: int, comment: int) -> HttpResponse:
-        """Take it back, and answer with the thread."""
+        """Delete the comment and return the thread."""
         task = self._task(request, pk)
         services.delete_comment(comment=_own(request, task, comment, "delete"), actor=request.user)
         return self._told(request, task)
@@ -101,7 +101,7 @@ class CommentsAdmin(ModelAdmin):
 
 
 def thread_of(request: HttpRequest, task: Task) -> dict[str, Any]:
-    """Return a template's context: the last comments or, where that was asked for, all."""
+    """Return the template context with the latest MAX_COMMENTS comments, or all if `comments=all` is requested."""
     found = task.comments.order_by("-id")
     is_whole = "all" in (request.GET.get("comments"), request.POST.get("comments"))
     with one_snapshot():
@@ -123,7 +123,7 @@ def thread_of(request: HttpRequest, task: Task) -> dict[str, Any]:
 
 
 def _own(request: HttpRequest, task: Task, pk: int, verb: str) -> Comment:
-    """Return a comment that the user said, and may change or delete."""
+    """Return a comment that the user may change or delete, depending on `verb`. Raises PermissionDenied otherwise."""
     comment = get_object_or_404(Comment.objects.filter(task=task), pk=pk)
     if not (comment.may_be_changed_by(request.user) and request.user.has_perm(f"projects.{verb}_comment")):
         raise PermissionDenied
@@ -131,7 +131,7 @@ def _own(request: HttpRequest, task: Task, pk: int, verb: str) -> Comment:
 
 
 def _refuse(form: CommentForm, task: Task, comment: Comment) -> None:
-    """Add the error of a form that was opened with another text than the comment has now."""
+    """Add the form error for a comment whose text was changed after the form was opened."""
     change = form_versions.Change("Comment", Truncator(comment.content).chars(200))
     form.add_error(None, form_versions.words_for([change], task, reverse("admin:projects_task_change", args=[task.pk])))
     form.has_missed = True

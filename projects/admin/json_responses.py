@@ -1,4 +1,4 @@
-"""What the pages' scripts are told: done, or no and why. And who may be chosen as somebody's assignee."""
+"""JSON responses for the scripts of the project pages, and the accounts that can be assignees."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def done(**more: Any) -> JsonResponse:
 
 
 def refused(detail: str, status: int = 400) -> JsonResponse:
-    """Answer with the sentence that the page shows."""
+    """Return an error whose `detail` is the sentence the page shows."""
     return JsonResponse({"detail": detail}, status=status)
 
 
 def people(and_also: int | None = None) -> QuerySet[User]:
-    """Everybody who may be given work, and the account `and_also`, which has it already."""
+    """Return the active accounts, and the account with id `and_also`, which is already assigned."""
     return User.objects.filter(Q(is_active=True) | Q(pk=and_also)).order_by(by_name("username"))

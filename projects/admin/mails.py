@@ -1,4 +1,4 @@
-"""The mails of a local instance: its mail backend writes each into a file instead of sending it."""
+"""Admin page with the mails of a local instance. Its mail backend writes each mail to a file instead of sending it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from django.shortcuts import render
 
 FILES = "django.core.mail.backends.filebased.EmailBackend"
 MAX_FILES, MAX_MAILS = 100, 100
-MAX_MAIL_BYTES = 1024 * 1024  # of one file
-RULE = b"\n" + b"-" * 79 + b"\n"  # what the backend writes after every mail
+MAX_MAIL_BYTES = 1024 * 1024  # per file
+RULE = b"\n" + b"-" * 79 + b"\n"  # the separator that the backend writes after every mail
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class Mail:
 
 
 def are_kept() -> bool:
-    """Whether this instance writes its mails into files."""
+    """Return whether this instance writes its mails to files."""
     return settings.EMAIL_BACKEND == FILES and bool(_folder())
 
 
 def may_read(request: HttpRequest) -> bool:
-    """Superusers, and those who plan: the mails are theirs or were made for them."""
+    """Return whether the user may read them: superusers and users who may change reminders."""
     return are_kept() and (request.user.is_superuser or request.user.has_perm("projects.change_reminder"))
 
 
@@ -51,7 +51,7 @@ def mails_page(request: HttpRequest) -> HttpResponse:
 
 
 def newest_mails() -> list[Mail]:
-    """Return the newest mails, newest first; a file that goes away meanwhile is left out."""
+    """Return the newest mails, newest first. A file that is deleted meanwhile is left out."""
     files = sorted(Path(_folder()).glob("*.log"), key=_age, reverse=True)[:MAX_FILES]
     found = [mail for file in files for mail in _mails_in(file)]
     found.sort(key=lambda mail: mail.at or datetime.min.replace(tzinfo=UTC), reverse=True)

@@ -1,4 +1,4 @@
-"""The list of projects: how far is each, and what is late?"""
+"""The project list, with each project's progress and number of overdue tasks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FIELDS = ["name", "description", "owner"]
 
 
 class ProjectList(ChangeList):
-    """Counts tasks for the rows of the page only: the page is found first, then looked at."""
+    """Changelist that finds the page's rows first and then counts tasks for these rows only."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -48,7 +48,7 @@ class ProjectList(ChangeList):
 @admin.register(Project)
 class ProjectAdmin(ConcurrentFormsAdmin, BoardAdmin, DeletionAdmin, RowHistoryAdmin, SnapshotLists, ModelAdmin):
     list_display = ["named", "owner", "progress", "overdue", "updated"]
-    list_display_links = None  # the name leads to the board
+    list_display_links = None  # the name links to the board
     list_per_page = 50
     list_filter = ["owner"]
     search_fields = ["name", "description"]
@@ -94,7 +94,7 @@ class ProjectAdmin(ConcurrentFormsAdmin, BoardAdmin, DeletionAdmin, RowHistoryAd
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Who may not change a project sees its board: that is the page of a project."""
+        """Redirect users who may not change the project to its board."""
         project = self.get_object(request, object_id)
         if project is not None and self.has_view_permission(request) and not self.has_change_permission(request):
             return HttpResponseRedirect(reverse("admin:projects_project_board", args=[project.pk]))
@@ -103,7 +103,7 @@ class ProjectAdmin(ConcurrentFormsAdmin, BoardAdmin, DeletionAdmin, RowHistoryAd
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        """The form; and a sentence where what it names was deleted while it was on its way."""
+        """Show the form, or an error message if a row it names was deleted while it was submitted."""
         try:
             return super().changeform_view(request, object_id, form_url, extra_context)
         except RelatedRowGone as gone:
@@ -114,14 +114,14 @@ class ProjectAdmin(ConcurrentFormsAdmin, BoardAdmin, DeletionAdmin, RowHistoryAd
             return HttpResponseRedirect(reverse("admin:projects_project_changelist"))
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Return a field that knows what the page had shown: who has not changed it does not write it."""
+        """Return a form field with its initial value hidden in the page, so that unchanged fields are not written."""
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if field is not None:
             field.show_hidden_initial = request.method != "POST" or f"initial-{db_field.name}" in request.POST
         return field
 
     def save_model(self, request: HttpRequest, obj: Project, form: ModelForm, change: bool) -> None:
-        """Write through the services, which tell everybody who watches."""
+        """Save through the services, which publish the change."""
         given = {name: form.cleaned_data[name] for name in FIELDS}
         if change:
             services.update_project(

@@ -1,4 +1,4 @@
-"""The reminders: who was mailed about what, and what could not be. Written by the house, only tried again here."""
+"""The reminder list: what was mailed to whom, and what failed. Opsroom writes the rows; users can only retry them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from projects.reminders import retry_reminders
 @admin.register(Reminder)
 class ReminderAdmin(SnapshotLists, ModelAdmin):
     list_display = ["about", "due", "state", "recipient", "attempts", "sent"]
-    list_display_links = None  # the title leads to the task
+    list_display_links = None  # the title links to the task
     list_select_related = ["task"]
     list_filter = [("status", ChoicesDropdownFilter)]
     list_filter_submit = True
@@ -63,7 +63,7 @@ class ReminderAdmin(SnapshotLists, ModelAdmin):
 
     @admin.action(description="Try again", permissions=["change"])
     def try_again(self, request: HttpRequest, queryset: QuerySet[Reminder]) -> None:
-        """Those of the selected that have failed; a worker sends them within a minute."""
+        """Retry those of the selected reminders that failed. A worker sends them within a minute."""
         ids = retry_reminders(ids=queryset.values_list("pk", flat=True))
         tried = len(ids)
         for reminder in Reminder.objects.filter(pk__in=ids):

@@ -1,4 +1,4 @@
-"""The daily reports: how did the day go? They are made by the house, once a day, and only read here."""
+"""The daily reports in the admin, read-only. Opsroom generates one per day."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from projects.admin.report_pages.resend import ResendReportAdmin, may_resend
 from projects.admin.report_pages.sparkline import with_sparks
 from projects.models import Report
 
-MAX_RESENDS = 5  # on the page
+MAX_RESENDS = 5  # on the report's page
 
 
 @admin.register(Report)
 class ReportAdmin(ResendReportAdmin, SnapshotLists, ModelAdmin):
     list_display = ["day", "done", "due", "overdue", "mailed"]
-    list_display_links = None  # the day leads to its page
+    list_display_links = None  # the day links to its page
     list_per_page = 31
     actions = None
     change_list_template = "projects/report_list.html"
@@ -78,7 +78,7 @@ class ReportAdmin(ResendReportAdmin, SnapshotLists, ModelAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """One day: its numbers, project by project, and the fortnight before."""
+        """Show one report: its totals, its projects, and the chart of the fourteen days up to it."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         report = self.get_object(request, object_id)
@@ -92,7 +92,7 @@ class ReportAdmin(ResendReportAdmin, SnapshotLists, ModelAdmin):
             "report": report,
             "totals": report.data["totals"],
             "projects": with_sparks(report),
-            "sections": report.data.get("house", []),  # reports of before had none
+            "sections": report.data.get("house", []),  # older reports have no such section
             "resends": _resends(report),
             "may_resend": may_resend(request),
             "chart": chart_until(report.date),
@@ -105,7 +105,7 @@ class ReportAdmin(ResendReportAdmin, SnapshotLists, ModelAdmin):
 
 
 def _resends(report: Report) -> QuerySet[LogEntry]:
-    """Who had it mailed again, the last ones first."""
+    """Return the log entries of the latest requests to mail it again, newest first."""
     kind = ContentType.objects.get_for_model(Report)
     found = LogEntry.objects.filter(content_type=kind, object_id=str(report.pk)).select_related("user")
     return found.order_by("-action_time")[:MAX_RESENDS]

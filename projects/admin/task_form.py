@@ -1,4 +1,4 @@
-"""The form of a task. It knows what it was rendered with, so that it sends only what this person changed."""
+"""The task form. It contains the values it was rendered with, so that only the fields this user changed are saved."""
 
 from __future__ import annotations
 
@@ -17,16 +17,19 @@ INPUT = "pr-input"
 
 
 class PersonField(forms.ModelChoiceField):
-    """A choice of accounts, of which one that is deactivated says so."""
+    """A choice of accounts that marks deactivated ones."""
 
     def label_from_instance(self, obj: Any) -> str:
         return f"{obj.get_username()}{'' if obj.is_active else ' (deactivated)'}"
 
 
 class TaskForm(forms.Form):
-    """`changes()` after `is_valid()` is what differs from what the page had shown: another's change stays."""
+    """The form of a task. After `is_valid()`, `changes()` returns the fields that differ from what the page showed.
 
-    has_missed = False  # what another user changed after it was opened
+    Fields that only another user has changed are therefore left unchanged.
+    """
+
+    has_missed = False  # set if another user changed a field after the form was opened
 
     title = forms.CharField(max_length=255)
     description = forms.CharField(
@@ -50,7 +53,7 @@ class TaskForm(forms.Form):
             field.widget.attrs["class"] = INPUT
             if name in ("title", "description"):
                 field.widget.attrs["dir"] = "auto"
-                field.widget.attrs.pop("maxlength", None)  # which counts an emoji as two
+                field.widget.attrs.pop("maxlength", None)  # browsers count an emoji as two characters
             if self.is_bound and name in self.errors:
                 field.widget.attrs["aria-invalid"] = "true"
 
@@ -62,13 +65,13 @@ class TaskForm(forms.Form):
 
 
 class CardForm(forms.Form):
-    """A card written in place: a title, and the column that it was written in."""
+    """The form of a card written on the board: a title, and the column in which it was written."""
 
     title = forms.CharField(max_length=255, error_messages={"required": "Write what is to be done."})
     status = forms.ChoiceField(choices=Task.Status.choices)
 
 
 class CommentForm(forms.Form):
-    has_missed = False  # what was changed in another tab after it was opened
+    has_missed = False  # set if the comment was changed elsewhere after the form was opened
 
     content = forms.CharField(max_length=20_000, error_messages={"required": "Write something first."})

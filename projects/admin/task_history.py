@@ -1,4 +1,4 @@
-"""What happened to a task, in words, from its history."""
+"""The history of a task as sentences."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class TaskStep:
 
 
 def steps_of(task: Task) -> list[TaskStep]:
-    """Return the last changes, newest first, each with who made it and what it changed."""
+    """Return the latest changes, newest first, each with its user, its time and the changed fields."""
     records = list(
         task.history.select_related("history_user").order_by("-history_date", "-history_id")[: MAX_STEPS + 1]
     )

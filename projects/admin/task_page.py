@@ -1,4 +1,4 @@
-"""The page of one task: its fields, what was said about it, and what happened to it; the last two live."""
+"""The page of one task: its fields, its comments and its history. Comments and history are updated live."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from projects.models import Task
 
 
 class TaskPagesAdmin(CommentsAdmin):
-    """A mixin of the tasks' admin. Everything is written by services, which tell everybody who watches."""
+    """Mixin of the task admin: the task's pages. All writes use services, which publish the changes."""
 
     def get_urls(self) -> list[URLPattern]:
         def page(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
@@ -51,14 +51,14 @@ class TaskPagesAdmin(CommentsAdmin):
             if task is not None:
                 messages.success(request, f"“{task.title}” is on the board.")
                 return HttpResponseRedirect(reverse("admin:projects_project_board", args=[task.project_id]))
-        # It has no place in the list yet.
+        # The new task has no place in the list yet.
         context = {**self._frame(request, "New task"), "opts": None, "form": form, "address": request.get_full_path()}
         return render(request, "projects/task.html", context)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Show everything about the task; a POST changes what its form shows changed."""
+        """Show the task. A POST saves the fields that differ from those shown in its form."""
         task = self._task(request, object_id)
         if request.method != "POST":
             return self._page(request, task)
@@ -70,7 +70,10 @@ class TaskPagesAdmin(CommentsAdmin):
         return self._page(request, task, form=form)
 
     def comment(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Say something in one's own name. The page's script gets the form and the thread, others get the page."""
+        """Add a comment in the user's own name.
+
+        An htmx request gets the form and the thread, any other request the page.
+        """
         task = self._task(request, pk)
         if not request.user.has_perm("projects.add_comment"):
             raise PermissionDenied
@@ -83,7 +86,7 @@ class TaskPagesAdmin(CommentsAdmin):
             return HttpResponseRedirect(f"{page_of(pk)}#comment-{said.pk}")
         return self._page(request, task, comment_form=form)
 
-    # --- What moves by itself -------------------------------------------------------------------
+    # --- Parts updated live ---------------------------------------------------------------------
     def head(self, request: HttpRequest, pk: int) -> HttpResponse:
         return render(request, "projects/task_head.html", {"task": self._task(request, pk)})
 
@@ -91,7 +94,7 @@ class TaskPagesAdmin(CommentsAdmin):
         task = self._task(request, pk)
         return render(request, "projects/task_aside.html", {"task": task, "history": steps_of(task)})
 
-    # --- Inside ---------------------------------------------------------------------------------
+    # --- Helpers --------------------------------------------------------------------------------
     def _say(self, request: HttpRequest, task: Task, form: CommentForm) -> Any:
         if not form.is_valid():
             return None
@@ -126,7 +129,7 @@ class TaskPagesAdmin(CommentsAdmin):
         form.has_missed = True
 
     def _attempt(self, form: Any, write: Callable[[], Any]) -> Any:
-        """Return what the service returns, or None with its refusal beside the form's fields."""
+        """Call `write` and return its result. If it raises a refusal, add that to the form's errors and return None."""
         try:
             return write()
         except (RelatedRowGone, Task.DoesNotExist) as error:
@@ -166,7 +169,7 @@ class TaskPagesAdmin(CommentsAdmin):
 
 
 def shown_by(task: Task) -> dict[str, Any]:
-    """Return the values that the form of a task shows; a moment to the minute, as its field has it."""
+    """Return the values that the form of a task shows. Times are cut to the minute, as in the form's field."""
     values = {name: getattr(task, name) for name in ("title", "description", "status", "priority")}
     due = task.due_date.replace(second=0, microsecond=0) if task.due_date else None
     return {**values, "project": task.project_id, "assignee": task.assignee_id, "due_date": due}

@@ -1,4 +1,4 @@
-"""The list of tasks over all projects."""
+"""The list of tasks of all projects."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class TaskAdmin(CalendarAdmin, TaskPagesAdmin, DeletionAdmin, RowHistoryAdmin, S
         return [path("export/", view, name="projects_task_export"), *super().get_urls()]
 
     def export(self, request: HttpRequest) -> HttpResponseBase:
-        """The list as CSV: with its filters, its search and its order, without its pages."""
+        """Return the list as CSV, with its filters, search and ordering, without its pages."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         try:
@@ -101,7 +101,7 @@ class TaskAdmin(CalendarAdmin, TaskPagesAdmin, DeletionAdmin, RowHistoryAdmin, S
     def rank(self, task: Task) -> str:
         return task.get_priority_display().capitalize()
 
-    # --- What one does with the selected --------------------------------------------------------
+    # --- Actions on the selected rows -----------------------------------------------------------
     @admin.action(description="Make pending", permissions=["change"])
     def make_pending(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
         self._give_status(request, queryset, Task.Status.PENDING)

@@ -1,4 +1,7 @@
-"""Fourteen days of reports as a picture: how much was done, how much is late. Drawn as SVG, so nothing is loaded."""
+"""SVG chart of fourteen days of reports: tasks done and tasks overdue.
+
+It is inline, so the page loads nothing for it.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,17 @@ from datetime import date, timedelta
 from projects.models import Report
 
 DAYS = 14
-SLOT, BAR, TOP, HEIGHT = 30, 16, 14, 110  # of the picture's own units
+SLOT, BAR, TOP, HEIGHT = 30, 16, 14, 110  # in the units of the SVG
 WIDTH = SLOT * DAYS
 FLOOR = TOP + HEIGHT
 
 
 @dataclass(frozen=True)
 class Slot:
-    """A day. `done` and `overdue` are None where there is no report; coordinates are of the bar and the line's dot."""
+    """One day of the chart: the bar shows `done`, the dot of the line shows `overdue`.
+
+    Each is None if the day has no report.
+    """
 
     day: date
     done: int | None
@@ -34,7 +40,7 @@ class ReportChart:
 
     @property
     def line(self) -> str:
-        """The points of the line of overdue tasks; days without a report are passed over."""
+        """Return the SVG points of the line of overdue tasks. Days without a report are skipped."""
         return " ".join(f"{slot.middle},{slot.dot_y}" for slot in self.slots if slot.overdue is not None)
 
     @property

@@ -1,4 +1,4 @@
-"""Mail a report again: a question, and the answer."""
+"""Admin page to mail a report again, after a confirmation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def may_resend(request: HttpRequest) -> bool:
 
 
 class ResendReportAdmin(ModelAdmin):
-    """A mixin of the reports' admin."""
+    """Mixin of the report admin: the page that mails a report again."""
 
     def get_urls(self) -> list[URLPattern]:
         view: Callable[..., HttpResponse] = never_cache(require_http_methods(["GET", "HEAD", "POST"])(self.resend))
@@ -35,7 +35,7 @@ class ResendReportAdmin(ModelAdmin):
         ]
 
     def resend(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """GET asks, with the number of people; POST has a worker mail it."""
+        """GET shows the confirmation with the recipients; POST queues the mail for a worker."""
         if not (self.has_view_permission(request) and may_resend(request)):
             raise PermissionDenied
         report = Report.objects.filter(pk=pk).first()
@@ -65,7 +65,7 @@ class ResendReportAdmin(ModelAdmin):
 
 
 def _moment(given: str) -> Any:
-    """What the question was asked about: when the report had been mailed, or None."""
+    """Parse the time of the last mail as shown by the confirmation. Return None if it is missing or invalid."""
     try:
         found = parse_datetime(given)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Each project's fortnight as a row of small bars: what was done on each day."""
+"""Sparkline of a project: one small bar per day for the tasks done in the fourteen days of the report."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from projects.admin.report_pages.chart import DAYS
 from projects.models import Report
 
-STEP, HEIGHT = 8, 24  # of the picture's own units
+STEP, HEIGHT = 8, 24  # in the units of the SVG
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class SparklineBar:
 
 @dataclass(frozen=True)
 class Spark:
-    """`done` is a number for each day; None where there was no report, or the project was not in it."""
+    """`done` has one number per day, or None if the day has no report or the project is not in it."""
 
     done: list[int | None]
 
@@ -52,7 +52,7 @@ class Spark:
 
 
 def with_sparks(report: Report) -> list[dict[str, Any]]:
-    """Return the report's projects, each with its `spark` of the days up to the report's."""
+    """Return the report's projects, each with a `spark` of the fourteen days up to the report's."""
     days = [report.date - timedelta(days=DAYS - 1 - number) for number in range(DAYS)]
     told = dict(Report.objects.filter(date__range=(days[0], days[-1])).values_list("date", "data__projects"))
     done = {day: {project["id"]: project["done_yesterday"] for project in rows} for day, rows in told.items()}
