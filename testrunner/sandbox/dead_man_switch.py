@@ -1,15 +1,15 @@
-"""The dead man's switch of a worker process: `python -I -S dead_man_switch.py`, outside of Django, so that it is small.
+"""Watchdog of a worker process: `python -I -S dead_man_switch.py`. It runs outside Django, so that it is small.
 
-A worker that is stopped, or hangs in a library, cannot keep its promise to end its runs when it has lost their leases.
-Somebody must who does not depend on it. The worker says on standard input, with every renewal, how long each of its
-runs may go on without another word; whoever is not spoken for in time is ended. End of file: the worker is dead, and
-all of its runs end now.
+A worker that is stopped, or hangs in a library, cannot end its runs when it has lost their leases. So a process that
+does not depend on it has to. With every renewal, the worker writes to standard input how long each of its runs may
+continue. A run that is not renewed in time is ended. End of file means that the worker is dead, and all of its runs end
+at once.
 
-    keep <pid> <seconds>    the run whose guard has this process id may go on for so long
-    drop <pid>              it is over
+    keep <pid> <seconds>    the run whose guard has this process id may continue for this many seconds
+    drop <pid>              the run is over
 
-SIGTERM tells the guard of a run (testrunner/sandbox/supervisor_process.py) to kill everything in it; SIGKILL, if it
-does not go, takes the guard with its process namespace, where there is one.
+SIGTERM makes the guard of a run (testrunner/sandbox/supervisor_process.py) kill everything in the run. If the guard
+does not exit, SIGKILL ends it, together with its process namespace where there is one.
 """
 
 from __future__ import annotations
@@ -24,23 +24,26 @@ PATIENCE = 3.0  # seconds between SIGTERM and SIGKILL
 
 
 def boottime() -> float:
-    """Seconds that go on while a process, or the whole machine, is stopped."""
+    """Return a clock in seconds that continues while a process, or the whole machine, is suspended."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def birth(pid: int) -> bytes:
-    """When the process with this id began; another one with the same id began later. Empty: there is none."""
+    """Return the start time of the process with this id; empty if it does not exist.
+
+    A later process with the same id has a later start time.
+    """
     with contextlib.suppress(OSError, IndexError), open(f"/proc/{pid}/stat", "rb") as file:
         return file.read().rpartition(b")")[2].split()[19]
     return b""
 
 
 class Switch:
-    """Whose time is up when."""
+    """The deadlines of the watched runs, by the process id of their guards."""
 
     def __init__(self) -> None:
         self.kept: dict[int, tuple[float, bytes]] = {}
-        self.ended: dict[int, tuple[float, bytes]] = {}  # told to go; not seen to have gone
+        self.ended: dict[int, tuple[float, bytes]] = {}  # sent SIGTERM, not yet seen to exit
 
     def hear(self, line: bytes) -> None:
         word, pid, *seconds = line.split()
@@ -51,7 +54,10 @@ class Switch:
             self.ended.pop(int(pid), None)
 
     def look(self, *, everybody: bool = False) -> float | None:
-        """End whose time is up; return the seconds to the next look, None if nobody is watched."""
+        """End the runs whose deadline has passed, or all with `everybody`.
+
+        Return the seconds until the next call, or None if no run is watched.
+        """
         now = boottime()
         for pid, (until, born) in list(self.kept.items()):
             if everybody or until <= now:
@@ -76,7 +82,7 @@ def send(pid: int, born: bytes, number: int) -> None:
 
 def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # it ends when the worker does, not before
+        signal.signal(number, signal.SIG_IGN)  # it ends when the worker ends, not before
     switch, heard = Switch(), b""
     while True:
         if select.select([0], [], [], switch.look())[0]:

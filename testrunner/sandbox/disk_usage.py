@@ -1,4 +1,4 @@
-"""What a run has written where no file system of its own bounds it, and what of it has to be removed at its end."""
+"""Disk usage of a run where no file system of its own limits it, and removal of its files at its end."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from testrunner.sandbox.isolation import Mode, RunLimits
 from testrunner.sandbox.walls.held import SystemVObject, system_v
 from testrunner.sandbox.walls.leftovers import SHARED, files_of, remove_all_of, remove_entries
 
-MEMORY = ("/dev/shm",)  # noqa: S108 - where a run of the worker's own user may write, too
+MEMORY = ("/dev/shm",)  # noqa: S108 - a run of the worker's own user may write there, too
 
 
 class Written:
-    """A run's directory, and its files in the directories that all users share.
+    """Tracks what a run writes to its directory and to the directories that all users share.
 
-    A user of its own tells them from others'. Without one, they are what is new since the run's start in /dev/shm and
-    of the worker's user; at the end of the run only what no process uses is removed.
+    If the run has a user of its own, its files are those of that user. Otherwise they are the files and System V
+    entries of the worker's user that are new since the run's start, in /dev/shm only. At the end only those that no
+    process uses are removed.
     """
 
     def __init__(self, directory: Path, mode: Mode, user: int) -> None:
@@ -33,11 +34,11 @@ class Written:
         return uses_more_than([str(self.directory), *self.outside()], limits)
 
     def outside(self) -> list[str]:
-        """The run's files outside of its directory, outermost only."""
+        """Return the run's files outside its directory, outermost only."""
         return [path for path, _ in self._all() if path not in self.files_before]
 
     def clean_up(self) -> None:
-        """Remove what is outside of the directory. No process of the run is alive any more."""
+        """Remove the run's files outside its directory. Called when no process of the run is alive any more."""
         if self.own_user:
             remove_all_of(self.user, but=str(self.directory))
             return
@@ -59,9 +60,9 @@ class Written:
 
 
 def uses_more_than(places: Iterable[str], limits: RunLimits) -> bool:
-    """Return whether a run has written more than it may, for the modes whose file system is shared.
+    """Return whether a run has written more than its limits allow. For the modes whose file system is shared.
 
-    What lies so deep that no path leads there cannot be measured, and is more than it may.
+    Files nested so deeply that no path reaches them cannot be measured, and count as too much.
     """
     room, names, waiting = limits.disk_bytes, limits.files, []
     for place in places:
@@ -78,7 +79,7 @@ def uses_more_than(places: Iterable[str], limits: RunLimits) -> bool:
                         waiting.append(entry.path)
                     else:
                         room -= _bytes_of(entry.path)
-        except OSError as error:  # most often it is gone
+        except OSError as error:  # usually the directory was removed meanwhile
             if error.errno == errno.ENAMETOOLONG:
                 return True
     return room < 0 or names < 0
@@ -91,7 +92,7 @@ def _bytes_of(path: str) -> int:
 
 
 def _paths_in_use() -> Iterator[str]:
-    """Yield what processes have open or mapped, as far as this user may see."""
+    """Yield the paths that processes have open or mapped, as far as this user may see them."""
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             for descriptor in (process / "fd").iterdir():

@@ -1,13 +1,14 @@
-"""One run of pytest, from bytes to a verdict: no models, no database, no settings.
+"""Execution of one run of pytest, from the bytes of its files to a verdict. Uses no models, no database, no settings.
 
     execute ── Log (log_capture.py), Report (results/report.py) ◄── pipes ◄── pytest in its walls (isolation.py)
-       └────── Guard (supervisor_client.py) ◄── control socket ──► supervisor_process.py, which outlives all others
+       └────── Guard (supervisor_client.py) ◄── control socket ──► supervisor_process.py, which exits last
 
-1. pytest's log, report and JUnit XML come through pipes. Nothing that a test wrote to a file is ever opened by the
-   worker, so no link and no swapped directory can make it read or write anything else.
-2. One loop reads the pipes without blocking, and never waits for their end: a grandchild may hold them open for ever.
-3. Whatever ends the loop (pytest's end, time, a wish, an exception of a callback), the guard goes last, after it has
-   killed everybody else; only then what is left in the pipes is read, and the verdict made.
+1. pytest's log, report and JUnit XML come through pipes. The worker never opens a file that a test wrote, so no link
+   and no swapped directory can make it read or write anything else.
+2. One loop reads the pipes without blocking. It does not wait for end of file, because a grandchild may hold a pipe
+   open indefinitely.
+3. The loop ends with pytest, at the timeout, on a request to stop, or with an exception of a callback. In all cases the
+   guard first kills all other processes and exits last. Only then the rest of the pipes is read and the verdict made.
 """
 
 from __future__ import annotations
@@ -55,29 +56,31 @@ def execute(
 ) -> Finished:
     """Run pytest on these files in a fresh directory below `root`, and wait for its end.
 
-    Blocks its thread for `wall_seconds + grace_seconds` and a second at most. All callbacks are called in the calling
-    thread; an exception from one of them (or KeyboardInterrupt) ends the run's processes, removes its files and goes on
-    to the caller. Several calls may run at once, in threads of one process and in several processes.
+    Blocks the calling thread for at most `wall_seconds + grace_seconds` and a second. All callbacks are called in this
+    thread. An exception from one of them (or KeyboardInterrupt) ends the run's processes, removes its files and is
+    raised to the caller. Several calls may run concurrently, in threads of one process and in several processes.
 
     - `run_name`: letters, digits, "-", "_", "."; unique among the runs alive on this machine: "run-17-3".
-    - `environment`: variables for the tests. Names that steer Python, pytest, the loader or the sandbox are left out.
-    - `on_log(chunk)`: valid UTF-8 without NUL, at least every 250 ms or 64 KiB while there is something; in all never
-      more than `log_head + log_tail` and one line that says how much was left out. Head as it comes, tail at the end.
-    - `on_result(result)`: every test as it ends, again if it is run again; those that never ended come last, as errors.
-      A file that cannot be collected, or is skipped as a whole, is a result, too.
-    - `should_stop()`: called at least every 0.5 s. Words end the run with these as its reason: "cancelled by mara".
-    - `selection`: the ids of the tests to run, as `TestOutcome.nodeid` has them; all tests of the files if empty.
-    - `secrets`: values that are hidden in all that is told and in the results (redaction.py). The JUnit XML may be
-      pytest's own: the caller hides them there.
-    - `hidden`: directories and files that the tests must not see, where there are namespaces: the project, its data.
-    - `mode`: the walls; by default the strongest that this machine allows.
-    - `least`: the weakest walls that are accepted. Where they cannot be had the run is not started, and is an error.
-    - `project`: where Opsroom lies. Files whose path begins with "project/" are its own tests, run in its own place on
-      services of their own (pytest_command.py); they cannot be in one run with others.
-    - `on_started(pid)`: the process to look for on this machine; it leads a session and process group of its own.
+    - `environment`: variables for the tests. Names that configure Python, pytest, the loader or the sandbox are left
+      out.
+    - `on_log(chunk)`: valid UTF-8 without NUL, at least every 250 ms or 64 KiB while there is output. In total at most
+      `log_head + log_tail` bytes and one line that states how much was left out. The head comes live, the tail at the
+      end.
+    - `on_result(result)`: each test when it ends, and again if it is rerun. Tests that never ended come last, as
+      errors. A file that cannot be collected, or is skipped as a whole, is also a result.
+    - `should_stop()`: called at least every 0.5 s. A returned text ends the run with that reason: "cancelled by mara".
+    - `selection`: the ids of the tests to run, as in `TestOutcome.nodeid`; all tests of the files if empty.
+    - `secrets`: values that are redacted in the log, the report and the results (redaction.py). The JUnit XML may be
+      pytest's own, so the caller has to redact it.
+    - `hidden`: directories and files that the tests must not see, such as the project and its data. Needs namespaces.
+    - `mode`: the isolation mode; by default the strongest that this machine allows.
+    - `least`: the weakest mode that is accepted. If it is not available, the run is not started and ends as an error.
+    - `project`: Opsroom's own directory. Files whose path begins with "project/" are its own tests. They run in that
+      directory, on services of their own (pytest_command.py), and cannot share a run with other files.
+    - `on_started(pid)`: the guard's process id on this machine; it leads a session and process group of its own.
 
-    Never raises for what a test does. Raises ValueError for a path that leaves the directory, OSError if this machine
-    cannot start a process or write below `root`.
+    Never raises because of what a test does. Raises ValueError for a path that leaves the directory, and OSError if
+    this machine cannot start a process or write below `root`.
     """
     started = time.monotonic()
     for file in files:
@@ -142,7 +145,7 @@ def execute(
         and exit_code is not None
         and not guard.messages.get("stopped", True)
     ):
-        stopped = None  # the wish, or the end of its time, met a run that had just come to its own end
+        stopped = None  # the stop came when pytest had just ended by itself
     if "ended" in guard.messages:
         stopped = Outcome.ERROR, _exceeded(guard.messages["ended"], limits)
     outcome, reason = stopped or verdict(
@@ -153,7 +156,7 @@ def execute(
         reason=reason,
         exit_code=exit_code,
         results=report.results,
-        # A test that never ended is in no report of pytest's own.
+        # pytest's own report does not contain a test that never ended.
         junit_xml=junit_xml(None if report.running else junit.content, report.results, reason=reason),
         sandbox=f"{mode.words}; {limits.in_words()}",
         all_ran=stopped is None and report.is_whole,
@@ -172,14 +175,14 @@ def _exceeded(what: str, limits: RunLimits) -> str:
 
 
 def sweep_up(run_name: str, mode: Mode, user: int) -> None:
-    """Kill whoever is left where the kernel does not: the guard did, unless it was killed itself."""
+    """Kill the run's remaining processes where the kernel does not. Needed only if the guard was killed itself."""
     if mode.change_user:
-        kill_everything_of(user)  # whose environment, where the mark is, only a root with all its powers may read
+        kill_everything_of(user)  # root without CAP_SYS_PTRACE cannot read the marks that sweep() finds
     sweep(run_name)
 
 
 def own_temporary(mode: Mode) -> str:
-    """Return /tmp where each run has its own: sockets need a short path. Nothing where it is shared (build_walls)."""
+    """Return /tmp if each run has its own (build_walls), because sockets need a short path; empty if it is shared."""
     place = Path("/tmp")  # noqa: S108
     return str(place) if mode.namespaces and place.is_dir() and not place.is_symlink() else ""
 
@@ -194,4 +197,4 @@ def fresh_directory(root: Path, name: str, mode: Mode, user: int) -> Iterator[Pa
     try:
         yield directory
     finally:
-        remove_directory(str(directory))  # the guard did, unless it was killed
+        remove_directory(str(directory))  # the guard has removed it, unless it was killed

@@ -1,15 +1,15 @@
-"""The limits of a run, and the walls around it: which of them this machine allows, found out by trying.
+"""Limits of a run and isolation modes, the strongest first.
 
-Strongest first. The mode in force is part of every run's record, in words; testrunner/sandbox/isolation_check.py finds
-it.
+The mode in force is part of every run's record, as text. testrunner/sandbox/isolation_check.py finds it by trying.
 
-1. *namespaces*: processes, mounts and IPC of its own. Everything is read-only but one bounded file system in memory. A
-   worker that is root also gives each run a user of its own, so that its limit of processes is the run's alone.
+1. *namespaces*: the run has its own processes, mounts and IPC. Everything is read-only except one size-limited tmpfs. A
+   worker that is root also gives each run a user of its own, so that the limit of processes counts this run only.
 2. *user-namespace*: the same without root, as the worker's own user.
-3. *user*: a worker that is root where namespaces are forbidden (most containers) still gives each run its own user.
-4. *plain*: limits, group, guard. What runs can read what the worker's user can read: same user is no boundary.
+3. *user*: where namespaces are forbidden (in most containers), a worker that is root still gives each run its own user.
+4. *plain*: limits, process group and guard only. Runs can read what the worker's user can read: a shared user is not a
+   boundary.
 
-The network stays open in all of them: tests are there to call services.
+The network stays open in all modes, because tests call services.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 KIB, MIB, GIB = 2**10, 2**20, 2**30
-USERS = range(61184, 65520)  # systemd keeps these for short-lived users; nobody's files are theirs
+USERS = range(61184, 65520)  # systemd reserves these for short-lived users, so they own no files
 NOBODY = 65534
-CLAIMS = (Path("/run/opsroom-users"), Path("/tmp/opsroom-users"))  # noqa: S108 - used only if it is root's alone
-MARK = "OPSROOM_RUN"  # in the environment of every process of a run
+CLAIMS = (Path("/run/opsroom-users"), Path("/tmp/opsroom-users"))  # noqa: S108 - used only if root alone has access
+MARK = "OPSROOM_RUN"  # environment variable of every process of a run
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class RunLimits:
     """What a run may use. Times in seconds, sizes in bytes."""
 
     wall_seconds: float = 300
-    grace_seconds: float = 5  # between the request to stop and the kill
+    grace_seconds: float = 5  # between the order to stop and the kill
     cpu_seconds: int = 300  # of each process
     memory_bytes: int = 2 * GIB  # address space of each process
-    total_memory_bytes: int = 4 * GIB  # resident, of all processes together; looked at every half second
+    total_memory_bytes: int = 4 * GIB  # resident, of all processes together; measured every half second
     file_bytes: int = 256 * MIB  # each file
     disk_bytes: int = 512 * MIB  # all files together
     files: int = 50_000
@@ -50,7 +50,7 @@ class RunLimits:
     open_files: int = 512  # of each process
     log_head: int = MIB
     log_tail: int = 3 * MIB
-    results: int = 20_000  # tests; a run with more is an error
+    results: int = 20_000  # tests; a run with more ends as an error
     report_bytes: int = 64 * MIB
     junit_bytes: int = 8 * MIB
 
@@ -68,9 +68,9 @@ def size(count: int) -> str:
 
 @dataclass(frozen=True)
 class Mode:
-    """One way to wall a run in."""
+    """One isolation mode."""
 
-    name: str  # as TESTRUN_MIN_ISOLATION has it
+    name: str  # as in TESTRUN_MIN_ISOLATION
     words: str
     namespaces: bool = False
     user_namespace: bool = False
@@ -87,16 +87,16 @@ PLAIN = MODES[-1]
 
 
 def named_mode(name: str) -> Mode:
-    """Return the mode with this name. Raises StopIteration if there is none; the settings are checked at the start."""
+    """Return the mode with this name. Raises StopIteration if it is unknown; the settings are checked at the start."""
     return next(mode for mode in MODES if mode.name == name)
 
 
 @contextlib.contextmanager
 def user_for_a_run(mode: Mode) -> Iterator[int]:
-    """Give a number that no other run on this machine has, until the end of the block or of the process.
+    """Yield a user id that no other run on this machine has, until the end of the block or of the process.
 
-    The claim is a lock of a file in a directory of root's alone, where no run can make or lock one. The kernel ends
-    it with the process.
+    The claim is a file lock in a directory that only root can access, so no run can create or lock a claim. The kernel
+    releases it with the process.
     """
     if not mode.change_user:
         yield os.geteuid() or NOBODY
@@ -109,7 +109,7 @@ def user_for_a_run(mode: Mode) -> Iterator[int]:
 
 
 def _directory_of_claims() -> Path:
-    """Return the directory of this machine's claims. Raises OSError where none is safe to use."""
+    """Return the directory of this machine's claims. Raises OSError if no directory is safe to use."""
     for place in CLAIMS:
         with contextlib.suppress(OSError):
             place.mkdir(mode=0o700, exist_ok=True)
@@ -120,10 +120,10 @@ def _directory_of_claims() -> Path:
 
 
 def _first_free(claims: Path) -> tuple[int, int]:
-    """Return a user and the descriptor that holds its lock."""
+    """Return a free user id and the descriptor that holds its lock."""
     alive = users_alive()
     for user in random.sample(USERS, len(USERS)):
-        if user in alive:  # systemd's own, or what a run has left whose worker and guard were killed
+        if user in alive:  # systemd uses it, or a run whose worker and guard were killed left a process
             continue
         claim = os.open(claims / str(user), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
@@ -135,7 +135,7 @@ def _first_free(claims: Path) -> tuple[int, int]:
 
 
 def users_alive() -> set[int]:
-    """Return the users of whom a process of this machine is."""
+    """Return the ids of all users that have a process on this machine."""
     alive = set()
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -144,18 +144,19 @@ def users_alive() -> set[int]:
 
 
 def python() -> str:
-    """Return the interpreter's address without links in its directories: they may be hidden from the run."""
+    """Return the path of the interpreter, with links in its directories resolved: they may be hidden from the run."""
     return os.path.join(os.path.realpath(os.path.dirname(sys.executable)), os.path.basename(sys.executable))
 
 
 def kept_and_hidden(directory: Path, kept: Sequence[Path], hidden: Sequence[Path], mode: Mode) -> dict[str, list[str]]:
-    """Return what must stay visible (the interpreter, `kept`), and what must not (home, `hidden`), as real addresses.
+    """Return which paths must stay visible (the interpreter, `kept`) and which must not (home, `hidden`), links
+    resolved.
 
-    For another user, a directory that only its owner may enter is in the way of what is kept below it, and hidden too:
-    what is hidden is replaced by an empty directory with, below it, what is kept.
+    A hidden directory is replaced by an empty one that contains only the kept paths below it. If the run has another
+    user, a directory above a kept path that only its owner may enter would block access, so it is hidden, too.
     """
     keep = {os.path.realpath(path) for path in (Path(sys.prefix), Path(sys.base_prefix), *kept)}
-    home = os.path.expanduser("~")  # as it is where the worker's user has none
+    home = os.path.expanduser("~")  # it stays "~" where the worker's user has no home
     hide = {os.path.realpath(path) for path in ([home] if home.startswith("/") else []) + [*map(str, hidden)]}
     if mode.change_user:
         hide |= {str(path) for kept_path in (*keep, str(directory)) for path in closed_directories(Path(kept_path))}
@@ -163,7 +164,7 @@ def kept_and_hidden(directory: Path, kept: Sequence[Path], hidden: Sequence[Path
 
 
 def closed_directories(path: Path) -> Iterator[Path]:
-    """Yield the outermost directory above this path that only its owner may enter, if there is one."""
+    """Yield the outermost directory above this path that other users may not enter, if there is one."""
     for parent in reversed(path.parents):
         if not parent.stat().st_mode & 0o001:
             yield parent
@@ -171,32 +172,32 @@ def closed_directories(path: Path) -> Iterator[Path]:
 
 
 def make_undumpable() -> None:
-    """Keep this process's environment and memory from others of the same user (`/proc/<pid>/environ`).
+    """Hide this process's environment and memory from other processes of the same user (`/proc/<pid>/environ`).
 
-    A worker calls this at its start. Root is not kept out, and neither are files that the user may read.
+    A worker calls this at its start. It does not stop root, and it does not protect files that the user may read.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
 
 
 def sweep(run_name: str, patience: float = 5) -> int:
-    """Kill every process of this machine that carries the run's mark, wait for their end, return how many there were.
+    """Kill every process of this machine that carries the run's mark, and wait until they exit; return their number.
 
-    For the modes without namespaces, after a run whose guard may have been killed. Not found are a process that was
-    started with an emptied environment, and what a run has left where worker and guard were both killed with -9: nobody
-    is there to look. Those end with the container.
+    `patience` is the longest wait in seconds. For the modes without namespaces, after a run whose guard may have been
+    killed. Two kinds of processes are not found. A process started with an emptied environment carries no mark. After a
+    -9 to both worker and guard, sweep() is not called. These processes end with the container.
     """
     killed: set[int] = set()
     until = time.monotonic() + patience
     while (found := set(_marked(run_name))) and time.monotonic() < until:
         frozen: set[int] = set()
-        while new := found - frozen:  # who is frozen cannot fork while others are looked for
+        while new := found - frozen:  # a frozen process cannot fork while others are being found
             _send(new, signal.SIGSTOP)
             frozen |= new
             found = set(_marked(run_name))
         _send(frozen, signal.SIGKILL)
         killed |= frozen
-        time.sleep(0.01)  # they are dying
+        time.sleep(0.01)  # the killed processes need a moment to exit
     return len(killed)
 
 

@@ -1,12 +1,12 @@
-"""The trial that finds which walls this machine allows: each mode is tried by running a small program in it.
+"""Trials that find which isolation modes this machine allows: a small program is run in each of them.
 
-A trial has one of three results. Only two of them are facts about the machine, and only these are remembered:
+A trial has one of three results. Only the first two are facts about the machine, and only these are cached:
 
-- *works*: the program ran to its end behind these walls.
-- *refused*: the kernel refused a call that builds them, or the mode does not exist for this user or system.
+- *works*: the program ran to its end in this mode.
+- *refused*: the kernel refused a system call that the mode needs, or the mode does not exist for this user or system.
 - *unknown*: anything else, for example a machine too busy to finish in time. The next run tries again.
 
-An unknown mode is never replaced by a weaker one: the run that asked ends as an error, in words.
+An unknown mode is never replaced by a weaker one. Instead, the run that needed it ends as an error with an explanation.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from testrunner.sandbox.walls.leftovers import remove_directory
 
 TRIAL_SECONDS = 30.0  # a trial takes 0.5 s on an idle machine
 PROGRAM = "import pytest, tempfile; tempfile.TemporaryFile().close()"
-# What the kernel answers where a wall is forbidden or not built in. All other numbers may be gone at the next attempt.
+# The kernel's error numbers for a feature that is forbidden or not built in. All others may be temporary.
 REFUSALS = {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EINVAL, errno.EUSERS, errno.EOPNOTSUPP}
-NO_NAMESPACES = (  # a limit of 0 is reported as ENOSPC, as is a limit that others have reached for the moment
+NO_NAMESPACES = (  # a limit of 0 is reported as ENOSPC, as is a limit that is exhausted at the moment
     "/proc/sys/user/max_user_namespaces",
     "/proc/sys/user/max_pid_namespaces",
     "/proc/sys/user/max_mnt_namespaces",
@@ -44,14 +44,14 @@ class Result(Enum):
 
 @dataclass(frozen=True)
 class Trial:
-    """What a trial of one mode came to, and why where it did not work."""
+    """The result of trying one mode; `why` is set if it did not work."""
 
     result: Result
     why: str = ""
 
 
 class NoWalls(Exception):
-    """No walls that may be used were found. Its text is a sentence for a person."""
+    """No acceptable isolation mode was found. The text is a sentence for users."""
 
 
 _probe_lock = threading.Lock()
@@ -59,9 +59,10 @@ _known: dict[tuple[str, Mode], Trial] = {}
 
 
 def probe(root: Path, least: Mode = PLAIN) -> Mode:
-    """Return the strongest mode in which this machine runs pytest below `root`, found out by trying.
+    """Return the strongest mode in which this machine runs pytest below `root`. Modes are tried at first use, then
+    cached.
 
-    Raises NoWalls where that mode is weaker than `least`, or where a stronger one could not be tried to the end.
+    Raises NoWalls if that mode is weaker than `least`, or if the trial of a stronger one had no clear result.
     """
     root.mkdir(parents=True, exist_ok=True)
     with _probe_lock:
@@ -90,11 +91,11 @@ def _result_of(mode: Mode, root: Path) -> Trial:
 
 
 def attempt(mode: Mode, root: Path) -> Trial:
-    """Run a small program behind the walls of this mode."""
+    """Run a small program in this mode."""
     if refusal := _cannot_be(mode, root):
         return Trial(Result.REFUSED, refusal)
     if mode == PLAIN:
-        return Trial(Result.WORKS)  # nothing of it can be refused
+        return Trial(Result.WORKS)  # it needs nothing that could be refused
     try:
         with user_for_a_run(mode) as user, tempfile.TemporaryFile() as output:
             directory = make_directory(root, "trial", mode, user)
@@ -103,13 +104,13 @@ def attempt(mode: Mode, root: Path) -> Trial:
             finally:
                 remove_directory(str(directory))
     except OSError as error:
-        # A root that may not give files away, in a container without that power, is no matter of the moment.
+        # In some containers root may not change the owner of files. That is permanent, so the mode counts as refused.
         gives = isinstance(error, PermissionError) and mode.change_user and not mode.namespaces
         return Trial(Result.REFUSED if gives else Result.UNKNOWN, f"{type(error).__name__}: {error}")
 
 
 def _cannot_be(mode: Mode, root: Path) -> str:
-    """Return why there is no such mode here, whatever the kernel says; nothing if it can be tried."""
+    """Return why this mode is impossible here, before asking the kernel; empty if it can be tried."""
     if mode == PLAIN:
         return ""
     if sys.platform != "linux":

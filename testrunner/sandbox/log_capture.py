@@ -1,7 +1,7 @@
-"""The log of a run: made safe to store and to show, capped in its middle, and in memory never more than its tail.
+"""Log of a run: made safe for storage and display, and capped by leaving out its middle. Memory holds only the tail.
 
-People want the beginning, as it comes, and the end, where the traceback is. So the head goes out live; after it only
-the last bytes are kept, raw and cheaply, and cleaned when the run is over.
+Readers want the beginning while it is written, and the end, where the traceback is. So the head is passed on live.
+After it, only the last bytes are kept, raw because that is cheap, and cleaned when the run is over.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ FLUSH_BYTES, FLUSH_SECONDS = 64 * 2**10, 0.25
 
 
 class Cleaner:
-    """Turns bytes in any pieces into valid UTF-8 without NUL, and cuts lines at 16 KiB, saying how much is missing.
+    """Incremental decoder that returns valid UTF-8 without NUL, and cuts lines at 16 KiB with a note of how much is
+    missing.
 
-    A carriage return begins a line anew, so a progress bar may be written over as often as it likes.
+    A carriage return starts a new line for this limit, so a progress bar may be overwritten any number of times.
     """
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        self._column = 0  # bytes of the line that is open, those cut off included
+        self._column = 0  # bytes of the unfinished line, including those cut off
 
     def clean(self, raw: bytes, *, final: bool = False) -> bytes:
         text = self._decoder.decode(raw.translate(None, b"\0"), final).encode()
@@ -39,12 +40,12 @@ class Cleaner:
         return cleaned + (_mark(self._column) if final else b"")
 
     def unfinished(self) -> bytes:
-        """Return the first bytes of a character whose others have not come yet."""
+        """Return the first bytes of a character whose remaining bytes have not arrived yet."""
         return self._decoder.getstate()[0]
 
 
 def _each_cut(lines: bytes) -> bytes:
-    """Cut each line, and each state of a line that is written over."""
+    """Cut each line, and each overwritten state of a line (separated by carriage returns), to LINE bytes."""
     if len(lines) <= LINE:
         return lines
     return b"\n".join([line if len(line) <= LINE else _states_cut(line) for line in lines.split(b"\n")])
@@ -55,7 +56,7 @@ def _states_cut(line: bytes) -> bytes:
 
 
 def _mark(length: int) -> bytes:
-    """The words at the end of a line of this length, where it was cut."""
+    """Return the note at the end of a line of this length; empty if it was not cut."""
     return f" [{length - LINE:,} bytes cut]".encode() if length > LINE else b""
 
 
@@ -64,14 +65,14 @@ def _head(text: bytes, most: int) -> bytes:
 
 
 def _whole(text: bytes) -> bytes:
-    """Return the text without the character that was cut in its middle."""
+    """Return the text without an incomplete character at its end."""
     return text.decode(errors="ignore").encode()
 
 
 class Log:
-    """Takes what the tests write, and passes on head, one line about what was left out, and tail.
+    """Receives the output of the tests and passes on the head, a line that states how much was left out, and the tail.
 
-    Secrets are hidden before anything is cut: the lines, the end of the head, the beginning of the tail.
+    Secrets are redacted before anything is cut: lines, the end of the head, the beginning of the tail.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class Log:
         self._cleaner = Cleaner()
         self._waiting = bytearray()
         self._flushed = time.monotonic()
-        self._tail = bytearray()  # up to twice its size: to cut it at every write would move 3 MiB for every byte
+        self._tail = bytearray()  # up to twice its size: trimming it at every write would move 3 MiB per byte
         self.bytes = 0
         self.dropped = 0
 
@@ -112,7 +113,7 @@ class Log:
         self.dropped += count
 
     def flush(self, *, now: bool = False) -> None:
-        """Pass on what is waiting, if it has been waiting for long enough."""
+        """Pass on the waiting text if it has waited FLUSH_SECONDS, or at once with `now`."""
         if self._waiting and (now or time.monotonic() - self._flushed >= FLUSH_SECONDS):
             text = bytes(self._waiting)
             self._waiting.clear()
@@ -120,7 +121,7 @@ class Log:
             self._pass_on(text)
 
     def close(self) -> None:
-        """Pass on the rest: what waits, the line about what was left out, the tail from its first whole line."""
+        """Pass on the rest: the waiting text, the line about the gap, and the tail from its first whole line."""
         if self._head_room:
             self._waiting += self._cleaner.clean(self._mask.rest(), final=True)
         self.flush(now=True)

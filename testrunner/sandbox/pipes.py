@@ -1,4 +1,4 @@
-"""How a run's words reach the worker: pipes, read without blocking, and never waited for to end."""
+"""Pipes that carry a run's output to the worker. They are read without blocking; end of file is never waited for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ PIECE = 64 * 2**10
 
 
 class Pipe:
-    """A pipe from the run to the worker. The run may open its end anew by name (/dev/fd/7), so it has to own it."""
+    """A pipe from the run to the worker. The run's user owns its end, because the run may reopen it by name
+    (/dev/fd/7).
+    """
 
     def __init__(self, owner: int | None) -> None:
         self.ours, self.theirs = os.pipe()
@@ -36,7 +38,7 @@ class Pipe:
 
 
 class Bounded:
-    """Bytes up to a limit, and none of them beyond it."""
+    """Buffer with a size limit. Once more bytes arrive than fit, it is emptied and stays empty."""
 
     def __init__(self, most: int) -> None:
         self._most, self._content = most, bytearray()
@@ -55,7 +57,7 @@ class Bounded:
 
 
 def read_piece(descriptor: int) -> bytes:
-    """Return what is there; nothing at the end."""
+    """Return the available bytes; empty at end of file, or if nothing has arrived yet."""
     try:
         return os.read(descriptor, PIECE)
     except BlockingIOError:
@@ -63,7 +65,7 @@ def read_piece(descriptor: int) -> bytes:
 
 
 def drain(readers: Mapping[int, Callable[[bytes], None]]) -> None:
-    """Read what is left in the pipes. Nobody should write any more; a survivor of the weakest mode gets one second."""
+    """Read the rest of the pipes. A process that survived in the weakest mode gets at most one second."""
     until = time.monotonic() + 1
     for descriptor, reader in readers.items():
         while (piece := read_piece(descriptor)) and time.monotonic() < until:

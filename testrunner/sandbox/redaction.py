@@ -1,13 +1,14 @@
-"""Secret variables of an environment do not reach what a run leaves: log, ids, messages, tracebacks, report.
+"""Redaction of an environment's secret variables in everything that a run stores: log, ids, messages, tracebacks,
+report.
 
-A value is hidden as it is, and in the spellings in which pytest and ordinary code print it: escaped for Python, JSON,
-XML, HTML or a URL, in hexadecimal and in Base64, and line by line. In Base64 it is found wherever it lies in what was
-encoded, as the password of an HTTP header does. Nothing is cut off before it is hidden, so no cut leaves the beginning
-of one.
+A value is redacted as it is, and in the forms in which pytest and ordinary code print it: escaped for Python, JSON,
+XML, HTML or a URL, in hexadecimal and in Base64, and line by line. In Base64 it is found at any position of the encoded
+text, for example in an HTTP header with a password. Redaction comes before cutting, so no cut leaves the beginning of a
+secret.
 
-It keeps accidents from happening. A test that means to tell a secret can spell it in a thousand other ways, values of
-less than four characters are not hidden, Base64 that is wrapped within a value is not found, and of a very long one
-pytest may show both ends in an assertion.
+This prevents accidents only. A test that wants to reveal a secret can encode it in many other ways. Values of less than
+four characters are not redacted. Base64 with line breaks inside a value is not found. In an assertion, pytest may show
+both ends of a very long value.
 """
 
 from __future__ import annotations
@@ -20,36 +21,38 @@ from urllib.parse import quote, quote_plus
 from xml.sax.saxutils import escape
 
 STARS = "***"
-IN_ATTRIBUTES = {'"': "&quot;", "\t": "&#09;", "\n": "&#10;", "\r": "&#13;"}  # of XML, as Python writes it
-MIN_SECRET_LENGTH = 4  # characters: hiding every "1" would tell nobody anything and spoil every log
+# escapes in XML attributes, as Python writes them
+IN_ATTRIBUTES = {'"': "&quot;", "\t": "&#09;", "\n": "&#10;", "\r": "&#13;"}
+MIN_SECRET_LENGTH = 4  # characters: redacting every "1" would protect nothing and make logs unreadable
 
 
 class Mask:
-    """Replaces secret values in what a run writes, also where one arrives in two pieces."""
+    """Replaces secret values in the output of a run, also when a value arrives in two pieces."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        # A value of several lines is printed line by line as often as not. Longer ones first: they contain others.
+        # A value of several lines is often printed line by line. Longer values come first, because they may contain
+        # others.
         lines = {line.strip() for secret in secrets for line in (secret, *secret.splitlines())}
         spelled = {form for line in lines if len(line) >= MIN_SECRET_LENGTH for form in spellings(line)}
         self._secrets = sorted((form.encode(errors="replace") for form in spelled), key=len, reverse=True)
         self._held = b""
-        self._hidden = 0  # bytes at the beginning of what is held that belong to a secret whose stars were written
-        self.longest = max(map(len, self._secrets), default=0)  # bytes
+        self._hidden = 0  # bytes at the start of _held that belong to a secret whose stars were already written
+        self.longest = max(map(len, self._secrets), default=0)  # length of the longest form, in bytes
 
     def text(self, text: str) -> str:
-        """The text without secrets, and without what Postgres cannot hold."""
+        """Return the text without secrets, and without NUL, which Postgres cannot store."""
         masked = self.whole(text.encode(errors="replace")).decode(errors="replace")
         return masked.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
     def whole(self, content: bytes) -> bytes:
-        """The bytes without secrets; nothing follows them."""
+        """Return the complete content without secrets."""
         return self._masked(content, self._spans(content), len(content)) if self._secrets else content
 
     def stream(self, piece: bytes) -> bytes:
-        """The next piece of a stream without secrets. What may be the beginning of one is held back for now.
+        """Return the next piece of a stream without secrets. Bytes that may begin a secret are held back for now.
 
-        Secrets are looked for in what came, not in what was masked: one may begin with another, shorter one, or with
-        its end, and the rest of it must not pass because the shorter one was replaced.
+        Secrets are searched in the original bytes, not in the redacted ones. A secret may begin with a shorter one, or
+        with the end of one, and its rest must not pass because the shorter one was replaced.
         """
         if not self._secrets:
             return piece
@@ -63,12 +66,14 @@ class Mask:
         return masked
 
     def rest(self) -> bytes:
-        """What was held back: nothing follows that would make a longer secret of it."""
+        """Return the bytes held back at the end of the stream, redacted: nothing follows that could complete a longer
+        secret.
+        """
         held, hidden, self._held, self._hidden = self._held, max(self._hidden, 0), b"", 0
         return self._masked(held, self._spans(held, hidden), len(held), hidden)
 
     def beyond(self, content: bytes | bytearray, place: int) -> int:
-        """The first place from this one on at which the content can be cut without cutting a secret."""
+        """Return the first position from `place` on at which the content can be cut without cutting a secret."""
         while True:
             first = max(0, place - self.longest)
             around = bytes(content[first : place + self.longest])
@@ -78,7 +83,10 @@ class Mask:
             place = first + cut[0]
 
     def _spans(self, content: bytes, hidden: int = 0) -> list[tuple[int, int]]:
-        """Where secrets are, from and to, in order; those that overlap are one. The first bytes are `hidden` anyway."""
+        """Return the (start, stop) positions of secrets in order, with overlapping ones merged.
+
+        The first `hidden` bytes count as part of a secret.
+        """
         found = [(0, hidden)] if hidden > 0 else []
         for secret in self._secrets:
             start = content.find(secret)
@@ -94,7 +102,9 @@ class Mask:
         return merged
 
     def _masked(self, content: bytes, spans: list[tuple[int, int]], end: int, hidden: int = 0) -> bytes:
-        """The content up to `end` with stars in the spans' places, but none for what is `hidden` at its beginning."""
+        """Return the content up to `end` with stars for each span. The `hidden` bytes at the start already have their
+        stars.
+        """
         pieces, place = [], 0
         for start, stop in spans:
             if start >= end:
@@ -107,7 +117,7 @@ class Mask:
 
 
 def spellings(secret: str) -> Iterator[str]:
-    """Yield a value as it is, and as it stands in what pytest and ordinary code print."""
+    """Yield a value as it is, and in the forms in which pytest and ordinary code print it."""
     escaped = {
         secret,
         # repr() chooses the quotes, and so what it escapes, by the whole text.
@@ -127,9 +137,9 @@ def spellings(secret: str) -> Iterator[str]:
 
 
 def base64_spellings(secret: bytes) -> Iterator[str]:
-    """Yield what Base64 makes of a value with zero, one or two bytes before it in its group of three.
+    """Yield the Base64 forms of a value that starts at offset 0, 1 or 2 in a group of three bytes.
 
-    Digits that other bytes have a part in are left out, so this is found whatever stands around the value.
+    Digits that depend on neighbouring bytes are left out, so a form is found regardless of what surrounds the value.
     """
     for encode in (b64encode, urlsafe_b64encode):
         yield encode(secret).decode()
@@ -140,7 +150,7 @@ def base64_spellings(secret: bytes) -> Iterator[str]:
 
 
 def _overlap(stream: bytes, secret: bytes) -> int:
-    """How many bytes at the end of the stream are a beginning of the secret."""
+    """Return how many bytes at the end of the stream are a prefix of the secret."""
     start = max(0, len(stream) - len(secret) + 1)
     while (start := stream.find(secret[:1], start)) >= 0:
         if secret.startswith(stream[start:]):

@@ -1,4 +1,4 @@
-"""The loop from pytest's start to its end, and how a run is stopped."""
+"""Loop from pytest's start to its end, and the steps that stop a run."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from testrunner.sandbox.pipes import read_piece
 from testrunner.sandbox.results.outcome import Outcome
 from testrunner.sandbox.supervisor_client import Guard
 
-DISK_TICK = 1.0  # seconds between two looks at what the run has written, where nothing bounds it
+DISK_TICK = 1.0  # seconds between two measurements of what the run has written, where no file system limits it
 TIDY_SECONDS = 30.0  # after pytest's end, for the guard to remove processes and files
-TICK = 0.25  # seconds between two looks at the clock, the wish to stop, and what waits to be passed on
+TICK = 0.25  # seconds between two checks of the clock, of should_stop and of log text waiting to be passed on
 
 
 class RunLoop:
@@ -39,10 +39,11 @@ class RunLoop:
         self.written, self.next_measure = written, 0.0
         self.stopped: tuple[Outcome, str] | None = None
         self.ended = 0.0  # when pytest's end was noticed
-        self.steps: list[tuple[float, Callable[[], None]]] = []  # what is still to do to those who do not stop
+        # (time, action) pairs still to be carried out if the run does not stop
+        self.steps: list[tuple[float, Callable[[], None]]] = []
 
     def run(self) -> tuple[Outcome, str] | None:
-        """Return once the guard is through: what the run was stopped for, or None if it ended by itself."""
+        """Run until the guard exits. Return the outcome and reason of a stop, or None if the run ended by itself."""
         with self.selector:
             next_look = 0.0
             while self.read(max(0.0, next_look - time.monotonic())):
@@ -54,7 +55,7 @@ class RunLoop:
             return self.stopped
 
     def read(self, patience: float) -> bool:
-        """Pass on what has come; return False once the guard says no more."""
+        """Pass on new output to its readers; return False once the guard has closed its end."""
         for key, _ in self.selector.select(patience):
             if key.data is None:
                 if not self.guard.listen():
@@ -66,10 +67,10 @@ class RunLoop:
         return True
 
     def look(self) -> bool:
-        """Stop the run if it is time; return False if even its guard does not go."""
+        """Stop the run if necessary; return False if even the guard does not exit."""
         if self.stopped is None:
             wish = self.should_stop()
-            if "exit" in self.guard.messages:  # pytest has ended: it cannot be stopped any more, only tidied up after
+            if "exit" in self.guard.messages:  # pytest has ended: only the cleanup is left, so a stop has no effect
                 self.ended = self.ended or time.monotonic()
                 return time.monotonic() - self.ended < TIDY_SECONDS
             if wish:
@@ -91,7 +92,7 @@ class RunLoop:
         return self.written.is_too_much(self.limits)
 
     def stop(self, outcome: Outcome, reason: str) -> None:
-        """Interrupt pytest, so that fixtures tidy up and the log says where it was; then less and less kindly."""
+        """Interrupt pytest, so that fixtures clean up and the log shows where it was; then schedule stronger steps."""
         self.stopped = outcome, reason
         now, grace = time.monotonic(), self.limits.grace_seconds
         self.guard.order(b"I")

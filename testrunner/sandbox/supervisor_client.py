@@ -1,4 +1,4 @@
-"""The executor's end of a guard: the process that runs `supervisor_process.py`."""
+"""The executor's side of the guard, which is the process that runs `supervisor_process.py`."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ LAUNCH = Path(__file__).with_name("supervisor_process.py")
 
 
 class Guard:
-    """One started guard. `messages` are its words so far: pid, failed, ended, exit.
+    """A started guard process. `messages` collects what it has reported: pid, failed, errno, ended, exit, stopped.
 
-    The plan goes through a file without a name: neither its size nor a guard that dies early can block the worker. The
-    guard gets an empty environment, so that nothing of the worker's is in any /proc/<pid>/environ that a test can read.
+    The plan is passed in an unnamed temporary file, so neither a large plan nor a guard that dies early can block the
+    worker. The guard gets an empty environment, so that no variable of the worker is in a /proc/<pid>/environ that a
+    test can read.
     """
 
     def __init__(self, plan: Mapping[str, Any], *, output: int, descriptors: Sequence[int]) -> None:
@@ -51,7 +52,7 @@ class Guard:
         self.control.setblocking(False)
 
     def listen(self) -> bool:
-        """Take in what the guard said; return False once it will say no more."""
+        """Read the guard's new messages; return False once the guard has closed its end."""
         try:
             words = self.control.recv(65536)
         except BlockingIOError:
@@ -64,28 +65,29 @@ class Guard:
         return bool(words)
 
     def order(self, letter: bytes) -> None:
-        """ "I": interrupt pytest. "T": terminate everything."""
+        """Send one order to the guard: "I" interrupts pytest, "T" terminates everything."""
         with contextlib.suppress(OSError):
             self.control.send(letter)
 
     def kill(self) -> None:
-        """Ask for the end of everything: the guard reads the end of the file."""
+        """Ask the guard to kill everything, by ending the control stream."""
         with contextlib.suppress(OSError):
             self.control.shutdown(socket.SHUT_WR)
 
     def close(self, patience: float = 5) -> None:
-        """Kill what is left, and wait for the guard, which goes last."""
+        """Kill the remaining processes and wait for the guard, which exits last."""
         self.kill()
         try:
             self.process.wait(patience)
         except subprocess.TimeoutExpired:
-            self.process.kill()  # with namespaces the kernel kills the rest; without, the caller's sweep
+            # with namespaces the kernel kills the other processes; without, the caller's sweep does
+            self.process.kill()
             self.process.wait()
         self.control.close()
 
 
 def kill_everything_of(user: int) -> None:
-    """Kill every process of a run's own user: one call, which no fork can outrun. Needs root."""
+    """Kill every process of a run's own user. It is a single call, which no fork can outrun. Needs root."""
     program = f"import os, signal; os.setresuid({user}, {user}, {user}); os.kill(-1, signal.SIGKILL)"
     subprocess.run([sys.executable, "-I", "-S", "-c", program], env={}, check=False)  # noqa: S603
 
@@ -103,7 +105,7 @@ def plan(
     kept: Sequence[Path] = (),
     hidden: Sequence[Path] = (),
 ) -> dict[str, Any]:
-    """Return what `supervisor_process.py` reads."""
+    """Return the plan that `supervisor_process.py` reads."""
     return {
         "name": directory.name,
         "namespaces": mode.namespaces,
@@ -121,7 +123,7 @@ def plan(
 
 
 def make_directory(root: Path, name: str, mode: Mode, user: int) -> Path:
-    """Make the run's fresh directory, for its owner alone."""
+    """Create the run's directory with mode 0700. Without namespaces it belongs to the run's user."""
     root.mkdir(parents=True, exist_ok=True)
     directory = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=root)).resolve()
     if mode.change_user and not mode.namespaces:

@@ -1,20 +1,24 @@
-"""The guard of one run: `python -I -S supervisor_process.py`, started by the executor, outside of Django and of the
+"""Guard process of one run: `python -I -S supervisor_process.py`. The executor starts it, outside Django and the
 project.
 
-Why a process of its own, and not `preexec_fn`: between fork and exec of a process with threads almost nothing is safe.
-And somebody must outlive the worker: the guard ends with its run when the worker is killed with -9.
+A separate process is used instead of `preexec_fn` because almost nothing is safe between fork and exec of a process
+that has threads. It also has to outlive the worker: when the worker is killed with -9, the guard ends and takes the run
+with it.
 
-    worker ── guard ── [init, in namespaces of its own ──] pytest ── whatever the tests start
+    worker ── guard ── [init, in namespaces of its own ──] pytest ── everything that the tests start
 
-1. The guard reads the plan (JSON, from standard input), and listens on the control socket: "I" interrupt pytest, "T"
-   terminate everything, end of file (the executor's wish, or its death) kill everything.
-2. With namespaces, its child is process 1 of a process namespace: when that one ends, however it ends, the kernel kills
-   all others in it before the guard's `waitpid` returns. Nothing can leave: neither `setsid` nor a double fork help.
-3. Without, the guard is the subreaper of everything below: it freezes and kills descendants until it has none left.
-4. pytest's exit code goes through the control socket, as a line of JSON, with whether it had been told to stop before.
-   Then the run's directory is removed.
+1. The guard reads the plan (JSON, from standard input) and listens on the control socket. "I" interrupts pytest, "T"
+   terminates everything. End of file (the executor closed the socket, or died) kills everything.
+2. With namespaces, its child is process 1 of a process namespace. When process 1 ends, for any reason, the kernel kills
+   all other processes of the namespace before the guard's `waitpid` returns. Neither `setsid` nor a double fork lets a
+   process leave.
+3. Without namespaces, the guard is the subreaper of all its descendants. It freezes and kills descendants until none is
+   left.
+4. pytest's exit code goes through the control socket as a line of JSON, together with the flag whether a stop was
+   ordered before. Then the run's directory is removed.
 
-Imports little, because every run waits for it. Linux' calls go through ctypes; elsewhere only limits and group remain.
+Imports few modules, because every run waits for them. Linux system calls go through ctypes. On other systems only the
+resource limits and the process group remain.
 """
 
 from __future__ import annotations
@@ -34,7 +38,7 @@ from typing import Any, NoReturn
 
 sys.path.append(
     os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-)  # last: no module of Python's is hidden
+)  # last in sys.path, so that it shadows no module of Python
 from testrunner.sandbox.walls.calls import (
     LINUX,
     PR_SET_CHILD_SUBREAPER,
@@ -57,7 +61,7 @@ CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWPID = 0x00020000, 0x08000000, 0x20000000
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 0x2, 0x4, 0x8, 0x1000, 0x4000, 0x40000
 SYS_MOUNT_SETATTR, AT_RECURSIVE, MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID = 442, 0x8000, 0x1, 0x2
 
-TICK = 0.5  # seconds between two looks at what the run holds; without a cgroup the kernel limits only each process
+TICK = 0.5  # seconds between two measurements of a run; without a cgroup the kernel limits only each process
 
 
 def main() -> NoReturn:
@@ -66,7 +70,8 @@ def main() -> NoReturn:
     control.set_inheritable(False)
     wake_up = wake_up_on(signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    prctl(PR_SET_PDEATHSIG, signal.SIGTERM)  # beside the socket, which a forked child of the worker might hold open
+    # the socket alone is not enough: a forked child of the worker could hold it open
+    prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     plan["limits"]["processes"] += counted_with_the_run(plan)
     group = make_group(plan["name"], plan["limits"]["total_memory_bytes"] + plan["limits"]["disk_bytes"])
@@ -121,7 +126,11 @@ def wake_up_on(*signals: int) -> int:
 
 
 def guarded(control: socket.socket, act: Any) -> NoReturn:
-    """Act in a fresh child; words instead of a traceback if that fails; never come back to the parent's code."""
+    """Run `act` in a freshly forked child and exit. An exception is sent to the executor as a message, without a
+    traceback.
+
+    Never returns, so the child never continues with the parent's code.
+    """
     try:
         act()
     except BaseException as problem:
@@ -136,12 +145,15 @@ def tell_failure(control: socket.socket, problem: BaseException) -> None:
 
 
 def tell(control: socket.socket, **words: Any) -> None:
-    with contextlib.suppress(OSError):  # nobody listens any more: then nobody needs to know
+    with contextlib.suppress(OSError):  # the executor has gone, so the message is not needed
         control.sendall(json.dumps(words).encode() + b"\n")
 
 
 def watch(child: int, control: socket.socket, wake_up: int, plan: Plan) -> int | None:
-    """Return the child's wait status, or None if it had to be killed because the control socket closed."""
+    """Return the child's wait status, or None if the guard killed the child.
+
+    The guard kills it when the control socket closes, when a termination signal arrives or when a limit is exceeded.
+    """
     poll = select.poll()
     poll.register(control, select.POLLIN)
     poll.register(wake_up, select.POLLIN)
@@ -158,7 +170,7 @@ def watch(child: int, control: socket.socket, wake_up: int, plan: Plan) -> int |
                     kill_and_wait(child)
                     return None
                 ended, status = os.waitpid(-1, os.WNOHANG)
-                while ended:  # the others are orphans, whom this process buries
+                while ended:  # the others are orphans, which this process reaps
                     if ended == child:
                         return status
                     ended, status = os.waitpid(-1, os.WNOHANG)
@@ -177,7 +189,10 @@ def watch(child: int, control: socket.socket, wake_up: int, plan: Plan) -> int |
 
 
 def is_of_the_run(entry: Any, plan: Plan, before: set[tuple[str, int]]) -> bool:
-    """Whether a System V entry is the run's: by its own user or, without one, as a new one of the worker's user."""
+    """Whether a System V entry belongs to the run.
+
+    It does if it is owned by the run's own user. For a run of the worker's user, it must also be newer than the run.
+    """
     return plan["user"] in entry.owners and (plan["change_user"] or (entry.kind, entry.id) not in before)
 
 
@@ -197,7 +212,7 @@ def kill_and_wait(child: int) -> int:
 
 
 def enter_namespaces(plan: Plan) -> None:
-    """Put the guard's future children into a process namespace; without root, in a user namespace of their own."""
+    """Put the guard's future children into a process namespace. Without root, also into a new user namespace."""
     if plan["user_namespace"]:
         user, group = os.geteuid(), os.getegid()
         call(libc.unshare(CLONE_NEWUSER | CLONE_NEWPID), "unshare")
@@ -209,12 +224,12 @@ def enter_namespaces(plan: Plan) -> None:
 
 
 def init(plan: Plan, control: socket.socket, alive: int) -> NoReturn:
-    """Be process 1 of the namespace: build the walls, start pytest, bury orphans, end when pytest ends."""
+    """Act as process 1 of the namespace: build the walls, start pytest, reap orphans, exit when pytest exits."""
     die_with_guard(alive)
     signal.set_wakeup_fd(-1)
     call(libc.unshare(CLONE_NEWNS | CLONE_NEWIPC), "unshare")
     build_walls(plan)
-    # Once pytest runs, everybody in here may be terminated but this process, which the kernel spares.
+    # From pytest's start on, any process in here may be terminated except this one: the kernel protects process 1.
     main_process, stopped = 0, False
 
     def stop(processes: list[int], number: int) -> None:
@@ -238,7 +253,10 @@ def init(plan: Plan, control: socket.socket, alive: int) -> NoReturn:
 
 
 def measure_again_and_again(plan: Plan, control: socket.socket) -> None:
-    """Look at all others in the namespace, and at its System V tables, at every tick; end them if it is too much."""
+    """Measure all other processes of the namespace and its System V tables at every tick.
+
+    If a limit is exceeded, this process exits, and the kernel ends the namespace.
+    """
     meter = Meter(plan, counts=lambda _: True)
 
     def look(*_: Any) -> None:
@@ -253,13 +271,13 @@ def measure_again_and_again(plan: Plan, control: socket.socket) -> None:
 def die_with_guard(alive: int) -> None:
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if select.select([alive], [], [], 0)[0]:
-        os._exit(127)  # it was gone before it could be noticed
+        os._exit(127)  # the guard died before PDEATHSIG was set
 
 
 def build_walls(plan: Plan) -> None:
-    """Make everything read-only but one bounded file system in memory, which is the run's directory and /tmp.
+    """Make everything read-only except one size-limited tmpfs, which holds the run's directory and serves as /tmp.
 
-    `hidden` directories are empty for the run, except for what is in `kept` below them (the interpreter, mostly).
+    `hidden` directories are empty for the run, except for the `kept` paths below them (mostly the interpreter).
     """
     directory = plan["directory"]
     call(libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None), "mount private")
@@ -279,7 +297,7 @@ def build_walls(plan: Plan) -> None:
         if path in ("/tmp", "/var/tmp", "/dev/shm"):  # noqa: S108
             bind(shared, path)
         elif not os.path.lexists(path):
-            continue  # in a directory that is hidden already
+            continue  # below a directory that is hidden already
         elif not os.path.isdir(path):
             bind(os.open("/dev/null", os.O_PATH), path)
         else:
@@ -291,7 +309,7 @@ def build_walls(plan: Plan) -> None:
 
 
 def name_the_user(plan: Plan) -> None:
-    """Give the run's user an entry in /etc/passwd: initdb and others refuse to work for a mere number."""
+    """Give the run's user an entry in /etc/passwd: initdb and other programs refuse to run without a user name."""
     users = f"{plan['directory']}/passwd"
     write(
         users,
@@ -328,7 +346,7 @@ def mount_memory(path: str, options: str) -> None:
 
 
 def become_pytest(plan: Plan, alive: int) -> NoReturn:
-    """Take the limits on, put the files down as the user who will run them, and turn into pytest."""
+    """Apply the limits, write the test files as the user who will run them, and replace this process with pytest."""
     os.setsid()
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGALRM):
@@ -339,7 +357,7 @@ def become_pytest(plan: Plan, alive: int) -> NoReturn:
         os.setgroups([])
         os.setresgid(plan["user"], plan["user"], plan["user"])
         os.setresuid(plan["user"], plan["user"], plan["user"])
-    die_with_guard(alive)  # after the change of user, which takes it back
+    die_with_guard(alive)  # after the change of user, which clears PDEATHSIG
     prctl(PR_SET_NO_NEW_PRIVS, 1)
     if LINUX:
         forbid(queues=not plan["namespaces"] and not plan["change_user"])
@@ -363,17 +381,18 @@ def set_limits(plan: Plan) -> None:
         "RLIMIT_MEMLOCK": 0,
     }
     if LINUX and not plan["namespaces"]:
-        values["RLIMIT_MSGQUEUE"] = 0  # POSIX queues stay until they are removed, and may be visible nowhere
+        values["RLIMIT_MSGQUEUE"] = 0  # POSIX queues persist until they are removed, and may be visible nowhere
     for name, value in values.items():
         limit(name, value, value)
-    # SIGXCPU at the first, which says in the log what happened; SIGKILL at the second, for those who ignore it.
+    # The soft limit sends SIGXCPU, which explains the end in the log. The hard limit kills processes that ignore it.
     limit("RLIMIT_CPU", limits["cpu_seconds"], limits["cpu_seconds"] + 2)
 
 
 def counted_with_the_run(plan: Plan) -> int:
-    """Return how many threads of others count toward the run's limit of processes, which is one of the user.
+    """Return how many threads outside the run count toward its process limit, because the kernel counts threads per
+    user.
 
-    None for a user that is the run's alone, and none in a user namespace since Linux 5.14, which counts by itself.
+    Zero if the run has a user of its own. Zero also in a user namespace since Linux 5.14, which has its own count.
     """
     if not LINUX or plan["change_user"]:
         return 0
@@ -397,12 +416,12 @@ def limit(name: str, soft: int, hard: int) -> None:
     try:
         resource.setrlimit(kind, (soft, hard))
     except (ValueError, OSError):
-        if LINUX:  # elsewhere some limits do not exist; here a run without one is not started
+        if LINUX:  # some limits do not exist on other systems; on Linux, a run without one must not start
             raise
 
 
 def put_down(plan: Plan) -> None:
-    """Write the files, as nobody but their own user and into directories that were empty: nothing can be in the way."""
+    """Write the test files, as the run's own user and into directories that were empty, so that no path is taken."""
     for name in ("files", "home", "tmp"):
         os.makedirs(f"{plan['directory']}/{name}", exist_ok=True)
     os.chdir(f"{plan['directory']}/files")
@@ -416,12 +435,14 @@ def put_down(plan: Plan) -> None:
 
 
 def pass_on(kept: list[int], control: int) -> None:
-    """Leave these descriptors and the standard ones open, and the control socket until pytest has started."""
+    """Close all descriptors except `kept` and the standard ones. The control socket stays open until pytest has
+    started.
+    """
     for descriptor in kept:
         os.set_inheritable(descriptor, True)
     previous = 2
     for descriptor in sorted({*kept, control, 65536}):
-        if previous + 1 < descriptor:  # an empty range from 0 would be everything
+        if previous + 1 < descriptor:  # closerange with an empty range from 0 would close everything
             os.closerange(previous + 1, descriptor)
         previous = descriptor
 
@@ -430,7 +451,7 @@ def pass_on(kept: list[int], control: int) -> None:
 
 
 def kill_the_rest(plan: Plan, child: int) -> None:
-    """Leave no descendant alive. With namespaces there is none any more, and this is one call that says so."""
+    """Kill all remaining descendants. With namespaces all are dead already, and a single call confirms it."""
     if plan["change_user"] and not plan["namespaces"]:
         kill_everything_of(plan["user"])
     if not LINUX:
@@ -438,15 +459,16 @@ def kill_the_rest(plan: Plan, child: int) -> None:
             os.killpg(child, signal.SIGKILL)
     while has_children():
         frozen: set[int] = set()
-        while new := set(descendants(os.getpid())) - frozen:  # who is frozen cannot fork while others are looked for
+        # a frozen process cannot fork while others are being found
+        while new := set(descendants(os.getpid())) - frozen:
             send_all(new, signal.SIGSTOP)
             frozen |= new
         send_all(frozen, signal.SIGKILL)
-        select.select([], [], [], 0.002)  # they are dying
+        select.select([], [], [], 0.002)  # the killed processes need a moment to exit
 
 
 def has_children() -> bool:
-    """Bury the dead; return whether there are others."""
+    """Reap dead children; return whether living ones remain."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
@@ -456,7 +478,7 @@ def has_children() -> bool:
 
 
 def kill_everything_of(user: int) -> None:
-    """Kill as this user everybody whom this user may kill: one call, which no fork can outrun."""
+    """Kill every process that this user may kill. It is a single call made as this user, so no fork can outrun it."""
     child = os.fork()
     if child == 0:
         try:
@@ -468,13 +490,13 @@ def kill_everything_of(user: int) -> None:
 
 
 def descendants(of: int) -> list[int]:
-    """Return everybody below this process who is not dead: a process lives as long as one of its threads does."""
+    """Return all living descendants of this process. A process is alive as long as one of its threads is."""
     children: dict[int, list[int]] = {}
     for name in os.listdir("/proc") if LINUX else []:
         if name.isdigit():
             with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{name}/stat", "rb") as file:
                 fields = file.read().rpartition(b")")[2].split()
-                if fields[0] != b"Z" or int(fields[17]) > 1:  # the state is that of the first thread
+                if fields[0] != b"Z" or int(fields[17]) > 1:  # the state shown is that of the first thread only
                     children.setdefault(int(fields[1]), []).append(int(name))
     found, open_ends = [], [of]
     while open_ends:

@@ -1,4 +1,4 @@
-"""JUnit XML: pytest's own, if it wrote a whole one, else one made from the results."""
+"""JUnit XML of a run: pytest's own if it is complete, otherwise one made from the results."""
 
 from __future__ import annotations
 
@@ -12,24 +12,27 @@ from testrunner.sandbox.redaction import Mask
 from testrunner.sandbox.results.outcome import TestOutcome
 from testrunner.sandbox.results.plain_text import plain_junit
 
-NEWLINES = {"\n": "&#10;", "\r": "&#13;", "\t": "&#9;"}  # which a parser would read as spaces in an attribute
-# The attributes of pytest's documents.
+NEWLINES = {"\n": "&#10;", "\r": "&#13;", "\t": "&#9;"}  # an XML parser would read these as spaces in an attribute
+# The attribute names of pytest's documents.
 OWN_WORDS = {"classname", "errors", "failures", "file", "hostname", "line", "message", "name", "skipped", "tests"}
 OWN_WORDS |= {"time", "timestamp", "type", "value"}
-# What XML 1.0 cannot hold, in any spelling.
+# Characters that XML 1.0 cannot contain, not even escaped.
 FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit_xml(written: bytes | None, results: Sequence[TestOutcome], *, reason: str) -> bytes:
-    """Return well-formed JUnit XML without colours. `written` is what came from the child: None if it was too much."""
+    """Return well-formed JUnit XML without colours.
+
+    `written` is pytest's own document; None if it was too large.
+    """
     return plain_junit(written) if written and is_junit(written) else made_from(results, reason=reason)
 
 
 def masked(document: bytes, mask: Mask) -> str:
-    """Return a well-formed document without secrets in its values and texts; nothing where it is not well-formed.
+    """Return a well-formed document with secrets redacted in its values and texts; empty if it is not well-formed.
 
-    Its own words, such as "testcase", stay whatever the secrets are. An attribute of a test's own whose name is a
-    secret is left out.
+    Names of the format, such as "testcase", stay even if they equal a secret. Attributes that a test added are left out
+    if their name contains a secret.
     """
     rest = _Masked(mask)
     parser = expat.ParserCreate()
@@ -43,10 +46,10 @@ def masked(document: bytes, mask: Mask) -> str:
 
 
 class _Masked:
-    """Writes a document again as it is parsed."""
+    """Writes a redacted copy of a document while it is parsed."""
 
     def __init__(self, mask: Mask) -> None:
-        self.mask, self.pieces = mask, list[str]()  # text comes in pieces of the parser's choice
+        self.mask, self.pieces = mask, list[str]()  # the parser may split a text into several pieces
         self.written = ['<?xml version="1.0" encoding="utf-8"?>\n']
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
@@ -68,7 +71,9 @@ class _Masked:
 
 
 def is_junit(document: bytes) -> bool:
-    """Return whether this is one whole document of test suites, without a document type (entities, outside files)."""
+    """Return whether this is one complete JUnit document. A document type is refused, because of entities and external
+    files.
+    """
     roots: list[str] = []
 
     def refuse(*_: object) -> None:
@@ -85,7 +90,7 @@ def is_junit(document: bytes) -> bool:
 
 
 def made_from(results: Sequence[TestOutcome], *, reason: str) -> bytes:
-    """Return a document in pytest's own shape, with the run's reason where there is one."""
+    """Return a document in pytest's format, with the run's reason where there is one."""
     outcomes = [outcome for result in results for outcome in result.counted]
     suites = Element("testsuites", name="pytest tests")
     suite = SubElement(
@@ -112,13 +117,13 @@ def _case(suite: Element, result: TestOutcome) -> None:
     element = {"failed": "failure", "error": "error", "skipped": "skipped", "xfailed": "skipped"}.get(result.outcome)
     if element:
         SubElement(case, element, message=_allowed(result.message)).text = _allowed(result.details)
-    if result.fails_twice:  # a second test case, as pytest has it
+    if result.fails_twice:  # pytest also writes a second test case
         again = SubElement(suite, "testcase", classname=_allowed(classname), name=_allowed(name), time="0.000")
         SubElement(again, "error", message=_allowed(result.message)).text = _allowed(result.details)
 
 
 def _address(nodeid: str) -> tuple[str, str]:
-    """The class and the name that pytest's own reports have for a test, or for a file."""
+    """Return the class and the name that pytest's own reports use for a test, or for a file."""
     base, bracket, parameters = nodeid.partition("[")
     path, *names = base.split("::")
     above = [path.removesuffix(".py").replace("/", "."), *names]

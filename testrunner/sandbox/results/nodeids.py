@@ -5,20 +5,21 @@ import re
 
 from testrunner.sandbox.redaction import STARS
 
-MAX_NODEID_LENGTH = 500  # characters; two indexes hold it
+MAX_NODEID_LENGTH = 500  # characters; two indexes contain it
 
 
 def shortened(nodeid: str, most: int = MAX_NODEID_LENGTH) -> str:
-    """The id as it is stored: one that is too long keeps its beginning and a digest of all of it, and stays apart."""
+    """Return the id as it is stored. If it is longer than `most`, it is cut and ends in a digest."""
     if len(nodeid) <= most:
         return nodeid
     return f"{nodeid[: most - 17]}~{hashlib.sha256(nodeid.encode(errors='replace')).hexdigest()[:16]}"
 
 
 def to_select(nodeid: str) -> str:
-    """What pytest is told so that it runs this test: its id, or where what is stored is not all of it, more than it.
+    """Return the argument that makes pytest run the test with this stored id.
 
-    That is the test with all of its parameters where these are what was shortened or hid a secret, else its file.
+    It is the id itself. If the stored id is incomplete (shortened or redacted), it is a larger selection: the test with
+    all its parameters if only these are affected, otherwise the whole file.
     """
     if STARS not in nodeid and not re.search(r"~[0-9a-f]{16}$", nodeid):
         return nodeid

@@ -1,4 +1,4 @@
-"""One test while pytest reports about it: set-up, call, teardown, subtests and reruns, and the result they make."""
+"""State of one running test, built from pytest's reports: set-up, call, teardown, subtests, reruns, and the result."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Phase:
     """One report of pytest about a test. `text` is the traceback as plain text."""
 
     when: str  # setup | call | teardown
-    outcome: str  # passed | failed | skipped, or another plugin's word, such as rerun
-    category: str  # as which pytest counts it; empty where it does not
-    expected: bool = False  # it is about an expected failure
+    outcome: str  # passed | failed | skipped, or a plugin's own, such as rerun
+    category: str  # pytest's category for counting; empty if it does not count
+    expected: bool = False  # the report is about an expected failure
     subtest: str = ""  # the subtest's description
     seconds: float = 0.0
     message: str = ""
@@ -26,7 +26,7 @@ class Phase:
 
     @property
     def title(self) -> str:
-        """What it is about, before its text, where there are several."""
+        """The heading for this phase's text, used if there are several texts."""
         if self.subtest:
             return f"Subtest {self.subtest}"
         return {"setup": "Set-up", "call": "Call", "teardown": "Teardown"}[self.when]
@@ -34,21 +34,21 @@ class Phase:
 
 @dataclass
 class RunningTest:
-    """Collects the phases of one test. Subtests count by making their test fail, as pytest does it."""
+    """Collects the phases of one test. As in pytest, a failed subtest counts by failing its test."""
 
     phases_seen: set[str] = field(default_factory=set)
     seconds: float = 0.0
-    best: str = "passed"  # what it would be had nothing failed
-    fails: bool = False  # in its call
-    breaks: bool = False  # in set-up or teardown
+    best: str = "passed"  # the outcome if nothing failed
+    fails: bool = False  # the call failed
+    breaks: bool = False  # set-up or teardown failed
     reruns: int = 0
     messages: list[str] = field(default_factory=list)
-    texts: list[tuple[str, str]] = field(default_factory=list)  # titles with texts
+    texts: list[tuple[str, str]] = field(default_factory=list)  # (title, text) pairs
     size: int = 0  # characters of texts
-    left_out: int = 0  # characters of texts that found no room
+    left_out: int = 0  # characters of texts that were dropped
 
     def add(self, phase: Phase) -> None:
-        """Take in a report."""
+        """Add one report."""
         self.seconds = min(self.seconds + phase.seconds, MAX_DURATION)
         if not phase.subtest:
             self.phases_seen.add(phase.when)
@@ -63,11 +63,11 @@ class RunningTest:
 
     @property
     def has_ended(self) -> bool:
-        """Whether its teardown is over."""
+        """Whether the teardown is over."""
         return "teardown" in self.phases_seen
 
     def result(self, nodeid: str, *, ended: bool = True) -> TestOutcome:
-        """Return what the test came to."""
+        """Return the result of the test. `ended` is False if the run ended before the test did."""
         outcome = "failed" if self.fails else "error" if self.breaks else self.best
         messages = list(self.messages)
         if not ended:
@@ -86,7 +86,7 @@ class RunningTest:
         )
 
     def _is_complete(self) -> bool:
-        """Whether no report is missing: the call may be, where the set-up did not pass."""
+        """Whether all reports are present. The call may be missing if the set-up did not pass."""
         needs_call = not (self.breaks or self.best in ("skipped", "xfailed") or self.reruns)
         return {"setup", "teardown"} <= self.phases_seen and ("call" in self.phases_seen or not needs_call)
 
@@ -123,7 +123,7 @@ MAX_MESSAGES = 20  # of one test
 
 
 def _rank(phase: Phase) -> str:
-    """What a phase that did not fail says about its test. Other plugins' words say nothing by themselves."""
+    """Return the outcome that a phase without failure implies for its test. Other plugins' outcomes count as passed."""
     if phase.expected:
         return "xpassed" if phase.outcome == "passed" else "xfailed"
     return "skipped" if phase.outcome == "skipped" else "passed"
@@ -134,7 +134,9 @@ def left_out(count: int) -> str:
 
 
 def middle_cut(text: str, most: int) -> str:
-    """Return the beginning and the end of a text that is longer than `most`, and how much is missing between them."""
+    """Return the text; if it is longer than `most` characters, its beginning and end, and how much is missing between
+    them.
+    """
     if len(text) <= most:
         return text
     head, tail = most * 3 // 4, most // 4
@@ -142,7 +144,7 @@ def middle_cut(text: str, most: int) -> str:
 
 
 def one_line(text: str, most: int) -> str:
-    """Return the text, or its beginning and its end with an ellipsis between them."""
+    """Return the text; if it is longer than `most` characters, its beginning and end with an ellipsis between them."""
     if len(text) <= most:
         return text
     tail = most // 4

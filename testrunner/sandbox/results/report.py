@@ -1,7 +1,8 @@
-"""pytest's report, read line by line while it is written by the child (pytest_entry.py).
+"""Reader of pytest's report, line by line while the child writes it (pytest_entry.py).
 
-A hostile test can write into its own report. Everything here is bounded and nothing is believed to be well-formed, but
-results are only as trustworthy as the file that was run. A line that cannot be read costs only itself.
+A hostile test can write into its own report. So everything here has a size limit, and no input is assumed to be
+well-formed. Results are only as trustworthy as the file that was run. A line that cannot be read does not affect other
+lines.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from testrunner.sandbox.results.outcome import DETAILS, MAX_DURATION, MESSAGE, N
 from testrunner.sandbox.results.phases import PHASES, Phase, RunningTest, left_out, middle_cut, one_line
 from testrunner.sandbox.results.plain_text import plain
 
-LINE_BYTES = 2**20  # the child cuts its lines to less than half of that
-MAX_OPEN = 100  # tests at a time: pytest runs one after the other
-MAX_DETAILS_BYTES = 32 * 2**20  # characters of all tests' details; beyond it each has MESSAGE characters
+LINE_BYTES = 2**20  # the child keeps its lines below half of that
+MAX_OPEN = 100  # tests open at a time; pytest runs them one after the other
+MAX_DETAILS_BYTES = 32 * 2**20  # characters of all tests' details; after that, each has at most MESSAGE characters
 
 
 class ReportReader:
-    """Reads the report, and passes on the result of each test as it ends."""
+    """Reads the report and passes on the result of each test when it ends."""
 
     def __init__(
         self,
@@ -34,27 +35,27 @@ class ReportReader:
         most_bytes: int,
         most_results: int,
         prefix: str = "",
-        mask: Mask = Mask(),  # noqa: B008 - without secrets it holds nothing
+        mask: Mask = Mask(),  # noqa: B008 - without secrets it has no state
     ) -> None:
         self._on_result, self._bytes_left, self._most_results = on_result, most_bytes, most_results
         self._prefix, self._mask = prefix, mask
         self._partial, self._is_skipping = b"", False
-        self._ids: dict[str, str] = {}  # pytest's own, or a digest of it → the one that is stored
-        self._alike: Counter[str] = Counter()  # how many tests would be stored by this id
+        self._ids: dict[str, str] = {}  # pytest's id, or its shortened form → the stored id
+        self._alike: Counter[str] = Counter()  # how many tests would have the same stored id
         self._open: dict[str, RunningTest] = {}  # tests that have started and not ended
-        self._again: dict[str, RunningTest] = {}  # tests that have ended and did not pass: they may run again
+        self._again: dict[str, RunningTest] = {}  # tests that ended and did not pass: they may be rerun
         self._waiting: list[TestOutcome] = []
         self._details_left = MAX_DETAILS_BYTES
         self._by_id: dict[str, TestOutcome] = {}
         self.collected: int | None = None
         self.uncollectable: list[str] = []  # files, each with its problem
-        self.skipped_files = 0  # whole modules, which are no tests that were collected
+        self.skipped_files = 0  # modules that were skipped as a whole; they count as no collected test
         self.exit_status: int | None = None  # as pytest itself wrote it at its end
-        self.why = ""  # pytest was interrupted, or broke
-        self.running: list[str] = []  # tests that started and never ended; they have a result all the same
-        self.ended: set[str] = set()  # the tests that came to their end
-        self.unreadable = 0  # lines
-        self.problem = ""  # why this report says nothing
+        self.why = ""  # why pytest was interrupted, or broke
+        self.running: list[str] = []  # tests that started and never ended; each has a result, too
+        self.ended: set[str] = set()  # the tests that ended
+        self.unreadable = 0  # number of lines
+        self.problem = ""  # why this report is unusable; empty if it is usable
 
     @property
     def results(self) -> list[TestOutcome]:
@@ -63,12 +64,12 @@ class ReportReader:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every test that was collected has ended, and pytest has written that it did."""
+        """Whether every collected test has ended, and pytest has reported its own end."""
         faults = self.problem or self.uncollectable or self.exit_status is None
         return not faults and bool(self.collected) and self.collected == len(self.ended)
 
     def write(self, raw: bytes) -> None:
-        """Take in a piece of the report."""
+        """Process a piece of the report."""
         self._bytes_left -= len(raw)
         if self._bytes_left < 0:
             self.problem, self._partial = self.problem or "it is too large", b""
@@ -82,7 +83,7 @@ class ReportReader:
         self._pass_on()
 
     def close(self) -> None:
-        """Count tests that have not ended as errors."""
+        """Finish reading. Tests that have not ended count as errors."""
         self.unreadable += bool(self._partial) or self._is_skipping
         for nodeid in [nodeid for nodeid, test in self._open.items() if test.has_ended]:
             self._end(nodeid)
@@ -112,14 +113,14 @@ class ReportReader:
         nodeid = self._id_of(record)
         if nodeid not in self._open:
             for other in [other for other, test in self._open.items() if test.has_ended]:
-                self._end(other)  # by a plugin that runs tests without saying when each begins and ends
+                self._end(other)  # some plugins run tests without reporting when each begins and ends
             if len(self._open) >= MAX_OPEN:
                 raise ValueError("pytest runs one test after the other")
             self._open[nodeid] = self._again.pop(nodeid, RunningTest())
         return self._open[nodeid]
 
     def _id_of(self, record: dict[str, Any]) -> str:
-        """The id by which this test is stored: see `TestOutcome.nodeid`."""
+        """Return the id under which this test is stored: see `TestOutcome.nodeid`."""
         whole = plain(str(record["id"])).replace("\n", " ")
         key = shortened(whole, NODEID)
         if key not in self._ids:
@@ -187,15 +188,18 @@ class ReportReader:
         self._waiting.append(result)
 
     def _pass_on(self) -> None:
-        while self._waiting:  # outside of every `except`: the caller's problems are the caller's
+        while self._waiting:  # outside every `except`, so that errors of the callback reach the caller
             self._on_result(self._waiting.pop(0))
 
     def _text(self, value: Any, most: int) -> str:
-        """Return one line of at most so many characters without secrets and without terminal codes."""
+        """Return the value as one line of at most `most` characters, without secrets and terminal codes."""
         return one_line(self._mask.text(plain(str(value))).partition("\n")[0].strip(), most)
 
     def _cut(self, ends: Any) -> str:
-        """Return a text that the child may have cut. At its cut no beginning or end of a secret is left."""
+        """Return a text that the child may have cut, with how much is missing.
+
+        The text beside the cut is removed as far as a part of a secret could reach.
+        """
         head, tail, missing = str(ends[0]), str(ends[1]), int(ends[2])
         head, tail = self._mask.text(plain(head)), self._mask.text(plain(tail))
         if missing <= 0:

@@ -1,4 +1,4 @@
-"""The outcome of a run: success needs exit code 0 *and* a whole report *and* a test *and* a result for each test."""
+"""Outcome of a run. A success needs exit code 0, a complete report, at least one test, and a result for each test."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from testrunner.sandbox.results.outcome import Outcome
 from testrunner.sandbox.results.report import ReportReader
 
 NO_TESTS, USAGE, INTERNAL, INTERRUPTED = 5, 4, 3, 2  # pytest's exit codes
-# What a message says, and what to do about it.
+# Texts in error messages, each with advice.
 HINTS = {
     "settings are not configured": "Django's test classes need a Django project with settings and a database, which a "
     "run does not have. Use unittest.TestCase, or test the deployed application over HTTP.",
@@ -19,7 +19,7 @@ HINTS = {
 def verdict(
     report: ReportReader, exit_code: int | None, *, failed_to_start: str = "", cpu_seconds: int = 0
 ) -> tuple[Outcome, str]:
-    """Return the outcome of a run that came to its own end, and the reason in words."""
+    """Return the outcome of a run that was not stopped, and the reason as text."""
     if failed_to_start:
         return Outcome.ERROR, f"The tests could not be started: {failed_to_start}"
     if exit_code is None:
@@ -34,7 +34,7 @@ def verdict(
     if exit_code in (USAGE, INTERNAL, INTERRUPTED):
         return Outcome.ERROR, _broken(exit_code, report.why)
     if exit_code == NO_TESTS and report.exit_status == NO_TESTS and report.skipped_files:
-        return Outcome.SUCCESS, ""  # whole modules were skipped, and there are no others
+        return Outcome.SUCCESS, ""  # all modules were skipped
     if exit_code == NO_TESTS or report.collected == 0:
         return Outcome.ERROR, "No tests were collected."
     if report.exit_status is None:

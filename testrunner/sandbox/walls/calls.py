@@ -1,4 +1,4 @@
-"""Linux' own calls, by ctypes. Standard library only, like all of this package: the guard of a run uses it."""
+"""Linux system calls through ctypes. Like the whole package it uses only the standard library: the guard imports it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 
 def call(result: int, name: str) -> int:
-    """Return what a call has returned. Raises OSError, with the call's name, where it failed."""
+    """Return the result of a system call. Raises OSError with the call's name if it failed."""
     if result < 0:
         code = ctypes.get_errno()
         raise OSError(code, f"{name}: {errno.errorcode.get(code, code)} {os.strerror(code)}")

@@ -1,10 +1,11 @@
-"""A memory cgroup of a run, where one can be made: the kernel counts everything in it, sockets and pipes included.
+"""Memory cgroup of a run, where one can be created. The kernel counts all memory in it, sockets and pipes included.
 
-Version 1 and 2, below the worker's own group or beside it. A worker without root, or in a container, mostly may not
-make one; the limits that held.py watches hold in any case.
+Supports versions 1 and 2, below the worker's own group or beside it. A worker without root, or in a container, usually
+may not create one. The limits that held.py measures apply in any case.
 
-The guard removes its group. One that is killed leaves it, empty, and the next guard removes it: the lock of a group's
-directory, which the kernel ends with the guard, tells it from one that is new and has no process in it yet.
+The guard removes its group. A guard that is killed leaves an empty group, and the next guard removes it. A lock on the
+group's directory, which the kernel releases with the guard, distinguishes a leftover from a new group that has no
+process yet.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ PREFIX = "opsroom-"
 
 
 class ControlGroup:
-    """One group that was made. `lock` is the descriptor that holds its directory's."""
+    """A created group. `lock` is the descriptor that holds the lock on its directory."""
 
     def __init__(self, place: str, lock: int, most: int) -> None:
         self.place, self.lock = place, lock
@@ -28,12 +29,12 @@ class ControlGroup:
         self._write("memory.swap.max", 0) or self._write("memory.memsw.limit_in_bytes", most)
 
     def join(self) -> None:
-        """Put this process, and so all that come from it, into the group. Raises OSError."""
+        """Move this process, and so all its future children, into the group. Raises OSError."""
         with open(f"{self.place}/cgroup.procs", "w") as file:
             file.write("0")
 
     def was_too_small(self) -> bool:
-        """Whether the kernel has killed a process because the group held too much."""
+        """Return whether the kernel has killed a process because the group reached its limit."""
         for name in ("memory.events", "memory.oom_control"):
             with contextlib.suppress(OSError), open(f"{self.place}/{name}") as file:
                 words = dict(line.split() for line in file if len(line.split()) == 2)
@@ -41,7 +42,7 @@ class ControlGroup:
         return False
 
     def remove(self) -> None:
-        """Remove it, once no process is left in it."""
+        """Remove the group, once it contains no process."""
         for _ in range(100):
             try:
                 os.rmdir(self.place)
@@ -49,7 +50,7 @@ class ControlGroup:
             except FileNotFoundError:
                 return
             except OSError:
-                time.sleep(0.01)  # a process is still being buried
+                time.sleep(0.01)  # a process is still exiting
 
     def _write(self, name: str, value: int) -> bool:
         try:
@@ -61,7 +62,7 @@ class ControlGroup:
 
 
 def make_group(name: str, most: int) -> ControlGroup | None:
-    """Make a group that holds at most so many bytes; None where that is not possible."""
+    """Create a group limited to `most` bytes; return None where that is not possible."""
     if os.geteuid() != 0:
         return None
     for parent in _parents():
@@ -79,7 +80,7 @@ def make_group(name: str, most: int) -> ControlGroup | None:
 
 
 def remove_leftovers(parent: str) -> None:
-    """Remove the groups below this one that no guard holds and no process is in."""
+    """Remove the groups below `parent` that no guard has locked and that contain no process."""
     with contextlib.suppress(OSError):
         for name in os.listdir(parent):
             if name.startswith(PREFIX):
@@ -91,16 +92,16 @@ def _remove_unless_held(place: str) -> None:
     lock = _opened(place)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.rmdir(place)  # an error while a process is in it
+        os.rmdir(place)  # fails while the group contains a process
     finally:
         os.close(lock)
 
 
 def _make(place: str) -> int:
-    """Make a group, and return the descriptor that holds its lock. Raises OSError where it cannot be made."""
+    """Create a group and return the descriptor that holds its lock. Raises OSError if it cannot be created."""
     while True:
         os.mkdir(place, 0o755)
-        with contextlib.suppress(FileNotFoundError):  # another guard took it for a leftover before it was locked
+        with contextlib.suppress(FileNotFoundError):  # another guard removed it as a leftover before it was locked
             lock = _opened(place)
             fcntl.flock(lock, fcntl.LOCK_EX)
             if os.path.exists(place):
@@ -113,7 +114,10 @@ def _opened(place: str) -> int:
 
 
 def _parents() -> Iterator[str]:
-    """Yield where a group can be made: below the own one, and beside it, where the own one must not have children."""
+    """Yield the directories where a group can be created.
+
+    They are the worker's own group and, for version 2, its parent, because the own group may not be allowed children.
+    """
     with contextlib.suppress(OSError), open("/proc/self/cgroup") as file:
         for line in file:
             number, controllers, path = line.rstrip("\n").split(":", 2)

@@ -1,10 +1,11 @@
-"""A seccomp filter against the calls by which a run could hold or leave what no limit of its own counts.
+"""Seccomp filter against system calls that would escape the run's limits or leave objects behind.
 
 - User namespaces: in one of its own a test could mount file systems in memory. `clone3` takes its flags from memory,
-  where no filter can read them: it seems not to exist, and the C library uses `clone`.
-- System V queues and semaphores, for a run of the worker's own user without a namespace for them: at its end nobody
-  could tell which are the run's. Shared memory stays, because it says who is attached; PostgreSQL needs it.
-- io_uring, whose queues are memory of the kernel, and whose operations pass no filter.
+  where no filter can read them. So the filter reports it as missing, and the C library falls back to `clone`.
+- System V queues and semaphores, for a run of the worker's own user without an IPC namespace: at its end they could not
+  be distinguished from those of other programs. Shared memory stays allowed, because it lists who is attached, and
+  PostgreSQL needs it.
+- io_uring, because its queues are kernel memory and its operations pass no filter.
 
 Source: https://docs.kernel.org/userspace-api/seccomp_filter.html
 """
@@ -20,12 +21,12 @@ from testrunner.sandbox.walls.calls import PR_SET_SECCOMP, call, libc
 
 CLONE_NEWUSER = 0x10000000
 FILTER = 2  # SECCOMP_MODE_FILTER
-ALLOW, REFUSE = 0x7FFF0000, 0x00050000  # the latter with an error number in its last 16 bits
-LOAD, EQUAL, AT_LEAST, HAS_BITS, ANSWER = 0x20, 0x15, 0x35, 0x45, 0x06  # of classic BPF
-NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16  # where they are in the data that a filter sees
-X32 = 0x40000000  # calls of the x32 interface, on x86_64
-CLONE3, IO_URING_SETUP = 435, 425  # the same on every machine
-# By machine: the number of its kernel interface, and of its calls clone, unshare, setns, semget, msgget.
+ALLOW, REFUSE = 0x7FFF0000, 0x00050000  # REFUSE carries an error number in its lowest 16 bits
+LOAD, EQUAL, AT_LEAST, HAS_BITS, ANSWER = 0x20, 0x15, 0x35, 0x45, 0x06  # operations of classic BPF
+NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16  # offsets in the data that the filter sees
+X32 = 0x40000000  # bit of the calls of the x32 interface, on x86_64
+CLONE3, IO_URING_SETUP = 435, 425  # the same on every architecture
+# By architecture: the number of its kernel interface, and of its calls clone, unshare, setns, semget, msgget.
 MACHINES = {
     "x86_64": (0xC000003E, 56, 272, 308, 64, 68),
     "aarch64": (0xC00000B7, 220, 97, 268, 190, 186),
@@ -35,10 +36,11 @@ LIMIT = "/proc/sys/user/max_user_namespaces"
 
 
 def forbid(*, queues: bool) -> None:
-    """Forbid user namespaces, and `queues`, to this process and all that come from it.
+    """Forbid user namespaces, and with `queues` System V queues and semaphores, to this process and its future
+    children.
 
-    It must have given up new privileges. Raises OSError where there is no such filter, unless this machine has no user
-    namespaces anyway.
+    The process must have set no_new_privs before. Raises OSError if no filter is known for this architecture or the
+    kernel refuses it. No error is raised for an unknown architecture whose kernel has no user namespaces.
     """
     machine = os.uname().machine
     if machine not in MACHINES:
@@ -62,7 +64,7 @@ def _has_none() -> bool:
 def _program(
     interface: int, clone: int, unshare: int, setns: int, semget: int, msgget: int, *, queues: bool
 ) -> list[bytes]:
-    """The filter: of another interface (32 bits, x32) every call is refused."""
+    """Return the filter's instructions. Every call of another interface (32 bits, x32) is refused."""
     missing = {CLONE3, IO_URING_SETUP, *([semget, msgget] if queues else [])}
     tests = [
         *((EQUAL, number, errno.ENOSYS) for number in sorted(missing)),

@@ -1,6 +1,6 @@
-"""What a run holds beyond its files: resident memory, files in memory that have no name, System V shared memory.
+"""Measurement of what a run holds besides its files: resident memory, unnamed files, System V objects.
 
-Read from /proc, for the processes of a run. A process whose files may not be read makes the whole unknown.
+Reads /proc for the processes of a run. If the files of one process may not be read, the whole measurement is unknown.
 """
 
 from __future__ import annotations
@@ -13,36 +13,36 @@ from typing import NamedTuple
 
 PAGE = resource.getpagesize()
 SEMAPHORE = 64  # bytes of kernel memory
-# Of each table of System V: the columns of the id, the owner and its creator, and what an entry holds.
+# For each System V table: the columns of the id, the owner and the creator.
 TABLES = {"shm": (1, 7, 9), "msg": (1, 7, 9), "sem": (1, 4, 6)}
 
 
 class Unknown(Exception):
-    """A process of the run could not be looked at."""
+    """A process of the run could not be measured."""
 
 
 class Held(NamedTuple):
-    """Bytes of memory, and bytes of files on a disk that have no name any more."""
+    """Bytes of memory, and bytes of deleted files that are still open."""
 
     memory: int = 0
     nameless: int = 0
 
 
 class SystemVObject(NamedTuple):
-    """One segment, queue or set of semaphores of System V."""
+    """A System V shared memory segment, message queue or set of semaphores."""
 
     kind: str
     id: int
     owners: frozenset[int]
     bytes: int
-    attached: int  # processes
+    attached: int  # number of attached processes
 
 
 def held_by(processes: Iterable[int], entries: Iterable[SystemVObject], largest_file: int) -> Held:
-    """Return what these processes and entries hold.
+    """Return what these processes and System V objects hold.
 
-    Resident pages are counted for each process that shares them. A file in flight, sent through a socket and not yet
-    received, is in no table of a process; each counts as the largest file that a run may have.
+    Shared resident pages are counted once for each process. A file in flight (sent through a socket and not yet
+    received) is in no table of a process, so each one counts as the largest file that a run may have.
     """
     memory, nameless = sum(entry.bytes for entry in entries), 0
     seen: set[tuple[int, int]] = set()
@@ -61,10 +61,10 @@ def held_by(processes: Iterable[int], entries: Iterable[SystemVObject], largest_
 
 
 def _place_of(process: int) -> str | None:
-    """Where /proc says what a process holds: of a thread that is alive; None where the process is ending, or gone.
+    """Return the /proc directory of a process, or of its first living thread; None if the process is exiting or gone.
 
-    What is ending has no memory any more, but its files may be read by root alone. The first thread may have ended
-    long before the others.
+    An exiting process has no memory any more, but only root may read its files. The first thread may have ended long
+    before the others.
     """
     if _resident(place := f"/proc/{process}"):
         return place
@@ -75,14 +75,14 @@ def _place_of(process: int) -> str | None:
 
 
 def _resident(place: str) -> int:
-    """Return the bytes of memory that a process occupies, shared pages included."""
+    """Return the bytes of memory that a process occupies, including shared pages."""
     with contextlib.suppress(OSError, ValueError, IndexError), open(f"{place}/statm", "rb") as file:
         return int(file.read().split()[1]) * PAGE
     return 0
 
 
 def _files_of(place: str) -> Iterator[tuple[str, str]]:
-    """Yield what each descriptor of a process leads to, and the path by which to ask more."""
+    """Yield the target of each descriptor of a process, and the path of the descriptor in /proc."""
     try:
         names = os.listdir(f"{place}/fd")
     except OSError as error:
@@ -93,21 +93,23 @@ def _files_of(place: str) -> Iterator[tuple[str, str]]:
         try:
             link = os.readlink(path)
         except FileNotFoundError:
-            continue  # it was closed
-        except OSError as error:  # a root without CAP_SYS_PTRACE may list, and no more
+            continue  # it was closed meanwhile
+        except OSError as error:  # root without CAP_SYS_PTRACE may list the descriptors but not read them
             _check_that_it_ended(place, error)
             return
         yield link, path
 
 
 def _check_that_it_ended(place: str, error: OSError) -> None:
-    """Raise Unknown where the files of a process that is alive may not be read."""
+    """Raise Unknown if the files of a living process may not be read."""
     if isinstance(error, PermissionError) and _resident(place):
         raise Unknown(place) from error
 
 
 def _size_of(path: str, seen: set[tuple[int, int]]) -> int:
-    """Return the bytes that a file occupies, once for all who have it open."""
+    """Return the bytes that a file occupies; zero if it is in `seen` already, because several processes may have it
+    open.
+    """
     try:
         about = os.stat(path)
     except OSError:
@@ -128,7 +130,7 @@ def _in_flight(place: str, path: str) -> int:
 
 
 def system_v() -> Iterator[SystemVObject]:
-    """Yield all entries of this namespace's System V tables."""
+    """Yield all entries of the System V tables of this namespace."""
     for kind, (number, owner, creator) in TABLES.items():
         with contextlib.suppress(OSError), open(f"/proc/sysvipc/{kind}") as file:
             next(file, None)
@@ -140,6 +142,6 @@ def system_v() -> Iterator[SystemVObject]:
 
 
 def _size_and_users(kind: str, row: list[int]) -> tuple[int, int]:
-    if kind == "shm":  # the pages that are there, in memory or swapped out
+    if kind == "shm":  # allocated pages only, in memory or swapped out
         return row[14] + row[15], row[6]
     return (row[3], 0) if kind == "msg" else (row[3] * SEMAPHORE, 0)

@@ -1,7 +1,7 @@
-"""What a run's own user may leave outside of its directory, where there are no namespaces: files, System V's, queues.
+"""Removal of what a run's own user left outside its directory, where there are no namespaces: files, System V objects.
 
-Called when no process of the user is alive any more. Files are looked for where everybody may write; a directory of
-another user is entered only if everybody may write there, too. No link is followed.
+Called when no process of the user is alive any more. Searches the world-writable directories. A directory of another
+user is entered only if it is world-writable, too. Links are not followed.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ from testrunner.sandbox.walls.calls import LINUX, libc
 from testrunner.sandbox.walls.held import SystemVObject, system_v
 
 SHARED = ("/tmp", "/var/tmp", "/dev/shm", "/run/lock", "/run/shm", "/dev/mqueue")  # noqa: S108
-MAX_DEPTH = 4  # directories of others, one below the other
+MAX_DEPTH = 4  # levels of nested directories of other users
 REMOVE = 0  # IPC_RMID
 
 
 def files_of(user: int, tops: tuple[str, ...] = SHARED, *, but: str = "") -> Iterator[tuple[str, os.stat_result]]:
-    """Yield what this user has in the shared directories, outermost only, without `but` and what is above it."""
+    """Yield the paths of this user in the shared directories, outermost only.
+
+    `but` is left out; directories above it are not yielded unless they belong to this user.
+    """
     waiting = [(top, 0) for top in tops]
     while waiting:
         place, depth = waiting.pop()
@@ -38,7 +41,7 @@ def files_of(user: int, tops: tuple[str, ...] = SHARED, *, but: str = "") -> Ite
 
 
 def remove_all_of(user: int, *, but: str = "") -> None:
-    """Remove everything that this user has left: needs root, or to be this user."""
+    """Remove everything that this user left behind, except `but`. Needs to be root or this user."""
     for path, about in list(files_of(user, but=but)):
         if stat.S_ISDIR(about.st_mode):
             remove_directory(path)
@@ -50,7 +53,7 @@ def remove_all_of(user: int, *, but: str = "") -> None:
 
 
 def _remove_entries(user: int, entries: list[SystemVObject]) -> None:
-    """Remove them as their owner: a root without CAP_SYS_ADMIN may not."""
+    """Remove the entries in a child process that runs as their owner: root without CAP_SYS_ADMIN may not."""
     child = os.fork()
     if child == 0:
         try:
@@ -75,9 +78,9 @@ def remove_entries(entries: list[SystemVObject]) -> None:
 
 
 def remove_directory(directory: str) -> None:
-    """Remove a directory without following a link; no process is left that could put one in the way."""
+    """Remove a directory without following links. No process of the run is left that could place a link in the way."""
     with contextlib.suppress(OSError):
-        os.rmdir(directory)  # with namespaces it was never more than a place to mount something
+        os.rmdir(directory)  # with namespaces it is only an empty mount point
         return
     with contextlib.suppress(OSError):
         os.chmod(directory, 0o700)
@@ -90,9 +93,10 @@ def remove_directory(directory: str) -> None:
 
 
 def _empty(top: int) -> None:
-    """Remove what is in an open directory. What lies deeper is moved up first, so no depth is too much.
+    """Empty an open directory. Deeper directories are first moved up to the top, so any depth can be removed.
 
-    Neither recursion nor the length of a path ends it. What cannot be removed is left once nothing else is.
+    It is limited neither by recursion nor by the length of a path. Stops when a pass changes nothing, so entries that
+    cannot be removed stay.
     """
     moved, before = 0, set[str]()
     while (names := set(os.listdir(top))) != before:
@@ -116,7 +120,7 @@ def _empty(top: int) -> None:
 
 
 def _enter(name: str, where: int) -> bool:
-    """Return whether this is a directory, having opened it: tests make some that even their owner may not read."""
+    """Return whether this is a directory, and make it readable: tests create some that their owner may not read."""
     if not stat.S_ISDIR(os.stat(name, dir_fd=where, follow_symlinks=False).st_mode):
         return False
     os.chmod(name, 0o700, dir_fd=where)

@@ -1,4 +1,4 @@
-"""The look at what a run holds, again and again: which of its limits is exceeded, or that it cannot be known."""
+"""Periodic comparison of what a run holds with its limits."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 
 from testrunner.sandbox.walls.held import Held, SystemVObject, Unknown, held_by, system_v
 
-PATIENCE = 2.0  # seconds for a look by another process
-MAX_MISSES = 3  # looks in a row that tell nothing, after which a run is ended: it keeps them from being taken
+PATIENCE = 2.0  # seconds for a measurement by another process
+MAX_MISSES = 3  # failed measurements in a row after which the run is ended: it may be preventing them
 
 
 class Meter:
-    """Compares what a run holds with its limits. `counts` chooses the System V entries that are the run's."""
+    """Compares what a run holds with its limits. `counts` selects the System V entries that belong to the run."""
 
     def __init__(self, plan: dict[str, Any], *, counts: Callable[[SystemVObject], bool]) -> None:
         self.limits, self.counts, self.misses = plan["limits"], counts, 0
@@ -24,7 +24,7 @@ class Meter:
         self.user = plan["user"] if plan["change_user"] else None
 
     def look(self, processes: Iterable[int]) -> str:
-        """Return what is exceeded, "memory" or "disk"; "unknown" if nothing can be known; else nothing."""
+        """Return the exceeded limit, "memory" or "disk"; "unknown" after too many failed measurements; otherwise ""."""
         held = self._held(list(processes))
         self.misses = self.misses + 1 if held is None else 0
         if held is None:
@@ -41,12 +41,12 @@ class Meter:
         except Unknown:
             if self.user is None:
                 return None
-        # A root without CAP_SYS_PTRACE, as in a container, may not look; the run's own user may.
+        # Root without CAP_SYS_PTRACE, as in a container, may not read the processes' files. The run's own user may.
         return looked_at_as(self.user, lambda: held_by(processes, entries, self.limits["file_bytes"]))
 
 
 def looked_at_as(user: int, look: Callable[[], Held]) -> Held | None:
-    """Return what a process of this user finds; None if it finds nothing, or is not let."""
+    """Return what `look` finds in a child process of this user; None if it fails or takes too long."""
     ours, theirs = os.pipe()
     child = os.fork()
     if child == 0:
