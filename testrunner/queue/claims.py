@@ -1,20 +1,21 @@
-"""First come, first served, one at a time: who may start in which environment, and when it was done.
+"""Queue and claims of runs: per environment first come, first served, and one active run at a time.
 
-Every step that queues, starts or ends a run is one short transaction that begins by locking the environment's row:
+Every step that queues, starts or ends a run is one short transaction that first locks the environment's row:
 
-1. `enqueue` inserts the run under that lock. Ids are handed out while it is held, so within an environment the order of
-   ids is the order of commits, and "the oldest" is never overtaken by one that commits later.
-2. `claim_next` looks, without a lock, at the first run that could start in each environment, and takes the one that
-   has waited longest of all: an environment with a long queue keeps no other from its turn. Then it locks that
-   environment, asks again what is first there, and makes it the active one. The environment's generation goes up by
-   one and is the run's token: whoever had an earlier token is refused from now on, whatever he still believes.
-3. `end` writes the outcome where the run still is the worker's own, and lets a reservation begin that waited for it. It
-   wakes nobody: the worker that ended a run looks for the next one itself (runs.py), and whoever is next after a run
-   that was lost is found by the sweeper that lost it (sweeper.py).
+1. `enqueue` inserts the run under that lock. Ids are assigned while the lock is held, so within an environment the
+   order of ids is the order of commits. A run that commits later never gets a lower id than the oldest waiting run.
+2. `claim_next` finds, without a lock, the first run that could start in each environment. It tries the one that has
+   waited longest of all, so an environment with a long queue does not delay the others. Then it locks that environment,
+   queries its first run again, and makes it the active one. The environment's generation increases by one and becomes
+   the run's token. From then on, writes with an earlier token are refused, even if their worker still believes that it
+   owns a run.
+3. `end` writes the outcome if the run still belongs to the caller, and starts a reservation that waited for the run's
+   end. It wakes no worker. A worker that ended a run looks for the next one itself (testrunner/worker/runner.py). After
+   a lost run, the sweeper that ended it also finds the next one (sweeper.py).
 
-The lock makes the order; `testrunner_testrun_one_active` makes the promise. If the constraint ever speaks up, the
-environment was busy after all: the run goes on waiting. No step takes a time from the transaction's start, since it
-may have waited for the lock, and none takes one that is before an earlier step's: see testrunner/clock.py.
+The lock enforces the order. The constraint `testrunner_testrun_one_active` guarantees one active run. If the constraint
+fails, the environment was busy, and the run keeps waiting. No step uses the transaction's start time, because the
+transaction may have waited for the lock. No step stores a time before that of an earlier step: see testrunner/clock.py.
 """
 
 from __future__ import annotations
@@ -38,32 +39,31 @@ from testrunner.models import RunFile, TestEnvironment, TestRun
 log = structlog.get_logger(__name__)
 
 WORK = "testrunner.tasks.work"
-# A worker renews its leases every 5 s and gives its runs up itself after 15 s without success
-# (testrunner/queue/leases.py).
+# A worker renews its leases every 5 s and gives up its runs after 15 s without success (testrunner/queue/leases.py).
 LEASE = timedelta(seconds=30)
 RESERVATION = ["reserved_by", "reserved_for", "reserved_from", "reserved_until", "reservation_note"]
 
 
 @contextmanager
 def locked(environment_id: int) -> Iterator[TestEnvironment]:
-    """The environment's row, locked to the end of the block's transaction.
+    """Lock the environment's row until the end of the block's transaction, and yield it.
 
-    Not against its key: results and runs that refer to it are inserted meanwhile.
+    Raises DoesNotExist. FOR NO KEY UPDATE is used, so results and runs that refer to the row can be inserted meanwhile.
     """
     with transaction.atomic():
         yield TestEnvironment.objects.select_for_update(no_key=True).get(pk=environment_id)
 
 
 def call_worker(environment_id: int) -> None:
-    """Wake a worker. While every slot is busy the sweeper goes on waking, so what is 30 s old says nothing new."""
+    """Wake a worker. The message expires after 30 s, because the sweeper repeats it while all slots are busy."""
     wake(WORK, environment_id, expires=30)
 
 
 @retried
 def enqueue(run: TestRun, files: Sequence[Snapshot]) -> TestRun:
-    """Put a new run, with the bytes of its files, at the end of its environment's queue."""
+    """Append a new run, with the bytes of its files, to its environment's queue."""
     with locked(run.environment_id) as environment:
-        run.pk = None  # an id of an attempt that was rolled back was handed out under an earlier lock
+        run.pk = None  # after a rollback, the id was assigned under an earlier lock
         run.save(force_insert=True)
         RunFile.objects.bulk_create(
             RunFile(
@@ -80,16 +80,19 @@ def enqueue(run: TestRun, files: Sequence[Snapshot]) -> TestRun:
 
 
 def may_start(environment: TestEnvironment) -> Q:
-    """Which of its queued runs could start in a free environment: under a reservation, the holder's only."""
+    """Return the condition for queued runs that could start if this environment were free.
+
+    Under a reservation these are only the holder's runs; in a disabled environment none.
+    """
     if not environment.enabled:
         return Q(pk__in=[])
     return Q(created_by=environment.reserved_by) if environment.is_reserved(database_now()) else Q()
 
 
 def startable() -> list[tuple[int, int]]:
-    """The first run of each free environment and the environment, as far as one can see without a lock; oldest first.
+    """Return (run id, environment id) of the first run of each free environment, oldest first. Takes no lock.
 
-    A hundred looks into an index, however long queues and history are.
+    This costs one index lookup per environment (a hundred), however long queues and history are.
     """
     queued = TestRun.objects.queued().filter(environment=OuterRef("pk")).order_by("id").values("pk")
     busy = TestRun.objects.running().filter(environment=OuterRef("pk"))
@@ -101,7 +104,7 @@ def startable() -> list[tuple[int, int]]:
 
 
 def claim_next(worker: str) -> TestRun | None:
-    """Make the run that has waited longest the active one of its environment; None where nothing can start now."""
+    """Make the run that has waited longest the active one of its environment; return None if nothing can start now."""
     for _, environment_id in startable():
         if (run := claim(environment_id, worker)) is not None:
             return run
@@ -110,7 +113,10 @@ def claim_next(worker: str) -> TestRun | None:
 
 @retried
 def claim(environment_id: int, worker: str) -> TestRun | None:
-    """Make the first queued run of this environment its active one; None where it is busy, closed or has none."""
+    """Make the first queued run of this environment its active one.
+
+    Return None if the environment is busy or disabled, or no run may start in it.
+    """
     try:
         with locked(environment_id) as environment:
             if TestRun.objects.running().filter(environment=environment).exists():
@@ -125,7 +131,7 @@ def claim(environment_id: int, worker: str) -> TestRun | None:
 
 def _activate(run: TestRun, environment: TestEnvironment, worker: str) -> TestRun:
     environment.generation += 1
-    # Not by save(), which would write a row of history at every start of a run.
+    # save() would write a row of history at every start of a run.
     TestEnvironment.objects.filter(pk=environment.pk).update(generation=environment.generation)
     TestRun.objects.filter(pk=run.pk, status=TestRun.Status.QUEUED).update(
         status=TestRun.Status.RUNNING,
@@ -142,9 +148,9 @@ def _activate(run: TestRun, environment: TestEnvironment, worker: str) -> TestRu
 
 @retried
 def end(run: TestRun, still: Q, status: TestRun.Status, **fields: Any) -> bool:
-    """Write how a run ended, where it is `still` what the caller took it for; return whether it was.
+    """Write the outcome of a run if it still matches the condition `still`; return whether it did.
 
-    `still` names the token, or the state, that makes it the caller's to end.
+    `still` names the token, or the state, that entitles the caller to end the run.
     """
     with locked(run.environment_id) as environment:
         ended = TestRun.objects.filter(still, pk=run.pk).update(
@@ -163,7 +169,7 @@ def _begin_reservation(environment: TestEnvironment) -> None:
     if environment.reserved_for is None or environment.reserved_until is not None:
         return
     if TestRun.objects.running().filter(environment=environment).exists():
-        return  # it was a queued run that ended
+        return  # a queued run ended, and another one is still active
     TestEnvironment.objects.filter(pk=environment.pk).update(
         reserved_from=ClockNow(), reserved_until=ClockNow() + F("reserved_for")
     )

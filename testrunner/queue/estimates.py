@@ -1,8 +1,9 @@
-"""When will it be my turn? The place in the queue, and when a run can be expected to start.
+"""Queue positions and estimated start times of waiting runs.
 
-A run is expected to take as long as the same files took before: the median here, else the median in other environments,
-else that of all tests lately, else its time limit. What is ahead is summed up. Runs of whoever holds a reservation come
-first, others' at its end at the earliest. It is a guess and is shown as one; nobody is started by it.
+The estimated duration of a run is the median of earlier runs of the same files: in this environment if possible,
+otherwise in any environment. Otherwise it is the median of the latest runs of all tests, and failing that the run's
+time limit. The durations ahead in the queue are added up. Under a reservation, the holder's runs come first;
+other runs start at its end at the earliest. The result is shown as an estimate, and no run is started because of it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from django.db import connection
 from testrunner.clock import database_now
 from testrunner.models import TestEnvironment, TestRun
 
-LAST = 20  # runs that a median is taken of
+LAST = 20  # number of runs in a median
 _MEDIANS = """
 SELECT wanted.files_key, wanted.environment_id, percentile_cont(0.5) WITHIN GROUP (ORDER BY took)
 FROM unnest(%(keys)s::text[], %(environments)s::int[]) AS wanted (files_key, environment_id)
@@ -47,7 +48,9 @@ SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY took) FROM (
 
 @dataclass(frozen=True)
 class Turn:
-    """A waiting run's place (1 starts next) and expected start; None while the environment is closed."""
+    """A waiting run's position (1 starts next) and expected start; no `start` while the environment
+    is disabled.
+    """
 
     position: int
     start: datetime | None
@@ -55,14 +58,14 @@ class Turn:
 
 @dataclass
 class Queue:
-    """An environment's active run and who waits, in the order in which they will start."""
+    """An environment's active run and its waiting runs, in the order in which they will start."""
 
     active: TestRun | None
     waiting: list[TestRun]
 
 
 def queues(environments: Iterable[TestEnvironment], now: datetime) -> dict[int, Queue]:
-    """Who is active and who waits in each of these environments, by their ids: one query."""
+    """Return the queue of each environment by environment id, in one query."""
     found = {environment.pk: Queue(None, []) for environment in environments}
     runs = TestRun.objects.unfinished().filter(environment__in=found).defer("junit_xml", "selection")
     for run in runs.order_by("id"):
@@ -78,11 +81,11 @@ def queues(environments: Iterable[TestEnvironment], now: datetime) -> dict[int, 
 def arrivals(
     environments: Iterable[TestEnvironment], found: dict[int, Queue], user: Any, now: datetime
 ) -> dict[int, Turn]:
-    """The turn of a run that this user would ask for now, by the environments' ids."""
+    """Return the turn that a run queued now by this user would get, by environment id."""
     joined = {}
     for environment in environments:
         run, queue = TestRun(pk=-environment.pk, environment=environment, created_by=user), found[environment.pk]
-        run.wall_seconds = 0  # how long it will take is nobody's wait but that of those who come after
+        run.wall_seconds = 0  # its own duration would delay only later runs
         joined[environment.pk] = Queue(queue.active, _in_order(environment, [*queue.waiting, run], now))
     told = turns(environments, joined, now)
     return {environment.pk: told[-environment.pk] for environment in environments}
@@ -97,7 +100,7 @@ def _in_order(environment: TestEnvironment, waiting: list[TestRun], now: datetim
 def turns(
     environments: Iterable[TestEnvironment], found: dict[int, Queue] | None = None, now: datetime | None = None
 ) -> dict[int, Turn]:
-    """When it will be whose turn in these environments, by the ids of the waiting runs."""
+    """Return the turns of all waiting runs in these environments, by run id."""
     environments, now = list(environments), now or database_now()
     found = found if found is not None else queues(environments, now)
     everybody = [run for queue in found.values() for run in [*filter(None, [queue.active]), *queue.waiting]]
@@ -124,7 +127,7 @@ def _turns_in(
 
 
 def _durations(runs: list[TestRun]) -> dict[int, timedelta]:
-    """How long each of these is likely to take."""
+    """Return the estimated duration of each run, by run id."""
     if not runs:
         return {}
     kinds = sorted({(run.files_key, run.environment_id) for run in runs})

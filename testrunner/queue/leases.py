@@ -1,15 +1,16 @@
-"""A worker's hold on its runs: renewed by the database's clock, given up in time, and never believed in too long.
+"""Leases: a worker's claim on its runs, renewed by the database's clock and given up early enough.
 
-    0 s   the last renewal that succeeded
-    5 s   the next one
-    15 s  none has succeeded: the worker ends the run's processes and writes nothing more. If the worker itself is
-          stopped, its dead man's switch ends them (testrunner/sandbox/dead_man_switch.py)
-    30 s  the lease is over
-    35 s  the reaper calls the run lost, and the next one starts (testrunner/queue/sweeper.py)
+    0 s   the last successful renewal
+    5 s   the next renewal
+    15 s  no renewal has succeeded: the worker ends the run's processes and writes nothing more. If the worker itself
+          is stopped, its watchdog ends them (testrunner/sandbox/dead_man_switch.py)
+    30 s  the lease expires
+    35 s  the sweeper marks the run as lost, and the next one starts (testrunner/queue/sweeper.py)
 
-Writes are fenced by the token, so a late worker can change nothing here. No lease can fence what a test does to the
-environment itself, which knows of no token; that is what the twenty seconds from 15 to 35 are for. Time is counted from
-before a renewal was sent, by a clock that goes on while the process, or the machine, is stopped.
+Writes are fenced by the token, so a late worker cannot change anything in the database. No lease can fence what a test
+does to the environment itself, which does not know the token. That is the reason for the twenty seconds from 15 to 35.
+Time is counted from the moment before a renewal is sent, by a clock that continues while the process, or the machine,
+is suspended.
 """
 
 from __future__ import annotations
@@ -36,30 +37,30 @@ from testrunner.sandbox import dead_man_switch
 log = structlog.get_logger(__name__)
 
 BEAT = 5.0  # seconds between two renewals
-SILENCE = 15.0  # seconds without one that succeeded, after which a run is given up
-OVERTIME = 300.0  # seconds in which a run is prepared, stopped, tidied up after, and written down
-TICK = 1.0  # seconds between two looks for somebody's wish to cancel
+SILENCE = 15.0  # seconds without a successful renewal, after which a run is given up
+OVERTIME = 300.0  # seconds allowed for preparing, stopping, cleaning up and recording a run
+TICK = 1.0  # seconds between two checks for cancellation requests
 
 
 class LeaseLost(Exception):
-    """The run is not this worker's any more: nothing of it may be written."""
+    """The run no longer belongs to this worker, which must not write anything about it."""
 
 
 @dataclass
 class Lease:
-    """One run that is this worker's for now."""
+    """This worker's lease on one run."""
 
     run_id: int
     token: int
-    heard: float  # boottime of the last renewal that succeeded, from before it was sent
-    taken: bool = False  # the database says that it is not ours any more
-    wish: str = ""  # why somebody wants it cancelled
-    guard: int = 0  # the process id of the run's guard
-    ends: float = math.inf  # boottime after which it is not renewed
+    heard: float  # boottime just before the last successful renewal was sent
+    taken: bool = False  # the database says that another worker owns the run, or that it has ended
+    wish: str = ""  # the reason of a cancellation request
+    guard: int = 0  # process id of the run's guard
+    ends: float = math.inf  # boottime after which the lease is not renewed
 
     @property
     def mine(self) -> Q:
-        """What every write asks for: the run is still running under our token."""
+        """The condition of every write: the run is still running under our token."""
         return Q(pk=self.run_id, lease_token=self.token, status=TestRun.Status.RUNNING)
 
     @property
@@ -68,7 +69,7 @@ class Lease:
 
     @property
     def is_over(self) -> bool:
-        """Whether its run should have ended long ago."""
+        """Whether the run is far beyond its time limit, so that the lease is not renewed any more."""
         return dead_man_switch.boottime() > self.ends
 
     @property
@@ -76,7 +77,7 @@ class Lease:
         return self.heard + SILENCE - dead_man_switch.boottime()
 
     def renew(self) -> None:
-        """Prolong it by the database's clock, or find out that it is another's."""
+        """Extend the lease by the database's clock, or find out that it was lost."""
         asked = dead_man_switch.boottime()
         if TestRun.objects.filter(self.mine).update(lease_until=ClockNow() + LEASE):
             self.heard = asked
@@ -85,7 +86,7 @@ class Lease:
 
 
 class Keeper:
-    """The thread of a worker process that renews all of its leases, on a connection of its own."""
+    """Thread of a worker process that renews all of its leases, on its own database connection."""
 
     def __init__(self) -> None:
         self._leases: dict[int, Lease] = {}
@@ -95,7 +96,7 @@ class Keeper:
 
     @contextlib.contextmanager
     def keeping(self, lease: Lease) -> Iterator[None]:
-        """Renew the lease as long as the block lasts."""
+        """Renew the lease until the end of the block."""
         with self._changing:
             self._leases[lease.run_id] = lease
             if self._thread is None or not self._thread.is_alive():
@@ -110,12 +111,12 @@ class Keeper:
                 self._tell_switch(f"drop {lease.guard}")
 
     def watch(self, lease: Lease, guard: int) -> None:
-        """From now on, end the run with this guard when its lease is not renewed in time, come what may."""
+        """From now on, let the watchdog end the run with this guard if its lease is not renewed in time."""
         lease.guard = guard
         self._tell_switch(f"keep {guard} {lease.seconds_left:.3f}")
 
     def is_stuck(self) -> bool:
-        """Whether this process has runs, and each of them was lost because it did not end."""
+        """Whether this process has runs, all of them lost because they did not end in time."""
         with self._changing:
             leases = list(self._leases.values())
         return bool(leases) and all(lease.is_over and lease.is_lost for lease in leases)
@@ -127,7 +128,7 @@ class Keeper:
                 leases = list(self._leases.values())
             try:
                 self._look_after(leases)
-            except Exception as error:  # whatever it is: all runs of this process depend on this thread
+            except Exception as error:  # any error: all runs of this process depend on this thread
                 log.warning("leases_not_renewed", error=f"{type(error).__name__}: {error}".strip())
                 connection.close()
             if not leases:
@@ -148,12 +149,12 @@ class Keeper:
             leases[run.pk].wish = f"Cancelled by {run.cancel_requested_by or 'somebody'} while it ran."
 
     def _tell_switch(self, words: str) -> None:
-        """Speak to the dead man's switch; start it if it is not there. What it must know, it is told again in 5 s."""
-        # What can fail is a pipe that is closed, or that there is no process or no memory for a new one.
+        """Send a command to the watchdog, starting it if necessary. A command that is lost is repeated in 5 s."""
+        # Possible errors: a closed pipe, or no process or memory for a new watchdog.
         with self._changing, contextlib.suppress(OSError):
             if self._switch is None or self._switch.poll() is not None:
                 self._switch = _start_switch()
-            assert self._switch.stdin is not None  # noqa: S101  it was asked for
+            assert self._switch.stdin is not None  # noqa: S101 - stdin=PIPE
             self._switch.stdin.write(words.encode() + b"\n")
             self._switch.stdin.flush()
 
@@ -162,7 +163,7 @@ def _start_switch() -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603
         [sys.executable, "-I", "-S", str(Path(dead_man_switch.__file__).resolve())],
         stdin=subprocess.PIPE,
-        start_new_session=True,  # a Ctrl-C is not for it
+        start_new_session=True,  # a Ctrl-C must not reach it
         env={},
     )
 

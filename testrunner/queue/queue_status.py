@@ -1,6 +1,6 @@
-"""What is shown with an environment or a run and is in no column of theirs: state, holder, queue, expected start.
+"""Computed values that are shown with environments and runs: state, holder, queue, expected start.
 
-For many rows at once, in a number of queries that does not grow with them.
+Each function handles many rows, in a number of queries that does not grow with them.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from testrunner.clock import database_now
 from testrunner.models import RunFile, TestEnvironment, TestFile, TestRun
 from testrunner.queue import estimates
 
-MAX_DETAILS = 200  # tracebacks in one answer; a run's results may be 20,000
+MAX_DETAILS = 200  # tracebacks in one response; a run may have 20,000 results
 MAX_DETAILS_BYTES = 4 * 2**20  # characters of these tracebacks together
 NOT_WAITING = estimates.Turn(0, None)
 
 
 def add_to_environments(environments: Iterable[TestEnvironment]) -> None:
-    """Give each of these `state`, `active`, `queue`, `holder` and `shown_variables`."""
+    """Add `state`, `active`, `queue`, `holder` and `shown_variables` to each environment."""
     environments = list(environments)
     now = database_now()
     found = estimates.queues(environments, now)
@@ -38,7 +38,10 @@ def add_to_environments(environments: Iterable[TestEnvironment]) -> None:
 
 
 def add_arrivals(environments: Iterable[TestEnvironment], user: Any) -> None:
-    """Give each of these `arrival`: the turn of a run that the user would ask for now, and in how long, at a guess."""
+    """Add `arrival` and `arrives_in` to each environment.
+
+    They are the queue position of a run that this user would queue now, and the estimated time until it starts.
+    """
     environments = list(environments)
     now = database_now()
     told = estimates.arrivals(environments, estimates.queues(environments, now), user, now)
@@ -49,7 +52,7 @@ def add_arrivals(environments: Iterable[TestEnvironment], user: Any) -> None:
 
 
 def add_to_runs(runs: Iterable[TestRun]) -> None:
-    """Give each of these `position` and `expected_start`: None where it does not wait."""
+    """Add `position` and `expected_start` to each run; None if it is not waiting."""
     runs = list(runs)
     places = {run.environment_id for run in runs if run.status == TestRun.Status.QUEUED}
     turns = estimates.turns(TestEnvironment.objects.filter(pk__in=places)) if places else {}
@@ -58,7 +61,10 @@ def add_to_runs(runs: Iterable[TestRun]) -> None:
 
 
 def file_ids(runs: Sequence[TestRun]) -> Callable[[TestRun], list[int]]:
-    """Return a function for the ids of the test files that were chosen for a run: of the files, not of their bytes."""
+    """Return a function that returns the ids of the test files chosen for a run.
+
+    They identify the files as they are now, not the bytes that the run has.
+    """
     wanted = {(file.root, file.path) for run in runs for file in _chosen(run)}
     rows = TestFile.objects.filter(path__in={path for _, path in wanted}).only("pk", "root", "path")
     known = {(row.root, row.path): row.pk for row in rows}
@@ -70,7 +76,7 @@ def _chosen(run: TestRun) -> list[RunFile]:
 
 
 def details_of(run: TestRun) -> dict[int, str]:
-    """The tracebacks of a run's first tests that went wrong, by their results' ids."""
+    """Return the tracebacks of a run's first failed tests, by result id."""
     explained = run.results.exclude(details="").annotate(size=Length("details")).order_by("id")
     chosen, room = [], MAX_DETAILS_BYTES
     for pk, size in explained.values_list("pk", "size")[:MAX_DETAILS]:
@@ -82,7 +88,7 @@ def details_of(run: TestRun) -> dict[int, str]:
 
 
 def shown(variable: Any) -> dict[str, Any]:
-    """A variable as people may see it."""
+    """Return a variable as users may see it; a secret value is replaced by None."""
     return {"name": variable.name, "value": None if variable.secret else variable.value, "secret": variable.secret}
 
 

@@ -1,6 +1,7 @@
-"""How many runs may wait: in an environment, of one user in it, and with how many bytes of files of one user.
+"""Quotas for waiting runs: per environment, per user in an environment, and bytes of files per user.
 
-Counted where the run is queued, under two locks: the user's wishes in whatever environments, then the environment.
+They are checked when a run is queued, under two locks: that of the user's requests in all environments, then that of
+the environment.
 """
 
 from __future__ import annotations
@@ -11,21 +12,21 @@ from django.db.models import Sum
 
 from testrunner.models import RunFile, RunNotAllowed, TestRun
 
-WISHES = 0x7E57  # of Postgres' advisory locks: "test"
+WISHES = 0x7E57  # namespace of Postgres advisory locks: "test"
 
 
 class QuotaExceeded(RunNotAllowed):
-    """No room for another run: its text says whose limit it is, and what to do."""
+    """A quota leaves no room for another run. The text says which limit applies and what to do."""
 
 
 def lock_wishes_of(user_id: int | None) -> None:
-    """Let a user's new runs, in whatever environments, come one after the other: their files are counted together."""
+    """Serialize a user's requests for new runs in all environments, because their files are counted together."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [WISHES, user_id or 0])
 
 
 def check(run: TestRun, size: int) -> None:
-    """Raise QuotaExceeded where there is no room for this new run with so many bytes of files."""
+    """Raise QuotaExceeded if this new run, whose files have `size` bytes, exceeds a quota."""
     here = TestRun.objects.queued().filter(environment=run.environment_id)
     if (waiting := here.count()) >= settings.TESTRUN_MOST_QUEUED:
         raise QuotaExceeded(f"{waiting} runs are waiting in {run.environment}, the most. Try again when some have run.")

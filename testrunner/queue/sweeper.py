@@ -1,13 +1,14 @@
-"""What was never announced: workers that died, wake-ups that were lost, reservations that are over.
+"""Sweeper for events that are not announced: workers that died, wake-ups that were lost, reservations that expired.
 
-Called every few seconds (testrunner/tasks.py). Two at once do no harm: each step repeats its condition in the statement
-that acts, under the environment's lock. A worker renews its leases to 30 s ahead and has given its runs up itself after
-15 s without success, so a run that is reaped at 35 s has had twenty seconds to end (testrunner/queue/leases.py).
+Called every few seconds (testrunner/tasks.py). Concurrent calls are harmless: each step repeats its condition in the
+statement that acts, under the environment's lock. A worker renews its leases to 30 s ahead, and gives up its runs after
+15 s without success. So a run that is reaped at 35 s has had twenty seconds to end (testrunner/queue/leases.py).
 
-The database's clock may be set back. A lease then lies further ahead than any that begins now, and would keep the
-environment of a dead worker for as long; it is shortened. A worker that lives renews it in any case.
+The database's clock may be set back. A lease then lies further in the future than any lease that begins now. If its
+worker is dead, it would block the environment for that long, so it is shortened. A living worker renews it in any case.
 
-One row's trouble stops neither its own step nor the others: it is logged, and tried again at the next sweep.
+An error with one row stops neither its own step nor the others. It is logged, and the row is tried again at the next
+sweep.
 """
 
 from __future__ import annotations
@@ -26,18 +27,18 @@ from testrunner.queue import claims
 
 log = structlog.get_logger(__name__)
 
-GRACE = timedelta(seconds=5)  # from the end of a lease to its reaping
-MAX_WAKE_UPS = 8  # at once; each worker that finds more to do wakes another
+GRACE = timedelta(seconds=5)  # from the end of a lease until the run is marked as lost
+MAX_WAKE_UPS = 8  # in one sweep; each worker that finds more to do wakes another one
 
 
 def sweep() -> None:
-    """Reap the lost, end reservations that are over, and wake workers for the runs that could start."""
+    """Mark lost runs, end expired reservations, and wake workers for the runs that could start."""
     for step in (shorten_leases, reap, end_reservations, wake_workers):
         attempt(step)
 
 
 def attempt(step: Callable[..., Any], *given: Any) -> Any:
-    """Return what this step of a sweep returns; log its error, so that the next step follows."""
+    """Return the result of this step of a sweep; log an error, so that the next step follows."""
     try:
         return step(*given)
     except Exception:
@@ -46,7 +47,7 @@ def attempt(step: Callable[..., Any], *given: Any) -> Any:
 
 
 def shorten_leases() -> None:
-    """Let no lease end later than one that begins now."""
+    """Shorten leases that end later than one that begins now."""
     longest = ClockNow() + claims.LEASE
     too_long = TestRun.objects.running().filter(lease_until__gt=longest)
     for run_id in too_long.values_list("pk", flat=True):
@@ -54,7 +55,7 @@ def shorten_leases() -> None:
 
 
 def reap() -> int:
-    """Call the runs lost whose worker was not heard of for too long; return how many there were."""
+    """Mark the runs as lost whose worker has been silent for too long; return how many there were."""
     overdue = Q(lease_until__lt=ClockNow() - GRACE)
     return sum(bool(attempt(_end_lost, run, overdue)) for run in TestRun.objects.running().filter(overdue))
 
@@ -67,7 +68,7 @@ def _end_lost(run: TestRun, overdue: Q) -> bool:
 
 
 def end_reservations() -> None:
-    """Take down reservations that are over; they have had no effect since."""
+    """Clear expired reservations. They have had no effect since they expired."""
     for over in TestEnvironment.objects.filter(reserved_until__lte=ClockNow()).values_list("pk", flat=True):
         attempt(_end_reservation, over)
 

@@ -1,13 +1,13 @@
-"""How the runner receives its wake-ups: acknowledged at once, and no more of them kept than help anybody.
+"""Reception of wake-up messages by the worker: acknowledged at once, and dropped if there are more than useful.
 
-Celery acknowledges a message when a slot of its pool takes it. While every slot is busy with a run, for hours perhaps,
-the next messages would wait unacknowledged: RabbitMQ closes the channel of a consumer that does not acknowledge within
-its `consumer_timeout`. A wake-up need not wait. Its row is in Postgres, each slot looks for the next run itself when
-it has ended one (testrunner/worker/runner.py), and the sweeper wakes again. So
+By default, Celery acknowledges a message when a slot of its pool takes it. While every slot is busy with a run, maybe
+for hours, the next messages would wait unacknowledged. RabbitMQ closes the channel of a consumer that does not
+acknowledge within its `consumer_timeout`. A wake-up does not need to wait: its row is in Postgres, each slot looks for
+the next run itself after each run (testrunner/worker/runner.py), and the sweeper repeats wake-ups. Therefore:
 
-1. each wake-up is acknowledged when it arrives;
-2. as many as there are slots may wait for one. They cover the moment between a slot's last look and its end;
-3. what is more is dropped.
+1. Each wake-up is acknowledged when it arrives.
+2. As many wake-ups as there are slots may wait. They cover the moment between a slot's last query and its end.
+3. All others are dropped.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ log = get_task_logger(__name__)
 
 
 def at_once(task: Any, app: Any, consumer: Any, **options: Any) -> Any:
-    """A strategy for Celery's consumer (`Task.Strategy`)."""
+    """Message handling strategy for Celery's consumer (`Task.Strategy`)."""
     handle = default(task, app, consumer, **options)
 
     def on_message(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any, **more: Any) -> Any:
@@ -36,11 +36,11 @@ def at_once(task: Any, app: Any, consumer: Any, **options: Any) -> Any:
 
 
 class WakeUp(Task):
-    """A task whose messages are received like this."""
+    """Base class of tasks whose messages are received in this way."""
 
     abstract = True
     Strategy = f"{__name__}:{at_once.__name__}"
 
 
 def _is_done(*_: Any) -> None:
-    """In the place of an acknowledgement, or a refusal."""
+    """Replaces acknowledge and reject, because the message is already acknowledged."""
