@@ -1,11 +1,12 @@
-"""Test files: they lie on the file system, below three roots; a row stands for each, so that it can be chosen.
+"""Discovery of test files. They are in the file system, below three roots; each has a row, so that it can be chosen.
 
     samples   sample_tests/, which ships with Opsroom
-    project   Opsroom's own tests, the test_*.py of its apps, where what they need is installed
-    uploads   settings.TEST_UPLOADS, where testrunner/files/uploads.py puts them
+    project   Opsroom's own tests, the test_*.py of its apps, if everything they need is installed
+    uploads   settings.TEST_UPLOADS, where testrunner/files/uploads.py stores them
 
-The file system is the truth: `look()` brings the rows up to date and is called by whoever shows a choice. A symbolic
-link is never followed, so nothing outside a root can be chosen, and nothing is read through one that came later.
+The file system is the source of truth. `look()` updates the rows and is called before files are offered for choice.
+Symbolic links are never followed, so nothing outside a root can be chosen. A link that is created later is not read,
+either.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ from testrunner.models import Root, TestFile
 from testrunner.models.file import MAX_PATH_LENGTH
 
 MAX_FILE_BYTES = 1024 * 1024  # bytes of one test file
-MAX_FILES = 5_000  # below one root; the choice is for people
-LOCK = 0x7E57F11E  # of Postgres: "test file"
-STEADY_NS = 5 * 10**9  # since a file's last change, after which its times tell whether it has changed again
-# Endings of files that may lie beside tests. pytest's own configuration is not among them: a run has its own.
+MAX_FILES = 5_000  # below one root; the list is made for people to choose from
+LOCK = 0x7E57F11E  # Postgres advisory lock: "test file"
+STEADY_NS = 5 * 10**9  # age of a file's last change, in ns, from which on its times show whether it has changed again
+# Extensions of data files that may be beside tests. pytest's configuration files are excluded: a run has its own.
 DATA = {
     "json",
     "jsonl",
@@ -71,9 +72,9 @@ DATA |= {
     "tar",
     "xlsx",
 }
-MAX_KNOWN = 20_000  # files whose digests a process remembers
-BROWSER = b"mark.browser"  # in Opsroom's own tests: there is no browser in a run, so these are no choice
-# Without these pytest does not take the project's pytest.ini, or finds no database: an image for production has none.
+MAX_KNOWN = 20_000  # files whose digests a process caches
+BROWSER = b"mark.browser"  # in Opsroom's own tests; a run has no browser, so these are not offered
+# Without these, pytest rejects the project's pytest.ini or finds no database. A production image does not have them.
 OWN_NEED = {
     "pytest_django": "pytest-django",
     "pytest_asyncio": "pytest-asyncio",
@@ -83,16 +84,16 @@ OWN_NEED = {
 }
 
 
-_known: dict[str, tuple[tuple[int, ...], Found]] = {}  # what files were when they were last read
+_known: dict[str, tuple[tuple[int, ...], Found]] = {}  # path → the file's state when it was last read
 
 
 class TestFileGone(Exception):
-    """A file is not there any more, or is no test file any more. Its text is a sentence for a person."""
+    """The file no longer exists or is not a valid test file any more. The text is a sentence for users."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """A file below a root as it is now. `path` is below the root, with "/"."""
+    """A file below a root as it is now. `path` is relative to the root, with "/"."""
 
     path: str
     sha256: str
@@ -101,7 +102,7 @@ class Found:
 
 
 def folder(root: str) -> Path:
-    """Where a root lies."""
+    """Return the directory of a root."""
     if root == Root.SAMPLES:
         return Path(settings.BASE_DIR) / "sample_tests"
     if root == Root.PROJECT:
@@ -110,7 +111,7 @@ def folder(root: str) -> Path:
 
 
 def cannot_run_own() -> str:
-    """Why Opsroom's own tests are no choice on this machine, in words; nothing if they are."""
+    """Return why Opsroom's own tests are not offered on this machine, as a sentence; empty if they are."""
     missing = [name for module, name in OWN_NEED.items() if find_spec(module) is None]
     if not missing:
         return ""
@@ -119,13 +120,13 @@ def cannot_run_own() -> str:
 
 
 def look() -> None:
-    """Bring the rows of all roots up to what lies there: new, changed, gone."""
+    """Update the rows of all roots to match the file system: new, changed and deleted files."""
     for root in Root:
         _look_below(root)
 
 
 def read(file: TestFile) -> bytes:
-    """The file's bytes as they are now. Raises TestFileGone."""
+    """Return the file's current bytes. Raises TestFileGone."""
     try:
         return _read(folder(file.root), file.path)
     except (OSError, ValueError) as error:
@@ -133,7 +134,7 @@ def read(file: TestFile) -> bytes:
 
 
 def text_of(file: TestFile, content: bytes) -> str | None:
-    """The file's text, in the encoding that a Python file names; None where it is not text."""
+    """Return the file's text, decoded with the encoding that a Python file declares; None if it is not text."""
     encoding = "utf-8"
     with suppress(SyntaxError):
         encoding = tokenize.detect_encoding(io.BytesIO(content).readline)[0] if file.is_python else encoding
@@ -144,8 +145,9 @@ def text_of(file: TestFile, content: bytes) -> str | None:
 
 
 def snapshots(chosen: Iterable[TestFile]) -> list[Snapshot]:
-    """The bytes of these files and of their support files (support_files.py) at this moment, for a run. Raises
-    TestFileGone.
+    """Return the current bytes of these files and of their support files (support_files.py), for a run.
+
+    Raises TestFileGone.
     """
     chosen = list(chosen)
     if others := [str(file) for file in chosen if not file.is_python]:
@@ -155,14 +157,15 @@ def snapshots(chosen: Iterable[TestFile]) -> list[Snapshot]:
 
 
 def digest(content: bytes) -> str:
-    """SHA-256 in hex."""
+    """Return the SHA-256 digest in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
 
 
 def lock() -> None:
-    """Hold, to the end of the transaction, the lock of all who write rows of test files and put or remove the files.
+    """Take the lock for writing rows of test files and for storing or removing the files, until the transaction ends.
 
-    One for all files: each holds it for milliseconds, and a limit on their number is a matter of all of them.
+    One lock serves all files: each holder keeps it for milliseconds, and the limit on their number concerns all of
+    them.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
@@ -171,8 +174,8 @@ def lock() -> None:
 def _look_below(root: Root) -> None:
     if not _differences(root):
         return
-    # What was uploaded or deleted between the look at the rows and the look at the files seems to differ, too. Under
-    # the lock nothing is.
+    # A file that is uploaded or deleted between the two reads (rows, then files) also appears as a difference. Under
+    # the lock this cannot happen.
     with transaction.atomic():
         lock()
         if differences := _differences(root):
@@ -180,7 +183,9 @@ def _look_below(root: Root) -> None:
 
 
 def _differences(root: Root) -> tuple[list[Found], list[int]] | None:
-    """The files whose rows are not there or differ, and the rows whose files are gone; None where all agree."""
+    """Return the files whose rows are missing or differ, and the ids of rows whose files are gone; None
+    if all agree.
+    """
     known = {row.path: row for row in TestFile.objects.filter(root=root)}
     found = {file.path: file for file in _walk(root)}
     changed = [
@@ -223,10 +228,10 @@ def _walk(root: Root) -> Iterator[Found]:
 
 
 def _found(below: Path, path: str) -> Found | None:
-    """The file as it is now; None where it is not a choice: a link, too large, or gone meanwhile.
+    """Return the file as it is now; None if it cannot be chosen: a link, too large, or deleted meanwhile.
 
-    Read again only where it has changed since: by its times, size and number, as Git does it. A file that was changed
-    within the last seconds is read each time, since another change might leave the same times.
+    As in Git, a file is read again only if its times, size or inode number changed. A file that was changed within the
+    last seconds is read each time, because another change might leave the same times.
     """
     place = str(below / path)
     try:
@@ -251,17 +256,22 @@ def _is_chosen(root: Root, name: str) -> bool:
 
 
 def is_data(name: str) -> bool:
-    """Whether a file of this name may lie beside tests, as their data."""
+    """Whether a file with this name may be beside tests, as their data."""
     return name.rpartition(".")[2].lower() in DATA and "." in name
 
 
 def _can_be_stored(path: str) -> bool:
-    """Whoever can write below a root can choose names that no row takes: they are no choice, and harm no other."""
+    """Whether a row can hold this path. Any program that writes below a root can create other names; they are not
+    offered.
+    """
     return len(path) <= MAX_PATH_LENGTH and path.isprintable()
 
 
 def _read(below: Path, path: str) -> bytes:
-    """Read one regular file, following no link in any part of `path`. Raises OSError, or ValueError if it is none."""
+    """Read one regular file without following a link in any part of `path`.
+
+    Raises OSError, or ValueError if it is not a regular file or is too large.
+    """
     *directories, name = path.split("/")
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
     place = os.open(below, flags | os.O_DIRECTORY)

@@ -1,4 +1,4 @@
-"""The bytes of a file at one moment: what is put into a run, and what its worker runs."""
+"""Snapshot of a file's bytes at one moment. A run stores it, and its worker runs it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A file as it is now. `path` is below the root, with "/"."""
+    """A file as it is now. `path` is relative to the root, with "/"."""
 
     root: str
     path: str
     content: bytes
-    comes_along: bool = False  # not chosen: a helper, conftest.py or data beside a test that was (support_files.py)
+    comes_along: bool = False  # a support file (helper, conftest.py, data) beside a chosen test: support_files.py
 
     @property
     def sha256(self) -> str:
@@ -22,9 +22,9 @@ class Snapshot:
 
 
 def files_key(files: Iterable[Snapshot], selection: Iterable[str] = ()) -> str:
-    """Return the digest that is the same for runs of the same files (and the same of their tests), whatever is in them.
+    """Return a digest that is equal for runs of the same files and the same selection of tests, whatever the contents.
 
-    Durations are compared under it: an edited test takes about as long as it did.
+    It is the key for comparing durations: an edited test takes about as long as before.
     """
     lines = [*sorted(f"{file.root}/{file.path}" for file in files if not file.comes_along), "", *sorted(selection)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

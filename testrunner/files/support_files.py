@@ -1,11 +1,12 @@
-"""The files that come along with a chosen test, because they lie in its folder.
+"""Support files of a chosen test: the files in its folder that a run needs besides the test.
 
-With a test file come
+A test file brings along
 1. the files of its folder, and of the folders above it, that are not tests themselves: conftest.py, __init__.py,
    helpers, data;
-2. the folders beside it in which no test lies, with all that is in them.
+2. the folders beside it that contain no test, with everything in them.
 
-A test is a file called test_*.py or *_test.py. Opsroom's own tests run in their place and need nothing of this.
+A test is a file named test_*.py or *_test.py. Opsroom's own tests run in the project's directory and need no support
+files.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from testrunner.models import Root, TestFile
 
 
 def is_test(path: str) -> bool:
-    """Whether pytest would take a file of this name for a test file."""
+    """Whether pytest would treat a file with this name as a test file."""
     name = PurePosixPath(path).name
     return name.endswith(".py") and (name.startswith("test_") or name.endswith("_test.py"))
 
 
 def beside(chosen: Iterable[TestFile]) -> list[TestFile]:
-    """Return the files that come along with these, in the order of their paths."""
+    """Return the support files of these tests, in the order of their paths."""
     chosen = list(chosen)
     found = {}
     for root in {file.root for file in chosen} - {Root.PROJECT}:
@@ -47,13 +48,13 @@ def _beside(chosen: set[str], paths: list[str]) -> set[str]:
 
 
 def _is_in_a_folder_of(own: set[str], path: str, with_tests: set[str]) -> bool:
-    """Whether a file lies in, or deeper within, a folder without tests that lies beside a chosen test."""
-    folders = _folders(path)  # from its own to the root
+    """Whether a file is somewhere below a folder without tests that is beside a chosen test."""
+    folders = _folders(path)  # from the file's own folder up to the root
     return any(inner not in with_tests and outer in own for inner, outer in pairwise(folders))
 
 
 def _folders(path: str) -> list[str]:
-    """The folder of a file and all above it; the root is empty."""
+    """Return the file's folder and all folders above it; the root is the empty string."""
     folders = [path.rpartition("/")[0]]
     while folders[-1]:
         folders.append(folders[-1].rpartition("/")[0])

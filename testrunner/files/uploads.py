@@ -1,7 +1,7 @@
-"""Uploads: take a test, or a file that lies beside tests, and put it where it can be chosen or comes along.
+"""Uploads of test files, and of support files beside tests.
 
-An upload is code that will run on the test runner's machine, so it takes a permission of its own and is written down.
-Nothing of it is run here: whether it compiles is found out in another process.
+An upload is code that will run on the test runner's machine, so it requires a permission of its own and is recorded in
+the admin log. It is not executed here: another process checks whether it compiles.
 """
 
 from __future__ import annotations
@@ -34,14 +34,15 @@ PYTHON_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*\.py", re.ASCII)
 DATA_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
 MAY_BE_EMPTY = ("__init__.py", "conftest.py")
 DIRECTORY = re.compile(r"(?!__)[A-Za-z0-9_][A-Za-z0-9_-]*", re.ASCII)
-MAX_NAME_LENGTH = 100  # characters, of a file or a directory
-MAX_DEPTH = 5  # directories within each other
+MAX_NAME_LENGTH = 100  # characters of a file name or directory name
+MAX_DEPTH = 5  # nested directories
 COMPILE_SECONDS = 5  # of wall time, and about as many of CPU time
-COMPILERS = 2  # at a time in this process, which have 1 GiB each
-WAIT_SECONDS = 3.0  # for one of them to end
+COMPILERS = 2  # concurrent in this process, with 1 GiB of memory each
+WAIT_SECONDS = 3.0  # waiting time for a free compiler
 EMPTY = "The file is empty, so it holds no test. Of Python files only __init__.py and conftest.py may be empty."
 BUSY = "Several other files are being checked. Please try again in a moment."
-# Compiles what comes on stdin; a fault is one line on stdout. Limits, because a few bytes can make a compiler busy.
+# Compiles its standard input and prints an error as one line. It has limits, because a few bytes can keep a compiler
+# busy.
 COMPILE = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
@@ -59,7 +60,7 @@ _compilers = threading.BoundedSemaphore(COMPILERS)
 
 
 class UploadRefused(Exception):
-    """An upload that is not taken: `field` is what to mend, the text a sentence for a person."""
+    """An upload that is refused: `field` names the invalid field, the text is a sentence for users."""
 
     def __init__(self, field: str, sentence: str) -> None:
         super().__init__(sentence)
@@ -67,26 +68,26 @@ class UploadRefused(Exception):
 
 
 class Taken(UploadRefused):
-    """There is a file of this name already, and nobody said that it be replaced."""
+    """A file with this name exists already, and the request does not allow replacing it."""
 
 
 class TestFileChanged(UploadRefused):
-    """A file that is not the one any more that the user has seen."""
+    """The file has changed since the user saw it."""
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A file that may be stored: its path below the uploads, and its bytes."""
+    """A validated file: its path below the uploads, and its bytes."""
 
     path: str
     content: bytes
 
 
 def check(*, name: str, directory: str, content: bytes) -> Checked:
-    """Check a test, or a file beside tests, that is to lie in an existing directory or a new one.
+    """Validate a test, or a support file, for an existing or new directory.
 
-    `directory` is below the root, with "/", and may be empty. Raises UploadRefused, and Busy where too many files are
-    being checked. To be called outside of a transaction: a process compiles the file.
+    `directory` is relative to the root, with "/", and may be empty. Raises UploadRefused, and Busy if too many files
+    are being checked. Call it outside a transaction, because a subprocess compiles the file.
     """
     path = _path(directory, name)
     _vet(name, content)
@@ -97,8 +98,8 @@ def check(*, name: str, directory: str, content: bytes) -> Checked:
 def store(file: Checked, *, user: Any, overwrite: bool = False) -> TestFile:
     """Store a file below the uploads; return its row.
 
-    Raises UploadRefused; Taken if the file is there and `overwrite` does not say to replace it; StorageFailure where it
-    cannot be stored, and then nothing of it is there.
+    Raises UploadRefused; Taken if the file exists and `overwrite` is false; StorageFailure if it cannot be stored, and
+    then no part of it remains.
     """
     root = discovery.folder(Root.UPLOADS)
     new = _write(root, file.path, file.content)
@@ -115,9 +116,9 @@ def upload(*, name: str, directory: str, content: bytes, user: Any, overwrite: b
 
 @transaction.atomic
 def _put_and_record(new: Path, target: Path, path: str, content: bytes, user: Any, overwrite: bool) -> TestFile:
-    """Write the row, then give the file its name, and commit: all under the lock that a deletion takes, too.
+    """Write the row, rename the file to its final name, and commit, all under the lock that deletions also take.
 
-    The name is given last, so that no error of the database leaves a file without its row.
+    The file is renamed last, so that an error of the database leaves no file without a row.
     """
     discovery.lock()
     _find_room(path)
@@ -133,7 +134,9 @@ def _put_and_record(new: Path, target: Path, path: str, content: bytes, user: An
 
 
 def _is_left_over(path: str, content: bytes) -> bool:
-    """Whether a file is that of an upload that did not commit: it has these bytes, and no row calls it uploaded."""
+    """Whether an existing file is left from an upload that did not commit: same bytes, and no row of an
+    uploaded file.
+    """
     if TestFile.objects.there().filter(root=Root.UPLOADS, path=path, uploaded_at__isnull=False).exists():
         return False
     with suppress(discovery.TestFileGone):
@@ -147,7 +150,7 @@ def _give_name(new: Path, target: Path, path: str, *, replaces: bool) -> None:
             os.replace(new, target)
             return
         try:
-            os.link(new, target)  # fails if a file was put there by other means than this
+            os.link(new, target)  # fails if another program has created the file meanwhile
         except FileExistsError:
             raise Taken("file", f"There is {path} already.") from None
 
@@ -156,7 +159,7 @@ def _give_name(new: Path, target: Path, path: str, *, replaces: bool) -> None:
 def remove(*, file: TestFile, user: Any) -> None:
     """Delete an uploaded file. Runs keep the bytes they ran.
 
-    Raises UploadRefused for a file of another root, TestFileChanged where it was replaced or deleted since `file` was
+    Raises UploadRefused for a file of another root, and TestFileChanged if it was replaced or deleted since `file` was
     read.
     """
     if file.root != Root.UPLOADS:
@@ -169,13 +172,13 @@ def remove(*, file: TestFile, user: Any) -> None:
                 "file", f"{file} was replaced or deleted meanwhile. Look at it again before you delete it."
             )
         _write_down(user, file, DELETION)
-        # Before the commit, which ends the lock: after it, the name may belong to the next upload.
+        # Before the commit, which releases the lock: after it, the name may belong to the next upload.
         with storing():
             (discovery.folder(Root.UPLOADS) / file.path).unlink(missing_ok=True)
 
 
 def directories() -> list[str]:
-    """The directories below the uploads, for whoever chooses one."""
+    """Return the directories below the uploads, to choose from."""
     root = discovery.folder(Root.UPLOADS)
     found = (Path(place).relative_to(root).as_posix() for place, _, _ in os.walk(root))
     return sorted(path for path in found if path != "." and not path.startswith("."))[: discovery.MAX_FILES]
@@ -211,7 +214,7 @@ def _vet_name(name: str) -> None:
 
 
 def _find_room(path: str) -> None:
-    """Nobody is shown more files than so many: one more would be taken and never seen."""
+    """Refuse an upload beyond MAX_FILES: lists show only that many, so it would be stored and never seen."""
     others = TestFile.objects.there().filter(root=Root.UPLOADS).exclude(path=path)
     if others.count() >= discovery.MAX_FILES:
         raise UploadRefused("file", f"There are {discovery.MAX_FILES:,} uploaded files already. Delete some first.")
@@ -233,7 +236,7 @@ def _vet(name: str, content: bytes) -> None:
 
 
 def _vet_encoding(content: bytes) -> None:
-    """Refuse a file that is neither UTF-8 nor names another encoding. Whether it keeps to that, the compiler finds."""
+    """Refuse a file that is not valid UTF-8 and declares no other encoding. The compiler checks other encodings."""
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
     except SyntaxError as error:
@@ -249,12 +252,12 @@ def _vet_encoding(content: bytes) -> None:
 
 
 def _compile(content: bytes) -> str | None:
-    """What the compiler has against it, or None. Raises Busy where too many files are being compiled."""
+    """Return the compiler's error message, or None. Raises Busy if too many files are being compiled."""
     command = [sys.executable, "-I", "-S", "-W", "ignore", "-c", COMPILE]
     if not _compilers.acquire(timeout=WAIT_SECONDS):
         raise Busy(BUSY)
     try:
-        done = subprocess.run(  # noqa: S603  our own interpreter and program; the upload is its input
+        done = subprocess.run(  # noqa: S603 - our own interpreter and program; the upload is its input
             command, input=content, capture_output=True, timeout=COMPILE_SECONDS, env={}, check=False
         )
     except subprocess.TimeoutExpired:
@@ -266,7 +269,7 @@ def _compile(content: bytes) -> str | None:
 
 
 def _write(root: Path, path: str, content: bytes) -> Path:
-    """Write the bytes, safe against a power cut, beside their place under a name that is not a choice; return it."""
+    """Write the bytes durably (fsync) to a hidden temporary file beside the target, and return its path."""
     target = root / path
     with storing():
         root.mkdir(parents=True, exist_ok=True, mode=0o750)

@@ -1,8 +1,8 @@
-"""What a run leaves is written down as it happens: log, results, counts, each fenced by the run's token.
+"""Writer of a run's log, results and counts while it runs. Each write is fenced by the run's token.
 
-Postgres may be away for a while: what could not be written is kept, and tried again with what follows, until the lease
-is lost. The log is capped by the executor, so this is some MiB at most. Writing again what was committed, though
-nobody heard of it, changes nothing.
+Postgres may be unavailable for a while. Data that could not be written is kept and tried again with the data that
+follows, until the lease is lost. The executor caps the log, so this is a few MiB at most. If a commit succeeded but its
+confirmation was lost, writing the same data again changes nothing.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-FLUSH = 0.25  # seconds: how far behind a page may be
+FLUSH = 0.25  # seconds; the longest delay of a live page
 RETRY = 0.5  # seconds
 MAX_CHUNK_BYTES = 256 * 1024  # bytes of log in one row
 MAX_BATCH = 1_000  # results in one statement
-MAX_PUBLISHED = 20  # results in one message; whoever counts more asks for them
+MAX_PUBLISHED = 20  # results in one message; clients that count more fetch them
 
 
 class ResultWriter:
-    """Takes what the executor tells, and writes it every quarter of a second at most."""
+    """Collects the executor's output and writes it at most every quarter of a second."""
 
     def __init__(self, run: TestRun, lease: Lease, mask: Mask) -> None:
         self.run, self.lease, self.mask = run, lease, mask
         self.counts: Counter[str] = Counter()
-        self._counted: dict[str, tuple[str, ...]] = {}  # as what each test is counted, by its stored id
+        self._counted: dict[str, tuple[str, ...]] = {}  # the outcomes that each test counts as, by stored id
         self._log = bytearray()
         self._results: list[Reported] = []
-        self._batch: tuple[bytes, list[Reported]] | None = None  # being written, perhaps for the second time
+        self._batch: tuple[bytes, list[Reported]] | None = None  # being written, possibly again
         self._next_flush = 0.0
 
     def log(self, piece: bytes) -> None:
@@ -53,7 +53,7 @@ class ResultWriter:
         self.flush_if_due()
 
     def result(self, result: Reported) -> None:
-        """Take a test's result. A test that is run again has the last one, which holds the earlier ones."""
+        """Add a test's result. The result of a rerun replaces the earlier one and contains its messages."""
         result = replace(result, nodeid=shortened(self.mask.text(result.nodeid)))
         self.counts.subtract(self._counted.get(result.nodeid, ()))
         self.counts.update(result.counted)
@@ -62,7 +62,7 @@ class ResultWriter:
         self.flush_if_due()
 
     def flush_if_due(self) -> None:
-        """Write what has come, if it is time. Raises LeaseLost."""
+        """Write the collected data if it is time. Raises LeaseLost."""
         if (self._log or self._results) and dead_man_switch.boottime() >= self._next_flush:
             try:
                 self._flush()
@@ -73,22 +73,23 @@ class ResultWriter:
             self._next_flush = dead_man_switch.boottime() + pause
 
     def flush(self) -> None:
-        """Write all that is left, trying until it is written. Raises LeaseLost."""
+        """Write all remaining data, with retries until it is written. Raises LeaseLost."""
         self._log += self.mask.rest()
         while self._log or self._results:
             insist(self.lease, self._flush)
 
     def flush_what_can_be(self) -> None:
-        """Write what is left of a run that went wrong, unless that is what went wrong. Raises LeaseLost."""
+        """Write the remaining data of a failed run, and log an error of the database. Raises LeaseLost."""
         try:
             self.flush()
         except Error:
             log.exception("rest_not_written", run=self.run.pk)
 
     def figures(self) -> dict[str, int]:
-        """The five counts of the run's row. A test that fails in its call and in its teardown is counted as both.
+        """Return the five counts of the run's row.
 
-        What failed as expected is no failure, nor what passed unexpectedly.
+        A test that fails in its call and in its teardown counts as failed and as an error. An expected failure counts
+        as skipped, an unexpected pass as passed.
         """
         counts = self.counts
         return {
@@ -113,13 +114,14 @@ class ResultWriter:
     @transaction.atomic
     def _write(self, piece: bytes, results: list[Reported]) -> None:
         size = self.run.log_size + len(piece)
-        # First, and for the row's lock: the reaper waits for us, or we find that it was here.
+        # The update comes first, to lock the row: either the sweeper waits for this write, or this write finds that the
+        # run was marked as lost.
         if not TestRun.objects.filter(self.lease.mine).update(log_size=size, **self.figures()):
             raise LeaseLost
         if piece:
             chunk = LogChunk(run=self.run, offset=self.run.log_size, data=piece)
             LogChunk.objects.bulk_create([chunk], ignore_conflicts=True)
-        # One statement cannot write a row twice.
+        # One statement cannot update a row twice.
         rows = {result.nodeid: self._row(result) for result in results}
         TestResult.objects.bulk_create(
             rows.values(),
@@ -139,7 +141,7 @@ class ResultWriter:
 
 
 def insist(lease: Lease, write: Callable[[], None]) -> None:
-    """Call `write` until the database is there for it. Raises LeaseLost when no time is left."""
+    """Call `write` until the database accepts it. Raises LeaseLost when the lease has run out."""
     while not lease.is_lost:
         try:
             return write()
@@ -150,9 +152,10 @@ def insist(lease: Lease, write: Callable[[], None]) -> None:
 
 
 def _hang_up_or_raise(error: Error) -> None:
-    """Where the database is away for a moment, make the next attempt a new connection's; raise what is no such thing.
+    """Close the connection if the error is temporary, so that the next attempt opens a new one; otherwise raise the
+    error.
 
-    psycopg2 calls a connection that broke in the middle of a query a plain DatabaseError.
+    psycopg2 reports a connection that broke in the middle of a query as a plain DatabaseError.
     """
     if not isinstance(error, OperationalError | InterfaceError) and type(error) is not DatabaseError:
         raise error

@@ -1,14 +1,13 @@
-"""One run from its claim to its record, and one worker's way from run to run.
+"""Worker loop: claims a run, executes it, records its outcome, and continues with the next run.
 
-1. Claim whoever has waited longest (testrunner/queue/claims.py), and wake another worker if somebody else could start,
-   too.
-2. Keep the lease (testrunner/queue/leases.py) while the executor runs the tests; write down what it tells as it tells
-   it.
-3. End the run, and begin again: the next one starts without a message, a broker or a timer. A message that finds
-   nothing to do does nothing.
+1. Claim the run that has waited longest (testrunner/queue/claims.py). If another run could start as well, wake another
+   worker.
+2. Keep the lease (testrunner/queue/leases.py) while the executor runs the tests, and write its output as it arrives.
+3. End the run and start over. So the next run starts without a message, a broker or a timer. A message that finds no
+   run to start has no effect.
 
-A worker that is told to stop lets its runs go on for a moment, then ends them as lost: at once, rather than when the
-leases are over. They are not started again by themselves, since nobody knows what half a run has left in its
+A worker that is asked to stop lets its runs continue for a moment. Then it ends them as lost, at once rather than when
+their leases expire. They are not restarted automatically, because it is unknown what half a run has left in its
 environment.
 """
 
@@ -39,25 +38,27 @@ Execute = Callable[..., Finished]
 
 
 class _Stop:
-    """When this process was asked to stop, if it was. Set in a signal handler: no lock, nothing that could wait."""
+    """When this process was asked to stop, or None. Set in a signal handler, so it uses no lock and nothing that could
+    block.
+    """
 
     at: float | None = None
 
 
 def stop_soon() -> None:
-    """Claim nothing more; let what runs go on for TESTRUN_STOP_SECONDS."""
+    """Claim no more runs; let the active ones continue for TESTRUN_STOP_SECONDS."""
     _Stop.at = dead_man_switch.boottime()
 
 
 def work(worker: str, execute: Execute | None = None) -> int:
-    """Carry out runs until none can start now; return how many it were."""
+    """Execute runs until none can start now; return their number."""
     done = 0
     while _Stop.at is None:
         asked = dead_man_switch.boottime()
         run = claims.claim_next(worker)
         if run is None:
             break
-        assert run.lease_token is not None  # noqa: S101  it was claimed
+        assert run.lease_token is not None  # noqa: S101 - a claimed run has a token
         if others := claims.startable():
             claims.call_worker(others[0][1])
         carry_out(run, Lease(run.pk, run.lease_token, asked), execute or executor.execute)
@@ -66,7 +67,7 @@ def work(worker: str, execute: Execute | None = None) -> int:
 
 
 def carry_out(run: TestRun, lease: Lease, execute: Execute) -> None:
-    """Run the tests of a run that is ours, and write down what came of it, unless it stops being ours."""
+    """Execute a run that this worker has claimed, and record its outcome unless the lease is lost."""
     lease.ends = dead_man_switch.boottime() + run.wall_seconds + leases.OVERTIME
     try:
         with keeper.keeping(lease):
@@ -74,7 +75,7 @@ def carry_out(run: TestRun, lease: Lease, execute: Execute) -> None:
                 _carry_out(run, lease, execute)
             except LeaseLost:
                 raise
-            except BaseException as error:  # whatever it is: the run must not seem to go on
+            except BaseException as error:  # any error: the run must not seem to be still running
                 log.exception("run_not_recorded", run=run.pk)
                 reason = f"Its outcome could not be written down ({type(error).__name__}): see the worker's log."
                 insist(lease, lambda: _end_as_error(run, lease, reason))
@@ -92,7 +93,7 @@ def _carry_out(run: TestRun, lease: Lease, execute: Execute) -> None:
 
 
 def _end_as_error(run: TestRun, lease: Lease, reason: str) -> None:
-    """Write no more than that the run is over: what is written besides may be what cannot be written."""
+    """Record only that the run has ended, because the other data may be what cannot be written."""
     claims.end(run, lease.mine, TestRun.Status.ERROR, reason=reason)
 
 
@@ -134,14 +135,14 @@ def _executed(
         return finished
     except LeaseLost:
         raise
-    except Exception as error:  # whatever it is: its processes are gone, and somebody waits for the outcome
+    except Exception as error:  # any error: the run's processes are gone, and users wait for an outcome
         log.exception("run_not_executed", run=run.pk)
         recorder.flush_what_can_be()
         return Finished(Outcome.ERROR, f"The test runner could not run it: {type(error).__name__}: {error}", None)
 
 
 def why_stop(lease: Lease) -> str | None:
-    """Words if the run must stop now: somebody wants it cancelled, or the worker stops. Raises LeaseLost."""
+    """Return the reason if the run must stop now: it was cancelled, or the worker stops. Raises LeaseLost."""
     if lease.is_lost:
         raise LeaseLost
     if _Stop.at is not None and dead_man_switch.boottime() - _Stop.at >= settings.TESTRUN_STOP_SECONDS:
@@ -150,19 +151,19 @@ def why_stop(lease: Lease) -> str | None:
 
 
 def _folders() -> list[str]:
-    """The folders of Opsroom's own, wherever they lie: no test sees what is in them."""
+    """Return Opsroom's own folders, wherever they are. Tests must not see their contents."""
     own = [settings.HOME, settings.MEDIA_ROOT, settings.STATIC_ROOT, settings.TEST_UPLOADS, settings.TESTRUN_FOLDER]
     return [str(folder) for folder in own if folder]
 
 
 def isolation() -> str:
-    """The isolation of the newest run that was started, in words: for the health page."""
+    """Return the isolation of the newest started run as text, for the health page."""
     newest = TestRun.objects.exclude(sandbox="").order_by("-id").values_list("pk", "sandbox").first()
     return f"{newest[1]} (run {newest[0]})" if newest else "no run yet"
 
 
 def _variables(run: TestRun) -> tuple[dict[str, str], list[str]]:
-    """What the tests see of their environment, and which values of it are secret."""
+    """Return the variables that the tests see, and the values among them that are secret."""
     variables = list(run.environment.variables.all())
     seen = {variable.name: variable.value for variable in variables}
     seen |= {"TEST_ENVIRONMENT_ID": str(run.environment_id), "TEST_ENVIRONMENT_NAME": run.environment.name}
@@ -192,9 +193,10 @@ def _end(run: TestRun, lease: Lease, finished: Finished, recorder: ResultWriter)
 
 
 def verdict(finished: Finished, counts: dict[str, int]) -> tuple[TestRun.Status, str]:
-    """What the run's row says of it. A success has to be one by the counts, too."""
+    """Return the status and reason for the run's row. A success must also be confirmed by the counts."""
     if finished.outcome == Outcome.SUCCESS:
-        all_skipped = finished.exit_code == NO_TESTS and counts["tests"] == counts["skipped"]  # whole files of them
+        # files that were skipped as a whole
+        all_skipped = finished.exit_code == NO_TESTS and counts["tests"] == counts["skipped"]
         exits = finished.exit_code == 0 or all_skipped
         if exits and counts["tests"] and not counts["failed"] and not counts["errors"]:
             return TestRun.Status.SUCCESS, ""
@@ -205,5 +207,5 @@ def verdict(finished: Finished, counts: dict[str, int]) -> tuple[TestRun.Status,
 
 
 def _was_written(run: TestRun, lease: Lease, status: TestRun.Status) -> bool:
-    """Whether our own commit went through and nobody heard of it."""
+    """Whether our own commit succeeded although its confirmation was lost."""
     return TestRun.objects.filter(pk=run.pk, lease_token=lease.token, status=status).exists()
