@@ -2,9 +2,9 @@ from django.apps import AppConfig
 
 
 class CoreConfig(AppConfig):
-    """What every app needs and none owns."""
+    """Shared code that every app uses and that belongs to none of them."""
 
     name = "core"
 
     def ready(self) -> None:
-        from core.rest import url_converters  # noqa: F401  registers any_uuid before any module of addresses is loaded
+        from core.rest import url_converters  # noqa: F401  registers any_uuid before any urls module is loaded

@@ -1,14 +1,14 @@
-"""Celery tasks with a bounded duration, and without soft time limits.
+"""Celery tasks with a bounded duration and without soft time limits.
 
-A soft time limit is a signal that raises an exception wherever the process happens to be. Between a task's end and the
-next task a pool process writes the result into a pipe to the worker's main process. An exception there leaves half a
-message in the pipe, the main process fails to decode the next one, and the worker hangs with no pool process left.
+A soft time limit is a signal that raises an exception at an arbitrary point. Between a task's end and the next task, a
+pool process writes the result into a pipe to the worker's main process. An exception there leaves half a message in the
+pipe, the main process cannot decode the next one, and the worker hangs without any pool process.
 
-So the work is bounded in three steps, none of which interrupts anything:
+So three limits bound the work without interrupting it:
 
 1. A loop ends after its budget in seconds, by the monotonic clock. The next message, or the sweeper, continues.
 2. A task that is still running after GRACE of its time limit gets OutOfTime from its next database statement, and its
-   transaction is rolled back. Postgres bounds the statement itself (statement_timeout), other libraries their sockets.
+   transaction is rolled back. statement_timeout bounds each statement, and socket timeouts bound other libraries.
 3. The hard time limit kills the pool process, and the worker starts another one.
 """
 
@@ -21,15 +21,15 @@ from typing import Any
 from celery import Task, shared_task
 from django.db import connection
 
-GRACE = 0.75  # of the time limit
+GRACE = 0.75  # fraction of the time limit
 
 
 class OutOfTime(Exception):
-    """The task has used up its time, and may not begin another statement."""
+    """The task has used up its time and must not start another statement."""
 
 
 class BoundedTask(Task):
-    """A task whose database statements are refused after GRACE of its time limit."""
+    """Task whose database statements are refused after GRACE of its time limit."""
 
     abstract = True
 
@@ -41,7 +41,7 @@ class BoundedTask(Task):
 
 
 def bounded_task(time_limit: int) -> Callable[[Callable[..., None]], Any]:
-    """Decorate a function as a Celery task that is killed after `time_limit` seconds, and ends by itself before."""
+    """Decorate a function as a BoundedTask: it normally ends by itself, and is killed after `time_limit` seconds."""
     return shared_task(base=BoundedTask, time_limit=time_limit)
 
 

@@ -1,4 +1,4 @@
-"""What somebody refers to may be deleted at the same moment: found here, and not at the commit."""
+"""Error for a related row that is deleted concurrently: detected before the commit, while it can be answered."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, connection, transaction
 
-_NAMED = re.compile(r"constraint \"projects_[a-z]+_(\w+?)_id_")  # the field, in the names that Django gives
+_NAMED = re.compile(r"constraint \"projects_[a-z]+_(\w+?)_id_")  # the field, in Django's names of constraints
 _ACTORS = ("history_user", "written_by")
 
 
 class RelatedRowGone(Exception):
-    """What a row should belong to has been deleted. `field` is the field that named it."""
+    """The related row was deleted. `field` is the foreign key that refers to it."""
 
     def __init__(self, field: str) -> None:
         super().__init__(f"This {field} has been deleted.")
@@ -23,13 +23,12 @@ class RelatedRowGone(Exception):
 
 @contextmanager
 def still_there(field: str) -> Iterator[None]:
-    """Check the foreign keys of what is written inside now, not at the commit; raise RelatedRowGone where a row is
-    missing.
+    """Check the foreign keys of everything written inside before the commit.
 
-    Raises PermissionDenied where it is the account of the user who writes.
+    Raises RelatedRowGone if a related row is missing, and PermissionDenied if it is the account of the user who writes.
+    `field` is the name for the error if Postgres does not give one.
 
-    `field` is what to call it where Postgres does not say.
-    From then on to the end of the transaction the check's own lock keeps the rows that are referred to.
+    The check locks the related rows, so they stay until the end of the transaction.
     """
     try:
         with transaction.atomic():

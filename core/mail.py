@@ -1,4 +1,4 @@
-"""Mail as text and HTML in one: from a template each, with an id of its own, so that a doubled one can be told."""
+"""E-mail as text and HTML, from one template each. Its Message-ID lets mail programs recognise duplicates."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
 
-SEVEN_BIT = Charset("utf-8")  # for servers without 8BITMIME; it also keeps lines within SMTP's limit
+SEVEN_BIT = Charset("utf-8")  # for servers without 8BITMIME; it also keeps lines within SMTP's length limit
 SEVEN_BIT.body_encoding = QP
-LEASE_SECONDS = 300  # longer than any mail takes: a dozen answers of a mail server, EMAIL_TIMEOUT each
-# Until a mail is tried again: after the first failure, the second … An hour without a mail server costs nobody a mail.
+LEASE_SECONDS = 300  # longer than any sending takes: a dozen mail server responses, EMAIL_TIMEOUT each
+# Delay before the retry after the first failure, the second … An hour without a mail server loses no e-mail.
 AGAIN = [timedelta(minutes=minutes) for minutes in (1, 5, 15, 60)]
 
 
 class MailRefused(Exception):
-    """This mail was not taken, and others may be. `for_good`: nor would it be later."""
+    """The server refused this e-mail, but may accept others. `for_good`: a retry would be refused too."""
 
     def __init__(self, why: Exception, *, for_good: bool = False) -> None:
         super().__init__(f"{type(why).__name__}: {why}")
@@ -28,17 +28,17 @@ class MailRefused(Exception):
 
 
 def send(*, to: list[str], subject: str, template: str, context: dict[str, Any], identity: str) -> None:
-    """Send one mail, and return when the server has taken it.
+    """Send one e-mail, and return when the server has accepted it.
 
-    Raises OSError, as SMTP's errors are, where no mail would be taken now, and MailRefused where it is this one's
-    fault.
+    Raises OSError, the base of SMTP errors, if the server accepts no e-mail now, and MailRefused if the reason is this
+    e-mail.
 
-    `template` is a name under projects/mail/. `identity` is what the mail is, the same for a repetition: it becomes
-    the Message-ID, by which mail programs put two copies together.
+    `template` is a name under projects/mail/. `identity` identifies the e-mail and is the same for a retry: it becomes
+    the Message-ID, by which mail programs combine two copies.
     """
     context = {**context, "house": settings.PUBLIC_URL}
     mail = EmailMultiAlternatives(
-        subject=" ".join(subject.split()),  # a title may hold line ends, a header may not
+        subject=" ".join(subject.split()),  # a title may contain line breaks, a header may not
         body=render_to_string(f"projects/mail/{template}.txt", context),
         to=to,
         headers={
@@ -50,11 +50,11 @@ def send(*, to: list[str], subject: str, template: str, context: dict[str, Any],
     mail.attach_alternative(render_to_string(f"projects/mail/{template}.html", context), "text/html")
     try:
         mail.send()
-    except (ValueError, TypeError) as error:  # an address that is none; `<>` is the latter
+    except (ValueError, TypeError) as error:  # an invalid address; `<>` raises TypeError
         raise MailRefused(error) from error
     except SMTPRecipientsRefused as error:
         raise MailRefused(error, for_good=all(code >= 500 for code, _ in error.recipients.values())) from error
     except SMTPDataError as error:
         if error.smtp_code < 500:
-            raise  # too busy, too full: so it is for the next one
+            raise  # too busy or full: the next e-mail would be refused too
         raise MailRefused(error, for_good=True) from error

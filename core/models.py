@@ -5,9 +5,9 @@ from django.db.models import Q
 
 
 class IdempotencyKey(models.Model):
-    """The first answer to a POST with an `Idempotency-Key`: see core/rest/idempotency.py.
+    """Stored first response to a POST with an `Idempotency-Key`: see core/rest/idempotency.py.
 
-    No foreign key: an insert would lock the user's row before rows that are locked first elsewhere.
+    No foreign key to the user: an insert would lock the user's row before rows that are locked first elsewhere.
     """
 
     user_id = models.BigIntegerField(editable=False)
@@ -18,14 +18,14 @@ class IdempotencyKey(models.Model):
     expires_at = models.DateTimeField(editable=False)
 
     class Meta:
-        db_table = "live_idempotencykey"  # as it was named before this app was
+        db_table = "live_idempotencykey"  # the table is older than this app
         default_permissions = ()
         indexes = [
-            # The retention's question: which answers are too old?
+            # For the retention, which deletes expired responses.
             models.Index(fields=["expires_at"], name="live_idempotencykey_expires"),
         ]
         constraints = [
-            # Also how a key is found.
+            # Also the index for looking up a key.
             models.UniqueConstraint(fields=["user_id", "key_hash"], name="live_idempotencykey_once"),
             models.CheckConstraint(condition=Q(status__lt=400), name="live_idempotencykey_succeeded"),
         ]

@@ -1,7 +1,7 @@
-"""Django's Redis cache for a world in which Redis may be away: slower then, never an error.
+"""Django's Redis cache that tolerates an unreachable Redis: requests are slower, but do not fail.
 
-After a failure nobody in this process asks the same Redis for REST_SECONDS, and then one caller alone, so that several
-bounded waits in a row do not add up, for one request or for many.
+After a failure this process does not contact the same Redis for REST_SECONDS, and then with one caller only. So
+timeouts do not add up, neither within one request nor over many.
 """
 
 import time
@@ -17,12 +17,12 @@ from redis.exceptions import TimeoutError as RedisSilent
 
 AWAY = (RedisAway, RedisSilent, OSError)
 REST_SECONDS = 5.0
-_rests: dict[str, float] = {}  # by the server's address: until when
+_rests: dict[str, float] = {}  # by server address: monotonic time until which it is not contacted
 log = structlog.get_logger(__name__)
 
 
 def _or(default: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorate a cache method so that a Redis error answers what an empty cache would."""
+    """Decorate a cache method: after a Redis error, return what an empty cache would return."""
 
     def decorate(method: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(method)
@@ -30,7 +30,7 @@ def _or(default: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[
             server, now = self._servers[0], time.monotonic()
             if now < _rests.get(server, 0.0):
                 return default(*args, **kwargs)
-            if server in _rests:  # it failed before: until this caller knows more, no other one asks
+            if server in _rests:  # it failed before: only this caller tests it
                 _rests[server] = now + REST_SECONDS
             try:
                 answer = method(self, *args, **kwargs)
@@ -48,9 +48,9 @@ def _or(default: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[
 
 
 class ForgivingRedisCache(RedisCache):
-    """A miss where the answer cannot be had, a lost write where it cannot be written.
+    """Redis cache where an error is a miss on reading and a lost write on writing.
 
-    `add` answers True then: its callers use it to do something at most every so often, and doing it is safe.
+    `add` returns True after an error: its callers use it as a rate limit, and running once more is harmless.
     """
 
     get = _or(lambda key, default=None, version=None: default)(RedisCache.get)

@@ -1,7 +1,7 @@
-"""The order in which people expect names: Äpfel and apple before Banana, whatever collation the database has.
+"""Sort order of names for people: Äpfel and apple before Banana, whatever collation the database has.
 
-Postgres' collations differ from one installation to the next, and the embedded one sorts by code points. So names are
-compared without accents and in small letters; names that are equal then are compared as they are.
+Postgres' collations differ between installations, and the embedded one sorts by code points. So names are compared
+without accents and in lower case. A caller adds the field itself to order names that are equal then.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 from django.db.models import CharField, F, Func
 from django.db.models.functions import Lower
 
-ACCENTS = "[\u0300-\u036f]"  # combining marks, into which letters with an accent are divided
+ACCENTS = "[\u0300-\u036f]"  # combining marks, which NFKD separates from their letters
 
 
 class _WithoutAccents(Func):
@@ -20,5 +20,5 @@ class _WithoutAccents(Func):
 
 
 def by_name(field: str) -> Any:
-    """Return the expression by which the names in `field` are ordered."""
+    """Return the expression to order by the names in `field`."""
     return Lower(_WithoutAccents(F(field)))

@@ -1,4 +1,4 @@
-"""A file storage that is full or not writable: one sentence for people, whichever app meets it."""
+"""Errors of a full or read-only file storage as one sentence for people, for every app."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _OTHER = "The storage does not work."
 
 
 class StorageFailure(Exception):
-    """A file could not be stored. The text is a sentence for a person."""
+    """A file could not be stored. The text is a sentence for people."""
 
 
 @contextmanager
 def storing() -> Iterator[None]:
-    """Raise StorageFailure for every error of the file system."""
+    """Turn every OSError of the file system into StorageFailure."""
     try:
         yield
     except OSError as error:
@@ -32,9 +32,9 @@ def storing() -> Iterator[None]:
 
 
 def storage_failure(error: BaseException | None) -> str | None:
-    """Return the sentence for an error that is the storage's fault, else None.
+    """Return the message for an error that the storage caused, else None.
 
-    Also for a bare OSError, such as that of an upload whose temporary file had no room.
+    Also handles a bare OSError, such as that of an upload without disk space for its temporary file.
     """
     if isinstance(error, StorageFailure):
         return str(error)

@@ -1,6 +1,6 @@
 """Days, hours and times of day on the clock of a time zone.
 
-A local day has 23 to 25 hours where clocks change, and none at all where a zone skipped a day. So intervals are never
+A local day has 23 to 25 hours when clocks change, and no hours if the zone skipped that day. So intervals are never
 computed by adding 24 hours: each boundary is found on the local clock. All intervals are half open.
 """
 
@@ -17,7 +17,7 @@ LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 def start_of_day(day: date, zone: tzinfo) -> datetime:
-    """Return the moment, in UTC, at which a local day begins; of a skipped day, the moment at which it is skipped."""
+    """Return the start of a local day, in UTC; for a skipped day the time at which it is skipped."""
     return datetime.combine(day, time(), zone).astimezone(UTC)
 
 
@@ -27,7 +27,7 @@ def day_bounds(day: date, zone: tzinfo) -> tuple[datetime, datetime]:
 
 
 def day_before(day: date, zone: tzinfo) -> date:
-    """Return the day before on the zone's calendar, which is another one where a day was skipped."""
+    """Return the previous day on the zone's calendar, which is an earlier date if the zone skipped one."""
     before = day - DAY
     while len(set(day_bounds(before, zone))) == 1:
         before -= DAY
@@ -35,7 +35,7 @@ def day_before(day: date, zone: tzinfo) -> date:
 
 
 def today(zone: tzinfo | None = None) -> tuple[datetime, datetime]:
-    """Return the interval of the current day, in the active zone unless another one is given."""
+    """Return the interval of the current day, in the given or the active zone."""
     zone = zone or timezone.get_current_timezone()
     return day_bounds(timezone.localdate(timezone=zone), zone)
 
@@ -43,9 +43,9 @@ def today(zone: tzinfo | None = None) -> tuple[datetime, datetime]:
 def boundaries(start: datetime, end: datetime, step: timedelta, zone: tzinfo) -> Iterator[datetime]:
     """Yield boundaries on the local clock, from the one at or before `start` until the one at or after `end`, in UTC.
 
-    Steps of whole days begin at midnight. Steps of several hours begin at multiples of them, so the one in which the
-    clocks change is shorter or longer. Steps of an hour or less end where the clocks change: a repeated hour is two.
-    Near the first and the last year that Python knows, the clock is UTC's.
+    Steps of whole days begin at midnight. Steps of several hours begin at multiples of their length, so a step with a
+    clock change is shorter or longer. Steps of an hour or less end at a clock change: a repeated hour makes two.
+    In the first and the last year that Python supports, the clock is UTC's.
     """
     if start.year == MINYEAR or end.year == MAXYEAR:
         zone = UTC
@@ -101,7 +101,7 @@ def _minutes(start: datetime, end: datetime, step: timedelta, zone: tzinfo) -> I
 
 
 def _into(at: datetime, step: timedelta, zone: tzinfo) -> timedelta:
-    """Return how far the local clock is into its step."""
+    """Return the time since the beginning of the current step on the local clock."""
     local = at.astimezone(zone)
     since_midnight = timedelta(
         hours=local.hour, minutes=local.minute, seconds=local.second, microseconds=local.microsecond
@@ -110,7 +110,7 @@ def _into(at: datetime, step: timedelta, zone: tzinfo) -> timedelta:
 
 
 def _change_between(start: datetime, end: datetime, zone: tzinfo) -> datetime | None:
-    """Return the moment after `start` and not after `end` at which the clocks change, to the second, or None."""
+    """Return the time after `start` and not after `end` at which the UTC offset changes, to the second, or None."""
     offset = start.astimezone(zone).utcoffset()
     if end.astimezone(zone).utcoffset() == offset:
         return None
@@ -122,7 +122,7 @@ def _change_between(start: datetime, end: datetime, zone: tzinfo) -> datetime | 
 
 
 def _moment(day: date, since_midnight: timedelta, zone: tzinfo) -> datetime:
-    """Return a time of day as a moment: the first of two, and the change of the clocks for one that does not exist."""
+    """Return the timestamp of a time of day: the first of two, or the clock change for a skipped time."""
     clock = datetime.combine(day, time()) + since_midnight
     try:
         return valid_moments(clock, zone)[0]
@@ -131,7 +131,7 @@ def _moment(day: date, since_midnight: timedelta, zone: tzinfo) -> datetime:
 
 
 class MissingTime(ValueError):
-    """A time that a zone's clocks skip. `change` is the moment of the change, `following` the next valid time."""
+    """A local time that a clock change skips. `change` is the time of the change, `following` the next valid time."""
 
     def __init__(self, clock: datetime, zone: tzinfo) -> None:
         begin = clock.replace(tzinfo=zone, fold=1, microsecond=0).astimezone(UTC)
@@ -145,9 +145,9 @@ class MissingTime(ValueError):
 
 
 def valid_moments(clock: datetime, zone: tzinfo) -> list[datetime]:
-    """Return the moments, in UTC, at which a zone's clocks show this time: one, or two in a repeated hour.
+    """Return the timestamps, in UTC, at which a zone's clocks show this time: one, or two in a repeated hour.
 
-    Raises MissingTime where they never show it, OverflowError near the years 1 and 9999.
+    Raises MissingTime if a clock change skips it, OverflowError near the years 1 and 9999.
     """
     clock = clock.replace(tzinfo=None)
     found = [clock.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)]
@@ -158,9 +158,9 @@ def valid_moments(clock: datetime, zone: tzinfo) -> list[datetime]:
 
 
 def same_clock_on(day: date, moment: datetime, zone: tzinfo) -> datetime | None:
-    """Return another local day at the same time of day, in UTC; None for a day that the zone skipped.
+    """Return the same time of day on another local day, in UTC; None for a day that the zone skipped.
 
-    In a repeated hour it is the first, and for a time that does not exist the next valid one.
+    In a repeated hour it is the first of the two, and for a skipped time the next valid one.
     """
     begin, end = day_bounds(day, zone)
     if begin == end:
@@ -176,7 +176,7 @@ def is_repeated(local: datetime) -> bool:
 
 
 def as_local(at: datetime, zone: tzinfo) -> datetime:
-    """Return the moment on the zone's clock, or UTC's within hours of the first and the last year."""
+    """Return the timestamp on the zone's clock, or in UTC if it is within hours of the first or the last year."""
     try:
         return at.astimezone(zone)
     except OverflowError:
@@ -184,23 +184,23 @@ def as_local(at: datetime, zone: tzinfo) -> datetime:
 
 
 def shown(clock: datetime) -> str:
-    """Return a time for people, such as "29 Mar 2026, 02:30"."""
+    """Return a local time as text, such as "29 Mar 2026, 02:30"."""
     return f"{clock.day} {clock:%b %Y, %H:%M}"
 
 
 def zone_words(zone: tzinfo) -> str:
-    """Return the name of a zone as people read it, such as "America/New York"."""
+    """Return the name of a zone as text, such as "America/New York"."""
     return str(zone).replace("_", " ")
 
 
 def with_zone(moment: datetime, zone: tzinfo | None = None) -> str:
-    """Return a moment on the clock of a zone, the active one by default, and the zone's abbreviation."""
+    """Return a timestamp on the clock of the given or the active zone, with the zone's abbreviation."""
     local = moment.astimezone(zone or timezone.get_current_timezone())
     return f"{shown(local)} {abbreviation(local)}"
 
 
 def in_full(moment: datetime, zone: tzinfo) -> str:
-    """Return a moment with weekday and zone, such as "Sunday 25 October 2026, 02:30 CET (Europe/Berlin)"."""
+    """Return a timestamp with weekday and zone, such as "Sunday 25 October 2026, 02:30 CET (Europe/Berlin)"."""
     local = moment.astimezone(zone)
     words = f"{local:%A} {local.day} {local:%B %Y, %H:%M} {abbreviation(local)}"
     return words if words.endswith(f" {zone_words(zone)}") else f"{words} ({zone_words(zone)})"
@@ -215,6 +215,6 @@ def abbreviation(local: datetime) -> str:
 
 
 def offset(local: datetime) -> str:
-    """Return the distance from UTC, such as "+05:30"."""
+    """Return the UTC offset, such as "+05:30"."""
     digits = f"{local:%z}"
     return f"{digits[:3]}:{digits[3:5]}"

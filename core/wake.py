@@ -1,10 +1,9 @@
-"""The one way to wake a worker: on commit, bounded, never an error.
+"""Wake-up messages to workers: sent on commit, with bounded waiting, and never an error for the caller.
 
-The rows are the truth and a sweeper finds what no message announced, so a wake-up that cannot be sent is counted
-and forgotten. The promise to the caller is about time: whatever the broker does — refuse, hang in the middle of a
-handshake, swallow everything in silence — the request goes on after WAIT_TIMEOUT seconds at most. After one such
-failure nobody tries again for REST_SECONDS, and then one alone; and nobody waits behind a message that has been on its
-way for IMPATIENCE seconds.
+The rows are authoritative, and a sweeper finds rows whose message was lost. So a wake-up that cannot be sent is
+counted and dropped. The caller waits at most WAIT_TIMEOUT seconds, whether the broker refuses, hangs in the middle of a
+handshake, or accepts data without answering. After such a failure nothing is sent for REST_SECONDS, and then by one
+caller only. While a message has been waiting for IMPATIENCE seconds, no other caller waits behind it.
 """
 
 import contextvars
@@ -22,29 +21,28 @@ from prometheus_client import Counter
 log = structlog.get_logger(__name__)
 
 WAIT_TIMEOUT = 3.0  # seconds
-IMPATIENCE = 0.5  # seconds; a message takes a millisecond
+IMPATIENCE = 0.5  # seconds; sending normally takes a millisecond
 REST_SECONDS = 5.0
 failures = Counter("opsroom_wake_failures", "Wake-ups that could not be sent; a sweeper does their work", ["task"])
 
 
 def wake(task: str, *args: Any, expires: float | None = None) -> None:
-    """Send the task of this name with `args` (ids only) on commit; at once outside of a transaction.
+    """Send the task of this name with `args` (ids only) on commit, or at once outside a transaction.
 
-    By name, so that who wakes need not import who works. A message that is `expires` seconds old says nothing new and
-    is dropped: for what a sweeper repeats anyway. Never raises for a broker's sake and never blocks for longer than
-    WAIT_TIMEOUT: publishing happens in a thread of its own, because not every transport honours its timeouts in every
-    state.
+    By name, so that callers need not import the task's module. A message is dropped when it is `expires` seconds old:
+    for work that a sweeper repeats anyway. Broker errors are not raised, and the call blocks for at most WAIT_TIMEOUT:
+    a separate thread publishes, because some transports do not honour their timeouts in every state.
     """
     transaction.on_commit(partial(_send, task, args, {} if expires is None else {"expires": expires}), robust=True)
 
 
 class _Sender:
-    """The thread that publishes, and when it last failed."""
+    """The thread that publishes, and the state of its last failure."""
 
     def __init__(self) -> None:
         self.rest_until = 0.0
         self.has_failed = False
-        self.waiting: dict[object, float] = {}  # messages on their way, and since when
+        self.waiting: dict[object, float] = {}  # messages being sent, with their start on the monotonic clock
         self._fresh_pool()
 
     def _fresh_pool(self) -> None:
@@ -56,7 +54,7 @@ class _Sender:
             raise TimeoutError("the broker did not answer a moment ago")
         if any(self.has_failed or now - since > IMPATIENCE for since in tuple(self.waiting.values())):
             raise TimeoutError("the broker keeps another message waiting")
-        context = contextvars.copy_context()  # the request's id goes with the message
+        context = contextvars.copy_context()  # carries the request's id into the message
         message = object()
         self.waiting[message] = now
         try:
@@ -71,7 +69,7 @@ class _Sender:
         except BaseException:
             self.has_failed, self.rest_until = True, time.monotonic() + REST_SECONDS
             if not future.done():
-                self._fresh_pool()  # leave the stuck thread to its socket's timeout
+                self._fresh_pool()  # abandon the stuck thread until its socket times out
             raise
 
 
@@ -83,7 +81,7 @@ def _start_afresh() -> None:
     _sender = _Sender()
 
 
-# Celery's worker processes are forks, and a thread does not survive one.
+# Celery's pool processes are forks, and a thread does not survive a fork.
 os.register_at_fork(after_in_child=_start_afresh)
 
 

@@ -1,4 +1,4 @@
-"""Who is at the other end of a socket, and what they may watch: asked at the door, and for all every half minute."""
+"""Who owns a WebSocket and what it may watch: checked at the handshake, and for all sockets every 30 seconds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TOKEN_PROTOCOL = "token."  # noqa: S105  the prefix, not a token
 
 @dataclass(frozen=True)
 class Credential:
-    """What was shown at the door."""
+    """Session key or access token that the handshake sent."""
 
     kind: Literal["session", "token"]
     key: str
@@ -34,7 +34,7 @@ class Credential:
 
 @dataclass(frozen=True)
 class Visitor:
-    """An active user and those of their permissions that guard topics; a superuser has all."""
+    """An active user and those of their permissions that topics require; a superuser has all."""
 
     user_id: int
     is_superuser: bool
@@ -59,15 +59,15 @@ def credential_of(scope: dict[str, Any]) -> Credential | None:
 
 
 def protocol_of(scope: dict[str, Any]) -> str | None:
-    """Return the subprotocol to answer with: a browser that offered some hangs up unless one is chosen."""
+    """Return the subprotocol to answer with: a browser that offered some disconnects unless one is chosen."""
     offered = scope.get("subprotocols") or [None]
     return PROTOCOL if PROTOCOL in offered else offered[0]
 
 
 def look_up(credentials: Collection[Credential]) -> dict[Credential, Visitor]:
-    """Return who they are; the invalid, expired, revoked and inactive are missing.
+    """Return the user of each credential; invalid, expired, revoked and inactive ones are missing.
 
-    Four queries for any number, and one that notes the use of tokens.
+    Four queries for any number of credentials, and one more that records the use of tokens.
     """
     owners = _of_sessions(credentials) | _of_tokens(credentials)
     ids = {user_id for user_id, _ in owners.values()}
@@ -88,7 +88,7 @@ def _of_sessions(credentials: Collection[Credential]) -> dict[Credential, tuple[
     for key, data in rows.values_list("session_key", "session_data"):
         session = SessionStore().decode(data)
         if session.get(BACKEND_SESSION_KEY) in settings.AUTHENTICATION_BACKENDS and SESSION_KEY in session:
-            # The password's hash at login: changing the password ends every other session.
+            # The hash of the password at login: changing the password ends every other session.
             owners[Credential("session", key)] = int(session[SESSION_KEY]), session.get(HASH_SESSION_KEY, "")
     return owners
 

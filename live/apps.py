@@ -2,6 +2,6 @@ from django.apps import AppConfig
 
 
 class LiveConfig(AppConfig):
-    """Live messages: an outbox, and a hub that sends them to web sockets."""
+    """Live messages: an outbox, and a hub that sends them to WebSockets."""
 
     name = "live"

@@ -1,18 +1,18 @@
-"""`ws /ws/notifications/`: authenticates, joins, relays. What a client may say, and what it hears:
+"""Consumer of `ws /ws/notifications/`: authenticates, subscribes, relays. Its messages from and to a client:
 
     {"type": "subscribe", "topics": ["projects"], "since": 1234}    since: optional, the last number it has seen
     {"type": "unsubscribe", "topics": ["projects"]}
     {"type": "ping"}
 
-    {"seq": 1235, "topic": "projects", "type": "task.created", "data": {…}}    ascending seq, nothing twice
-                                                                   data {"reload": true}: too large, load the state
-    {"type": "reload", "topics": […]}            too much was missed to say it all: load the state itself
-    {"type": "subscribed", "topics": […], "seq": 1240}    after what was missed; from here on it is live
+    {"seq": 1235, "topic": "projects", "type": "task.created", "data": {…}}    ascending seq, without duplicates
+                                                                     data {"reload": true}: too large, load the state
+    {"type": "reload", "topics": […]}            too many messages were missed to replay them: load the state
+    {"type": "subscribed", "topics": […], "seq": 1240}    after the missed messages; later ones are live
     {"type": "unsubscribed", "topics": […]}, {"type": "pong"}, {"type": "error", "detail": "…", "topic": "…"}
 
-Closed with 4401: not signed in (any more); 4403: a permission was withdrawn; 4408: too slow; 4409: too many sockets of
-one user; 4429: too many messages; 1009, 1003: too long, or not text; 1013: try again later. A handshake from a foreign
-page is refused with HTTP 403.
+Close codes: 4401 not signed in (any more); 4403 a permission was withdrawn; 4408 too slow; 4409 too many sockets of one
+user; 4429 too many messages; 1009 too long; 1003 not text; 1013 try again later. A handshake from a page of another
+origin is refused with HTTP 403.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from live.subscriber import Subscriber
 from live.uvicorn_fast_path import Wire
 
 MAX_MESSAGE_BYTES = 8 * 1024  # bytes
-MAX_TOPICS = 50  # a socket
-MAX_MESSAGES = 20  # a second
+MAX_TOPICS = 50  # per socket
+MAX_MESSAGES = 20  # per second
 NO_TOPIC = "There is no such topic, or you may not see it."
 FULL = f"A socket can watch {MAX_TOPICS} topics."
 
@@ -59,14 +59,14 @@ class LiveConsumer(AsyncWebsocketConsumer):
             await self.close(closing.TRY_LATER, "try again later")
 
     async def _welcome(self, credential: Credential | None) -> None:
-        """Accept in any case: a browser learns the reason only of a socket that was open."""
+        """Accept in any case: a browser sees the close code only of a socket that was open."""
         known = await database_sync_to_async(look_up)([credential]) if credential else {}
         await self.accept(protocol_of(self.scope))
         if credential is None or credential not in known:
             await self.close(closing.SIGNED_OUT, "not signed in")
             return
         visitor = known[credential]
-        # From here until the hub has counted this socket in, nothing else runs: two cannot both be the last one.
+        # No await until the hub has added this socket, so two handshakes cannot both take the last place.
         if the_hub().sockets_of(visitor.user_id) >= settings.LIVE_SOCKETS_PER_USER:
             closing.dropped.labels(code=closing.TOO_MANY_SOCKETS).inc()
             await self.close(closing.TOO_MANY_SOCKETS, "too many sockets")
@@ -127,7 +127,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
         topics = await self._admitted(subscriber, wanted)
         hub = the_hub()
         if since is not None and since > hub.position:
-            await hub.catch_up()  # another process may be a moment ahead of this one
+            await hub.catch_up()  # another process may already have read later messages
         subscriber.hold()
         try:
             position = hub.join(subscriber, topics)
@@ -138,7 +138,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
             await subscriber.release()
 
     async def _admitted(self, subscriber: Subscriber, wanted: list[str]) -> list[str]:
-        """Return the topics that this socket may join; say of each of the others why not."""
+        """Return the topics that this socket may join; send an error for each of the others."""
         admitted: list[str] = []
         for topic in wanted:
             if not subscriber.visitor.may_watch(topic):

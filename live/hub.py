@@ -1,12 +1,12 @@
-"""One hub in each web process: it reads the outbox once and hands every message to all sockets that watch its topic.
+"""Hub of a web process: reads the outbox once and passes each message to all sockets that watch its topic.
 
-1. It knows the last number it has read, `position`. At a hint from Redis, and once a second without one, it reads what
-   came after: one query, in a thread with a connection of its own, however many sockets there are.
-2. Each row is encoded once and offered to the subscribers of its topic. Between offering a row and moving `position`
-   past it nothing else runs, so that a socket which joins at `position` gets every later message live, and none twice.
-3. Every CHECK_SECONDS it asks, in four queries for all sockets, who is still who they were (live/access.py).
+1. `position` is the last number that was read. At a hint from Redis, and once a second without one, the hub reads later
+   messages: with one query, in a thread with its own connection, however many sockets there are.
+2. Each row is encoded once and offered to the subscribers of its topic. Nothing else runs between offering a row and
+   advancing `position`. So a socket that joins at `position` gets every later message live, and none twice.
+3. Every CHECK_SECONDS it checks, in four queries for all sockets, whether their users are still valid (live/access.py).
 
-It runs while somebody is connected, and a minute longer.
+The hub runs while a socket is connected, and for IDLE_SECONDS longer.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from live.subscriber import Subscriber
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 1.0
-CHECK_SECONDS = 30.0  # a revoked user hears nothing after this, and a little
-CHECK_AGAIN_SECONDS = 2.0  # after a check that failed
+CHECK_SECONDS = 30.0  # a revoked user gets messages for at most this long, plus the check itself
+CHECK_AGAIN_SECONDS = 2.0  # delay after a failed check
 IDLE_SECONDS = 60.0
 START_SECONDS = 5.0
-ROWS = 100  # a query: half a queue, so that no burst alone makes a reader too slow
-DELIVERIES = 1_000  # to queues, before other tasks of the process get their turn
+ROWS = 100  # per query: half a subscriber's queue, so that a single burst cannot make a reader too slow
+DELIVERIES = 1_000  # put into queues before other tasks of the process run
 sockets = Gauge("opsroom_live_sockets", "Open WebSockets of this process")
 
 
@@ -51,7 +51,7 @@ class Hub:
         self._reader = Reader()
 
     async def enter(self, subscriber: Subscriber) -> None:
-        """Count the subscriber in, and return when the hub runs. Raises TimeoutError where it can't, just now."""
+        """Add the subscriber, and return when the hub runs. Raises TimeoutError if it does not within START_SECONDS."""
         self._subscribers.add(subscriber)
         sockets.set(len(self._subscribers))
         if self._running is None:
@@ -60,7 +60,7 @@ class Hub:
             await self._ready.wait()
 
     def sockets_of(self, user_id: int) -> int:
-        """Return how many sockets this user has open here."""
+        """Return how many sockets this user has open in this process."""
         return sum(subscriber.visitor.user_id == user_id for subscriber in self._subscribers)
 
     def leave(self, subscriber: Subscriber) -> None:
@@ -69,7 +69,7 @@ class Hub:
         sockets.set(len(self._subscribers))
 
     def join(self, subscriber: Subscriber, topics: list[str]) -> int:
-        """From now on offer the subscriber what comes on these topics after the returned number, all of it, once."""
+        """Subscribe to these topics: every message after the returned number is offered exactly once."""
         subscriber.topics.update(topics)
         for topic in topics:
             self._watchers.setdefault(topic, set()).add(subscriber)
@@ -84,7 +84,7 @@ class Hub:
                 self._watchers.pop(topic, None)
 
     async def catch_up(self) -> None:
-        """Read and hand out everything that is committed by now. Raises what the database raises."""
+        """Read and distribute everything that is committed. Raises the database's errors."""
         async with self._reading:
             while rows := await self._reader.run(_numbered, self.position):
                 for slot, message in enumerate(rows):
@@ -93,7 +93,7 @@ class Hub:
                     self._hand_out(message)
                 if len(rows) < ROWS:
                     return
-            # Nothing new: is our position still of this database, or was an older one restored?
+            # Nothing new. A lower last number means that an older database was restored.
             if (last := await self._reader.run(numbering.position)) < self.position:
                 self._start_again(last)
 
@@ -128,7 +128,7 @@ class Hub:
             self._hint.clear()
             try:
                 await self._look()
-            except Exception as error:  # whatever it is, it must not leave every socket deaf
+            except Exception as error:  # no error may stop the delivery to all sockets
                 log.warning("live_read_failed", error=f"{type(error).__name__}: {error}")
                 await asyncio.sleep(POLL_SECONDS)
             with contextlib.suppress(TimeoutError):
@@ -155,19 +155,19 @@ class Hub:
             try:
                 await self.check()
                 pause = CHECK_SECONDS
-            except Exception as error:  # nor let revoked users stay
+            except Exception as error:  # no error may keep revoked users connected
                 log.warning("live_check_failed", error=f"{type(error).__name__}: {error}")
                 pause = CHECK_AGAIN_SECONDS
 
     async def check(self) -> None:
-        """Close the sockets of those who were signed out, deactivated, or lost a permission they use."""
+        """Close the sockets of users that were signed out, deactivated, or lost a permission that they need."""
         present = tuple(self._subscribers)
         known = await self._reader.run(look_up, {subscriber.credential for subscriber in present})
         for subscriber in present:
             subscriber.judge(known.get(subscriber.credential))
 
     async def close(self) -> None:
-        """Stop at once. The next to enter starts it again."""
+        """Stop at once. The next `enter` starts the hub again."""
         if self._running is not None:
             running = self._running
             running.cancel()
@@ -175,7 +175,7 @@ class Hub:
 
 
 def encode(message: NumberedMessage) -> str:
-    """Return the message as clients get it; its data is JSON text already."""
+    """Return the message as clients get it; `data` is already JSON text."""
     topic, kind = json.dumps(message.topic), json.dumps(message.type)
     return f'{{"seq": {message.seq}, "topic": {topic}, "type": {kind}, "data": {message.data}}}'
 
@@ -194,5 +194,5 @@ _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
 
 
 def the_hub() -> Hub:
-    """Return the hub of this process; to be exact, of this event loop."""
+    """Return the hub of this process, or more exactly of this event loop."""
     return _hubs.setdefault(asyncio.get_running_loop(), Hub())

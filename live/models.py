@@ -6,25 +6,25 @@ from django.db.models.functions import Now
 
 
 class OutboxMessage(models.Model):
-    """The outbox: one message for everybody who watches `topic`, written in the transaction of the change it tells of.
+    """The outbox: one message for all watchers of `topic`, written in the transaction of the change that it reports.
 
-    `seq` is given after the commit, see live/numbering.py: until then nobody has seen the message.
+    `seq` is assigned after the commit, see live/numbering.py; no client sees the message before.
     """
 
     seq = models.BigIntegerField(null=True, editable=False)
     topic = models.CharField(max_length=100)
     type = models.CharField(max_length=60)
-    # JSON as text: relayed as it is and never asked for its parts. Unlike jsonb it can carry a NUL.
+    # JSON as text: it is relayed unchanged and never queried. Unlike jsonb it can contain a NUL.
     data = models.TextField()
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
         db_table = "live_event"
-        default_permissions = ()  # nobody edits messages; who may see them, topics.py says
+        default_permissions = ()  # messages are never edited; topics.py declares who may see them
         indexes = [
-            # A client that comes back: what did I miss on these topics?
+            # A client that reconnects: which messages of these topics were missed?
             models.Index(fields=["topic", "seq"], name="live_event_topic_seq"),
-            # The hubs, every second and at every hint: is anything waiting for its number?
+            # The hubs, every second and at every hint: does a message wait for its number?
             models.Index(fields=["id"], condition=Q(seq__isnull=True), name="live_event_unnumbered"),
         ]
         constraints = [models.UniqueConstraint(fields=["seq"], name="live_event_seq_unique")]
@@ -34,7 +34,7 @@ class OutboxMessage(models.Model):
 
 
 class Position(models.Model):
-    """The one row that knows the last number given, and up to which number events may have been deleted."""
+    """The single row with the last assigned number, and the number up to which messages may have been deleted."""
 
     id = models.SmallIntegerField(primary_key=True, default=1)
     seq = models.BigIntegerField(default=0)

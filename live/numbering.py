@@ -1,18 +1,19 @@
-"""The numbers of messages: in the order in which they became visible, whatever order they were written in.
+"""Numbers of messages, in the order in which the messages became visible, not in the order of writing.
 
-A row's id is taken when it is written, and transactions commit in another order: who has read up to id 7 may have
-missed 6, which was still uncommitted. So clients count in `seq`, which is given after the commit:
+A row gets its id when it is written, but transactions commit in another order: a reader that has read up to id 7 may
+have missed 6, which was still uncommitted. So clients count by `seq`, which is assigned after the commit:
 
-1. `publish` writes the row in the transaction of the change, without a number. If that rolls back, nothing was said.
-2. After the commit it sends a hint through Redis. The hint carries nothing; it may be lost.
-3. Whoever wants to read (a hub at a hint and once a second, the retention) first gives numbers by `number`:
-   it locks the one row of `Position`, and, in a new snapshot taken under that lock, gives all committed rows that have
-   no number the next ones, and moves the position. All in one statement, so that no stopped client can hold the lock.
-4. The next to number waits for that lock, and Postgres makes a transaction visible before it lets go of its locks. So
-   whoever sees number n sees every number below n, for ever: "everything after n" can miss nothing.
-5. A publisher killed between 1 and 2 has lost only the hint: the row is there, and the next to number finds it.
+1. `publish` writes the row without a number, in the transaction of the change. A rollback removes it.
+2. After the commit it sends a hint through Redis. The hint has no content and may be lost.
+3. Every reader (a hub at a hint and once a second, the retention) first calls `number`: it locks the one row of
+   `Position`. In a new snapshot taken under that lock, it assigns the next numbers to all committed rows without one,
+   and advances the position. All of this is one statement, so a client that stops cannot keep the lock.
+4. The next caller of `number` waits for that lock, and Postgres makes a transaction visible before it releases its
+   locks. So a reader that sees number n sees every number below n, from then on: "everything after n" misses nothing.
+5. A publisher that is killed between 1 and 2 has only lost the hint: the row is committed, and the next caller of
+   `number` finds it.
 
-Numbers have no gaps, and cost a publisher nothing: who writes waits neither for the lock nor for a second commit.
+Numbers have no gaps and cost a publisher nothing: it waits neither for the lock nor for a second commit.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ from django.db import connection
 
 from live.models import OutboxMessage
 
-MAX_REPLAYED = 500  # messages; who missed more had better load the page again
+MAX_REPLAYED = 500  # messages; a client that missed more reloads the state
 _DELETED_AT_ONCE = 10_000
-_SECONDS = 30.0  # of deleting in one task; the next one continues
+_SECONDS = 30.0  # budget of one deletion task; the next one continues
 
-# At most 5,000 at once, so that a backlog of any size stays far from the statement's time limit.
+# At most 5,000 per statement, so that any backlog stays far below the statement timeout.
 _NUMBER = """
 DO $$
 DECLARE
@@ -75,20 +76,20 @@ class NumberedMessage(NamedTuple):
 
 
 def number() -> None:
-    """Give the committed messages that have no number theirs, the 5,000 oldest at most."""
+    """Assign numbers to committed messages that have none, at most to the 5,000 oldest."""
     with connection.cursor() as cursor:
         cursor.execute(_NUMBER)
 
 
 def number_all() -> None:
-    """`number` until nothing is left, however long nobody has been reading."""
+    """Call `number` until no message is left without one, however long nothing was read."""
     number()
     while OutboxMessage.objects.filter(seq__isnull=True).exists():
         number()
 
 
 def position() -> int:
-    """Return the last number given."""
+    """Return the last assigned number."""
     return _position()[0]
 
 
@@ -108,7 +109,10 @@ def read(after: int, limit: int) -> list[NumberedMessage]:
 
 
 def replay(topics: list[str], since: int, until: int) -> list[NumberedMessage] | None:
-    """Return what these topics had in since < seq ≤ until; None if that is too much, or deleted, or not ours."""
+    """Return these topics' messages with since < seq ≤ until.
+
+    None if there are too many, if some were deleted, or if `since` is not a number of this database.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT seq, topic, type, data FROM live_event"
@@ -116,18 +120,18 @@ def replay(topics: list[str], since: int, until: int) -> list[NumberedMessage] |
             [topics, since, until, MAX_REPLAYED + 1],
         )
         rows = [NumberedMessage(*row) for row in cursor.fetchall()]
-    # After the rows: what was deleted meanwhile is noted by now.
+    # After the rows: deletions that ran meanwhile have already recorded `forgotten`.
     last, forgotten = _position()
     return rows if forgotten <= since <= last and len(rows) <= MAX_REPLAYED else None
 
 
 def forget_old(seconds: float = _SECONDS) -> int:
-    """Delete messages older than LIVE_RETENTION_HOURS, lowest numbers first, in short transactions; return how many.
+    """Delete messages older than LIVE_RETENTION_HOURS in short transactions, lowest numbers first. Return their count.
 
-    It stops after about `seconds`.
+    Stops after about `seconds`.
     """
     total, until = 0, time.monotonic() + seconds
-    number_all()  # a row that vanished without a number would be missed by nobody's count
+    number_all()  # deleting a row without a number would leave no trace for clients that missed it
     with connection.cursor() as cursor:
         while True:
             cursor.execute(_DELETE, [_DELETED_AT_ONCE, settings.LIVE_RETENTION_HOURS])

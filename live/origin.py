@@ -1,4 +1,4 @@
-"""Which pages may open a socket. A browser sends its cookies from any page, so the page's address must be ours."""
+"""Which pages may open a WebSocket. A browser sends cookies from any page, so the page's origin must be this site."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from django.utils.http import is_same_domain
 
 
 def origin_allowed(scope: dict[str, Any], *, without: bool) -> bool:
-    """Whether the handshake's Origin is this very site (scheme, host and port), or one of CSRF_TRUSTED_ORIGINS.
+    """Return whether the handshake's Origin is this site (scheme, host and port) or in CSRF_TRUSTED_ORIGINS.
 
-    `without`: whether a handshake without an Origin will do, which no browser ever sends.
+    `without`: the result for a handshake without Origin, which browsers never send.
     """
     origins = header(scope, b"origin")
     if not origins:
@@ -34,7 +34,7 @@ def _ours(scope: dict[str, Any]) -> str | None:
 
 
 def _secure(scope: dict[str, Any]) -> bool:
-    """As Django decides it: by the connection, or by the proxy's header where the settings trust it."""
+    """Decide as Django does: by the connection, or by the proxy's header if the settings trust it."""
     if settings.SECURE_PROXY_SSL_HEADER:
         name, value = settings.SECURE_PROXY_SSL_HEADER
         given = header(scope, name.removeprefix("HTTP_").replace("_", "-").lower().encode())

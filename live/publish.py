@@ -1,6 +1,6 @@
-"""Telling everybody who watches: in the transaction of the change, heard after its commit.
+"""Publishing to all watchers of a topic: written in the transaction of the change, delivered after its commit.
 
-live/numbering.py explains, step by step, why nobody misses a message.
+live/numbering.py explains step by step why no watcher misses a message.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from live.redis_pubsub import send_hint
 
 log = structlog.get_logger(__name__)
 
-MAX_DATA_BYTES = 32 * 1024  # bytes of JSON; it goes to every watcher, and waits in a queue for each
+MAX_DATA_BYTES = 32 * 1024  # bytes of JSON; each watcher gets them, and has a queue
 MAX_ID_LENGTH = 100  # characters
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 def publish(topic: str, type: str, data: dict[str, Any]) -> None:
-    """Tell the watchers of `topic`, if and when the current transaction commits; at once outside of one.
+    """Publish to the watchers of `topic` when the current transaction commits, or at once outside a transaction.
 
-    `data` may hold what Django's JSON encoder knows: dates, UUIDs, decimals. An announcement never breaks its cause:
-    data that cannot be JSON, or has more than MAX_DATA_BYTES bytes, is replaced by `{"reload": true}` with the row's
-    id, upon which watchers load the state itself. A Redis that is away delays the message by up to a second. Raises
-    ValueError for a topic that no app has registered.
+    `data` may contain what Django's JSON encoder supports: dates, UUIDs, decimals. Invalid data does not abort the change:
+    data that cannot be JSON, or has more than MAX_DATA_BYTES bytes, is replaced by `{"reload": true}` with the
+    row's id, and watchers load the state. An unreachable Redis delays the message by up to a second. Raises ValueError
+    for a topic that no app has registered.
     """
     publish_many([(topic, type, data)])
 
@@ -44,7 +44,7 @@ def publish_many(messages: Iterable[tuple[str, str, dict[str, Any]]]) -> None:
     if not events:
         return
     OutboxMessage.objects.bulk_create(events, batch_size=1_000)
-    if not any(waiting[1] is send_hint for waiting in connection.run_on_commit):  # one hint a transaction is enough
+    if not any(waiting[1] is send_hint for waiting in connection.run_on_commit):  # one hint per transaction is enough
         transaction.on_commit(send_hint, robust=True)
 
 
@@ -72,5 +72,5 @@ def _text(topic: str, type: str, data: dict[str, Any]) -> str:
 def _json(data: dict[str, Any]) -> str:
     dumps = partial(json.dumps, data, cls=DjangoJSONEncoder, allow_nan=False, separators=(",", ":"))
     text = dumps(ensure_ascii=False)  # an escaped emoji has twelve bytes instead of four
-    # Half of a surrogate pair cannot be stored as it is.
+    # A lone surrogate cannot be encoded in UTF-8, so it stays escaped.
     return dumps() if _SURROGATE.search(text) else text

@@ -1,6 +1,6 @@
-"""Redis' whole part in live messages: "look at the table now". Nothing is carried, so nothing can be lost.
+"""Hints through Redis Pub/Sub that tell hubs to read the outbox now. Hints carry no data, so no data can be lost.
 
-Without Redis, or with one that hangs, hubs look once a second (live/hub.py).
+Without Redis, or if it hangs, hubs read once a second (live/hub.py).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from redis.retry import Retry
 
 log = structlog.get_logger(__name__)
 
-TIMEOUT = 0.2  # seconds for one step; with the second try, a publisher loses less than half a second
-REST_SECONDS = 5.0  # after a failure nobody tries again for so long
-SILENCE = 10.0  # seconds after which a listener asks whether Redis is still there
+TIMEOUT = 0.2  # seconds per step; with the retry, a publisher loses less than half a second
+REST_SECONDS = 5.0  # pause of sending after a failure
+SILENCE = 10.0  # seconds without a hint after which a listener pings Redis
 RECONNECT = 1.0  # seconds
 failures = Counter("opsroom_live_hint_failures", "Hints that could not be sent; hubs look by themselves a second later")
 
@@ -32,19 +32,19 @@ _rest_until = 0.0
 
 
 def channel() -> str:
-    """The Pub/Sub channel of this copy: database numbers do not separate channels, so the cache's prefix does."""
+    """Return this installation's Pub/Sub channel, named by the cache's prefix: channels ignore database numbers."""
     return f"{settings.CACHES['default']['KEY_PREFIX']}:live"
 
 
 @cache
 def _client() -> Redis:
     connect = {"socket_connect_timeout": TIMEOUT} if "socket_connect_timeout" in settings.REDIS_TIMEOUTS else {}
-    # One more try, because a pooled connection may be a stale one.
+    # One retry, because a pooled connection may be stale.
     return Redis.from_url(settings.REDIS_URL, socket_timeout=TIMEOUT, retry=Retry(NoBackoff(), 1), **connect)
 
 
 def send_hint() -> None:
-    """Tell all hubs to look. Never an error; takes half a second at most, and nothing for a while after a failure."""
+    """Send a hint to all hubs. Never raises; takes half a second at most; pauses for REST_SECONDS after a failure."""
     global _rest_until
     if time.monotonic() < _rest_until:
         return
@@ -57,7 +57,7 @@ def send_hint() -> None:
 
 
 async def hints() -> AsyncGenerator[None, None]:
-    """Yield at every hint, and whenever some may have been missed; for ever, whatever becomes of Redis."""
+    """Yield at every hint, and whenever hints may have been missed. Never ends, also without Redis."""
     while True:
         try:
             async with aclosing(_listen()) as heard:
@@ -69,7 +69,7 @@ async def hints() -> AsyncGenerator[None, None]:
 
 
 async def _listen() -> AsyncGenerator[None, None]:
-    # No timeout on reading: silence is what a listener mostly hears. Instead it asks after SILENCE.
+    # No read timeout, because a listener is normally idle. Instead it pings after SILENCE.
     client = redis.asyncio.Redis.from_url(settings.REDIS_URL, socket_timeout=None, socket_connect_timeout=2)
     async with client, client.pubsub() as pubsub:
         await pubsub.subscribe(channel())

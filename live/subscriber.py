@@ -1,4 +1,4 @@
-"""One socket as the hub sees it: a bounded queue, and a writer that empties it. Who doesn't read is dropped."""
+"""A socket as the hub sees it: a bounded queue, and a writer task that empties it. A slow reader is disconnected."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from live.uvicorn_fast_path import Wire
 log = structlog.get_logger(__name__)
 
 MAX_QUEUE_LENGTH = 200  # messages
-SEND_TIMEOUT = 20.0  # seconds that one message may take to leave
-CLOSE_TIMEOUT = 2.0  # seconds that a last word may take to leave
-LINGER = 12.0  # seconds after which a closed connection is cut, if the peer hasn't closed it either
+SEND_TIMEOUT = 20.0  # seconds to send one message
+CLOSE_TIMEOUT = 2.0  # seconds to send the close frame
+LINGER = 12.0  # seconds after which a closed connection is aborted if the peer has not closed it either
 
 SIGNED_OUT, FORBIDDEN, TOO_SLOW, TOO_MANY, TOO_BIG, NOT_TEXT, TRY_LATER = 4401, 4403, 4408, 4429, 1009, 1003, 1013
 TOO_MANY_SOCKETS = 4409
@@ -25,7 +25,7 @@ dropped = Counter("opsroom_live_dropped", "Sockets that the server closed, by cl
 
 
 class Subscriber:
-    """`send` and `close` write to the socket and may wait for the peer; the wire never waits."""
+    """One socket's queue. `send` and `close` write to the socket and may wait for the peer; `wire` never waits."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Subscriber:
         self._writer = asyncio.create_task(self._write())
 
     def offer(self, text: str) -> None:
-        """Take a live message, without ever waiting: who has MAX_QUEUE_LENGTH of them unread is dropped."""
+        """Accept a live message without waiting. A socket with MAX_QUEUE_LENGTH unread messages is closed."""
         if self._gone:
             return
         if self._idle() and self._wire.write(text):
@@ -63,7 +63,7 @@ class Subscriber:
         return self._held is None and not self._sending and self._queue.empty()
 
     async def say(self, message: dict[str, object]) -> None:
-        """Answer, waiting for room: a client that doesn't read its answers waits with its next question, too."""
+        """Queue an answer, waiting for room: a client that does not read its answers has to wait with requests too."""
         await self.put(json.dumps(message))
 
     async def put(self, text: str) -> None:
@@ -71,17 +71,17 @@ class Subscriber:
             await self._queue.put(text)
 
     def hold(self) -> None:
-        """Keep live messages back, because older ones must go first."""
+        """Hold live messages back until `release`, because older ones must be sent first."""
         self._held = []
 
     async def release(self) -> None:
-        """Let go what was held back, and what comes while that is going out, in order."""
+        """Queue the held messages, and those that arrive meanwhile, in order."""
         while self._held:
             await self.put(self._held.pop(0))
         self._held = None
 
     def judge(self, visitor: Visitor | None) -> None:
-        """Take notice of who this is now: nobody any more, or somebody who may no longer see what they watch."""
+        """Apply the current state of the user: close the socket if signed out, or if a permission was withdrawn."""
         if visitor is None:
             self.drop(SIGNED_OUT, "signed out")
             return
@@ -90,7 +90,7 @@ class Subscriber:
             self.drop(FORBIDDEN, "permission withdrawn")
 
     def drop(self, code: int, reason: str) -> None:
-        """Close the socket from this side, without waiting for anything."""
+        """Close the socket from the server's side, without waiting."""
         if self._gone:
             return
         dropped.labels(code=code).inc()
@@ -99,10 +99,10 @@ class Subscriber:
         self._ending = asyncio.create_task(self._end(code, reason))
 
     def stop(self) -> None:
-        """Write no more."""
+        """Stop writing, and discard the queue."""
         self._gone = True
         self._writer.cancel()
-        while not self._queue.empty():  # whoever waits for room goes on
+        while not self._queue.empty():  # a caller that waits for room continues
             self._queue.get_nowait()
 
     async def _write(self) -> None:
@@ -116,14 +116,14 @@ class Subscriber:
         except TimeoutError:
             self.drop(TOO_SLOW, "too slow")
         except OSError:
-            self.stop()  # the peer has gone; the consumer hears of it by itself
+            self.stop()  # the peer has closed the connection; the consumer is notified by itself
 
     async def _end(self, code: int, reason: str) -> None:
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self._close(code, reason)
-        except (OSError, RuntimeError):  # TimeoutError is an OSError: not even the last word leaves
+        except (OSError, RuntimeError):  # TimeoutError is an OSError: not even the close frame could be sent
             self._wire.abort()
         else:
-            # The server waits for unsent bytes before it closes a connection, for ever if the peer likes.
+            # The server waits for unsent bytes before it closes a connection, without limit.
             asyncio.get_running_loop().call_later(LINGER, self._wire.abort)

@@ -4,5 +4,5 @@ from live.numbering import forget_old
 
 @bounded_task(90)
 def clean_up() -> None:
-    """Delete old messages; a client that comes back after longer is told to reload."""
+    """Delete old messages. A client that reconnects later than that gets a `reload` message."""
     forget_old()

@@ -1,4 +1,4 @@
-"""Forms of the admin that are sent while something else changes the row, or takes its name."""
+"""Admin forms with conflict detection: the row, or a unique name, may change between opening and saving the form."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from django.http import HttpRequest, HttpResponse
 
 from core.admin import form_versions
 
-# Fields that change without an edit, or in a form of their own.
+# Fields that change without a user's edit, or that have a form of their own.
 BY_ITSELF = {"last_login", "password", "last_run_at", "total_run_count"}
 
 
 class ConcurrentFormsAdmin(ModelAdmin):
-    """A mixin of each admin whose form is saved by Django, which writes all columns of a row.
+    """Mixin for each admin whose form is saved by Django, which writes all columns of a row.
 
-    Who sends a form over a change that the form has not shown is told what changed, and by whom. What was typed stays
-    in the form, which can be sent again.
+    A form is refused if another user changed, after it was opened, a value that the form would overwrite. The error
+    names the changed fields and the user. The form keeps what was typed and can be sent again.
     """
 
     change_form_before_template = "core/seen.html"
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        """Return the row. Before a form is written into it, it is locked and read again.
+        """Return the row. For a POST within a transaction, lock the row and read it again.
 
-        Without that, columns that the form does not have would be set back to what they were, and a row that was
-        deleted meanwhile would be inserted again.
+        Without the lock, saving would reset columns that the form does not contain, and would insert a row again that
+        was deleted in the meantime.
         """
         found = super().get_object(request, object_id, from_field)
         if found is None or request.method != "POST" or not connection.in_atomic_block:
@@ -48,7 +48,7 @@ class ConcurrentFormsAdmin(ModelAdmin):
         row = context.get("original")
         if row is not None and self.has_change_permission(request, row):
             form = context["adminform"].form
-            # A form that is refused for another reason has still not seen more than at first.
+            # If the form is refused for another reason, its user has still seen only the first version.
             missed = getattr(form, "missed", None)
             kept = None if missed else request.POST.get(form_versions.FIELD)
             context[form_versions.FIELD.strip("_")] = kept or form_versions.token_of(
@@ -59,14 +59,14 @@ class ConcurrentFormsAdmin(ModelAdmin):
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        """Answer with the form's own error where the database finds that another row has the name already."""
+        """Show the form's own error if the database finds that another row already has this unique value."""
         try:
             return super().changeform_view(request, object_id, form_url, extra_context)
-        except IntegrityError:  # nothing is written; the form's check did not see the other row a moment ago
+        except IntegrityError:  # nothing was written: the form's check ran before the other row was committed
             return super().changeform_view(request, object_id, form_url, extra_context)
 
     def _values(self, request: HttpRequest, pk: Any, form: forms.ModelForm) -> dict[str, Any]:
-        """Return what the form shows of a row, as it is in the database: its fields, and the rows of its inlines."""
+        """Return the database's current values for what the form shows: its fields and the rows of its inlines."""
         row = self.model._base_manager.get(pk=pk)
         names = set(form.fields) - BY_ITSELF
         values = comparable(model_to_dict(row, fields=names))
@@ -82,7 +82,7 @@ class ConcurrentFormsAdmin(ModelAdmin):
 
 
 class _SeenForm(forms.ModelForm):
-    """A form that refuses to overwrite what it was not opened with."""
+    """Form that refuses to overwrite values that changed after it was opened."""
 
     admin: ConcurrentFormsAdmin
     request: HttpRequest
@@ -102,9 +102,9 @@ class _SeenForm(forms.ModelForm):
         return data
 
     def _overwrites(self, name: str, present: Any) -> bool:
-        """Whether the form sets another value than the present one.
+        """Return whether the form sets a value that differs from the present one.
 
-        One that knows what it was rendered with writes only what its user has changed.
+        A field with `show_hidden_initial` knows its initial value and writes only what the user changed.
         """
         if (field := self.fields.get(name)) is None:
             return True
@@ -119,7 +119,7 @@ class _SeenForm(forms.ModelForm):
 
 
 def in_words(row: Model, name: str) -> str:
-    """Return the present value of a field as a person reads it, in one line."""
+    """Return the present value of a field as one line of text for people, at most 80 characters."""
     field = row._meta.get_field(name)
     if getattr(field, "many_to_many", False):
         text = ", ".join(map(str, getattr(row, name).all())) or "none"
@@ -134,7 +134,7 @@ def in_words(row: Model, name: str) -> str:
 
 
 def comparable(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the values of `model_to_dict`, with the keys of related rows in one order."""
+    """Return the values of `model_to_dict` with the keys of related rows sorted, so that they can be compared."""
     return {name: sorted(_keys(value)) if isinstance(value, list) else value for name, value in values.items()}
 
 

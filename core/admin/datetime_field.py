@@ -1,7 +1,8 @@
-"""A form's field for a moment, typed as a day and a time on the clock of the active time zone.
+"""Form field for a timestamp: date and time on the clock of the active time zone.
 
-A repeated hour has two moments for one time. The widget then asks which one is meant, in a second field whose name ends
-in `_offset`, and shows the one that is stored. A time that the clocks skip is refused, with the next valid one.
+In the hour that a clock change repeats, one time means two timestamps. The widget then shows a second field, whose name
+ends in `_offset`, to choose one; it preselects the stored one. A time that a clock change skips is a validation error,
+which names the next valid time.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ INVALID = "Enter a valid date/time. Example: 2026-11-21T09:30."
 
 
 class Typed(NamedTuple):
-    """What the two fields of a moment hold."""
+    """Text of the widget's two fields."""
 
     clock: str
     offset: str
 
 
 class MomentInput(forms.Widget):
-    """A day and a time; and, in a repeated hour, a choice of two."""
+    """Widget: a date and a time and, in a repeated hour, a choice between its two offsets."""
 
     template_name = "core/moment.html"
 
@@ -49,7 +50,7 @@ class MomentInput(forms.Widget):
 
 
 class HiddenMoment(forms.DateTimeInput):
-    """What a moment was when the form was made, to the minute; in a repeated hour with its distance from UTC."""
+    """Hidden initial value of the field, to the minute; in a repeated hour with its UTC offset."""
 
     input_type = "hidden"
 
@@ -59,7 +60,7 @@ class HiddenMoment(forms.DateTimeInput):
 
 
 class MomentField(forms.Field):
-    """A moment, in UTC. Text that names its own distance from UTC is taken as it is."""
+    """Timestamp in UTC. Text with an explicit UTC offset is used as it is."""
 
     widget = MomentInput
     hidden_widget = HiddenMoment
@@ -71,7 +72,7 @@ class MomentField(forms.Field):
         return read(typed) if typed.clock else None
 
     def has_changed(self, initial: Any, data: Any) -> bool:
-        """Compare with the minute that the form showed: a moment's seconds are not lost by saving another field."""
+        """Compare to the minute, which is what the form shows: saving another field keeps the timestamp's seconds."""
         try:
             return self.to_python(initial) != self.to_python(data)
         except forms.ValidationError:
@@ -79,7 +80,7 @@ class MomentField(forms.Field):
 
 
 def read(typed: Typed) -> datetime:
-    """Return the moment. Raises ValidationError with a sentence that says what to enter instead."""
+    """Return the timestamp. Raises ValidationError with a message that says what to enter instead."""
     try:
         found = parse_datetime(typed.clock.strip()[:40])
         if found is None:
@@ -102,7 +103,7 @@ def read(typed: Typed) -> datetime:
 
 
 def as_typed(value: Any) -> Typed:
-    """Return what the two fields show for a moment, for the text of one, or for what was typed."""
+    """Return the text of the two fields for a timestamp, for its text, or for what a user typed."""
     if value is None:
         return Typed("", "")
     typed = value if isinstance(value, Typed) else Typed(value, "") if isinstance(value, str) else None
@@ -114,7 +115,7 @@ def as_typed(value: Any) -> Typed:
 
 
 def _with_offset(text: str) -> datetime | None:
-    """Return the moment of a text that names its own distance from UTC."""
+    """Return the timestamp of a text with an explicit UTC offset, else None."""
     try:
         found = parse_datetime(text)
     except ValueError:
@@ -123,7 +124,7 @@ def _with_offset(text: str) -> datetime | None:
 
 
 def choices_of(clock: str) -> list[tuple[str, str]]:
-    """Return the choices, by distance from UTC, of a time that occurs twice; none for any other text."""
+    """Return (offset, label) for both meanings of a repeated time; an empty list for any other text."""
     try:
         found = parse_datetime(clock)
         if found is None or found.tzinfo is not None:

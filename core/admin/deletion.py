@@ -1,7 +1,7 @@
-"""Deleting in the admin by the same right as in the REST interface: that of the row decides, for all that goes with it.
+"""Deletion in the admin with the same permission as in the REST API: the one for the row covers all related rows.
 
-The admin's own page asks for the right to delete each related row, too. Rows that nobody deletes by hand, such as the
-reminders of a task, would keep it from being deleted by anybody; and it loads all of them to list them.
+Django's own page requires the delete permission for each related model. Related rows that users never delete directly,
+such as the reminders of a task, would make the deletion impossible. It also loads all related rows to list them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Deletion = tuple[list[str], dict[str, int], set[str], list[str]]
 
 
 class ConcurrentDeletionAdmin(ModelAdmin):
-    """A mixin of each admin that deletes rows: a row that changed after the question was shown is asked about again."""
+    """Mixin for each admin that deletes rows: if the row changed after the confirmation page, ask again."""
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
@@ -34,7 +34,7 @@ class ConcurrentDeletionAdmin(ModelAdmin):
         if request.method != "POST" or form_versions.FIELD not in request.POST:
             context = {**(extra_context or {}), "seen": form_versions.token_of(_values(row))}
             return super().delete_view(request, object_id, context)
-        with transaction.atomic():  # from the comparison to the deletion nobody changes the row
+        with transaction.atomic():  # nothing may change the row between the comparison and the deletion
             row = self.lock_for_deletion(row.pk)
             if row is not None and (
                 missed := form_versions.changed_since(request.POST[form_versions.FIELD], _values(row))
@@ -45,7 +45,7 @@ class ConcurrentDeletionAdmin(ModelAdmin):
             return super().delete_view(request, object_id, extra_context)
 
     def lock_for_deletion(self, pk: Any) -> Any:
-        """Return the row as it is now, locked until the caller's transaction ends; None where it is gone."""
+        """Return the current row, locked until the caller's transaction ends; None if it was deleted."""
         return self.model._base_manager.select_for_update(no_key=True).filter(pk=pk).first()
 
 
@@ -54,10 +54,10 @@ def _values(row: models.Model) -> dict[str, Any]:
 
 
 class DeletionAdmin(ConcurrentDeletionAdmin):
-    """A mixin of each admin that deletes rows: its questions count what goes with them."""
+    """Mixin for each admin that deletes rows: the confirmation page counts the related rows that are deleted too."""
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Deletion:
-        """Return the rows' names, how many of each kind go, and what keeps them: a missing right, or rows that stay."""
+        """Return the rows' names, the number of deleted rows per kind, missing permissions, and protected kinds."""
         rows = list(objs)
         counts, kept = what_goes_with(self.model, [row.pk for row in rows])
         lacking = set() if self.has_delete_permission(request) else {str(self.opts.verbose_name)}
@@ -65,7 +65,7 @@ class DeletionAdmin(ConcurrentDeletionAdmin):
 
 
 def what_goes_with(model: type[models.Model], pks: Iterable[Any]) -> tuple[dict[str, int], list[str]]:
-    """Return how many rows of each kind are deleted with these, themselves included, and which kinds forbid it."""
+    """Return the number of deleted rows per kind, these rows included, and the kinds that prevent the deletion."""
     counts: dict[str, int] = {}
     kept: list[str] = []
     waiting: list[models.QuerySet[Any]] = [model._base_manager.filter(pk__in=list(pks))]
@@ -85,7 +85,7 @@ def what_goes_with(model: type[models.Model], pks: Iterable[Any]) -> tuple[dict[
 
 
 def _relations(model: type[models.Model]) -> list[Any]:
-    """The foreign keys that refer to a model, hidden ones and those of its proxies included."""
+    """Return the foreign keys that refer to a model, including hidden ones and those to its proxies."""
     found = model._meta.concrete_model._meta.get_fields(include_hidden=True)  # type: ignore[union-attr]
     return [
         field

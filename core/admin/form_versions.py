@@ -1,8 +1,8 @@
-"""What a form was opened with, so that it does not overwrite what it has not seen.
+"""Version tokens of forms, so that a form does not overwrite a change that its user has not seen.
 
-A page puts a token into its form: digests of the values that it shows, and the time. When the form comes back, the
-values are compared again. Keyed digests, because a value may be a short secret and the token can be read by anyone who
-opens the form. A token cannot be made by hand.
+A page puts a token into its form: digests of the values that it shows, and the time. When the form is sent, the digests
+are compared with the present values. The digests are keyed, because a value may be a short secret and everyone who
+opens the form can read the token. The token is signed, so it cannot be forged.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from django.utils.crypto import salted_hmac
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-FIELD = "_seen"  # of the forms
+FIELD = "_seen"  # name of the form field with the token
 SALT = "core.admin.form_versions"
 
 
 @dataclass(frozen=True)
 class Change:
-    """What changed meanwhile: a field's label, and its present value in words; "" where it is not shown."""
+    """A changed field: its label, and its present value as text, or "" if the value is not shown."""
 
     label: str
     now: str
 
 
 def token_of(values: Mapping[str, Any]) -> str:
-    """Return what a form keeps of the values that it is opened with."""
+    """Return the token for a form that is opened with these values."""
     return signing.dumps({name: _digest(value) for name, value in values.items()}, salt=SALT)
 
 
 def changed_since(token: str, values: Mapping[str, Any]) -> list[str]:
-    """Return the names of the values that differ from those of the token; all of them if the token is not valid."""
+    """Return the names of the values that differ from the token's; all names if the token is not valid."""
     try:
         seen = signing.loads(token, salt=SALT)
     except signing.BadSignature:
@@ -50,16 +50,16 @@ def changed_since(token: str, values: Mapping[str, Any]) -> list[str]:
 
 
 def conflicts(token: str, values: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """Return the names of the values that differ from those of the token and from those that the form sets.
+    """Return the names of the values that differ both from the token's and from the values that the form sets.
 
-    What a form sets to its present value is not overwritten: it was sent twice, or two users wanted the same.
+    Setting a field to its present value is no conflict: the form was sent twice, or two users made the same change.
     """
     changed = changed_since(token, values)
     return [name for name in changed if name not in wanted or _digest(wanted[name]) != _digest(values[name])]
 
 
 def words_for(changes: Iterable[Change], row: Model, address: str) -> SafeString:
-    """Return the sentence of a refused form: which fields, who and when, and what to do."""
+    """Return the error message of a refused form: the fields, who changed them and when, and what to do."""
     return format_html(
         "{} while you were editing: {}. Nothing was saved, and what you typed is kept. Save again to overwrite the "
         'change, or <a class="link" href="{}">open the current version</a>.',
@@ -68,7 +68,7 @@ def words_for(changes: Iterable[Change], row: Model, address: str) -> SafeString
 
 
 def deletion_words(changes: Iterable[Change], row: Model) -> str:
-    """Return the sentence of a deletion that was refused because the row is not what the question was about."""
+    """Return the message of a deletion that was refused because the row changed after the confirmation page."""
     return f"{_who_and_when(row)} after you opened this page: {_named(changes)}. Nothing was deleted. Delete it?"
 
 
@@ -83,7 +83,7 @@ def _who_and_when(row: Model) -> str:
 
 
 def _last_change(row: Model) -> tuple[str, datetime | None]:
-    """Return who changed the row last and when, by its history, else by the admin's log."""
+    """Return who last changed the row and when, from its history or, without one, from the admin's log."""
     if hasattr(row, "history"):
         last = row.history.select_related("history_user").order_by("-history_date", "-history_id").first()
         return (str(last.history_user or ""), last.history_date) if last else ("", None)

@@ -1,7 +1,7 @@
-"""What a row was before, as every app's admin shows it: to be read, and never to be written back.
+"""Read-only history of a row, as the admin of every app shows it.
 
-The library's page of an old version saves what is posted to it, also from somebody who may only look, and past the
-services: nobody would be told, and no rule of theirs kept.
+The library's page of an old version saves posted data even from users with view permission only. It also bypasses the
+services, so notifications would be skipped and business rules not checked.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _LINK_TO_USER = re.compile(rb'<a href="/admin/auth/user/\d+/change/"[^>]*>(.*?)<
 
 
 def worded(value: Any) -> Any:
-    """Return a recorded value in words: an absent one, a row that was deleted since, and a moment with its zone."""
+    """Return a recorded value as text: "none" if empty, a note for a deleted row, a timestamp with its time zone."""
     if value is None or value == "":
         return "none"
     if isinstance(value, DeletedObject):
-        # The library takes a reference that was empty for one to a row that is gone.
+        # The library represents an empty reference as a reference to a deleted row without key.
         return "none" if value.pk is None else f"a deleted {value.model._meta.verbose_name}"
     return with_zone(value) if isinstance(value, datetime) else value
 
@@ -40,23 +40,23 @@ class _Words(HistoricalRecordContextHelper):
 
 
 class RowHistoryAdmin(SimpleHistoryAdmin):
-    """A mixin of each admin whose model keeps its history: who may see a row may read it, and nobody may write it."""
+    """Mixin for each admin whose model keeps its history: readable with the view permission, never writable."""
 
     object_history_form_template = "core/past.html"
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """List the versions, also of a row that was deleted."""
+        """List the versions of a row, also of a deleted one."""
         _require(self.model, object_id)
-        # Without the name of an address the library shows who changed something as text.
+        # Without the name of the user page, the library shows users as text instead of links.
         hidden = {} if request.user.has_perm("auth.view_user") else {"admin_user_view": ""}
         return super().history_view(request, object_id, {**hidden, **(extra_context or {})})
 
     def history_form_view(
         self, request: HttpRequest, object_id: str, version_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Show the version that was."""
+        """Show one version, read-only. Raises PermissionDenied for other methods than GET, HEAD and OPTIONS."""
         _require(self.model, object_id)
         _require(self.model.history.model, version_id)
         if request.method not in _SAFE:
@@ -64,7 +64,7 @@ class RowHistoryAdmin(SimpleHistoryAdmin):
         request.shows_the_past = True  # type: ignore[attr-defined]
         response = super().history_form_view(request, object_id, version_id, extra_context)
         if not request.user.has_perm("auth.view_user"):
-            # The theme's read-only fields link to the people they name without asking for the permission.
+            # The theme's read-only fields link to users without checking the permission.
             response.content = _LINK_TO_USER.sub(rb"\1", response.content)
         return response
 
@@ -93,7 +93,7 @@ def _shows_the_past(request: HttpRequest) -> bool:
 
 
 def _require(model: type[Model], key: str) -> None:
-    """Raise Http404 for what no row of the model can have as its key: the library asks the database for anything."""
+    """Raise Http404 for a key that the model cannot have: the library passes any text to the database."""
     try:
         model._meta.pk.to_python(unquote(key))
     except ValidationError as error:

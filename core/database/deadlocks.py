@@ -1,4 +1,4 @@
-"""More tries for a verb that Postgres chose as the victim of a deadlock."""
+"""Retry of a transaction that Postgres chose as the victim of a deadlock."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from django.db import OperationalError, connection
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
-TRIES = 3  # the second may take the freed locks before the other transaction wakes up, and meet it once more
+TRIES = 3  # the second try may take the freed locks before the other transaction wakes up, and deadlock again
 DEADLOCK = "40P01"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
 
 
 def retried(verb: Callable[Given, Result]) -> Callable[Given, Result]:
-    """Call a verb, which is one transaction, again after a deadlock: nothing of the call before was done.
+    """Decorate a function that is one transaction: call it again after a deadlock, which rolled everything back.
 
-    Within a caller's transaction the error is the caller's, because that transaction is over.
+    Inside a caller's transaction the error is raised at once, because that whole transaction was rolled back.
     """
 
     @wraps(verb)
@@ -34,5 +34,5 @@ def retried(verb: Callable[Given, Result]) -> Callable[Given, Result]:
 
 
 def is_deadlock(error: BaseException | None) -> bool:
-    """Whether an error of Django's or of the driver's is Postgres' 40P01."""
+    """Return whether an error of Django or of the driver is Postgres' 40P01."""
     return getattr(error, "pgcode", None) == DEADLOCK or getattr(error and error.__cause__, "pgcode", None) == DEADLOCK

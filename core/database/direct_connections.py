@@ -1,9 +1,9 @@
-"""Connections to Postgres itself where DATABASE_URL names a PgBouncer in transaction mode.
+"""Direct connections to Postgres where DATABASE_URL points to a PgBouncer in transaction mode.
 
-Behind such a pooler each transaction may have another server connection. So what belongs to a session does not work
-there: startup options, SET, prepared statements, advisory locks of a session, server-side cursors. Those who need a
-session ask here: the ingest of events (prepared statements, and limits of its own) and `migrate`. All others go through
-the pooler, with the time limits as settings of their role.
+Behind such a pooler each transaction may use another server connection. So session state does not work there: startup
+options, SET, prepared statements, session advisory locks, server-side cursors. Code that needs a session uses this
+module: the ingest of events (prepared statements and its own limits) and `migrate`. All other code uses the pooler;
+its time limits are settings of the database role.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _ADDRESS = ("HOST", "PORT", "USER", "PASSWORD")
 
 
 def is_pooled() -> bool:
-    """Whether DATABASE_URL names a pooler."""
+    """Return whether DATABASE_URL points to a pooler."""
     return settings.DATABASE_DIRECT is not None
 
 
 def parameters() -> dict[str, Any]:
-    """What psycopg2 connects with, past the pooler where there is one."""
+    """Return psycopg2's connection parameters, past the pooler if there is one."""
     connection = connections[DEFAULT_DB_ALIAS]
     if is_pooled():
         connection = connection.copy()
@@ -32,7 +32,7 @@ def parameters() -> dict[str, Any]:
 
 
 def go_direct(connection: BaseDatabaseWrapper) -> None:
-    """Let this connection, which must not be open, go to Postgres itself; nothing changes where it does already."""
+    """Make this connection, which must not be open, connect to Postgres directly. No effect without a pooler."""
     direct = settings.DATABASE_DIRECT
     if direct is None:
         return

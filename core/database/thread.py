@@ -1,4 +1,4 @@
-"""A thread with a database connection of its own, for an asyncio program that must not wait for its database."""
+"""Thread with its own database connection, so that an asyncio program does not block on the database."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 
 
 class Reader:
-    """Runs one function at a time; there is one connection, kept while it is healthy, and none after `close`."""
+    """Runs one function at a time on one connection, which is kept while it is healthy. `close` closes it."""
 
     def __init__(self) -> None:
         self._thread: ThreadPoolExecutor | None = None
@@ -27,7 +27,7 @@ class Reader:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def close(self) -> None:
-        """Close the connection after what is under way. Doesn't wait for it."""
+        """Close the connection after the function that is running. Does not wait for it."""
         if self._thread is not None:
             self._thread.submit(connections.close_all)
             self._thread.shutdown(wait=False)

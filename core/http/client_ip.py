@@ -1,7 +1,7 @@
-"""The address of the client that sent a request, as the lock-out counts it and the log writes it.
+"""Address of the client that sent a request, for the account lock-out and the log.
 
-Each proxy appends the address of its own peer to `X-Forwarded-For`, so only the last `PROXY_COUNT` entries were
-written by proxies, and the first of these is the client. Everything further left is sent by the client itself.
+Each proxy appends the address of its own peer to `X-Forwarded-For`. So only the last `PROXY_COUNT` entries were written
+by proxies, and the first of these is the client. The client itself can send any entries further left.
 """
 
 from ipaddress import IPv6Address, IPv6Network, ip_address
@@ -13,13 +13,13 @@ from django.http import HttpRequest
 
 
 def client_address(request: HttpRequest) -> str | None:
-    """Return the client's address, normalised; None only where the peer has none, as on a Unix socket."""
+    """Return the client's address, normalised; None only if the peer has none, as on a Unix socket."""
     entries = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
     return address_of(request.META.get("REMOTE_ADDR"), entries, proxies=settings.PROXY_COUNT)
 
 
 def client_network(request: HttpRequest) -> str | None:
-    """Return what the lock-out counts by: one client can send from each address of its IPv6 network."""
+    """Return the lock-out's counting unit: a client can send from every address of its IPv6 network."""
     address = client_address(request)
     return address and network_of(address)
 
@@ -27,15 +27,15 @@ def client_network(request: HttpRequest) -> str | None:
 def address_of(peer: str | None, entries: list[str], *, proxies: int) -> str | None:
     """Return the entry that the outermost of `proxies` proxies wrote, or the peer's address.
 
-    The peer's address counts without proxies, and where the entry is missing or is not an address: a request that
-    came past a proxy must not be able to choose its own address.
+    The peer's address is used without proxies, and if the entry is missing or not a valid address: a request that
+    bypassed a proxy must not be able to choose its own address.
     """
     forwarded = entries[-proxies] if 0 < proxies <= len(entries) else ""
     return _normalised(forwarded) or _normalised(peer or "")
 
 
 def _normalised(written: str) -> str | None:
-    """Return an address in its shortest spelling, without port, brackets, zone or IPv4-mapping; None if it is none."""
+    """Return an address in its shortest spelling, without port, brackets, zone or IPv4 mapping; None if not valid."""
     text = written.strip().strip('"')
     if text.startswith("["):  # [2001:db8::1]:443
         text = text[1:].partition("]")[0]
@@ -49,12 +49,12 @@ def _normalised(written: str) -> str | None:
 
 
 def network_of(address: str) -> str:
-    """Return what one client can have of addresses: an IPv4 address, or the /64 that an IPv6 address belongs to."""
+    """Return the addresses that one client controls: an IPv4 address, or the /64 network of an IPv6 address."""
     if ":" not in address:
         return address
     return str(IPv6Network((address.partition("%")[0], 64), strict=False).network_address)
 
 
 def bind_address(*, request: HttpRequest, **_: Any) -> None:
-    """A receiver of django-structlog's signal: write the client's address into each line of the request."""
+    """Receiver of django-structlog's signal: add the client's address to each log line of the request."""
     structlog.contextvars.bind_contextvars(ip=client_address(request))

@@ -1,10 +1,10 @@
-"""Addresses that a browser names in a header, such as the page that a form is on."""
+"""URLs in headers that a browser sends, such as that of the page with the form."""
 
 from urllib.parse import SplitResult, urlsplit
 
 
 def split_url(text: str) -> SplitResult:
-    """Return the parts of an address, or of an empty one where the text is not an address, such as "http://[::1"."""
+    """Return the parts of a URL; empty parts if the text is not a valid URL, such as "http://[::1"."""
     try:
         return urlsplit(text)
     except ValueError:

@@ -1,9 +1,9 @@
 """Whether an IP address belongs to the public internet, by IANA's registries of special-purpose addresses.
 
-The tables are spelled out, because `ipaddress.is_global` depends on the version of Python and calls some of these
+The tables are written out, because `ipaddress.is_global` depends on the version of Python and calls some of these
 networks global: 192.0.0.0/24 in some versions, 6to4 relays and anycast services in all of them. Networks that the
-registries call globally reachable (AS112, AMT, PCP and TURN anycast, ORCHIDv2, DRIP) are listed as well: they hold
-infrastructure of protocols, and no server that a picture could be fetched from.
+registries call globally reachable (AS112, AMT, PCP and TURN anycast, ORCHIDv2, DRIP) are listed as well: they contain
+protocol infrastructure, and no server from which an image could be downloaded.
 
 Sources: https://www.iana.org/assignments/iana-ipv4-special-registry/ and …/iana-ipv6-special-registry/.
 """
@@ -40,7 +40,7 @@ SPECIAL_IPV6 = [
         "2001::/23",  # protocol assignments: Teredo, benchmarking, AMT, AS112, ORCHID, DRIP
         "2001:db8::/32",  # documentation
         "2620:4f:8000::/48",  # AS112
-        "3ffe::/16",  # the 6bone's, returned
+        "3ffe::/16",  # the former 6bone, returned to IANA
         "3fff::/20",  # documentation
     )
 ]
@@ -48,7 +48,7 @@ NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: an IPv4 address in the last fou
 
 
 def is_public(address: str) -> bool:
-    """Say whether an IP address is one of the public internet, also if it is IPv4 in one of IPv6's wrappings."""
+    """Return whether an IP address is public, also if it is an IPv4 address embedded in IPv6."""
     ip = _unwrapped(ip_address(address.partition("%")[0]))
     if isinstance(ip, IPv4Address):
         return not any(ip in network for network in SPECIAL_IPV4)

@@ -1,4 +1,4 @@
-"""Connections to an address that was vetted, and to no other, which end at their deadline whatever the peer does."""
+"""Connections to checked IP addresses only, which end at their deadline whatever the peer does."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from core.http.url_policy import Deadline, DownloadError, Target, too_slow
 
 
 class DeadlineWatchdog:
-    """Shuts down the connections it was shown when the deadline passes, whatever their owner waits for."""
+    """Shuts down the connections that were passed to `watch` when the deadline passes, even while a read blocks."""
 
     def __init__(self, deadline: Deadline) -> None:
         self._lock = Lock()
@@ -34,14 +34,14 @@ class DeadlineWatchdog:
         with self._lock:
             for connection, handle in self._handles:
                 handle.close()
-                # urllib3 forgets about connections whose headers it cannot read.
+                # urllib3 does not close connections whose headers it cannot read.
                 if (left := connection.detach()) >= 0:
                     socket.close(left)
             self._handles.clear()
 
     def watch(self, connection: socket.socket) -> None:
         with self._lock:
-            # A handle of our own: TLS empties the socket that it wraps.
+            # A duplicate handle: TLS detaches the original socket when it wraps it.
             self._handles.append((connection, connection.dup()))
         if self._deadline.passed:
             self._bite()
@@ -52,11 +52,11 @@ class DeadlineWatchdog:
                 try:
                     handle.shutdown(socket.SHUT_RDWR)
                 except OSError:
-                    continue  # the peer was quicker
+                    continue  # the peer closed it first
 
 
 def connected(target: Target, deadline: Deadline, watchdog: DeadlineWatchdog) -> socket.socket:
-    """Rule 2: connect to the first of the vetted addresses that answers. Each has its share of the time."""
+    """Rule 2 of safe_download: connect to the first checked address that answers. They share the remaining time."""
     for left in range(len(target.addresses), 0, -1):
         family, address = target.addresses[-left]
         connection = socket.socket(family, socket.SOCK_STREAM)
@@ -75,7 +75,7 @@ def connected(target: Target, deadline: Deadline, watchdog: DeadlineWatchdog) ->
 
 
 class _Connected:
-    """A connection that does not look up any name: `connect` opens its socket."""
+    """Connection without name lookup: `connect` opens its socket."""
 
     def __init__(self, *args: Any, connect: Callable[[], socket.socket], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

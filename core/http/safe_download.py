@@ -1,14 +1,15 @@
-"""A vetted, bounded download: whatever address a stranger names, this ends in time, in size, and outside our network.
+"""Download of a URL that an untrusted user supplied, bounded in time and size and limited to public addresses.
 
-1. The address is https, without credentials, and every IP address its name resolves to is a public one.
-2. The connection goes to the very IP address that was looked at; the name is resolved once, and is used for the Host
-   header, SNI and the certificate only. A name that answers differently the second time (DNS rebinding) gains nothing.
-3. Each redirect, three at most, goes through 1 and 2 again.
-4. One deadline holds for all of it. Socket timeouts count from byte to byte, so a peer that drips would live for ever:
-   a watchdog shuts the connection down instead.
-5. The body is counted after inflation, and reading stops at the cap.
+1. The URL is https, without credentials, and every IP address that its host name resolves to is public.
+2. The connection goes to the IP address that was checked. The name is resolved once and afterwards only used for the
+   Host header, SNI and the certificate. So a name that resolves differently the second time (DNS rebinding) has no
+   effect.
+3. Each redirect, at most three, goes through 1 and 2 again.
+4. One deadline covers the whole download. Socket timeouts restart with each byte, so a slowly dripping peer would never
+   time out: a watchdog shuts the connection down instead.
+5. The body is counted after decompression, and reading stops at the limit.
 
-Origins that the operator trusts are free of rule 1, and only they may redirect to one another.
+Origins that the operator trusts are exempt from rule 1, and only they may redirect to one another.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ from core.http.url_policy import Deadline, DownloadError, Target, origin, too_sl
 REDIRECTS = 3
 CHUNK = 64 * 1024
 HEADERS = {"User-Agent": "Opsroom/1.0", "Accept": "*/*", "Accept-Encoding": "identity"}
-# Compressed anyway? One layer of these is inflated within bounds; nested ones are a bomb's, not a server's.
+# If the server compresses anyway, one of these encodings is decompressed within the limit. Nested ones are a zip bomb.
 ENCODINGS = {"", "identity", "gzip", "deflate"}
-TRANSIENT = {408, 425, 429}  # of the 4xx, those that another attempt may cure
+TRANSIENT = {408, 425, 429}  # the 4xx statuses for which a retry may succeed
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """A complete answer with status 200: its body, its content type as sent, and the address it came from at last."""
+    """Complete response with status 200: its body, its content type as sent, and its URL after redirects."""
 
     body: bytes
     content_type: str
@@ -46,9 +47,9 @@ class Fetched:
 
 
 def fetch(url: str, *, deadline: Deadline | float, max_bytes: int, trusted_origins: Collection[str] = ()) -> Fetched:
-    """Download `url` with GET, in `deadline` (seconds, or one that is shared) and `max_bytes` altogether.
+    """Download `url` with GET, within `deadline` (seconds, or a shared Deadline) and `max_bytes` in total.
 
-    `trusted_origins` (scheme://host:port) are those the operator configured. Raises DownloadError, and nothing else.
+    `trusted_origins` (scheme://host:port) are those that the operator configured. Raises only DownloadError.
     """
     deadline = deadline if isinstance(deadline, Deadline) else Deadline.after(deadline)
     trusted = {origin(trusted_origin) for trusted_origin in trusted_origins}
@@ -60,18 +61,18 @@ def fetch(url: str, *, deadline: Deadline | float, max_bytes: int, trusted_origi
             return answer
         url, came_from = answer, came_from or target.host
         if not target.trusted:
-            trusted = set()  # a stranger may not send us to where only the operator may
+            trusted = set()  # an untrusted host must not redirect to an origin that only the operator may name
     raise DownloadError(f"{came_from} redirects more than {REDIRECTS} times.", "redirect", permanent=True)
 
 
 def _get(target: Target, deadline: Deadline, max_bytes: int) -> Fetched | str:
-    """Return the complete answer, or the address that it redirects to."""
+    """Return the complete response, or the URL that it redirects to."""
     with (
         _in_words(target.host, deadline),
         DeadlineWatchdog(deadline) as watchdog,
         requests.Session() as session,
     ):
-        session.trust_env = False  # neither a proxy, which would connect for us, nor .netrc's passwords
+        session.trust_env = False  # no proxy, which would resolve and connect itself, and no passwords of .netrc
         adapter = Adapter(partial(connected, target, deadline, watchdog))
         session.mount("https://", adapter)
         session.mount("http://", adapter)
@@ -84,7 +85,7 @@ def _get(target: Target, deadline: Deadline, max_bytes: int) -> Fetched | str:
             if response.status_code != 200:
                 raise _bad_status(target.host, response)
             body = _body(target.host, response, max_bytes)
-            # Without a Content-Length the end that the watchdog made looks like any other.
+            # Without Content-Length, a shutdown by the watchdog looks like a normal end.
             if deadline.passed:
                 raise too_slow(target.host, deadline)
             return Fetched(body, response.headers.get("Content-Type", ""), target.url)
@@ -110,7 +111,7 @@ def _bad_status(host: str, response: requests.Response) -> DownloadError:
 
 
 def _patience(retry_after: str) -> str:
-    """Put a Retry-After header (RFC 9110: seconds or a date) into words; nothing if it is neither."""
+    """Return a Retry-After header (RFC 9110: seconds or a date) as text; "" if it is neither."""
     if retry_after.isascii() and retry_after.isdigit() and len(retry_after) < 8:
         return f" and asks to wait {retry_after} seconds"
     try:
@@ -121,7 +122,7 @@ def _patience(retry_after: str) -> str:
 
 @contextmanager
 def _in_words(host: str, deadline: Deadline) -> Iterator[None]:
-    """Turn whatever requests, urllib3, http.client and ssl may raise into a DownloadError."""
+    """Turn every error that requests, urllib3, http.client and ssl raise into a DownloadError."""
     try:
         yield
     except DownloadError:

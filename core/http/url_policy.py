@@ -1,4 +1,4 @@
-"""Which addresses may be fetched, and where they lead: https to the public internet, resolved once, in time."""
+"""Which URLs may be downloaded, and their addresses: https to the public internet, resolved once, within a deadline."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from core.http.networks import is_public
 MAX_URL_LENGTH = 4000
 PORTS = {"http": 80, "https": 443}
 
-Addresses = list[tuple[socket.AddressFamily, Any]]  # with the socket address, as getaddrinfo gives it
+Addresses = list[tuple[socket.AddressFamily, Any]]  # with the socket address, as getaddrinfo returns it
 
 
 class DownloadError(Exception):
     """Why a download failed: `reason` is one sentence for people, `code` is for programs.
 
     Codes: refused, unresolvable, timeout, status, redirect, forbidden_address, forbidden_scheme, too_large, broken.
-    `status` is the HTTP status if there was one; `permanent` says that no later attempt at this address can succeed.
+    `status` is the HTTP status if there was one. `permanent` means that no retry of this URL can succeed.
     """
 
     def __init__(self, reason: str, code: str, *, status: int | None = None, permanent: bool = False) -> None:
@@ -35,7 +35,7 @@ class DownloadError(Exception):
 
 @dataclass(frozen=True)
 class Deadline:
-    """A moment on the monotonic clock that several steps share, and how many seconds it was away at first."""
+    """A time on the monotonic clock that several steps share, and the original number of seconds until it."""
 
     at: float
     seconds: float
@@ -46,7 +46,7 @@ class Deadline:
 
     @property
     def remaining(self) -> float:
-        """Seconds left. Never 0, which sockets take for "do not wait at all"."""
+        """Seconds left. Never 0, which sockets interpret as non-blocking."""
         return max(0.001, self.at - time.monotonic())
 
     @property
@@ -57,7 +57,7 @@ class Deadline:
 @dataclass(frozen=True)
 class Target:
     url: str
-    host: str  # with the port if it is not the usual one: for words
+    host: str  # for messages: with the port if it is not the default one
     addresses: Addresses
     trusted: bool
 
@@ -70,7 +70,7 @@ def origin(url: str) -> str:
 
 
 def vetted(url: str, trusted: Collection[str], deadline: Deadline, came_from: str) -> Target:
-    """Rules 1 and 3. What a redirect leads to is told as the fault of the host that redirects."""
+    """Apply rules 1 and 3 of safe_download. The error for a redirect's target names the host that redirects."""
     try:
         return _vet(url, trusted, deadline)
     except DownloadError as error:
@@ -99,7 +99,7 @@ def _vet(url: str, trusted: Collection[str], deadline: Deadline) -> Target:
 
 
 def _parsed(url: str) -> SplitResult:
-    """Return the parts of the address in the very form in which it will be requested."""
+    """Return the parts of the URL in exactly the form in which it will be requested."""
     if len(url) > MAX_URL_LENGTH or not url.isprintable():
         raise DownloadError("The address is far too long or not printable.", "forbidden_address", permanent=True)
     scheme = url.partition(":")[0].strip().lower()
@@ -119,7 +119,7 @@ def _parsed(url: str) -> SplitResult:
 
 
 def _resolved(parts: SplitResult, deadline: Deadline) -> Addresses:
-    """Resolve the name, once. In a thread, because nothing can hurry a resolver that hangs."""
+    """Resolve the name once, in a thread, because a hanging resolver cannot be interrupted."""
     host, shown = parts.hostname or "", _shown(parts.netloc)
     answers: Future[Any] = Future()
 
