@@ -30,8 +30,8 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 def publish(topic: str, type: str, data: dict[str, Any]) -> None:
     """Publish to the watchers of `topic` when the current transaction commits, or at once outside a transaction.
 
-    `data` may contain what Django's JSON encoder supports: dates, UUIDs, decimals. Invalid data does not abort the change:
-    data that cannot be JSON, or has more than MAX_DATA_BYTES bytes, is replaced by `{"reload": true}` with the
+    `data` may contain what Django's JSON encoder supports: dates, UUIDs, decimals. Data never aborts
+    the change: what cannot be JSON, or has more than MAX_DATA_BYTES bytes, is replaced by `{"reload": true}` with the
     row's id, and watchers load the state. An unreachable Redis delays the message by up to a second. Raises ValueError
     for a topic that no app has registered.
     """

@@ -1,4 +1,4 @@
-"""Hints through Redis Pub/Sub that tell hubs to read the outbox now. Hints carry no data, so no data can be lost.
+"""Hints through Redis Pub/Sub, after which hubs read the outbox at once. Hints carry no data, so no data can be lost.
 
 Without Redis, or if it hangs, hubs read once a second (live/hub.py).
 """

@@ -16,7 +16,7 @@ def register(name: str, permission: str) -> None:
 
 
 def permission_for(topic: str) -> str | None:
-    """Return the permission that the topic requires; None if there is no such topic."""
+    """Return the permission that the topic requires; None if the topic does not exist."""
     match = _SHAPE.fullmatch(topic) if len(topic) <= MAX_TOPIC_LENGTH else None
     return _permissions.get(match["name"]) if match else None
 

@@ -52,7 +52,7 @@ def changed_since(token: str, values: Mapping[str, Any]) -> list[str]:
 def conflicts(token: str, values: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
     """Return the names of the values that differ both from the token's and from the values that the form sets.
 
-    Setting a field to its present value is no conflict: the form was sent twice, or two users made the same change.
+    Setting a field to its present value is not a conflict: the form was sent twice, or two users made the same change.
     """
     changed = changed_since(token, values)
     return [name for name in changed if name not in wanted or _digest(wanted[name]) != _digest(values[name])]

@@ -1,12 +1,12 @@
-"""Vet and re-encode: no byte of a stranger's picture is ever stored or served, only what we painted after it.
+"""Check and re-encoding of uploaded images: only the re-encoded pixels are ever stored or served.
 
-1. Only PNG, JPEG, WebP, GIF and AVIF are opened, whatever the name or the content type says. SVG is a program.
-2. Size, pixels, scans and frames are looked at before anything is decoded; frames are counted no further than the
-   limit. A file of very many small parts is refused: Pillow reads what lies around the pixels in Python.
-3. Few large pictures are decoded at the same time, as each takes up to 300 MiB.
-4. The pixels are written anew as WebP, upright, at most 1600 pixels a side and in colours of sRGB; without loss where
-   that is smaller, or the picture is small, as pixel art is. Metadata (where a photo was taken, too) and whatever hid
-   behind the picture's end stay behind.
+1. Only PNG, JPEG, WebP, GIF and AVIF are opened, whatever the name or the content type is. SVG can contain scripts.
+2. Size, pixels, scans and frames are checked before anything is decoded; frames are counted only up to the limit. A
+   file with very many small parts is refused: Pillow parses everything around the pixels in Python.
+3. At most AT_ONCE large images are decoded at the same time, because each takes up to 300 MiB.
+4. The pixels are re-encoded as WebP, upright, at most 1600 pixels a side and in sRGB; lossless if that is smaller, or
+   if the image is small, as pixel art is. Metadata (such as the place of a photo) and data after the end of the image
+   are dropped.
 """
 
 from __future__ import annotations
@@ -27,36 +27,36 @@ from core.images.colours import MAX_PROFILE_BYTES, ToSrgb
 from core.images.png_chunks import TooManyChunks, without_texts
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "AVIF")
-ANIMATED = ("PNG", "WEBP", "GIF", "AVIF")  # a JPEG's further pictures (MPO) are previews and depth maps, not frames
+ANIMATED = ("PNG", "WEBP", "GIF", "AVIF")  # further images in a JPEG (MPO) are previews and depth maps, not frames
 MAX_BODY_BYTES = 5 * 1024 * 1024
 MAX_PIXELS = 25_000_000
 MAX_SIDE = 8000
 MAX_FRAMES = 1_000
-MAX_ANIMATION_PIXELS = 50_000_000  # frames × pixels: about a second's decoding
+MAX_ANIMATION_PIXELS = 50_000_000  # frames × pixels: about a second of decoding
 MAX_SCANNED_PIXELS = 20 * MAX_PIXELS  # scans × pixels: a progressive JPEG has about ten, and each takes 0.1 s
-MAX_READS = 60_000  # of the file, by Pillow: a GIF of 5 MiB in blocks of 255 bytes takes 40,000
-SMALL = 2_000_000  # pixels of a picture that does not wait for a place
-AT_ONCE = 2  # large pictures that are decoded at the same time
-WAIT_SECONDS = 5.0  # for a place
+MAX_READS = 60_000  # reads of the file by Pillow: a GIF of 5 MiB in blocks of 255 bytes takes 40,000
+SMALL = 2_000_000  # pixels; smaller images do not wait for a slot
+AT_ONCE = 2  # slots: large images that are decoded at the same time
+WAIT_SECONDS = 5.0  # for a slot
 STORED_SIDE = 1600
 QUALITY = 82
-SMALL_ART = 256 * 256  # pixels, of all frames: stored without loss, as losses show when it is enlarged
-FEW_COLOURS = 4_096  # of a drawing: without loss it may be smaller
+SMALL_ART = 256 * 256  # pixels of all frames: stored lossless, because losses show when it is enlarged
+FEW_COLOURS = 4_096  # of a drawing: lossless may be smaller
 HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")  # ISO/IEC 23008-12
 NOT_A_PICTURE = "The file is not a PNG, JPEG, WebP, GIF or AVIF image, or it is damaged."
 TOO_MANY_PARTS = "The image consists of too many parts."
 HEIC = "HEIC images cannot be read here. Save the image as JPEG or PNG, and try again."
 MIN_FRAME_DURATION, USUAL_FRAME, MAX_FRAME_DURATION = 20, 100, 60_000  # ms; browsers show a frame of 0 ms for 100
 
-# Pillow's own alarm only warns by default, and from 89 million pixels on. Once for the process: warnings' filters are
-# not safe to change while other threads run.
+# Pillow's own limit only warns by default, and only from 89 million pixels. Set once at import: filters of `warnings`
+# are not safe to change while other threads run.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 warnings.simplefilter("error", Image.DecompressionBombWarning)
 _places = threading.BoundedSemaphore(AT_ONCE)
 
 
 class ImageRefused(Exception):
-    """Why a picture is not accepted: `reason` is one sentence for people."""
+    """The image is not accepted. `reason` is one sentence for people."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -65,7 +65,7 @@ class ImageRefused(Exception):
 
 @dataclass(frozen=True)
 class Picture:
-    """A WebP of our own making: its bytes, its file extension (".webp"), its size in pixels, its content's SHA-256."""
+    """A re-encoded WebP: its bytes, file extension (".webp"), size in pixels, and the SHA-256 of its content."""
 
     content: bytes
     extension: str
@@ -75,9 +75,9 @@ class Picture:
 
 
 def reencode(body: bytes) -> Picture:
-    """Return the picture in `body` as a clean WebP.
+    """Return the image in `body` re-encoded as WebP.
 
-    Raises ImageRefused for whatever is not a picture, and Busy where too many are being decoded.
+    Raises ImageRefused if it is not an acceptable image, and Busy if too many are being decoded.
     """
     if len(body) > MAX_BODY_BYTES:
         raise ImageRefused(f"The image is larger than {MAX_BODY_BYTES // 1024 // 1024} MiB.")
@@ -95,12 +95,12 @@ def reencode(body: bytes) -> Picture:
         raise ImageRefused(TOO_MANY_PARTS) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large() from error
-    except Exception as error:  # decoders that meet hostile bytes raise whatever they like
+    except Exception as error:  # decoders raise arbitrary exceptions for malicious input
         raise ImageRefused(NOT_A_PICTURE) from error
 
 
 class _FewReads(BytesIO):
-    """The bytes of a picture, which cannot be read in more than MAX_READS pieces."""
+    """Bytes of an image that can be read at most MAX_READS times."""
 
     def __init__(self, body: bytes) -> None:
         super().__init__(body)
@@ -119,7 +119,7 @@ def _opened(body: bytes) -> Image.Image:
 
 @contextlib.contextmanager
 def _place_for(pixels: int) -> Iterator[None]:
-    """Wait until one more picture of this size may be decoded. Raises Busy where that takes too long."""
+    """Hold a slot for an image of this size. Raises Busy after WAIT_SECONDS."""
     if pixels <= SMALL:
         yield
         return
@@ -132,16 +132,16 @@ def _place_for(pixels: int) -> Iterator[None]:
 
 
 def _size_of(body: bytes) -> int:
-    """Return the pixels that may have to be held, after rule 2, without painting anything."""
+    """Return the number of pixels that decoding may need in memory, after the checks of rule 2, without decoding."""
     with _opened(body) as image:
         _check_size(image)
         pixels = image.width * image.height
         if image.format not in ANIMATED:
-            scans = body.count(b"\xff\xda")  # these bytes stand nowhere else in the pixels
+            scans = body.count(b"\xff\xda")  # these bytes cannot occur in the pixel data
             if scans * pixels > MAX_SCANNED_PIXELS:
                 raise ImageRefused("The image has too many scans.")
         most = MAX_ANIMATION_PIXELS if _is_animated(image) else pixels
-        image.verify()  # which leaves it unusable, so others open it again
+        image.verify()  # the image cannot be used afterwards, so callers open it again
     return most
 
 
@@ -167,7 +167,7 @@ def _too_large() -> ImageRefused:
 
 
 def _check_frames(image: Image.Image) -> None:
-    """Go from frame to frame, as asking a GIF for their number would read them all, be they a million."""
+    """Check frame by frame: asking a GIF for the number of frames would read all of them, possibly a million."""
     for number in range(MAX_FRAMES + 1):
         try:
             image.seek(number)
@@ -182,14 +182,14 @@ def _check_frames(image: Image.Image) -> None:
 
 
 def _frames(body: bytes, profile: bytes | None) -> tuple[list[Image.Image], list[int], int]:
-    """Decode to frames as they are stored, how long each is shown (ms), and how often (0: for ever).
+    """Return the frames as they are stored, the duration of each (ms), and the number of loops (0 = endless).
 
-    `profile` is that of a PNG; other formats have theirs in the picture that is opened.
+    `profile` is the ICC profile of a PNG; for other formats Pillow provides it.
     """
     with _opened(body) as image:
         is_still = not _is_animated(image)
         key = image.info.get("transparency")
-        if isinstance(key, tuple) and image.format == "PNG" and body[24] == 16:  # bits, of which Pillow reads eight
+        if isinstance(key, tuple) and image.format == "PNG" and body[24] == 16:  # bit depth; Pillow reads 8 bits
             image.info["transparency"] = tuple(value >> 8 for value in key)
         to_srgb = ToSrgb(profile or image.info.get("icc_profile"), is_still=is_still)
         if is_still:
@@ -206,7 +206,7 @@ def _frames(body: bytes, profile: bytes | None) -> tuple[list[Image.Image], list
 
 
 def _fitted(image: Image.Image, to_srgb: ToSrgb) -> Image.Image:
-    """Return the image in colours that WebP knows and no larger than is stored; without a copy where possible."""
+    """Return the image in a mode that WebP supports and at most in the stored size; without a copy if possible."""
     if image.mode.startswith("I"):
         image = _eight_bits(image)
     plain = to_srgb.mode if to_srgb.mode in ("L", "CMYK") and image.mode in ("L", "LA", "CMYK") else "RGB"
@@ -214,7 +214,7 @@ def _fitted(image: Image.Image, to_srgb: ToSrgb) -> Image.Image:
     if image.mode != wanted:
         image = image.convert(wanted)
     if image.mode in ("RGBA", "LA") and not to_srgb.by_tables:
-        image = to_srgb(image)  # first: resizing rounds colours that are hardly visible
+        image = to_srgb(image)  # before resizing, which rounds nearly transparent colours
         to_srgb = ToSrgb(None)
     image.thumbnail((STORED_SIDE, STORED_SIDE), Image.Resampling.LANCZOS)
     image = to_srgb(image)
@@ -222,7 +222,7 @@ def _fitted(image: Image.Image, to_srgb: ToSrgb) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Return grey of 16 bits in 8, of which Pillow would cut off what is brighter, with its transparent value."""
+    """Return 16-bit grey scaled to 8 bits, with its transparent value. Pillow would clip bright values."""
     wide = image.convert("I")
     grey = wide.point(lambda value: value / 257).convert("L")
     through = image.info.get("transparency")
@@ -247,7 +247,7 @@ def _painted(frames: list[Image.Image], durations: list[int], loop: int) -> Pict
 
 def _written(frames: list[Image.Image], durations: list[int], loop: int, *, lossless: bool) -> bytes:
     output = BytesIO()
-    # Pillow would take metadata over from the frames.
+    # Pillow would copy metadata from the frames.
     bare: dict[str, Any] = {"quality": QUALITY, "lossless": lossless, "exif": b"", "icc_profile": b"", "xmp": b""}
     if len(frames) == 1:
         frames[0].save(output, "WEBP", method=4, **bare)

@@ -1,7 +1,7 @@
-"""A PNG without what lies around its pixels: texts, and the colour profile, which is read here.
+"""Removal of PNG chunks around the pixels: texts, and the colour profile, which is returned separately.
 
-Both are zipped, and may be a hundred times as large unzipped. Pillow refuses a picture for a text of more than 1 MiB,
-though nobody asks for the text.
+Both are compressed and may expand a hundredfold. Pillow refuses an image with a text of more than 1 MiB, although the
+text is not needed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import struct
 import zlib
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# Of the other chunks, all that change how the pixels look are kept: PNG, third edition, 11.3.
+# All other chunks that affect how the pixels look are kept: PNG, third edition, 11.3.
 LEFT_OUT = {b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"tIME", b"sPLT", b"hIST"}
 MAX_CHUNKS = 60_000
 
@@ -20,9 +20,9 @@ class TooManyChunks(Exception):
 
 
 def without_texts(body: bytes, max_profile: int) -> tuple[bytes, bytes | None]:
-    """Return a PNG without these chunks, and its ICC profile unless that is damaged or larger than `max_profile`.
+    """Return a PNG without the LEFT_OUT chunks, and its ICC profile unless that is damaged or exceeds `max_profile`.
 
-    Anything else is returned as it is, also a PNG whose chunks do not reach its end. Raises TooManyChunks.
+    Other data is returned unchanged, also a PNG whose chunks do not reach its end. Raises TooManyChunks.
     """
     if not body.startswith(SIGNATURE):
         return body, None
@@ -47,7 +47,7 @@ def without_texts(body: bytes, max_profile: int) -> tuple[bytes, bytes | None]:
 
 
 def _profile(data: bytes, most: int) -> bytes | None:
-    """Unzip the profile after its name and the byte of its method."""
+    """Decompress the profile, which follows its name and the byte of the compression method."""
     _, found, zipped = data.partition(b"\0")
     if not found or zipped[:1] != b"\0":
         return None

@@ -1,19 +1,20 @@
-"""The bodies of project and task lists in Redis: never an error, no key is ever searched for, and never an old list,
-but for a moment after Redis was away, and where a process is killed at the worst moment: 3 and 4.
+"""Redis cache for the bodies of project and task lists, invalidated by a generation word instead of key deletion.
 
-1. All bodies belong to a generation: a random word in a key of its own. A reader reads the word first, then asks the
-   database, then stores the body marked with the word it read. A stored body counts only while its mark is the word;
-   both are read in one command, at one moment.
-2. A writer commits, then replaces the word, and only then tells others. Whatever a slow reader stores after that, it
-   marks with the old word, and nobody takes it: there is no moment at which an old body can come back. (A cache that
-   deletes keys has such a moment: read old, commit, delete, store old.)
-3. A writer killed between commit and replacement leaves old bodies readable, for MAX_AGE at most.
-4. Redis away: the reader asks the database, and after a few failures nobody here asks Redis for a while. A replacement
-   that failed is owed: this process reads past the cache until it has succeeded, and tries again every PAY_SECONDS
-   whether anybody reads here or not; a worker is asked to do it, too. Other processes, which cannot know of the debt,
-   may read an old body for so long after Redis has come back.
-5. Many cold readers of one list: the first takes a short lock and asks the database, the others wait for its body,
-   WAIT_TIMEOUT at most, and then ask the database themselves. Nobody ever depends on the lock.
+The cache never raises. It serves an outdated list only in the two cases of 3 and 4.
+
+1. All bodies belong to a generation: a random word in its own key. A reader reads the word, then queries the database,
+   then stores the body marked with that word. A stored body is valid only while its mark equals the word; one command
+   reads both at the same moment.
+2. A writer commits, then replaces the word, and only then publishes live messages. A slow reader that stores its body
+   after that marks it with the old word, so it is never served: an outdated body cannot come back. (A cache that
+   deletes keys has this race: read old, commit, delete, store old.)
+3. A writer that is killed between commit and replacement leaves outdated bodies readable, for at most MAX_AGE.
+4. Redis unreachable: readers query the database, and after a few failures this process does not contact Redis for a
+   while. A failed replacement is owed: this process bypasses the cache until the replacement has succeeded, and retries
+   every PAY_SECONDS even without readers; it also asks a worker to do it. Other processes do not know of this, and may
+   serve an outdated body for that long after Redis is back.
+5. Many readers of one list that is not cached: the first takes a short lock and queries the database. The others wait
+   for its body, at most WAIT_TIMEOUT, and then query the database themselves. Correctness never depends on the lock.
 """
 
 from __future__ import annotations
@@ -35,34 +36,34 @@ from redis.exceptions import RedisError
 from core.list_cache.redis_link import counted, link
 from core.wake import wake
 
-MAX_AGE = 60.0  # seconds; what a list may be behind where its writer was killed at the worst moment
-JITTER = 15.0  # seconds less than that at most, so that bodies stored together do not end together
+MAX_AGE = 60.0  # seconds; the longest time a list may be outdated if its writer was killed, see 3
+JITTER = 15.0  # seconds; random reduction of MAX_AGE, so that bodies stored together do not expire together
 PAY_SECONDS = 0.5
 LOCK_MS = 3_000
-WAIT_TIMEOUT = 0.2  # seconds for somebody else's body
-MAX_ENTRY_BYTES = 256 * 1024  # bytes
+WAIT_TIMEOUT = 0.2  # seconds to wait for another reader's body
+MAX_ENTRY_BYTES = 256 * 1024
 _LOOK_AGAIN = 0.01  # seconds
-_TOO_LARGE = b"-"  # in the place of a body that is not worth Redis' memory: nobody waits for it
+_TOO_LARGE = b"-"  # stored instead of a body that exceeds MAX_ENTRY_BYTES, so that readers do not wait for it
 
 
 class Listing(NamedTuple):
-    """The bytes of a list, and the ETag that they have."""
+    """The bytes of a list and their ETag."""
 
     body: bytes
     etag: str
 
 
 def question(*, kind: str, scope: str, query: str) -> str:
-    """Return the key of a list's body.
+    """Return the cache key of a list's body.
 
-    `kind` names the list, `scope` what the reader may see, `query` everything else that the body depends on:
-    filters, order, page, host.
+    `kind` names the list, `scope` what the reader may see, `query` everything else that the body depends on: filters,
+    order, page, host.
     """
     return _name(hashlib.sha256("\x00".join([kind, scope, query]).encode()).hexdigest())
 
 
 def peek(key: str) -> Listing | None:
-    """Return the list's body if it is in Redis and may be read, else None. Raises nothing."""
+    """Return the list's body if it is cached and valid, else None. Never raises."""
     redis = link.client() if _nothing_owed() else None
     found = _ask(redis, key) if redis is not None else None
     if found is None or not isinstance(found.body, Listing):
@@ -72,7 +73,7 @@ def peek(key: str) -> Listing | None:
 
 
 def listing(key: str, build: Callable[[], bytes]) -> Listing:
-    """Return the list's body, from Redis or from `build`. Raises what `build` raises, and nothing of its own."""
+    """Return the list's body from Redis or from `build`. Raises only what `build` raises."""
     redis = link.client() if _nothing_owed() else None
     found = _ask(redis, key) if redis is not None else None
     if redis is None or found is None or found.body == _TOO_LARGE:
@@ -84,23 +85,23 @@ def listing(key: str, build: Callable[[], bytes]) -> Listing:
 
 
 def bump() -> None:
-    """Let no list of before be read again, once the current transaction commits; at once outside of one."""
+    """Invalidate all lists when the current transaction commits, or at once outside a transaction."""
     connection = transaction.get_connection()
-    # A bulk change calls this for every row; once a transaction is enough.
+    # A bulk change calls this for every row; once per transaction is enough.
     if any(waiting[1] is _replace for waiting in connection.run_on_commit):
         return
     transaction.on_commit(_replace, robust=True)
-    if connection.run_on_commit:  # first of all: who is told of the change asks for the list at once
+    if connection.run_on_commit:  # must run first: a client that gets the live message requests the list at once
         connection.run_on_commit.insert(0, connection.run_on_commit.pop())
 
 
 def settle() -> None:
-    """Replace the generation now: what a worker does for a process that could not. Harmless at any time."""
+    """Replace the generation now: run by a worker for a process that could not. Harmless at any time."""
     _replace()
 
 
 def people_changed(*, update_fields: Any = None, **_: Any) -> None:
-    """A signal's receiver: lists show names of people, whom another app saves. Logging in changes no name."""
+    """Signal receiver: lists show user names, which another app saves. A login changes only `last_login`."""
     if update_fields is None or set(update_fields) != {"last_login"}:
         bump()
 
@@ -120,7 +121,7 @@ def _replace() -> None:
 def _pay() -> None:
     while not link.is_even():
         time.sleep(PAY_SECONDS)
-        if link.owed:  # a reader or writer may have been here
+        if link.owed:  # a reader or writer may already have replaced it
             _replace()
 
 
@@ -131,14 +132,14 @@ def _nothing_owed() -> bool:
 
 
 class _Found(NamedTuple):
-    """What Redis said: the generation, and the body of this generation if there is one, or _TOO_LARGE."""
+    """Result of a lookup: the generation, and a Listing of this generation, _TOO_LARGE or None."""
 
     generation: bytes
     body: Listing | bytes | None
 
 
 def _ask(redis: Redis, key: str) -> _Found | None:
-    """Return what Redis says of this key; None where it says nothing. If there is no generation, begin one."""
+    """Look up a key; None if Redis fails. Creates a generation if none exists."""
     name = _name("generation")
     try:
         generation, stored = redis.mget(name, key)
@@ -154,7 +155,7 @@ def _ask(redis: Redis, key: str) -> _Found | None:
 
 
 class _Flight:
-    """A body that somebody in this process is fetching or building."""
+    """A body that one thread of this process fetches or builds for all threads that want it."""
 
     def __init__(self) -> None:
         self.landed = threading.Event()
@@ -166,9 +167,10 @@ _flying = threading.Lock()
 
 
 def _cold(redis: Redis, key: str, generation: bytes, build: Callable[[], bytes]) -> Listing:
-    """Build the body, or share one that is under way: with this process's threads here, with others' by Redis.
+    """Build the body, or share one that is being built: by a thread of this process, or through Redis by another.
 
-    Who joins a flight has read the same generation as its pilot, so that the body is as new as one's own would be.
+    A thread that joins a flight has read the same generation as the builder, so the shared body is as recent as its own
+    would be.
     """
     name = (key, generation)
     with _flying:
@@ -213,7 +215,7 @@ def _first(redis: Redis, key: str, generation: bytes, build: Callable[[], bytes]
 
 
 def _lock_and_look(redis: Redis, lock: str, key: str, generation: bytes) -> tuple[bool, Listing | bytes | None]:
-    """Return whether the lock is ours, and what is stored: somebody may have stored it since we asked last."""
+    """Return whether the lock was acquired, and the stored value, which may have appeared since the lookup."""
     pipeline = redis.pipeline(transaction=False)
     pipeline.set(lock, b"1", nx=True, px=LOCK_MS)
     pipeline.get(key)
@@ -244,7 +246,7 @@ def _quietly(step: Callable[[], object]) -> None:
 
 
 def fresh(build: Callable[[], bytes]) -> Listing:
-    """Return the list's body from `build`, past the cache."""
+    """Return the list's body from `build`, bypassing the cache."""
     counted("bypasses")
     return _sealed(build())
 
@@ -254,7 +256,7 @@ def _sealed(body: bytes) -> Listing:
 
 
 def _opened(stored: Any, generation: bytes) -> Listing | bytes | None:
-    """Return what was stored, unless it is of another generation."""
+    """Return the stored value if it belongs to this generation, else None."""
     if stored is None:
         return None
     mark, _, value = bytes(stored).partition(b"\n")

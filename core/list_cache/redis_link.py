@@ -1,6 +1,6 @@
-"""The list cache's own line to Redis: short timeouts, a rest after each failure, and a count of what came of it.
+"""The list cache's connection to Redis: short timeouts, a pause after repeated failures, and hit counters.
 
-Not Django's cache: that one forgives and forgets, and the list cache must know what it did not reach.
+Django's cache is not used: it hides errors, and the list cache must know which replacement failed.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from redis.retry import Retry
 
 log = structlog.get_logger(__name__)
 
-TIMEOUT = 0.2  # seconds; a list from the database takes about as long
+TIMEOUT = 0.2  # seconds; building a list from the database takes about as long
 MAX_FAILURES = 3  # in a row: a machine that is busy for a moment must not send every reader to the database
 REST_SECONDS = 2.0
 FLUSH_SECONDS = 1.0
 
 
 class CacheStats(NamedTuple):
-    """What became of the reads so far, over all processes; `reachable` is whether Redis could be asked just now."""
+    """Counts of reads in all processes. `reachable`: whether Redis answered just now. `owed`: see entries.py, 4."""
 
     hits: int
     misses: int
@@ -38,29 +38,29 @@ class CacheStats(NamedTuple):
 
     @property
     def percent(self) -> int:
-        """The share of reads that were hits, rounded down; 0 where there were none."""
+        """Percentage of reads that were hits, rounded down; 0 without reads."""
         reads = self.hits + self.misses + self.bypasses
         return self.hits * 100 // reads if reads else 0
 
 
 class Link:
-    """One pool of connections a process, and what it knows about the other end."""
+    """A process's connection pool, and its state."""
 
     def __init__(self) -> None:
         self.failures = 0
         self.rest_until = 0.0
-        self.owed = False  # a generation that could not be replaced: see list_cache, 4
-        self.missed = 0  # how often it could not
-        self.is_paying = False  # somebody tries again and again
+        self.owed = False  # a generation could not be replaced: see entries.py, 4
+        self.missed = 0  # number of failed replacements
+        self.is_paying = False  # a thread retries the replacement
         self._debts = threading.Lock()
         self._redis: Redis | None = None
 
     def client(self) -> Redis | None:
-        """Return the connection, or None while it rests after a failure."""
+        """Return the connection, or None during the pause after failures."""
         return None if time.monotonic() < self.rest_until else self.connection()
 
     def connection(self) -> Redis:
-        """Return the connection, rest or not."""
+        """Return the connection, also during the pause."""
         if self._redis is None:
             options: dict[str, Any] = {"socket_timeout": TIMEOUT, "retry": Retry(NoBackoff(), 0)}
             if urlsplit(settings.REDIS_URL).scheme != "unix":
@@ -69,32 +69,32 @@ class Link:
         return self._redis
 
     def failed(self, error: Exception) -> None:
-        """Note a failure; after several in a row, ask nobody for a while."""
+        """Record a failure; after MAX_FAILURES in a row, pause for REST_SECONDS."""
         self.failures += 1
         if self.failures >= MAX_FAILURES:
             self.failures, self.rest_until = 0, time.monotonic() + REST_SECONDS
         log.warning("list_cache_away", error=f"{type(error).__name__}: {error}")
 
     def owes(self) -> bool:
-        """Note a replacement that failed; return whether it is the caller who has to see to it."""
+        """Record a failed replacement; return whether the caller has to start the retries."""
         with self._debts:
             self.owed, self.missed = True, self.missed + 1
             is_first, self.is_paying = not self.is_paying, True
         return is_first
 
     def pays(self, missed: int) -> None:
-        """Note a replacement that was begun when so many had failed: what has failed since then is still owed."""
+        """Record a successful replacement that began when `missed` had failed: later failures are still owed."""
         with self._debts:
             self.owed = missed < self.missed
 
     def is_even(self) -> bool:
-        """Return whether nothing is owed any more, and that nobody tries again then."""
+        """Return whether nothing is owed. If so, record that the retries end."""
         with self._debts:
             self.is_paying = self.owed
         return not self.owed
 
     def forget(self) -> None:
-        """Start afresh, with the settings of this moment: for tests that move the other end."""
+        """Reset to the current settings: for tests that move Redis."""
         self.__init__()  # type: ignore[misc]
 
 
@@ -105,7 +105,7 @@ _saved_at = 0.0
 
 
 def counted(what: str) -> None:
-    """Count a hit, a miss or a bypass; now and then add the counts to those of all processes."""
+    """Count a hit, a miss or a bypass; every FLUSH_SECONDS add the counts to the totals in Redis."""
     global _saved_at
     with _lock:
         _unsaved[what] += 1
@@ -116,7 +116,7 @@ def counted(what: str) -> None:
 
 
 def stats() -> CacheStats:
-    """Return the counts. Where Redis is away, only what this process has not told it yet."""
+    """Return the counts. If Redis is unreachable, only those that this process has not yet sent."""
     _save()
     found: dict[bytes, bytes] = {}
     try:
@@ -130,7 +130,7 @@ def stats() -> CacheStats:
 
 
 def reset() -> None:
-    """Count from nothing again."""
+    """Reset all counts to zero."""
     with _lock:
         _unsaved.clear()
     try:

@@ -1,8 +1,7 @@
-"""Text that only the sender of a secret can have back, such as a stored answer with a write key in it.
+"""Encryption that only the owner of a secret can undo, such as for a stored response that contains a write key.
 
-The key is made of the sender's secret and of SECRET_KEY, and is stored nowhere. SHAKE-256 of key and nonce is the
-stream that hides the text, HMAC-SHA-256 shows whether it was read with the right key. (None of the packages that are
-installed anyway encrypts.)
+The key is derived from that secret and SECRET_KEY, and is not stored. SHAKE-256 of key and nonce is the key stream,
+HMAC-SHA-256 authenticates the text. (None of the packages that are installed anyway offers encryption.)
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ _NONCE, _MAC = 16, 32  # bytes
 
 
 def seal(text: bytes, secret: str) -> bytes:
-    """Return the text, readable with `secret` only."""
+    """Return the encrypted text, readable with `secret` only."""
     nonce = secrets.token_bytes(_NONCE)
     hidden = _mixed(text, nonce, _key("stream", secret))
     return nonce + _mac(nonce + hidden, secret) + hidden
 
 
 def unseal(sealed: bytes, secret: str) -> bytes | None:
-    """Return the text; None where it was sealed with another secret, or under a SECRET_KEY that no longer counts."""
+    """Return the text; None if it was encrypted with another secret or a SECRET_KEY that is no longer configured."""
     nonce, mac, hidden = sealed[:_NONCE], sealed[_NONCE : _NONCE + _MAC], sealed[_NONCE + _MAC :]
     for site_key in site_keys():
         if hmac.compare_digest(mac, _mac(nonce + hidden, secret, site_key)):
@@ -34,7 +33,7 @@ def unseal(sealed: bytes, secret: str) -> bytes | None:
 
 
 def site_keys() -> list[str]:
-    """Return SECRET_KEY, and after it those that still count."""
+    """Return SECRET_KEY and the fallbacks."""
     return [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
 
 

@@ -1,4 +1,4 @@
-"""What every REST view of every app has: config/tests/test_strict_requests.py finds one that has not."""
+"""Base of every REST view of every app: config/tests/test_strict_requests.py fails for a view without it."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from core.rest.strict_queries import StrictQueries
 class RestView(IdempotentPosts, StrictQueries, Preconditions):
     """The first base of a REST view.
 
-    Unknown names are errors, representations have ETags, POST takes an Idempotency-Key, and a problem is JSON.
+    Unknown names are errors, representations have ETags, POST takes an Idempotency-Key, and errors are JSON.
     """
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
@@ -26,6 +26,6 @@ class RestView(IdempotentPosts, StrictQueries, Preconditions):
 
 
 class Conflict(exceptions.APIException):
-    """409: the request does not fit the state of what it is about."""
+    """409: the request conflicts with the current state of the resource."""
 
     status_code = status.HTTP_409_CONFLICT

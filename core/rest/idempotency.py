@@ -1,17 +1,17 @@
-"""`Idempotency-Key`: a POST that is sent twice happens once, and is answered twice.
+"""`Idempotency-Key`: a POST that is sent twice is executed once and gets the same response twice.
 
-1. The key belongs to its user. Is there an answer under it? To the same request (address and body) it is given again,
-   with `Idempotent-Replayed: true`; to another request the answer is 422.
-2. Else `prepare` does what must not be done in a transaction: it calls other services, starts processes, decodes
-   pictures. It changes nothing, so that two of the same request may do it at once.
-3. A transaction begins, and takes the key's lock; where another request has it, that one is still being handled: 409
-   with Retry-After. Step 1 is repeated under the lock.
-4. `handle` does the work, and its answer is stored in the same transaction: a process that is killed has either done
+1. A key belongs to its user. If a response is stored under it, the same request (address and body) gets that response
+   again, with `Idempotent-Replayed: true`; another request gets 422.
+2. Otherwise `prepare` does what must not run in a transaction: calls of other services, subprocesses, image decoding.
+   It changes nothing, so two identical requests may run it at the same time.
+3. A transaction begins and takes the key's lock. If another request holds the lock, that request is still being
+   handled: 409 with Retry-After. Step 1 is repeated under the lock.
+4. `handle` does the work, and its response is stored in the same transaction: a process that is killed has done either
    both or nothing. Wake-ups and live messages follow the commit.
-5. An answer of 4xx or 5xx is not stored, because nothing was done: the client may correct its request, or try again.
+5. A 4xx or 5xx response is not stored, because nothing was done: the client may correct its request, or retry.
 
-Answers are kept for KEPT, sealed by the key itself, of which only a hash is stored: some show a secret once.
-
+Responses are kept for KEPT. They are encrypted with the key itself, of which only a hash is stored, because some of
+them show a secret once.
 https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/, and Stripe's
 https://docs.stripe.com/api/idempotent_requests.
 """
@@ -77,10 +77,10 @@ class AnswerLost(exceptions.APIException):
 
 
 class IdempotentPosts(APIView):
-    """The mixin that handles the header for POST, after permissions were checked.
+    """Mixin that handles the header for POST, after the permission check.
 
-    A handler runs in the transaction of its key, except those that `own_transactions` names, by the action or, in a
-    view without actions, by the method: they call `once` themselves, because they have something to prepare.
+    A handler runs in the transaction of its key. Those in `own_transactions`, named by action or, in a view without
+    actions, by method, call `once` themselves, because they have something to prepare.
     """
 
     own_transactions: ClassVar[frozenset[str]] = frozenset()
@@ -91,10 +91,10 @@ class IdempotentPosts(APIView):
         name = getattr(self, "action", None) or "post"
         is_ours = request.user.is_authenticated and name not in self.own_transactions
         if request.method == "POST" and handler and is_ours:
-            vars(self)["post"] = partial(self._once, handler)  # REST framework looks it up after this
+            vars(self)["post"] = partial(self._once, handler)  # REST framework looks the handler up after `initial`
 
     def once(self, prepare: Callable[[], Prepared], handle: Callable[[Prepared], Response]) -> Response:
-        """Return the answer to this request; see the module."""
+        """Return the response to this request; see the module."""
         return once(self.request, self.request.user.pk or 0, prepare, handle)
 
     def _once(self, handler: Callable[..., Response], request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -107,7 +107,7 @@ class _Sent:
 
     user_id: int
     key: str
-    fingerprints: list[str]  # under SECRET_KEY, and under each older key that still counts
+    fingerprints: list[str]  # with SECRET_KEY, and with each fallback key
 
     @property
     def key_hash(self) -> str:
@@ -118,12 +118,12 @@ class _Sent:
         return f"{self.user_id}:{self.key}"
 
     def answer(self) -> Response | None:
-        """Return the answer that was given to this request. Raises KeyReused, AnswerLost."""
+        """Return the stored response to this request, or None. Raises KeyReused, AnswerLost."""
         earlier = IdempotencyKey.objects.filter(user_id=self.user_id, key_hash=self.key_hash).first()
         if earlier is None or earlier.expires_at <= timezone.now():
             return None
         content = unseal(bytes(earlier.sealed), self.secret)
-        if content is None:  # also where SECRET_KEY is another one, which makes other fingerprints
+        if content is None:  # also after a change of SECRET_KEY, which changes the fingerprints too
             raise AnswerLost
         if earlier.fingerprint not in self.fingerprints:
             raise KeyReused
@@ -151,9 +151,9 @@ def once(
     *,
     body: Any = None,
 ) -> Response:
-    """Return the answer of `handle`, or the one that it gave to the same request before.
+    """Return the response of `handle`, or the stored one if the same request was handled before.
 
-    `handle` gets what `prepare` returns. `body` is what stands for the request's body; default: all of it.
+    `handle` gets the result of `prepare`. `body` replaces the request's body in the comparison.
     """
     if (given := request.headers.get(HEADER)) is None:
         return handle(prepare())
@@ -168,7 +168,7 @@ def once(
 
 
 def _answered(request: Request, sent: _Sent, handle: Callable[[], Response]) -> Response:
-    """Answer in one transaction. Raises what `handle` raises, after which nothing was done."""
+    """Handle the request in one transaction. Raises what `handle` raises, after a rollback."""
     with transaction.atomic():
         _lock(sent)
         if (earlier := sent.answer()) is not None:
@@ -181,12 +181,12 @@ def _answered(request: Request, sent: _Sent, handle: Callable[[], Response]) -> 
             transaction.set_rollback(True)
             return response
         sent.store(response)
-        connection.check_constraints()  # what would be found at the commit is found while it can be answered
+        connection.check_constraints()  # report violations now, while they can still be answered, not at the commit
     return response
 
 
 def _lock(sent: _Sent) -> None:
-    """Take the key's lock to the end of the transaction. Raises InProgress where another request has it."""
+    """Hold the key's lock until the end of the transaction. Raises InProgress if another request holds it."""
     with connection.cursor() as cursor:
         name = f"live_idempotencykey {sent.user_id} {sent.key_hash}"
         cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [name])
@@ -195,7 +195,7 @@ def _lock(sent: _Sent) -> None:
 
 
 def _fingerprints(request: Request, body: Any) -> list[str]:
-    """Return hashes of address and body: of JSON the values, of a form its fields and the bytes of its files."""
+    """Return hashes of address and body: the values of JSON, or the fields and the file contents of a form."""
     if body is None:
         body = dict(request.data.lists()) if isinstance(request.data, MultiValueDict) else request.data
     parts = [request.method, request.path, request.META.get("QUERY_STRING", ""), body]
@@ -228,7 +228,7 @@ RESPONSES = {
 
 
 def document_idempotency(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """Schema hook: the header of each POST but the ingest's, whose events have ids of their own."""
+    """Schema hook: add the header to each POST except the ingest, whose events have their own ids."""
     for path, operations in result.get("paths", {}).items():
         if (operation := operations.get("post")) is None or path == "/events/":
             continue

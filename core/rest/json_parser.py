@@ -1,4 +1,4 @@
-"""REST framework's parser of JSON bodies: the strict reader, with its refusals as 400 by field."""
+"""REST framework's parser of JSON bodies: uses the strict reader and reports its errors as 400 by field."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class TooLarge(exceptions.APIException):
 
 
 class StrictJSONParser(parsers.BaseParser):
-    """JSON in UTF-8, whatever charset is announced, as RFC 8259 has it."""
+    """JSON in UTF-8 (RFC 8259), whatever charset the request declares."""
 
     media_type = "application/json"
     renderer_class = renderers.JSONRenderer
@@ -28,7 +28,7 @@ class StrictJSONParser(parsers.BaseParser):
         if len(content) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
             raise TooLarge
         try:
-            return read_json(content.removeprefix(codecs.BOM_UTF8))  # which a parser may ignore, RFC 8259 §8.1
+            return read_json(content.removeprefix(codecs.BOM_UTF8))  # parsers may ignore a BOM, RFC 8259 §8.1
         except NotStrictJson as error:
             fields = by_field(error)
             if "" in fields:

@@ -1,4 +1,4 @@
-"""Which form an answer has: by `?format=`, a renderer's name, or by `Accept`."""
+"""Content negotiation: by `?format=` with a renderer's name, or by `Accept`."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from rest_framework.negotiation import DefaultContentNegotiation
 
 
 class ByNameOrType(DefaultContentNegotiation):
-    """REST framework's own choice, with a message for an unknown name."""
+    """REST framework's negotiation with a validation error for an unknown format name."""
 
     def filter_renderers(self, renderers: Any, format: str) -> Any:
         found = [renderer for renderer in renderers if renderer.format == format]

@@ -1,4 +1,4 @@
-"""Lists that are read page by page, each beginning where the one before ended: for every app's REST interface."""
+"""Cursor pagination for every app's REST API: each page begins after the last row of the previous one."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.utils.urls import replace_query_param
 
-Place = tuple[Any, ...]  # a row's values of the fields by which the list is ordered
+Place = tuple[Any, ...]  # a row's values of the ordering fields
 
 
 class KeysetPagination(CursorPagination):
-    """Pages by the place of a row, equally quick at the first and the millionth row. An invalid cursor is a 404.
+    """Keyset pagination, equally fast at the first and the millionth row. An invalid cursor is a 404.
 
-    `ordering` must end with a unique field, so that each row has a place of its own however many share the other
-    values. The library's own cursor is a value and an offset among the rows that share it, which it limits.
+    `ordering` must end with a unique field, so that each row has a distinct place however many share the other values.
+    REST framework's own cursor is a value and an offset among the rows that share it, and limits that offset.
     """
 
     ordering: tuple[str, ...] = ("-id",)
@@ -35,7 +35,7 @@ class KeysetPagination(CursorPagination):
         forth, place = self._read(request.query_params.get(self.cursor_query_param, ""), fields)
         order = [name if forth else _opposite(name) for name in self.ordering]
         rows: QuerySet[Any] = queryset.filter(beyond(order, place)) if place else queryset
-        found = list(rows.order_by(*order)[: size + 1])  # one statement, also for whether there are more
+        found = list(rows.order_by(*order)[: size + 1])  # one more row shows whether there is another page
         page, more = found[:size], len(found) > size
         if not forth:
             page.reverse()
@@ -55,7 +55,7 @@ class KeysetPagination(CursorPagination):
         return replace_query_param(self.address, self.cursor_query_param, cursor)
 
     def _read(self, cursor: str, fields: list[Field[Any, Any]]) -> tuple[bool, Place | None]:
-        """Return the direction and the place that a cursor names. Raises NotFound for an invalid one."""
+        """Return the direction (true = forward) and the place of a cursor. Raises NotFound for an invalid one."""
         if not cursor:
             return True, None
         try:
@@ -67,7 +67,7 @@ class KeysetPagination(CursorPagination):
 
 
 def beyond(order: list[str], place: Place) -> Q:
-    """Return the condition for rows that come after this place. The index is entered by the first field's part."""
+    """Return the condition for rows after this place. Its first field's part lets the index be used."""
     found = Q()
     for name, value in reversed(list(zip(order, place, strict=True))):
         side = "lt" if name.startswith("-") else "gt"
@@ -82,7 +82,7 @@ def _opposite(name: str) -> str:
 
 
 def _value(field: Field[Any, Any], value: Any) -> Any:
-    """Return a field's value as the database takes it. Raises ValidationError or ValueError."""
+    """Return a field's value for the database. Raises ValidationError or ValueError."""
     found = field.to_python(value)
     field.run_validators(found)
     if found is None or "\0" in str(found) or (isinstance(field, DateTimeField) and is_naive(found)):

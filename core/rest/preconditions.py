@@ -1,14 +1,14 @@
-"""Two people at once: an ETag on every representation that can be changed, and `If-Match` on its changes.
+"""Lost-update protection: an ETag on every representation that can be changed, and `If-Match` on changes.
 
-1. GET answers with an ETag, a hash of what it shows, and with 304 where `If-None-Match` names it. The answers of PUT,
-   PATCH and of creating POSTs have the ETag that the next GET will have.
-2. A change with `If-Match` locks the row, reads what GET would show now, compares, and only then writes, all in one
-   transaction: of two changes with the same ETag one wins, and the other gets 412. Without the header nothing is
+1. GET returns an ETag, a hash of the representation, and 304 if `If-None-Match` contains it. Responses to PUT, PATCH
+   and to creating POSTs have the ETag that the next GET will have.
+2. A change with `If-Match` locks the row, reads what GET would return now, compares, and only then writes, all in one
+   transaction: of two changes with the same ETag one succeeds and the other gets 412. Without the header nothing is
    compared.
 
 Some members change by themselves, such as the queue of an environment. They count for `If-None-Match`, because the
-representation is another one; not for `If-Match`, because nobody edits them. So an ETag has two parts where there are
-such members, and `If-Match` compares the first.
+representation differs, but not for `If-Match`, because users do not edit them. So an ETag has two parts if there are
+such members, and `If-Match` compares only the first.
 
 https://www.rfc-editor.org/rfc/rfc9110#section-13.1
 """
@@ -36,7 +36,7 @@ _WRITING = {"PUT", "PATCH", "DELETE"}
 
 
 class PreconditionFailed(exceptions.APIException):
-    """412: what the client changes is not what it has seen."""
+    """412: the representation has changed since the client read it."""
 
     status_code = status.HTTP_412_PRECONDITION_FAILED
     default_detail = (
@@ -60,10 +60,10 @@ class Weak(PreconditionFailed):
 
 
 class Preconditions(APIView):
-    """The mixin of a view of one representation; see above.
+    """Mixin for a view of one representation; see the module.
 
-    `changing_members` change by themselves. `shown_once` are members of the answer to a change that GET does not show.
-    `etag_of_created` is for lists whose POST answers with a representation that has an address.
+    `changing_members` change by themselves. `shown_once` are members of the response to a change that GET does not
+    return. `etag_of_created` is for lists whose POST returns a representation that has its own URL.
     """
 
     changing_members: ClassVar[frozenset[str]] = frozenset()
@@ -80,9 +80,9 @@ class Preconditions(APIView):
 
     @contextmanager
     def if_match(self, row: Model, first: Callable[[], Any] = lambda: None) -> Iterator[None]:
-        """Change `row` inside. Raises PreconditionFailed where the request has a precondition that does not hold.
+        """Change `row` inside this context. Raises PreconditionFailed if a precondition of the request does not hold.
 
-        `first` takes locks that the app takes before the row's.
+        `first` acquires locks that the app takes before the row's lock.
         """
         wanted, unwanted = self.request.headers.get("If-Match"), self.request.headers.get("If-None-Match", "")
         if wanted is None and not unwanted:
@@ -100,13 +100,13 @@ class Preconditions(APIView):
             yield
 
     def lock(self, row: Model) -> None:
-        """Lock the row until the end of the transaction. Raises NotFound where it is gone."""
+        """Lock the row until the end of the transaction. Raises NotFound if it was deleted."""
         rows: QuerySet[Any] = type(row)._base_manager.select_for_update().filter(pk=row.pk)
         if rows.values_list("pk").first() is None:
             raise exceptions.NotFound
 
     def shown(self, row: Model) -> Any:
-        """Return what GET shows of the row now."""
+        """Return what GET returns for the row now."""
         view: Any = self
         return view.get_serializer(get_object_or_404(view.get_queryset(), pk=row.pk)).data
 
@@ -127,7 +127,7 @@ class Preconditions(APIView):
 
 
 def can_be_changed(view: type[APIView]) -> bool:
-    """Whether a view of one representation has methods that change it."""
+    """Return whether a view of one representation has methods that change it."""
     return any(hasattr(view, name) for name in ("put", "patch", "delete", "update", "partial_update", "destroy"))
 
 
@@ -145,13 +145,13 @@ def _tags(header: str) -> list[str]:
 
 
 def _matches(current: str, tags: list[str]) -> bool:
-    """Compare strongly, by the part that people change."""
+    """Compare strongly, by the part without self-changing members."""
     part = current.strip('"').partition(".")[0]
     return any(tag == "*" or tag.strip('"').partition(".")[0] == part for tag in tags)
 
 
 def _is_known(current: str, header: str) -> bool:
-    """Compare weakly, as a cache does; what is not a list of tags names nothing."""
+    """Compare weakly, as caches do; an invalid list of tags matches nothing."""
     if header.strip() == "*":
         return True
     return any(f'"{tag[2]}"' == current for tag in _TAG.finditer(header))
@@ -165,7 +165,7 @@ IF_NONE_MATCH = "The ETag of what you have. The answer is 304 while the represen
 
 
 def document_preconditions(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """Schema hook: ETag, `If-None-Match` and `If-Match` of each representation that can be changed."""
+    """Schema hook: add ETag, `If-None-Match` and `If-Match` to each representation that can be changed."""
     for operations in result.get("paths", {}).values():
         writing = [operations[name] for name in ("put", "patch", "delete") if name in operations]
         if "get" not in operations or not writing:

@@ -1,4 +1,4 @@
-"""Several statements that see the database at one moment: a count, and the rows that are counted."""
+"""Several statements on one database snapshot: a count, and the rows that it counts."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from rest_framework.pagination import PageNumberPagination
 
 @contextmanager
 def one_snapshot() -> Iterator[None]:
-    """Read inside from one snapshot, and write nothing. Evaluate lazy querysets before the end.
+    """Read from one snapshot inside this context; writing is refused. Evaluate lazy querysets before its end.
 
-    Rows that commit between two statements would displace others: a count of 50 beside the newest 50 of 51 rows says
-    that there is no second page. Within a caller's transaction its isolation applies.
+    A commit between two statements would give inconsistent results: a count of 50 with the newest 50 of 51 rows means
+    that the second page is missing. Within a caller's transaction, its isolation level applies.
     """
     if connection.in_atomic_block:
         yield
@@ -29,9 +29,9 @@ def one_snapshot() -> Iterator[None]:
 
 
 class SnapshotPagination(PageNumberPagination):
-    """Pages by number, with the count of all rows. Count, rows and links of a page are of one moment.
+    """Page number pagination with a total count. Count, rows and links of a page are from one snapshot.
 
-    Two pages are of two moments: a row that is added or deleted meanwhile moves the others on or back.
+    Two pages are from two snapshots: a row that is added or deleted in between shifts the others.
     """
 
     def paginate_queryset(self, queryset: Any, request: Any, view: Any = None) -> list[Any] | None:
@@ -40,10 +40,10 @@ class SnapshotPagination(PageNumberPagination):
 
 
 class SnapshotLists(ModelAdmin):
-    """A mixin of each admin whose list shows a count and page numbers: both are of the moment of its rows."""
+    """Mixin for each admin whose list shows a count and page numbers: they are from the same snapshot as its rows."""
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         with one_snapshot():
             found = super().get_changelist_instance(request)
-            len(found.result_list)  # the template would ask for the rows later
+            len(found.result_list)  # otherwise the template would query the rows after the snapshot
         return found

@@ -1,6 +1,6 @@
-"""Serializers of bodies that clients send: an unknown member is an error, and what GET gave can be sent back.
+"""Serializers of request bodies: an unknown member is an error, and the body of a GET response can be sent back.
 
-Read-only members are known and have no effect: a client may PUT the whole of what GET gave it.
+Read-only members are accepted and ignored: a client may PUT the complete response of GET.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SEVERAL = (serializers.ListField, serializers.ManyRelatedField, serializers.Lis
 
 
 class StrictMembers(serializers.Serializer):
-    """The mixin that refuses members without a field; `ignored` are names that only a read serializer has."""
+    """Mixin that refuses members without a field. `ignored` are names that only a read serializer has."""
 
     ignored: ClassVar[frozenset[str]] = frozenset()
 
@@ -49,14 +49,14 @@ class StrictMembers(serializers.Serializer):
 
 
 class StrictSerializer(StrictMembers):
-    """A body that is not a row of the database."""
+    """Request body that is not a database row."""
 
 
 class StrictModelSerializer(StrictMembers, serializers.ModelSerializer):
-    """A row: a member that is as GET shows it is kept as it is, whatever its rules for new values are.
+    """Request body for a row. A member that equals what GET returns is kept without validation.
 
-    So PUT of what GET gave changes nothing and is not refused, also where an assignee is deactivated by now, or a text
-    ends with a space that a form would trim.
+    So PUT of a GET response changes nothing and is not refused, even if an assignee has been deactivated since, or a
+    text ends with a space that a form would trim.
     """
 
     serializer_field_mapping = {**serializers.ModelSerializer.serializer_field_mapping, ArrayField: BoundedList}
@@ -83,14 +83,14 @@ class StrictModelSerializer(StrictMembers, serializers.ModelSerializer):
 
 
 class NoMembers(StrictSerializer):
-    """The body of a request that takes none."""
+    """Body of a request that takes no members."""
 
 
 def refuse_members(request: Request) -> None:
-    """Raise ValidationError where a request that takes no body has one with members."""
+    """Raise ValidationError if a request that takes no body has one with members."""
     NoMembers(data=request.data or {}).is_valid(raise_exception=True)
 
 
 def _as_json(value: Any) -> str:
-    """For comparing: in Python, 1 == True."""
+    """Return JSON for comparison: in Python, 1 == True."""
     return json.dumps(value, cls=JSONEncoder, sort_keys=True)

@@ -1,13 +1,12 @@
-"""The one reader of JSON that a client sends to REST or to the WebSocket. What it returns, Postgres can hold.
+"""Strict reader for all JSON that clients send to REST or the WebSocket. Postgres can store everything it returns.
 
-It refuses, with the place: nesting beyond MAX_DEPTH levels, NUL and lone surrogates in texts, numbers that are not
-finite or that 64 bits cannot hold, and more than MAX_VALUES values or MAX_MEMBERS members. After it, every int has
-at most 64 bits and every float is finite. Of a member that is there twice the last one counts, as in Postgres and in
-JavaScript.
+It refuses, naming the place: nesting beyond MAX_DEPTH levels, NUL and lone surrogates in texts, numbers that are not
+finite or do not fit in 64 bits, and more than MAX_VALUES values or MAX_MEMBERS members. So every returned int has at
+most 64 bits and every float is finite. Of a duplicate member the last one is used, as in Postgres and JavaScript.
 
-1. orjson reads the body. Nearly every body is right, and nothing more happens to it.
-2. Where orjson refuses it, or may have altered it (it rounds integers beyond 64 bits) or let pass what Postgres cannot
-   hold (NUL), Python's reader reads it, and a walk without recursion finds the place.
+1. orjson reads the body. For nearly every body that is all.
+2. If orjson refuses it, may have altered it (it rounds integers beyond 64 bits) or accepted what Postgres cannot store
+   (NUL), Python's reader reads it, and a walk without recursion finds the place.
 """
 
 from __future__ import annotations
@@ -22,22 +21,22 @@ from typing import Any
 
 import orjson
 
-MAX_DEPTH = 256  # levels of objects and arrays; orjson writes 254, to which come an envelope or two
-MAX_VALUES = 600_000  # in one body: three times a pasted list of 200,000 UUIDs
-MAX_MEMBERS = 50_000  # in one body; each is a key, which costs twenty times as much as an element
-MAX_REPORTED_PLACES = 10  # named in one refusal
+MAX_DEPTH = 256  # levels of objects and arrays; orjson writes at most 254 plus one or two envelopes
+MAX_VALUES = 600_000  # per body: three times a pasted list of 200,000 UUIDs
+MAX_MEMBERS = 50_000  # per body; each has a key and costs twenty times as much as an element
+MAX_REPORTED_PLACES = 10  # in one error
 MAX_PLACE_LENGTH = 300  # characters
 
-_LONG_INTEGER = re.compile(rb"\d{19}")  # from here on a number may be beyond 64 bits
-_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["\[\]{}]', re.DOTALL)  # a whole string, or what opens and closes
+_LONG_INTEGER = re.compile(rb"\d{19}")  # the shortest numbers that may exceed 64 bits
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["\[\]{}]', re.DOTALL)  # a whole string, or an opening or closing bracket
 _TOO_DEEP = f"This is nested more than {MAX_DEPTH} levels deep."
 _INTEGERS = range(-(2**63), 2**64)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-Place = tuple[Any, ...]  # (place around it, step), or () for the top
+Place = tuple[Any, ...]  # (place of the container, key or index), or () for the top
 
 
 class NotStrictJson(ValueError):
-    """Why the body is refused: `problems` are (steps to the place, sentence), at least one."""
+    """The body is refused: `problems` are (keys and indexes to the place, sentence), at least one."""
 
     def __init__(self, *problems: tuple[list[str | int], str]) -> None:
         self.problems = list(problems)
@@ -45,11 +44,11 @@ class NotStrictJson(ValueError):
 
 
 def read_json(content: bytes) -> Any:
-    """Return the value that `content` is, in UTF-8. Raises NotStrictJson, and nothing else."""
+    """Return the value of `content`, JSON in UTF-8. Raises only NotStrictJson."""
     openings = content.count(b"[") + content.count(b"{")
-    if openings + content.count(b",") > MAX_VALUES:  # also in texts: a bound, and cheap
+    if openings + content.count(b",") > MAX_VALUES:  # counts characters in texts too: a cheap upper bound
         raise NotStrictJson(([], f"This holds more than {MAX_VALUES:,} values."))
-    if content.count(b":") > MAX_MEMBERS:  # also in texts
+    if content.count(b":") > MAX_MEMBERS:  # counts characters in texts too
         raise NotStrictJson(([], f"This holds more than {MAX_MEMBERS:,} members."))
     if b"\\u0000" in content or _LONG_INTEGER.search(content):
         return _read_with_care(content)
@@ -87,9 +86,9 @@ def _first_too_deep(content: bytes) -> int:
 
 
 def _integer(digits: str) -> int | float:
-    """Return the integer, or the float that is written so, or infinity for what neither can hold.
+    """Return the integer, or the float with exactly these digits, or infinity if neither can represent it.
 
-    Postgres writes 1e20 with all of its digits, and a client sends it back as it got it.
+    Postgres writes 1e20 with all of its digits, and a client sends it back unchanged.
     """
     if len(digits) > 310:  # beyond every float; Python refuses to read thousands of digits
         return math.inf
@@ -101,7 +100,7 @@ def _integer(digits: str) -> int | float:
 
 
 def _refuse_depth(value: Any) -> None:
-    """Raise NotStrictJson where containers nest too deeply. Goes level by level, without recursion."""
+    """Raise NotStrictJson if containers nest too deeply. Works level by level, without recursion."""
     level: list[tuple[Any, Place]] = [(value, ())] if isinstance(value, dict | list) else []
     for _ in range(MAX_DEPTH):
         level = [
@@ -112,11 +111,11 @@ def _refuse_depth(value: Any) -> None:
         ]
         if not level:
             return
-    raise NotStrictJson((_steps(level[0][1])[:1], _TOO_DEEP))  # the whole way to the place says nothing more
+    raise NotStrictJson((_steps(level[0][1])[:1], _TOO_DEEP))  # the whole path would not help
 
 
 def _unstorable(value: Any) -> Iterator[tuple[list[str | int], str]]:
-    """Yield what no database can hold, breadth first."""
+    """Yield the place and problem of each value that the database cannot store, breadth first."""
     waiting: deque[tuple[Any, Place]] = deque([(value, ())])
     while waiting:
         one, place = waiting.popleft()
@@ -146,7 +145,7 @@ def _take(most: int, found: Iterator[Any]) -> Iterator[Any]:
 
 
 def _steps(place: Place) -> list[str | int]:
-    """Return the way from the top; a step that cannot be written is written with U+FFFD."""
+    """Return the path from the top. Characters that cannot be encoded become U+FFFD."""
     steps: list[str | int] = []
     while place:
         place, step = place
@@ -155,12 +154,12 @@ def _steps(place: Place) -> list[str | int]:
 
 
 def _pointer(steps: list[str | int]) -> str:
-    """Return an RFC 6901 pointer, cut where it is long."""
+    """Return an RFC 6901 pointer, cut to MAX_PLACE_LENGTH."""
     return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps)[:MAX_PLACE_LENGTH]
 
 
 def by_field(error: NotStrictJson) -> dict[str, list[str]]:
-    """Return the problems by the member of the body that they are in; those of the whole body by ""."""
+    """Return the problems by the top-level member that they are in, or by "" for the whole body."""
     fields: dict[str, list[str]] = {}
     for steps, words in error.problems:
         field = steps[0][:MAX_PLACE_LENGTH] if steps and isinstance(steps[0], str) else ""

@@ -1,4 +1,4 @@
-"""Parameters in addresses of REST views: one that a view does not know is an error, never ignored."""
+"""Query parameters of REST views: an unknown one is an error, never ignored."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ FORMAT = "format"  # chooses a renderer: core/rest/negotiation.py
 
 
 class StrictQueries(APIView):
-    """The mixin that refuses unknown parameters, and bodies where none is taken.
+    """Mixin that refuses unknown query parameters, and bodies for actions that take none.
 
-    A list knows its filters and pages. `parameters` are those of other reading actions, and `bodiless` the actions that
-    take no body, each by the name of the action or, in a view without actions, of the method.
+    The parameters of a list are its filters and pagination. `parameters` are those of other reading actions, and
+    `bodiless` the actions that take no body, by the name of the action or, in a view without actions, the method.
     """
 
     parameters: ClassVar[dict[str, Collection[str]]] = {}
@@ -42,7 +42,7 @@ class StrictQueries(APIView):
 
     @property
     def is_detail(self) -> bool:
-        """Whether the address names one row."""
+        """Return whether the URL identifies one row."""
         lookup = getattr(self, "lookup_url_kwarg", None) or getattr(self, "lookup_field", None)
         return bool(getattr(self, "detail", None)) or lookup in self.kwargs
 
@@ -58,7 +58,7 @@ class StrictQueries(APIView):
                 raise given_twice("parameter", name)
 
     def _known(self) -> dict[str, bool]:
-        """Return the names of the parameters of this action, and whether each may be repeated."""
+        """Return the parameter names of this action, and whether each may be repeated."""
         if (own := self.parameters.get(self.action_name)) is not None:
             return dict.fromkeys(own, False)
         if self.is_detail:
@@ -76,7 +76,7 @@ class StrictQueries(APIView):
 def _parameters_of(filterset: type[filters.FilterSet]) -> dict[str, bool]:
     found: dict[str, bool] = {}
     for name, one in filterset.base_filters.items():
-        field = deepcopy(one).field  # which it would keep
+        field = deepcopy(one).field  # the filter would cache it
         if isinstance(field.widget, SuffixedMultiWidget):
             found |= {field.widget.suffixed(name, suffix): False for suffix in field.widget.suffixes}
         else:

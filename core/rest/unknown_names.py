@@ -1,4 +1,4 @@
-"""Names that a request may not have: refused with the nearest one that it may, never ignored."""
+"""Errors for unknown names in a request, which suggest the nearest known name. Unknown names are never ignored."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from difflib import get_close_matches
 
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
-MAX_NAMED = 10  # unknown names in one refusal: each is compared with all known ones
+MAX_NAMED = 10  # unknown names in one error: each is compared with all known ones
 MAX_LISTED = 20  # known names in one message
-MAX_SHOWN = 100  # characters of a name that a client made up
+MAX_SHOWN = 100  # characters of a name that the client sent
 CODE = "unknown"  # config/rest/error_handlers.py does not repeat the name before such a sentence
 
 
 def unknown_names(kind: str, names: Sequence[str], known: Collection[str]) -> ValidationError:
-    """Return the refusal of these names. `kind` is what they are, such as "parameter"."""
+    """Return the validation error for these names. `kind` is what they are, such as "parameter"."""
     first, more = names[:MAX_NAMED], len(names) - MAX_NAMED
     problems = {name[:MAX_SHOWN]: [_sentence(kind, name, known)] for name in first}
     if more > 0:
@@ -23,7 +23,7 @@ def unknown_names(kind: str, names: Sequence[str], known: Collection[str]) -> Va
 
 
 def given_twice(kind: str, name: str) -> ValidationError:
-    """Return the refusal of a name that has more than one value and may have one."""
+    """Return the validation error for a name that has more than one value but takes one."""
     return ValidationError({name: [ErrorDetail(f"{kind.capitalize()} {name} is given more than once.", CODE)]})
 
 
@@ -40,7 +40,7 @@ def _sentence(kind: str, name: str, known: Collection[str]) -> ErrorDetail:
 
 
 def _nearest(name: str, known: Collection[str]) -> str | None:
-    """Return the most similar known name, or one that contains this one or is contained in it."""
+    """Return the most similar known name, or one that contains or is contained in this one."""
     given = name[:MAX_SHOWN].lower()
     if found := get_close_matches(given, known, n=1, cutoff=0.65):
         return found[0]

@@ -1,4 +1,4 @@
-"""Path converters of the interface, registered when a module of addresses imports this one."""
+"""Path converters of the REST API, registered when a urls module imports this one."""
 
 from uuid import UUID
 
@@ -6,7 +6,7 @@ from django.urls import register_converter
 
 
 class AnyUUIDConverter:
-    """A UUID in any usual spelling: upper or lower case, with or without its dashes."""
+    """A UUID in any usual spelling: upper or lower case, with or without dashes."""
 
     regex = r"[0-9a-fA-F]{8}(?:-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}"
 
