@@ -7,7 +7,7 @@ from live import topics
 
 
 class ChatsConfig(AppConfig):
-    """One chat a user; banners and broadcasts into all of them."""
+    """App config: one chat per user, and banners and broadcasts that go to all chats."""
 
     name = "chats"
 

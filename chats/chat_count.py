@@ -1,11 +1,11 @@
-"""How many chats there are, without counting a million rows."""
+"""The number of chats, without counting a million rows."""
 
 from typing import NamedTuple
 
 from django.db import connection
 
 EXACT_UP_TO = 100_000
-# Scaled by the table's present size, so that it doesn't wait for the next ANALYZE to notice a million new rows.
+# Scaled by the current size of the table, so that a million new rows count before the next ANALYZE.
 _ESTIMATE = """
     SELECT reltuples / nullif(relpages, 0) * pg_relation_size(oid) / current_setting('block_size')::int
     FROM pg_class WHERE oid = 'chats_chat'::regclass
@@ -13,7 +13,7 @@ _ESTIMATE = """
 
 
 class Census(NamedTuple):
-    """A number of chats; `exact` is False where it is the planner's estimate."""
+    """A number of chats. `exact` is False for the planner's estimate."""
 
     number: int
     exact: bool
@@ -21,15 +21,15 @@ class Census(NamedTuple):
     def __str__(self) -> str:
         if self.exact:
             return f"{self.number:,}"
-        return f"about {round(self.number, 1 - len(str(self.number)) + 2):,}"  # three digits: all it is worth
+        return f"about {round(self.number, 1 - len(str(self.number)) + 2):,}"  # three digits, its precision
 
 
 def count_chats() -> Census:
-    """Return the exact number up to EXACT_UP_TO, beyond that what the last ANALYZE estimated."""
+    """Return the exact number up to EXACT_UP_TO, and the estimate of the last ANALYZE beyond it."""
     with connection.cursor() as cursor:
         cursor.execute(_ESTIMATE)
         estimated = int(cursor.fetchone()[0] or 0)
-        if estimated > 2 * EXACT_UP_TO:  # far beyond: no need to count as far as that
+        if estimated > 2 * EXACT_UP_TO:  # far above the limit, so counting up to it is pointless
             return Census(estimated, False)
         cursor.execute("SELECT count(*) FROM (SELECT FROM chats_chat LIMIT %s) AS first", [EXACT_UP_TO + 1])
         counted = cursor.fetchone()[0]

@@ -1,4 +1,4 @@
-"""Rows for tests and demos, as unremarkable as possible; a test says what matters to it."""
+"""Factories with neutral default values for tests and demos. Each test sets the fields that matter to it."""
 
 import uuid
 from datetime import timedelta

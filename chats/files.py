@@ -1,6 +1,6 @@
-"""The stored files of chats: who may see one, and which of them belong to no row.
+"""The stored files of chats: access checks, and deletion of files that no row refers to.
 
-A file belongs to a personal message, to a broadcast, to a banner, or, as a draft, to the user who uploaded it.
+A file belongs to a personal message, a broadcast, a banner or, as a draft, to the user who uploaded it.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from chats.stored_images import discard
 log = structlog.get_logger(__name__)
 
 FOLDERS = ("messages", "banners")
-AGE = timedelta(days=1)  # a file is written before its row commits; no request and no task takes that long
-A_ROUND = 500  # files of a folder
+AGE = timedelta(days=1)  # a file is written before its row commits; no request or task takes that long
+A_ROUND = 500  # files per folder
 
 
 def may_see(name: str, user: Any) -> bool | None:
-    """Whether this user may see the file; None where nothing that is shown has it.
+    """Return whether this user may see the file. None if nothing visible uses it.
 
-    The picture of a deleted message is gone with it, that of a retracted broadcast is shown to nobody until the
-    broadcast is restored.
+    The picture of a deleted message is deleted with it. The picture of a retracted broadcast is hidden from all users
+    until the broadcast is restored.
     """
     folder, _, rest = name.partition("/")
     if folder == drafts.FOLDER:
@@ -42,7 +42,7 @@ def may_see(name: str, user: Any) -> bool | None:
 
 
 def _rights(name: str) -> Iterator[list[str]]:
-    """Yield the permissions of each thing that shows the file: any of them is enough."""
+    """Yield the permissions of each object that shows the file. Any one of these lists is sufficient."""
     if Message.objects.filter(own_image=name).exclude(own_image="").exists():
         yield ["chats.view_message"]
     broadcasts = list(Broadcast.objects.filter(image=name).exclude(image="").values_list("retracted_at", "delivered"))
@@ -50,16 +50,17 @@ def _rights(name: str) -> Iterator[list[str]]:
         return
     if broadcasts:
         yield ["chats.view_broadcast"]
-    if any(delivered for _, delivered in broadcasts):  # it is in conversations
+    if any(delivered for _, delivered in broadcasts):  # it is shown in chats
         yield ["chats.view_message"]
     if Banner.objects.filter(image=name).exists():
         yield ["chats.view_banner"]
 
 
 def sweep() -> int:
-    """Delete files that no row refers to, A_ROUND of each folder at most, and old drafts; return how many.
+    """Delete unreferenced files, at most A_ROUND per folder, and old drafts. Return how many were deleted.
 
-    What a process left that was killed between file and row. The next round goes on behind the last name of this one.
+    Such files remain if a process is killed between writing the file and committing its row. The next call continues
+    after the last name of this one.
     """
     removed = 0
     for folder in (*FOLDERS, drafts.FOLDER):
@@ -74,7 +75,10 @@ def sweep() -> int:
 
 
 def _next_names(folder: str) -> list[str]:
-    """Return the next A_ROUND names of a folder. Only the cache knows where the last round ended: a hint."""
+    """Return the next A_ROUND names of a folder.
+
+    The position is only in the cache; losing it restarts at the beginning.
+    """
     key = f"chats.files.{folder}"
     try:
         names = default_storage.listdir(folder)[1]
@@ -98,7 +102,7 @@ def _referred_to(names: Iterable[str]) -> set[str]:
     return {
         name
         for model, field in ((Message, "own_image"), (Broadcast, "image"), (Banner, "image"))
-        # Without the empty name, as in the index.
+        # The partial index excludes the empty name.
         for name in model._default_manager.filter(**{f"{field}__in": names})
         .exclude(**{field: ""})
         .values_list(field, flat=True)

@@ -5,7 +5,7 @@ from rest_framework.views import APIView
 
 
 class MaySend(BasePermission):
-    """To send is a permission of its own: pressing a button reaches everybody."""
+    """Sending has its own permission, because one request reaches all users."""
 
     message = "You may not send broadcasts."
 
@@ -14,7 +14,7 @@ class MaySend(BasePermission):
 
 
 class OfMessages(DjangoModelPermissions):
-    """The permissions of the messages in a chat; marking as read is reading."""
+    """Permissions for the messages in a chat. Marking as read needs the permission to change messages."""
 
     perms_map = {
         "GET": ["chats.view_message"],

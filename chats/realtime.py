@@ -1,14 +1,14 @@
-"""What people who watch are told of chats, as soon as it is committed: every payload is built here."""
+"""Live messages about chats. Every payload is built here and published on commit."""
 
 from typing import Any
 
 from live.publish import publish, publish_many
 
-# The models announce their own changes, and no two files import each other: hence rows, not types, here.
+# Arguments are typed as Any, because the models import this module and it must not import them.
 
 
 def broadcast_progress(broadcast: Any) -> None:
-    """Say how far a broadcast is, on its own topic and on that of all of them; the row's values are the news."""
+    """Publish a broadcast's progress from the row's values, on its own topic and on the topic of all broadcasts."""
     progress = {
         "id": broadcast.pk,
         "status": broadcast.status,
@@ -21,7 +21,7 @@ def broadcast_progress(broadcast: Any) -> None:
 
 
 def broadcast_deleted(broadcast: Any) -> None:
-    """Announce that a broadcast is deleted, on its own topic and on that of all of them."""
+    """Publish that a broadcast was deleted, on its own topic and on the topic of all broadcasts."""
     publish_many((topic, "broadcast.deleted", {"id": broadcast.pk}) for topic in _topics(broadcast))
 
 
@@ -30,5 +30,5 @@ def _topics(broadcast: Any) -> tuple[str, str]:
 
 
 def message_created(message: Any) -> None:
-    """Say that a chat has a personal message; a broadcast's million messages are its progress."""
+    """Publish a chat's new personal message. Messages of a broadcast are published only as its progress."""
     publish(f"chat:{message.chat_id}", "message.created", {"id": message.pk, "text": message.own_text})

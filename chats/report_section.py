@@ -1,4 +1,4 @@
-"""What a day was for the chats, in a few numbers."""
+"""The chats' section of the daily report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from core.timezones import day_bounds
 
 
 def count(day: date) -> list[tuple[str, int]]:
-    """Return what the broadcasts that ended on `day` (of TIME_ZONE) delivered, all of it counted on that day."""
+    """Return the counts of the broadcasts that ended on `day` in TIME_ZONE. All their deliveries count for that day."""
     begin, end = day_bounds(day, timezone.get_default_timezone())
     ended = Broadcast.objects.filter(finished_at__gte=begin, finished_at__lt=end)
     numbers = ended.aggregate(

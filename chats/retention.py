@@ -1,4 +1,4 @@
-"""Messages that are older than MESSAGE_DAYS, with their pictures. Off by default: a conversation is kept."""
+"""Deletion of messages older than MESSAGE_DAYS, with their pictures. Off by default: conversations are kept."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from django.utils import timezone
 from chats.models import Message
 from chats.stored_images import discard_on_commit
 
-AT_ONCE = 2_000  # messages in a transaction
+AT_ONCE = 2_000  # messages per transaction
 
 
 def count_old() -> int:
-    """How many messages `delete_old` would delete."""
+    """Return how many messages `delete_old` would delete in all."""
     return Message.objects.filter(created_at__lt=_before()).count()
 
 
 def delete_old() -> int:
-    """Delete some of the oldest messages, in one transaction; return how many.
+    """Delete some of the oldest messages in one transaction. Return how many.
 
-    The oldest have the lowest ids, and no index has their time: so only the first AT_ONCE are looked at.
+    The oldest messages have the lowest ids, and their time has no index. Therefore only the first AT_ONCE are checked.
     """
     with transaction.atomic():
         first = Message.objects.order_by("pk").select_for_update(skip_locked=True, of=("self",))[:AT_ONCE]

@@ -1,4 +1,4 @@
-"""Bodies of the chats interface, a serializer to read and one to write where they differ."""
+"""Serializers of the chats API, with separate ones to read and to write where they differ."""
 
 from datetime import datetime
 from typing import Any, ClassVar
@@ -20,7 +20,7 @@ MAX_LISTED_USERS = 200_000
 
 
 class PictureField(serializers.FileField):
-    """An uploaded picture: re-encoded while it is validated, so that whoever has it has a vetted one."""
+    """An uploaded picture. Validation re-encodes it, so that validated data holds only a safe picture."""
 
     def to_internal_value(self, data: Any) -> Picture:  # type: ignore[override]
         file = super().to_internal_value(data)
@@ -31,7 +31,7 @@ class PictureField(serializers.FileField):
 
 
 def in_the_future(moment: datetime | None) -> datetime | None:
-    """Return the moment. Raises ValidationError where it has passed."""
+    """Return the timestamp. Raises ValidationError if it has passed."""
     if moment is not None and moment <= timezone.now():
         raise serializers.ValidationError("This time has passed.")
     return moment
@@ -41,7 +41,7 @@ class ChatSerializer(StrictModelSerializer):
     class Meta:
         model = Chat
         fields = ["user_uuid", "created_at"]
-        # Opening a chat that is open already is no error: the caller wanted it to be there.
+        # Opening a chat that already exists is not an error.
         extra_kwargs: ClassVar[dict[str, Any]] = {"user_uuid": {"validators": []}}
 
 
@@ -65,11 +65,11 @@ class _Content(StrictSerializer):
 
 
 class NewMessageSerializer(_Content):
-    """A personal message for one user."""
+    """Request body of a personal message to one user."""
 
 
 class ReadSerializer(StrictSerializer):
-    """Which messages: all, those up to an id, or exactly those that have been shown. Hidden ones are never marked."""
+    """Which messages to mark: all, those up to an id, or those with given ids. Hidden messages are never marked."""
 
     up_to = serializers.IntegerField(required=False, default=None, allow_null=True, min_value=1)
     ids = BoundedList(child=serializers.IntegerField(min_value=1), required=False, default=None, allow_null=True)
@@ -90,7 +90,7 @@ class ReadMarksSerializer(serializers.Serializer):
 class AudienceField(serializers.Field):
     """`"all"`, or a list of user UUIDs. Internally None or a list.
 
-    A form, in which a picture travels, has one part for each user, or one part with the list as JSON.
+    A multipart form, which can carry a picture, has one part per user, or one part with the list as JSON.
     """
 
     takes_several = True
@@ -105,7 +105,7 @@ class AudienceField(serializers.Field):
         try:
             return read_json(parts[0].encode())
         except NotStrictJson:
-            return parts[0]  # which is refused in words
+            return parts[0]  # to_internal_value rejects it with an error message
 
     def to_internal_value(self, data: Any) -> list[UUID] | None:
         if data == "all":
@@ -123,7 +123,7 @@ class AudienceField(serializers.Field):
 
 
 class NewBroadcastSerializer(_Content):
-    """A text, an image or both, to everybody or to some, now or at a time."""
+    """Request body of a broadcast: a text, an image or both, to all chats or listed users, now or at a given time."""
 
     audience = AudienceField(write_only=True)
     send_at = ZonedDateTimeField(
@@ -135,7 +135,7 @@ class NewBroadcastSerializer(_Content):
 
 
 class BroadcastChangeSerializer(StrictModelSerializer):
-    """What can be changed of a scheduled or missed broadcast; members that are left out stay as they are."""
+    """Request body for changing a scheduled or missed broadcast. Omitted members are left unchanged."""
 
     text = serializers.CharField(required=False, allow_blank=True, max_length=4000)
     image = PictureField(required=False, allow_null=True, help_text="PNG, JPEG, WebP or GIF, 5 MB. null: none.")

@@ -1,4 +1,7 @@
-"""The verbs of chats: what views, admin, commands and other apps may do. Rows first, a wake-up on commit."""
+"""Services that write chats, messages and broadcasts, for views, admin, commands and other apps.
+
+They write rows first and wake workers on commit.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +27,15 @@ from core.timezones import with_zone
 from core.wake import wake
 
 PREPARE, FAN_OUT = "chats.tasks.prepare", "chats.tasks.fan_out"
-QUIET = timedelta(seconds=5)  # a broadcast that has not moved for so long may have lost its wake-up
-API_SECONDS = 5.0  # the whole of what the outside API may take of a request
+QUIET = timedelta(seconds=5)  # a broadcast without progress for this long may have lost its wake-up message
+API_SECONDS = 5.0  # seconds per request for all calls of the banner API
 
 
 class BroadcastChanged(BroadcastNotAllowed):
-    """Somebody has changed the broadcast since the caller saw it. The text says who, and what it is now."""
+    """Another user has changed the broadcast since the caller read it.
+
+    The text names the user and the current content.
+    """
 
     def __init__(self, broadcast: Broadcast) -> None:
         last = broadcast.steps.select_related("actor").last()
@@ -42,15 +48,15 @@ class BroadcastChanged(BroadcastNotAllowed):
 
 
 def open_chat(*, user_uuid: UUID) -> tuple[Chat, bool]:
-    """Return the user's chat, and whether it was opened by this call."""
+    """Return the user's chat, and whether this call created it."""
     return Chat.objects.get_or_create(user_uuid=user_uuid)
 
 
 def post_message(*, chat: Chat, text: str = "", image: Picture | None = None) -> Message:
-    """Put a personal message into one chat.
+    """Create a personal message in one chat.
 
-    Raises ValueError where there is neither text nor image, Chat.DoesNotExist where the chat is deleted meanwhile,
-    StorageFailure where the picture cannot be stored.
+    Raises ValueError without text and image, Chat.DoesNotExist if the chat was deleted meanwhile, StorageFailure if the
+    picture cannot be stored.
     """
     if not text.strip() and image is None:
         raise ValueError("A message needs a text or an image.")
@@ -63,14 +69,14 @@ def post_message(*, chat: Chat, text: str = "", image: Picture | None = None) ->
 
 @retried
 def mark_read(*, chat: Chat, up_to: int | None = None, ids: Collection[int] | None = None) -> int:
-    """Mark the chat's visible messages as read and return how many were not.
+    """Mark the chat's visible messages as read. Return how many were unread.
 
-    All of them, those up to and including message `up_to`, or those with these `ids`: a caller that has shown some can
-    say exactly which, because one with a lower id may appear later. Raises Chat.DoesNotExist where the chat has been
-    deleted meanwhile.
+    By default all messages are marked; with `up_to`, those up to and including that id; with `ids`, exactly those. A
+    caller that has displayed messages should pass `ids`, because a message with a lower id may appear later. Raises
+    Chat.DoesNotExist if the chat was deleted meanwhile.
     """
     with transaction.atomic():
-        _hold(chat)  # two of these would update the messages in orders of their own
+        _hold(chat)  # two concurrent calls would update the messages in different orders and could deadlock
         unread = chat.messages.visible().unread()
         if up_to is not None:
             unread = unread.filter(pk__lte=up_to)
@@ -80,7 +86,7 @@ def mark_read(*, chat: Chat, up_to: int | None = None, ids: Collection[int] | No
 
 
 def _hold(chat: Chat) -> None:
-    """Lock the chat against deletion until the commit; a fan-out goes on. Raises Chat.DoesNotExist."""
+    """Lock the chat against deletion until the commit, without blocking a fan-out. Raises Chat.DoesNotExist."""
     Chat.objects.select_for_update(no_key=True).get(pk=chat.pk)
 
 
@@ -93,11 +99,11 @@ def compose(
     send_at: datetime | None = None,
     request_key: UUID | None = None,
 ) -> Broadcast:
-    """Queue a broadcast, or schedule it for `send_at`; to all chats, or to `user_uuids`.
+    """Queue a broadcast, or schedule it for `send_at`, to all chats or to `user_uuids`.
 
-    `image` is a vetted picture, or the name of one that is stored for this broadcast already.
-    The same `request_key` again returns the broadcast it made the first time. Raises ValueError where there is
-    neither text nor image, StorageFailure where the picture cannot be stored.
+    `image` is a re-encoded picture, or the name of one that is already stored for this broadcast. A repeated
+    `request_key` returns the broadcast it created the first time. Raises ValueError without text and image,
+    StorageFailure if the picture cannot be stored.
     """
     if not text.strip() and image is None:
         raise ValueError("A broadcast needs a text or an image.")
@@ -127,11 +133,11 @@ def amend(
     send_at: datetime | None,
     seen: int | None = None,
 ) -> None:
-    """Change a scheduled or missed broadcast; without `send_at` it goes out now.
+    """Change a scheduled or missed broadcast. Without `send_at` it is sent now.
 
-    `image` as in `compose`, or the name that the broadcast has: it keeps that picture. `seen` is the version that the
-    actor has seen. Raises BroadcastChanged where it is another one, BroadcastNotAllowed where it is too late, or where
-    another editor has replaced the kept picture; StorageFailure.
+    `image` is as in `compose`, or the name of the broadcast's own picture, which is then kept. `seen` is the version
+    that the actor has seen. Raises BroadcastChanged if the version differs; BroadcastNotAllowed if it is too late, or
+    if another user has replaced the picture to be kept; StorageFailure.
     """
     if not text.strip() and not image:
         raise ValueError("A broadcast needs a text or an image.")
@@ -152,7 +158,7 @@ def _amend(broadcast: Broadcast, actor: Any, fields: dict[str, Any], *, keeps_im
         earlier = scheduled.image.name or ""
         if seen is not None and seen != scheduled.version:
             if {"text": scheduled.text, "send_at": scheduled.send_at, "image": earlier} == fields:
-                return  # the same form was sent twice
+                return  # the same form was submitted twice
             raise BroadcastChanged(scheduled)
         if keeps_image and earlier != fields["image"]:
             raise BroadcastNotAllowed(f"The picture of broadcast {broadcast.pk} was replaced meanwhile. Open it again.")
@@ -168,10 +174,9 @@ def _amend(broadcast: Broadcast, actor: Any, fields: dict[str, Any], *, keeps_im
 
 @retried
 def delete_broadcast(*, broadcast: Broadcast) -> None:
-    """Delete a broadcast whose sending has not begun, with its list and its picture. Raises BroadcastNotAllowed for any
-    other.
+    """Delete a broadcast whose sending has not started, with its list and picture. Others raise BroadcastNotAllowed.
 
-    The row's lock decides between this and the sweeper that queues it, or a person who tries it again.
+    The row lock serialises this with the sweeper that queues the broadcast and with a user who retries it.
     """
     with transaction.atomic():
         row = Broadcast.objects.select_for_update().filter(pk=broadcast.pk).first()
@@ -192,7 +197,10 @@ def _why_it_stays(broadcast: Broadcast) -> str:
 
 
 def _created_once(broadcast: Broadcast, actor: Any, user_uuids: Iterable[UUID] | None = None) -> Broadcast:
-    """Save a new broadcast, with its list, its first step and its wake-up; or return the one with its key."""
+    """Save a new broadcast with its list, first step and wake-up.
+
+    Return the existing one if its request_key is known.
+    """
     try:
         with transaction.atomic():
             broadcast.save()
@@ -211,7 +219,7 @@ def _created_once(broadcast: Broadcast, actor: Any, user_uuids: Iterable[UUID] |
 
 
 def _list(broadcast: Broadcast, user_uuids: Iterable[UUID]) -> None:
-    """Put each user on the broadcast's list once, in the order given, in one statement."""
+    """Insert each user into the broadcast's list once, in the order given, in one statement."""
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO chats_recipient (broadcast_id, user_uuid) SELECT %s, unnest(%s::uuid[])",
@@ -222,7 +230,8 @@ def _list(broadcast: Broadcast, user_uuids: Iterable[UUID]) -> None:
 def send_next_banner(*, actor: Any, request_key: UUID | None = None) -> Broadcast:
     """Reserve the first photo of the banner API that was never sent, and queue it to all chats.
 
-    The same `request_key` again returns the broadcast it made the first time. Raises BannerApiError as `unsent_photos`.
+    A repeated `request_key` returns the broadcast it created the first time. Raises BannerApiError like
+    `unsent_photos`.
     """
     if request_key and (earlier := Broadcast.objects.filter(request_key=request_key).first()):
         return earlier
@@ -233,10 +242,10 @@ def send_next_banner(*, actor: Any, request_key: UUID | None = None) -> Broadcas
 
 
 def unsent_photos() -> Generator[Photo, None, None]:
-    """Yield the photos of the banner API that were never sent, in its order, asking for its pages as they are needed.
+    """Yield the photos of the banner API that were never sent, in its order, fetching pages on demand.
 
-    To be called outside of a transaction, and closed: it holds one of the few places for requests that wait for the
-    API, and takes API_SECONDS at most for it. Raises BannerApiError, whose NothingLeft says that all have been sent.
+    Call it outside a transaction and close it: it holds one of the few slots for requests to the API, for at most
+    API_SECONDS. Raises BannerApiError; its subclass NothingLeft means that all photos were sent.
     """
     found = photos(api_url=settings.BANNER_API_URL, budget=API_SECONDS, trusted_origins=settings.BANNER_TRUSTED_ORIGINS)
     spoken_for = set(Banner.objects.spoken_for().values_list("source_url", flat=True))
@@ -248,7 +257,7 @@ def unsent_photos() -> Generator[Photo, None, None]:
 
 
 def send_photo(*, photo: Photo, actor: Any, request_key: UUID | None = None) -> Broadcast | None:
-    """Queue this photo to all chats; None where another request was quicker: the constraint decides."""
+    """Queue this photo to all chats. None if another request reserved it first, as the unique constraint decides."""
     Banner.objects.get_or_create(source_url=photo.url, defaults={"title": photo.title[:200]})
     try:
         with transaction.atomic():
@@ -263,7 +272,7 @@ def send_photo(*, photo: Photo, actor: Any, request_key: UUID | None = None) -> 
 
 @retried
 def skip_banner(*, url: str, title: str, actor: Any) -> Banner:
-    """Leave a photo of the banner API out for good. Raises BroadcastNotAllowed where it is reserved or sent."""
+    """Skip a photo of the banner API permanently. Raises BroadcastNotAllowed if it is reserved or sent."""
     with transaction.atomic():
         banner = Banner.objects.select_for_update().get_or_create(source_url=url, defaults={"title": title[:200]})[0]
         if Broadcast.objects.filter(banner=banner).exists():
@@ -275,12 +284,12 @@ def skip_banner(*, url: str, title: str, actor: Any) -> Banner:
 
 
 def unskip_banner(*, banner: Banner) -> None:
-    """Let a skipped photo be sent after all."""
+    """Undo `skip_banner`."""
     Banner.objects.filter(pk=banner.pk).update(skipped_at=None, skip_reason="")
 
 
 def resume(*, broadcast: Broadcast, actor: Any) -> None:
-    """Go on with a paused broadcast, or send a missed one now. Raises BroadcastNotAllowed for any other."""
+    """Continue a paused broadcast, or send a missed one now. Raises BroadcastNotAllowed for any other state."""
     with transaction.atomic():
         broadcast.resume(actor)
         call_workers(broadcast)
@@ -288,7 +297,7 @@ def resume(*, broadcast: Broadcast, actor: Any) -> None:
 
 @retried
 def retry(*, broadcast: Broadcast, actor: Any) -> None:
-    """Try a failed broadcast again, with its own banner if nobody else has sent it meanwhile."""
+    """Retry a failed broadcast, with its own banner unless another broadcast has sent it meanwhile."""
     try:
         with transaction.atomic():
             banner = None
@@ -302,7 +311,7 @@ def retry(*, broadcast: Broadcast, actor: Any) -> None:
 
 
 def call_workers(broadcast: Broadcast) -> None:
-    """Wake as many workers as may share this broadcast, or one to prepare it."""
+    """Wake up to BROADCAST_WORKERS workers to send this broadcast, or one to prepare it."""
     if broadcast.status == Broadcast.Status.QUEUED:
         wake(PREPARE, broadcast.pk)
         return
@@ -311,7 +320,10 @@ def call_workers(broadcast: Broadcast) -> None:
 
 
 def sweep_broadcasts() -> None:
-    """Queue what is due, and call workers for whatever has not moved for a while: lost wake-ups, dead workers."""
+    """Queue scheduled broadcasts that are due, and wake workers for those without progress.
+
+    Progress stops when a wake-up message is lost or a worker dies.
+    """
     for due in Broadcast.objects.scheduled().filter(send_at__lte=Now()):
         _ignoring_races(due.queue_when_due)
     for cancelled in Broadcast.objects.keeping_a_banner():
@@ -329,4 +341,4 @@ def _ignoring_races(verb: Callable[[], None]) -> None:
     try:
         verb()
     except (BroadcastNotAllowed, Broadcast.DoesNotExist):
-        return  # somebody else changed the broadcast between our question and our change
+        return  # the broadcast was changed concurrently

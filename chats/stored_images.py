@@ -1,4 +1,4 @@
-"""Where vetted pictures are kept: under a name of our own, never overwritten, and no longer than their rows."""
+"""Storage of re-encoded pictures: under generated names, never overwritten, and deleted with their rows."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ log = structlog.get_logger(__name__)
 
 
 def store(picture: Picture, *, folder: str, prefix: str = "") -> str:
-    """Store the re-encoded bytes and return their name below the media root. Raises StorageFailure."""
+    """Store the re-encoded bytes and return their name relative to the media root. Raises StorageFailure."""
     return store_content(picture.content, folder=folder, prefix=prefix, suffix=picture.extension)
 
 
 def store_content(content: bytes, *, folder: str, suffix: str, prefix: str = "") -> str:
-    """Store bytes under a new name and return it. Raises StorageFailure, and then leaves no part of them."""
+    """Store bytes under a new name and return it. Raises StorageFailure and then leaves no partial file."""
     name = f"{folder}/{prefix}{uuid4().hex}{suffix}"
     with storing():
         try:
@@ -36,23 +36,25 @@ def store_content(content: bytes, *, folder: str, suffix: str, prefix: str = "")
 
 @contextmanager
 def stored(image: Picture | str | None, *, folder: str) -> Iterator[str]:
-    """Store a picture for the rows that the block writes, and delete it if the block raises. "" for none.
+    """Store a picture for the rows that the block writes, and delete it if the block raises.
 
-    To be entered before the transaction: no lock is held while the disk works. `image` may be the name of a file that
-    was stored for these rows already. Raises StorageFailure.
+    Yields its name, "" for none.
+
+    Enter it before the transaction, so that no lock is held during disk access. `image` may be the name of a file that
+    was already stored for these rows. Raises StorageFailure.
     """
     name = store(image, folder=folder) if isinstance(image, Picture) else image or ""
     try:
         yield name
     except (OperationalError, InterfaceError):
-        raise  # the commit may have succeeded, so the file stays; if not, the sweeper finds it (chats/files.py)
+        raise  # the commit may have succeeded, so keep the file; otherwise the sweeper deletes it (chats/files.py)
     except BaseException:
         discard(name)
         raise
 
 
 def discard(name: str) -> None:
-    """Delete a file that no row refers to any more. Never an error: the sweeper finds what remains."""
+    """Delete a file that no row refers to any more. Never raises: the sweeper deletes what remains."""
     if not name:
         return
     try:
@@ -62,6 +64,6 @@ def discard(name: str) -> None:
 
 
 def discard_on_commit(*names: str) -> None:
-    """Delete files with the rows that the current transaction deletes or changes, if it commits."""
+    """Delete files when the current transaction commits, because it deletes or changes their rows."""
     for name in filter(None, names):
         transaction.on_commit(partial(discard, name), robust=True)

@@ -5,12 +5,12 @@ from chats.models import Broadcast
 from core.bounded_tasks import bounded_task
 from core.wake import wake
 
-SLICE = 20.0  # seconds of fan-out in one task, so that limits hold and other broadcasts get their turn
+SLICE = 20.0  # seconds of fan-out per task, so that time limits hold and other broadcasts get their share
 
 
 @bounded_task(60)
 def prepare(broadcast_id: int) -> None:
-    """Download and freeze; then call as many workers as may share the fan-out."""
+    """Download the banner and freeze the audience, then wake the workers for the fan-out."""
     broadcast = Broadcast.objects.filter(pk=broadcast_id).first()
     if broadcast is not None and prepare_broadcast(broadcast):
         services.call_workers(broadcast)
@@ -18,7 +18,7 @@ def prepare(broadcast_id: int) -> None:
 
 @bounded_task(60)
 def fan_out(broadcast_id: int) -> None:
-    """Send for a while; if there is more, let the queue's next task go first."""
+    """Send for SLICE seconds. If messages remain, re-enqueue behind the queue's other tasks."""
     broadcast = Broadcast.objects.sending().filter(pk=broadcast_id).first()
     if broadcast is not None and run(broadcast, seconds=SLICE):
         wake(services.FAN_OUT, broadcast_id)
@@ -26,7 +26,7 @@ def fan_out(broadcast_id: int) -> None:
 
 @bounded_task(30)
 def sweep() -> None:
-    """Do what no message announced: broadcasts that are due, queued or being sent by nobody."""
+    """Process broadcasts that are due, queued or being sent and that no message has announced."""
     services.sweep_broadcasts()
 
 

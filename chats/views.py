@@ -1,4 +1,4 @@
-"""The REST interface of chats: parse, permit, one service call, serialise."""
+"""REST views of chats: parse, check permissions, call one service, serialise."""
 
 from contextlib import closing
 from functools import partial
@@ -27,17 +27,17 @@ PARSERS = [StrictJSONParser, MultiPartParser, FormParser]
 
 
 class BannerApiAway(APIException):
-    """502: the banner API gave an unusable answer; 504 where it gave none in time; 503 where too many wait for it."""
+    """The banner API failed: 502 for an unusable response, 504 for a timeout, 503 if too many requests wait for it."""
 
     def __init__(self, error: BannerApiError) -> None:
         super().__init__(error.reason)
         self.status_code = {"timeout": 504, "busy": 503}.get(error.code, 502)
         if error.code == "busy":
-            self.wait = services.API_SECONDS  # becomes Retry-After
+            self.wait = services.API_SECONDS  # sent as Retry-After
 
 
 class _Taken(Exception):
-    """Another request has sent this photo meanwhile."""
+    """Another request has reserved this photo meanwhile."""
 
 
 def _valid(kind: type[Serializer], request: Request) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def _valid(kind: type[Serializer], request: Request) -> dict[str, Any]:
 
 @extend_schema(tags=["chats"])
 class ChatsView(RestView, generics.ListCreateAPIView):
-    """The chats, newest first; POST opens one (200 where it is open already)."""
+    """The chats, newest first. POST opens one (200 if it already exists)."""
 
     queryset = Chat.objects.all()
     serializer_class = serializers.ChatSerializer
@@ -64,7 +64,7 @@ class ChatsView(RestView, generics.ListCreateAPIView):
 
 @extend_schema(tags=["chats"])
 class ChatView(RestView, generics.RetrieveDestroyAPIView):
-    """One user's chat; DELETE removes it with its messages."""
+    """One user's chat. DELETE removes it with its messages."""
 
     queryset = Chat.objects.all()
     serializer_class = serializers.ChatSerializer
@@ -83,17 +83,17 @@ class _InChat(RestView, generics.GenericAPIView):
         return get_object_or_404(Chat, user_uuid=self.kwargs["user_uuid"])
 
     def handle_exception(self, exc: Exception) -> Response:
-        """A chat that is deleted between the look and the write is a 404, as if it had never been there."""
+        """Return 404 if the chat is deleted between read and write, as if it had never existed."""
         return super().handle_exception(Http404() if isinstance(exc, Chat.DoesNotExist) else exc)
 
 
 @extend_schema(tags=["chats"])
 class Messages(_InChat):
-    """A user's messages, newest first, without those of retracted broadcasts; POST writes a personal one."""
+    """A user's messages, newest first, without those of retracted broadcasts. POST writes a personal one."""
 
     serializer_class = serializers.MessageSerializer
     parser_classes = PARSERS
-    own_transactions = frozenset({"post"})  # pictures are decoded
+    own_transactions = frozenset({"post"})  # pictures are decoded outside the transaction
 
     @extend_schema(responses=serializers.MessageSerializer(many=True))
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -133,7 +133,7 @@ class BroadcastFilter(filters.FilterSet):
 
 @extend_schema(tags=["broadcasts"])
 class BroadcastsView(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
-    """Broadcasts, newest first; POST queues one, or schedules it."""
+    """Broadcasts, newest first. POST queues or schedules one."""
 
     queryset = Broadcast.objects.select_related("banner", "created_by")
     serializer_class = serializers.BroadcastSerializer
@@ -141,7 +141,7 @@ class BroadcastsView(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin,
     parser_classes = PARSERS
     lookup_value_converter = "int"
     changing_members = frozenset({"delivered", "skipped", "audience_size"})
-    own_transactions = frozenset({"create", "banner"})  # pictures are decoded, and the banner API is asked
+    own_transactions = frozenset({"create", "banner"})  # pictures and the banner API come before the transaction
     bodiless = frozenset({"banner", "pause", "resume", "cancel", "retract", "restore", "retry"})
 
     def get_permissions(self) -> list[Any]:
@@ -158,7 +158,7 @@ class BroadcastsView(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin,
 
     @extend_schema(request=serializers.BroadcastChangeSerializer, responses=serializers.BroadcastSerializer)
     def partial_update(self, request: Request, pk: int) -> Response:
-        """Change the text, the picture or the time of a broadcast that is scheduled or was missed."""
+        """Change the text, the picture or the time of a scheduled or missed broadcast."""
         broadcast = self.get_object()
         given = serializers.BroadcastChangeSerializer(
             broadcast, data=request.data, context=self.get_serializer_context()
@@ -179,7 +179,7 @@ class BroadcastsView(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin,
         responses={204: None, 409: OpenApiResponse(description="It is on its way, or its sending has begun.")},
     )
     def destroy(self, request: Request, pk: int) -> Response:
-        """Delete a broadcast that is scheduled, missed, failed, or was cancelled before its sending began."""
+        """Delete a broadcast that is scheduled, missed or failed, or that was cancelled before its sending started."""
         broadcast = self.get_object()
         try:
             with self.if_match(broadcast):
@@ -200,7 +200,7 @@ class BroadcastsView(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin,
     )
     @action(detail=False, methods=["post"])
     def banner(self, request: Request) -> Response:
-        """Send the next banner that was never sent to all chats."""
+        """Send the next banner that was never sent, to all chats."""
         try:
             with closing(services.unsent_photos()) as photos:
                 while True:
@@ -222,25 +222,25 @@ class BroadcastsView(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin,
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])
     def pause(self, request: Request, pk: int) -> Response:
-        """Stop after the chunks under way."""
+        """Pause after the chunks in progress."""
         return self._after(lambda broadcast: broadcast.pause(request.user))
 
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, pk: int) -> Response:
-        """Go on with a paused broadcast."""
+        """Continue a paused broadcast, or send a missed one now."""
         return self._after(lambda broadcast: services.resume(broadcast=broadcast, actor=request.user))
 
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: int) -> Response:
-        """Stop for good. What is delivered stays until it is retracted."""
+        """Stop permanently. Delivered messages stay until the broadcast is retracted."""
         return self._after(lambda broadcast: broadcast.cancel(request.user))
 
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])
     def retract(self, request: Request, pk: int) -> Response:
-        """Hide a broadcast from every chat at once."""
+        """Hide a broadcast from all chats at once."""
         return self._after(lambda broadcast: broadcast.retract(request.user))
 
     @extend_schema(request=None)
@@ -252,7 +252,7 @@ class BroadcastsView(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin,
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, pk: int) -> Response:
-        """Try a failed broadcast again."""
+        """Retry a failed broadcast."""
         return self._after(lambda broadcast: services.retry(broadcast=broadcast, actor=request.user))
 
     def _after(self, verb: Any) -> Response:
@@ -265,7 +265,7 @@ class BroadcastsView(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin,
         return Response(self.get_serializer(broadcast).data)
 
     def _refuse(self, error: BroadcastNotAllowed) -> NoReturn:
-        """409 with the reason; 404 where the broadcast was deleted meanwhile."""
+        """Raise 409 with the reason, or 404 if the broadcast was deleted meanwhile."""
         self.get_object()
         raise Conflict(str(error)) from error
 

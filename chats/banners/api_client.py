@@ -1,7 +1,7 @@
-"""The outside list of banners: pages of photos, in the service's order, under one budget of time.
+"""Client of the external banner API: pages of photos, in the service's order, with one time budget for all requests.
 
 The format is that of `https://api.slingacademy.com/v1/sample-data/photos?offset=0&limit=20`: an object with `success`,
-`message`, `total_photos` and `photos`, whose entries have the image in `url`. A page past the end is empty.
+`message`, `total_photos` and `photos`. Each photo has its image address in `url`. A page past the end is empty.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from core.http.safe_download import fetch
 from core.http.url_policy import Deadline, DownloadError, origin
 
-PAGE = 100  # photos asked for; the service may give fewer
-MAX_PAGES = 1000  # a list that never ends is no list
+PAGE = 100  # photos requested per page; the service may return fewer
+MAX_PAGES = 1000  # limit for a list that never ends
 MAX_PAGE_BYTES = 2 * 1024 * 1024
 MAX_URL_LENGTH = 2000  # chats.Banner.source_url
 MAX_TITLE_LENGTH = 200
-MAX_WAITING = 3  # requests of a process, which has ten threads
+MAX_WAITING = 3  # concurrent requests per process, which has ten threads
 _places = BoundedSemaphore(MAX_WAITING)
 
 
 class BannerApiError(Exception):
-    """Why the list cannot be used: `reason` is one sentence for people, `code` is for programs.
+    """The list cannot be used. `reason` is a sentence for users, `code` is for programs.
 
     Codes: those of DownloadError, and busy, not_json, wrong_shape, unsuccessful, nothing_left.
     """
@@ -38,7 +38,7 @@ class BannerApiError(Exception):
 
 
 class NothingLeft(BannerApiError):
-    """The list has come to its end. `unusable` of its entries had no usable address."""
+    """The end of the list was reached. `unusable` is the number of its entries without a usable address."""
 
     def __init__(self, unusable: int = 0) -> None:
         entries = "1 entry of the list has" if unusable == 1 else f"{unusable} entries of the list have"
@@ -49,9 +49,10 @@ class NothingLeft(BannerApiError):
 
 @contextmanager
 def turn() -> Iterator[None]:
-    """One of the few places of this process for requests that wait for the outside.
+    """Hold one of this process's few slots for requests that wait for the external API.
 
-    A slow API holds MAX_WAITING threads, never all that serve pages. Raises BannerApiError where no place is free.
+    A slow API can hold MAX_WAITING threads, never all threads that serve pages. Raises BannerApiError if no slot is
+    free.
     """
     if not _places.acquire(blocking=False):
         raise BannerApiError("The banner API is slow, and others wait for it. Try again in a moment.", "busy")
@@ -63,22 +64,22 @@ def turn() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Photo:
-    """One entry of the list. The title is printable, and may be empty."""
+    """One entry of the list. The title is printable and may be empty."""
 
     url: str
     title: str
 
 
 class Photos(Iterator[Photo]):
-    """The photos of the list, page by page as they are asked for, each address once.
+    """Iterator over the photos of the list. It fetches pages on demand and yields each address once.
 
-    `unusable` counts the entries left out so far because they have no usable address. `next` raises BannerApiError.
+    `unusable` counts the entries skipped so far because they have no usable address. `next` raises BannerApiError.
     """
 
     def __init__(self, api_url: str, deadline: Deadline, trusted_origins: Collection[str]) -> None:
         self.unusable = 0
         self._api_url, self._deadline = api_url, deadline
-        # The operator named the list's own origin, as the list's; that says nothing about the images' addresses.
+        # The list's own origin is trusted for the list only; the origins of the images are trusted only if configured.
         self._trusted = {*trusted_origins, *_origin_of(api_url)}
         self._seen: set[str] = set()
         self._photos = self._walk()
@@ -90,7 +91,7 @@ class Photos(Iterator[Photo]):
         offset, before = 0, None
         for _ in range(MAX_PAGES):
             entries = self._page(offset)
-            if not entries or entries == before:  # the end, or a service that does not mind our offset
+            if not entries or entries == before:  # the end, or a service that ignores the offset
                 return
             yield from self._usable(entries)
             offset, before = offset + len(entries), entries
@@ -118,9 +119,11 @@ class Photos(Iterator[Photo]):
 
 
 def photos(*, api_url: str, budget: float, trusted_origins: Collection[str] = ()) -> Photos:
-    """Return the photos of the list at `api_url`, lazily and in its order, in `budget` seconds for all of it.
+    """Return a lazy iterator over the photos of the list at `api_url`, in its order.
 
-    The clock starts now, and also runs while the caller is busy with a photo. `trusted_origins` as in `fetch`.
+    `budget` is in seconds, for all pages.
+
+    The time starts now and also runs while the caller processes a photo. `trusted_origins` as in `fetch`.
     """
     return Photos(api_url, Deadline.after(budget), trusted_origins)
 
@@ -128,7 +131,7 @@ def photos(*, api_url: str, budget: float, trusted_origins: Collection[str] = ()
 def _origin_of(api_url: str) -> set[str]:
     try:
         return {origin(api_url)}
-    except ValueError:  # fetch will say what is wrong with it
+    except ValueError:  # fetch reports what is wrong with it
         return set()
 
 
@@ -159,7 +162,10 @@ def _entries(body: bytes) -> list[Any]:
 
 
 def _is_usable(url: Any) -> TypeGuard[str]:
-    """Say whether this is an absolute http(s) address that fits; whether it may be fetched is fetch's to say."""
+    """Return whether this is an absolute http(s) address that fits the column.
+
+    `fetch` decides whether it may be fetched.
+    """
     if not isinstance(url, str) or len(url) > MAX_URL_LENGTH or not url.isprintable() or " " in url:
         return False
     try:
@@ -170,7 +176,10 @@ def _is_usable(url: Any) -> TypeGuard[str]:
 
 
 def _printable(text: Any, longest: int) -> str:
-    """Make an outsider's words fit for a line of ours, and for the database (no NUL, no lone surrogate)."""
+    """Return an external text as one printable line of at most `longest` characters.
+
+    The result can be stored in the database: it has no NUL and no lone surrogate.
+    """
     if not isinstance(text, str):
         return ""
     line = " ".join("".join(char if char.isprintable() else " " for char in text[: longest * 4]).split())

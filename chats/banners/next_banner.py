@@ -1,4 +1,4 @@
-"""What the banner API has for us next: a look without consequences, for the page of banners."""
+"""A read-only look at the next banner of the banner API, for the banner page."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from core.http.safe_download import fetch
 from core.http.url_policy import DownloadError
 from core.images.conversion import ImageRefused, reencode
 
-LOOK_SECONDS = 5.0  # for the API's list
+LOOK_SECONDS = 5.0  # for reading the API's list
 PICTURE_SECONDS = 8.0
-KEPT_SECONDS = 10 * 60  # a preview
-REFUSED_SECONDS = 60  # the knowledge that there is none
+KEPT_SECONDS = 10 * 60  # for a cached preview
+REFUSED_SECONDS = 60  # for a cached failure
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """The next photo that was never sent, if any, and how many are left with it.
+    """The next photo that was never sent, if any, and the number of unsent photos, including it.
 
-    `counted_all` is False where the API was too slow to be read to its end: there are at least so many left.
-    `error` is a sentence where the list cannot be used.
+    `counted_all` is False if the API was too slow to be read to its end; then at least `left` photos are unsent.
+    `error` is a sentence if the list cannot be used.
     """
 
     photo: Photo | None
@@ -38,11 +38,11 @@ class Outlook:
 
 
 class NoPreview(Exception):
-    """The picture cannot be shown. Its text is a sentence for a person."""
+    """The picture cannot be shown. The exception's text is a sentence for the user."""
 
 
 def look_ahead() -> Outlook:
-    """Ask the API for what is next and how much is left, in LOOK_SECONDS at most."""
+    """Read the API's list for at most LOOK_SECONDS. Return the next photo and the number of unsent ones."""
     found = photos(
         api_url=settings.BANNER_API_URL, budget=LOOK_SECONDS, trusted_origins=settings.BANNER_TRUSTED_ORIGINS
     )
@@ -61,7 +61,7 @@ def look_ahead() -> Outlook:
 
 
 def preview(url: str) -> bytes:
-    """Return the picture at `url` as a vetted WebP, kept for a while. Raises NoPreview, and Busy."""
+    """Return the picture at `url` as a re-encoded WebP, cached for KEPT_SECONDS. Raises NoPreview and Busy."""
     key = f"chats.preview.{sha256(url.encode()).hexdigest()}"
     kept = cache.get(key)
     if isinstance(kept, str):
@@ -78,7 +78,7 @@ def preview(url: str) -> bytes:
             )
         content = reencode(fetched.body).content
     except BannerApiError as error:
-        raise Busy(error.reason) from error  # the only one of them that `turn` raises
+        raise Busy(error.reason) from error  # the only BannerApiError raised by `turn`
     except (DownloadError, ImageRefused) as error:
         cache.set(key, error.reason, REFUSED_SECONDS)
         raise NoPreview(error.reason) from error

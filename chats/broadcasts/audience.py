@@ -1,4 +1,4 @@
-"""A pasted or uploaded list of users: what in it is a UUID, what is not, and who of them has a chat."""
+"""Parser of a pasted or uploaded list of users: its UUIDs, its invalid lines, and how many of the users have a chat."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from uuid import UUID
 
 from django.db import connection
 
-MAX_LISTED_USERS = 200_000  # users of one broadcast
-MAX_SHOWN = 5  # lines that are no UUIDs
+MAX_LISTED_USERS = 200_000  # users per broadcast
+MAX_SHOWN = 5  # invalid lines shown as examples
 _UUID = re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
 _HEADERS = {"uuid", "user_uuid", "user", "user_id", "id"}
 
 
 @dataclass(frozen=True)
 class Listed:
-    """What a list says: its distinct UUIDs in the order given, and the lines without one."""
+    """The result of parsing a list: its distinct UUIDs in the order given, and the lines without a UUID."""
 
     user_uuids: list[UUID]
     repeated: int
@@ -30,9 +30,9 @@ class Listed:
 
 
 def read_list(text: str) -> Listed:
-    """Read UUIDs, one or several a line, from text or CSV; whatever else is in a line with a UUID is ignored.
+    """Parse UUIDs from text or CSV, one or several per line. Other text in a line with a UUID is ignored.
 
-    A line without one counts as unusable, but for an empty line and the names of columns in the first.
+    A line without a UUID counts as unusable, except for empty lines and a header in the first line.
     """
     found: dict[UUID, None] = {}
     examples: list[str] = []
@@ -50,7 +50,10 @@ def read_list(text: str) -> Listed:
 
 
 def how_many_have_a_chat(user_uuids: Iterable[UUID]) -> int:
-    """Count the users who have a chat, by the unique index: one array is one parameter, 200,000 UUIDs are not."""
+    """Count the users who have a chat, by the unique index.
+
+    The UUIDs are one array parameter, not 200,000 parameters.
+    """
     listed = [str(uuid) for uuid in user_uuids]
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM chats_chat WHERE user_uuid = ANY(%s::uuid[])", [listed])

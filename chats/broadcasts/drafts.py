@@ -1,6 +1,6 @@
-"""What somebody has uploaded and not sent yet: kept for a day, so that nothing is lost when a form is refused.
+"""Drafts: uploads that were not sent yet. They are kept for a day, so that nothing is lost if a form has errors.
 
-A form gets a signed reference, good for its own user only, and never a name that it could choose itself.
+A form contains a signed reference that is valid for its own user only. It never contains a file name it could choose.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from chats.stored_images import store, store_content
 from core.images.conversion import Picture
 
 FOLDER = "drafts"
-KEPT = timedelta(days=1)  # chats/files.py deletes older ones
+KEPT = timedelta(days=1)  # chats/files.py deletes older drafts
 GONE = "The picture is not kept any more. Please choose it again."
 
 
 class Forgotten(Exception):
-    """The draft's file is not kept any more."""
+    """The draft's file was deleted."""
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A kept file: its name in the storage, what its owner called it, and the reference for a form."""
+    """A stored draft: its name in the storage, its owner's name for it, and the signed reference for a form."""
 
     name: str
     title: str
@@ -39,7 +39,7 @@ class Draft:
         return default_storage.url(self.name)
 
     def read(self) -> bytes:
-        """Return the content. Raises Forgotten where it has been deleted meanwhile."""
+        """Return the content. Raises Forgotten if it was deleted."""
         try:
             with default_storage.open(self.name) as file:
                 return file.read()
@@ -48,9 +48,11 @@ class Draft:
 
 
 def settle(draft: Draft, *, own: str = "") -> str:
-    """Store a kept picture for good and return its name; the one that the broadcast has `own` already stays.
+    """Store a kept picture permanently and return its name.
 
-    Always a copy otherwise: no two rows share a file. Raises Forgotten, or StorageFailure.
+    A picture that is the broadcast's `own` already is kept as it is.
+
+    Any other picture is copied, because no two rows share a file. Raises Forgotten or StorageFailure.
     """
     if own and draft.name == own:
         return own
@@ -58,24 +60,27 @@ def settle(draft: Draft, *, own: str = "") -> str:
 
 
 def keep_picture(picture: Picture, *, owner: Any) -> Draft:
-    """Keep a vetted picture. Raises StorageFailure."""
+    """Store a re-encoded picture as a draft. Raises StorageFailure."""
     return _draft(store(picture, folder=FOLDER, prefix=prefix(owner)), "", owner)
 
 
 def keep_list(text: str, *, title: str, owner: Any) -> Draft:
-    """Keep a list of users; `title` is the name of the uploaded file, "" for a pasted one. Raises StorageFailure."""
+    """Store a list of users as a draft. Raises StorageFailure.
+
+    `title` is the name of the uploaded file, or "" for a pasted list.
+    """
     name = store_content(text.encode(), folder=FOLDER, prefix=prefix(owner), suffix=".txt")
     return _draft(name, title[:100], owner)
 
 
 def keep_form(fields: dict[str, str], *, owner: Any) -> Draft:
-    """Keep what was typed into a form, as JSON. Raises StorageFailure."""
+    """Store the values of a form as a JSON draft. Raises StorageFailure."""
     name = store_content(json.dumps(fields).encode(), folder=FOLDER, prefix=prefix(owner), suffix=".json")
     return _draft(name, "", owner)
 
 
 def find(reference: str, *, owner: Any, suffix: str) -> Draft | None:
-    """Return the draft of a reference, or None where it is forged, somebody else's, of another kind or forgotten."""
+    """Return the draft of a reference. None if it is forged, expired, deleted, another user's or of another kind."""
     try:
         name, title = signing.loads(reference, salt=_salt(owner), max_age=KEPT)
     except signing.BadSignature:
@@ -86,12 +91,12 @@ def find(reference: str, *, owner: Any, suffix: str) -> Draft | None:
 
 
 def refer_to(name: str, *, owner: Any) -> Draft:
-    """Return a reference to a picture that is stored already, such as that of a broadcast to be changed."""
+    """Return a reference to a picture that is already stored, such as that of a broadcast being edited."""
     return _draft(name, "", owner)
 
 
 def prefix(owner: Any) -> str:
-    """What the names of a user's drafts begin with: only they may see them."""
+    """Return the prefix of the names of a user's drafts. Only that user may see files with this prefix."""
     return f"{owner.pk}-"
 
 

@@ -1,19 +1,19 @@
-"""Fan-out: from a queued broadcast to a message in every chat of its audience, by any number of workers.
+"""Fan-out of a queued broadcast: one message in every chat of its audience, sent by any number of workers.
 
-The audience is frozen first (`freeze`): a ledger of id ranges, each with the number of its members. Then every
-worker repeats one short transaction (`send_next_chunk`) until nothing is left:
+The audience is frozen first (`freeze`) into a ledger of id ranges, each with its number of members. Then every worker
+repeats one short transaction (`send_next_chunk`) until no range is left:
 
-1. Claim: lock the first range that is not done and that nobody else has locked (SKIP LOCKED). The lock is the
-   claim and dies with its connection, so a worker killed at any moment leaves nothing to clean up.
+1. Claim: lock the first range that is not done and that no other worker has locked (SKIP LOCKED). The lock is the
+   claim. It ends with the connection, so a worker killed at any time leaves nothing to clean up.
 2. Insert the range's messages with one INSERT … SELECT.
-3. Check the foreign keys now. They are deferred by default, and step 5 is where workers meet.
-4. Write into the range what came of it. Whoever was in the range and is gone counts as skipped.
-5. Add to the broadcast's counters where it is still being sent; if it is not, roll everything back. This is the
-   only row that workers share, and it is locked from here to the commit only. Pause and cancel change the same
-   row, so after their commit no further message appears: they are exact at a chunk.
+3. Check the foreign keys now. They are deferred by default, and step 5 is where workers contend.
+4. Record the result in the range. Members that were deleted meanwhile count as skipped.
+5. Add to the broadcast's counters if it is still being sent; otherwise roll everything back. The broadcast is the only
+   row that workers share, and it is locked only from here to the commit. Pause and cancel change the same row, so no
+   message appears after their commit: they take effect between two chunks.
 
-Rows, range and counters commit together or not at all. Hence nobody twice (also a named constraint), nobody missed
-(`finish` needs every range done), and counters that are exact at any moment.
+Messages, range and counters commit together or not at all. Therefore no chat gets a message twice (also a named
+constraint), no chat is missed (`finish` requires every range to be done), and the counters are exact at any time.
 """
 
 import time
@@ -29,9 +29,9 @@ from chats.models import Broadcast, Chunk
 log = structlog.get_logger(__name__)
 
 MIN_CHUNK_SIZE = 50
-CHUNKS_WANTED = 40  # so that a small send moves a bar, too
-FREEZE_WAIT = "3s"  # new chats wait as long as the freeze waits for those that are being opened
-ATTEMPTS = 5  # at a chunk, from which chats are being deleted at this moment
+CHUNKS_WANTED = 40  # so that the progress bar also moves for a small audience
+FREEZE_WAIT = "3s"  # new chats wait as long as the freeze waits for inserts of chats in progress
+ATTEMPTS = 5  # per chunk whose chats are being deleted concurrently
 
 _BOUND = "SELECT coalesce(max(id), 0) FROM chats_chat"
 
@@ -39,7 +39,7 @@ _RANGES = {
     Broadcast.Audience.ALL: "SELECT id FROM chats_chat WHERE id <= %(bound)s",
     Broadcast.Audience.LISTED: "SELECT id FROM chats_recipient WHERE broadcast_id = %(broadcast)s",
 }
-# Walks along the index from the end of one range to the end of the next: four times as quick as numbering every row.
+# Walks along the index from the end of one range to the end of the next: four times as fast as numbering every row.
 _FREEZE = """
     WITH RECURSIVE walk (number, first_id, last_id, size) AS (
         SELECT -1, 0::bigint, (SELECT coalesce(min(id), 1) - 1 FROM ({members}) AS member), 0::bigint
@@ -62,8 +62,8 @@ _MEMBERS = {
         WHERE broadcast_id = %(broadcast)s AND chats_recipient.id BETWEEN %(first)s AND %(last)s
     """,
 }
-# In the order of ids, so that two writers never wait for each other in a circle. No ON CONFLICT: a second message
-# in one chat would be a fault to hear about, not one to hide.
+# Ordered by id, so that two writers cannot deadlock. Without ON CONFLICT: a second message in one chat is a bug that
+# must raise an error, not be hidden.
 _INSERT = """
     INSERT INTO chats_message (chat_id, broadcast_id)
     SELECT id, %(broadcast)s FROM ({members}) AS member ORDER BY id
@@ -71,11 +71,11 @@ _INSERT = """
 
 
 def audience_bound() -> int:
-    """Return an id such that the chats up to it are all committed, for good: no lower id can appear later.
+    """Return an id up to which all chats are committed: no lower id can appear later.
 
-    Ids are handed out before the commit, so max(id) alone promises nothing. SHARE lets the inserts under way
-    finish and holds new ones off, for as long as this one query takes. (An INSERT takes its lock on the table
-    before it takes an id from the sequence.)
+    Ids are assigned before the commit, so max(id) alone guarantees nothing. The SHARE lock waits for running inserts
+    and blocks new ones, for the duration of this one query. (An INSERT locks the table before it takes an id from the
+    sequence.)
     """
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL lock_timeout = '{FREEZE_WAIT}'")
@@ -85,9 +85,9 @@ def audience_bound() -> int:
 
 
 def freeze(broadcast: Broadcast, *, largest_chunk: int) -> bool:
-    """Freeze the audience of a queued broadcast and start sending; False if it is not queued or the lease is lost.
+    """Freeze the audience of a queued broadcast and start sending. False if it is not queued or the lease is lost.
 
-    Everybody with a chat at this moment is in; chats opened later are not.
+    The audience consists of the chats that exist now. Chats opened later are not included.
     """
     bound = audience_bound() if broadcast.audience == Broadcast.Audience.ALL else 0
     with transaction.atomic():
@@ -100,7 +100,7 @@ def freeze(broadcast: Broadcast, *, largest_chunk: int) -> bool:
             size = cursor.fetchone()[0]
             wanted = max(MIN_CHUNK_SIZE, min(largest_chunk, size // CHUNKS_WANTED))
             cursor.execute(_FREEZE.format(members=members), arguments | {"size": wanted})
-        # Counted again from the ledger: a chat may have been deleted between the two statements.
+        # Count again from the ledger: a chat may have been deleted between the two statements.
         counted = sum(broadcast.chunks.values_list("size", flat=True))
         Broadcast.objects.filter(pk=broadcast.pk).update(
             status=Broadcast.Status.SENDING, audience_size=counted, started_at=Now(), lease_until=None
@@ -111,19 +111,22 @@ def freeze(broadcast: Broadcast, *, largest_chunk: int) -> bool:
 
 
 def send_next_chunk(broadcast: Broadcast) -> bool:
-    """Send one range that nobody else is sending; False when there is none, or no more sending to do."""
+    """Send one range that no other worker has claimed.
+
+    False if none is left, or the broadcast is not being sent any more.
+    """
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return _send_next_chunk(broadcast)
         except IntegrityError:
-            # A chat of the range was deleted under our hands: the next snapshot does not have it any more.
+            # A chat of the range was deleted concurrently; the next attempt's snapshot does not contain it.
             if attempt == ATTEMPTS:
                 raise
     return False
 
 
 class _Stopped(Exception):
-    """Paused or cancelled while this chunk was being sent: take it back."""
+    """The broadcast was paused or cancelled while this chunk was being sent: roll the chunk back."""
 
 
 def _send_next_chunk(broadcast: Broadcast) -> bool:
@@ -171,9 +174,9 @@ def _announce(broadcast: Broadcast) -> None:
 
 
 def finish(broadcast: Broadcast) -> bool:
-    """Mark a broadcast as sent if every range is done; True for the one caller who did.
+    """Mark a broadcast as sent if every range is done. True for the one caller that did so.
 
-    The constraint chats_broadcast_all_accounted_for checks audience = delivered + skipped in the same breath.
+    The same UPDATE is checked by the constraint chats_broadcast_all_accounted_for: audience = delivered + skipped.
     """
     with transaction.atomic():
         finished = (
@@ -190,7 +193,7 @@ def finish(broadcast: Broadcast) -> bool:
 
 
 def run(broadcast: Broadcast, *, seconds: float) -> bool:
-    """Send ranges until none is free, or for about `seconds`; then finish. True if this caller left work undone."""
+    """Send ranges until none is free or about `seconds` have passed, then finish. True if this call ran out of time."""
     until = time.monotonic() + seconds
     while send_next_chunk(broadcast):
         if time.monotonic() > until:

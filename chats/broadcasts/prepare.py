@@ -1,4 +1,7 @@
-"""From queued to sending: have the banner's picture, freeze the audience. One worker at a time, by a lease."""
+"""Preparation of a queued broadcast: download the banner's picture and freeze the audience.
+
+A lease admits one worker.
+"""
 
 from datetime import timedelta
 
@@ -20,17 +23,18 @@ from core.storage_failure import StorageFailure
 
 log = structlog.get_logger(__name__)
 
-LEASE = timedelta(seconds=30)  # longer than DOWNLOAD_SECONDS and the re-encoding, shorter than anybody's patience
+LEASE = timedelta(seconds=30)  # longer than DOWNLOAD_SECONDS plus re-encoding, and short enough for a user who waits
 DOWNLOAD_SECONDS = 15.0
 NO_DOWNLOAD = "The banner could not be downloaded:"
 MAX_IMAGE_BYTES = 5 * 1024 * 1024
 
 
 def prepare(broadcast: Broadcast) -> bool:
-    """Prepare a queued broadcast; True if sending has started by this call.
+    """Prepare a queued broadcast. True if this call started sending.
 
-    A picture that cannot be had fails the broadcast before any message exists and gives the banner back; one that
-    is of no use to anybody (not a picture, far too large) is skipped for good, so that the next press gets further.
+    If the picture cannot be downloaded, the broadcast fails before any message exists and its banner is released. A
+    banner that can never be used (not a picture, far too large) is skipped permanently, so that the next request sends
+    another one.
     """
     if not _lease(broadcast) or _is_missed(broadcast):
         return False
@@ -38,16 +42,16 @@ def prepare(broadcast: Broadcast) -> bool:
         if broadcast.banner is not None and not broadcast.image and not _download(broadcast, broadcast.banner):
             return False
         return fanout.freeze(broadcast, largest_chunk=settings.BROADCAST_CHUNK)
-    except OperationalError:  # chats are being opened in a long transaction: the sweeper's next round tries again
+    except OperationalError:  # chats are being opened in a long transaction; the sweeper retries
         Broadcast.objects.held_by(broadcast).update(lease_until=None)
         raise
-    except Busy:  # so it does where too many pictures are being decoded, which says nothing about this one
+    except Busy:  # too many pictures are being decoded, not a fault of this one; the sweeper retries
         Broadcast.objects.held_by(broadcast).update(lease_until=None)
         return False
 
 
 def _lease(broadcast: Broadcast) -> bool:
-    """Take the lease and read the row again: what the caller read may be older than the last failure or retry."""
+    """Take the lease and reload the row, because the caller's copy may be older than the last failure or retry."""
     free = Q(lease_until=None) | Q(lease_until__lt=Now())
     with transaction.atomic():
         if not Broadcast.objects.queued().filter(free, pk=broadcast.pk).update(lease_until=Now() + LEASE):
@@ -83,10 +87,10 @@ def _download(broadcast: Broadcast, banner: Banner) -> bool:
 
 
 def _keep(broadcast: Broadcast, banner: Banner, picture: Picture) -> bool:
-    """Give banner and broadcast their picture; False if the lease is lost, or the storage fails."""
+    """Set the picture of the banner and the broadcast. False if the lease is lost or the storage fails."""
     try:
         with stored(picture, folder="banners") as name, transaction.atomic():
-            Banner.objects.select_for_update().get(pk=banner.pk)  # before the broadcast, as everywhere
+            Banner.objects.select_for_update().get(pk=banner.pk)  # banner before broadcast, as everywhere
             if not Broadcast.objects.held_by(broadcast).update(image=name):
                 raise BroadcastNotAllowed("The lease is lost.")
             Banner.objects.filter(pk=banner.pk).update(image=name, sha256=picture.sha256)
@@ -101,13 +105,13 @@ def _keep(broadcast: Broadcast, banner: Banner, picture: Picture) -> bool:
 
 
 def _give_up(broadcast: Broadcast, banner: Banner, reason: str, *, useless: str = "") -> None:
-    """Fail the broadcast, and skip its banner for good where it is `useless`, in words."""
+    """Fail the broadcast. If `useless` has a reason, also skip its banner permanently."""
     try:
         with transaction.atomic():
-            Banner.objects.select_for_update().get(pk=banner.pk)  # no press reserves it before it is skipped
+            Banner.objects.select_for_update().get(pk=banner.pk)  # prevents its reservation before it is skipped
             broadcast.fail(reason)
             if useless:
                 Banner.objects.filter(pk=banner.pk, skipped_at=None).update(skipped_at=Now(), skip_reason=useless[:500])
     except BroadcastNotAllowed:
-        return  # paused, cancelled or taken over meanwhile: the other side decides what is next
+        return  # paused, cancelled or taken over meanwhile: the other side decides what happens
     log.warning("broadcast_failed", broadcast=broadcast.pk, reason=reason, banner_skipped=bool(useless))

@@ -1,4 +1,4 @@
-"""How fast a broadcast goes and how long it will take: from the ranges that workers finished in the last seconds."""
+"""Speed and remaining time of a broadcast, from the ranges that workers finished in the last seconds."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from django.utils import timezone
 
 from chats.models import Broadcast
 
-WINDOW = timedelta(seconds=10)  # long enough for several chunks, short enough to notice a worker that is gone
-MIN_ELAPSED = 0.1  # seconds; what is faster than this is not worth a division
+WINDOW = timedelta(seconds=10)  # long enough for several chunks, short enough to notice a lost worker
+MIN_ELAPSED = 0.1  # seconds; a shorter time gives no meaningful rate
 
 
 @dataclass(frozen=True)
 class BroadcastProgress:
-    """One broadcast's numbers at one moment. `rate` is in messages a second, `remaining` in seconds; None: unknown."""
+    """One broadcast's numbers at one time. `rate` is in messages per second, `remaining` in seconds.
+
+    None means unknown.
+    """
 
     done: int
     total: int | None
@@ -27,7 +30,7 @@ class BroadcastProgress:
 
 
 def progress_of(broadcast: Broadcast, *, now: datetime | None = None) -> BroadcastProgress:
-    """Return the numbers of a broadcast: the present rate while it is sending, the average once it is finished."""
+    """Return the numbers of a broadcast: the current rate while it is being sent, the average rate once it is sent."""
     now = now or timezone.now()
     done = broadcast.delivered + broadcast.skipped
     took = _seconds(broadcast.started_at, broadcast.finished_at)
@@ -42,7 +45,7 @@ def progress_of(broadcast: Broadcast, *, now: datetime | None = None) -> Broadca
 
 
 def present_rate(broadcast: Broadcast, *, now: datetime) -> float | None:
-    """Return the messages a second of the last WINDOW, or since sending began or went on, if that is less long ago."""
+    """Return the messages per second of the last WINDOW, or since sending started or resumed if that is more recent."""
     went_on = broadcast.steps.filter(verb="sending").order_by("-id").values_list("at", flat=True).first()
     since = max(filter(None, (now - WINDOW, broadcast.started_at, went_on)))
     seconds = (now - since).total_seconds()
@@ -53,7 +56,7 @@ def present_rate(broadcast: Broadcast, *, now: datetime) -> float | None:
 
 
 def in_words(seconds: float | None) -> str:
-    """Return a duration as a person says it: "less than a second", "42 s", "3 min 20 s", "2 h 5 min"."""
+    """Return a duration in words: "less than a second", "42 s", "3 min 20 s", "2 h 5 min"."""
     if seconds is None:
         return ""
     if seconds < 1:

@@ -1,4 +1,4 @@
-"""Fake chats and messages by COPY: a million in seconds, for demos, tests and load."""
+"""Fake chats and messages by COPY: a million in seconds, for demos, tests and load tests."""
 
 import io
 import os
@@ -25,10 +25,10 @@ _ADD_MESSAGES = """
 
 
 def create_fake_chats(total: int, messages: int = 0, progress: Callable[[int], object] | None = None) -> None:
-    """Create `total` chats with random UUIDs and `messages` messages each, in a transaction for each batch.
+    """Create `total` chats with random UUIDs and `messages` messages each, in one transaction per batch.
 
-    One transaction for all would hold up every broadcast that wants to freeze its audience
-    (chats/broadcasts/fanout.py). `progress` is called after every batch with the number of chats in it.
+    A single transaction would block every broadcast that freezes its audience (chats/broadcasts/fanout.py). `progress`
+    is called after every batch with its number of chats.
     """
     for start in range(0, total, BATCH):
         number = min(BATCH, total - start)
@@ -41,7 +41,7 @@ def create_fake_chats(total: int, messages: int = 0, progress: Callable[[int], o
 
 
 def _random_uuids(number: int) -> io.BytesIO:
-    """Return `number` random UUIDs of version 4 in hexadecimal, one a line."""
+    """Return `number` random UUIDs of version 4 in hexadecimal, one per line."""
     digits = os.urandom(16 * number).hex()
     lines = (digits[start : start + 32] for start in range(0, 32 * number, 32))
     return io.BytesIO("".join(f"{line[:12]}4{line[13:16]}8{line[17:]}\n" for line in lines).encode())

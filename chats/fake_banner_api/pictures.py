@@ -1,4 +1,4 @@
-"""Pictures of the fake banner API: a promotion's words on a gradient, drawn on demand."""
+"""Pictures of the fake banner API: a promotion's text on a gradient, drawn on demand."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COLOURS = (
 
 @dataclass(frozen=True)
 class Promotion:
-    """What a banner says: a headline, a line below it, and the label of its button."""
+    """The text of a banner: a headline, a line below it, and the label of its button."""
 
     headline: str
     line: str
@@ -60,7 +60,7 @@ NUMBER_OF_PICTURES = len(PROMOTIONS)
 
 @lru_cache(maxsize=NUMBER_OF_PICTURES)
 def picture(number: int) -> bytes:
-    """Return picture `number`, 1 to NUMBER_OF_PICTURES, as a JPEG of 1200 × 675 pixels. Raises IndexError beyond."""
+    """Return picture `number`, 1 to NUMBER_OF_PICTURES, as a JPEG of 1200 × 675 pixels. Raises IndexError otherwise."""
     if not 1 <= number <= NUMBER_OF_PICTURES:
         raise IndexError(number)
     promotion = PROMOTIONS[number - 1]

@@ -1,6 +1,6 @@
-"""A small stand-in of the outside banner API, for an instance on one machine without the internet.
+"""Fake banner API, for a local instance without internet access.
 
-It speaks exactly the format that `chats.banners.api_client` reads. Public, as the service it stands in for; mounted
+It uses exactly the format that `chats.banners.api_client` reads. Like the real service it is public. It is mounted
 under `standin/` only while no other banner API is configured (settings.STANDIN).
 """
 
@@ -18,7 +18,7 @@ USUAL_PAGE = 10
 
 @require_safe
 def photos(request: HttpRequest) -> JsonResponse:
-    """List photos from `offset` on, `limit` at most; a page past the end is empty."""
+    """List the photos from `offset`, at most `limit`. A page past the end is empty."""
     try:
         offset = int(request.GET.get("offset", 0))
         limit = int(request.GET.get("limit", USUAL_PAGE))
@@ -54,7 +54,7 @@ def _entry(request: HttpRequest, number: int) -> dict[str, int | str]:
 @require_safe
 @cache_control(public=True, max_age=86_400, immutable=True)
 def picture(request: HttpRequest, number: int) -> HttpResponse:
-    """Draw photo `number`, 1200 × 675."""
+    """Return photo `number`, 1200 × 675 pixels."""
     try:
         return HttpResponse(drawn(number), content_type="image/jpeg")
     except IndexError as error:

@@ -7,7 +7,7 @@ from django.db.models.functions import Now
 
 class BannerQuerySet(models.QuerySet["Banner"]):
     def spoken_for(self) -> BannerQuerySet:
-        """Banners that are not to be sent again: reserved or sent by a broadcast, or skipped."""
+        """Banners that must not be sent again: reserved or sent by a broadcast, or skipped."""
         return self.filter(Q(broadcast__isnull=False) | Q(skipped_at__isnull=False))
 
     def sent(self) -> BannerQuerySet:
@@ -15,7 +15,7 @@ class BannerQuerySet(models.QuerySet["Banner"]):
 
 
 class Banner(models.Model):
-    """A picture of the outside banner API that this house has looked at: reserved, sent, skipped or given back."""
+    """A picture of the external banner API that Opsroom has used: reserved, sent, skipped or released again."""
 
     source_url = models.CharField("address", max_length=2000, unique=True)
     title = models.CharField(max_length=200, blank=True, default="")

@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 
 class BroadcastNotAllowed(Exception):
-    """What was asked for does not fit the broadcast's state. Its text is a sentence for a person."""
+    """The requested change does not fit the broadcast's state. The exception's text is a sentence for the user."""
 
 
 class BroadcastQuerySet(models.QuerySet["Broadcast"]):
@@ -33,14 +33,14 @@ class BroadcastQuerySet(models.QuerySet["Broadcast"]):
         return self.filter(status=Broadcast.Status.SENDING)
 
     def held_by(self, preparer: Broadcast) -> BroadcastQuerySet:
-        """The row that `preparer` is, while it is queued and the lease is still the one that `preparer` was read with.
+        """The row of `preparer`, while it is queued and its lease is the one that `preparer` was read with.
 
-        Every write of a preparing worker has this condition: one whose lease ran out changes nothing.
+        Every write of a preparing worker has this condition, so a worker whose lease expired changes nothing.
         """
         return self.queued().filter(pk=preparer.pk, lease_until=preparer.lease_until)
 
     def keeping_a_banner(self) -> BroadcastQuerySet:
-        """Cancelled broadcasts of which nothing was sent, and whose banner has not been given back yet."""
+        """Cancelled broadcasts without any delivered message whose banner was not released yet."""
         return self.filter(status=Broadcast.Status.CANCELLED, delivered=0, banner__isnull=False)
 
     def changeable(self) -> BroadcastQuerySet:
@@ -48,26 +48,26 @@ class BroadcastQuerySet(models.QuerySet["Broadcast"]):
         return self.filter(status__in=Broadcast.CHANGEABLE)
 
     def unfinished(self) -> BroadcastQuerySet:
-        """Broadcasts that a worker, or a person, has something to do for."""
+        """Broadcasts that still need work by a worker or a decision by a user."""
         return self.filter(status__in=[*Broadcast.MOVING, Broadcast.Status.MISSED])
 
 
 class Broadcast(models.Model):
-    """One content for many chats, from the intent to the last message.
+    """One content for many chats, from its creation to the last message.
 
-    The audience is frozen when sending starts (chats/broadcasts/fanout.py); from then on
-    delivered + skipped ≤ audience_size, and equal once it is sent.
+    The audience is frozen when sending starts (chats/broadcasts/fanout.py). From then on, delivered + skipped ≤
+    audience_size, and they are equal once it is sent.
     """
 
     class Status(models.TextChoices):
         SCHEDULED = "scheduled"
-        QUEUED = "queued"  # a worker prepares it: downloads the banner, freezes the audience
+        QUEUED = "queued"  # a worker downloads the banner and freezes the audience
         SENDING = "sending"
         PAUSED = "paused"
         SENT = "sent"
         CANCELLED = "cancelled"
         FAILED = "failed"
-        MISSED = "missed"  # its time passed while no worker was running: somebody decides whether it is still sent
+        MISSED = "missed"  # its time passed while no worker was running: a user decides whether to send it
 
     class Audience(models.TextChoices):
         ALL = "all", "all chats"
@@ -80,7 +80,7 @@ class Broadcast(models.Model):
 
     text = models.TextField(blank=True, default="", max_length=4000)
     image = models.FileField(blank=True, max_length=200, default="")
-    # One-to-one: no banner is ever sent twice. A failed broadcast gives its banner back and keeps the address.
+    # One-to-one: no banner is sent twice. A failed broadcast releases its banner and keeps the address.
     banner = models.OneToOneField("chats.Banner", models.PROTECT, null=True, blank=True, related_name="broadcast")
     banner_url = models.CharField(max_length=2000, blank=True, default="", editable=False)
     audience = models.CharField(max_length=10, choices=Audience, default=Audience.ALL)
@@ -99,10 +99,10 @@ class Broadcast(models.Model):
     started_at = models.DateTimeField("started", null=True, editable=False)
     finished_at = models.DateTimeField("finished", null=True, editable=False)
     retracted_at = models.DateTimeField("retracted", null=True, editable=False)
-    # Two deliveries of one press, a double click included, are one broadcast.
+    # Repeated requests with one key, such as a double click, create one broadcast.
     request_key = models.UUIDField(null=True, unique=True, editable=False)
-    # While this lies in the future, a worker is preparing the broadcast; past it, that worker is dead. The value is
-    # the worker's token, and every change of the status ends the lease.
+    # While this is in the future, a worker is preparing the broadcast; after it, that worker is considered dead. The
+    # value also identifies the worker, and every change of the status ends the lease.
     lease_until = models.DateTimeField(null=True, editable=False)
 
     history = HistoricalRecords(
@@ -114,13 +114,13 @@ class Broadcast(models.Model):
         ordering = ["-id"]
         permissions = [("send_broadcast", "Can send, pause, cancel and retract broadcasts")]
         indexes = [
-            # The sweeper's question every few seconds, and the dashboard's: what is under way?
+            # Query of the sweeper every few seconds, and of the dashboard: which broadcasts are in progress?
             models.Index(
                 fields=["status", "send_at"],
                 condition=Q(status__in=["scheduled", "queued", "sending", "paused"]),
                 name="chats_broadcast_moving",
             ),
-            # Whose picture is this? Asked before each is served, and by the sweeper of files.
+            # Query before a picture is served, and of the file sweeper: which broadcast has this image?
             models.Index(fields=["image"], condition=~Q(image=""), name="chats_broadcast_picture"),
         ]
         constraints = [
@@ -143,7 +143,7 @@ class Broadcast(models.Model):
                 condition=~Q(status__in=["sending", "sent"]) | Q(audience_size__isnull=False, started_at__isnull=False),
                 name="chats_broadcast_frozen",
             ),
-            # The audience is frozen at the last moment before sending: nothing empty gets further.
+            # The audience is frozen just before sending, so nothing without content is sent.
             models.CheckConstraint(
                 condition=Q(audience_size__isnull=True) | ~Q(text="", image=""), name="chats_broadcast_sends_content"
             ),
@@ -179,22 +179,22 @@ class Broadcast(models.Model):
 
     @property
     def is_deletable(self) -> bool:
-        """Whether it is not on its way, and its sending has never begun: no chat can have it."""
+        """Whether it is not in progress and its sending never started, so that no chat can contain it."""
         return self.status in self.DELETABLE and self.audience_size is None
 
     @property
     def may_move(self) -> bool:
-        """Whether its status may still change: all but what was sent or cancelled. A failed one may be tried again."""
+        """Whether its status may still change: all but sent or cancelled broadcasts. A failed one may be retried."""
         return self.status not in (self.Status.SENT, self.Status.CANCELLED)
 
     @property
     def version(self) -> int:
-        """The number of its last step: who has seen another one has not seen what it is now."""
+        """The id of its last step. A user who saw another version has not seen the current content."""
         return self.steps.aggregate(last=Max("pk"))["last"] or 0
 
     @property
     def listed_size(self) -> int | None:
-        """How many users are listed; None where it is for all. A list never changes, so that it is counted once."""
+        """The number of listed users, or None if it is for all chats. A list never changes, so it is counted once."""
         if self.audience == self.Audience.ALL:
             return None
         if self.audience_size is not None:
@@ -203,74 +203,77 @@ class Broadcast(models.Model):
 
     @property
     def percent(self) -> int:
-        """How far the fan-out has come; 100 only when nothing is left."""
+        """The progress of the fan-out. It is 100 only when nothing is left."""
         if not self.audience_size:
             return 100 if self.status == self.Status.SENT else 0
         return (self.delivered + self.skipped) * 100 // self.audience_size
 
     def pause(self, actor: Any) -> None:
-        """Stop after the chunks that have already committed; `resume` goes on from there."""
+        """Stop after the chunks that have already committed. `resume` continues from there."""
         self._move(self.Status.PAUSED, [self.Status.QUEUED, self.Status.SENDING], actor)
 
     def resume(self, actor: Any) -> None:
-        """Go on: with sending where the audience is frozen already, else with preparing. Also what was missed."""
+        """Continue a paused or missed broadcast: with sending if the audience is frozen, otherwise with preparing."""
         frozen = When(audience_size__isnull=False, then=Value(self.Status.SENDING))
         to = Case(frozen, default=Value(self.Status.QUEUED))
         self._move(to, [self.Status.PAUSED, self.Status.MISSED], actor, wanted="resumed", send_at=_due_again())
 
     def cancel(self, actor: Any) -> None:
-        """Stop for good. What is delivered stays, until it is retracted; an unsent banner is given back."""
+        """Stop permanently. Delivered messages stay until the broadcast is retracted; an unsent banner is released."""
         self._move(self.Status.CANCELLED, [*self.MOVING, self.Status.MISSED], actor, finished_at=Now())
         self.give_back_banner()
 
     def give_back_banner(self) -> None:
-        """Free the banner of a cancelled broadcast of which nothing was sent.
+        """Release the banner of a cancelled broadcast that delivered no message.
 
-        A transaction of its own, after the new status is committed. The banner's column is unique, so that changing it
-        needs the strongest lock of the row, and waits for workers that have inserted messages of this broadcast. They
-        take their messages back when they see the status; before its commit they would wait for this transaction,
-        in a circle. If they take long, the sweeper comes back.
+        This needs its own transaction after the new status is committed. The banner column is unique, so changing it
+        takes the strongest row lock, which waits for workers that have inserted messages of this broadcast. These
+        workers roll back when they see the status; before its commit, they would wait for this transaction: a deadlock.
+        If they take long, the sweeper tries again.
         """
         try:
             with transaction.atomic(), connection.cursor() as cursor:
-                cursor.execute("SET LOCAL lock_timeout = '2s'")  # longer than a chunk
+                cursor.execute("SET LOCAL lock_timeout = '2s'")  # longer than a chunk takes
                 Broadcast.objects.keeping_a_banner().filter(pk=self.pk).update(banner=None)
         except OperationalError as error:
             log.warning("banner_not_given_back_yet", broadcast=self.pk, error=str(error))
-        with suppress(Broadcast.DoesNotExist):  # a cancelled broadcast may be deleted at once
+        with suppress(Broadcast.DoesNotExist):  # a cancelled broadcast can be deleted immediately
             self.refresh_from_db()
 
     def requeue(self, actor: Any, **fields: Any) -> None:
-        """Try a failed broadcast again."""
+        """Queue a failed broadcast again."""
         fields |= {"error": "", "finished_at": None, "send_at": _due_again()}
         self._move(self.Status.QUEUED, [self.Status.FAILED], actor, **fields)
 
     def queue_when_due(self) -> None:
-        """Queue a scheduled broadcast if its time has come (it may have been postponed meanwhile).
+        """Queue a scheduled broadcast if its time has come. It may have been postponed meanwhile.
 
-        One that is later than BROADCAST_GRACE_MINUTES is missed instead.
+        A broadcast that is late by more than BROADCAST_GRACE_MINUTES becomes missed instead.
         """
         to = Case(When(_too_late(), then=Value(self.Status.MISSED)), default=Value(self.Status.QUEUED))
         self._move(to, [self.Status.SCHEDULED], None, wanted="queued", only=Q(send_at__lte=Now()))
 
     def miss(self) -> None:
-        """Mark a queued broadcast as missed if its preparer, this object, comes too late for its time."""
+        """Mark a queued broadcast as missed if it is prepared too late.
+
+        This object must hold the lease of the preparation.
+        """
         only = _too_late() & Q(lease_until=self.lease_until)
         self._move(self.Status.MISSED, [self.Status.QUEUED], None, only=only)
 
     def fail(self, reason: str) -> None:
-        """Record why nothing could be sent, and give the banner back. Only while this preparer's lease holds."""
+        """Record why nothing could be sent, and release the banner. Only while this worker's lease is valid."""
         self._move(
             self.Status.FAILED, [self.Status.QUEUED], None, only=Q(lease_until=self.lease_until), note=reason[:500],
             error=reason[:500], banner=None, finished_at=Now(),
         )  # fmt: skip
 
     def retract(self, actor: Any) -> None:
-        """Hide this broadcast's messages from every chat at once."""
+        """Hide this broadcast's messages from all chats at once."""
         self._set_retracted(True, actor)
 
     def restore(self, actor: Any) -> None:
-        """Undo `retract`: the messages are visible again, read marks and all."""
+        """Undo `retract`: the messages are visible again, with their read marks."""
         self._set_retracted(False, actor)
 
     def _set_retracted(self, wanted: bool, actor: Any) -> None:
@@ -296,9 +299,9 @@ class Broadcast(models.Model):
         note: str = "",
         **fields: Any,
     ) -> None:
-        """Change the status where it is still one of `allowed`, and `only` holds: exactly one caller wins a race.
+        """Change the status if it is still one of `allowed` and `only` holds. Exactly one concurrent caller succeeds.
 
-        Everything is decided in the UPDATE, because this object may be older than the row.
+        The UPDATE decides everything, because this object may be older than the row.
         """
         with transaction.atomic():
             row = Broadcast.objects.filter(only or Q(), pk=self.pk, status__in=allowed)
@@ -322,5 +325,5 @@ def _too_late() -> Q:
 
 
 def _due_again() -> Case:
-    """The time of a scheduled broadcast that somebody sends now: it is not late."""
+    """The new time of a scheduled broadcast that a user sends now, so that it does not count as late."""
     return Case(When(audience_size__isnull=True, send_at__isnull=False, then=Now()), default=F("send_at"))

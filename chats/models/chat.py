@@ -11,12 +11,12 @@ from django.db.models.functions import Coalesce, Now
 from chats.stored_images import discard_on_commit
 from core.database.deadlocks import retried
 
-DELETED_AT_ONCE = 10_000  # chats a statement
+DELETED_AT_ONCE = 10_000  # chats per statement
 
 
 class ChatQuerySet(models.QuerySet["Chat"]):
     def matching(self, term: str) -> ChatQuerySet:
-        """Chats whose UUID starts with `term` (hex digits, dashes optional), by a range of the unique index."""
+        """Chats whose UUID starts with `term` (hex digits, dashes optional), by a range scan of the unique index."""
         digits = term.replace("-", "").strip().lower()
         if not digits or len(digits) > 32 or not all(digit in "0123456789abcdef" for digit in digits):
             return self.none()
@@ -24,7 +24,10 @@ class ChatQuerySet(models.QuerySet["Chat"]):
         return self.filter(user_uuid__range=(first, last))
 
     def with_activity(self) -> ChatQuerySet:
-        """Annotate `message_count`, `unread_count`, `last_message_at`: one indexed look a chat, so page first."""
+        """Annotate `message_count`, `unread_count` and `last_message_at`.
+
+        It costs index scans per chat, so paginate first.
+        """
         visible = Message.objects.visible().filter(chat=OuterRef("pk")).order_by()
 
         def count(messages: MessageQuerySet) -> Coalesce:
@@ -41,14 +44,14 @@ class ChatQuerySet(models.QuerySet["Chat"]):
     def delete(self) -> tuple[int, dict[str, int]]:
         """Delete chats with their messages and pictures, also while a broadcast is being sent to them.
 
-        Locked first: a message that is being inserted is then either committed, and deleted here, or its insert
-        waits for this transaction and finds the chat gone.
+        The chats are locked first. A concurrent insert of a message is then either committed, and deleted here, or it
+        waits for this transaction and finds the chat deleted.
         """
         with transaction.atomic():
             locked = list(self.order_by("pk").select_for_update().values_list("pk", flat=True))
             deleted: Counter[str] = Counter()
             for start in range(0, len(locked), DELETED_AT_ONCE):
-                # By id: a chat that was opened meanwhile may fit the query, too, and is not locked.
+                # By id: a chat that was opened meanwhile may match the query too, but is not locked.
                 batch = locked[start : start + DELETED_AT_ONCE]
                 pictures = Message.objects.filter(chat__in=batch).exclude(own_image="")
                 discard_on_commit(*pictures.values_list("own_image", flat=True))
@@ -60,7 +63,7 @@ class ChatQuerySet(models.QuerySet["Chat"]):
 
 
 class Chat(models.Model):
-    """The one conversation with one user of the product."""
+    """The only conversation with one user of the product."""
 
     user_uuid = models.UUIDField("user UUID", unique=True)
     created_at = models.DateTimeField("created", db_default=Now(), editable=False)
@@ -80,11 +83,11 @@ class Chat(models.Model):
 
 class MessageQuerySet(models.QuerySet["Message"]):
     def visible(self) -> MessageQuerySet:
-        """What the user sees: everything but the messages of a retracted broadcast."""
+        """The messages that the user sees: all except those of a retracted broadcast."""
         return self.filter(Q(broadcast=None) | Q(broadcast__retracted_at=None))
 
     def for_reading(self) -> MessageQuerySet:
-        """Visible messages, newest first, each with the broadcast its content may be stored in."""
+        """Visible messages, newest first, each with its broadcast, which may hold its content."""
         return self.visible().select_related("broadcast").order_by("-id")
 
     def unread(self) -> MessageQuerySet:
@@ -92,7 +95,7 @@ class MessageQuerySet(models.QuerySet["Message"]):
 
 
 class Message(models.Model):
-    """One message in one chat. A broadcast's message holds no content: that is stored once, in the broadcast."""
+    """One message in one chat. A broadcast's message has no content of its own; the broadcast stores it once."""
 
     chat = models.ForeignKey(Chat, models.CASCADE, related_name="messages", db_index=False)
     broadcast = models.ForeignKey(
@@ -107,13 +110,13 @@ class Message(models.Model):
 
     class Meta:
         indexes = [
-            # A chat's messages, newest first; the counts on the list of chats.
+            # A chat's messages, newest first; the counts on the chat list.
             models.Index(fields=["chat", "-id"], name="chats_message_by_chat"),
-            # Whose picture is this? Asked before each is served, and by the sweeper of files.
+            # Query before a picture is served, and of the file sweeper: which message has this image?
             models.Index(fields=["own_image"], condition=~Q(own_image=""), name="chats_message_picture"),
         ]
         constraints = [
-            # Nobody gets a broadcast twice. Also how the messages of one broadcast are found.
+            # No chat gets a broadcast twice. Also serves lookups of the messages of one broadcast.
             models.UniqueConstraint(
                 fields=["broadcast", "chat"],
                 condition=Q(broadcast__isnull=False),

@@ -1,4 +1,4 @@
-"""What a broadcast keeps account of: whom it is for, which ranges are done, who did what to it."""
+"""Records of a broadcast: its listed recipients, its ranges, and its timeline of steps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from chats.models.broadcast import Broadcast
 
 
 class Recipient(models.Model):
-    """A user on the list of a broadcast that is not for all chats."""
+    """A listed user of a broadcast that is not for all chats."""
 
     broadcast = models.ForeignKey(Broadcast, models.CASCADE, related_name="recipients", db_index=False)
     user_uuid = models.UUIDField()
@@ -26,9 +26,9 @@ class Recipient(models.Model):
 
 
 class Chunk(models.Model):
-    """A range of the frozen audience: ids of chats, or of recipients where the audience is a list.
+    """A range of the frozen audience: ids of chats, or of recipients if the audience is a list.
 
-    `size` is how many of the audience lie in the range. The row's lock is the claim: see chats/broadcasts/fanout.py.
+    `size` is the number of members in the range. The row's lock is the claim: see chats/broadcasts/fanout.py.
     """
 
     broadcast = models.ForeignKey(Broadcast, models.CASCADE, related_name="chunks", db_index=False)
@@ -42,7 +42,7 @@ class Chunk(models.Model):
 
     class Meta:
         indexes = [
-            # "The next range that nobody has": what every worker asks before each chunk.
+            # Query of every worker before each chunk: what is the next range that is not done?
             models.Index(fields=["broadcast", "number"], condition=Q(done_at=None), name="chats_chunk_pending"),
         ]
         constraints = [
@@ -59,7 +59,10 @@ class Chunk(models.Model):
 
 
 class Step(models.Model):
-    """An entry of a broadcast's timeline: what became of it, when, and who did it (nobody: the system)."""
+    """An entry of a broadcast's timeline: what happened, when, and which user did it.
+
+    Without an actor, it was the system.
+    """
 
     broadcast = models.ForeignKey(Broadcast, models.CASCADE, related_name="steps")
     verb = models.CharField(max_length=20)
