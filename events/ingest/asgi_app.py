@@ -1,15 +1,18 @@
-"""`POST /events/`: a small ASGI application beside Django. 202 means committed.
+"""The ingest, `POST /events/`: a small ASGI application beside Django. A response with status 202 means committed.
 
-1. The key says who sends (events/ingest/registry.py); the body is read within limits (events/ingest/request_body.py).
-2. Its items are checked, each on its own (events/validation/parser.py, event.py, schemas.py).
-3. They are committed together with whatever else is waiting (events/ingest/group_commit.py, writer.py, bulk_insert.py),
-   the wrong ones among the rejected events; then the answer says of each what became of it.
+1. The write key identifies the application (events/ingest/registry.py). The body is read within limits
+   (events/ingest/request_body.py).
+2. Each item of the body is validated separately (events/validation/parser.py, event.py, schemas.py).
+3. The items are committed together with those of other waiting requests (events/ingest/group_commit.py, writer.py,
+   bulk_insert.py). Invalid items are stored as rejected events. The response lists the result of each item.
 
-A body that is not JSON is answered 400, and its beginning is kept: under an id made from its bytes, so that a client
-that repeats itself is kept once. What is under way is bounded, in requests, in bytes and in time, from the key to the
-answer; beyond that, and while Postgres is away or frozen, the answer is 503 with Retry-After, and the client sends the
-same again: events with ids are never doubled. One application has a part of that room, beyond which it gets 429. A
-stopping server answers what is under way first, so nothing that was acknowledged needs saving.
+A body that is not JSON gets 400, and its beginning is kept as a rejected event. The id of that event is computed from
+the bytes, so a retry is not kept twice.
+
+Requests in progress are limited in number, bytes and time, from the write key to the response. Beyond these limits, and
+while Postgres is unreachable or frozen, the response is 503 with Retry-After. The client then sends the same events
+again; events with ids are never stored twice. A single application may use only a part of the limits; beyond that part
+it gets 429. When the server stops, it first completes the requests in progress, so acknowledged events are never lost.
 """
 
 from __future__ import annotations
@@ -47,24 +50,24 @@ from events.validation.parser import MAX_ITEMS, TooManyItems
 
 log = structlog.get_logger(__name__)
 
-WRITERS = 2  # groups under way at once, of small requests and of large ones
-LARGE = 64 * 1024  # bytes of a body; Postgres takes 20 ms for half a megabyte, and small ones do not wait for that
-MAX_REQUESTS = 1_000  # under way
-MAX_BYTES = 64 * 1024 * 1024  # held for them
-SHARE = 4  # an application has at most this part of both, so that others find room
-ITEM_BYTES = 512  # what an item weighs beyond its bytes, roughly
-SMALL = 4 * 1024  # bytes; a larger body is checked in a thread, so that it doesn't stop everybody else
-CHECKERS = 2  # such threads
-HEAVY_OF_ONE = 3  # bodies of an application that wait for the other process at the same time
-REASONS_HERE = 200  # that the event loop writes into an answer itself
-ANSWER = 8.0  # seconds from the end of a body to its answer
+WRITERS = 2  # concurrent commits of small requests, and as many of large ones
+LARGE = 64 * 1024  # bytes; larger bodies have their own writers: Postgres takes 20 ms for half a megabyte
+MAX_REQUESTS = 1_000  # in progress
+MAX_BYTES = 64 * 1024 * 1024  # held in memory for requests in progress
+SHARE = 4  # one application may use at most 1/SHARE of both limits, so that others have room
+ITEM_BYTES = 512  # approximate memory of an item beyond its bytes
+SMALL = 4 * 1024  # bytes; a larger body is validated in a thread, so that it does not block the event loop
+CHECKERS = 2  # number of these threads
+HEAVY_OF_ONE = 3  # bodies of one application that may wait for the child process at the same time
+REASONS_HERE = 200  # validation errors up to which the event loop itself serialises the response
+ANSWER = 8.0  # seconds from the end of the body to the response
 TOLD = [("accepted", "accepted"), ("duplicates", "duplicate"), ("rejected", "rejected")]
 
 JSON = (b"content-type", b"application/json")
 PREFLIGHT = [(b"access-control-allow-methods", b"POST"), (b"access-control-max-age", b"86400")]
-HEADERS = b"authorization, content-encoding, content-type, x-write-key"  # where a preflight names none
+HEADERS = b"authorization, content-encoding, content-type, x-write-key"  # if the preflight names no headers
 _NAMES = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:\s*,\s*[!#$%&'*+.^_`|~0-9A-Za-z-]+)*")
-LEAST_SKEW = 60.0  # seconds that a sender's clock may be wrong, whatever is set: networks take their time
+LEAST_SKEW = 60.0  # seconds of clock difference that are always accepted, because requests can be slow to arrive
 
 ALWAYS = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 
@@ -74,18 +77,18 @@ held_bytes = Gauge("opsroom_events_held_bytes", "Bytes held for requests that ar
 
 
 def busy(why: str) -> RequestRefused:
-    """503, to be tried again: not by everybody at the same moment."""
+    """Return a 503 with a random Retry-After, so that clients do not all retry at the same moment."""
     return RequestRefused(503, f"{why} Please send the same again in a moment.", retry_after=random.randint(1, 4))
 
 
 def too_many_at_once() -> RequestRefused:
-    """429 for one application: the others are served."""
+    """Return a 429 for an application that exceeds its share of the limits."""
     words = "This application has too many requests in progress. Send fewer at the same time."
     return RequestRefused(429, words, retry_after=random.randint(1, 4))
 
 
 class Ingest:
-    """The ASGI application, for `POST` and `OPTIONS` at any path."""
+    """The ASGI application of the ingest, for `POST` and `OPTIONS` at any path."""
 
     def __init__(self) -> None:
         self.limits = RequestLimits(
@@ -106,7 +109,7 @@ class Ingest:
         self._checking = ThreadPoolExecutor(max_workers=CHECKERS, thread_name_prefix="ingest-check")
         self._asking = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ingest-ask")
         self._check_process = CheckProcess()
-        self._heavy: Counts[int] = Counts()  # bodies of an application that wait for that process
+        self._heavy: Counts[int] = Counts()  # bodies per application that wait for the child process
         under_way.set_function(lambda: len(self.limits.running))
         held_bytes.set_function(lambda: self.limits.weight)
 
@@ -134,12 +137,12 @@ class Ingest:
             await _refuse(send, headers, busy("Something went wrong here."))
 
     async def _take(self, scope: dict[str, Any], headers: dict[bytes, bytes], receive: Receive, limit: Limit) -> bytes:
-        """Store what comes, and return the answer's body."""
+        """Read, validate and store the events of a request; return the response's body. Raises RequestRefused."""
         sender = self._let_in(await self._directory.sender(_key(scope, headers)), headers)
         limit.belong_to(sender.application)
         self._compare_clocks(scope)
         content = await read_body(headers, receive, limit)
-        limit.add(max(0, len(content) - limit.weight))  # what was inflated weighs more than what came
+        limit.add(max(0, len(content) - limit.weight))  # a decompressed body weighs more than was received
         limit.renew(ANSWER)
         items = await self._check(content, sender)
         self._buckets.take(sender.application, sender.rate, len(items))
@@ -159,7 +162,7 @@ class Ingest:
         return _told(items)
 
     def _let_in(self, sender: Sender | None, headers: dict[bytes, bytes]) -> Sender:
-        """Return the sender, who may send from there, and now. Raises RequestRefused."""
+        """Return the sender if its key, its origin and its rate limit permit the request. Raises RequestRefused."""
         if sender is None:
             raise RequestRefused(401, "Missing, unknown, expired or paused write key.")
         if sender.origins and b"origin" in headers and headers[b"origin"].decode("latin-1") not in sender.origins:
@@ -169,10 +172,11 @@ class Ingest:
         return sender
 
     def _compare_clocks(self, scope: dict[str, Any]) -> None:
-        """Refuse, before anything is stored, what a clock has stamped that is wrong by more than may be.
+        """Refuse a request whose sender's clock is too wrong, before anything is stored. Raises RequestRefused.
 
-        A sender that names its own time, `sent_at` in ms, learns the difference and sends the events again with
-        corrected timestamps; the same events stored as rejected ones would be lost to it.
+        The sender gives its own time as `sent_at`, in milliseconds. The 409 response contains the server's time, so the
+        sender can correct the timestamps and send the events again. Without this check they would be stored as rejected
+        events, and the sender could not correct them.
         """
         if not (given := _queried(scope, "sent_at")):
             return
@@ -193,9 +197,9 @@ class Ingest:
         loop = asyncio.get_running_loop()
         try:
             if len(content) <= SMALL:
-                with contextlib.suppress(BudgetSpent):  # then a thread does it
+                with contextlib.suppress(BudgetSpent):  # then a thread validates it
                     return read(content, rules)
-            with contextlib.suppress(TooHeavy):  # then another process does it
+            with contextlib.suppress(TooHeavy):  # then the child process validates it
                 return await loop.run_in_executor(self._checking, read_here, content, rules)
             with self._one_of_few(sender.application):
                 return await loop.run_in_executor(self._asking, self._check_process.read, content, rules, known)
@@ -206,7 +210,7 @@ class Ingest:
 
     @contextlib.contextmanager
     def _one_of_few(self, application: int) -> Iterator[None]:
-        """Let an application wait with few bodies for the other process. Raises TooMuchOfOne."""
+        """Limit how many bodies of one application wait for the child process. Raises TooMuchOfOne."""
         if self._heavy[application] >= HEAVY_OF_ONE:
             raise TooMuchOfOne
         self._heavy[application] += 1
@@ -218,7 +222,7 @@ class Ingest:
                 del self._heavy[application]
 
     def close(self) -> None:
-        """Hang up, and wait until that is done. Nothing may be under way."""
+        """Close all connections, threads and the child process, and wait for that. No request may be in progress."""
         for writer in self._writers:
             writer.close()
         self._looking.close()
@@ -228,14 +232,14 @@ class Ingest:
 
 
 def _told(items: list[Item]) -> bytes:
-    """Return the answer's body: what became of each item."""
+    """Return the response's body: the result of each item, and the totals."""
     statuses = [item.status for item in items]
     counts = {name: statuses.count(status) for name, status in TOLD}
     return orjson.dumps(counts | {"results": [item.result() for item in items]})
 
 
 def _key(scope: dict[str, Any], headers: dict[bytes, bytes]) -> str:
-    """Return the write key. A beacon can set no header, so that the address may have it, too."""
+    """Return the write key from a header, or from the URL because beacons cannot set headers."""
     scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
     if scheme.lower() == b"bearer":
         return token.strip().decode("latin-1")
@@ -249,16 +253,17 @@ def _queried(scope: dict[str, Any], name: str) -> str:
 
 
 def _preflight(headers: dict[bytes, bytes]) -> list[tuple[bytes, bytes]]:
-    """Let a page send every header that it asks for: tracing adds its own to each fetch, and here they are ignored."""
+    """Allow every header that the page asks for: tracing libraries add headers to each fetch. They are ignored here."""
     asked = headers.get(b"access-control-request-headers", b"").strip()
     allowed = asked if _NAMES.fullmatch(asked) else HEADERS
     return [*PREFLIGHT, (b"access-control-allow-headers", allowed), (b"vary", b"access-control-request-headers")]
 
 
 def _allow(headers: dict[bytes, bytes], status: int = 202) -> list[tuple[bytes, bytes]]:
-    """Let the page that asks read the answer, which holds nothing but what was sent; of a foreign page, nothing.
+    """Let the requesting page read the response, which contains only what the page has sent. A 403 cannot be read.
 
-    Also with credentials, which a beacon always has and nothing here reads: then `*` would not do as the origin.
+    Credentials are allowed, because beacons always send them; the ingest does not read them. With credentials, browsers
+    do not accept `*`, so the response repeats the page's origin.
     """
     if status == 403 or not (origin := headers.get(b"origin")):
         return []
@@ -271,7 +276,7 @@ def _allow(headers: dict[bytes, bytes], status: int = 202) -> list[tuple[bytes, 
 
 
 async def _refuse(send: Any, headers: dict[bytes, bytes], refused: RequestRefused) -> None:
-    """Answer with problem details, in the shape of the whole house (config/rest/error_handlers.py)."""
+    """Send problem details in the same shape as the rest of the API (config/rest/error_handlers.py)."""
     status = refused.status
     refused_total.labels(status).inc()
     title = HTTPStatus(status).phrase

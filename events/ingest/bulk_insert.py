@@ -1,17 +1,21 @@
-"""One set-based write: a group of checked items, in one transaction.
+"""Bulk insert of a group of validated items in one transaction.
 
-1. Of events that are the same (application, id, timestamp) within the group the first one counts. Rows are inserted in
-   the order of that key, and rejected ones after them in the order of theirs (application, id, hash of the bytes), so
-   that two writers that store the same rows wait for each other in a line, not in a circle.
-2. A large group is copied straight into the tables. If one of its events is there already, or has a tombstone
-   (events/storage/tombstones.py), that is rolled back, and as retries come in bunches, nothing is copied for a moment.
-3. A small group, and one with events that are there, is one statement that inserts what is new and says what that was.
-4. The batch that the digest counts by is written along with them, and only if anything was new; so is what the rejected
-   ones add to their application's sum of the day, in the order of the applications.
-5. What Postgres refuses to hold, though all checks let it pass, is found by halving the group. It is kept as rejected.
-6. Items of an application that has been deleted meanwhile are left out, and have the status GONE.
+1. Of several events with the same key (application, id, timestamp) in a group, only the first is stored. Events are
+   inserted in the order of that key, and rejected events after them in the order of theirs (application, id, hash of
+   the bytes). So two writers that store the same rows wait for each other but cannot deadlock.
+2. A large group is written with COPY. If one of its events is already stored or has a tombstone
+   (events/storage/tombstones.py), the transaction is rolled back and the group is written as in step 3. Retries come in
+   bursts, so COPY is not used for the next NO_COPY seconds.
+3. A small group, and a group with events that are already stored, is written by one statement. It inserts the new
+   events and returns which ones were new.
+4. The same transaction writes the batch, by which the digest counts, but only if at least one row is new. It also adds
+   the rejected events to the daily sums of their applications, in the order of the applications.
+5. An item that passes validation but that Postgres refuses is found by halving the group. It is kept as a rejected
+   event.
+6. Items of an application that was deleted in the meantime are not stored and get the status GONE.
 
-Measured for groups of 500: copying stores 1.5 times as many as the statement; for groups of 16 they are even.
+Measured: for groups of 500, COPY stores 1.5 times as many items per second as the statement; for groups of 16 both are
+equally fast.
 """
 
 from __future__ import annotations
@@ -35,20 +39,21 @@ from events.validation.errors import place_of, reason
 from events.validation.event import Item
 
 log = structlog.get_logger(__name__)
-COPY_FROM = 64  # events; below, one statement is as fast, and cheaper here
-NO_COPY = 5.0  # seconds after something that was copied was there
-REFUSED = (psycopg2.DataError, psycopg2.IntegrityError, ValueError)  # it is the rows' fault
-GONE = "gone"  # an item's status: its application does not exist any more
-# Nothing was done, and it may pass now. A row on its way into the default partition violates that one's constraint when
-# the row's month has been made meanwhile.
+COPY_FROM = 64  # events; for smaller groups the statement is as fast and takes less work in this process
+NO_COPY = 5.0  # seconds without COPY after a group contained an event that was already stored
+REFUSED = (psycopg2.DataError, psycopg2.IntegrityError, ValueError)  # the rows are the cause
+GONE = "gone"  # status of an item whose application no longer exists
+# Errors after which nothing was written and a second attempt may succeed. CheckViolation: the row was routed to the
+# default partition while another transaction created the partition of its month. The default partition then excludes
+# the row.
 ONCE_MORE = (psycopg2.errors.DeadlockDetected, psycopg2.errors.CheckViolation)
-TOO_LARGE = "54"  # the class of Postgres' errors for what exceeds its own limits
+TOO_LARGE = "54"  # SQLSTATE class "program limit exceeded"
 
 again = Metric(
     "opsroom_events_groups_again_total", "Groups that held what was there, or what Postgres refused", ["why"]
 )
 
-# With the second column: has any of these applications tombstones? Few have, so that the keys are rarely compared.
+# The second column says whether any of these applications has tombstones. Few have, so keys are rarely compared.
 NEW_BATCH = """
 INSERT INTO events_batch (events, rejected, first_timestamp, last_timestamp) VALUES (%s, %s, %s, %s)
 RETURNING id, EXISTS (SELECT FROM events_eventtombstone WHERE application_id = ANY(%s))
@@ -74,7 +79,7 @@ ADD_UP = """
 COUNT_DAY = f"""
 INSERT INTO events_rejectedday (application_id, day, bytes, left_out) VALUES (%s, {TODAY}, %s, %s) {ADD_UP}
 """  # noqa: S608  a constant of ours
-# Prepared once a connection: to plan it takes Postgres longer than to do it for a few events.
+# Prepared once per connection, because for a few events planning takes longer than execution.
 PREPARE = f"""
 PREPARE events_store (json, json, json) AS
 WITH batch AS MATERIALIZED (
@@ -109,11 +114,16 @@ WITH batch AS MATERIALIZED (
 )
 SELECT id % {BATCH_ROWS} FROM stored
 """  # noqa: S608  a constant of ours
-EXECUTE = "EXECUTE events_store (%s, %s, %s)"  # new, rejected, not kept; returns the places of what was new
+# Takes events, rejected events, and the numbers of rejected events that are not kept. Returns the places of new events.
+EXECUTE = "EXECUTE events_store (%s, %s, %s)"
 
 
 class InsertBatch:
-    """Checked items, of which each event is stored once: the first one that is sent as (application, id, timestamp)."""
+    """The rows of a group of validated items, without duplicates.
+
+    Of the events with the same (application, id, timestamp) only the first is included. Sets each item's status to
+    "rejected", or to "duplicate" until `settle` says which events are new.
+    """
 
     def __init__(self, items: Sequence[Item]) -> None:
         rejected = []
@@ -129,14 +139,14 @@ class InsertBatch:
             else:
                 item.status = "duplicate"
                 events.setdefault((item.application, item.event_id, item.timestamp), (len(events), item))
-        # Ids follow the order of arrival; the rows are inserted in the order of their unique key, against deadlocks.
+        # Ids follow the order of arrival. Rows are inserted in the order of their unique key, to avoid deadlocks.
         arrived = [{"place": place, **row} for place, row in enumerate(rejected)]
         self.rejected = sorted(arrived, key=lambda row: (row["application"], row["event_id"], row["raw_hash"]))
-        self.left_out = sorted(left_out.items())  # how many of which application
-        self.rows = [row for _, row in sorted(events.items())]  # each with its place among those that came
+        self.left_out = sorted(left_out.items())  # [(application, number of events that are not kept)]
+        self.rows = [row for _, row in sorted(events.items())]  # [(place in the order of arrival, item)]
 
     def values(self) -> tuple[str, str, str]:
-        """Return what EXECUTE takes."""
+        """Return the parameters of EXECUTE, as JSON texts."""
         events = [
             {
                 "place": place,
@@ -154,7 +164,7 @@ class InsertBatch:
         return orjson.dumps(events).decode(), orjson.dumps(self.rejected).decode(), orjson.dumps(left_out).decode()
 
     def days(self) -> list[tuple[int, int, int]]:
-        """Return what a copied group adds to the day's sums: application, bytes kept, events left out."""
+        """Return what a group written with COPY adds to the day's sums: (application, bytes kept, events not kept)."""
         kept: Counter[int] = Counter()
         for row in self.rejected:
             kept[row["application"]] += len(row["raw"]) // 2
@@ -162,7 +172,7 @@ class InsertBatch:
         return [(one, kept[one], left_out.get(one, 0)) for one in sorted({*kept, *left_out})]
 
     def settle(self, found: Sequence[tuple[int]]) -> None:
-        """Tell the events at these places, which EXECUTE returned, that they are new."""
+        """Set the status of the new events to accepted. `found` holds their places, as returned by EXECUTE."""
         new = {place for (place,) in found}
         for place, item in self.rows:
             if place in new:
@@ -170,15 +180,15 @@ class InsertBatch:
 
 
 class Store:
-    """Writes groups through the connections it is given; a connection is used by one thread at a time."""
+    """Writes groups through connections of the caller. Only one thread at a time may use a connection."""
 
     def __init__(self) -> None:
         self._copy_after = 0.0
 
     def write(self, connection: Any, items: Sequence[Item]) -> None:
-        """Commit at most BATCH_ROWS items, and tell each one's status. Raises psycopg2.OperationalError.
+        """Commit at most BATCH_ROWS items and set the status of each. Raises psycopg2.OperationalError.
 
-        After an error it is unknown which of them are stored.
+        After an error it is unknown which items are stored.
         """
         try:
             try:
@@ -194,7 +204,7 @@ class Store:
             self._write_apart(connection, items, error)
 
     def _write_others(self, connection: Any, items: Sequence[Item], error: Exception) -> None:
-        """Write the items whose application exists, and give the others the status GONE."""
+        """Write the items whose application exists, and set the status of the others to GONE."""
         with connection.cursor() as cursor:
             cursor.execute(APPLICATIONS, ([*{item.application for item in items}],))
             there = {id for (id,) in cursor.fetchall()}
@@ -239,7 +249,7 @@ class Store:
 
 
 class _HasTombstone(Exception):
-    """An event of a group that was to be copied has been erased, or moved to another time."""
+    """An event of a group for COPY has a tombstone: it was erased or moved to another time."""
 
 
 def _copy(connection: Any, group: InsertBatch) -> None:
@@ -289,7 +299,7 @@ def _rejected_line(number: int, row: dict[str, Any]) -> bytes:
 
 
 def escaped(text: str) -> str:
-    """Return a text as COPY reads it."""
+    """Return the text escaped for the text format of COPY."""
     return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
 
 

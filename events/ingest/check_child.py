@@ -1,8 +1,9 @@
-"""The process for bodies that would hold the web process's interpreter for long: `events/ingest/check_process.py`
-starts it.
+"""Child process that validates request bodies which would block the web process's interpreter for long.
+events/ingest/check_process.py starts it.
 
-Frames on standard input and output, each a length of four bytes and as many bytes: the event types where they have
-changed, what the items are measured by, and the body; then the items. Ends with its standard input.
+It communicates in frames on standard input and output. A frame is a length in four bytes (big-endian) and that many
+bytes. A request is two frames: a JSON object with the rules and, if they have changed, the event types; then the body.
+A response is one frame: the validated items as JSON. The process ends when its standard input is closed.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from events.validation.parser import TooManyItems
 from events.validation.schemas import Checker
 from events.validation.stored_schemas import stored
 
-MEMORY = 1024**3  # bytes of address space
+MEMORY = 1024**3  # limit of the address space, in bytes
 HEAD = struct.Struct(">I")
 TOO_MANY_ITEMS, BUDGET_SPENT = "too many items", "budget spent"
 
@@ -36,7 +37,7 @@ def write_frame(to: IO[bytes], content: bytes) -> None:
 
 
 def read_frame(source: IO[bytes]) -> bytes:
-    """Return the next frame. Raises EOFError where the other side has gone."""
+    """Return the next frame. Raises EOFError if the other process has closed the pipe or ended."""
     head = source.read(HEAD.size)
     if len(head) < HEAD.size:
         raise EOFError
@@ -50,7 +51,7 @@ def read_frame(source: IO[bytes]) -> bytes:
 def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.nice(10)  # what is small and quick goes first
+    os.nice(10)  # lower priority than the web process, which handles the small and quick requests
     gc.set_threshold(50_000, 10, 10)
     questions, answers = sys.stdin.buffer, sys.stdout.buffer
     types: dict[tuple[str, str], Checker] = {}

@@ -1,9 +1,9 @@
-"""Checking bodies outside the event loop: in a thread, or in another process where it would take long.
+"""Validation of request bodies outside the event loop: in a thread, or in a child process if it would take long.
 
-Parsing and judging hold the interpreter's lock for as long as one call takes, and so the event loop with every other
-request. A body with few values is checked in a thread of this process. One with many values, or with items that take
-much work, is checked by a process of its own with a lower priority and with limits of time and memory, so that the
-neighbours of a sender do not notice it.
+A call that parses or validates holds the interpreter's lock until it returns, so it blocks the event loop and every
+other request. A body with few values is validated in a thread of this process. A body with many values, or with items
+that take much work, is validated in a child process. That process has a lower priority and limits of time and memory,
+so such a body does not slow down the requests of other senders.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from events.validation.parser import Body, TooManyItems
 
 log = structlog.get_logger(__name__)
 
-MAX_VALUES = 20_000  # of a body that a thread of this process reads; 500 usual events have some 5,000
-MAX_SUSPECT = 2_000  # of one that has to be read value by value
-SECONDS = 4.0  # for one body
+MAX_VALUES = 20_000  # values in a body that a thread of this process reads; 500 typical events have about 5,000
+MAX_SUSPECT = 2_000  # the same limit for a body that must be read value by value
+SECONDS = 4.0  # for one body; then the child process is killed
 PROJECT = Path(__file__).resolve().parents[2]
 
 
 class TooHeavy(Exception):
-    """The body is for the other process."""
+    """The body takes too much work for a thread and must be validated in the child process."""
 
 
 def read_here(content: bytes, rules: Rules) -> list[Item]:
-    """Return the checked items of a body in a thread of this process. Raises TooHeavy, TooManyItems."""
+    """Return the validated items of a body. Runs in a thread of this process. Raises TooHeavy, TooManyItems."""
     body = Body(content)
     values = body.values()
     if values > MAX_VALUES or (values > MAX_SUSPECT and body.is_suspect()):
@@ -51,16 +51,16 @@ def read_here(content: bytes, rules: Rules) -> list[Item]:
 
 
 class CheckProcess:
-    """The other process: started when it is first needed, and anew after it was ended. One thread at a time asks it."""
+    """The child process. It is started on first use, and again after it has ended. One thread at a time uses it."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
-        self._fingerprint = ""  # of the types that it knows
+        self._fingerprint = ""  # of the event types that the child process has
 
     def read(self, content: bytes, rules: Rules, known: Known) -> list[Item]:
-        """Return the checked items of a body.
+        """Return the validated items of a body.
 
-        Raises TooManyItems, and BudgetSpent where checking takes more work, time or memory than is done for a request.
+        Raises TooManyItems. Raises BudgetSpent if validation takes more work, time or memory than one request may use.
         """
         process = self._running()
         timer = threading.Timer(SECONDS, process.kill)
@@ -111,7 +111,7 @@ class CheckProcess:
         return answer
 
     def close(self) -> None:
-        """End the process, and wait for that."""
+        """Kill the child process and wait until it has ended."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()

@@ -1,8 +1,9 @@
-"""One connection to Postgres in one thread, for those who live in the event loop.
+"""A connection to Postgres in a thread of its own, for code that runs in the event loop.
 
-Plain psycopg2, because the ingest speaks COPY and knows nothing of models. Postgres away is one exception, Unavailable,
-which comes soon: connecting has a timeout, so has each statement, and after a failed attempt nobody tries for a moment.
-Only a Postgres that is frozen says nothing for as long as it is: whoever waits has a limit of their own.
+It uses plain psycopg2, because the ingest uses COPY and no Django models. If Postgres is unreachable, callers get one
+exception, Unavailable, and get it soon: connecting has a timeout, each statement has a timeout, and after a failed
+attempt there is a pause without further attempts. Only a frozen Postgres gives no answer for as long as it is frozen,
+so callers must set a time limit themselves.
 """
 
 from __future__ import annotations
@@ -21,24 +22,25 @@ from core.database import direct_connections
 log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
 
-PAUSE = 0.5  # seconds without another attempt after one that failed
-# Whoever waits for an answer waits for these. The last one is for a peer that vanished without a word.
+PAUSE = 0.5  # seconds without a connection attempt after a failed one
+# Timeouts of the server, because a request waits for each statement and lock. VANISHED closes the connection to a
+# server that has disappeared without closing it.
 LIMITS = "-c statement_timeout=5s -c lock_timeout=3s -c idle_in_transaction_session_timeout=10s"
 VANISHED = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 2, "tcp_user_timeout": 6000}
 
 
 class Unavailable(Exception):
-    """Postgres is away, or did not answer in time. What was asked of it may or may not have been done."""
+    """Postgres is unreachable or did not answer in time. The statement may or may not have been committed."""
 
 
 class ConnectAttempts:
-    """To connect: after one that failed there is none for a moment, so that those who wait hear soon."""
+    """Permits connection attempts. After a failed one it refuses others for PAUSE, so that callers fail fast."""
 
     def __init__(self) -> None:
         self._not_before = 0.0
 
     def begin(self) -> None:
-        """Raises Unavailable."""
+        """Register an attempt. Raises Unavailable within PAUSE of an attempt that did not succeed."""
         if time.monotonic() < self._not_before:
             raise Unavailable("Postgres was away a moment ago.")
         self._not_before = time.monotonic() + PAUSE
@@ -55,7 +57,10 @@ class DatabaseThread:
         self._attempts = ConnectAttempts()
 
     async def run(self, work: Callable[[Any], Result]) -> Result:
-        """Return what `work(connection)` returns; the connection commits by itself. Raises Unavailable."""
+        """Run `work(connection)` in the thread and return its result. The connection is in autocommit mode.
+
+        Raises Unavailable.
+        """
         if self._thread is None:
             self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=self.name)
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, work)
@@ -64,7 +69,7 @@ class DatabaseThread:
         try:
             return work(self._connected())
         except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
-            # A timeout or a deadlock would not need a new connection, but one is cheap, and this is always right.
+            # A timeout or a deadlock needs no new connection, but a new one is cheap, and it is always correct.
             self._disconnect()
             log.warning("events_postgres_away", line=self.name, error=str(error).strip())
             raise Unavailable(str(error)) from error
@@ -83,7 +88,7 @@ class DatabaseThread:
             connection.close()
 
     def close(self) -> None:
-        """Hang up after what is under way, and wait for that."""
+        """Close the connection after the work in progress, and wait until it is closed."""
         if self._thread is not None:
             self._thread.submit(self._disconnect)
             self._thread.shutdown(wait=True)
@@ -91,7 +96,7 @@ class DatabaseThread:
 
 
 def parameters(name: str) -> dict[str, Any]:
-    """How Django connects, within our own limits of time."""
-    given = direct_connections.parameters()  # its statements are prepared
+    """Return Django's connection parameters, with the timeouts of the ingest."""
+    given = direct_connections.parameters()  # direct, because the ingest prepares statements
     given.pop("cursor_factory", None)
     return given | VANISHED | {"application_name": name, "options": LIMITS, "connect_timeout": 3}

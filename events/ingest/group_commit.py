@@ -1,7 +1,7 @@
-"""Group commit: whatever is waiting goes to Postgres in one transaction, and every request hears when it is there.
+"""Group commit: the items of all waiting requests are written to Postgres in one transaction.
 
-While one group is being committed the next one gathers: the more there is to do, the larger the groups, and the less
-each of them costs. Nobody waits for a group to fill up.
+Each request continues when its items are committed. While one group is being committed, the next one accumulates. So
+groups grow with the load, and the cost per item falls. No request waits for a group to fill up.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ durations = Histogram(
 )
 items_total = Counter("opsroom_events_items_total", "Items that were committed, by what became of them", ["status"])
 
-BESIDE = 500  # items waiting for a second writer to start; below, fewer and larger groups cost less
+BESIDE = 500  # waiting items that start a second writer; below that, fewer and larger groups cost less
 
 
 class ApplicationGone(Exception):
@@ -43,19 +43,19 @@ class Waiting:
 
 
 class GroupCommit:
-    """Commits by these writers, each with one group under way."""
+    """The queue of waiting requests, and the writers that commit it in groups: one group at a time per writer."""
 
     def __init__(self, writers: list[Writer]) -> None:
         self._idle, self._writers = writers, len(writers)
         self._busy: set[asyncio.Task[None]] = set()
         self._waiting: collections.deque[Waiting] = collections.deque()
-        self._rows = 0  # in what is waiting
+        self._rows = 0  # number of waiting items
 
     async def commit(self, items: list[Item]) -> None:
-        """Return when the items are committed and know their status.
+        """Wait until the items are committed. Their status is set then.
 
-        Raises ApplicationGone where their application was deleted: none is stored. Raises Unavailable: they may be,
-        or not.
+        Raises ApplicationGone if their application was deleted; no item is stored then. Raises Unavailable if Postgres
+        fails; the items may or may not be stored then.
         """
         one = Waiting(items, asyncio.get_running_loop().create_future())
         self._waiting.append(one)
@@ -71,7 +71,7 @@ class GroupCommit:
             raise
 
     def _forget(self, one: Waiting) -> None:
-        """Nobody waits for it any more: while Postgres is frozen that is all that keeps the queue from growing."""
+        """Remove a cancelled request from the queue. Without this the queue would grow while Postgres is frozen."""
         if one in self._waiting:
             self._waiting.remove(one)
             self._rows -= len(one.items)
@@ -84,7 +84,7 @@ class GroupCommit:
             self._idle.append(writer)
 
     def _next(self) -> list[Waiting]:
-        """Take as many requests as fit into one batch. A request is never divided: it has 500 items at most."""
+        """Take as many requests from the queue as fit into one batch. A request, at most 500 items, is never split."""
         group, rows = [], 0
         while self._waiting and rows + len(self._waiting[0].items) <= BATCH_ROWS:
             group.append(self._waiting.popleft())
@@ -109,7 +109,7 @@ class GroupCommit:
         for one in group:
             if one.done.done():
                 continue
-            if any(item.status == GONE for item in one.items):  # then all of them: a request has one application
+            if any(item.status == GONE for item in one.items):  # then all items are: a request has one application
                 one.done.set_exception(ApplicationGone())
             else:
                 one.done.set_result(None)

@@ -1,8 +1,9 @@
-"""How many bytes of rejected events are kept of one application a day, so that no sender fills the disk.
+"""Daily quota, in bytes per application, of rejected events that are kept. It prevents a sender from filling the disk.
 
-The sum of a day is a row in Postgres (events/models/rejected_day.py), read with the keys and added to with each group.
-What this process has kept since is added here, so that the limit is exact but for what other processes keep within
-two seconds. What is beyond it is answered as ever, and only counted.
+The sum of each day is a row in Postgres (events/models/rejected_day.py). It is read together with the write keys, and
+increased by each committed group. This process adds what it has kept since the last read. So the quota can be exceeded
+only by what other processes keep within two seconds. Rejected events beyond the quota get the usual response, but they
+are only counted, not kept.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from events.validation.event import Item
 
 
 class Quota:
-    """What each application has had kept today."""
+    """The bytes of rejected events that are kept today, per application."""
 
     def __init__(self, directory: Directory) -> None:
         self._directory, self._most = directory, settings.EVENT_REJECTED_MB_PER_DAY * 1024 * 1024
@@ -25,7 +26,7 @@ class Quota:
         self._bytes: dict[int, int] = {}
 
     def decide(self, application: int, items: Sequence[Item]) -> None:
-        """Mark the rejected items that are not kept."""
+        """Set `is_kept` to False on the rejected items that exceed the quota."""
         rejected = [item for item in items if item.reasons]
         if not rejected or not self._most:
             return

@@ -1,4 +1,4 @@
-"""How much an application may send: a token bucket each, in each process."""
+"""Rate limit: a token bucket per application, in each process."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ from collections.abc import Callable
 
 
 class Buckets:
-    """Holds a second's worth of each application's rate. Who takes more than there is, as a batch may, owes it."""
+    """Token buckets, one per application, each with a capacity of one second of the application's rate.
+
+    A request may take more tokens than the bucket has, because it is never split. The bucket then has a negative
+    balance, and the application must wait until the balance is positive again.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._buckets: dict[int, tuple[float, float]] = {}  # how much, at what time
+        self._buckets: dict[int, tuple[float, float]] = {}  # (tokens, at this time)
 
     def wait(self, application: int, rate: int) -> int:
-        """Return the seconds until this application may send again; 0 if it may."""
+        """Return the whole seconds until this application may send again; 0 if it may send now."""
         left = self._left(application, rate) if rate else 1
         return 0 if left > 0 else max(1, math.ceil(-left / rate))
 

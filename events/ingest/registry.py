@@ -1,11 +1,12 @@
-"""Who may send events, and what events must look like: known in the process, and never older than two seconds.
+"""In-process cache of write keys and schemas. While Postgres is reachable it is never older than two seconds.
 
-1. A request takes what is known. If that was last compared with Postgres over a second ago, it starts a comparison,
-   and waits for it if it is over two seconds; so nothing runs while nobody asks.
-2. Comparing is one query for a fingerprint: every change of a row changes its `xmin`. Only another fingerprint loads.
-3. A key that nobody knows is compared at once, since it may have been made this second; but at most ten times a second
-   for all, so that guessing keys costs Postgres nothing.
-4. Postgres away: known keys stay known, and unknown ones are not denied, as nobody can tell.
+1. A request uses the cache. If the last comparison with Postgres was more than a second ago, the request starts one; if
+   it was more than two seconds ago, the request also waits for it. So nothing runs while there are no requests.
+2. A comparison is one query for a fingerprint of the tables: each change of a row changes its `xmin`. Keys and schemas
+   are loaded only if the fingerprint has changed.
+3. An unknown key causes a comparison at once, because it may have been created within the last second. There are at
+   most ten comparisons per second for all requests together, so guessing keys puts no load on Postgres.
+4. While Postgres is unreachable, cached keys stay valid. Unknown keys get 503 and not 401, because they may be valid.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ from events.validation.stored_schemas import stored
 
 log = structlog.get_logger(__name__)
 
-FRESH = 1.0  # seconds
-STALE = 2.0  # seconds
-APART = 0.1  # seconds between two comparisons
-MAX_KEY_LENGTH = 200  # characters; ours are much shorter, and what is asked for is remembered
+FRESH = 1.0  # seconds after which a request starts a comparison
+STALE = 2.0  # seconds after which a request waits for the comparison
+APART = 0.1  # minimum seconds between two comparisons
+MAX_KEY_LENGTH = 200  # characters; real keys are much shorter. Bounds the memory of the cache of hash_of()
 
 FINGERPRINT = """
 SELECT md5(concat_ws('/',
@@ -50,7 +51,7 @@ TYPES = "SELECT category, name, schema::text FROM events_eventtype"
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """What a write key stands for."""
+    """The application that owns a write key, and its settings."""
 
     application: int
     origins: frozenset[str]
@@ -64,8 +65,8 @@ class Known:
     fingerprint: str
     senders: Mapping[str, Sender]  # by the key's SHA-256
     types: Mapping[tuple[str, str], Checker]
-    texts: Mapping[tuple[str, str], str]  # the schemas' own, for the process that checks large bodies
-    checkers: Mapping[str, Checker]  # by the schema's text: what has not changed is not compiled anew
+    texts: Mapping[tuple[str, str], str]  # the schemas' JSON texts, for the process that validates large bodies
+    checkers: Mapping[str, Checker]  # by the schema's text, so that unchanged schemas are not compiled again
 
 
 NOTHING = Known("", {}, {}, {}, {})
@@ -77,25 +78,28 @@ def hash_of(key: str) -> str:
 
 
 class Directory:
-    """What this process knows of keys and schemas."""
+    """This process's cache of write keys and schemas."""
 
     def __init__(self, line: DatabaseThread) -> None:
         self._line = line
         self._known = NOTHING
-        self._as_of = float("-inf")  # when the last comparison that succeeded began
+        self._as_of = float("-inf")  # when the last successful comparison began
         self._tried = float("-inf")
         self._comparing: asyncio.Task[None] | None = None
-        self.rejected_today: dict[int, int] = {}  # bytes kept of each application, as of the last comparison
+        self.rejected_today: dict[int, int] = {}  # bytes kept per application, at the last comparison
 
     def at_hand(self) -> Known | None:
-        """Return keys and schemas, None if they are to be waited for: known()."""
+        """Return keys and schemas, or None if they are older than STALE and the caller must wait with `known`."""
         age = time.monotonic() - self._as_of
         if age > FRESH:
             self._begin()
         return self._known if age <= STALE else None
 
     async def known(self) -> Known:
-        """Return keys and schemas. Raises Unavailable if none were ever loaded, and cannot be."""
+        """Return keys and schemas, after a comparison if necessary. If that fails, return the cached ones.
+
+        Raises Unavailable if they have never been loaded and cannot be loaded now.
+        """
         known = self.at_hand()
         if known is None:
             await self._compare()
@@ -105,7 +109,10 @@ class Directory:
         return known
 
     async def sender(self, key: str) -> Sender | None:
-        """Return who this key belongs to, None if it is worth nothing. Raises Unavailable if that cannot be known."""
+        """Return the sender that owns this key, or None if the key is unknown or expired, or its application paused.
+
+        Raises Unavailable if an unknown key cannot be compared with Postgres.
+        """
         if not 0 < len(key) <= MAX_KEY_LENGTH:
             return None
         asked, name = time.monotonic(), hash_of(key)
@@ -135,14 +142,17 @@ class Directory:
         try:
             self._known = await self._line.run(self._load)
         except Unavailable:
-            return  # what is known stays known
+            return  # the cache stays in use
         except Exception:
             log.exception("events_directory_failed")
             return
         self._as_of = began
 
     def _load(self, connection: Any) -> Known:
-        """Return what Postgres says now. The fingerprint is taken first: what changes meanwhile is loaded once more."""
+        """Return the current keys and schemas from Postgres.
+
+        The fingerprint is read first, so a change during the loading causes another load at the next comparison.
+        """
         with connection.cursor() as cursor:
             cursor.execute(FINGERPRINT)
             fingerprint = cursor.fetchone()[0]

@@ -1,4 +1,4 @@
-"""A request's body: read, and inflated, within limits of size and time."""
+"""Reading and decompressing a request's body within limits of size and time."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 from events.ingest.request_limits import Limit
 
-MAX_BODY_BYTES = 512 * 1024  # bytes, as sent and as inflated
-MAX_GZIP_MEMBERS = 100  # of a gzip stream: each costs memory and a copy of what follows it
-BODY_TIMEOUT = 10.0  # seconds for all of it
-# Beacons say text/plain, and curl says the last of these, whatever it is that they send.
+MAX_BODY_BYTES = 512 * 1024  # bytes, both compressed and decompressed
+MAX_GZIP_MEMBERS = 100  # of a gzip stream: each member costs memory and a copy of the rest of the stream
+BODY_TIMEOUT = 10.0  # seconds for the whole body
+# Accepted content types. Beacons send text/plain, and curl by default the last of these, even if the body is JSON.
 PLAIN = (b"application/json", b"text/plain", b"", b"application/x-www-form-urlencoded")
 
 GZIP = (b"gzip", b"x-gzip")  # two names of one coding, RFC 9110 §8.4.1.3
@@ -22,7 +22,7 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 
 class RequestRefused(Exception):
-    """A request that is not taken: its answer's status and sentence, and when to try again."""
+    """A refused request: the status and `detail` of its response, and the seconds for its Retry-After header."""
 
     def __init__(self, status: int, detail: str, *, retry_after: int | None = None, **more: Any) -> None:
         super().__init__(detail)
@@ -30,11 +30,11 @@ class RequestRefused(Exception):
 
 
 class Disconnected(Exception):
-    """The client hung up before it had sent everything."""
+    """The client disconnected before it had sent the whole body."""
 
 
 async def read_body(headers: dict[bytes, bytes], receive: Receive, limit: Limit) -> bytes:
-    """Return the body, within a time of its own, which begins now. Raises RequestRefused, Disconnected, TooMuch."""
+    """Return the decompressed body. BODY_TIMEOUT begins now. Raises RequestRefused, Disconnected, TooMuch."""
     kind = headers.get(b"content-type", b"")
     if kind not in PLAIN and kind.partition(b";")[0].strip().lower() not in PLAIN:
         raise RequestRefused(415, "Send JSON, as application/json or text/plain.")
@@ -48,7 +48,7 @@ async def read_body(headers: dict[bytes, bytes], receive: Receive, limit: Limit)
     content = await _receive(receive, limit)
     if coding in GZIP:
         content = await asyncio.to_thread(_inflated, content)
-    return content.removeprefix(codecs.BOM_UTF8)  # which a parser may ignore, RFC 8259 §8.1
+    return content.removeprefix(codecs.BOM_UTF8)  # RFC 8259 §8.1 allows parsers to ignore a BOM
 
 
 async def _receive(receive: Receive, limit: Limit) -> bytes:
@@ -68,7 +68,7 @@ async def _receive(receive: Receive, limit: Limit) -> bytes:
 
 
 def _inflated(content: bytes) -> bytes:
-    """Inflate all members of a gzip stream, RFC 1952 §2.2, to no more than is allowed."""
+    """Decompress all members of a gzip stream (RFC 1952 §2.2), to at most MAX_BODY_BYTES. Raises RequestRefused."""
     inflated = b""
     for _ in range(MAX_GZIP_MEMBERS):
         stream = zlib.decompressobj(wbits=31)

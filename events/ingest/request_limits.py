@@ -1,7 +1,7 @@
-"""What may be under way: so many at once, so much together, and each for so long.
+"""Limits for requests in progress: their number, their total weight, and the duration of each.
 
-One timer serves all of them, and is exact to a tenth of a second: a timer of its own for each step of each request was
-a third of what a request cost.
+One timer serves all requests, with a precision of a tenth of a second. A separate timer for each step of each request
+was a third of the cost of a request.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
-EXACT = 0.1  # seconds
+EXACT = 0.1  # seconds; the precision of timeouts
 
 
 class TooMuch(Exception):
-    """More than may be under way."""
+    """A limit for all requests together is exceeded."""
 
 
 class TooMuchOfOne(TooMuch):
-    """More than may be under way for one owner, while there is room for others."""
+    """The limit of one owner is exceeded. Other owners still have room."""
 
 
 class Owned:
-    """What is under way for one owner."""
+    """The number and weight of the requests in progress of one owner."""
 
     __slots__ = ("running", "weight")
 
@@ -33,7 +33,11 @@ class Owned:
 
 
 class RequestLimits:
-    """Hands out limits, ends what takes longer, and refuses what would be too much, also for one owner of many."""
+    """The limits of all requests together, and the timer that cancels requests at their timeout.
+
+    `most` is the maximum number of requests in progress, and `heaviest` their maximum total weight. `most_of_one` and
+    `heaviest_of_one` are the same limits for a single owner.
+    """
 
     def __init__(
         self,
@@ -51,7 +55,7 @@ class RequestLimits:
         self._sweeping: asyncio.TimerHandle | None = None
 
     def limit(self, seconds: float) -> Limit:
-        """Return a context in which the current task may stay for so long. It raises TooMuch, or TimeoutError."""
+        """Return a context manager that limits the current task to `seconds`. It raises TooMuch or TimeoutError."""
         return Limit(self, seconds)
 
     def enter(self, limit: Limit) -> None:
@@ -88,11 +92,11 @@ class Limit:
         self.renew(seconds)
 
     def renew(self, seconds: float, error: Callable[[], Exception] = TimeoutError) -> None:
-        """Begin anew: so much time from now on, and then this error."""
+        """Restart the timeout: after `seconds` from now, raise this error."""
         self.until, self._error = time.monotonic() + seconds, error
 
     def belong_to(self, owner: int) -> None:
-        """Count for this owner from now on. Raises TooMuchOfOne."""
+        """Count this request and its weight for this owner from now on. Raises TooMuchOfOne."""
         owned = self._limits.owners.setdefault(owner, Owned())
         self.owner = owner
         owned.running += 1
@@ -101,7 +105,7 @@ class Limit:
             raise TooMuchOfOne
 
     def add(self, weight: int) -> None:
-        """Weigh so much more, until the end. Raises TooMuch, TooMuchOfOne."""
+        """Add to the weight of this request, until it ends. Raises TooMuch, TooMuchOfOne."""
         if self._limits.weight + weight > self._limits.heaviest:
             raise TooMuch
         if self.owner is not None:
@@ -124,6 +128,6 @@ class Limit:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self._limits.leave(self)
-        # As asyncio.timeout() does: unless somebody else has cancelled the task, too.
+        # Like asyncio.timeout(): the cancellation becomes the error, unless the task was also cancelled elsewhere.
         if self._expired and self._task is not None and self._task.uncancel() <= 0 and kind is asyncio.CancelledError:
             raise self._error() from error

@@ -1,8 +1,9 @@
-"""One prepared statement, carried out in the event loop itself.
+"""A prepared statement that is executed in the event loop, without a thread.
 
-A few events keep Postgres busy for a millisecond. To hand them to a thread and back (events/ingest/db_thread.py) costs
-as much again, as two threads wait for the interpreter's lock by turns. psycopg2's asynchronous connections need no
-thread. They commit each statement by itself, and know no COPY: what takes a transaction, or is large, goes by a Line.
+Postgres needs about a millisecond for a few events. Passing them to a thread and back (events/ingest/db_thread.py)
+costs the same again, because two threads alternately wait for the interpreter's lock. An asynchronous connection of
+psycopg2 needs no thread. It commits each statement by itself and does not support COPY, so transactions and large
+groups use a DatabaseThread.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ from events.ingest.request_limits import RequestLimits
 
 log = structlog.get_logger(__name__)
 
-STATEMENT_TIMEOUT = 6.0  # seconds, connecting included: also a Postgres that is frozen is away by then
+STATEMENT_TIMEOUT = 6.0  # seconds, including connecting; then even a frozen Postgres counts as unreachable
 DEADLOCK = "40P01"
-TOO_LARGE = "54"  # the class of Postgres' errors for what exceeds its own limits: the values' fault
+TOO_LARGE = "54"  # SQLSTATE class "program limit exceeded": the values are the cause, not the connection
 
 
 class Statement:
-    """A statement on a connection of its own, opened when it is first needed. It is run by one task at a time.
+    """A prepared statement on a connection of its own, which is opened on first use. One task at a time runs it.
 
-    The event loop listens to an open connection all the time: to begin and to end with that costs a small statement a
-    tenth of its own, and so a server that hangs up meanwhile is noticed before the next statement.
+    The event loop watches the socket of an open connection all the time. Adding and removing that watcher would cost a
+    tenth of a small statement. It also detects a server that closes the connection before the next statement.
     """
 
     def __init__(self, name: str, prepare: str, execute: str) -> None:
@@ -41,14 +42,14 @@ class Statement:
         self._cursor: Any = None
         self._attempts = ConnectAttempts()
         self._limits = RequestLimits()
-        self._answer: asyncio.Future[None] | None = None  # which somebody waits for
+        self._answer: asyncio.Future[None] | None = None  # set while a task waits for the server
         self._stop_listening: Callable[[], object] | None = None
 
     async def run(self, values: Sequence[str]) -> list[tuple[Any, ...]]:
-        """Return the rows of the statement, which is committed.
+        """Execute and commit the statement; return its rows.
 
-        Raises Unavailable if Postgres is away: it may be committed, or not. Raises psycopg2.Error if Postgres refuses
-        the values, or after a deadlock: nothing was done.
+        Raises Unavailable if Postgres is unreachable; the statement may or may not be committed then. Raises
+        psycopg2.Error if Postgres refuses the values, or after a deadlock; nothing is committed then.
         """
         try:
             with self._limits.limit(STATEMENT_TIMEOUT):
@@ -65,7 +66,7 @@ class Statement:
             log.warning("events_postgres_away", line=self.name, error=str(error).strip())
             raise Unavailable(str(error)) from error
         except asyncio.CancelledError:
-            self.close()  # in the middle of something
+            self.close()  # a statement may be unfinished, so the connection cannot be used again
             raise
 
     async def _connect(self) -> None:
@@ -87,20 +88,20 @@ class Statement:
             self._cursor.execute(self._prepare)
             await self._ready()
         except psycopg2.Error:
-            self.close()  # without the statement it is of no use
+            self.close()  # the connection is useless without the prepared statement
             raise
         self._listen()
         self._attempts.succeeded()
 
     async def _ready(self) -> None:
-        """Wait until the connection has done what it does. Raises psycopg2.Error."""
+        """Wait until the connection has finished its current operation. Raises psycopg2.Error."""
         while (state := self._connection.poll()) != POLL_OK:
             await _moves(self._connection, state)
 
     async def _answered(self) -> None:
-        """Wait until the connection, which is listened to, has done what it does. Raises psycopg2.Error."""
+        """Wait for the result of the statement, on a connection whose socket is watched. Raises psycopg2.Error."""
         connection = self._connection
-        while (state := connection.poll()) == POLL_WRITE:  # it is more than a socket holds
+        while (state := connection.poll()) == POLL_WRITE:  # the statement is larger than the socket's buffer
             await _moves(connection, state)
         if state != POLL_OK:
             self._answer = asyncio.get_running_loop().create_future()
@@ -115,7 +116,7 @@ class Statement:
         self._stop_listening = partial(loop.remove_reader, socket_number)
 
     def _hear(self) -> None:
-        """Take in what the server says. Unasked, it only says good-bye."""
+        """Read what the server has sent: a result, or, while no statement runs, the end of the connection."""
         answer = self._answer if self._answer is not None and not self._answer.done() else None
         try:
             if self._connection.poll() == POLL_OK and answer is not None:
@@ -127,7 +128,7 @@ class Statement:
                 self.close()
 
     def close(self) -> None:
-        """Hang up, in the event loop or after its end."""
+        """Close the connection. It can be called in the event loop and after the loop has ended."""
         connection, self._connection = self._connection, None
         stop_listening, self._stop_listening = self._stop_listening, None
         if stop_listening is not None:
@@ -138,8 +139,8 @@ class Statement:
 
 
 async def _moves(connection: Any, state: int) -> None:
-    """Wait once until it can be read from, or written to."""
-    # Each time anew: while it is being opened, a connection may go from one socket to another.
+    """Wait until the connection's socket is readable (POLL_READ) or writable (POLL_WRITE)."""
+    # The watcher is added for each call, because a connection that is being opened may switch to another socket.
     loop, reading, socket_number = asyncio.get_running_loop(), state == POLL_READ, connection.fileno()
     moved = asyncio.Event()
     (loop.add_reader if reading else loop.add_writer)(socket_number, moved.set)
@@ -150,7 +151,7 @@ async def _moves(connection: Any, state: int) -> None:
 
 
 async def _addresses(given: dict[str, Any]) -> list[dict[str, str]]:
-    """Look the host up beforehand: libpq would stop the event loop for that."""
+    """Resolve the host name, because libpq would block the event loop while it does. Raises Unavailable."""
     host = given.get("host") or ""
     if not host or host.startswith("/"):
         return [{}]

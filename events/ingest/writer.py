@@ -1,4 +1,4 @@
-"""How a group gets to Postgres: a small one by one statement in the event loop, a large one by COPY in a thread."""
+"""Writers of groups of items: small groups by one statement in the event loop, large groups by COPY in a thread."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from events.ingest.db_thread import DatabaseThread
 from events.ingest.statement import Statement
 from events.validation.event import Item
 
-REASON = 300  # bytes, roughly
-MAX_INLINE_BYTES = 64 * 1024  # bytes that the event loop prepares for a statement
+REASON = 300  # approximate size of a validation error in the statement, in bytes
+MAX_INLINE_BYTES = 64 * 1024  # approximate size of a group up to which the event loop itself builds the statement
 
 
 class Writer:
-    """Writes one group at a time. Its connections are opened when they are first needed."""
+    """A writer with two connections: one used in the event loop, one in a thread. Both are opened on first use.
+
+    It writes one group at a time.
+    """
 
     def __init__(self, name: str, store: Store) -> None:
         self.line = DatabaseThread(name)
@@ -25,18 +28,21 @@ class Writer:
         self._store = store
 
     async def write(self, items: Sequence[Item]) -> None:
-        """Commit at most BATCH_ROWS items, and tell each one's status. Raises Unavailable: they may be, or not."""
+        """Commit at most BATCH_ROWS items and set the status of each.
+
+        Raises Unavailable if Postgres fails; the items may or may not be stored then.
+        """
         if len(items) < COPY_FROM and sum(map(_weight, items)) <= MAX_INLINE_BYTES:
             group = InsertBatch(items)
             try:
                 group.settle(await self.statement.run(group.values()))
                 return
-            except psycopg2.Error:  # a deadlock, or one of them cannot be held: the store finds out which
+            except psycopg2.Error:  # a deadlock, or Postgres refuses an item: the store finds out which one
                 pass
         await self.line.run(partial(self._store.write, items=items))
 
     def close(self) -> None:
-        """Hang up after what is under way, and wait for that."""
+        """Close the connections after the work in progress, and wait until they are closed."""
         self.statement.close()
         self.line.close()
 

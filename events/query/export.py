@@ -1,8 +1,8 @@
-"""Events as CSV or NDJSON, however many: page by page along the index, each page a statement of its own.
+"""Export of any number of events as CSV or NDJSON. It reads page by page along the index, one statement per page.
 
-So memory stays flat, also where events are large, no transaction is kept open while a client reads slowly, and no
-statement runs for long. What a slow reader does occupy is one of the web process's four threads for streams:
-hence AT_ONCE and MAX_DURATION.
+Memory therefore stays constant, even for large events. No transaction stays open while a client reads slowly, and no
+statement runs for long. A slow reader does occupy one of the four threads that a web process has for streams, so
+AT_ONCE and MAX_DURATION limit exports.
 """
 
 from __future__ import annotations
@@ -29,21 +29,24 @@ Page = list[tuple[Any, ...]]  # rows
 COLUMNS = [
     "id", "application_id", "event_id", "session_id", "category", "name", "timestamp", "received_at", "data"
 ]  # fmt: skip
-PAGE = 2_000  # rows in memory, or as many as MOST_BYTES of events/query/pages.py allow
-AT_ONCE = 2  # exports in one web process
-MAX_DURATION = 1_800.0  # seconds; then the answer breaks off, which its reader notices
-# A spreadsheet would compute a cell that begins like this: https://owasp.org/www-community/attacks/CSV_Injection
+PAGE = 2_000  # maximum rows in memory; fewer if they reach MAX_PAGE_BYTES of events/query/pages.py
+AT_ONCE = 2  # concurrent exports in one web process
+MAX_DURATION = 1_800.0  # seconds; then the response is cut off, which the client detects
+# A spreadsheet evaluates a cell that begins with one of these: https://owasp.org/www-community/attacks/CSV_Injection
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _places = threading.BoundedSemaphore(AT_ONCE)
 
 
 class Export:
-    """The lines of an export. It has a place from the beginning, and gives it back when it is closed or at its end."""
+    """An iterator over the bytes of an export.
+
+    It occupies one of the AT_ONCE places from its creation until it is exhausted, fails, or is closed.
+    """
 
     _has_place = False
 
     def __init__(self, events: QuerySet[Event], form: str, reach: Reach | None = None) -> None:
-        """`form` is "csv" or "ndjson", `reach` says what `events` are filtered by. Raises Busy."""
+        """`form` is "csv" or "ndjson"; `reach` describes the filters of `events`. Raises Busy if no place is free."""
         if not _places.acquire(blocking=False):
             raise Busy("Other exports are in progress. Please try again in a moment.", seconds=10)
         self._has_place = True
@@ -59,7 +62,7 @@ class Export:
     def __next__(self) -> bytes:
         try:
             return next(self._lines)
-        except BaseException:  # its end, too
+        except BaseException:  # includes StopIteration, the regular end
             self.close()
             raise
 
@@ -69,12 +72,12 @@ class Export:
             _places.release()
 
     def __del__(self) -> None:
-        """Give the place back also where the answer was dropped without being closed."""
+        """Release the place even if the response was dropped without being closed."""
         self.close()
 
 
 def _begun(pages: Iterator[Page]) -> Iterator[Page]:
-    """Read the first page now: a database that is away is a 503 then, and not a 200 that breaks off."""
+    """Read the first page at once, so that an unreachable database gives a 503 and not a 200 that is cut off."""
     first = next(pages, None)
     return iter(()) if first is None else chain([first], pages)
 
@@ -82,7 +85,7 @@ def _begun(pages: Iterator[Page]) -> Iterator[Page]:
 def _rows(events: QuerySet[Event], reach: Reach) -> Iterator[Page]:
     """Yield pages of rows, newest first."""
     until = time.monotonic() + MAX_DURATION
-    # As text: Postgres has the JSON in a form that need not be read and written once more.
+    # Read `data` as text: Postgres returns the finished JSON, so Python need not parse and serialise it.
     texts = events.annotate(text=Cast("data", TextField()))
     rows = texts.order_by("-timestamp", "-id").values_list(*COLUMNS[:-1], "text")
     page, more = first_rows(reach.parts(rows), PAGE)
@@ -96,7 +99,7 @@ def _rows(events: QuerySet[Event], reach: Reach) -> Iterator[Page]:
 
 
 class _Lines:
-    """A file that keeps what is written to it until it is asked."""
+    """A file-like object that collects what is written to it until `take` is called."""
 
     def __init__(self) -> None:
         self._written: list[str] = []
@@ -112,7 +115,7 @@ def _csv(pages: Iterator[Page]) -> Iterator[bytes]:
     lines = _Lines()
     writer = csv.writer(lines)
     writer.writerow(["application" if name == "application_id" else name for name in COLUMNS])
-    yield codecs.BOM_UTF8 + lines.take()  # without which Excel reads UTF-8 as the encoding of the country
+    yield codecs.BOM_UTF8 + lines.take()  # without the BOM, Excel decodes the file with the local legacy encoding
     for page in pages:
         for id, application, event_id, session_id, category, name, timestamp, received_at, data in page:
             texts = [disarmed(text) for text in (session_id, category, name)]
@@ -130,7 +133,7 @@ def _ndjson(pages: Iterator[Page]) -> Iterator[bytes]:
 
 
 def disarmed(text: str) -> str:
-    """Return the text so that no spreadsheet takes it for a formula."""
+    """Return the text in a form that no spreadsheet evaluates as a formula: with a leading apostrophe if necessary."""
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 

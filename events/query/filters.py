@@ -1,4 +1,4 @@
-"""What lists of events, sessions and rejected events can be asked."""
+"""Query parameters of the lists of events, event types, sessions and rejected events."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class EventFilter(filters.FilterSet):
     name = _text("name", "Of this name.")
     application = _application()
     event_id = filters.UUIDFilter(method="known", label="The id that its application knows it by.")
-    vars()["from"] = _time("timestamp", "gte", "Happened then or later")  # no name that Python would take
+    vars()["from"] = _time("timestamp", "gte", "Happened then or later")  # `from` is a Python keyword
     to = _time("timestamp", "lt", "Happened before")
 
     class Meta:
@@ -41,7 +41,10 @@ class EventFilter(filters.FilterSet):
         fields: list[str] = []
 
     def reach(self) -> Reach:
-        """Return what is asked for of that which has no index; after it was found valid."""
+        """Return the filters that have no index, for a search by time slices. Call it only on a valid filter set.
+
+        The result is empty if a session or an event id is given: these have an index of their own.
+        """
         asked = self.form.cleaned_data
         if asked["session"] or asked["event_id"]:
             return Reach()
@@ -49,7 +52,7 @@ class EventFilter(filters.FilterSet):
         return Reach(application, asked["category"], asked["name"], asked["from"], asked["to"])
 
     def known(self, events: QuerySet[Event], name: str, value: Any) -> QuerySet[Event]:
-        # The index that finds an id begins with the application.
+        # The index on event ids begins with the application, so the query names all applications.
         applications = list(Application.objects.values_list("pk", flat=True))
         return events.filter(application_id__in=applications, event_id=value)
 

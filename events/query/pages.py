@@ -1,6 +1,6 @@
-"""Pages along a moment and an id: the millionth as quick as the first, however many share a moment.
+"""Cursor pagination by (timestamp, id). Every page is equally fast, even if many rows share a timestamp.
 
-A row may have half a MiB, so a page ends where it is large enough in bytes, too.
+A row can have half a MiB, so a page is limited in bytes as well as in rows.
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
 PAGE, MAX_PAGE_SIZE = 50, 500
-MAX_PAGE_BYTES = (
-    4 * 1024 * 1024
-)  # of JSON, or of raw bytes, in one page; what is read from them takes several times that
-# How large a row is, by the member that may be.
+# JSON or raw bytes in one page. The Python objects made from them take several times as much memory.
+MAX_PAGE_BYTES = 4 * 1024 * 1024
+# The size of a row in bytes, by the name of its large column.
 LARGE = {
     "data": Func(Cast("data", TextField()), function="octet_length", output_field=IntegerField()),
     "raw": Func(F("raw"), function="octet_length", output_field=IntegerField()),
@@ -33,9 +32,10 @@ LARGE = {
 
 
 def beyond(moment: str, at: datetime, id: int, *, older: bool = True) -> Q:
-    """Return the condition for rows that come after (or, not `older`, before) this one, the newest first.
+    """Return the condition for the rows older than this one, or newer if `older` is false.
 
-    Postgres takes its place in an index from the second part, and chooses partitions by the first.
+    `moment` is the name of the timestamp column. The condition has two parts: Postgres selects partitions by the first,
+    and finds the position in the index by the second.
     """
     place = Tuple(moment, "id"), (at, id)
     if older:
@@ -44,13 +44,13 @@ def beyond(moment: str, at: datetime, id: int, *, older: bool = True) -> Q:
 
 
 def first_rows(parts: Iterable[QuerySet[Any]], most: int, large: str = "data") -> tuple[list[Any], bool]:
-    """Return the first rows of these ordered parts, and whether there are more.
+    """Return the first rows of these ordered parts, and whether more rows follow.
 
-    At most `most` of them, and as many as have MAX_PAGE_BYTES in the member `large`; one that has more comes alone. ""
-    is a list without a large member.
+    `large` names the large column, or is "" for lists without one. The result has at most `most` rows, and at most
+    MAX_PAGE_BYTES in that column. A single row with more bytes than that is returned alone.
 
-    One statement a part reads the rows and whether more follow: rows that are committed between two statements would
-    move the second one's rows away from what the first one has decided.
+    For each part, one statement reads both the rows and whether more follow. With two statements, rows committed
+    between them would shift the rows of the second, so that it no longer matched the first.
     """
     found: list[Any] = []
     taken = 0  # bytes
@@ -70,15 +70,15 @@ def first_rows(parts: Iterable[QuerySet[Any]], most: int, large: str = "data") -
 
 
 def _with_sizes(part: QuerySet[Any], size: Func[Any], most: int, room: int) -> tuple[list[Any], list[int]]:
-    """Return the first rows and their sizes: at most `most`, and none after the first one for which there is no room.
+    """Return the first rows and their sizes: at most `most`, ending with the row whose running total exceeds `room`.
 
-    Postgres stops at the row's number, so it never measures more than `most` rows.
+    Postgres stops at row number `most`, so it never measures more rows than that.
     """
     order: list[Any] = [*part.query.order_by]
     numbered = part.annotate(size=size).alias(
         number=Window(RowNumber(), order_by=order), total=Window(Sum("size"), order_by=order)
     )
-    # The second one is read beside a first one of any size: it says that there are more.
+    # The second row is read after a first row of any size, because its existence shows that more rows follow.
     rows = list(numbered.filter(Q(number__lte=2) | Q(total__lte=room + F("size")), number__lte=most)[:most])
     if rows and isinstance(rows[0], tuple):
         return [row[:-1] for row in rows], [row[-1] for row in rows]
@@ -86,13 +86,16 @@ def _with_sizes(part: QuerySet[Any], size: Func[Any], most: int, room: int) -> t
 
 
 def fitting(sizes: Iterable[int], taken: int = 0) -> int:
-    """Return how many rows of these sizes go beside what is taken of MAX_PAGE_BYTES; the first of all always does."""
+    """Return how many rows of these sizes fit into MAX_PAGE_BYTES beside `taken` bytes.
+
+    The first row of a page always fits.
+    """
     totals = accumulate(sizes, initial=taken)
     return sum(1 for before, total in pairwise(totals) if total <= MAX_PAGE_BYTES or not before)
 
 
 class NewestFirstPagination(BasePagination):
-    """Pages by `?cursor=` and `?page_size=`: at most MAX_PAGE_SIZE rows, or as many as MAX_PAGE_BYTES hold."""
+    """Pagination by `?cursor=` and `?page_size=`: at most MAX_PAGE_SIZE rows and MAX_PAGE_BYTES per page."""
 
     moment = "timestamp"
     newest_first = True
@@ -116,7 +119,7 @@ class NewestFirstPagination(BasePagination):
     def read(
         self, rows: QuerySet[Any], at: datetime | None, older: bool, size: int, request: Request
     ) -> tuple[list[Any], bool]:
-        """Return a page of these rows, which begin after that moment, and whether there are more."""
+        """Return a page of these rows, which begin at the cursor's moment `at`, and whether more follow."""
         return first_rows([rows], size, self.large)
 
     def get_paginated_response(self, data: Any) -> Response:
@@ -156,7 +159,7 @@ class NewestFirstPagination(BasePagination):
 
 class NewestReceivedFirst(NewestFirstPagination):
     moment = "received_at"
-    large = ""  # their bytes are left out
+    large = ""  # the list does not contain the raw bytes
 
 
 class OldestFirstPagination(NewestFirstPagination):
@@ -171,7 +174,7 @@ def _size(request: Request) -> int:
 
 
 def _read(cursor: str) -> tuple[bool, tuple[datetime, int] | None]:
-    """Return the direction and the row that a cursor names. Raises NotFound for one that is not ours."""
+    """Return the direction and the row, as (moment, id), of a cursor. Raises NotFound for an invalid cursor."""
     if not cursor:
         return True, None
     try:

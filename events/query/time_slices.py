@@ -1,15 +1,18 @@
-"""Where along the time events lie that no index finds: those of an application, or of a name.
+"""Time-slice search for events filtered by application or name. It uses the per-minute counts (rollups), because these
+columns have no index of their own.
 
-An application that sends little among others that send much, or a name among many of its category: the newest fifty may
-be spread over millions, and whoever walks along the time reads them all. The counts a minute know which minutes hold
-some, so only those are read: as many as a page needs, from its end on.
+The newest fifty events of a quiet application, or of a rare name, may be spread over millions of other events. A scan
+along the timestamps would read all of them. The per-minute counts show which minutes contain matching events, so only
+those minutes are read, starting at the end where the page begins and only as many as the page needs.
 
-1. What the digest has yet to count is as young as its batches say, and is searched as it is. That is asked first: a
-   batch that has gone by the time the minutes are read is in them.
-2. Before that, minutes that hold some are looked up, and read as stretches. Two of them are one stretch where what lies
-   between is read sooner than another question is asked: that is a matter of how much comes in a minute.
+1. Events that the digest has not counted yet lie in a recent interval, which is computed from the waiting batches. That
+   interval is searched completely. It is computed first: events of a batch that the digest deletes afterwards are then
+   already in the per-minute counts.
+2. Before that interval, the minutes with matching events are looked up and read as stretches. Two minutes are joined
+   into one stretch if reading the events between them takes less time than another query. That depends on how many
+   events there are per minute.
 
-An event that came more than LATE after it happened is found once it is counted, a second or two later.
+An event that was received more than LATE after it happened is found as soon as it is counted, a second or two later.
 """
 
 from __future__ import annotations
@@ -24,17 +27,20 @@ from django.utils import timezone
 
 from events.models import Batch, Event, Minute
 
-FIRST_MINUTES, MAX_MINUTES = 100, 6_400  # minutes looked up at once: four times as many each time
-ASKING = 1_000  # events that are read in the time that another question takes
-SAMPLE = 500  # rows of the counts that tell how much comes in a minute
-LATE = timedelta(hours=1)
-BEHIND = timedelta(minutes=1)  # a digest that is further behind counts nothing soon: all that waits is searched
+FIRST_MINUTES, MAX_MINUTES = 100, 6_400  # minutes in the first lookup, and at most; each takes four times as many
+ASKING = 1_000  # events that are read in the time of one more query
+SAMPLE = 500  # rows of the per-minute counts from which the number of events per minute is estimated
+LATE = timedelta(hours=1)  # uncounted events with older timestamps are searched only if the digest is behind
+BEHIND = timedelta(minutes=1)  # if the digest is further behind than this, all uncounted events are searched
 MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
 class Reach:
-    """Which events are asked for: None or "" is any. `start` and `end` bound the search, and filter nothing."""
+    """The filters of a search without an index of its own; None or "" means any.
+
+    `start` and `end` only limit the minutes that are looked up. They do not filter the events themselves.
+    """
 
     application: int | None = None
     category: str | None = None
@@ -43,9 +49,10 @@ class Reach:
     end: datetime | None = None
 
     def parts(self, events: QuerySet[Event, Any], *, newest_first: bool = True) -> Iterator[QuerySet[Event, Any]]:
-        """Yield these events in parts that follow each other in time, in that order; each is as it was but for that.
+        """Yield the query set in parts, each restricted to a range of time, in the order of the search.
 
-        `events` are filtered already. Where they have an index of their own, that is one part with all of them.
+        `events` is already filtered and ordered. It is yielded unchanged, as one part, if neither an application nor a
+        name is given, because the other filters have an index.
         """
         if not (self.application or self.name):
             yield events
@@ -70,7 +77,7 @@ class Reach:
 
 
 def _young() -> datetime | None:
-    """Return since when there may be events that are not counted yet; None: all are counted."""
+    """Return the earliest timestamp at which uncounted events are searched. None: all events are counted."""
     waiting = Batch.objects.aggregate(first=Min("first_timestamp"), since=Min("created_at"))
     if waiting["first"] is None:
         return None
@@ -79,7 +86,10 @@ def _young() -> datetime | None:
 
 
 def _bridged(before: datetime | None) -> timedelta:
-    """Return how far apart two minutes may be to be read as one: by what came at that time, of whatever kind."""
+    """Return the longest gap between two minutes that are still read as one stretch.
+
+    It is the time in which about ASKING events of any kind happen, estimated from SAMPLE rows up to `before`.
+    """
     minutes = Minute.objects.filter(minute__lte=before) if before else Minute.objects.all()
     sample = list(minutes.order_by("-minute").values_list("minute", "events")[:SAMPLE])
     if not sample:
@@ -92,7 +102,10 @@ def _bridged(before: datetime | None) -> timedelta:
 def _stretches(
     minutes: QuerySet[Minute], newest_first: bool, bridged: timedelta
 ) -> Iterator[tuple[datetime, datetime]]:
-    """Yield from when until before when there are some, the gaps between them longer than what is bridged."""
+    """Yield stretches of minutes with events as (first moment, moment after the last one).
+
+    The gaps between the stretches are longer than `bridged`.
+    """
     sign, beyond = ("-", "minute__lt") if newest_first else ("", "minute__gt")
     order = minutes.order_by(f"{sign}minute").values_list("minute", flat=True)
     at_once = FIRST_MINUTES
