@@ -1,1 +1,1 @@
-"""Access of users by other means than a session: tokens, and what ends them together with a password."""
+"""Authentication by tokens, and secrets that become invalid when their user's password changes."""

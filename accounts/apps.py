@@ -2,6 +2,6 @@ from django.apps import AppConfig
 
 
 class AccountsConfig(AppConfig):
-    """The ground floor: every app may ask who a token belongs to."""
+    """App config of accounts. It depends on no other app, so every app may use its tokens."""
 
     name = "accounts"

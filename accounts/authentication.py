@@ -10,7 +10,7 @@ from accounts.tokens import token_of
 
 
 class TokenAuthentication(authentication.TokenAuthentication):
-    """REST framework's own, with tokens that are stored as hashes, expire, and end with the user's password."""
+    """REST framework's class for tokens that are stored as hashes, expire, and end with the user's password."""
 
     def authenticate_credentials(self, key: str) -> tuple[Any, AccessToken]:
         token = token_of(key)

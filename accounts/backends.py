@@ -12,7 +12,7 @@ from accounts.passwords import strengthen_hash
 
 
 class PasswordBackend(ModelBackend):
-    """Django's ModelBackend, which also replaces an outdated hash of the password that was just checked."""
+    """Django's ModelBackend that also replaces an outdated password hash after a successful check."""
 
     def authenticate(self, request: Any, username: Any = None, password: Any = None, **kwargs: Any) -> Any:
         """Return the user with this name and password, or None."""

@@ -1,4 +1,4 @@
-"""The password hasher: Django's default, which leaves the upgrade of a stored hash to the login."""
+"""Password hasher: Django's default, but the login upgrades stored hashes."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from django.contrib.auth.hashers import PBKDF2PasswordHasher
 
 
 class LoginUpgradedHasher(PBKDF2PasswordHasher):
-    """PBKDF2 with SHA-256, whose hashes Django's `check_password()` never replaces.
+    """PBKDF2 with SHA-256 whose hashes Django's `check_password()` never replaces.
 
-    Django would save the new hash whatever the row holds by then, and so undo a password that was changed meanwhile.
-    accounts/backends.py replaces it under a condition instead.
+    Django would save the new hash unconditionally and so undo a concurrent change of the password. accounts/backends.py
+    replaces it by a conditional update instead.
     """
 
     def must_update(self, encoded: str) -> bool:
-        """Return False: a check of a password writes nothing."""
+        """Return False, because checking a password must not write."""
         return False
 
     def verify(self, password: str, encoded: str) -> bool:
-        """Return whether this is the password; a wrong one takes as long for an outdated hash as for a new one."""
+        """Return whether the password is correct. A wrong password takes equally long for outdated and new hashes."""
         is_correct = super().verify(password, encoded)
         if not is_correct and self.is_outdated(encoded):
             self.harden_runtime(password, encoded)
         return is_correct
 
     def is_outdated(self, encoded: str) -> bool:
-        """Return whether this hash has fewer iterations, or a shorter salt, than new hashes have."""
+        """Return whether this hash has fewer iterations or a shorter salt than new hashes have."""
         return super().must_update(encoded)

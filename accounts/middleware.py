@@ -1,4 +1,4 @@
-"""Pages of the admin on the clock of the person who looks at them. REST answers keep UTC and name it."""
+"""Middleware that renders admin pages in the user's time zone. REST responses use UTC and include the offset."""
 
 from collections.abc import Callable
 from urllib.parse import unquote
@@ -12,7 +12,7 @@ COOKIE = "opsroom_zone"  # accounts/static/accounts/zone.js writes the browser's
 
 
 class OwnZone:
-    """Activate the person's own time zone while a page of the admin is made."""
+    """Activate the user's time zone for requests to the admin."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

@@ -1,11 +1,11 @@
-"""Secrets that end when their user's password changes, whatever changes it.
+"""Secrets that become invalid when their user's password changes, however it is changed.
 
-A row keeps a proof: SHA-256 of the stored password hash at the moment when the secret was issued. It counts while the
-proof equals that of the current hash, so a form, a command and a plain UPDATE of the password all end it, without a
-signal that one of them could miss.
+A row stores a proof: SHA-256 of the stored password hash at the time the secret was issued. The secret is valid while
+the proof equals that of the current hash. A form, a command and a plain UPDATE of the password therefore all end it,
+without a signal that one of them could miss.
 
 One change of the stored hash is not a change of the password: after an upgrade of Django, the next login stores the
-same password with more iterations. `strengthen_hash` renews the proofs with it.
+same password with more iterations. `strengthen_hash` renews the proofs together with the hash.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from django.db.models import Func, QuerySet
 
 
 class PasswordProof(Func):
-    """The proof of a column that holds a stored password hash, computed by Postgres."""
+    """SQL expression for the proof of a column that holds a stored password hash."""
 
     template = "encode(sha256(convert_to(%(expressions)s, 'UTF8')), 'hex')"
     arity = 1
@@ -27,12 +27,12 @@ class PasswordProof(Func):
 
 
 def password_proof(user: Any) -> str:
-    """Return the proof of the password hash that this user object was loaded with, or signed in with."""
+    """Return the proof of the password hash in this user object, which is the one it was loaded or signed in with."""
     return hashlib.sha256(user.password.encode()).hexdigest()
 
 
 class PasswordBound(models.Model):
-    """A row with a `user`, and the proof of that user's password."""
+    """Abstract row with a `user` and the proof of that user's password."""
 
     password_proof = models.CharField(max_length=64, editable=False)
 
@@ -41,15 +41,15 @@ class PasswordBound(models.Model):
 
 
 def with_current_password(rows: QuerySet[Any]) -> QuerySet[Any]:
-    """Keep the rows whose user is active and has the password that the row was issued under."""
+    """Keep the rows whose user is active and still has the password under which the row was issued."""
     return rows.filter(user__is_active=True, password_proof=PasswordProof("user__password"))
 
 
 def strengthen_hash(user: Any, password: str) -> bool:
-    """Store the same password under the current hasher. Return whether the user still has this password.
+    """Store the same password with the current hasher. Return whether the user still has this password.
 
-    Only the hash that was checked is replaced: a password that is changed meanwhile stays as it was changed, and of two
-    logins at once the second uses the hash of the first. The proofs change in the same transaction.
+    Only the hash that was checked is replaced: a concurrent change of the password is kept, and of two concurrent
+    logins the second uses the hash of the first. The proofs change in the same transaction.
     """
     old, new = user.password, make_password(password)
     with transaction.atomic():

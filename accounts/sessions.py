@@ -1,7 +1,7 @@
-"""The open sessions of one user, of which Django's table knows only what each session holds.
+"""The open sessions of one user. Django's session table has no user column.
 
-Sessions that have not expired are decoded one by one: some 20 µs each. A session is named by a mark, since its key in
-a page would be a credential.
+Unexpired sessions are decoded one by one, about 20 µs each. A session is identified by a mark (a hash), because its key
+in a page would be a credential.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 from django.utils.dateparse import parse_datetime
 
-MAX_LISTED_SESSIONS = 10_000  # sessions that are looked at, those that last longest first
-SIGNED_IN = "signed_in"  # the session's own note of where it began
+MAX_LISTED_SESSIONS = 10_000  # sessions that are decoded, latest expiry first
+SIGNED_IN = "signed_in"  # session key of the record of its sign-in
 
 
 @dataclass(frozen=True)
 class OpenSession:
-    """`began_at`, `address` and `browser` are unknown of sessions from before they were noted."""
+    """A session of the user. `began_at`, `address` and `browser` are empty for sessions older than this record."""
 
     key: str
     mark: str
@@ -36,12 +36,12 @@ class OpenSession:
 
 
 def note_sign_in(session: Any, *, address: str | None, browser: str) -> None:
-    """Write into a new session where it began."""
+    """Record time, address and browser of the sign-in in a new session."""
     session[SIGNED_IN] = {"at": timezone.now().isoformat(), "address": address or "", "browser": browser[:200]}
 
 
 def sessions_of(user: Any) -> Iterator[OpenSession]:
-    """Yield the sessions in which the user is signed in, those that last longest first."""
+    """Yield the sessions in which the user is signed in, latest expiry first."""
     rows = Session.objects.filter(expire_date__gt=timezone.now()).order_by("-expire_date")
     for key, data, expires_at in rows.values_list("session_key", "session_data", "expire_date")[:MAX_LISTED_SESSIONS]:
         held = SessionStore().decode(data)
@@ -53,7 +53,10 @@ def sessions_of(user: Any) -> Iterator[OpenSession]:
 
 
 def end_sessions(user: Any, *, mark: str = "", but: str | None = None) -> int:
-    """End the user's session with this mark, or all; never the one with the key `but`. Return how many."""
+    """End the user's session with this mark, or all without a mark, except the one with the key `but`.
+
+    Return how many.
+    """
     keys = [found.key for found in sessions_of(user) if found.key != but and mark in ("", found.mark)]
     return Session.objects.filter(session_key__in=keys).delete()[0]
 

@@ -1,7 +1,7 @@
-"""Who asks with a token, and what they may see: one query, where the ordinary way takes three and builds a user.
+"""The caller of a token request and their permissions, in one query. The usual way takes three and builds a user.
 
-Only for what is read often (projects/cached_views.py). It asks the database every time, so that a revoked token, a
-deactivated user or a withdrawn permission counts from the next request on, as everywhere.
+Only for frequent reads (projects/cached_views.py). It queries the database every time, so that a revoked token, a
+deactivated user or a removed permission takes effect with the next request, as everywhere.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from django.http import HttpRequest
 from accounts.models import AccessToken, hash_of, use_is_worth_noting
 from core.database import direct_connections
 
-# Permissions of one's own and of one's groups; what else Django's ModelBackend knows is `is_superuser`.
+# The user's and the groups' permissions; Django's ModelBackend adds only `is_superuser`.
 _QUERY = """
     SELECT t.id, t.last_used_at, u.id, u.username, u.is_superuser, ARRAY(
         SELECT c.app_label || '.' || p.codename
@@ -35,16 +35,16 @@ _QUERY = """
     WHERE t.key_hash = $3 AND u.is_active AND t.expires_at > now()
         AND t.password_proof = encode(sha256(convert_to(u.password, 'UTF8')), 'hex')
 """
-# Prepared, because planning it takes Postgres twice as long as running it. Not behind a pooler, where each transaction
-# may have another session.
+# Prepared, because Postgres takes twice as long to plan it as to run it. Not behind a pooler, where each transaction
+# may use another session.
 _PREPARE = f"PREPARE projects_caller (text[], text[], text) AS {_QUERY}"
 _EXECUTE = "EXECUTE projects_caller (%s, %s, %s)"
 _PLAIN = re.sub(r"\$(\d)", r"%(p\1)s", _QUERY)
-_prepared: WeakSet[Any] = WeakSet()  # connections that know the statement
+_prepared: WeakSet[Any] = WeakSet()  # connections that have prepared the statement
 
 
 class Caller(NamedTuple):
-    """An active user, and which of the permissions asked about they have."""
+    """An active user, and which of the requested permissions they have."""
 
     user_id: int
     username: str
@@ -52,9 +52,9 @@ class Caller(NamedTuple):
 
 
 def caller_of(request: HttpRequest, asked: Collection[str]) -> Caller | None:
-    """Return who sent `Authorization: Token <key>`, and which of the permissions `asked` about they have.
+    """Return the sender of `Authorization: Token <key>`, with those of the permissions `asked` that they have.
 
-    None where it isn't clear from this header alone: then REST framework decides, and has the words for it.
+    None if this header alone does not decide it. REST framework then authenticates the request and reports errors.
     """
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "token" or not key.isalnum():
@@ -64,7 +64,7 @@ def caller_of(request: HttpRequest, asked: Collection[str]) -> Caller | None:
     try:
         row = _look_up(connection, list(apps), list(codenames), key)
     except (OperationalError, InterfaceError):
-        # The ordinary way finds out whether the connection is broken, and opens another.
+        # The usual way detects a broken connection and opens a new one.
         connection.health_check_done = False
         return None
     if row is None:
@@ -76,7 +76,7 @@ def caller_of(request: HttpRequest, asked: Collection[str]) -> Caller | None:
 
 
 def _look_up(connection: Any, apps: list[str], codenames: list[str], key: str) -> Any:
-    connection.health_check_done = True  # the query is the check
+    connection.health_check_done = True  # this query is the health check
     key_hash = hash_of(key)
     with connection.cursor() as cursor:
         if direct_connections.is_pooled():

@@ -1,4 +1,4 @@
-"""Issuing tokens and finding whose they are."""
+"""Services that issue access tokens and look up their users."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from django.utils import timezone
 from accounts.models import AccessToken, hash_of, use_is_worth_noting
 from accounts.passwords import password_proof
 
-MAX_TOKENS = 20  # valid tokens of one user; the one that was not used for longest makes room for another
+MAX_TOKENS = 20  # valid tokens per user; a new one replaces the least recently used
 
 
 def issue_token(*, user: Any, key: str = "") -> tuple[AccessToken, str]:
-    """Return a new token and its key, which is not stored. `key` is for tests that must know it beforehand.
+    """Return a new token and its key, which is not stored. `key` is for tests that need a known key.
 
-    The token counts under the password that `user` was loaded with, so that a password which is changed meanwhile by
-    somebody else ends it at once.
+    The token is bound to the password that `user` was loaded with, so a concurrent change of the password ends it at
+    once.
     """
     key = key or secrets.token_hex(20)
     with transaction.atomic():
-        # One at a time for each user, so that the limit holds.
+        # Serialises calls for one user, so that the limit holds.
         get_user_model().objects.select_for_update(no_key=True).get(pk=user.pk)
         own = AccessToken.objects.filter(user=user)
         latest = own.valid().order_by(Coalesce("last_used_at", "created_at").desc(), "-pk")[: MAX_TOKENS - 1]
@@ -42,7 +42,7 @@ def issue_token(*, user: Any, key: str = "") -> tuple[AccessToken, str]:
 
 
 def token_of(key: str) -> AccessToken | None:
-    """Return the valid token with its user, or None, and note that it was used."""
+    """Return the valid token with its user, or None. Records its use."""
     token = AccessToken.objects.valid().select_related("user").filter(key_hash=hash_of(key)).first()
     if token is not None and use_is_worth_noting(token.last_used_at):
         AccessToken.objects.filter(pk=token.pk).mark_used()

@@ -1,4 +1,4 @@
-"""The page of banners: what is next, what has been sent, what was skipped."""
+"""The banner page: the next banner of the banner API, sent banners and skipped banners."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from chats.models import Banner, BroadcastNotAllowed
 from core.rest.snapshots import SnapshotLists
 
 SALT = "chats.banner"
-GOOD_FOR = 3600  # seconds: how long a page may lie open before its preview and its "Skip it" expire
+GOOD_FOR = 3600  # seconds for which a page's preview and its skip link are valid
 
 
 class BannerStateFilter(admin.SimpleListFilter):
-    """What became of a banner."""
+    """List filter by the banner's state."""
 
     title = "state"
     parameter_name = "fate"
@@ -85,7 +85,7 @@ class BannerAdmin(SendBannerAdmin, SnapshotLists, ModelAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """A banner has no page of its own: its broadcast tells the story."""
+        """Redirect to the banner's broadcast or to the list filtered by the banner. A banner has no page of its own."""
         banner = self._may_view(request) and self.get_object(request, object_id)
         if not banner:
             raise Http404
@@ -94,7 +94,7 @@ class BannerAdmin(SendBannerAdmin, SnapshotLists, ModelAdmin):
         return go_to(request, f"{reverse('admin:chats_banner_changelist')}?{urlencode({'q': banner.source_url})}")
 
     def next_view(self, request: HttpRequest) -> HttpResponse:
-        """The part of the page that has to ask the API, and may therefore be slow: for those who may send only."""
+        """Return the part of the page that calls the banner API and may be slow. Only for users who may send."""
         self._may_ask(request)
         outlook = look_ahead()
         token = signing.dumps([outlook.photo.url, outlook.photo.title], salt=SALT) if outlook.photo else ""
@@ -102,7 +102,7 @@ class BannerAdmin(SendBannerAdmin, SnapshotLists, ModelAdmin):
         return render(request, "chats/banner_next.html", context)
 
     def preview_view(self, request: HttpRequest, token: str) -> HttpResponse:
-        """The next picture, fetched, vetted and painted anew by us: nothing on the page comes from outside."""
+        """Return the next picture, downloaded and re-encoded here. The page itself loads nothing from outside."""
         self._may_ask(request)
         url, _ = _read(token)
         try:
@@ -113,7 +113,7 @@ class BannerAdmin(SendBannerAdmin, SnapshotLists, ModelAdmin):
         return HttpResponse(content, content_type="image/webp", headers=headers)
 
     def skip_view(self, request: HttpRequest, token: str) -> HttpResponse:
-        """GET asks, POST leaves the photo out for good."""
+        """GET shows a confirmation; POST skips the photo permanently."""
         if not may_send(request):
             raise PermissionDenied
         url, title = _read(token)
@@ -128,7 +128,7 @@ class BannerAdmin(SendBannerAdmin, SnapshotLists, ModelAdmin):
         return go_to(request, reverse("admin:chats_banner_changelist"))
 
     def allow_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """GET asks, POST lets a skipped photo be sent after all."""
+        """GET shows a confirmation; POST undoes the skipping of a photo."""
         if not may_send(request):
             raise PermissionDenied
         banner = get_object_or_404(Banner, pk=pk)
@@ -155,7 +155,7 @@ class BannerAdmin(SendBannerAdmin, SnapshotLists, ModelAdmin):
         return render(request, "chats/banner_dialog.html" if in_dialog else "chats/banner_confirm.html", context)
 
     def _may_ask(self, request: HttpRequest) -> None:
-        """Asking the outside holds a thread for seconds, so the right to look is not enough."""
+        """Require the permission to send as well: a request to the external API occupies a thread for seconds."""
         if not (self._may_view(request) and may_send(request)):
             raise PermissionDenied
 
@@ -166,7 +166,7 @@ class BannerAdmin(SendBannerAdmin, SnapshotLists, ModelAdmin):
 
 
 def _read(token: str) -> tuple[str, str]:
-    """Return address and title of a photo that this page has shown: nobody can have us fetch what they like."""
+    """Return the photo's address and title from its signed token. Clients cannot choose which URL is fetched."""
     try:
         url, title = signing.loads(token, salt=SALT, max_age=GOOD_FOR)
     except signing.BadSignature as error:

@@ -1,4 +1,4 @@
-"""What one may do to a broadcast on its page: when, with which consequence in numbers, and by which service."""
+"""The actions on a broadcast's page: when each is available, its consequence in numbers, and the service it calls."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Status = Broadcast.Status
 
 @dataclass(frozen=True)
 class BroadcastAction:
-    """A button of the page. `consequence` is what the confirmation says, `done` what the page says afterwards.
+    """A button of the page. The confirmation shows `consequence`; the page shows `done` afterwards.
 
-    `firmly` is what the confirmation's own button says, where the label alone could be misunderstood. Afterwards the
-    broadcast has no page any more unless it `leaves_page`.
+    `firmly` is the label of the confirmation's button, where `label` alone could be misunderstood. `leaves_page` is
+    False if the broadcast has no page after the action.
     """
 
     name: str
@@ -33,7 +33,7 @@ class BroadcastAction:
 
 
 def verbs_for(broadcast: Broadcast) -> list[BroadcastAction]:
-    """Return what may be done to the broadcast in its present state, in the order of the buttons."""
+    """Return the actions available in the broadcast's current state, in the order of the buttons."""
     return [verb for verb in VERBS.values() if verb.fits(broadcast)]
 
 

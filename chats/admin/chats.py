@@ -1,4 +1,4 @@
-"""The admin of chats: who is this user, what did we tell them?"""
+"""The admin of chats: the chat list and the page that opens a chat."""
 
 from datetime import datetime
 from typing import Any
@@ -25,7 +25,7 @@ Deletion = tuple[list[str], dict[str, int], set[str], list[str]]
 
 
 class ChatList(ChangeList):
-    """Counts messages for the rows of the page only: the page is found first, then looked at."""
+    """Changelist that finds the page's rows first and then counts messages for these rows only."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -37,7 +37,7 @@ class ChatList(ChangeList):
 class ChatAdmin(ConcurrentFormsAdmin, SendBannerAdmin, ConversationAdmin, ModelAdmin):
     list_display = ["uuid", "created", "messages", "last_message", "unread"]
     list_per_page = 50
-    list_disable_select_all = True  # "all 1,000,000" is what a broadcast to all is for
+    list_disable_select_all = True  # a message to all chats is a broadcast
     show_full_result_count = False
     paginator = InfinitePaginator
     ordering = ["-id"]
@@ -57,7 +57,7 @@ class ChatAdmin(ConcurrentFormsAdmin, SendBannerAdmin, ConversationAdmin, ModelA
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Chat], search_term: str
     ) -> tuple[QuerySet[Chat], bool]:
-        """Search by how the UUID begins, on its index, where the default would scan the table."""
+        """Search by UUID prefix with an index scan; the default would scan the table."""
         return (queryset.matching(search_term) if search_term.strip() else queryset), False
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
@@ -85,26 +85,26 @@ class ChatAdmin(ConcurrentFormsAdmin, SendBannerAdmin, ConversationAdmin, ModelA
             return format_html('<span class="faint">{}</span>', "all read" if chat.message_count else "–")
         return format_html('<span class="pill" title="unread">{}</span>', f"{chat.unread_count:,}")
 
-    # --- What one does with the selected --------------------------------------------------------
+    # --- Actions on the selected rows -----------------------------------------------------------
     @admin.action(description="Compose to selected", permissions=["compose"])
     def compose_to_selected(self, request: HttpRequest, queryset: QuerySet[Chat]) -> HttpResponse:
-        """Hand the selected users to the compose page, through the session: an address has no room for them."""
+        """Pass the selected users to the compose page through the session, because they do not fit into a URL."""
         request.session["compose_uuids"] = [str(uuid) for uuid in queryset.values_list("user_uuid", flat=True)]
         return HttpResponseRedirect(reverse("admin:chats_broadcast_add"))
 
     def has_compose_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("chats.send_broadcast")
 
-    # --- Deleting, with the consequence in numbers ----------------------------------------------
+    # --- Deleting, with the number of deleted rows ----------------------------------------------
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Deletion:
-        """Count what goes with the chats, where the default would load and list every message."""
+        """Count the rows that are deleted with the chats. The default would load and list every message."""
         chats = list(objs)
         messages = Message.objects.filter(chat__in=chats).count()
         counts = {"chats": len(chats), "messages": messages}
         lacking = set() if self.has_delete_permission(request) else {"chat"}
         return [str(chat) for chat in chats], counts, lacking, []
 
-    # --- Opening one ----------------------------------------------------------------------------
+    # --- Opening a chat -------------------------------------------------------------------------
     def get_form(
         self, request: HttpRequest, obj: Chat | None = None, change: bool = False, **kwargs: Any
     ) -> type[ModelForm]:
@@ -118,11 +118,11 @@ class ChatAdmin(ConcurrentFormsAdmin, SendBannerAdmin, ConversationAdmin, ModelA
         return super().add_view(request, form_url, {"title": "Open a chat", **only_save, **(extra_context or {})})
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """A chat's UUID never changes; what one does in a chat has permissions of its own."""
+        """Return False: a chat's UUID never changes. Actions in a chat have their own permissions."""
         return False
 
     def response_add(self, request: HttpRequest, obj: Chat, post_url_continue: str | None = None) -> HttpResponse:
-        """Land in the conversation: that is what a chat is opened for."""
+        """Redirect to the conversation of the new chat."""
         if "_addanother" in request.POST or "_popup" in request.POST:
             return super().response_add(request, obj, post_url_continue)
         self.message_user(request, "The chat is open.", "success")

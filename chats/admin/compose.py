@@ -1,4 +1,4 @@
-"""Compose: write, look at it as the user will, send. Nothing goes out before its exact audience was on the screen."""
+"""The compose pages: write, preview, send. Nothing is sent before the page has shown its exact audience."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from chats.models import Broadcast, BroadcastNotAllowed, Chat
 from core.storage_failure import StorageFailure
 from core.timezones import zone_words
 
-KEPT_STEPS = ("preview", "edit")  # parameters of the address: what to do with a form that is kept as a draft
+KEPT_STEPS = ("preview", "edit")  # query parameters that hold a form kept as a draft
 
 
 class ComposeAdmin(admin.ModelAdmin):
-    """Replaces the form that the admin would make for a new broadcast, and for changing a scheduled one."""
+    """Mixin of the broadcast admin: the pages to create a broadcast and to change a scheduled one."""
 
     def get_urls(self) -> list[URLPattern]:
         edit = self.admin_site.admin_view(self.edit_view)
@@ -41,7 +41,7 @@ class ComposeAdmin(admin.ModelAdmin):
         return self._compose(request, None)
 
     def edit_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Change a broadcast that is scheduled or missed: its text, picture and time."""
+        """Change the text, picture and time of a scheduled or missed broadcast."""
         if not may_send(request):
             raise PermissionDenied
         broadcast = self.get_object(request, str(pk))
@@ -53,9 +53,9 @@ class ComposeAdmin(admin.ModelAdmin):
         return self._compose(request, broadcast)
 
     def _compose(self, request: HttpRequest, broadcast: Broadcast | None) -> HttpResponse:
-        """Take one step. The preview has an address of its own, which can be loaded again and left with Back.
+        """Handle one step of the form. The preview has its own URL, so that it can be reloaded and left with Back.
 
-        Times are read in the zone that the form was shown in, also where the user has chosen another one since.
+        Times are parsed in the time zone in which the form was shown, even if the user has changed it since.
         """
         step, data = "write", None
         if request.method == "POST":
@@ -155,13 +155,13 @@ class ComposeAdmin(admin.ModelAdmin):
 
 
 def _with_list(request: HttpRequest, user_uuids: list[str]) -> HttpResponse:
-    """Go on with the users who were selected in the list of chats, at an address that can be loaded again."""
+    """Store the users selected on the chat list as a draft and redirect to a URL that can be reloaded."""
     draft = drafts.keep_list("\n".join(user_uuids), title="", owner=request.user)
     return HttpResponseRedirect(f"{request.path}?{urlencode({'users': draft.reference})}")
 
 
 def _prefill(form: ComposeForm, request: HttpRequest, broadcast: Broadcast | None) -> None:
-    """Fill a fresh form with the list that came from the list of chats, or with the broadcast to be changed."""
+    """Fill a new form with the list from the chat list, or with the broadcast to be changed."""
     if broadcast is None:
         form.listed_file = drafts.find(request.GET.get("users", ""), owner=request.user, suffix=".txt")
         form.initial["audience"] = "listed" if form.listed_file else "all"
@@ -172,7 +172,7 @@ def _prefill(form: ComposeForm, request: HttpRequest, broadcast: Broadcast | Non
 
 
 def _kept(draft: drafts.Draft | None) -> dict[str, str] | None:
-    """Return the fields of a form that was kept for its preview, or None where it is not kept any more."""
+    """Return the fields of a form that was kept for its preview, or None if the draft was deleted."""
     try:
         return dict(json.loads(draft.read())) if draft else None
     except drafts.Forgotten:
@@ -180,13 +180,13 @@ def _kept(draft: drafts.Draft | None) -> dict[str, str] | None:
 
 
 def _seen(form: ComposeForm) -> int | None:
-    """Return the version of the broadcast that the form was first shown with."""
+    """Return the version of the broadcast that the form was first rendered with."""
     given = form.data.get("version", "")
     return int(given) if given.isascii() and given.isdigit() and len(given) < 19 else None
 
 
 def _reach(form: ComposeForm, broadcast: Broadcast | None) -> dict[str, int]:
-    """Count exactly whom it will go to."""
+    """Return the exact number of chats the broadcast will reach."""
     if broadcast is not None and broadcast.audience == Broadcast.Audience.LISTED:
         listed = list(broadcast.recipients.values_list("user_uuid", flat=True))
     elif form.listed is not None:

@@ -1,4 +1,4 @@
-"""The form of a broadcast: what, to whom, when. Whatever was typed or uploaded survives a refusal."""
+"""The form of a broadcast: content, audience and time. Text and uploads are kept if the form has errors."""
 
 from __future__ import annotations
 
@@ -30,9 +30,11 @@ TIMES = {"now": "Now", "later": "Later"}
 
 
 class ComposeForm(forms.Form):
-    """After `is_valid()`: `picture` and `listed_file` are drafts or None, `listed` is the list or None.
+    """The compose form.
 
-    The drafts are there after a refusal, too, so that the page can offer what was uploaded.
+    After `is_valid()`, `picture` and `listed_file` are drafts or None, `listed` is the list or None.
+
+    The drafts are also set if the form has errors, so that the page can offer the uploads again.
     """
 
     text = MultilineField(
@@ -63,21 +65,21 @@ class ComposeForm(forms.Form):
 
     @cached_property
     def key(self) -> UUID:
-        """The key that makes a double click one broadcast: the one that came with the form, else a new one."""
+        """Return the key that makes a double click create one broadcast: the submitted one, otherwise a new one."""
         try:
             return UUID(str(self.data.get("request_key", "")))
         except ValueError:
             return uuid4()
 
     def key_of_content(self) -> UUID:
-        """Return the key of the form with this content: sent again with another text, it is another broadcast."""
+        """Return a key for the form's content, so that resubmitting it with another text creates another broadcast."""
         listed = sorted(map(str, self.listed.user_uuids)) if self.listed else None
         picture = self.picture.reference if self.picture else ""
         content = [self.cleaned_data["text"], picture, listed, str(self.moment)]
         return uuid5(self.key, json.dumps(content))
 
     def _clean_fields(self) -> None:
-        self._find_kept()  # first: whatever else is refused, what was kept stays
+        self._find_kept()  # first, so that kept uploads survive errors in other fields
         super()._clean_fields()  # type: ignore[misc]  # private, and not in the stubs
 
     def clean_picture_file(self) -> None:
@@ -152,11 +154,11 @@ class ComposeForm(forms.Form):
 
     @property
     def moment(self) -> datetime | None:
-        """When to send; None: now."""
+        """The time to send at, or None for now."""
         return self.cleaned_data.get("send_at") if self.cleaned_data.get("when") == "later" else None
 
     def to_be_kept(self) -> dict[str, str]:
-        """Return the fields of a valid form for its preview: files and lists as references, the time with its zone."""
+        """Return a valid form's fields for its preview: uploads as references, the time with its UTC offset."""
         return {
             "request_key": str(self.key),
             "zone": timezone.get_current_timezone_name(),
@@ -170,14 +172,14 @@ class ComposeForm(forms.Form):
         }
 
     def values(self) -> dict[str, Any]:
-        """Return what the page shows in its fields: what was typed, also where it was refused."""
+        """Return the values for the page's fields: the submitted ones, even if they are invalid."""
         source = self.data if self.is_bound else self.initial
         defaults = {"text": "", "audience": "all", "when": "now", "zone": timezone.get_current_timezone_name()}
         return {name: source.get(name) or default for name, default in defaults.items()}
 
     @property
     def pasted(self) -> str:
-        """What belongs into the text area of the list: what was pasted, also where only its draft came back."""
+        """The text for the list's text area: what was pasted, also if only its draft was submitted."""
         if self.is_bound and self.data.get("users"):
             return self.data["users"]
         if self.listed_file is not None and not self.listed_file.title:
@@ -187,7 +189,7 @@ class ComposeForm(forms.Form):
 
 
 def _as_text(content: bytes) -> str:
-    """Decode a text file; spreadsheets write "Unicode text" as UTF-16 with a mark."""
+    """Decode a text file. Spreadsheets save "Unicode text" as UTF-16 with a byte order mark."""
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return content.decode("utf-16", errors="replace")
     return content.decode("utf-8-sig", errors="replace")

@@ -1,4 +1,4 @@
-"""One chat as a conversation: what the user sees, newest at the bottom, and a form to write to them."""
+"""One chat as a conversation: the messages the user sees, newest at the bottom, and a form for a new one."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,12 +23,12 @@ from core.storage_failure import StorageFailure
 
 PAGE = 50
 MAX_TEXT_LENGTH = 4000
-LOOK_BEHIND = 100  # messages, more than one chat gets while a transaction is open
-MAX_PAGE_NUMBERS = 5_000  # of one request
+LOOK_BEHIND = 100  # messages; more than a chat gets while a transaction is open
+MAX_PAGE_NUMBERS = 5_000  # per request
 
 
 class MessageForm(forms.Form):
-    """A personal message: a text, a picture, or both."""
+    """The form of a personal message: a text, a picture, or both."""
 
     text = MultilineField(required=False, max_length=MAX_TEXT_LENGTH, widget=forms.Textarea(attrs={"rows": 2}))
     image = forms.FileField(required=False)
@@ -50,7 +50,7 @@ class MessageForm(forms.Form):
 
 
 class ConversationAdmin(ModelAdmin):
-    """The pages of one chat: a mixin of the chats' admin."""
+    """Mixin of the chat admin: the pages of one chat."""
 
     def get_urls(self) -> list[URLPattern]:
         def page(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
@@ -66,7 +66,7 @@ class ConversationAdmin(ModelAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Show the newest messages; a POST writes one."""
+        """Show the newest messages. A POST creates one."""
         chat = self.get_object(request, unquote(object_id))
         if chat is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
@@ -115,7 +115,7 @@ class ConversationAdmin(ModelAdmin):
         }
 
     def earlier(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """A fragment: the page of messages before message `before`."""
+        """Return an HTML fragment with the page of messages before message `before`."""
         chat = self._chat(request, pk)
         context = {
             **_messages(chat, before=_number(request, "before")),
@@ -124,7 +124,10 @@ class ConversationAdmin(ModelAdmin):
         return render(request, "chats/messages_earlier.html", context)
 
     def newer(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """A fragment: what this page has not shown yet, oldest first, and at once the next if there is more."""
+        """Return an HTML fragment with messages the page has not shown yet, oldest first.
+
+        It loads the next one if needed.
+        """
         chat = self._chat(request, pk)
         floor, seen = _number(request, "floor"), _numbers(request.GET.get("seen", "").split(","))
         unseen = chat.messages.for_reading().order_by("pk").filter(pk__gt=floor).exclude(pk__in=seen)
@@ -140,7 +143,7 @@ class ConversationAdmin(ModelAdmin):
         return render(request, "chats/messages_newer.html", context)
 
     def mark_read(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Mark the messages that the page has shown as read, and no others."""
+        """Mark exactly the messages that the page has shown as read."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         chat = self._chat(request, pk)
@@ -159,7 +162,7 @@ class ConversationAdmin(ModelAdmin):
 
 
 def _messages(chat: Chat, before: int | None = None) -> dict[str, Any]:
-    """Return up to PAGE messages in the order one reads them, and where the earlier ones begin, if any."""
+    """Return up to PAGE messages, oldest first, and the id before which earlier ones continue, if any."""
     found = chat.messages.for_reading()
     if before is not None:
         found = found.filter(pk__lt=before)
@@ -175,10 +178,10 @@ def _messages(chat: Chat, before: int | None = None) -> dict[str, Any]:
 
 
 def _mark(floor: int, seen: list[int]) -> dict[str, Any]:
-    """Return how far a page has come: it has every message up to `floor`, and of the later ones those in `seen`.
+    """Return the page's position: all messages up to `floor` were shown, and of the later ones those in `seen`.
 
-    One number is not enough: a fan-out takes its ids some time before its commit, so that a message may appear below
-    others that are shown already.
+    One number is not enough. A fan-out takes its ids some time before its commit, so a message may appear below others
+    that are already shown.
     """
     seen = sorted({number for number in seen if number > floor})
     behind, kept = seen[:-LOOK_BEHIND], seen[-LOOK_BEHIND:]
@@ -186,7 +189,7 @@ def _mark(floor: int, seen: list[int]) -> dict[str, Any]:
 
 
 def _number(request: HttpRequest, name: str) -> int:
-    """Return a message id of the request. Raises Http404 for anything else: the address was edited."""
+    """Return the message id in the query parameter `name`. Raises Http404 for anything else."""
     found = _numbers([request.GET.get(name, "")])
     if not found:
         raise Http404

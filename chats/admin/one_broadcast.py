@@ -1,4 +1,4 @@
-"""The page of one broadcast, its live part, and its buttons."""
+"""The page of one broadcast: its live part, its timeline and its buttons."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from chats.models import Banner, Broadcast, BroadcastNotAllowed, Step
 from core.admin.row_history import RowHistoryAdmin
 
 WORKERS_SHOULD_HAVE_COME = 10  # seconds
-EVERY = 5  # seconds between two looks at what moves: a rate goes down also when nothing happens
+EVERY = 5  # seconds between two refreshes of the live part: the rate also falls when nothing happens
 
 
-# Steps that are no states: which state they look like, and their word.
+# Timeline steps that are not states: the state whose style they use, and their label.
 LOOKS = {"retracted": ("retracted", "Retracted"), "restored": ("on", "Shown again"), "changed": ("waiting", "Changed")}
 
 
 class BroadcastPagesAdmin(RowHistoryAdmin):
-    """One broadcast is a page to watch and steer, not a form. What it holds changes by services only."""
+    """Mixin of the broadcast admin: the read-only page of one broadcast with its actions, which call services."""
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
@@ -55,16 +55,16 @@ class BroadcastPagesAdmin(RowHistoryAdmin):
         return TemplateResponse(request, "chats/broadcast_page.html", context)
 
     def live_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """The part of the page that moves, asked for whenever something happens to the broadcast."""
+        """Return the live part of the page. The page requests it on every live message about the broadcast."""
         broadcast = self._broadcast(request, str(pk))
         return render(request, "chats/broadcast_live.html", self._live_context(request, broadcast))
 
     def cells_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """State and progress of one row of the list, asked for while they move."""
+        """Return state and progress of one row of the list. The list requests it while the broadcast is in progress."""
         return render(request, "chats/broadcast_cells.html", {"broadcast": self._broadcast(request, str(pk))})
 
     def verb_view(self, request: HttpRequest, pk: str, verb: str) -> HttpResponse:
-        """GET asks "are you sure?" with the consequence in numbers; POST does it."""
+        """GET shows a confirmation with the consequence in numbers; POST executes the action."""
         if not may_send(request):
             raise PermissionDenied
         broadcast = self._broadcast(request, pk)

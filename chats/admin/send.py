@@ -1,4 +1,4 @@
-"""The button "Send banner" of the lists of chats, banners and broadcasts: one confirmation, one banner to all."""
+"""The "Send banner" button of the chat, banner and broadcast lists: one confirmation, one banner to all chats."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NOT_ONLY = " All chats get it, not only the selected ones."
 
 
 def may_send(request: HttpRequest) -> bool:
-    """To send is a permission of its own: pressing a button reaches everybody."""
+    """Return whether the user may send. It is a permission of its own, because one request reaches all users."""
     return request.user.has_perm("chats.send_broadcast")
 
 
@@ -35,14 +35,14 @@ def page_of(broadcast: Broadcast) -> str:
 
 
 def go_to(request: HttpRequest, address: str) -> HttpResponse:
-    """Redirect: the whole page, also where htmx asked and would put the answer into the dialog."""
+    """Redirect the whole page. An ordinary redirect of an htmx request would load the page into the dialog."""
     if request.headers.get("HX-Request"):
         return HttpResponseClientRedirect(address)
     return HttpResponseRedirect(address)
 
 
 class SendBannerForm(BaseDialogForm):
-    """The confirmation. Its key makes a double click one broadcast."""
+    """The confirmation. Its key makes a double click create one broadcast."""
 
     form_before_template = "chats/send_dialog.html"
     request_key = forms.UUIDField(widget=forms.HiddenInput({"id": "send-key"}), initial=uuid4)
@@ -52,7 +52,7 @@ class SendBannerForm(BaseDialogForm):
 
 
 class SendActionForm(ActionForm):
-    """The form of the selected rows, with a key for the same reason."""
+    """The form of the actions on selected rows, with a key for the same reason."""
 
     request_key = forms.UUIDField(
         label="", required=False, widget=forms.HiddenInput({"id": "action-key"}), initial=uuid4
@@ -60,7 +60,7 @@ class SendActionForm(ActionForm):
 
 
 class SendBannerAdmin(admin.ModelAdmin):
-    """Adds "Send banner" to a list: as a button that needs no selection, and as an action on selected rows."""
+    """Mixin that adds "Send banner" to a list, as a button without selection and as an action on selected rows."""
 
     actions_list: Any = ["send_banner"]
     actions: Any = ["send_banner_to_all"]
@@ -95,7 +95,7 @@ class SendBannerAdmin(admin.ModelAdmin):
         return self._send_banner(request, _key_of(request), NOT_ONLY)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        # Django ignores an action that the form did not offer; who forges this one shall hear a clear no.
+        # Django ignores an action that the form did not offer; a forged request for this one gets 403.
         if request.POST.get("action") == "send_banner_to_all" and not may_send(request):
             raise PermissionDenied
         return super().changelist_view(request, extra_context)
@@ -110,7 +110,7 @@ class SendBannerAdmin(admin.ModelAdmin):
         return go_to(request, page_of(broadcast))
 
     def _list_address(self, request: HttpRequest) -> str:
-        """Return the list's address, with the filters it had when the button was pressed."""
+        """Return the list's URL with the filters it had when the button was pressed."""
         address = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
         asked_from = split_url(request.headers.get("HX-Current-URL", "") or request.get_full_path())
         return f"{address}?{asked_from.query}" if asked_from.path == address and asked_from.query else address

@@ -1,4 +1,4 @@
-"""A text of a form, counted as its page counts it."""
+"""A text field of a form that counts characters as the browser's page does."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from django import forms
 
 
 class MultilineField(forms.CharField):
-    """Counts an end of line as one character, as the page does; browsers send two."""
+    """Text field that counts a line break as one character, like the page. Browsers submit two (CR LF)."""
 
     def to_python(self, value: Any) -> str:
         return str(super().to_python(value)).replace("\r\n", "\n")

@@ -20,7 +20,7 @@ FLOOR = TOP + HEIGHT
 class Slot:
     """One day of the chart: the bar shows `done`, the dot of the line shows `overdue`.
 
-    Each is None if the day has no report.
+    Both values are unset (None) if the day has no report.
     """
 
     day: date
