@@ -1,4 +1,4 @@
-"""Environments, test files, the runs of these in those, and what came of them."""
+"""Models of the test runner: environments, test files, runs and their results."""
 
 from testrunner.models.environment import EnvironmentVariable, TestEnvironment
 from testrunner.models.failure import FailureTask

@@ -11,9 +11,9 @@ from simple_history.models import HistoricalRecords
 from testrunner.clock import database_now
 from testrunner.sandbox.pytest_command import STEERING
 
-FIRST, LAST = 1, 100  # the environments' ids
-# What a shell can export. The names that the runner sets itself, or that would change how the tests are run, are ours;
-# any other reaches the tests.
+FIRST, LAST = 1, 100  # the first and last environment id
+# Names that a shell can export. Names that the runner sets itself, or that would change how tests are run, are reserved
+# (OUR_NAMES). All others reach the tests.
 VARIABLE_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
 OUR_NAMES = rf"^(TEST_ENVIRONMENT_.*|{STEERING})$"
 
@@ -23,29 +23,30 @@ class TestEnvironmentQuerySet(models.QuerySet["TestEnvironment"]):
         return self.filter(enabled=True)
 
     def reserved(self, now: datetime | Expression) -> TestEnvironmentQuerySet:
-        """Environments that are reserved at `now`, by the database's clock, or from the active run's end on."""
+        """Environments that are reserved at `now` (database's clock), or will be from the end of the active run on."""
         return self.filter(Q(reserved_until__gt=now) | Q(reserved_for__isnull=False, reserved_until=None))
 
 
 class TestEnvironment(models.Model):
-    """One of the hundred shared places that tests run against, and in which one run at a time is active.
+    """One of the hundred shared environments that tests run against; at most one run is active in it at a time.
 
-    Whoever starts, ends or queues a run locks this row first (testrunner/queue/claims.py).
+    Code that starts, ends or queues a run locks this row first (testrunner/queue/claims.py).
     """
 
-    __test__ = False  # pytest takes every class whose name begins with Test for one
+    __test__ = False  # pytest would collect every class whose name begins with Test
 
     id = models.PositiveSmallIntegerField(primary_key=True, editable=False)
     name = models.CharField(max_length=100, unique=True)
     description = models.TextField(blank=True, default="", max_length=2_000)
     enabled = models.BooleanField(default=True)
-    # Where failed tests open tasks; nowhere if empty.
+    # The project where failed tests open tasks; no tasks are opened if empty.
     project = models.ForeignKey(
         "projects.Project", models.SET_NULL, null=True, blank=True, related_name="test_environments"
     )
 
-    # A reservation lasts for `reserved_for`. It has begun when it says from when until when; until then it waits for
-    # the end of the run that was active when it was made. Others' runs wait from the moment it was made.
+    # A reservation lasts for `reserved_for`. It has begun once `reserved_from` and `reserved_until` are set. Before
+    # that, it waits for the end of the run that was active when it was made. Other users' runs wait from the moment it
+    # was made.
     reserved_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, editable=False, related_name="+"
     )
@@ -54,7 +55,7 @@ class TestEnvironment(models.Model):
     reserved_until = models.DateTimeField(null=True, editable=False)
     reservation_note = models.CharField(max_length=200, blank=True, default="", editable=False)
 
-    # Counts the runs that were started here; each has the count as its lease's token, and no two the same.
+    # Counts the runs that were started here. Each run gets the count as its lease token, so no two tokens are equal.
     generation = models.BigIntegerField(default=0, editable=False)
 
     history = HistoricalRecords(excluded_fields=["generation"])
@@ -62,7 +63,7 @@ class TestEnvironment(models.Model):
 
     class Meta:
         ordering = ["id"]
-        default_permissions = ("view", "change")  # there are a hundred, always
+        default_permissions = ("view", "change")  # there are always exactly a hundred environments
         permissions = [("reserve_testenvironment", "Can reserve test environments and release them")]
         constraints = [
             models.CheckConstraint(
@@ -79,7 +80,7 @@ class TestEnvironment(models.Model):
                 ),
                 name="testrunner_testenvironment_reserved_when",
             ),
-            # Of a deleted user's reservation the times remain, and end by themselves.
+            # If the user is deleted, the times of the reservation remain and expire by themselves.
             models.CheckConstraint(
                 condition=Q(reserved_by=None) | Q(reserved_for__isnull=False),
                 name="testrunner_testenvironment_reserved_how_long",
@@ -90,14 +91,14 @@ class TestEnvironment(models.Model):
         return self.name
 
     def is_reserved(self, now: datetime | None = None) -> bool:
-        """Whether only the holder's runs start here now, or at another time of the database's clock."""
+        """Whether only the holder's runs start here, now or at the time `now` of the database's clock."""
         if self.reserved_by_id is None or self.reserved_for is None:
             return False
         return self.reserved_until is None or self.reserved_until > (now or database_now())
 
 
 class EnvironmentVariable(models.Model):
-    """A variable that every test of an environment sees. Pages and logs show a secret one's name only."""
+    """A variable that every test of an environment sees. Pages and logs show only the name of a secret one."""
 
     environment = models.ForeignKey(TestEnvironment, models.CASCADE, related_name="variables", db_index=False)
     name = models.CharField(
@@ -113,7 +114,7 @@ class EnvironmentVariable(models.Model):
     class Meta:
         ordering = ["name"]
         constraints = [
-            # Also how an environment's variables are found.
+            # Its index also serves the lookup of an environment's variables.
             models.UniqueConstraint(fields=["environment", "name"], name="testrunner_environmentvariable_once"),
             models.CheckConstraint(
                 condition=Q(name__regex=VARIABLE_NAME) & ~Q(name__regex=OUR_NAMES),

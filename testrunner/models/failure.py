@@ -8,7 +8,10 @@ from testrunner.sandbox.results.nodeids import MAX_NODEID_LENGTH
 
 
 class FailureTask(models.Model):
-    """The one task of a test that fails in an environment. Gone with the task: the next failure opens another."""
+    """The single task of a test that fails in an environment.
+
+    The row is deleted with the task, so the next failure opens a new one.
+    """
 
     environment = models.ForeignKey(TestEnvironment, models.CASCADE, related_name="+", db_index=False)
     nodeid = models.CharField(max_length=MAX_NODEID_LENGTH)
@@ -16,7 +19,7 @@ class FailureTask(models.Model):
     last_run = models.ForeignKey(TestRun, models.SET_NULL, null=True, related_name="+")
 
     class Meta:
-        default_permissions = ()  # who may see the task sees it there
+        default_permissions = ()  # users who may see the task see it there
         constraints = [
             models.UniqueConstraint(fields=["environment", "nodeid"], name="testrunner_failuretask_once"),
         ]

@@ -4,11 +4,11 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-MAX_PATH_LENGTH = 400  # characters; an index holds it
+MAX_PATH_LENGTH = 400  # characters; an index contains it
 
 
 class Root(models.TextChoices):
-    """Where a test file lies: see testrunner/files/discovery.py."""
+    """The location of a test file: see testrunner/files/discovery.py."""
 
     SAMPLES = "samples", "sample tests"
     PROJECT = "project", "Opsroom's own tests"
@@ -22,22 +22,22 @@ class TestFileQuerySet(models.QuerySet["TestFile"]):
 
 
 class TestFile(models.Model):
-    """A test file, or a file beside tests, below one of the roots, as it was when it was last looked at.
+    """A test file, or a support file, below one of the roots, as it was when the file system was last read.
 
-    The bytes are the file's.
+    The row does not contain the bytes; they are in the file.
     """
 
     __test__ = False
 
     root = models.CharField(max_length=8, choices=Root)
-    path = models.CharField(max_length=MAX_PATH_LENGTH)  # below the root, with /
+    path = models.CharField(max_length=MAX_PATH_LENGTH)  # relative to the root, with /
     sha256 = models.CharField(max_length=64)
     size = models.PositiveIntegerField()
     uploaded_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, editable=False, related_name="+"
     )
     uploaded_at = models.DateTimeField("uploaded", null=True, blank=True, editable=False)
-    removed = models.BooleanField(default=False, editable=False)  # there is no such file any more; runs remember it
+    removed = models.BooleanField(default=False, editable=False)  # the file no longer exists; runs still refer to it
 
     objects = TestFileQuerySet.as_manager()
 
@@ -46,7 +46,7 @@ class TestFile(models.Model):
         default_permissions = ("view", "delete")
         permissions = [("upload_testfile", "Can upload test files: their code runs on the test runner's machine")]
         constraints = [
-            # Also how a root's files are listed, directory by directory.
+            # Its index also serves listing a root's files by directory.
             models.UniqueConstraint(fields=["root", "path"], name="testrunner_testfile_once"),
             models.CheckConstraint(
                 condition=Q(root__in=["samples", "project", "uploads"]), name="testrunner_testfile_root"
@@ -63,7 +63,7 @@ class TestFile(models.Model):
 
     @property
     def is_python(self) -> bool:
-        """Whether it can be chosen for a run; others come along with the tests in their folder."""
+        """Whether the file can be chosen for a run; other files are added with the tests in their folder."""
         return self.path.endswith(".py")
 
     @property

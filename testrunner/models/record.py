@@ -1,4 +1,4 @@
-"""What a run leaves: the bytes that were run, its log, and the outcome of every test."""
+"""Records of a run: the bytes that were run, the log, and the result of every test."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from testrunner.sandbox.results.outcome import MAX_DURATION
 
 
 class RunFile(models.Model):
-    """A file of a run with the bytes it had when the run was asked for: they are run, whatever the file is by then."""
+    """A file of a run, with the bytes it had when the run was requested. Later changes of the file have no effect."""
 
     run = models.ForeignKey(TestRun, models.CASCADE, related_name="files", db_index=False)
     position = models.PositiveSmallIntegerField()
@@ -22,13 +22,13 @@ class RunFile(models.Model):
     sha256 = models.CharField(max_length=64)
     size = models.PositiveIntegerField()
     content = models.BinaryField()
-    comes_along = models.BooleanField(db_default=False)  # not chosen: it lies beside a test that was
+    comes_along = models.BooleanField(db_default=False)  # not chosen itself: a support file beside a chosen test
 
     class Meta:
         ordering = ["run", "position"]
-        default_permissions = ()  # seen with the run
+        default_permissions = ()  # visible with the run
         constraints = [
-            # Also how a run's files are found.
+            # Its index also serves the lookup of a run's files.
             models.UniqueConstraint(fields=["run", "position"], name="testrunner_runfile_position"),
             models.UniqueConstraint(fields=["run", "root", "path"], name="testrunner_runfile_once"),
         ]
@@ -38,7 +38,7 @@ class RunFile(models.Model):
 
 
 class TestResult(models.Model):
-    """What one test of one run came to. The environment is the run's, repeated for the index."""
+    """The result of one test of one run. The environment is the run's, repeated for the index."""
 
     __test__ = False
 
@@ -64,17 +64,17 @@ class TestResult(models.Model):
         ordering = ["run", "id"]
         default_permissions = ("view",)
         indexes = [
-            # A test's history in an environment, newest first: is it flaky?
+            # A test's history in an environment, newest first, to find flaky tests.
             models.Index(fields=["environment", "nodeid", "-run"], name="testrunner_testresult_history"),
         ]
         constraints = [
-            # Also how a run's results are found.
+            # Its index also serves the lookup of a run's results.
             models.UniqueConstraint(fields=["run", "nodeid"], name="testrunner_testresult_once"),
             models.CheckConstraint(
                 condition=Q(outcome__in=["passed", "failed", "skipped", "error", "xfailed", "xpassed"]),
                 name="testrunner_testresult_outcome",
             ),
-            # A test writes its own report: no page may break on what it says of itself.
+            # A test can write its own report, so a false duration must not break a page.
             models.CheckConstraint(
                 condition=Q(duration__gte=0, duration__lte=MAX_DURATION), name="testrunner_testresult_duration"
             ),
@@ -85,7 +85,7 @@ class TestResult(models.Model):
 
 
 class LogChunk(models.Model):
-    """A piece of a run's log: `data` are the bytes from `offset` on."""
+    """A piece of a run's log: `data` contains the bytes from `offset` on."""
 
     run = models.ForeignKey(TestRun, models.CASCADE, related_name="log", db_index=False)
     offset = models.PositiveBigIntegerField()
@@ -95,7 +95,7 @@ class LogChunk(models.Model):
         ordering = ["run", "offset"]
         default_permissions = ()  # read with the run
         constraints = [
-            # Also how a range of the log is found.
+            # Its index also serves reading a range of the log.
             models.UniqueConstraint(fields=["run", "offset"], name="testrunner_logchunk_once"),
         ]
 

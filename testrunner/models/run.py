@@ -12,7 +12,7 @@ from testrunner.models.environment import TestEnvironment
 
 
 class RunNotAllowed(Exception):
-    """What was asked for does not fit the state of things. Its text is a sentence for a person."""
+    """The request does not fit the current state. The text is a sentence for users."""
 
 
 class TestRunQuerySet(models.QuerySet["TestRun"]):
@@ -29,17 +29,17 @@ class TestRunQuerySet(models.QuerySet["TestRun"]):
         return self.filter(status__in=[TestRun.Status.QUEUED, TestRun.Status.RUNNING])
 
     def judged(self) -> TestRunQuerySet:
-        """Runs whose tests all ran: what earlier durations are taken from."""
+        """Runs whose tests all ran; durations are estimated from them."""
         return self.filter(status__in=TestRun.JUDGED)
 
 
 class TestRun(models.Model):
-    """One run of some test files in one environment, from the wish to the record.
+    """One run of some test files in one environment, from the request to the result.
 
-    Ids are handed out under the environment's lock, so that within an environment a lower id was there earlier. Every
-    time is the database's. From wish to outcome a row is changed by testrunner/services.py, claims.py, leases.py and
-    result_writer.py only, the last two by the token; after that failure_tasks.py and retention.py take down their own
-    marks.
+    Ids are assigned under the environment's lock, so within an environment a lower id was queued earlier. All times are
+    from the database's clock. From request to outcome, only testrunner/services.py, claims.py, leases.py and
+    result_writer.py change a row, the last two only with the token. After that, failure_tasks.py and retention.py clear
+    their own flags.
     """
 
     __test__ = False
@@ -47,12 +47,12 @@ class TestRun(models.Model):
     class Status(models.TextChoices):
         QUEUED = "queued"
         RUNNING = "running"
-        SUCCESS = "success"  # exit 0, and a report, and at least one test
+        SUCCESS = "success"  # exit code 0, a complete report, and at least one test
         FAILED = "failed"  # at least one test failed
-        ERROR = "error"  # the tests could not be run as they should; `reason` says why
+        ERROR = "error"  # the tests could not be run properly; `reason` says why
         TIMED_OUT = "timed_out", "timed out"
         CANCELLED = "cancelled"
-        LOST = "lost"  # its worker was not heard of any more
+        LOST = "lost"  # its worker stopped renewing the lease
 
     JUDGED = [Status.SUCCESS, Status.FAILED]
     FINISHED = [Status.SUCCESS, Status.FAILED, Status.ERROR, Status.TIMED_OUT, Status.CANCELLED, Status.LOST]
@@ -66,13 +66,13 @@ class TestRun(models.Model):
     status = models.CharField(max_length=9, choices=Status, default=Status.QUEUED, editable=False)
     reason = models.CharField(max_length=500, blank=True, default="", editable=False)
     rerun_of = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, editable=False, related_name="reruns")
-    # The ids of the tests to run; all of the files' if empty.
+    # The ids of the tests to run; empty for all tests of the files.
     selection = models.JSONField(default=list, editable=False)
     wall_seconds = models.PositiveIntegerField()
-    # A digest of which files these are, not of their bytes: what earlier durations are looked up by.
+    # A digest of the files' paths, not of their bytes: the key for looking up earlier durations.
     files_key = models.CharField(max_length=64, editable=False)
-    # Two deliveries of one press, a double click included, are one run. Made of the key that was sent and of what was
-    # asked for with it: testrunner/services.py.
+    # Two deliveries of one click, including a double click, become one run. Made of the key that was sent and the
+    # content of the request: testrunner/services.py.
     request_key = models.UUIDField(null=True, unique=True, editable=False)
 
     queued_at = models.DateTimeField("queued", db_default=ClockNow(), editable=False)
@@ -83,7 +83,7 @@ class TestRun(models.Model):
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, editable=False, related_name="+"
     )
 
-    # While it runs: whose it is. Every write of the worker names the token, and is refused once it is another's.
+    # Owner of a running run. Every write of the worker names the token, and is refused once the token is another's.
     worker = models.CharField(max_length=255, blank=True, default="", editable=False)
     lease_token = models.BigIntegerField(null=True, editable=False)
     lease_until = models.DateTimeField(null=True, editable=False)
@@ -98,12 +98,12 @@ class TestRun(models.Model):
     log_size = models.PositiveBigIntegerField(default=0, editable=False)  # bytes kept
     log_dropped = models.PositiveBigIntegerField(default=0, editable=False)  # bytes left out of the middle
     junit_xml = models.TextField(blank=True, default="", editable=False)
-    # Whether log, report, tracebacks and the files' bytes are still there, as far as there were any: retention.py.
+    # Whether log, report, tracebacks and the files' bytes are still kept, as far as they existed: retention.py.
     is_kept = models.BooleanField(db_default=True, editable=False)
-    # Whether tasks are still to be opened, commented on or completed for its results:
+    # Whether tasks still have to be opened, commented on or completed for its results:
     # testrunner/records/failure_tasks.py.
     tasks_due = models.BooleanField(default=False, editable=False)
-    tasks_after = models.BigIntegerField(db_default=0, editable=False)  # the last result that is settled
+    tasks_after = models.BigIntegerField(db_default=0, editable=False)  # id of the last result that is settled
     tasks_opened = models.PositiveSmallIntegerField(db_default=0, editable=False)
 
     objects = TestRunQuerySet.as_manager()
@@ -113,31 +113,31 @@ class TestRun(models.Model):
         default_permissions = ("view", "add")
         permissions = [("cancel_testrun", "Can cancel test runs of others")]
         indexes = [
-            # An environment's queue, oldest first; which environments have one.
+            # An environment's queue, oldest first; the environments that have a queue.
             models.Index(fields=["environment", "id"], condition=Q(status="queued"), name="testrunner_testrun_queue"),
-            # The reaper, every few seconds: whose lease is over?
+            # The sweeper, every few seconds: expired leases.
             models.Index(fields=["lease_until"], condition=Q(status="running"), name="testrunner_testrun_leases"),
             # An environment's history, newest first.
             models.Index(fields=["environment", "-id"], name="testrunner_testrun_history"),
-            # The table filtered by state, newest first.
+            # The table filtered by status, newest first.
             models.Index(fields=["status", "-id"], name="testrunner_testrun_by_status"),
-            # "My runs", and what becomes of a deleted user's.
+            # "My runs", and SET NULL when a user is deleted.
             models.Index(fields=["created_by", "-id"], name="testrunner_testrun_by_creator"),
-            # How long did the same files take, here and elsewhere?
+            # Earlier durations of the same files, here and in other environments.
             models.Index(
                 fields=["files_key", "environment", "-id"],
                 condition=Q(status__in=["success", "failed"]),
                 name="testrunner_testrun_durations",
             ),
-            # Retention: whose log is older than it need be?
+            # Retention: runs whose log has expired.
             models.Index(fields=["finished_at"], condition=Q(is_kept=True), name="testrunner_testrun_kept"),
-            # The sweeper: for which results are tasks still to be opened?
+            # The sweeper: runs with results for which tasks are due.
             models.Index(
                 fields=["environment", "id"], condition=Q(tasks_due=True), name="testrunner_testrun_tasks_due"
             ),
         ]
         constraints = [
-            # The promise of this app. Also how an environment's active run is found.
+            # The central guarantee of this app. Its index also serves the lookup of an environment's active run.
             models.UniqueConstraint(
                 fields=["environment"], condition=Q(status="running"), name="testrunner_testrun_one_active"
             ),
@@ -170,7 +170,7 @@ class TestRun(models.Model):
             models.CheckConstraint(
                 condition=~Q(status="success")
                 | Q(exit_code__isnull=False, exit_code=0, tests__gt=0, failed=0, errors=0)
-                # Whole files were skipped, and pytest collected no test: its exit code 5.
+                # All files were skipped as a whole, so pytest collected no test: its exit code 5.
                 | Q(exit_code__isnull=False, exit_code=5, tests__gt=0, tests=F("skipped"), failed=0, errors=0),
                 name="testrunner_testrun_success_is_earned",
             ),
@@ -194,7 +194,7 @@ class TestRun(models.Model):
         return self.status in self.FINISHED
 
     def duration(self, now: datetime | None = None) -> timedelta | None:
-        """How long it ran, or has been running so far; None if it never started."""
+        """Return how long the run took, or has been running so far; None if it never started."""
         if self.started_at is None:
             return None
         return (self.finished_at or now or timezone.now()) - self.started_at

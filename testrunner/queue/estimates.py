@@ -48,9 +48,7 @@ SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY took) FROM (
 
 @dataclass(frozen=True)
 class Turn:
-    """A waiting run's position (1 starts next) and expected start; no `start` while the environment
-    is disabled.
-    """
+    """A waiting run's position (1 starts next) and expected start; None while the environment is disabled."""
 
     position: int
     start: datetime | None

@@ -1,4 +1,4 @@
-"""What a run leaves, as answers to a request: the log by range, the JUnit report. For REST and for the admin alike."""
+"""HTTP responses with a run's log (by range) and JUnit report, for REST and the admin."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.http.response import HttpResponseBase
 from testrunner.models import TestRun
 from testrunner.records import log_store
 
-# A test writes what it likes: it is text, and never becomes a page of ours.
+# The content is written by tests, so it is served as plain text and must never be rendered as a page of ours.
 SAFE = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; sandbox",
@@ -17,7 +17,7 @@ SAFE = {
 
 
 def log_response(run: TestRun, wanted: str) -> HttpResponseBase:
-    """Answer with the log so far, or with the part that a Range header (`wanted`) names: RFC 9110, section 14."""
+    """Return the log so far, or the part that a Range header (`wanted`) names: RFC 9110, section 14."""
     try:
         span = log_store.wanted(wanted, run.log_size)
     except log_store.Unsatisfiable:
@@ -41,7 +41,7 @@ def log_response(run: TestRun, wanted: str) -> HttpResponseBase:
 
 
 def junit_response(run: TestRun) -> HttpResponse:
-    """Answer with the JUnit report. Raises Http404 where there is none (yet)."""
+    """Return the JUnit report. Raises Http404 if it does not exist (yet)."""
     if not run.junit_xml:
         raise Http404
     return HttpResponse(

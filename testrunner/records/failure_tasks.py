@@ -1,17 +1,17 @@
-"""A test that fails in an environment has one task in the environment's project: opened, commented on, completed.
+"""Tasks for failing tests: a test that fails in an environment has one task in the environment's project.
 
-A run whose tests all ran is marked `tasks_due` in the transaction that ends it. Later, short transactions do what its
-results ask for, AT_ONCE of them at a time, and move `tasks_after`, the id of the last result that is done; the last one
-takes the mark away. So each result is settled once, or not yet, and errors here never touch the run. An environment's
-runs are worked through in their order; one that cannot be settled is logged and left for the next sweep. Where a later
-run has been settled by then, what that one says of a test counts, and the earlier result is left out.
+A run whose tests all ran is marked `tasks_due` in the transaction that ends it. Later, short transactions process its
+results, AT_ONCE at a time, and advance `tasks_after`, the id of the last processed result. The last one clears the
+mark. So each result is processed once or still waiting, and errors here never affect the run. An environment's runs are
+processed in their order. A run that causes an error is logged and left for the next sweep. If a later run is processed
+before it, the later run's result for a test counts, and the earlier result is skipped.
 
-Each transaction locks the run, then the environment's project, then the tasks in the order of their ids: the order in
-which projects are deleted and tasks are changed (docs/architecture.md).
+Each transaction locks the run, then the environment's project, then the tasks in the order of their ids. That is the
+order in which projects are deleted and tasks are changed (docs/architecture.md).
 
-- fails, and has no task: one is opened. Somebody who deletes it gets a new one at the next failure.
-- fails again: a comment; a task that was completed meanwhile is open again.
-- passes, and has an open task: a comment, and the task is completed.
+- A test fails and has no task: a task is opened. If a user deletes it, the next failure opens a new one.
+- It fails again: a comment is added; a task that was completed meanwhile is reopened.
+- It passes and has an open task: a comment is added, and the task is completed.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ log = structlog.get_logger(__name__)
 
 SETTLE = "testrunner.tasks.settle_failures"
 AUTHOR = "test runner"
-SECONDS = 20.0  # in one task; the sweeper calls for the rest
-AT_ONCE = 200  # results in one transaction
-MAX_NEW_TASKS = 50  # tasks that one run opens: where everything fails, fifty say so as well as a thousand
+SECONDS = 20.0  # per call; the sweeper triggers the rest
+AT_ONCE = 200  # results per transaction
+MAX_NEW_TASKS = 50  # tasks that one run opens; if everything fails, fifty tasks are as informative as a thousand
 FAILS, PASSES = ("failed", "error"), ("passed", "xfailed")
 
 
 def are_due(run: TestRun, status: TestRun.Status, *, set_ups_failed: bool) -> bool:
-    """Whether a run that ends like this says anything about its tests, and anybody wants to know.
+    """Whether a run that ends with this status provides results for tasks, and its environment has a project.
 
-    One that is an error does where all of its tests ran and the set-up or teardown of some failed.
+    A run that ends as an error provides them only if all of its tests ran and the set-up or teardown of some failed.
     """
     says = status in TestRun.JUDGED or (status == TestRun.Status.ERROR and set_ups_failed)
     return says and run.environment.project_id is not None
@@ -53,14 +53,14 @@ def call_worker(environment_id: int) -> None:
 
 
 def sweep() -> None:
-    """Call a worker for every environment with results of which nothing was made yet."""
+    """Wake a worker for every environment with runs whose tasks are due."""
     due = TestRun.objects.filter(tasks_due=True).order_by().values_list("environment", flat=True)
     for environment_id in due.distinct():
         call_worker(environment_id)
 
 
 def settle(environment_id: int, seconds: float = SECONDS) -> int:
-    """Work through the due runs of this environment for about `seconds`, oldest first; return how many were settled."""
+    """Process the due runs of this environment for about `seconds`, oldest first; return how many were completed."""
     due = TestRun.objects.filter(environment=environment_id, tasks_due=True).order_by("id")
     settled, until = 0, time.monotonic() + seconds
     for run_id in due.values_list("pk", flat=True):
@@ -79,8 +79,8 @@ def settle(environment_id: int, seconds: float = SECONDS) -> int:
 @retried
 @transaction.atomic
 def _settle_some(run_id: int) -> bool:
-    """Settle the next results of this run; return whether there are more."""
-    # A second worker waits for this row, and goes on where the first one stopped.
+    """Process the next results of this run; return whether there are more."""
+    # A second worker waits for this row, and continues where the first one stopped.
     due = TestRun.objects.filter(pk=run_id, tasks_due=True)
     run = due.select_for_update(no_key=True, of=("self",)).select_related("environment").first()
     if run is None:
@@ -114,7 +114,7 @@ def _settle(run: TestRun, project: Project, results: list[TestResult]) -> None:
 
 
 def _known(run: TestRun, results: list[TestResult]) -> dict[str, FailureTask]:
-    """The tasks that these tests have, locked, by the tests' ids."""
+    """Return the existing tasks of these tests, locked, by test id."""
     nodeids = [result.nodeid for result in results]
     failures = FailureTask.objects.filter(environment=run.environment_id, nodeid__in=nodeids)
     tasks = Task.objects.filter(pk__in=failures.values("task")).order_by("pk").select_for_update(of=("self",))
@@ -127,7 +127,7 @@ def _known(run: TestRun, results: list[TestResult]) -> dict[str, FailureTask]:
 
 
 def _outdated(run: TestRun, results: list[TestResult]) -> set[str]:
-    """The ids of those tests of which a later run here, which is settled, has a result."""
+    """Return the ids of the tests for which a later, already processed run in this environment has a result."""
     later = TestResult.objects.filter(environment=run.environment_id, nodeid__in=[result.nodeid for result in results])
     settled = Q(run__tasks_due=False) & Q(run__status__in=TestRun.JUDGED)
     later = later.filter(settled, run__gt=run.pk, outcome__in=[*FAILS, *PASSES])

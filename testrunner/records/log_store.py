@@ -1,6 +1,7 @@
-"""A run's log as bytes: pieces in the database, read by range.
+"""A run's log as bytes: stored in chunks in the database, read by range.
 
-The log only grows while its run goes on, and what is there never changes, so a page reads from where it stopped.
+While the run is active the log only grows, and existing bytes never change. So a page continues reading where it
+stopped.
 """
 
 from __future__ import annotations
@@ -11,33 +12,34 @@ from dataclasses import dataclass
 
 from testrunner.models import LogChunk
 
-AT_ONCE = 16  # pieces a query brings
+AT_ONCE = 16  # chunks per query
 _RANGE = re.compile(r"\s*bytes\s*=\s*(\d*)\s*-\s*(\d*)\s*", re.ASCII)
 MAX_DIGITS = 18  # of a number in a Range header
 
 
 @dataclass(frozen=True)
 class ByteRange:
-    """Bytes from `start` up to, not including, `stop`."""
+    """Bytes from `start` up to, but not including, `stop`."""
 
     start: int
     stop: int
 
 
 class Unsatisfiable(Exception):
-    """A range begins where there is nothing (yet): RFC 9110, section 14.4."""
+    """The range begins beyond the end of the log: RFC 9110, section 14.4."""
 
 
 def wanted(header: str, size: int) -> ByteRange | None:
-    """What a Range header asks of a log of `size` bytes; None for the whole (no range, several, or no sense in it).
+    """Return the range that a Range header requests of a log of `size` bytes; None for the whole log.
 
-    Source: RFC 9110, section 14.2: a range that is not understood is ignored. Raises Unsatisfiable.
+    A missing header, several ranges and an invalid range all give None, because a range that is not understood is
+    ignored (RFC 9110, section 14.2). Raises Unsatisfiable.
     """
     match = _RANGE.fullmatch(header)
     if match is None or match.group(1, 2) == ("", "") or max(map(len, match.groups())) > MAX_DIGITS:
         return None
     first, last = match.groups()
-    if not first:  # the last so many
+    if not first:  # a suffix range: the last n bytes
         if not int(last) or not size:
             raise Unsatisfiable
         return ByteRange(max(0, size - int(last)), size)
@@ -49,7 +51,7 @@ def wanted(header: str, size: int) -> ByteRange | None:
 
 
 def read(run_id: int, span: ByteRange) -> Iterator[bytes]:
-    """Yield the bytes of the span, piece by piece; memory stays flat, however long it is."""
+    """Yield the bytes of the range, chunk by chunk. Memory use does not depend on its length."""
     chunks = LogChunk.objects.filter(run_id=run_id).order_by("offset")
     begins = chunks.filter(offset__lte=span.start).order_by("-offset").values_list("offset", flat=True).first() or 0
     while begins < span.stop:

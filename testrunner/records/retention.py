@@ -1,6 +1,6 @@
-"""Logs, reports, tracebacks and copies of files go after TESTRUN_LOG_DAYS, the runs themselves after TESTRUN_DAYS.
+"""Retention: logs, reports, tracebacks and file copies are removed after TESTRUN_LOG_DAYS, runs after TESTRUN_DAYS.
 
-However a run ended: one that was cancelled while it waited has no log, and its files' bytes all the same.
+This applies to runs with any outcome: a run that was cancelled in the queue has no log, but it has copies of files.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ from django.db.models import QuerySet
 from testrunner.clock import ClockNow
 from testrunner.models import LogChunk, RunFile, TestResult, TestRun
 
-RUNS_AT_ONCE = 10  # that are deleted in a transaction
-AT_ONCE = 50  # runs in a transaction; one may have 20,000 results
-SECONDS = 60.0  # in one call; the next one comes in an hour
+RUNS_AT_ONCE = 10  # runs deleted per transaction
+AT_ONCE = 50  # runs per transaction; each may have 20,000 results
+SECONDS = 60.0  # per call; the next call comes in an hour
 
 
 def forget_old_logs(seconds: float = SECONDS) -> int:
-    """Remove what is older than TESTRUN_LOG_DAYS, for about `seconds`; return of how many runs."""
+    """Remove logs, reports, tracebacks and file copies that are older than TESTRUN_LOG_DAYS.
+
+    Stops after about `seconds`; returns the number of runs.
+    """
     until = time.monotonic() + seconds
     before = ClockNow() - timedelta(days=settings.TESTRUN_LOG_DAYS)
     old = TestRun.objects.filter(is_kept=True, finished_at__lt=before).order_by("finished_at")
@@ -35,7 +38,7 @@ def forget_old_logs(seconds: float = SECONDS) -> int:
 
 @transaction.atomic
 def _forget_some(old: QuerySet[TestRun]) -> int:
-    # A run that another transaction holds is left for the next call: no two calls wait for each other.
+    # A run that another transaction has locked is left for the next call, so that no two calls wait for each other.
     locked = old.select_for_update(skip_locked=True, no_key=True, of=("self",))
     ids = list(locked.values_list("pk", flat=True)[:AT_ONCE])
     LogChunk.objects.filter(run__in=ids).delete()
@@ -46,19 +49,19 @@ def _forget_some(old: QuerySet[TestRun]) -> int:
 
 
 def old_runs() -> QuerySet[TestRun]:
-    """Ended runs that are older than TESTRUN_DAYS, oldest first."""
+    """Finished runs that are older than TESTRUN_DAYS, oldest first."""
     before = ClockNow() - timedelta(days=settings.TESTRUN_DAYS)
     return TestRun.objects.filter(status__in=TestRun.FINISHED, finished_at__lt=before, tasks_due=False).order_by("id")
 
 
 def count_old_runs() -> int:
-    """How many runs `delete_old_runs` would delete."""
+    """Return how many runs are older than TESTRUN_DAYS."""
     return old_runs().count()
 
 
 @transaction.atomic
 def delete_old_runs() -> int:
-    """Delete some of the old runs with their results, logs and files; return how many."""
+    """Delete some of the old runs with their results, logs and files; return their number."""
     locked = old_runs().select_for_update(skip_locked=True, of=("self",))
     ids = list(locked.values_list("pk", flat=True)[:RUNS_AT_ONCE])
     for model in (LogChunk, RunFile, TestResult):
