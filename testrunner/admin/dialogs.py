@@ -1,4 +1,4 @@
-"""A question before something happens: in a dialog where the page can open one, else on a page of its own."""
+"""Confirmation dialogs: shown in a dialog if the page can open one, otherwise on a page of its own."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from django.shortcuts import render
 
 @dataclass(frozen=True)
 class RunDialog:
-    """What is asked: `words` tell the consequence, `firmly` is what the button that does it says.
+    """Content of a confirmation dialog. `words` explain the consequence; `firmly` is the label of the confirming
+    button.
 
-    Without `firmly` nothing can be done, and the words say why.
+    Without `firmly` the dialog has no button, and the words say why.
     """
 
     title: str
@@ -25,11 +26,11 @@ class RunDialog:
     firmly: str = ""
     is_dangerous: bool = False
     form: forms.Form | None = None
-    key: UUID | None = None  # sent along as `request_key`: what tells a second press from a second wish
+    key: UUID | None = None  # sent along as `request_key`, to distinguish a second click from a second request
 
 
 def ask(admin: ModelAdmin, request: HttpRequest, question: RunDialog, original: Any) -> HttpResponse:
-    """Show the question; its form is sent to the same address."""
+    """Show the question. Its form is posted to the same address."""
     context = {
         **admin.admin_site.each_context(request),
         "opts": admin.opts,

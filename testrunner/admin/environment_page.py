@@ -1,4 +1,4 @@
-"""One environment: who is in it, who waits, what ran; and reserving, releasing, closing it."""
+"""Page of one environment: active run, queue and history; actions to reserve, release, enable and disable it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ReserveForm(forms.Form):
 
 
 class EnvironmentPagesAdmin(ModelAdmin):
-    """A mixin of the environments' admin."""
+    """Mixin for the environments' admin."""
 
     def get_urls(self) -> list[URLPattern]:
         wrap, name = self.admin_site.admin_view, "testrunner_testenvironment_"
@@ -64,12 +64,12 @@ class EnvironmentPagesAdmin(ModelAdmin):
         return TemplateResponse(request, "testrunner/environment.html", context)
 
     def live_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """A fragment: everything that others change."""
+        """Fragment with everything that other users can change."""
         environment = self._environment(request, str(pk))
         return render(request, "testrunner/environment_live.html", self._context(request, environment))
 
     def settings_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """The theme's own form: name, description, project for failures, variables."""
+        """Django's standard change form: name, description, project for failures, variables."""
         return super().change_view(request, str(pk))
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
@@ -145,7 +145,7 @@ class EnvironmentPagesAdmin(ModelAdmin):
         queue_status.add_to_environments([environment])
         past = environment.runs.finished().defer("junit_xml", "selection")
         return {
-            "place": environment,  # not "environment": the theme shows that one in its header
+            "place": environment,  # not "environment", because the theme shows that one in its header
             "past": past[:MAX_PAST_RUNS],
             "may_run": request.user.has_perm("testrunner.add_testrun"),
             "may_reserve": request.user.has_perm("testrunner.reserve_testenvironment"),

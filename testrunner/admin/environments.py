@@ -1,4 +1,4 @@
-"""The board of the hundred environments: which one is free?"""
+"""Board of the hundred environments, which shows which are free."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ STATES = ["free", "busy", "reserved", "disabled"]
 
 @admin.register(TestEnvironment)
 class EnvironmentAdmin(ConcurrentFormsAdmin, EnvironmentPagesAdmin, RowHistoryAdmin, ModelAdmin):
-    """A hundred tiles instead of a table; one opened is a page. Settings are a form behind a button."""
+    """Admin with a hundred tiles instead of a table. A tile leads to the environment's page; settings are a separate
+    form.
+    """
 
     fields = ["name", "description", "project"]
     inlines = [VariableInline]
@@ -55,7 +57,7 @@ class EnvironmentAdmin(ConcurrentFormsAdmin, EnvironmentPagesAdmin, RowHistoryAd
         return TemplateResponse(request, "testrunner/environments.html", context)
 
     def tiles_view(self, request: HttpRequest) -> HttpResponse:
-        """A fragment: all tiles, asked for whenever something changes in one of them."""
+        """Fragment with all tiles, fetched whenever one of them changes."""
         return render(request, "testrunner/tiles.html", self._tiles(request))
 
     def _tiles(self, request: HttpRequest) -> dict[str, Any]:
@@ -65,7 +67,9 @@ class EnvironmentAdmin(ConcurrentFormsAdmin, EnvironmentPagesAdmin, RowHistoryAd
 
 
 def board() -> dict[str, Any]:
-    """The hundred with what is shown of each, and how many there are of each state."""
+    """Return the template context of the board: all environments with their computed values, and the count of each
+    state.
+    """
     environments: list[Any] = list(TestEnvironment.objects.select_related("reserved_by").prefetch_related("variables"))
     queue_status.add_to_environments(environments)
     counts = Counter(environment.state for environment in environments)

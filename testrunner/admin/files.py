@@ -1,4 +1,4 @@
-"""The file browser: what can be run, who uploaded it, what is in it. And uploads."""
+"""File browser with the test files, their uploaders and contents; uploads."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from testrunner.models import Root, TestFile
 
 @admin.register(TestFile)
 class FileAdmin(ModelAdmin):
-    """A browser rather than a table: files lie in directories."""
+    """Browser instead of a table, because files are in directories."""
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
@@ -34,7 +34,7 @@ class FileAdmin(ModelAdmin):
         ]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return False  # files are uploaded, not typed
+        return False  # files are uploaded instead
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
@@ -98,7 +98,7 @@ class FileAdmin(ModelAdmin):
         return HttpResponseRedirect(reverse("admin:testrunner_testfile_changelist"))
 
     def upload_view(self, request: HttpRequest) -> HttpResponse:
-        """Take one file from a page's script; answer with its row for the tree, or with what is wrong, by field."""
+        """Accept one file from a page's script; return its row for the tree as JSON, or the error and its field."""
         if not request.user.has_perm("testrunner.upload_testfile"):
             return JsonResponse({"field": "file", "detail": "You may not upload test files."}, status=403)
         sent = request.FILES.get("file")

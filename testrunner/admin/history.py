@@ -1,4 +1,4 @@
-"""Is this test reliable? Its last outcomes, environment by environment, and a mark on those that waver."""
+"""Reliability of tests: their last outcomes in each environment, with a mark on flaky ones."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from django.views.decorators.http import require_safe
 
 from testrunner.models import TestResult
 
-RECENT_RUNS = 500  # whose tests are offered
-LAST = 40  # outcomes of a strip
+RECENT_RUNS = 500  # recent runs whose tests are listed
+LAST = 40  # outcomes in one line
 MAX_TESTS = 200
-FLIPS = 3  # changes between good and bad among the last outcomes that make a test flaky; a fix alone is one
+FLIPS = 3  # changes between pass and failure among the last outcomes that make a test flaky; a fix alone is one change
 _GOOD = {"passed": True, "xfailed": True, "failed": False, "error": False}
 
 
 @dataclass(frozen=True)
 class OutcomeLine:
-    """One test's outcomes, oldest first: all in one environment, or one of several lines."""
+    """One test's outcomes in one environment, oldest first."""
 
     nodeid: str
     environment: Any
@@ -35,7 +35,7 @@ class OutcomeLine:
 
     @property
     def is_flaky(self) -> bool:
-        """It changed its mind at least three times: once is a fault, twice a fault and its fix."""
+        """Whether the outcome changed at least FLIPS times: one change is a fault, two are a fault and its fix."""
         good = [_GOOD[result.outcome] for result in self.results if result.outcome in _GOOD]
         return sum(one != other for one, other in pairwise(good)) >= FLIPS
 
@@ -49,14 +49,14 @@ class OutcomeLine:
 
 
 class TestHistoryAdmin(ModelAdmin):
-    """A mixin of the runs' admin: tests over time."""
+    """Mixin for the runs' admin: tests over time."""
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(require_safe(self.test_history_view))
         return [path("tests/", view, name="testrunner_testrun_test_history"), *super().get_urls()]
 
     def test_history_view(self, request: HttpRequest) -> HttpResponse:
-        """`?test=` one test in every environment; else all tests of late, the wavering and failing ones first."""
+        """Show one test (`?test=`) in every environment, or all recent tests with the flaky and failing ones first."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         test, words = request.GET.get("test", ""), request.GET.get("q", "").replace("\x00", "").strip()[:200]
@@ -73,13 +73,13 @@ class TestHistoryAdmin(ModelAdmin):
 
 
 def lines_of(nodeid: str) -> list[OutcomeLine]:
-    """The last outcomes of one test, in each environment where it ran."""
+    """Return the last outcomes of one test, in each environment where it ran."""
     results = TestResult.objects.filter(nodeid=nodeid.replace("\x00", "")).select_related("environment")
     return _lines(results.defer("message", "details").order_by("-run")[: LAST * 20])
 
 
 def recent_lines(words: str = "") -> list[OutcomeLine]:
-    """All tests of the last runs, the wavering first, then by failures."""
+    """Return all tests of the latest runs, flaky ones first, then by number of failures."""
     last = TestResult.objects.order_by("-run").values_list("run", flat=True)[:1]
     since = max((last[0] if last else 0) - RECENT_RUNS, 0)
     results = TestResult.objects.filter(run__gt=since).select_related("environment")

@@ -1,4 +1,4 @@
-"""New run: what, where, when? Files are uploaded in place, and can be chosen at once."""
+"""Page to start a run: choice of files, environment and time limit. Uploaded files can be chosen at once."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class NewRunForm(forms.Form):
 
 
 class NewRunAdmin(ModelAdmin):
-    """A mixin of the runs' admin: the page behind "New run"."""
+    """Mixin for the runs' admin: the page behind "New run"."""
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -93,7 +93,7 @@ class NewRunAdmin(ModelAdmin):
             "title": "New run",
             "form": form,
             "environments": environments,
-            # Not "environment": the theme shows that one in its header.
+            # Not "environment", because the theme shows that one in its header.
             "place": request.POST.get("environment") or request.GET.get("environment", ""),
             "tree": tree_of(chosen),
             "given": request.POST,

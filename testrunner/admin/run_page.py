@@ -1,4 +1,4 @@
-"""One run: what is happening, why did it fail? And its buttons."""
+"""Page of one run: progress, log, results and actions."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from testrunner.records.downloads import junit_response, log_response
 from testrunner.sandbox.isolation import RunLimits
 
 MAX_UNFOLDED = 30
-MAX_RESULTS = 500  # on the page; failures first. The JUnit report has them all.
+MAX_RESULTS = 500  # results on the page, failures first; the JUnit report contains all
 
 
 class RunPagesAdmin(ModelAdmin):
-    """A mixin of the runs' admin: the page, what of it moves, and what it does."""
+    """Mixin for the runs' admin: the page, its live parts and its actions."""
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
@@ -63,7 +63,7 @@ class RunPagesAdmin(ModelAdmin):
         return TemplateResponse(request, "testrunner/run.html", context)
 
     def live_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """A fragment: everything on the page but the log."""
+        """Fragment with everything on the page except the log."""
         run = self._run(request, str(pk))
         return render(request, "testrunner/run_live.html", self._live_context(request, run))
 
@@ -74,7 +74,7 @@ class RunPagesAdmin(ModelAdmin):
         return junit_response(self._run(request, str(pk)))
 
     def result_view(self, request: HttpRequest, pk: int, result: int) -> HttpResponse:
-        """A fragment: the traceback of one test, asked for when it is unfolded."""
+        """Fragment with the traceback of one test, fetched when it is unfolded."""
         found = get_object_or_404(self._run(request, str(pk)).results, pk=result)
         return render(request, "testrunner/traceback.html", {"result": found})
 
@@ -151,7 +151,10 @@ class RunPagesAdmin(ModelAdmin):
 
 
 def _folded(run: TestRun, shown: list[TestResult]) -> dict[str, list[TestResult]]:
-    """The results in two parts: of a long list of a finished run, the tests that just passed are folded."""
+    """Split the results into those shown and those folded.
+
+    In a long list of a finished run, the tests that passed without a message are folded.
+    """
     plain = [result for result in shown if result.outcome == "passed" and not result.message]
     if not run.is_finished or len(shown) <= MAX_UNFOLDED:
         plain = []
@@ -160,7 +163,7 @@ def _folded(run: TestRun, shown: list[TestResult]) -> dict[str, list[TestResult]
 
 
 def failures_first(results: QuerySet[TestResult]) -> QuerySet[TestResult]:
-    """What went wrong, then the rest, each in the order of the tests."""
+    """Order the results: failures first, then the rest, each in the order of the tests."""
     wrong = Case(When(outcome__in=["failed", "error"], then=Value(0)), default=Value(1))
     return results.order_by(wrong, "id")
 
@@ -182,7 +185,7 @@ def _request_key(request: HttpRequest) -> UUID | None:
 
 
 def _tasks(request: HttpRequest, run: TestRun, results: list[TestResult]) -> dict[str, int]:
-    """The tasks that failed tests of these opened, by the tests' ids, for those who may see tasks."""
+    """Return the tasks of failed tests by test id; empty for users who may not see tasks."""
     wrong = [result.nodeid for result in results if result.outcome in ("failed", "error")]
     if not wrong or not request.user.has_perm("projects.view_task"):
         return {}

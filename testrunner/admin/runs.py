@@ -1,4 +1,4 @@
-"""The table of runs: what runs, what waits, what failed?"""
+"""Table of runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from testrunner.queue import queue_status
 @admin.register(TestRun)
 class RunAdmin(NewRunAdmin, RunPagesAdmin, TestHistoryAdmin, ModelAdmin):
     list_display = ["what", "state", "where", "who", "turn", "outcome"]
-    list_display_links = None  # the first cell leads to the run
+    list_display_links = None  # the first cell contains its own link to the run
     list_filter = [("status", MultipleChoicesDropdownFilter), ("environment", RelatedDropdownFilter)]
     list_filter_submit = True
     list_per_page = 25

@@ -1,4 +1,4 @@
-"""Test files as people choose them: a branch a directory, below the three roots."""
+"""Tree of test files to choose from: one branch per directory, below the three roots."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 from testrunner.models import Root, TestFile
 
-OPEN = {Root.SAMPLES, Root.UPLOADS}  # Opsroom's own tests are many, and seldom what one comes for
+OPEN = {Root.SAMPLES, Root.UPLOADS}  # Opsroom's own tests are many and rarely needed, so their branches are closed
 
 
 @dataclass
 class Leaf:
-    """A file; `is_python` if it can be chosen."""
+    """A file in the tree."""
 
     file: TestFile
     is_chosen: bool
@@ -33,7 +33,7 @@ class Branch:
 
 
 def tree_of(chosen: Container[str] = ()) -> list[Branch]:
-    """All files in their directories; those whose ids are `chosen` are marked, their branches open."""
+    """Return all files by directory. Files whose ids are in `chosen` are marked, and their branches are open."""
     branches: dict[tuple[str, str], Branch] = {}
     for file in TestFile.objects.there().select_related("uploaded_by").order_by("root", "path"):
         key = (file.root, file.directory)

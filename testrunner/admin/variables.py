@@ -30,7 +30,7 @@ class VariableForm(forms.ModelForm):
             self.fields["value"].widget.attrs["placeholder"] = KEPT
 
     def clean_value(self) -> str:
-        return self.cleaned_data["value"].replace("\r\n", "\n")  # as browsers send the lines of a key
+        return self.cleaned_data["value"].replace("\r\n", "\n")  # browsers send the lines of a key with \r\n
 
     def clean(self) -> dict[str, Any]:
         given: dict[str, Any] = super().clean() or {}
@@ -51,7 +51,7 @@ class VariableInline(TabularInline):
     readonly_fields = ["shown"]
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
-        """Whoever may not change them is shown no form, which hides secrets, but the values themselves."""
+        """Use the read-only `shown` for users who may not change variables, because `value` would show secrets."""
         value = "value" if self.has_change_permission(request, obj) else "shown"
         return ["name", value, "secret"]
 
@@ -63,5 +63,5 @@ class VariableInline(TabularInline):
         return request.user.has_perm("testrunner.view_environmentvariable")
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Not without the right to change them: there would be a form without its value."""
+        """Require the change permission as well: without it the new row would have no field for the value."""
         return super().has_add_permission(request, obj) and self.has_change_permission(request, obj)

@@ -1,4 +1,6 @@
-"""What a fresh local instance knows of tests: a week of runs, and an address to test against in environment 17."""
+"""Demo data of a fresh local instance: a week of test runs, and a variable with an address to test in
+environment 17.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ RUNS, DAYS = 300, 7
 
 @transaction.atomic
 def create_demo_test_runs() -> None:
-    """Create the runs and the variables; nothing where there are any."""
+    """Create the runs and the variable, each only if none exist yet."""
     if not EnvironmentVariable.objects.exists():
         EnvironmentVariable.objects.create(
             environment_id=17, name="API_URL", value=f"http://127.0.0.1:{settings.PORT}/ping/"

@@ -1,7 +1,7 @@
 """Fake test runs by INSERT … SELECT: a hundred thousand in seconds, for demos, tests and load.
 
-Each environment gets every hundredth run, and no run takes longer than the time to the next one there, so no two of an
-environment overlap. Every fifth test of a file is flaky.
+Each environment gets every hundredth run, and no run takes longer than the time to the next one there. So runs in one
+environment never overlap. Every fifth test of a file is flaky.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ FILES = [
 ]  # fmt: skip
 PEOPLE = ["tester", "tess", "cole", "release 2.1", "nightly"]
 
-# `fate` says how a run ended that did not judge its tests: its status, the reason, how often.
+# `fate` is the status of a run that ended without judging its tests; NULL for all others.
 _RUNS = """
 CREATE TEMPORARY TABLE fake_run ON COMMIT DROP AS
 SELECT nextval(pg_get_serial_sequence('testrunner_testrun', 'id')) AS id, number, 1 + number * 37 %% 100 AS environment,

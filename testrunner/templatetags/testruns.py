@@ -1,4 +1,4 @@
-"""`{% load testruns %}`: how long, in words and signs."""
+"""Template filters of the test runner (`{% load testruns %}`): durations, icons and signs."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -37,7 +37,7 @@ def seconds(length: float) -> str:
 
 @register.filter
 def item(found: Mapping[str, Any], name: str) -> Any:
-    """Look up a name that is no identifier."""
+    """Look up a key that a template cannot write after a dot."""
     return found.get(name)
 
 
