@@ -9,7 +9,9 @@ from live import topics
 
 
 class TestrunnerConfig(AppConfig):
-    """Python tests, uploaded and run in shared environments, one run per environment at a time."""
+    """Django app of the test runner: uploaded Python tests run in shared environments, one run per environment at a
+    time.
+    """
 
     name = "testrunner"
     verbose_name = "test runner"
@@ -22,10 +24,10 @@ class TestrunnerConfig(AppConfig):
 
 
 def _create_environments(*, apps: Apps = current_apps, using: str = "default", **_: Any) -> None:
-    """Create the 100 environments again where a flush removed them all; at first a migration creates them."""
+    """Recreate the 100 environments after a flush has removed them; initially a migration creates them."""
     try:
         environments = apps.get_model("testrunner", "TestEnvironment").objects.using(using)
-    except LookupError:  # migrated back to before the table
+    except LookupError:  # migrations were reverted to before this table existed
         return
     if not environments.exists():
         environments.bulk_create(

@@ -8,10 +8,10 @@ from django.db.models.functions import Greatest
 
 
 class ClockNow(Func):
-    """The database's clock at this very moment, not when the transaction began.
+    """The database's current time (clock_timestamp), not the start time of the transaction.
 
-    A claim waits for the environment's lock. Stamped with the transaction's time it would seem to have started before
-    the run ahead of it had ended.
+    A claim waits for the environment's lock. With the transaction's start time, a run would seem to have started before
+    the previous run ended.
     """
 
     template = "clock_timestamp()"
@@ -19,15 +19,15 @@ class ClockNow(Func):
 
 
 def not_before(*columns: str) -> Greatest:
-    """The database's clock, but no earlier than these columns of the row, of which empty ones do not count.
+    """Return the database's current time, but no earlier than these columns of the row; NULL columns are ignored.
 
-    The clock can be set back between two steps of a run. That must not make the second step impossible.
+    The clock can be set back between two steps of a run. Without this, the later step would violate a constraint.
     """
     return Greatest(ClockNow(), *map(F, columns))
 
 
 def database_now() -> datetime:
-    """The database's clock: every time that is stored or compared here is its."""
+    """Return the database's current time, which is used for every time that is stored or compared here."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         return cursor.fetchone()[0]

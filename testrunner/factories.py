@@ -1,7 +1,7 @@
-"""Rows for tests and demos, as unremarkable as possible; a test says what matters to it.
+"""Factories for rows in tests and demos, with neutral defaults; a test sets what matters to it.
 
-Environments are there already, one to a hundred. `RunFactory` writes a row and nothing else: what a user's wish leads
-to is `services.start_run`.
+The hundred environments exist already. `RunFactory` only writes a row. To queue a run as a user does, use
+`services.start_run`.
 """
 
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Permissions that are not the model's own four."""
+"""REST permissions beyond the four standard model permissions."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ from testrunner.models import TestRun
 
 
 class MayReserve(BasePermission):
-    """Who may keep an environment for their own runs may also give one back."""
+    """Users who may reserve an environment may also release one."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
         return request.user.has_perm("testrunner.reserve_testenvironment")
 
 
 class MayUpload(BasePermission):
-    """An upload is code that will run on the test runner's machine."""
+    """Required for uploads, because uploaded code runs on the test runner's machine."""
 
     message = "You may not upload test files."
 
@@ -30,7 +30,7 @@ class MayStart(BasePermission):
 
 
 class MayCancel(BasePermission):
-    """One's own runs, or with a permission everybody's."""
+    """Users may cancel their own runs, and with a permission all runs."""
 
     message = "You may not cancel this run: it was requested by another user."
 

@@ -1,9 +1,10 @@
-"""What people who watch are told of test runs and environments, as soon as it is committed: payloads are built here.
+"""Live messages about test runs and environments, sent on commit. Their payloads are built here.
 
-- `testrun.updated` on `testruns` and `testrun:<id>`: a run's state and counts, as they are now.
-- `testrun.log` on `testrun:<id>`: the log reaches as far as `size`, to be fetched with Range; a few a second at most.
-- `environment.updated` on `environments`: one of the hundred is free, busy, reserved or closed, and how many wait.
-  Whoever waits there has moved up, or may have: a page that shows a position asks for it again.
+- `testrun.updated` on `testruns` and `testrun:<id>`: a run's current state and counts.
+- `testrun.log` on `testrun:<id>`: the log now has `size` bytes, to be fetched with Range; a few messages a second at
+  most.
+- `environment.updated` on `environments`: an environment is free, busy, reserved or disabled, and how many runs wait.
+  The positions of waiting runs may have changed, so a page that shows one fetches it again.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from typing import Any
 from live.publish import publish, publish_many
 from testrunner.clock import database_now
 
-MAX_RESULTS_BYTES = 16 * 1024  # characters of JSON: results beyond it are found by whoever counts
+MAX_RESULTS_BYTES = 16 * 1024  # characters of JSON; clients that count results detect that some are missing
 
-# The models and whoever changes them announce, and no two files import each other: hence rows, not types, here.
+# Arguments are rows without types: the models and their callers import this module, and cyclic imports are avoided.
 
 
 def run_updated(run: Any) -> None:
-    """Say what has become of a run; the row's values are the news."""
+    """Publish the run's current values."""
     data = {
         "id": run.pk,
         "environment": run.environment_id,
@@ -38,7 +39,7 @@ def run_updated(run: Any) -> None:
 
 
 def run_progressed(run_id: int, *, size: int, tests: dict[str, int], results: list[dict[str, Any]]) -> None:
-    """Say how far a run's log reaches, its counts so far and the results that are new, to those who watch this run."""
+    """Publish the log size, the counts so far and the new results of a run to its watchers."""
     told = _newest_that_fit(results)
     publish(f"testrun:{run_id}", "testrun.log", {"id": run_id, "size": size, **tests, "results": told})
 
@@ -55,7 +56,7 @@ def counts(run: Any) -> dict[str, int]:
 
 
 def environment_updated(environment: Any) -> None:
-    """Say who is active in an environment, how many wait, and for whom it is reserved."""
+    """Publish an environment's active run, the number of waiting runs, and its reservation."""
     active = environment.runs.running().values("pk", "requested_by", "started_at").first()
     data = {
         "id": environment.pk,

@@ -1,4 +1,4 @@
-"""Bodies of the test runner's interface. What is read and what is written are different things here."""
+"""Request and response bodies of the test runner's REST API, with separate serializers for reading and writing."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -118,7 +118,7 @@ class SnapshotSerializer(serializers.ModelSerializer):
 
 
 class RunSummarySerializer(serializers.ModelSerializer):
-    """A run without its results: what lists show."""
+    """A run without its results, as in lists."""
 
     position = serializers.IntegerField(allow_null=True, read_only=True, help_text="1 starts next; null: not waiting.")
     expected_start = serializers.DateTimeField(allow_null=True, read_only=True)

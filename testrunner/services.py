@@ -1,4 +1,4 @@
-"""The verbs of the test runner: what views, admin, commands and other apps may do. Rows first, a wake-up on commit."""
+"""Service functions of the test runner, for views, admin, commands and other apps. Workers are woken on commit."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAX_RESERVATION = timedelta(days=7)
 
 
 class NoSuchTime(RunNotAllowed):
-    """A time limit that no run can have."""
+    """The requested time limit is outside the allowed range."""
 
 
 def start_run(
@@ -38,13 +38,13 @@ def start_run(
     wall_seconds: int | None = None,
     request_key: UUID | None = None,
 ) -> TestRun:
-    """Queue a run of these files, as they are, in the name of `requested_by` (default: the user's name).
+    """Queue a run of these files with their current bytes, on behalf of `requested_by` (default: the user's name).
 
-    It starts when every earlier run there has ended; see `position` and `expected_start` in
-    testrunner/queue/estimates.py. The same wish with the same `request_key` again returns the run it made the first
-    time. Raises RunNotAllowed, with a sentence, for no file, the same file twice, too many or too large ones, Opsroom's
-    own tests together with others, (NoSuchTime) a time limit that is not possible, and (QuotaExceeded) more waiting
-    runs than are allowed.
+    The run starts when every earlier run in its environment has ended; see `position` and `expected_start` in
+    testrunner/queue/estimates.py. Repeating the same request with the same `request_key` returns the run that it
+    created the first time. Raises RunNotAllowed, with a sentence, for no file, a duplicate file, too many or too large
+    files, and for Opsroom's own tests together with other files. Raises NoSuchTime for an invalid time limit, and
+    QuotaExceeded if too many runs are waiting.
     """
     _check(files, wall_seconds)
     return _queued_once(
@@ -63,8 +63,8 @@ def start_run(
 def rerun(*, run: TestRun, user: Any, failed_only: bool = False, request_key: UUID | None = None) -> TestRun:
     """Queue a finished run again: the same bytes in the same environment, all tests or only those that did not pass.
 
-    `request_key` is as in `start_run`. Raises RunNotAllowed where it has not finished, where its files are not kept any
-    more, where it was deleted meanwhile, or where no test of it failed and only those are wanted.
+    `request_key` is as in `start_run`. Raises RunNotAllowed if the run has not finished, its files are no longer kept
+    or it was deleted meanwhile, and with `failed_only` if none of its tests failed.
     """
     if not run.is_finished:
         raise RunNotAllowed(f"Run {run.pk} has not finished yet.")
@@ -86,9 +86,10 @@ def rerun(*, run: TestRun, user: Any, failed_only: bool = False, request_key: UU
 
 @retried
 def cancel_run(*, run: TestRun, user: Any) -> TestRun:
-    """Take a queued run out of the queue, or ask the worker of a running one to stop it, which takes some seconds.
+    """Cancel a run. A queued run leaves the queue; for a running one its worker is asked to stop it, which takes
+    seconds.
 
-    Returns the run as it is now. Raises RunNotAllowed where it has ended already.
+    Returns the run as it is now. Raises RunNotAllowed if it has ended already.
     """
     asked = {"cancel_requested_at": ClockNow(), "cancel_requested_by": user}
     with claims.locked(run.environment_id):
@@ -107,10 +108,12 @@ def cancel_run(*, run: TestRun, user: Any) -> TestRun:
 def reserve(
     *, environment: TestEnvironment, user: Any, duration: timedelta, after_current: bool = False, note: str = ""
 ) -> TestEnvironment:
-    """Keep an environment for the user's own runs: others' wait from now on; an active one runs to its end.
+    """Reserve an environment for the user's own runs. Runs of others wait from now on; an active run continues to its
+    end.
 
     `duration` counts from now or, with `after_current`, from the end of the active run, if there is one. The holder may
-    reserve anew. Raises RunNotAllowed where somebody else holds it, it is disabled, or the time is none.
+    change the reservation. Raises RunNotAllowed if another user holds it, it is disabled, or the duration is not
+    allowed.
     """
     if not timedelta(0) < duration <= MAX_RESERVATION:
         raise RunNotAllowed(f"A reservation lasts for {MAX_RESERVATION.days} days at most, and for some time.")
@@ -130,7 +133,7 @@ def reserve(
 
 @retried
 def release(*, environment: TestEnvironment, user: Any) -> TestEnvironment:
-    """End a reservation before its time. Raises RunNotAllowed where there is none (any more)."""
+    """End a reservation early. Raises RunNotAllowed if the environment is not reserved (any more)."""
     with claims.locked(environment.pk) as row:
         if not row.is_reserved(database_now()):
             raise RunNotAllowed(f"{row.name} is not reserved.")
@@ -140,19 +143,21 @@ def release(*, environment: TestEnvironment, user: Any) -> TestEnvironment:
 
 
 def enable(*, environment: TestEnvironment, user: Any) -> TestEnvironment:
-    """Let runs start here (again); those that waited go on."""
+    """Allow runs to start in this environment (again). Waiting runs continue."""
     return change_environment(environment=environment, user=user, enabled=True)
 
 
 def disable(*, environment: TestEnvironment, user: Any) -> TestEnvironment:
-    """Let no run start here; those that are queued wait. Raises RunNotAllowed while one is active."""
+    """Stop runs from starting in this environment; queued runs wait. Raises RunNotAllowed while a run is active."""
     return change_environment(environment=environment, user=user, enabled=False)
 
 
 @retried
 def change_environment(*, environment: TestEnvironment, user: Any, **changes: Any) -> TestEnvironment:
-    """Set `name`, `description`, `enabled`, `project`. Raises RunNotAllowed for disabling one with an active run,
-    a name that was taken meanwhile, a project that was deleted meanwhile.
+    """Set `name`, `description`, `enabled`, `project`.
+
+    Raises RunNotAllowed for disabling an environment with an active run, for a name that was taken meanwhile, and for a
+    project that was deleted meanwhile. Raises ValueError for any other field.
     """
     if unknown := set(changes) - {"name", "description", "enabled", "project"}:
         raise ValueError(f"Not to be set on an environment: {', '.join(sorted(unknown))}.")
@@ -198,7 +203,7 @@ def _too_much(files: Sequence[Snapshot]) -> str:
 
 
 def _failed_of(run: TestRun) -> list[str]:
-    """What pytest is to run so that all tests of a run that did not pass are run again."""
+    """Return the pytest selection that reruns all tests of a run that did not pass."""
     failed = run.results.filter(outcome__in=["failed", "error"]).values_list("nodeid", flat=True)
     selection = list(dict.fromkeys(to_select(nodeid) for nodeid in failed))
     if not selection:
@@ -209,7 +214,7 @@ def _failed_of(run: TestRun) -> list[str]:
 
 
 def _queued_once(run: TestRun, files: Sequence[Snapshot]) -> TestRun:
-    """Queue a run, unless this press of the button did already."""
+    """Queue a run, unless the same request has queued it already."""
     run.request_key = run.request_key and uuid5(run.request_key, _wish(run, files))
     try:
         return _queued(run, files)
@@ -225,7 +230,7 @@ def _queued_once(run: TestRun, files: Sequence[Snapshot]) -> TestRun:
 def _queued(run: TestRun, files: Sequence[Snapshot]) -> TestRun:
     with transaction.atomic():
         quotas.lock_wishes_of(run.created_by_id)
-        with claims.locked(run.environment_id):  # two deliveries of one press come one after the other
+        with claims.locked(run.environment_id):  # this serializes two deliveries of one click
             made = run.request_key and TestRun.objects.filter(request_key=run.request_key).first()
             if not made:
                 quotas.check(run, sum(len(file.content) for file in files))
@@ -233,7 +238,7 @@ def _queued(run: TestRun, files: Sequence[Snapshot]) -> TestRun:
 
 
 def _wish(run: TestRun, files: Sequence[Snapshot]) -> str:
-    """What was asked for, in a line: whoever goes back to a page and asks for something else means another run."""
+    """Return the content of the request as one line: a changed request with the same key is a different run."""
     what = [f"{file.root}/{file.path} {file.sha256}" for file in files]
     where = [run.created_by_id, run.requested_by, run.environment_id, run.rerun_of_id, run.wall_seconds]
     return repr([*where, run.selection, *what])

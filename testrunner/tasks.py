@@ -13,36 +13,38 @@ from testrunner.worker import runner
 
 @shared_task(base=WakeUp)
 def work(environment_id: int) -> None:
-    """Carry out runs until none can start now. Which environment it was woken for does not matter: see claims.py."""
+    """Execute runs until none can start now, in any environment: see claims.py. The argument only labels
+    the wake-up.
+    """
     runner.work(current_task.request.hostname or "somewhere")
 
 
 @bounded_task(30)
 def sweep() -> None:
-    """Do what nobody announced: dead workers, lost wake-ups, reservations that are over, open ends."""
+    """Handle events that are not announced: dead workers, lost wake-ups, expired reservations, tasks that are due."""
     sweeper.sweep()
     sweeper.attempt(failure_tasks.sweep)
 
 
 @bounded_task(60)
 def settle_failures(environment_id: int) -> None:
-    """Open, comment on and complete the tasks of tests that fail, or do no more."""
+    """Open, comment on and complete the tasks of tests that fail, or no longer do, in this environment."""
     failure_tasks.settle(environment_id)
 
 
 @bounded_task(180)
 def retain() -> None:
-    """Let go of old logs."""
+    """Remove old logs."""
     retention.forget_old_logs()
 
 
 @worker_shutting_down.connect
 def _stop_soon(**_: Any) -> None:
-    """A warm stop waits for the runs under way, which must not take for ever."""
+    """Limit the time that a warm shutdown waits for active runs."""
     runner.stop_soon()
 
 
 @worker_init.connect
 def _keep_secrets(**_: Any) -> None:
-    """A test must not read the worker's environment, where the keys of the house are."""
+    """Prevent tests from reading the worker's environment, which contains Opsroom's secret keys."""
     isolation.make_undumpable()

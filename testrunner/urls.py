@@ -9,7 +9,7 @@ router.register("environments", views.EnvironmentsView, "environment")
 router.register("test-files", views.TestFilesView, "test-file")
 router.register("test-runs", views.TestRunsView, "test-run")
 
-# A file's name, so without a slash at the end.
+# The address ends in a file name, so it has no trailing slash.
 junit = views.TestRunsView.as_view(
     {"get": "junit"},
     renderer_classes=[views.Xml, renderers.JSONRenderer],

@@ -1,4 +1,4 @@
-"""The REST interface of the test runner: parse, permit, one service call, serialise."""
+"""REST API of the test runner. Each view parses, checks permissions, calls one service and serialises the result."""
 
 from datetime import timedelta
 from typing import Any
@@ -32,7 +32,7 @@ class TooManyWaiting(APIException):
 
 
 class LogRenderer(renderers.BaseRenderer):
-    """Only so that `Accept: text/plain` finds the log: it renders itself."""
+    """Makes `Accept: text/plain` select the log view, which builds its own response."""
 
     media_type = "text/plain"
     format = "txt"
@@ -99,7 +99,7 @@ class EnvironmentsView(
     @extend_schema(request=serializers.ReservationSerializer)
     @action(detail=True, methods=["post"], permission_classes=[MayReserve])
     def reserve(self, request: Request, pk: int) -> Response:
-        """Keep it for your own runs; others' wait. An active run goes on to its end."""
+        """Reserve the environment for your own runs. Runs of others wait; an active run continues to its end."""
         given = serializers.ReservationSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         asked = dict(given.validated_data)
@@ -109,7 +109,7 @@ class EnvironmentsView(
     @extend_schema(request=None)
     @action(detail=True, methods=["post"], permission_classes=[MayReserve])
     def release(self, request: Request, pk: int) -> Response:
-        """End a reservation before its time; it is written down who did."""
+        """End a reservation early. The history records who did it."""
         return self._after(services.release)
 
     def _after(self, verb: Any, **more: Any) -> Response:
@@ -148,7 +148,7 @@ class TestFilePagination(SnapshotPagination):
 class TestFilesView(
     RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.DestroyModelMixin, viewsets.GenericViewSet
 ):
-    """The test files that can be run, as they lie on the file system now. POST uploads one."""
+    """The test files that can be run, as they are in the file system now. POST uploads a file."""
 
     __test__ = False
     queryset = TestFile.objects.there().select_related("uploaded_by")
@@ -157,7 +157,7 @@ class TestFilesView(
     pagination_class = TestFilePagination
     lookup_value_converter = "int"
     parser_classes = [MultiPartParser, FormParser]
-    own_transactions = frozenset({"create"})  # a child process compiles the file
+    own_transactions = frozenset({"create"})  # a subprocess compiles the file
 
     def get_permissions(self) -> list[Any]:
         return [MayUpload()] if self.action == "create" else list(super().get_permissions())
@@ -174,7 +174,7 @@ class TestFilesView(
         },
     )
     def create(self, request: Request) -> Response:
-        """Upload a test file into an existing directory or a new one. It can be run at once."""
+        """Upload a test file into an existing or new directory. It can be run at once."""
         try:
             return self.once(self._checked, self._stored)
         except uploads.Taken as taken:
@@ -222,7 +222,7 @@ RANGE = OpenApiParameter(
 
 @extend_schema(tags=["test runs"])
 class TestRunsView(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
-    """Test runs, newest first. POST queues one: it starts when all earlier ones in its environment have ended."""
+    """Test runs, newest first. POST queues a run: it starts when all earlier runs in its environment have ended."""
 
     __test__ = False
     queryset = TestRun.objects.prefetch_related(Prefetch("files", RunFile.objects.defer("content")))
@@ -251,14 +251,14 @@ class TestRunsView(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, v
 
     @extend_schema(request=serializers.NewRunSerializer, responses={201: serializers.RunSerializer, 429: NO_ROOM})
     def create(self, request: Request) -> Response:
-        """Queue a run of these files, as they are now. Later changes of a file do not matter to it."""
+        """Queue a run of these files with their current content. Later changes of a file do not affect it."""
         discovery.look()
         given = serializers.NewRunSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         asked = dict(given.validated_data)
         try:
             snapshots = discovery.snapshots(asked.pop("files"))
-            with transaction.atomic():  # the answer is read before the commit: a 503 means that nothing was made
+            with transaction.atomic():  # the response is built before the commit, so a 503 means that no run was queued
                 whole = self._whole(services.start_run(user=request.user, files=snapshots, **asked))
         except quotas.QuotaExceeded as refused:
             raise TooManyWaiting(str(refused)) from refused
@@ -271,7 +271,9 @@ class TestRunsView(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, v
     @extend_schema(request=None, responses=serializers.RunSerializer)
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: int) -> Response:
-        """Take it out of the queue, or stop it: it is `cancelled` some seconds later, when nothing of it is left."""
+        """Remove a run from the queue, or stop it. A stopped run is `cancelled` some seconds later, when all its
+        processes have ended.
+        """
         with transaction.atomic():  # as in `create`
             whole = self._whole(self._after(services.cancel_run))
         return Response(whole)
@@ -279,7 +281,7 @@ class TestRunsView(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, v
     @extend_schema(request=serializers.RerunSerializer, responses={201: serializers.RunSerializer, 429: NO_ROOM})
     @action(detail=True, methods=["post"])
     def rerun(self, request: Request, pk: int) -> Response:
-        """Queue it again: the same bytes in the same environment."""
+        """Queue the run again: the same bytes in the same environment."""
         given = serializers.RerunSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         with transaction.atomic():  # as in `create`
@@ -298,7 +300,7 @@ class TestRunsView(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, v
         detail=True, renderer_classes=[LogRenderer, renderers.JSONRenderer], pagination_class=None, filterset_class=None
     )
     def log(self, request: Request, pk: int) -> HttpResponseBase:
-        """What the run has written so far, as UTF-8 text. With Range, what is new since the last look."""
+        """The output of the run so far, as UTF-8 text. Use Range to fetch only what is new."""
         return log_response(self.get_object(), request.headers.get("Range", ""))
 
     @extend_schema(
