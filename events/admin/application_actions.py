@@ -1,4 +1,4 @@
-"""What one may do to an application: rotate its key, revoke one, pause it, resume it; each asks first."""
+"""Admin actions on an application: rotate or revoke a key, pause, resume, delete. Each asks for confirmation."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class RotateForm(forms.Form):
 
 
 class ApplicationActionsAdmin(ApplicationPageAdmin):
-    """A mixin of the applications' admin."""
+    """Mixin of the application admin: the actions on an application."""
 
     def get_urls(self) -> list[URLPattern]:
         def page(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
@@ -40,7 +40,7 @@ class ApplicationActionsAdmin(ApplicationPageAdmin):
         ]
 
     def rotate(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """GET asks how long the old key still works; POST leads to the page that shows the new one."""
+        """GET asks how long the old key stays valid; POST redirects to the page that shows the new key."""
         application = self._to_change(request, pk)
         form = RotateForm(request.POST if request.method == "POST" else None)
         if form.is_valid():
@@ -54,7 +54,10 @@ class ApplicationActionsAdmin(ApplicationPageAdmin):
         )
 
     def pause(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """GET asks, POST does what was asked: two who answer one question do not undo each other's answer."""
+        """GET shows a confirmation; POST pauses or resumes, as the form states.
+
+        Two users who confirm the same form therefore do not undo each other's change.
+        """
         application = self._to_change(request, pk)
         if request.method != "POST":
             word = "Resume" if application.paused else "Pause"
@@ -72,7 +75,7 @@ class ApplicationActionsAdmin(ApplicationPageAdmin):
         return go_to(request, page_of(pk))
 
     def revoke(self, request: HttpRequest, pk: int, key: int) -> HttpResponse:
-        """GET asks, POST refuses one key from now on."""
+        """GET shows a confirmation; POST revokes one key immediately."""
         application = self._to_change(request, pk)
         found = application.keys.filter(pk=key).first()
         if found is None:
@@ -94,7 +97,7 @@ class ApplicationActionsAdmin(ApplicationPageAdmin):
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """GET asks, POST deletes an application that has sent no event; others are paused."""
+        """GET shows a confirmation; POST deletes an application without events. One with events can only be paused."""
         application = self.application(request, object_id)
         if not self.has_delete_permission(request, application):
             raise PermissionDenied

@@ -1,4 +1,4 @@
-"""The page of one application: what comes from it, its settings, its keys, and how to send with them."""
+"""The page of one application: its traffic, its settings, its keys, and code examples for sending events."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from events.models import Application, RejectedDay
 from events.models.application import DEFAULT_RATE
 
 MAX_KEYS = 20
-ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+")  # as a browser writes it: no path, no slash at the end
+ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+")  # as a browser sends it: no path, no trailing slash
 
 
 LABELS = {
@@ -43,7 +43,7 @@ LABELS = {
 
 
 class ApplicationForm(forms.Form):
-    has_missed = False  # what another user changed after it was opened
+    has_missed = False  # set if another user changed a field after the form was opened
     name = forms.CharField(max_length=100, error_messages={"required": "Give it a name."})
     unknown_types = forms.ChoiceField(
         choices=Application.UnknownTypes.choices, initial=Application.UnknownTypes.ACCEPTED
@@ -52,7 +52,7 @@ class ApplicationForm(forms.Form):
     rate = forms.IntegerField(min_value=0, max_value=1_000_000, initial=DEFAULT_RATE, required=False)
 
     def clean_allowed_origins(self) -> list[str]:
-        """One origin a line, as browsers send them."""
+        """Return the origins, one per line in the form, as browsers send them."""
         found = self.cleaned_data["allowed_origins"].lower().split()
         if wrong := [origin for origin in found if len(origin) > 300 or not ORIGIN.fullmatch(origin)]:
             raise forms.ValidationError(
@@ -78,7 +78,7 @@ def _settings(application: Application) -> dict[str, Any]:
 
 
 class ApplicationPageAdmin(ModelAdmin):
-    """A mixin of the applications' admin."""
+    """Mixin of the application admin: the page of one application."""
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
@@ -90,7 +90,7 @@ class ApplicationPageAdmin(ModelAdmin):
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Create an application; its page shows its key for some minutes."""
+        """Create an application. Its page shows the write key for some minutes."""
         if not self.has_add_permission(request):
             raise PermissionDenied
         form = ApplicationForm(request.POST if request.method == "POST" else None)
@@ -119,7 +119,7 @@ class ApplicationPageAdmin(ModelAdmin):
         return self.page(request, application, form)
 
     def _saved(self, request: HttpRequest, pk: int, form: ApplicationForm) -> bool:
-        """Save what the form says, unless it was not opened with what is there now."""
+        """Save the form, unless a changed field differs from the value with which the form was opened."""
         row = Application.objects.select_for_update(no_key=True).filter(pk=pk).first()
         token = request.POST.get(form_versions.FIELD)
         wanted = {**form.cleaned_data, "allowed_origins": "\n".join(form.cleaned_data["allowed_origins"])}
@@ -135,7 +135,7 @@ class ApplicationPageAdmin(ModelAdmin):
         return attempt(form, change) is not None
 
     def traffic(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """A fragment: the chart of the last day."""
+        """Return an HTML fragment with the chart of the last 24 hours."""
         return render(request, "events/chart.html", _chart(self.application(request, str(pk))))
 
     def application(self, request: HttpRequest, object_id: str) -> Application:
@@ -155,7 +155,7 @@ class ApplicationPageAdmin(ModelAdmin):
         form: ApplicationForm | None = None,
         secret: str = "",
     ) -> HttpResponse:
-        """Show an application, or the form of a new one; `secret` is a key that nobody will see again."""
+        """Show an application, or the form for a new one. `secret` is a new key, which is shown only once."""
         may = self.has_change_permission(request, application) if application else self.has_add_permission(request)
         if form is None and application is not None:
             form = ApplicationForm.showing(application)
@@ -184,7 +184,7 @@ class ApplicationPageAdmin(ModelAdmin):
 
 
 def attempt(form: forms.Form, write: Callable[[], Any]) -> Any:
-    """Return what the service returns, or None with its refusal beside the form's fields."""
+    """Call `write` and return its result. If it raises a refusal, add that to the form's errors and return None."""
     try:
         return write()
     except services.ChangeRefused as error:
@@ -205,7 +205,7 @@ def _chart(application: Application) -> dict[str, Any]:
 
 
 def _keys(application: Application) -> list[tuple[Any, str]]:
-    """Return the newest keys, each with the word for what it is worth."""
+    """Return the newest keys, each with its state: valid, ending or expired."""
     now: datetime = timezone.now()
     found = application.keys.select_related("created_by")[:MAX_KEYS]
     return [(key, _worth(key.expires_at, now)) for key in found]

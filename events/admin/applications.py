@@ -1,4 +1,4 @@
-"""Applications: who may send events, and who does?"""
+"""The list of applications, with the traffic and the rejected share of each."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from events.admin.application_actions import ApplicationActionsAdmin
 from events.admin.application_page import ApplicationPageAdmin
 from events.models import Application, Arrival, Minute, WriteKey
 
-MAX_APPLICATIONS = 500  # in the list; applications are made by hand
-SEEN_WITHIN = timedelta(days=30)  # how far back "last seen" looks
+MAX_APPLICATIONS = 500  # in the list; applications are created by hand
+SEEN_WITHIN = timedelta(days=30)  # how far back "last seen" is searched
 
 
 @dataclass(frozen=True)
 class Traffic:
-    """What came from one application. `share` is that of the rejected over 24 hours, in percent."""
+    """The traffic of one application. `share` is the percentage of rejected events in the last 24 hours."""
 
-    a_minute: float = 0.0  # over the last hour
+    a_minute: float = 0.0  # events per minute over the last hour
     share: float | None = None
     last_seen: datetime | None = None
 
 
 @admin.register(Application)
 class ApplicationAdmin(ApplicationActionsAdmin, ApplicationPageAdmin, DeletionAdmin, RowHistoryAdmin, ModelAdmin):
-    """One list and one page. Everything is written by services."""
+    """The admin of applications: one list and one page. All writes use services."""
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
@@ -59,7 +59,7 @@ class ApplicationAdmin(ApplicationActionsAdmin, ApplicationPageAdmin, DeletionAd
         return render(request, "events/applications.html", context)
 
     def live(self, request: HttpRequest) -> HttpResponse:
-        """A fragment: the table."""
+        """Return an HTML fragment with the table."""
         return render(request, "events/application_rows.html", self._rows(request))
 
     def _rows(self, request: HttpRequest) -> dict[str, Any]:
@@ -75,10 +75,10 @@ class ApplicationAdmin(ApplicationActionsAdmin, ApplicationPageAdmin, DeletionAd
 
 
 def traffic_of() -> dict[int, Traffic]:
-    """Sum up what came from each application, from the counts a minute.
+    """Return the traffic of each application, summed from the per-minute counts.
 
-    Accepted and rejected ones both count by when they came: a share of 24 hours of the one and of other 24 of the other
-    would be wrong for programs that send late.
+    Accepted and rejected events are both counted by arrival time. Otherwise the share would compare two different days
+    for programs that send late.
     """
     now = timezone.now()
     counted = {"events": "good", "rejected": "bad"}
@@ -88,7 +88,7 @@ def traffic_of() -> dict[int, Traffic]:
 
 
 def _by_application(rows: Any, now: datetime, columns: dict[str, str], **more: Any) -> dict[int, dict[str, Any]]:
-    """Sum the columns over an hour and a day, as "good_hour" and so on, in one statement."""
+    """Sum the columns over an hour and a day, as "good_hour" and so on, in one statement per table."""
     spans = {"hour": timedelta(hours=1), "day": timedelta(hours=24)}
     sums = {
         f"{name}_{span}": Sum(column, filter=Q(minute__gte=now - length), default=0)

@@ -1,4 +1,4 @@
-"""The list of event types: which kinds are described, how many come, and how many are wrong."""
+"""The list of event types, with their counts of accepted and rejected events of the last 24 hours."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from events.models import EventType, Minute
 
 
 class TypeList(ChangeList):
-    """Looks up the last day's counts once, for the rows of the page."""
+    """Changelist that reads the last day's counts once for all rows of the page."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -74,7 +74,7 @@ class EventTypeAdmin(EventTypePageAdmin, DeletionAdmin, RowHistoryAdmin, Snapsho
 
 
 def last_day() -> dict[tuple[str, str], tuple[int, int]]:
-    """Count events and rejected ones of every type over the last 24 hours."""
+    """Return the counts of accepted and rejected events of the last 24 hours by (category, name)."""
     since = timezone.now() - timedelta(hours=24)
     kinds = Minute.objects.filter(minute__gte=since).order_by().values_list("category", "name")
     return {(row[0], row[1]): (row[2], row[3]) for row in kinds.annotate(Sum("events"), Sum("rejected"))}

@@ -1,4 +1,4 @@
-"""The explorer: what happened? Filters in the address, a chart of the range, events newest first, one beside them."""
+"""The event explorer: filters in the URL, a chart of the range, events newest first, and one event beside them."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from events.admin.widgets.snippets import snippets
 from events.models import Application, Event, EventType
 
 PAGE = 50
-MAX_EVENT_TYPES = 500  # offered while one types
+MAX_EVENT_TYPES = 500  # offered as suggestions while typing
 
 
 @admin.register(Event)
 class EventAdmin(DeletionAdmin, ModelAdmin):
-    """Events are read and deleted here. Only the REST interface changes them."""
+    """The admin of events: view and delete. Only the REST API changes events."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -44,7 +44,7 @@ class EventAdmin(DeletionAdmin, ModelAdmin):
         return False
 
     def delete_model(self, request: HttpRequest, obj: Event) -> None:
-        """Delete by the service, which keeps sessions and counts right; the admin has logged it."""
+        """Delete by the service, which updates sessions and counts. The admin has already logged the deletion."""
         services.delete_event(event=obj)
 
     def lock_for_deletion(self, pk: Any) -> Event | None:
@@ -78,17 +78,17 @@ class EventAdmin(DeletionAdmin, ModelAdmin):
         return render(request, "events/explorer.html", context)
 
     def live(self, request: HttpRequest) -> HttpResponse:
-        """A fragment: the chart and the table."""
+        """Return an HTML fragment with the chart and the table."""
         return render(request, "events/explorer_found.html", self._found(request, self._which(request)))
 
     def beside(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """A fragment: one event."""
+        """Return an HTML fragment with one event."""
         return render(request, "events/event.html", self._one(request, str(pk)))
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """One event at its own address."""
+        """Show one event on its own page."""
         context = self._one(request, object_id)
         frame = {**self.admin_site.each_context(request), "title": str(context["event"]), "opts": self.opts}
         return render(request, "events/event_page.html", {**frame, **context, "original": context["event"]})
@@ -125,7 +125,7 @@ class EventAdmin(DeletionAdmin, ModelAdmin):
 
 
 def _page(which: Which, asked: Any) -> CursorPage:
-    """Read only the minutes that hold some, where no index has the filters."""
+    """Return a page of events. For filters without an index, only the minutes that contain matching events are read."""
     older, newer = moment_of(asked.get("older", "")), moment_of(asked.get("newer", ""))
     reach = which.reach()
     reach = replace(reach, start=newer or reach.start, end=reach.end if newer else older or reach.end)
@@ -137,13 +137,13 @@ def _page(which: Which, asked: Any) -> CursorPage:
 
 
 def _export(which: Which) -> str:
-    """Return the same filters as the interface knows them: it has two moments, but no presets."""
+    """Return the filters as the REST API accepts them: with two timestamps, because it has no presets."""
     start = {"from": written(which.span.start)} if which.span.preset and which.span.start else {}
     return which.as_query(**start) if start else which.as_query(range=None) if which.span.preset else which.as_query()
 
 
 def _summary(data: Any) -> str:
-    """Return an event's data in one short line, for the table."""
+    """Return an event's data as one short line for the table."""
     if isinstance(data, dict):
         shown = ", ".join(
             f"{key}: {value if not isinstance(value, dict | list) else '…'}" for key, value in data.items()

@@ -1,4 +1,4 @@
-"""Which events the explorer shows: its filters, as they stand in the address."""
+"""The explorer's filters, parsed from the URL's query parameters."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from events.admin.time_range import TimeRange
 from events.models import Event, EventType, Minute
 from events.query.time_slices import Reach
 
-MAX_TEXT_LENGTH = 100  # characters of a session, a category, a name
-BETWEEN = " / "  # a category and a name in one field; neither may be told from the other without it
+MAX_TEXT_LENGTH = 100  # characters of a session, category or name
+BETWEEN = " / "  # separates category and name in one field; each may contain it too
 
 
 @dataclass(frozen=True)
 class Which:
-    """Empty texts and 0 stand for "any"."""
+    """The values of the filters. An empty text or 0 means "any"."""
 
     span: TimeRange
     application: int
@@ -44,7 +44,7 @@ class Which:
         return bool(self.application or self.category or self.session)
 
     def events(self) -> QuerySet[Event]:
-        """Return the events, in no order: every filter has an index, or follows one that has."""
+        """Return the matching events, unordered. Every filter has an index or is combined with one that has."""
         exact = {
             "application": self.application,
             "category": self.category,
@@ -57,13 +57,13 @@ class Which:
         return found.filter(timestamp__lt=self.span.end) if self.span.end else found
 
     def reach(self) -> Reach:
-        """Return what of the filters has no index."""
+        """Return the filters that have no index."""
         if self.session:
             return Reach()
         return Reach(self.application, self.category, self.name, self.span.start, self.span.end)
 
     def as_query(self, **more: Any) -> str:
-        """Return the address's query, `more` put in; what is None is left out."""
+        """Return the URL query with `more` merged in. Unset (None) values are omitted."""
         parts: dict[str, Any] = {
             "application": self.application or None,
             "category": self.category or None,
@@ -77,7 +77,7 @@ class Which:
 
 
 def _divided(typed: str) -> tuple[str, str]:
-    """Return the category and the name of a typed text: of all ways to divide it, one that there is."""
+    """Split a typed text into category and name. Of several possible splits, return one that exists."""
     parts = typed.split(BETWEEN)
     ways = [(BETWEEN.join(parts[:at]), BETWEEN.join(parts[at:])) for at in range(1, len(parts))]
     for category, name in ways:
@@ -89,5 +89,5 @@ def _divided(typed: str) -> tuple[str, str]:
 
 
 def text(asked: Any, name: str, longest: int = MAX_TEXT_LENGTH) -> str:
-    """Read a text of an address, as far as a column could hold it."""
+    """Return a text parameter without NUL, cut to `longest` characters."""
     return str(asked.get(name, "")).replace("\x00", "")[:longest]

@@ -1,4 +1,4 @@
-"""Notifications: did it arrive? Sent once more where it did not, or where somebody asks."""
+"""The list of notifications with their delivery state, and a button to send one again."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class NotificationAdmin(ResendNotificationAdmin, ModelAdmin):
         return [] if obj is None else self.get_fields(request, obj)
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False  # what was sent stays; sending again has a page of its own
+        return False  # sent notifications do not change; sending again has its own page
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False

@@ -1,4 +1,4 @@
-"""Rejected events: who is sending what wrong, since when? In groups that share a reason; a group's own page."""
+"""Rejected events in groups that share a reason, and the page of one group."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ PAGE = 50
 
 @admin.register(RejectedEvent)
 class RejectedAdmin(RejectedActionsAdmin, DeletionAdmin, ModelAdmin):
-    """Groups instead of a list: a million wrong events are some dozen mistakes."""
+    """The admin of rejected events.
+
+    It lists groups, because a million invalid events come from a few dozen mistakes.
+    """
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -40,7 +43,7 @@ class RejectedAdmin(RejectedActionsAdmin, DeletionAdmin, ModelAdmin):
         return False
 
     def delete_model(self, request: HttpRequest, obj: RejectedEvent) -> None:
-        """Delete by the service, which keeps the counts right; the admin has logged it."""
+        """Delete by the service, which updates the counts. The admin has already logged the deletion."""
         services.delete_rejected(ids=[obj.pk])
 
     def get_urls(self) -> list[URLPattern]:
@@ -68,7 +71,7 @@ class RejectedAdmin(RejectedActionsAdmin, DeletionAdmin, ModelAdmin):
         return render(request, "events/rejected.html", context)
 
     def live(self, request: HttpRequest) -> HttpResponse:
-        """A fragment: the groups."""
+        """Return an HTML fragment with the groups."""
         return render(request, "events/rejected_groups.html", self._groups(request))
 
     def _groups(self, request: HttpRequest) -> dict[str, Any]:
@@ -109,16 +112,16 @@ class RejectedAdmin(RejectedActionsAdmin, DeletionAdmin, ModelAdmin):
             "replays": _replays(key) if request.user.has_perm("events.replay_rejectedevent") else [],
         }
         newest = RejectedEvent.objects.filter(pk__in=[row.pk for row in rows["page"].rows[:1]]).first()
-        if newest is not None:  # a replay may be taking them away just now
+        if newest is not None:  # a concurrent replay may have removed it
             context |= _shown(newest)
         return render(request, "events/rejected_group.html", context)
 
     def group_rows(self, request: HttpRequest) -> HttpResponse:
-        """A fragment: the group's numbers and rows."""
+        """Return an HTML fragment with the group's counts and rows."""
         return render(request, "events/rejected_rows.html", self._rows(request, GroupKey.of(request.GET)))
 
     def beside(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """A fragment: one rejected event."""
+        """Return an HTML fragment with one rejected event."""
         return render(request, "events/rejected_one.html", _shown(self._one(request, str(pk))))
 
     def change_view(
@@ -128,7 +131,7 @@ class RejectedAdmin(RejectedActionsAdmin, DeletionAdmin, ModelAdmin):
         frame = {**self.admin_site.each_context(request), "title": str(row), "opts": self.opts, "original": row}
         return render(request, "events/rejected_page.html", {**frame, **_shown(row), "key": GroupKey.like(row)})
 
-    # --- Inside ---------------------------------------------------------------------------------
+    # --- Helpers --------------------------------------------------------------------------------
     def _may_view(self, request: HttpRequest) -> None:
         if not self.has_view_permission(request):
             raise PermissionDenied
@@ -157,13 +160,13 @@ class RejectedAdmin(RejectedActionsAdmin, DeletionAdmin, ModelAdmin):
 
 
 def _shown(row: RejectedEvent) -> dict[str, Any]:
-    """Return what a template shows of one: its bytes with every place that a reason names marked."""
+    """Return the template context of one rejected event: its JSON with every place that a reason names marked."""
     places = [reason.get("pointer", "") for reason in row.reasons]
     return {"row": row, "json": pretty_raw(bytes(row.raw), places), "size": len(row.raw)}
 
 
 def _messages(found: list[RejectedGroup]) -> dict[int, str]:
-    """Return the sentence of each group's newest event."""
+    """Return the message of each group's newest event, by the event's id."""
     samples = [group.sample for group in found if group.sample]
     rows = RejectedEvent.objects.filter(pk__in=samples).values_list("pk", "reasons")
     return {pk: reasons[0].get("message", "") for pk, reasons in rows if reasons}

@@ -1,4 +1,7 @@
-"""What one may do with a group of rejected events: replay, make a task, mute, delete; each asks with numbers first."""
+"""Actions on a group of rejected events: replay, create a task, mute, delete.
+
+Each shows a confirmation with numbers.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ from events.models import Application, RejectedMute, Replay
 from projects.models import Project
 from projects.services import create_task
 
-MAX_DELETED = 10_000  # by one press: it happens while somebody waits
+MAX_DELETED = 10_000  # per request, because a user waits for it
 AT_ONCE = 1_000
 REPLAY, MUTE, DELETE = "events.replay_rejectedevent", "events.mute_rejectedevent", "events.delete_rejectedevent"
 
@@ -39,7 +42,7 @@ class RejectedTaskForm(forms.Form):
 
 @dataclass(frozen=True)
 class RejectedAction:
-    """A button of a group's page."""
+    """A button on the page of a group."""
 
     name: str
     label: str
@@ -49,7 +52,7 @@ class RejectedAction:
 
 
 class RejectedActionsAdmin(ModelAdmin):
-    """A mixin of the rejected events' admin."""
+    """Mixin of the rejected event admin: the actions on a group."""
 
     def get_urls(self) -> list[URLPattern]:
         def page(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
@@ -65,7 +68,7 @@ class RejectedActionsAdmin(ModelAdmin):
         ]
 
     def verbs_for(self, request: HttpRequest, key: GroupKey, count: int) -> list[RejectedAction]:
-        """Return what this person may do, in the order of the buttons."""
+        """Return the actions that the user may do, in the order of the buttons."""
         may = request.user.has_perm
 
         def verb(name: str, label: str, icon: str, is_dangerous: bool = False) -> RejectedAction:
@@ -86,7 +89,7 @@ class RejectedActionsAdmin(ModelAdmin):
         return found
 
     def replay(self, request: HttpRequest) -> HttpResponse:
-        """GET says what would become of them, POST begins."""
+        """GET shows the expected results; POST starts the replay."""
         key = _key(request, REPLAY)
         if request.method != "POST":
             total = key.rows().count()
@@ -103,7 +106,7 @@ class RejectedActionsAdmin(ModelAdmin):
         return go_to(request, _page(key))
 
     def replay_progress(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """A fragment: how far one replay is."""
+        """Return an HTML fragment with the progress of one replay."""
         if not request.user.has_perm(REPLAY):
             raise PermissionDenied
         replay = Replay.objects.select_related("created_by").filter(pk=pk).first()
@@ -112,7 +115,7 @@ class RejectedActionsAdmin(ModelAdmin):
         return render(request, "events/replay.html", {"replay": replay})
 
     def task(self, request: HttpRequest) -> HttpResponse:
-        """GET asks for a project, POST makes the task there."""
+        """GET asks for a project; POST creates a task in it."""
         key = _key(request, "projects.add_task")
         form = RejectedTaskForm(request.POST if request.method == "POST" else None, initial={"title": _title(key)})
         if form.is_valid():
@@ -130,7 +133,10 @@ class RejectedActionsAdmin(ModelAdmin):
         )
 
     def mute(self, request: HttpRequest) -> HttpResponse:
-        """GET asks, POST does what was asked: two who answer one question do not undo each other's answer."""
+        """GET shows a confirmation; POST mutes or unmutes, as the form states.
+
+        Two users who confirm the same form therefore do not undo each other's change.
+        """
         key = _key(request, MUTE)
         mute = key.mute()
         if request.method != "POST":
@@ -152,7 +158,7 @@ class RejectedActionsAdmin(ModelAdmin):
         return go_to(request, reverse("admin:events_rejectedevent_changelist"))
 
     def delete_group(self, request: HttpRequest) -> HttpResponse:
-        """GET asks with the number, POST deletes up to MAX_DELETED of them, oldest first."""
+        """GET shows a confirmation with the count; POST deletes up to MAX_DELETED of them, oldest first."""
         key = _key(request, DELETE)
         count = key.rows().count()
         if request.method != "POST":
@@ -195,7 +201,7 @@ def _description(key: GroupKey, address: str) -> str:
 
 
 def _delete(key: GroupKey, actor: Any) -> int:
-    """Delete in small transactions, so that the ingest waits for none of them."""
+    """Delete in small transactions, so that the ingest does not have to wait."""
     deleted = 0
     ids = list(key.rows().order_by("received_at", "pk").values_list("pk", flat=True)[:MAX_DELETED])
     for at in range(0, len(ids), AT_ONCE):

@@ -1,4 +1,4 @@
-"""A group of rejected events as it stands in an address, and what its page asks of it."""
+"""The key of a group of rejected events, as used in URLs, and the queries of its page."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from events.models import EventType, RejectedEvent, RejectedMute
 from events.rejected.groups import RejectedGroup
 from events.rejected.selection import Selection
 
-DRAWN = 24  # bars of a sparkline
+DRAWN = 24  # bars per sparkline
 PARTS = ("application", "category", "name", "code", "pointer")
 
-# One look at the index of groups for each.
+# One index scan per group.
 COUNTS = """
     SELECT wanted.place, least(floor(extract(epoch FROM wrong.received_at - %(start)s) / %(width)s), %(last)s)::int,
            count(*)
@@ -37,7 +37,7 @@ COUNTS = """
 
 @dataclass(frozen=True)
 class GroupKey:
-    """What its events have in common. Every part is exact; an empty text is itself."""
+    """The values that the events of a group share. Every value is exact; an empty text matches only empty texts."""
 
     application: int
     category: str
@@ -82,7 +82,7 @@ class GroupKey:
 
 
 def sparks(keys: list[GroupKey], start: datetime | None) -> list[list[int]]:
-    """Return how many came in each of DRAWN equal parts of the time since then, for each of the groups."""
+    """Return each group's counts in DRAWN equal parts of the time from `start` until now."""
     now = timezone.now()
     start = start or now - timedelta(days=30)
     width = max((now - start).total_seconds() / DRAWN, 1)
@@ -96,7 +96,7 @@ def sparks(keys: list[GroupKey], start: datetime | None) -> list[list[int]]:
 
 
 def drawn(counts: list[int]) -> list[tuple[float, float]]:
-    """Return bars as (top, height) of 20 units; what is there at all is seen."""
+    """Return bars as (top, height) in units of a 20-unit picture. A bar that is not zero is always visible."""
     most = max(counts, default=0)
     tall = [round(max(count * 20 / most, 2), 1) if count else 0.0 for count in counts]
     return [(round(20 - height, 1), height) for height in tall]

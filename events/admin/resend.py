@@ -1,4 +1,4 @@
-"""Send a notification again: a question, and the answer."""
+"""Admin page to send a notification again, after a confirmation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def may_resend(request: HttpRequest) -> bool:
 
 
 class ResendNotificationAdmin(ModelAdmin):
-    """A mixin of the notifications' admin."""
+    """Mixin of the notification admin: the page that sends a notification again."""
 
     def get_urls(self) -> list[URLPattern]:
         view: Callable[..., HttpResponse] = never_cache(require_http_methods(["GET", "HEAD", "POST"])(self.resend))
@@ -34,7 +34,7 @@ class ResendNotificationAdmin(ModelAdmin):
         ]
 
     def resend(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        """GET asks, with the consequence; POST has a worker send it."""
+        """GET shows the confirmation with its consequence; POST queues the notification for a worker."""
         if not (self.has_view_permission(request) and may_resend(request)):
             raise PermissionDenied
         notification = Notification.objects.filter(pk=pk).first()

@@ -1,4 +1,4 @@
-"""Sessions: what did this visitor do? The list, newest first, and one session's events in order."""
+"""The list of sessions, newest first, and the page of one session with its events in order."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from events.session_address import id_in, page_of
 
 PAGE = 200
 MAX_KINDS = 50  # offered as filters
-MAX_COUNTED = 20_000  # events of a session by type; beyond, it is no visitor but a program
+MAX_COUNTED = 20_000  # events that are counted by type; a longer session is not a visitor but a program
 
 
 @dataclass(frozen=True)
 class Moment:
-    """One event, and how long after the one before it that is shown."""
+    """One event, and the time since the event displayed before it."""
 
     event: Event
     since: timedelta | None
@@ -55,7 +55,7 @@ class SessionList(ChangeList):
 
 @admin.register(Session)
 class SessionAdmin(ModelAdmin):
-    """Made by the digest, never by hand."""
+    """The admin of sessions, read-only. The digest creates them."""
 
     list_display = ["id_of", "began", "ended", "lasted", "counted"]
     list_per_page = 50
@@ -79,7 +79,7 @@ class SessionAdmin(ModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Session], search_term: str
     ) -> tuple[QuerySet[Session], bool]:
-        """Search by how the id begins, on the primary key's index, where the default would scan the table."""
+        """Search by prefix of the id with the primary key's index; the default would scan the table."""
         term = search_term.strip().replace("\x00", "")[:100]
         return (queryset.filter(session_id__startswith=term) if term else queryset), False
 
@@ -113,9 +113,9 @@ class SessionAdmin(ModelAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Show the session, and its events in order to whoever may see events.
+        """Show the session, and its events in order if the user may view events.
 
-        Events that the digest has not counted yet have a page as well.
+        A session whose events the digest has not counted yet also has a page.
         """
         if not self.has_view_permission(request):
             raise PermissionDenied
@@ -160,7 +160,7 @@ def _kinds(events: QuerySet[Event]) -> list[tuple[str, str, int]]:
 
 
 def _moments(events: list[Event], before: datetime | None) -> list[Moment]:
-    """Pair each event with the pause before it; `before` is when the last one of the page before was."""
+    """Pair each event with the pause before it. `before` is the time of the last event of the previous page."""
     moments = []
     for event in events:
         moments.append(Moment(event, event.timestamp - before if before else None, pretty(event.data)))

@@ -1,4 +1,4 @@
-"""A range of time as it stands in an address: a preset that moves with the clock, or two moments."""
+"""A time range in a URL: a preset that ends now, or two timestamps."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ USUAL = "24h"
 
 @dataclass(frozen=True)
 class TimeRange:
-    """`start` and `end` are None where it is open: a preset has no end, for it goes with the clock."""
+    """A time range. `start` and `end` may be open (None); a preset has no end, because it moves with the clock."""
 
-    preset: str  # "" for two moments
+    preset: str  # "" for two timestamps
     start: datetime | None
     end: datetime | None
 
     @classmethod
     def of(cls, asked: Any, usual: str = USUAL) -> TimeRange:
-        """Read `from` and `to`, else `range`, of an address; what makes no sense is passed over."""
+        """Parse `from` and `to`, otherwise `range`, of a query. Invalid values are ignored."""
         start, end = _typed(asked, "from"), _typed(asked, "to", latest=True)
         if start and end and start >= end:
             start, end = end, start
@@ -49,14 +49,14 @@ class TimeRange:
         return PRESETS[self.preset][0] if self.preset else "From – to"
 
     def as_query(self) -> dict[str, str]:
-        """Return what an address needs to mean this range again."""
+        """Return the query parameters that represent this range."""
         if self.preset:
             return {"range": self.preset}
         ends = {"from": self.start, "to": self.end}
         return {name: written(at) for name, at in ends.items() if at}
 
     def inputs(self) -> dict[str, SafeString]:
-        """Return the two fields of a form, on the viewer's clock."""
+        """Return the two form fields, in the viewer's time zone."""
         widget = MomentInput({"class": "ev-input"})
         return {
             "start": widget.render("from", self.start, {"aria-label": "From"}),
@@ -65,12 +65,12 @@ class TimeRange:
 
 
 def moment(text: str) -> datetime | None:
-    """Read a moment; one without a zone is meant in the viewer's. None if it is none."""
+    """Parse a timestamp; without an offset, it is in the viewer's time zone. Invalid ones give None."""
     return _typed({"at": text}, "at")
 
 
 def _typed(asked: Any, name: str, *, latest: bool = False) -> datetime | None:
-    """Read a moment of an address. Of a repeated hour without a choice, a range has all of it."""
+    """Parse a timestamp parameter. In a repeated hour without a chosen offset, a range includes the whole hour."""
     clock, chosen = asked.get(name, "").strip()[:40].replace("Z", "+00:00"), asked.get(f"{name}_offset", "")[:10]
     try:
         choices = choices_of(clock)
@@ -79,10 +79,10 @@ def _typed(asked: Any, name: str, *, latest: bool = False) -> datetime | None:
         if not isinstance(error.__cause__, MissingTime):
             return None
         at = error.__cause__.change
-    # A zone may move what is just within the years that there are out of them.
+    # The conversion to UTC could move a time near the limits outside the years that datetime supports.
     return at if 1900 <= at.year <= 9000 else None
 
 
 def written(at: datetime) -> str:
-    """Write a moment so that everybody reads the same, whatever their zone."""
+    """Return the timestamp in UTC, independent of the viewer's time zone."""
     return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

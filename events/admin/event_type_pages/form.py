@@ -1,4 +1,4 @@
-"""Forms of event types: a schema is typed as text, and kept as it was typed where it is refused."""
+"""Forms of event types. A schema is entered as text, and the text is kept if it is invalid."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from events.validation.schema_error import SchemaError
 
 
 class SchemaForm(forms.Form):
-    has_been_told = False  # what another user changed after it was opened
+    has_been_told = False  # set if another user changed a field after the form was opened
 
     description = forms.CharField(max_length=2000, required=False)
     schema = forms.CharField(strip=False, error_messages={"required": "A schema is a JSON object; {} takes anything."})
@@ -29,7 +29,10 @@ class SchemaForm(forms.Form):
             raise forms.ValidationError(str(error)) from error
 
     def attempt(self, write: Callable[[dict[str, Any]], EventType]) -> EventType | None:
-        """Return what the service returns, or None with its refusal beside the form's fields."""
+        """Call `write` with the form's values and return the event type.
+
+        Errors are added to the form's fields; then None.
+        """
         try:
             return write(self.cleaned_data)
         except (SchemaError, Busy) as error:
@@ -40,15 +43,15 @@ class SchemaForm(forms.Form):
 
 
 class NextVersionForm(SchemaForm):
-    instead_of = forms.IntegerField(required=False)  # the version that counted when this was begun
+    instead_of = forms.IntegerField(required=False)  # the current version when the form was opened
 
     def has_missed(self, present: int) -> bool:
-        """Whether somebody has published another version since."""
+        """Return whether another user has published a version since the form was opened."""
         return self.is_bound and self.cleaned_data.get("instead_of") not in (None, present)
 
 
 class EventTypeForm(SchemaForm):
-    """A new type: also what it is called, which never changes."""
+    """The form of a new event type, with its category and name, which never change."""
 
     category = forms.CharField(max_length=100, error_messages={"required": "Write the category that is sent."})
     name = forms.CharField(max_length=100, error_messages={"required": "Write the name that is sent."})

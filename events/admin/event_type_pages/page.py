@@ -1,4 +1,4 @@
-"""The page of one event type: its schema, tried on an example and on what really came before it is published."""
+"""The page of one event type: its schema, with checks on an example and on received events before publication."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MAX_VERSIONS = 50
 
 @dataclass(frozen=True)
 class VersionChange:
-    """A version and how it came from the one before."""
+    """A version, with its difference from the one before."""
 
     version: SchemaVersion
     changed: int  # lines
@@ -43,7 +43,7 @@ class VersionChange:
 
 
 class EventTypePageAdmin(ModelAdmin):
-    """A mixin of the event types' admin. Schemas are written by services only."""
+    """Mixin of the event type admin: the page of one type. Only services write schemas."""
 
     def get_urls(self) -> list[URLPattern]:
         def page(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
@@ -58,7 +58,7 @@ class EventTypePageAdmin(ModelAdmin):
         ]
 
     def fix(self, request: HttpRequest) -> HttpResponse:
-        """Lead from a group of rejected events to their type, or to a new one where there is none."""
+        """Redirect from a group of rejected events to its event type, or to the form that creates the type."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         key = GroupKey.of(request.GET)
@@ -90,7 +90,7 @@ class EventTypePageAdmin(ModelAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Show the type; a POST publishes what its form says."""
+        """Show the type. A POST publishes the schema in its form."""
         type = self._type(request, object_id)
         if request.method != "POST":
             return self._page(request, NextVersionForm(initial=_present(type)), type)
@@ -98,7 +98,7 @@ class EventTypePageAdmin(ModelAdmin):
             raise PermissionDenied
         form = NextVersionForm(request.POST)
         if form.is_valid() and not self._has_missed(request, type, form):
-            # The check of the schema takes a moment, in which another user may change the description.
+            # Checking the schema takes time, during which another user may change the description.
             publish = partial(services.publish_schema, event_type=type, actor=request.user)
             after = form.attempt(lambda values: publish(described_as=type.description, **values))
             if after is not None:
@@ -106,23 +106,23 @@ class EventTypePageAdmin(ModelAdmin):
                 return self._done(request, type)
         return self._page(request, form, type)
 
-    # --- Trying it ------------------------------------------------------------------------------
+    # --- Checks before publication --------------------------------------------------------------
     def check_example(self, request: HttpRequest) -> HttpResponse:
-        """A fragment: is this example right by this schema, and if not, where is it wrong?"""
+        """Return an HTML fragment with the validation result of the example: valid, or the errors with their places."""
         if not (self.has_change_permission(request) or self.has_add_permission(request)):
             raise PermissionDenied
         verdict = verdict_on(request.POST.get("schema", ""), request.POST.get("example", ""))
         return render(request, "events/verdict.html", {"verdict": verdict})
 
     def dry_run(self, request: HttpRequest) -> HttpResponse:
-        """A fragment: what would this schema have said to the last events of the type?"""
+        """Return an HTML fragment with the validation results of the type's last events against this schema."""
         if not (self.has_change_permission(request) or self.has_add_permission(request)):
             raise PermissionDenied
         return render(request, "events/dry_run.html", rehearsed(request.POST))
 
     # --- Versions -------------------------------------------------------------------------------
     def version(self, request: HttpRequest, pk: int, number: int) -> HttpResponse:
-        """GET shows how a version differs from the present one, POST publishes it anew."""
+        """GET shows the differences of a version from the current one; POST publishes it again."""
         type = self._type(request, str(pk))
         version = type.versions.select_related("published_by").filter(number=number).first()
         if version is None:
@@ -146,7 +146,7 @@ class EventTypePageAdmin(ModelAdmin):
             messages.error(request, str(error))
         return go_to(request, page_of(pk))
 
-    # --- Inside ---------------------------------------------------------------------------------
+    # --- Helpers --------------------------------------------------------------------------------
     def _type(self, request: HttpRequest, object_id: str) -> EventType:
         if not self.has_view_permission(request):
             raise PermissionDenied
@@ -158,7 +158,7 @@ class EventTypePageAdmin(ModelAdmin):
         return type
 
     def _has_missed(self, request: HttpRequest, type: EventType, form: NextVersionForm) -> bool:
-        """Refuse a form that was opened with another schema or description, and say who changed it."""
+        """Add an error if the schema or description was changed after the form was opened. Return whether it was."""
         shown, wanted = _present(type), form.cleaned_data
         if services.is_same_schema(wanted["schema"], type.schema):
             wanted = {**wanted, "schema": shown["schema"]}
@@ -183,7 +183,7 @@ class EventTypePageAdmin(ModelAdmin):
             messages.success(request, f"Version {after.version} counts from now on, within two seconds everywhere.")
 
     def _done(self, request: HttpRequest, type: EventType) -> HttpResponse:
-        """Back to the page, which leads to the rejected events that it was opened for."""
+        """Redirect to the type's page, keeping the group of rejected events from which it was opened."""
         group = request.GET.get("rejected")
         return HttpResponseRedirect(page_of(type.pk) + (f"?{urlencode({'rejected': group})}" if group else ""))
 
@@ -221,7 +221,7 @@ def _present(type: EventType) -> dict[str, Any]:
 
 
 def _missed(type: EventType, form: SchemaForm) -> list[DiffLine]:
-    """Return what publishing would do to a version that its author has not seen; nothing where they have."""
+    """Return the differences from a version that the author has not seen. Empty if the author has seen it."""
     if not (isinstance(form, NextVersionForm) and form.has_missed(type.version) and "schema" in form.cleaned_data):
         return []
     return differences(type.schema, form.cleaned_data["schema"])

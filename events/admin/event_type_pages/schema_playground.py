@@ -1,4 +1,4 @@
-"""Trying a schema before it counts: on one example while one types, and on what really came."""
+"""Checks of a schema before it is published: on one example while it is typed, and on received events."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ SIZES = [1_000, 10_000, 100_000]
 
 @dataclass(frozen=True)
 class Verdict:
-    """`problem` where the schema or the example cannot be read; else `reasons`, none if the example is right."""
+    """The result for an example: `problem` if schema or example cannot be read, otherwise the validation `reasons`.
+
+    Empty `reasons` mean that the example is valid.
+    """
 
     problem: str = ""
     of_schema: bool = False
@@ -39,7 +42,7 @@ class Verdict:
 
 
 def verdict_on(schema: str, example: str) -> Verdict:
-    """Judge an example, which is an event's data or a whole event, by a schema; both as they were typed."""
+    """Validate an example against a schema, both given as text. The example is an event's data or a whole event."""
     try:
         with untrusted(read_json(schema)) as checker:
             if not example.strip():
@@ -56,7 +59,7 @@ def verdict_on(schema: str, example: str) -> Verdict:
 
 
 def rehearsed(posted: Any) -> dict[str, Any]:
-    """Return the dry run of a posted schema, or why there is none."""
+    """Return the dry run of a posted schema, or the problem that prevents it."""
     category, name = text(posted, "category"), text(posted, "name")
     last = int(posted.get("last", "")) if posted.get("last", "") in map(str, SIZES) else SIZES[1]
     try:
@@ -68,9 +71,9 @@ def rehearsed(posted: Any) -> dict[str, Any]:
 
 
 def example_of(request: HttpRequest, type: EventType | None, form: Any) -> dict[str, Any]:
-    """Return the example that was typed, else the rejected event one comes from, else the newest event.
+    """Return the submitted example, otherwise the rejected event the user comes from, otherwise the newest event.
 
-    Of each only what this person may see.
+    Each is used only if the user has the permission to view it.
     """
     key = GroupKey.of(dict(parse_qsl(request.GET.get("rejected", ""), keep_blank_values=True)))
     if not request.user.has_perm("events.view_rejectedevent"):
@@ -99,7 +102,7 @@ def _newest(category: str, name: str) -> Event | None:
 
 
 class _ExampleWrong(ValueError):
-    """Why the example cannot be read."""
+    """The example cannot be read. The exception's text is the reason."""
 
 
 def _example(text: str) -> Any:
@@ -110,13 +113,13 @@ def _example(text: str) -> Any:
 
 
 def _payload(value: Any) -> Any:
-    """A whole event may be pasted as well as its data alone."""
+    """Return the data of a pasted whole event, or the pasted data itself."""
     is_whole = isinstance(value, dict) and "data" in value and {"category", "name", "session_id"} & set(value)
     return value["data"] if is_whole else value
 
 
 def _as_sent(row: RejectedEvent) -> str:
-    """Return the data that was sent; all of it, where none can be made out."""
+    """Return the data as sent, or the whole text if no data can be parsed."""
     raw = bytes(row.raw)
     try:
         return write_json(_payload(orjson.loads(raw)))

@@ -1,4 +1,4 @@
-"""A schema or an example as it was typed: read, or refused with the line and the column."""
+"""Parser for a schema or an example entered as text. Errors have a line and a column."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 
 from events.validation.schema_check import unstorable
 
-MAX_TEXT_LENGTH = 256 * 1024  # characters that are read at all
+MAX_TEXT_LENGTH = 256 * 1024  # characters; longer texts are not parsed
 CONTEXT = 3  # lines around a difference
 
 
 class TypedWrong(ValueError):
-    """Why the text is no JSON, with where; `line` and `column` count from 1, and are 0 where it has no place."""
+    """The text is not valid JSON. `line` and `column` count from 1, and are 0 if the error has no position."""
 
     def __init__(self, message: str, line: int = 0, column: int = 0) -> None:
         super().__init__(f"Line {line}, column {column}: {message}" if line else message)
@@ -25,16 +25,17 @@ class TypedWrong(ValueError):
 
 @dataclass(frozen=True)
 class DiffLine:
-    """A line of a difference: `kind` is "same", "more", "less" or "gap"."""
+    """A line of a diff. `kind` is "same", "more" (added), "less" (removed) or "gap"."""
 
     kind: str
     text: str
 
 
 def read_json(text: str) -> Any:
-    """Return what the text says. Raises TypedWrong; a doubled key is an error here, for one of the two is a mistake.
+    """Parse a JSON text. Raises TypedWrong, also for a repeated key, which is certainly a mistake.
 
-    So is what no database can hold, and so no event: 1e400 is JSON, and infinite when it is read.
+    Values that no database can store, and therefore no event, are errors as well: 1e400 is valid JSON, but infinite
+    when parsed.
     """
     if len(text) > MAX_TEXT_LENGTH:
         raise TypedWrong(f"This has {len(text):,} characters; {MAX_TEXT_LENGTH:,} are allowed.")
@@ -62,7 +63,7 @@ def write_json(value: Any) -> str:
 
 
 def differences(before: Any, after: Any) -> list[DiffLine]:
-    """Return how one schema became another, line by line; nothing where they are the same."""
+    """Return the line-by-line diff of two schemas. Empty if they are equal."""
     lines = difflib.unified_diff(
         write_json(before).splitlines(), write_json(after).splitlines(), lineterm="", n=CONTEXT
     )
@@ -71,9 +72,9 @@ def differences(before: Any, after: Any) -> list[DiffLine]:
 
 
 def changed_lines(before: Any, after: Any) -> int:
-    """Return about how many lines a version changed, in a time that is proportional to both.
+    """Return the approximate number of lines that a version changed, in linear time.
 
-    A comparison line by line may take seconds, and a page has one for each version.
+    A real diff may take seconds, and a page needs one per version.
     """
     old, new = (Counter(write_json(one).splitlines()) for one in (before, after))
     return (old - new).total() + (new - old).total()

@@ -1,4 +1,4 @@
-"""How many events there were, as bars over a range: from the counts a minute, or from a session's own events."""
+"""Bar chart of event counts over a range, from the per-minute counts or from a session's own events."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ STEPS = [
     DAY, DAY * 2, DAY * 7, DAY * 14, DAY * 30, DAY * 91, DAY * 365, DAY * 3_650, DAY * 36_500,
 ]  # fmt: skip
 MAX_BARS = 60
-HEIGHT = 100  # of the picture's own units
+HEIGHT = 100  # in the units of the SVG
 
-# Bars are as long as local days and hours are, so Postgres counts between boundaries found on the local clock.
+# Bars are as long as local days and hours, so Postgres counts between boundaries computed in local time.
 FROM_MINUTES = """
     SELECT width_bucket(minute, %(edges)s::timestamptz[]) AS place, sum(events)::bigint, sum(rejected)::bigint
       FROM events_minute
@@ -47,9 +47,9 @@ FROM_EVENTS = """
 
 @dataclass(frozen=True)
 class ChartBar:
-    """One step of the range: how many, and how tall in the picture's units.
+    """One step of the range: its counts, and its heights in the units of the SVG.
 
-    `label` and `until`, its beginning and end, are on the viewer's clock.
+    `label` and `until`, its start and end, are in the viewer's time zone.
     """
 
     start: datetime
@@ -88,20 +88,20 @@ class EventChart:
 
     @property
     def share(self) -> float:
-        """The rejected of all that came, in percent."""
+        """The percentage of rejected events."""
         return self.rejected * 100 / (self.events + self.rejected) if self.rejected else 0.0
 
     @property
     def labels(self) -> list[str]:
-        """Five words below the picture: enough to read it, few enough for a narrow screen."""
+        """Five labels below the chart: enough to read it, few enough for a narrow screen."""
         last = len(self.bars) - 1
         return [self.bars[round(last * part / 4)].label for part in range(5)] if self.bars else []
 
 
 def chart_of(which: Which) -> EventChart:
-    """Count what the filters let through, the rejected among it by when they came."""
+    """Count the events that match the filters. Rejected ones are counted by arrival time."""
     start, end = _ends(which)
-    start, end = _whole(start, end, SECOND if which.session else MINUTE)  # counts are of minutes, addresses of seconds
+    start, end = _whole(start, end, SECOND if which.session else MINUTE)  # counts are per minute, URLs have seconds
     step = next((step for step in STEPS if (end - start) / step <= MAX_BARS), STEPS[-1])
     edges = _edges(start, end, step)
     asked: dict[str, Any] = {
@@ -115,7 +115,7 @@ def chart_of(which: Which) -> EventChart:
 
 
 def _ends(which: Which) -> tuple[datetime, datetime]:
-    """Return where the picture begins and ends. An open end is the first or last there is."""
+    """Return the chart's start and end. An open end is the first or last time with events."""
     span, now = which.span, timezone.now()
     if span.start and (span.end or span.preset):
         return span.start, span.end or now
@@ -134,13 +134,13 @@ def _bounds(which: Which) -> tuple[datetime | None, datetime | None]:
 
 
 def _whole(start: datetime, end: datetime, unit: timedelta) -> tuple[datetime, datetime]:
-    """Return the range with the whole units that it begins and ends in."""
+    """Return the range extended to whole units."""
     began, rest = (start - EPOCH) % unit, (end - EPOCH) % unit
     return start - began, end + (unit - rest) if rest else end
 
 
 def _edges(start: datetime, end: datetime, step: timedelta) -> list[datetime]:
-    """Return where bars begin and end: round times and midnights where the viewer is, and the ends of the range."""
+    """Return the boundaries of the bars: round times and midnights in the viewer's time zone, and the range's ends."""
     inner = boundaries(start, end, step, timezone.get_current_timezone())
     return [start, *(at for at in inner if start < at < end), end]
 
@@ -158,7 +158,10 @@ def _bar(at: datetime, to: datetime, step: timedelta, events: int, rejected: int
 
 
 def _label(at: datetime, step: timedelta) -> str:
-    """Return a moment on the viewer's clock, with the zone in hours in which the clocks change; of days the day."""
+    """Return a time as a label in the viewer's time zone.
+
+    Steps of days show only the date. Near a clock change, the zone's abbreviation is added.
+    """
     local = _local(at)
     if step >= DAY:
         return f"{local.day} {local:%b %Y}"
@@ -168,10 +171,10 @@ def _label(at: datetime, step: timedelta) -> str:
 
 
 def _local(at: datetime) -> datetime:
-    """Return the moment where the viewer is, which may be before the first year that there is."""
+    """Return the time in the viewer's time zone, or in UTC if it could be before the year 1 there."""
     return timezone.localtime(at) if at.year > 1 else at.astimezone(UTC)
 
 
 def _tall(number: int, most: int) -> float:
-    """A bar of something is never too low to be seen."""
+    """Return a bar's height. A bar that is not zero is always visible."""
     return round(max(number / most * (HEIGHT - 4), 1.5), 2) if number else 0.0

@@ -1,4 +1,4 @@
-"""Questions before something is done: in the theme's dialog where htmx asks, else as a page of their own."""
+"""Confirmation dialogs: inside the current page for htmx requests, otherwise as a page of their own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from django_htmx.http import HttpResponseClientRedirect
 
 @dataclass(frozen=True)
 class ConfirmDialog:
-    """`template` is what stands between title and buttons, shown with `context`. Without `button` it only tells."""
+    """The content of a confirmation. `template` is rendered with `context` between title and buttons.
+
+    Without `button` it is only information.
+    """
 
     title: str
     template: str
@@ -25,7 +28,7 @@ class ConfirmDialog:
 
 
 def ask(request: HttpRequest, question: ConfirmDialog) -> HttpResponse:
-    """Show the question; its form comes back to the same address by POST."""
+    """Show the confirmation. Its form is submitted to the same URL by POST."""
     context = {
         **question.context,
         "question": question,
@@ -38,7 +41,7 @@ def ask(request: HttpRequest, question: ConfirmDialog) -> HttpResponse:
 
 
 def go_to(request: HttpRequest, address: str) -> HttpResponse:
-    """Redirect: the whole page, also where htmx asked and would put the answer into the dialog."""
+    """Redirect the whole page. An ordinary redirect of an htmx request would load the page into the dialog."""
     if request.headers.get("HX-Request"):
         return HttpResponseClientRedirect(address)
     return HttpResponseRedirect(address)

@@ -1,4 +1,4 @@
-"""Cells of tables, in the house's words for moments and states."""
+"""Rendering of table cells: times, states and durations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.template.loader import render_to_string
 
 from events import services
 
-USUALLY = 5.0  # seconds that the digest may be behind without anybody's noticing
+USUALLY = 5.0  # seconds that the digest may be late without a notice
 
 
 def when(moment: datetime | None, style: str = "short") -> str:
@@ -20,7 +20,7 @@ def state(value: str, word: str = "") -> str:
 
 
 def lasting(length: timedelta) -> str:
-    """Say how long, in the two largest units that matter."""
+    """Return a duration in its two largest units."""
     seconds = length.total_seconds()
     if not seconds:
         return "–"
@@ -36,6 +36,6 @@ def lasting(length: timedelta) -> str:
 
 
 def lateness() -> str:
-    """Say how far the counts are behind, where it is more than they usually are; "" else."""
+    """Return how late the counts are, or "" if the delay is normal."""
     behind = services.lag()
     return lasting(timedelta(seconds=round(behind))) if behind > USUALLY else ""

@@ -1,7 +1,7 @@
-"""JSON as a person reads it: indented, coloured, with the places marked that the reasons name.
+"""JSON as HTML: indented, coloured, with the places marked that the validation errors name.
 
-What is shown may be hostile: it is read here again, literally, so that 1e400, duplicate keys and lone surrogates look
-as they were sent. What is no JSON is shown as text, and what is no text as bytes.
+The input may be hostile. It is parsed again literally, so that 1e400, duplicate keys and lone surrogates are shown as
+they were sent. Invalid JSON is shown as text, invalid UTF-8 as bytes.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
-MAX_DEPTH = 40  # levels; what is below is shown in one line
-MAX_CHARACTERS = 60_000  # of the page's
+MAX_DEPTH = 40  # levels; deeper values are shown in one line
+MAX_CHARACTERS = 60_000  # per page
 MAX_LINES = 1_500
-MAX_BYTES = 2_048  # of what is shown in hexadecimal
+MAX_BYTES = 2_048  # shown in hexadecimal
 CONTROL = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t"} | {127: "␡"}
 
 
@@ -26,16 +26,16 @@ class Literal(str):
 
 
 class Pairs(list[tuple[str, Any]]):
-    """An object as it was written: in its order, doubled keys and all."""
+    """An object as it was written, in its order and with duplicate keys."""
 
 
 def pretty(value: Any, marked: Iterable[str] = ()) -> SafeString:
-    """Show a value that was read already."""
+    """Return the HTML of a value that was already parsed."""
     return pretty_text(json.dumps(value, ensure_ascii=False), marked)
 
 
 def pretty_raw(raw: bytes, marked: Iterable[str] = ()) -> SafeString:
-    """Show bytes that should have been JSON, and may be anything."""
+    """Return the HTML of bytes that should be JSON but may be anything."""
     try:
         return pretty_text(raw.decode(), marked)
     except UnicodeDecodeError:
@@ -43,13 +43,13 @@ def pretty_raw(raw: bytes, marked: Iterable[str] = ()) -> SafeString:
 
 
 def pretty_text(text: str, marked: Iterable[str] = ()) -> SafeString:
-    """Show a text that should be JSON; each of `marked` is a JSON pointer, RFC 6901, to what is to be marked."""
+    """Return the HTML of a text that should be JSON. `marked` are JSON pointers (RFC 6901) to places to be marked."""
     try:
         value = _read(text)
     except (ValueError, RecursionError):
         shown = text[:MAX_CHARACTERS].translate(CONTROL) + _cut(len(text), MAX_CHARACTERS, "characters")
         return format_html('<pre class="json json-raw">{}</pre>', _clean(shown))
-    # Not one line more than is shown: a value of a quarter of a million members takes seconds.
+    # Generate only the lines that are shown: a value with 250,000 members would take seconds.
     lines = list(islice(_lines(value, {_there(value, pointer) for pointer in marked}), MAX_LINES + 1))
     rest = "\n… more lines" if len(lines) > MAX_LINES else ""
     return format_html('<pre class="json">{}</pre>', mark_safe("".join(lines[:MAX_LINES]) + rest))  # noqa: S308
@@ -60,7 +60,7 @@ def _read(text: str) -> Any:
 
 
 def _there(value: Any, pointer: str) -> tuple[str, ...]:
-    """Return the path to the pointed place; where there is nothing, to the nearest place around it."""
+    """Return the path to the place of the pointer. If it does not exist, the path to its nearest existing parent."""
     found: list[str] = []
     for part in pointer.split("/")[1:]:
         key = part.replace("~1", "/").replace("~0", "~")
@@ -82,7 +82,7 @@ def _entries(value: Any) -> Iterator[tuple[str, Any]]:
 def _lines(
     value: Any, marked: set[tuple[str, ...]], path: tuple[str, ...] = (), key: str | None = None, comma: str = ""
 ) -> Iterator[str]:
-    """Yield the lines of a value: the first with its key, the last with its comma."""
+    """Yield the lines of a value. The first line has its key, the last its comma."""
     indent = "  " * len(path)
     before = f'{indent}<span class="json-key">{_quoted(key)}</span>: ' if key is not None else indent
     opening, closing = ("{", "}") if isinstance(value, Pairs) else ("[", "]")
@@ -116,7 +116,7 @@ def _quoted(text: str) -> str:
 
 
 def _clean(text: str) -> str:
-    """Spell out what no page can carry: half a character outside the basic plane."""
+    """Escape lone surrogates, which cannot be encoded in a page."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 

@@ -1,6 +1,6 @@
-"""Paging by where one is instead of by numbers: the millionth page is as quick as the first, and nothing is counted.
+"""Keyset pagination: cursors instead of page numbers, so the millionth page is as fast as the first and has no count.
 
-Rows are ordered by a moment and their id, and a cursor is the two of one row.
+Rows are ordered by a timestamp and their id. A cursor consists of these two values of one row.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from django.db.models import Q, QuerySet
 
 from events.query.pages import first_rows
 
-Parts = Callable[[QuerySet[Any], bool], Iterable[QuerySet[Any]]]  # rows in their order, and whether newest first
+Parts = Callable[[QuerySet[Any], bool], Iterable[QuerySet[Any]]]  # (ordered rows, whether newest first)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -22,7 +22,7 @@ MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True)
 class CursorPage:
-    """Some rows, newest first; `older` and `newer` are the cursors of the pages beside, "" where there is none."""
+    """Some rows, newest first. `older` and `newer` are the cursors of the neighbouring pages, or ""."""
 
     rows: list[Any]
     older: str
@@ -32,9 +32,10 @@ class CursorPage:
 def page_of(
     rows: QuerySet[Any], asked: Any, size: int, by: str = "timestamp", large: str = "data", parts: Parts | None = None
 ) -> CursorPage:
-    """Return the page that the address asks for by `older=` or `newer=`, else the first; `by` names the moment.
+    """Return the page for the `older=` or `newer=` cursor of the query, otherwise the first page.
 
-    `large` is the member that makes rows large, and `parts` the places where there are any.
+    `by` is the timestamp field, `large` the field that makes rows large. `parts` limits the search to ranges that may
+    contain rows.
     """
     parts = parts or (lambda rows, _: [rows])
     older, newer = _read(asked.get("older", "")), _read(asked.get("newer", ""))
@@ -47,13 +48,13 @@ def page_of(
 
 
 def moment_of(cursor: str) -> datetime | None:
-    """Return the moment of a cursor; None if it is none."""
+    """Return the timestamp of a cursor. An invalid cursor gives None."""
     at = _read(cursor)
     return at[0] if at else None
 
 
 def in_order(rows: QuerySet[Any], later: str, size: int) -> tuple[list[Any], str, datetime | None]:
-    """Return rows oldest first, those after the cursor `later`: with the next cursor, and the cursor's own moment."""
+    """Return rows after the cursor `later`, oldest first, with the next cursor and the timestamp of `later`."""
     at = _read(later)
     found, more = first_rows([_in_order(_after(rows, at, "timestamp") if at else rows, "", "timestamp")], size)
     return found, _cursor(found, -1, "timestamp") if more else "", at[0] if at else None
@@ -64,7 +65,7 @@ def _in_order(rows: QuerySet[Any], sign: str, by: str) -> QuerySet[Any]:
 
 
 def _after(rows: QuerySet[Any], at: tuple[datetime, int], by: str) -> QuerySet[Any]:
-    """The first condition is what the index is entered by; the second is exact."""
+    """Filter by the cursor. The first condition is the index condition; the second is exact."""
     moment, pk = at
     return rows.filter(**{f"{by}__gte": moment}).filter(Q(**{f"{by}__gt": moment}) | Q(pk__gt=pk))
 
@@ -75,7 +76,7 @@ def _before(rows: QuerySet[Any], at: tuple[datetime, int], by: str) -> QuerySet[
 
 
 def _cursor(rows: list[Any], at: int, by: str) -> str:
-    """Return where a row is; in microseconds, as the database keeps it."""
+    """Return the cursor of a row, in microseconds like the database."""
     return f"{(getattr(rows[at], by) - EPOCH) // MICROSECOND}.{rows[at].pk}" if rows else ""
 
 

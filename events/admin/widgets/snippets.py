@@ -1,4 +1,4 @@
-"""How an application sends an event: to copy, with this house's own address."""
+"""Code examples for sending an event, with this installation's own address."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Snippet:
 
 
 def snippets(request: HttpRequest, key: str = "") -> list[Snippet]:
-    """Return ways to send an event; copied and run as they are, they send it. `key` is known once, when it is made."""
+    """Return code examples that send an event when run unchanged. `key` is known only once, when it is created."""
     house = request.build_absolute_uri("/").rstrip("/")
     said = {"house": house, "address": f"{house}/events/", "key": key or PLACEHOLDER, "event": _event()}
     ways = {
