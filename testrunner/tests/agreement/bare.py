@@ -1,4 +1,4 @@
-"""What bare pytest says of a case: `python -m pytest --junitxml --report-log` in a folder of its own."""
+"""Bare pytest's result for a case: `python -m pytest --junitxml --report-log` in a folder of its own."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from testrunner.sandbox.results.plain_text import plain
 from testrunner.tests.agreement.case import Case
 
 ROOT = "uploads"  # the folder of the files, in both
-# Without the plugins that Opsroom's own tests need, which take seconds to load: those that cases use.
+# Only the plugins that cases use. The plugins of Opsroom's own tests take seconds to load.
 PLUGINS = ["pytest_reportlog", "asyncio", "hypothesispytest"]
 
 
 @dataclass
 class Said:
-    """The outcome of each test by its id, and the rest of what pytest said."""
+    """The outcome of each test by its id, and the rest of pytest's output."""
 
     exit_code: int
     outcomes: dict[str, str] = field(default_factory=dict)
-    double: set[str] = field(default_factory=set)  # failed in their call, and their teardown failed, too
+    double: set[str] = field(default_factory=set)  # tests whose call and teardown both failed
     skipped_files: bool = False
-    counts: dict[str, int] = field(default_factory=dict)  # of its last line
+    counts: dict[str, int] = field(default_factory=dict)  # from pytest's last line
     junit: list[tuple[str, str, list[str]]] | None = None
 
     @property
@@ -99,7 +99,7 @@ def _counts(output: str) -> dict[str, int]:
 
 
 def junit_of(document: bytes) -> list[tuple[str, str, list[str]]]:
-    """Return each test case of a JUnit report: its class, its name, and the kinds of what it holds."""
+    """Return each test case of a JUnit report as (class, name, sorted tags of its children)."""
     return [
         (case.get("classname", ""), case.get("name", ""), sorted(each.tag for each in case if each.tag != "properties"))
         for case in ElementTree.fromstring(document).iter("testcase")

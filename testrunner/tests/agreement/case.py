@@ -6,16 +6,16 @@ from textwrap import dedent
 
 @dataclass(frozen=True)
 class Case:
-    """Files that bare pytest and Opsroom run, and what of bare pytest's words needs a second look."""
+    """Files that bare pytest and Opsroom both run, and the known differences between their reports."""
 
     name: str
-    files: dict[str, str | bytes] | str  # by path; one text is test_it.py's
-    subtests: bool = False  # pytest counts each failed subtest, Opsroom its test
-    repeats: bool = False  # pytest counts each time that a test runs, Opsroom the test
-    other_words: bool = False  # pytest's last line has words of a plugin
-    unfinished: str = ""  # the test that never ends: Opsroom shows it as an error, bare pytest does not report it
-    state: str = ""  # where it is not what pytest's exit code says: a test chose that one
-    chosen: tuple[str, ...] = ()  # the tests; all test files if empty
+    files: dict[str, str | bytes] | str  # by path; a single text is the content of test_it.py
+    subtests: bool = False  # pytest counts each failed subtest, Opsroom counts its test
+    repeats: bool = False  # pytest counts each repetition, Opsroom counts the test
+    other_words: bool = False  # pytest's last line contains a plugin's own words
+    unfinished: str = ""  # the test that never ends: an error in Opsroom, missing in bare pytest's report
+    state: str = ""  # the run's status, if a test changed pytest's exit code
+    chosen: tuple[str, ...] = ()  # the chosen test files; all if empty
 
     @property
     def contents(self) -> dict[str, bytes]:

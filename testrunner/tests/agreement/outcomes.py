@@ -1,4 +1,4 @@
-"""Outcomes of tests: each case is files by their paths. Bare pytest and Opsroom run them in the same folder."""
+"""Cases about outcomes of tests. Each case is a set of files that bare pytest and Opsroom run in the same folder."""
 
 from testrunner.tests.agreement.case import Case
 

@@ -1,4 +1,4 @@
-"""Sources, imports and files beside the tests."""
+"""Cases about source code, imports and support files."""
 
 from testrunner.tests.agreement.case import Case
 

@@ -1,4 +1,4 @@
-"""Output, processes, and what a test does to its interpreter."""
+"""Cases about output, processes, and changes that a test makes to its interpreter."""
 
 from testrunner.tests.agreement.case import Case
 

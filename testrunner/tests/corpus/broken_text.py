@@ -1,4 +1,4 @@
-"""NUL, half characters, lone surrogates, and a line of 100 kB."""
+"""Writes NUL, incomplete characters, lone surrogates, and a line of 100 kB."""
 
 import os
 

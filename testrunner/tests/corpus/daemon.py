@@ -1,4 +1,4 @@
-"""Leaves a process behind that nobody is the parent of, with everything open."""
+"""Leaves an orphaned process behind, with all descriptors open."""
 
 import os
 import time

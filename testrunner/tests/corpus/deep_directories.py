@@ -1,4 +1,4 @@
-"""Leaves directories so deep within each other that no recursion reaches their end, and nobody may read the last."""
+"""Leaves directories nested too deeply for recursion; the last one is not readable."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Fills whatever it can write to; not so fast that a small disk is full before anybody looks."""
+"""Fills all writable file systems, slowly enough that the limit applies before a small disk is full."""
 
 import itertools
 import tempfile

@@ -1,4 +1,4 @@
-"""Exit code 0, and a report of half of the tests."""
+"""Ends with exit code 0, and a report of only half of the tests."""
 
 import pytest
 

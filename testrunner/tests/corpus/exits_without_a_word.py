@@ -1,4 +1,4 @@
-"""Exit code 0, and no report."""
+"""Ends with exit code 0, and no report."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Fills the directory that is memory, not so fast that it is full before anybody looks."""
+"""Fills /dev/shm, slowly enough that the limit applies before it is full."""
 
 import itertools
 import time

@@ -1,4 +1,4 @@
-"""Says that it passed, and fails: nobody can prevent that, but the exit code disagrees."""
+"""Reports that it passed, and fails. This cannot be prevented, but the exit code disagrees."""
 
 import json
 import os

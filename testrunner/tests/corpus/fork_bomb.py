@@ -1,4 +1,4 @@
-"""Every process becomes two, for as long as it may."""
+"""Forks every process repeatedly, as long as the limit allows."""
 
 import os
 

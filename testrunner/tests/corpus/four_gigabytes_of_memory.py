@@ -1,4 +1,4 @@
-"""Wants four gigabytes, and touches them."""
+"""Allocates four gigabytes and touches them."""
 
 
 def test_it():

@@ -1,4 +1,4 @@
-"""Writes into everything that is open."""
+"""Writes into every open descriptor."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""A gigabyte of lines, and an end worth reading."""
+"""Writes a gigabyte of lines, and a last line that must be kept."""
 
 import os
 

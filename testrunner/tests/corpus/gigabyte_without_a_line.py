@@ -1,4 +1,4 @@
-"""A quarter of a gigabyte without a line's end."""
+"""Writes a quarter of a gigabyte without a newline."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Holds files on a disk that have no name any more."""
+"""Keeps deleted files on disk open."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""Holds memory in files without a name, which no process has mapped."""
+"""Holds memory in unnamed files (memfd) that no process has mapped."""
 
 import os
 import time

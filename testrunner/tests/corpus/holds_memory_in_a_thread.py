@@ -1,4 +1,4 @@
-"""A process holds 768 MiB in a thread; its first thread has ended, so that /proc says that it holds nothing."""
+"""Holds 768 MiB in a thread of a process whose first thread has ended, so that /proc shows no memory for it."""
 
 import ctypes
 import os
@@ -6,7 +6,7 @@ import threading
 import time
 from pathlib import Path
 
-EXIT = {"x86_64": 60, "aarch64": 93, "riscv64": 93}  # ends the calling thread alone
+EXIT = {"x86_64": 60, "aarch64": 93, "riscv64": 93}  # number of the system call that ends only the calling thread
 
 
 def state():

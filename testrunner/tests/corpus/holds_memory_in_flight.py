@@ -1,4 +1,4 @@
-"""Sends files in memory through a socket and closes them: no process has them open any more."""
+"""Sends memory files through a socket and closes them, so that no process has them open."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""Does not want to go."""
+"""Ignores the signals that ask it to end."""
 
 import signal
 import time

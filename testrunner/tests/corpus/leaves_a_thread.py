@@ -1,4 +1,4 @@
-"""A process outlives its test in a thread; its first thread has ended, so that /proc calls it a zombie."""
+"""Leaves a process alive in a thread; its first thread has ended, so that /proc shows a zombie."""
 
 import ctypes
 import os
@@ -7,7 +7,7 @@ import threading
 import time
 from pathlib import Path
 
-EXIT = {"x86_64": 60, "aarch64": 93, "riscv64": 93}  # ends the calling thread alone
+EXIT = {"x86_64": 60, "aarch64": 93, "riscv64": 93}  # number of the system call that ends only the calling thread
 
 
 def test_it():

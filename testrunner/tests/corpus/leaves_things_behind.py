@@ -1,4 +1,4 @@
-"""Leaves what it can where all users may write, and in System V's tables."""
+"""Leaves files in all world-writable directories, and entries in System V's tables."""
 
 import ctypes
 import errno

@@ -1,4 +1,4 @@
-"""Tries to make and to enter user namespaces, in each way that there is."""
+"""Tries to create and enter user namespaces in every possible way."""
 
 import ctypes
 import os

@@ -1,4 +1,4 @@
-"""Makes empty files without end."""
+"""Creates empty files endlessly."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Eight processes of 200 MB each: every one of them is within its limit."""
+"""Starts eight processes of 200 MB each; each process is within its own limit."""
 
 import os
 import time

@@ -7,7 +7,7 @@ from multiprocessing.shared_memory import SharedMemory
 import pytest
 
 METHODS = ["spawn", "fork", "forkserver"]
-if len(tempfile.gettempdir()) > 60:  # the server's socket would have too long a path
+if len(tempfile.gettempdir()) > 60:  # the forkserver's socket path would be too long
     METHODS.remove("forkserver")
 
 

@@ -1,4 +1,4 @@
-"""Freezes whoever started it, and goes on for ever."""
+"""Freezes its parent process, and never ends."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Freezes: no signal but two reaches it now."""
+"""Freezes itself, so that only SIGKILL and SIGCONT have an effect."""
 
 import os
 import signal

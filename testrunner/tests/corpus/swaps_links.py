@@ -1,4 +1,4 @@
-"""Replaces all of its files by links to where it would like the worker to write and read."""
+"""Replaces its files by links to places where it wants the worker to read and write."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Leaves a file wherever that is possible."""
+"""Writes a file to every possible directory."""
 
 import os
 
