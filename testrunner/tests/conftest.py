@@ -1,4 +1,4 @@
-"""The cast, and what the tests of the test runner share."""
+"""Shared fixtures of the test runner's tests: users and environments, workers without root or in a container."""
 
 import json
 import os
@@ -36,14 +36,16 @@ def file() -> Snapshot:
 
 @pytest.fixture(autouse=True)
 def _no_wake_ups(request, monkeypatch):
-    """Nobody listens in these tests; those that start real processes say so by their mark."""
+    """Suppress wake-ups, because no worker listens in these tests. Tests that start real processes are
+    marked `chaos`.
+    """
     if not request.node.get_closest_marker("chaos"):
         monkeypatch.setattr("core.wake._send", lambda task, args, options: None)
 
 
 @pytest.fixture
 def unprivileged(tmp_path):
-    """Run a worker that is not root; return all that it said."""
+    """Run a worker that is not root; return its output, one dict per line."""
     root = tmp_path / "runs"
 
     def run(mode: str, *files: Path, seconds: int = 60) -> list[dict]:
@@ -71,7 +73,7 @@ def unprivileged(tmp_path):
 
 @pytest.fixture
 def container(tmp_path):
-    """Run a worker that is root in a container; return all that it said."""
+    """Run a worker that is root with a container's capabilities; return its output, one dict per line."""
     if os.geteuid() != 0:
         pytest.skip("needs root")
     service = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())["services"]["testrunner-worker"]
@@ -89,7 +91,7 @@ def container(tmp_path):
 
 @pytest.fixture
 def bystander():
-    """A process of the worker's user with a secret in its environment, as a container's first one is."""
+    """A process of the worker's user with a secret in its environment, like a container's first process."""
     process = subprocess.Popen(["sleep", "100"], env={**os.environ, "BYSTANDER_SECRET": "hunter3"})
     yield
     process.kill()

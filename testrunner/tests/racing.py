@@ -1,9 +1,9 @@
-"""Several worker processes that race for runs, and a broker that loses, doubles and delays what wakes them.
+"""Several worker processes that race for runs, and a broker that loses, duplicates and delays their wake-ups.
 
-`python -m testrunner.tests.racing FOLDER SLOTS check-then-lock|as-it-is|in-pytest` is one worker: a line on standard
-input is a message; a line on standard output is a wake-up that it sends. The run itself takes a lock file of its
-environment that nobody else may have at that moment, and appends its number to a list: what holds inside the tests is
-what counts. `in-pytest` does so in a test of a real pytest, the others in its place, within milliseconds.
+`python -m testrunner.tests.racing FOLDER SLOTS check-then-lock|as-it-is|in-pytest` is one worker. A line on its
+standard input is a message; a line on its standard output is a wake-up that it sends. Each run takes an exclusive lock
+file of its environment and appends its number to a list, so overlaps are observed inside the runs. `in-pytest` does
+this in a test of a real pytest. The other modes do it in place of pytest, within milliseconds.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAX_DELAY = 0.3  # seconds
 
 
 class Broker:
-    """Hands wake-ups to the workers, badly."""
+    """Delivers wake-ups to the workers unreliably."""
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
@@ -63,9 +63,9 @@ class Broker:
 
 @contextmanager
 def workers(folder: Path, database: str, *, processes: int, slots: int, how: str, broker: Broker) -> Iterator[None]:
-    """These many real processes, each with some slots, on the tests' own database."""
+    """Start real worker processes with some slots each, on the tests' database."""
     url = urlsplit(os.environ["DATABASE_URL"])
-    beside = url.path.rpartition("/")[0]  # the embedded server's address begins with its socket's folder
+    beside = url.path.rpartition("/")[0]  # the embedded server's URL path begins with its socket folder
     environment = os.environ | {"DATABASE_URL": url._replace(path=f"{beside}/{database}").geturl()}
     command = [sys.executable, "-W", "ignore", "-m", "testrunner.tests.racing", str(folder), str(slots), how]
     broker.workers = [
@@ -116,7 +116,7 @@ def main(folder: Path, slots: int, how: str) -> None:
     with ThreadPoolExecutor(slots) as pool:
         for _ in sys.stdin:
             pool.submit(work)
-        pool.shutdown(cancel_futures=True)  # messages that nobody needs any more
+        pool.shutdown(cancel_futures=True)  # messages that have become useless
 
 
 def instant_in(folder: Path):
@@ -132,7 +132,10 @@ def instant_in(folder: Path):
 
 
 def pytest_in(folder: Path):
-    """The executor itself, on a test that does what an instant run does. Behind walls it could not reach the folder."""
+    """Return the real executor with a test that does the same as an instant run.
+
+    It uses the plain mode, because an isolated run could not reach the folder.
+    """
     from testrunner.sandbox.executor import TestBytes, execute
     from testrunner.sandbox.isolation import MODES
 
@@ -145,7 +148,7 @@ def pytest_in(folder: Path):
 
 
 def alone(folder: str, place: str, run: str) -> None:
-    """Hold the environment's lock file for a moment; write down that one was here, and whether somebody else was."""
+    """Hold the environment's lock file for a moment; record this run, and an overlap if another run holds the file."""
 
     def append(name: str) -> None:
         with open(os.open(f"{folder}/{name}", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600), "w") as file:
@@ -174,7 +177,7 @@ def test_nobody_else_is_here():
 
 
 def check_then_lock(environment_id: int, worker: str):
-    """What one writes first: nobody runs there, so take the oldest. Between the two, somebody else does the same."""
+    """The naive claim: check that no run is active, then take the oldest. Another worker may do the same in between."""
     from django.db import transaction
 
     from testrunner.models import TestEnvironment, TestRun

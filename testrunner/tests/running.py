@@ -1,4 +1,4 @@
-"""What the executor's tests share: one call that runs text as a test, and everything it told."""
+"""Shared helper of the executor's tests: one call that runs text as a test and returns everything it reported."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHORT = RunLimits(wall_seconds=20, grace_seconds=2)
 
 @dataclass
 class Ran:
-    """A finished run with all that its callbacks heard."""
+    """A finished run with everything that its callbacks received."""
 
     name: str
     log: bytes = b""
@@ -42,7 +42,7 @@ def run(
     should_stop: Callable[[Ran], str | None] = lambda ran: None,
     **more: Any,
 ) -> Ran:
-    """Run these files (addresses, or names with text) and return what came of it."""
+    """Run these files (paths, or names with text) and return the result."""
     ran = Ran(name=f"run-{uuid4().hex[:12]}")
     contents = [(file.name, file.read_bytes()) if isinstance(file, Path) else file for file in files]
     ran.finished = execute(
@@ -62,7 +62,7 @@ def run(
 
 
 def processes_of(name: str) -> list[int]:
-    """Return who carries the mark of this run, all over the machine."""
+    """Return all processes of this machine that carry the mark of this run."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:

@@ -1,4 +1,4 @@
-"""The board of environments, one of them, and the file browser."""
+"""Admin pages: the board of environments, one environment, and the file browser."""
 
 import re
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""The table of runs, one run's page, and a new run."""
+"""Admin pages: the table of runs, one run, and a new run."""
 
 import re
 from datetime import timedelta
@@ -290,7 +290,7 @@ def outcomes(*told: str, name: str = "test_it") -> None:
     [
         (["passed"] * 5, False),
         (["passed", "passed", "failed", "failed"], False),  # a fault
-        (["passed", "failed", "failed", "passed"], False),  # and its fix
+        (["passed", "failed", "failed", "passed"], False),  # a fault and its fix
         (["passed", "failed", "passed", "failed"], True),
         (["passed", "failed", "skipped", "passed", "error"], True),
     ],

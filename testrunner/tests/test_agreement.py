@@ -1,4 +1,4 @@
-"""Page, REST, JUnit report and bare pytest agree: test by test, in their counts, and about the run's state."""
+"""Page, REST, JUnit report and bare pytest agree about each test, the counts and the run's status."""
 
 import html
 import os
@@ -18,7 +18,7 @@ from testrunner.tests.agreement.case import Case
 from testrunner.worker import runner
 
 CASES = [*outcomes.CASES, *places.CASES, *processes.CASES]
-# A few that are quick, and those of the reports of faults.
+# Some quick cases, and those from bug reports.
 QUICK = {"unittest subTest", "teardown error beside a failing call", "module skipped", "helpers beside the test"}
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -30,13 +30,13 @@ def each_case() -> list:
 
 @pytest.fixture(scope="session")
 def root(tmp_path_factory):
-    """One folder for all runs, so that the trial of the walls is made once."""
+    """One folder for all runs, so that the isolation trial is made only once."""
     return tmp_path_factory.mktemp("runs")
 
 
 @pytest.fixture
 def run(tester, environment, settings, root):
-    """Run a case as a user does: queued, claimed, executed behind the walls."""
+    """Run a case as a user does: queued, claimed, executed in isolation."""
     settings.TESTRUN_FOLDER = str(root)
 
     def run(case: Case) -> TestRun:
@@ -74,7 +74,7 @@ def test_opsroom_agrees_with_bare_pytest(case: Case, run, tmp_path, tester_api, 
     assert "#x1B[" not in made.junit_xml
     if said.junit is not None:
         never_ended = [(f"{bare.ROOT}.test_it", case.unfinished, ["error"])] if case.unfinished else []
-        named = [each for each in said.junit if each != ("", "", [])]  # that one was interrupted
+        named = [each for each in said.junit if each != ("", "", [])]  # an interrupted test case has no name
         assert bare.junit_of(made.junit_xml.encode()) == [*named, *never_ended]
 
 
@@ -92,7 +92,7 @@ def results_by_rest(api, run: TestRun) -> dict[str, str]:
 
 
 def results_by_page(client: Client, run: TestRun) -> dict[str, str]:
-    """The first results, as the page of the run shows them."""
+    """Return the outcomes of the first results, as the run's page shows them."""
     page = client.get(f"/admin/testrunner/testrun/{run.pk}/change/").content.decode()
     words = {"failed as expected": "xfailed", "passed unexpectedly": "xpassed"}
     found = {}
@@ -127,7 +127,10 @@ def expected_counts(outcomes: dict[str, str], double: set[str]) -> dict[str, int
 
 
 def agree_with_the_last_line(case: Case, said: bare.Said, run: TestRun) -> None:
-    """A test that passed and whose teardown failed is an error here; pytest counts it among both."""
+    """Compare the counts with pytest's last line.
+
+    A test that passed and whose teardown failed is an error in Opsroom; pytest counts it as both.
+    """
     if case.subtests or case.repeats or case.other_words or case.unfinished or not said.counts:
         return
     assert run.failed == said.counts.get("failed", 0)

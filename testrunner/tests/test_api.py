@@ -1,4 +1,4 @@
-"""The REST interface, as a program sees it."""
+"""REST API of the test runner, from a client's point of view."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -27,7 +27,7 @@ def uploads(tmp_path: Path, settings) -> Path:
 
 @pytest.fixture
 def uploaded(tester_api):
-    """Uploads a file and returns the answer."""
+    """Upload a file and return the response."""
 
     def send(name: str = "test_it.py", directory: str = "", content: bytes = GOOD, **more):
         body = {"file": SimpleUploadedFile(name, content), "directory": directory, **more}
@@ -38,7 +38,7 @@ def uploaded(tester_api):
 
 @pytest.fixture
 def started(tester_api, uploaded):
-    """Starts a run of one file and returns the answer."""
+    """Start a run of one file and return the response."""
     file = uploaded().json()
 
     def start(**body):
@@ -291,7 +291,7 @@ def test_nobody_reads_all_results_with_their_tracebacks_on_the_way(tester_api, a
     assert [sql for sql in asked if f"IN ({run.pk})" in sql] == []
 
 
-# --- What a run leaves ------------------------------------------------------------------------------
+# --- Log and JUnit report ------------------------------------------------------------------------------
 @pytest.fixture
 def run_with_log() -> TestRun:
     run = RunFactory(success=True, log_size=10)

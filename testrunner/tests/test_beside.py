@@ -1,4 +1,4 @@
-"""Which files come along with a chosen test."""
+"""Support files that are added to a run with a chosen test."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The main job of a tester in a real browser, on a whole instance: upload, start, watch, and wait for one's turn."""
+"""A tester's main tasks in a real browser, on a complete instance: upload, start, watch, and wait in the queue."""
 
 import re
 from collections.abc import Iterator
@@ -180,7 +180,7 @@ def test_a_waiting_run_is_cancelled_and_the_board_shows_who_is_in(page: Page, in
 
     start(page, instance, 19, "uploads/board/test_slow_three.py")
 
-    expect(board.locator("#tile-19")).to_contain_text("Busy")  # nobody reloaded it
+    expect(board.locator("#tile-19")).to_contain_text("Busy")  # the page was not reloaded
     start(page, instance, 19, "samples/test_success.py")
     page.locator("#run-cancel").click()
     page.get_by_role("button", name="Cancel the run").click()

@@ -1,4 +1,4 @@
-"""The log is safe, capped in its middle, and keeps head and end."""
+"""The log is valid text, its middle is cut at the limit, and its head and tail are kept."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""Runs of real tests in real workers, while these are killed, stopped, and left alone by Postgres and the broker."""
+"""Runs of real tests in real workers that are killed or stopped, or lose Postgres or the broker."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ for text in {texts!r}:
 
 
 class House:
-    """An instance with two workers for tests, one slot each, and what its runs look like from outside."""
+    """An instance with two runners of one slot each, and the state of its runs as seen from outside."""
 
     def __init__(self, instance: Instance) -> None:
         self.instance = instance
@@ -73,7 +73,7 @@ class House:
         self.instance.wait_for(lambda: self.column(run, "log_size") > 500)
 
     def processes(self, run: int) -> list[int]:
-        """Everybody who belongs to the run: by its mark, and its guard by what the mark's parents are."""
+        """Return all processes that carry the run's mark. The guard has an empty environment, so it is not included."""
         return processes_of(f"run-{run}-{self.column(run, 'lease_token')}")
 
     def worker_of(self, run: int) -> psutil.Process:
@@ -81,13 +81,13 @@ class House:
         return psutil.Process(self.instance.processes[name].pid)
 
     def replace(self, process: psutil.Process) -> None:
-        """Start the worker anew, as whoever looks after it would."""
+        """Restart the worker, as a process supervisor would."""
         (name,) = (name for name, it in self.instance.processes.items() if it.pid == process.pid)
         self.instance.processes.pop(name).wait(30)
         self.instance.start_runner(name, slots=1)
 
     def most_active_at_once(self, environment: int) -> int:
-        """From the rows' own times: of the runs that ever were active here, how many were at the same time?"""
+        """Return the largest number of runs that were active here at the same time, by the times in their rows."""
         return self.instance.one(
             "SELECT coalesce(max(among), 0) FROM (SELECT (SELECT count(*) FROM testrunner_testrun other"
             " WHERE other.environment_id = run.environment_id AND other.started_at <= run.started_at"
@@ -145,7 +145,7 @@ def test_a_stopped_workers_run_is_ended_by_its_switch_and_what_it_writes_later_i
     assert house.column(following, "status") == "success"
     assert house.most_active_at_once(2) == 1
     assert worker.is_running()
-    for again in house.queue(2, QUICK, QUICK):  # the worker goes on as if nothing had been
+    for again in house.queue(2, QUICK, QUICK):  # the worker continues normally
         house.wait_for(again, "success")
 
 

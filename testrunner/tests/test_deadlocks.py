@@ -1,4 +1,4 @@
-"""Verbs that share rows, on two connections at the same moment: they wait for each other, never in a circle."""
+"""Service functions that share rows, called on two connections at once: they wait for each other without a deadlock."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -27,13 +27,13 @@ REFUSALS = (RunNotAllowed, uploads.UploadRefused)
 
 @pytest.fixture(autouse=True)
 def no_second_try(monkeypatch, settings, tmp_path):
-    """A deadlock is an error here, though the verbs would try again."""
+    """Disable retries, so that a deadlock is an error."""
     settings.TEST_UPLOADS = str(tmp_path)
     monkeypatch.setattr("core.database.deadlocks.is_deadlock", lambda error: False)
 
 
 def prepare(tester: Any) -> dict[str, Callable[[], Any]]:
-    """Make rows that every verb has something to do with; return the verbs, each as a call."""
+    """Create rows for every verb to act on; return the verbs, each as a callable."""
     Project.objects.all().delete()
     TestRun.objects.all().delete()
     project, another = ProjectFactory(), ProjectFactory()
@@ -89,7 +89,7 @@ OURS = [
 ]
 THEIRS = ["delete_project", "delete_another", "update_tasks", "delete_tasks"]
 FILES = ["upload", "remove"]
-# Which verbs each one shares rows with: itself and those after it, and of the projects' those that take its rows.
+# The verbs that each one shares rows with: itself, those after it, and those of `projects` that lock its rows.
 PARTNERS = {name: OURS[place:] for place, name in enumerate(OURS)} | {"upload": FILES, "remove": ["remove"]}
 for shares_tasks in ("change", "settle", "claim", "reap"):
     PARTNERS[shares_tasks] = PARTNERS[shares_tasks] + THEIRS
@@ -107,7 +107,7 @@ def test_two_verbs_that_share_rows_do_not_deadlock(one, tester, settings, monkey
 
 
 def test_every_pair_that_is_tried_has_something_to_do(tester, settings):
-    """Each verb by itself changes something: a pair of verbs that do nothing would prove nothing."""
+    """Each verb alone changes something. Pairs of verbs without effect would prove nothing."""
     settings.TESTRUN_LOG_DAYS = 0
     for name in [*OURS, *THEIRS, *FILES]:
         verbs = prepare(tester)
@@ -130,7 +130,7 @@ def state() -> list[Any]:
 
 
 def test_a_failure_is_settled_after_all_when_its_project_is_being_deleted(tester, monkeypatch):
-    monkeypatch.undo()  # with the second try
+    monkeypatch.undo()  # with retries enabled again
     for _ in range(5):
         verbs = prepare(tester)
 

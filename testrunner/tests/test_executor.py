@@ -1,4 +1,4 @@
-"""What a run of ordinary files comes to."""
+"""Results of runs of ordinary files."""
 
 import time
 from pathlib import Path
@@ -307,7 +307,7 @@ def test_a_wish_to_stop_that_comes_after_pytests_end_changes_nothing(tmp_path):
             return True
 
     def wish_once_it_is_over(ran) -> str | None:
-        """Ask when the last result has been told, but not before pytest and its guard have ended."""
+        """Request a stop after the last result was reported, but not before pytest and its guard have ended."""
         if not ran.told:
             return None
         assert any(gone(ran.pids[0]) or time.sleep(0.05) for _ in range(400))

@@ -1,4 +1,4 @@
-"""The place in the queue, and when one can expect to start."""
+"""Queue positions and expected start times."""
 
 from datetime import timedelta
 
@@ -41,7 +41,7 @@ def waits(files_key: str = A, **more):
 
 
 def turn(run) -> tuple[int, float]:
-    """The place, and the seconds to go, rounded to whole ones."""
+    """Return the position, and the time until the start in whole seconds."""
     now = database_now()
     told = estimates.turns(TestEnvironment.objects.filter(pk=run.environment_id), None, now)[run.pk]
     return told.position, round((told.start - now).total_seconds())
@@ -78,9 +78,9 @@ def test_the_median_of_earlier_runs_is_what_counts():
 @pytest.mark.parametrize(
     ("earlier", "seconds"),
     [
-        ([(50, A, 17), (10, A, 18)], 50),  # here
-        ([(10, A, 18), (30, B, 17)], 10),  # elsewhere
-        ([(30, B, 17)], 30),  # anything
+        ([(50, A, 17), (10, A, 18)], 50),  # same files in this environment
+        ([(10, A, 18), (30, B, 17)], 10),  # same files elsewhere
+        ([(30, B, 17)], 30),  # any files
         ([], 60),  # the time limit
     ],
 )

@@ -28,7 +28,7 @@ def project():
 
 
 def ran(**outcomes: str) -> TestRun:
-    """A run of these tests has ended like this, and what is due was done."""
+    """Create an ended run with these outcomes, and process its due tasks."""
     run = RunFactory(failure=True, tasks_due=True)
     for name, outcome in outcomes.items():
         ResultFactory(run=run, name=name, outcome=outcome, message="assert 1 == 2" if outcome == "failed" else "")
@@ -161,9 +161,9 @@ def test_a_project_is_deleted_with_its_tasks_and_the_environment_forgets_it(proj
     ("outcome", "test", "all_ran", "due"),
     [
         (Outcome.FAILED, "failed", True, True),
-        (Outcome.ERROR, "error", True, True),  # nothing but fixtures that fail
+        (Outcome.ERROR, "error", True, True),  # only fixtures failed
         (Outcome.ERROR, "error", False, False),
-        (Outcome.ERROR, "passed", True, False),  # an exit code that does not fit
+        (Outcome.ERROR, "passed", True, False),  # an exit code that does not match
         (Outcome.CANCELLED, "failed", False, False),
     ],
 )

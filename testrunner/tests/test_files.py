@@ -1,4 +1,4 @@
-"""The file system is the truth; rows follow it."""
+"""The file system is the source of truth; rows follow it."""
 
 import html
 import os
@@ -64,7 +64,7 @@ def test_looking_twice_changes_nothing(uploads: Path, django_assert_num_queries)
     (uploads / "test_it.py").write_text("one")
     discovery.look()
 
-    with django_assert_num_queries(3):  # one a root
+    with django_assert_num_queries(3):  # one per root
         discovery.look()
 
 
@@ -154,14 +154,14 @@ def test_only_files_that_have_changed_are_read_again(uploads: Path, monkeypatch)
     old = time.time() - 60
     for name in ("test_a.py", "test_b.py"):
         (uploads / name).write_text("one")
-    monkeypatch.setattr(discovery, "STEADY_NS", 0)  # no change of these files is in the same tick as the look
+    monkeypatch.setattr(discovery, "STEADY_NS", 0)  # these files do not change within the same clock tick as the read
     read, usual = [], discovery._read
     monkeypatch.setattr(discovery, "_read", lambda below, path: read.append(path) or usual(below, path))
     assert names() == names() == ["test_a.py", "test_b.py"]
     mine = [path for path in read if path in ("test_a.py", "test_b.py")]
     assert sorted(mine) == ["test_a.py", "test_b.py"]
 
-    (uploads / "test_b.py").write_text("two")  # of the same size, and given times of before
+    (uploads / "test_b.py").write_text("two")  # same size, and its old times are restored
     os.utime(uploads / "test_b.py", (old, old))
 
     assert names() == ["test_a.py", "test_b.py"]

@@ -1,4 +1,4 @@
-"""The limits count what a run holds, wherever it is, and nothing of it stays behind: in each of the four modes."""
+"""Limits count everything that a run holds, and nothing of it remains afterwards, in each of the four modes."""
 
 import contextlib
 import json
@@ -88,7 +88,7 @@ def test_the_memory_group_of_a_run_whose_guard_was_killed_is_removed_by_the_next
     with held_group(f"{killed.name}-new") as new:
         following = run(tmp_path, SAMPLES / "test_success.py")
 
-        assert groups_of(killed) == [new]  # nobody is in it yet, but it is held
+        assert groups_of(killed) == [new]  # it has no process yet, but its lock is held
     assert following.finished.outcome == Outcome.SUCCESS
     assert groups_of(following) == []
 
@@ -111,11 +111,11 @@ def held_group(name: str) -> Iterator[str]:
 def test_a_process_that_is_ending_is_no_unknown_to_a_user_who_may_not_read_its_files():
     with user_for_a_run(MODES[int(OWN_USER)]) as user:
         ended = subprocess.Popen(["/bin/true"], user=user, group=user, extra_groups=[])
-        os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)  # it is dead, and not buried yet
+        os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and is not reaped yet
 
         assert looked_at_as(user, lambda: held_by([ended.pid], [], 0)) == Held(0, 0)
 
-        alive = subprocess.Popen(["/bin/sleep", "100"])  # another user's
+        alive = subprocess.Popen(["/bin/sleep", "100"])  # of another user
         try:
             assert looked_at_as(user, lambda: held_by([alive.pid], [], 0)) is None
         finally:
@@ -156,18 +156,18 @@ def test_nothing_stays_behind(walled):
     outcome, _, log = walled("leaves_things_behind")
 
     assert outcome == Outcome.SUCCESS, log
-    assert "written: /dev/shm" in log  # it has left something
+    assert "written: /dev/shm" in log  # it has left a file
     assert [top for top in SHARED for path in Path(top).glob("opsroom-left-behind*")] == []
     assert not posix_queue_exists("/opsroom-left-behind")
     user = int(log.partition("user: ")[2].split()[0])
     new = [entry for entry in system_v() if (entry.kind, entry.id) not in before and user in entry.owners]
     assert [entry for entry in new if not entry.attached] == []
     if walled.mode in ("user", "plain"):
-        assert "written: /tmp" not in log and "written: /var/tmp" not in log  # where the kernel has Landlock
+        assert "written: /tmp" not in log and "written: /var/tmp" not in log  # where the kernel supports Landlock
 
 
 def posix_queue_exists(name: str) -> bool:
-    """Look without /dev/mqueue, which is mounted on few machines."""
+    """Check with mq_open, because /dev/mqueue is mounted on few machines."""
     number = libc.mq_open(name.encode(), os.O_RDONLY)
     if number >= 0:
         os.close(number)
@@ -176,7 +176,7 @@ def posix_queue_exists(name: str) -> bool:
 
 @pytest.fixture
 def elsewhere():
-    """A directory outside of /tmp, which a run has for itself anyway."""
+    """A directory outside /tmp, because each run has its own /tmp."""
     with tempfile.TemporaryDirectory(dir="/var/lib") as place:
         Path(place).chmod(0o755)
         yield Path(place)

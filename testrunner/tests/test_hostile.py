@@ -1,6 +1,6 @@
-"""The hostile corpus: each file ends in its stated outcome, in time, and leaves nothing behind.
+"""Hostile corpus: each file ends with its stated outcome, in time, and leaves nothing behind.
 
-Every test also holds what is true for all of them, that the next run works included: see `hostile`.
+Every test also checks what applies to all of them, for example that the next run works: see `hostile`.
 """
 
 import os
@@ -19,13 +19,13 @@ pytestmark = pytest.mark.thorough
 LIMITS = RunLimits(
     wall_seconds=60, grace_seconds=2, cpu_seconds=60, memory_bytes=1024 * MIB, disk_bytes=64 * MIB, processes=40
 )
-NEXT = ("test_next.py", "def test_next():\n    pass\n")  # whoever comes after a hostile one
-ENDLESS = replace(LIMITS, wall_seconds=3, grace_seconds=1)  # for those that end in no other way
+NEXT = ("test_next.py", "def test_next():\n    pass\n")  # the run after a hostile one
+ENDLESS = replace(LIMITS, wall_seconds=3, grace_seconds=1)  # for files that end only at a limit
 
 
 @pytest.fixture
 def hostile(tmp_path):
-    """Run a file of the corpus, and hold what is true for each."""
+    """Run a file of the corpus, and check what applies to every file."""
 
     def run_it(name: str, limits: RunLimits = LIMITS):
         forget_peak()

@@ -1,4 +1,4 @@
-"""The JUnit document stays one, whatever the secrets of its environment are."""
+"""The JUnit document stays well-formed, whatever the secrets of its environment are."""
 
 from xml.etree import ElementTree
 

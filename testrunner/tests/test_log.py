@@ -1,4 +1,4 @@
-"""The log by range: every byte once, whichever pieces it lies in."""
+"""Reading the log by range returns every byte once, regardless of the chunks that contain it."""
 
 import pytest
 from hypothesis import given

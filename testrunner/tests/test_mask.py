@@ -24,12 +24,12 @@ def xml_attribute(secret: str) -> str:
 
 
 def quotes_aside(text: str) -> str:
-    """Which quotes surround a text depends on what is in it."""
+    """Remove the differences in quoting, because the quotes around a text depend on its content."""
     return text.replace("\\", "").replace("&quot;", '"').replace('"', "'")
 
 
 def hidden(text: str, secrets: list[str]) -> str:
-    """Each character of every occurrence of a secret is hidden; neighbours of overlapping ones under the same stars."""
+    """Return the text with every occurrence of a secret replaced by stars; overlapping ones share their stars."""
     spans = sorted(
         (start, start + len(secret))
         for secret in set(secrets)
@@ -44,7 +44,7 @@ def hidden(text: str, secrets: list[str]) -> str:
     return shown + text[place:]
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no matter of the strategies
+@settings(suppress_health_check=[HealthCheck.too_slow])  # the strategies are not the cause if a busy machine is slow
 @given(
     st.lists(st.text("abc", min_size=4, max_size=9), min_size=1, max_size=3),
     st.text("abcd\n", max_size=60),
@@ -143,7 +143,7 @@ def test_a_secret_is_hidden_in_base64_wherever_it_lies(encode: Callable[[bytes],
 
     if len(secret.encode()) >= 5:
         assert "***" in masked
-        # Around it, no more than the digits that other bytes have a part in.
+        # Around it, only digits that also encode neighbouring bytes remain.
         assert len(masked.replace("***", "")) <= len(encode(before)) + len(encode(after)) + 4
 
 

@@ -1,7 +1,7 @@
-"""The weaker walls hold what they promise: for a worker that is not root, and for one that is, in a container.
+"""The weaker isolation modes keep their promises: for a worker that is not root, and for root in a container.
 
-As root, the first one runs inside the strongest walls, as a user of its own: what "limits only" lets through stays
-there. The second one has the powers that docker-compose.yml leaves it, and no others.
+If the tests run as root, the first worker runs inside the strongest mode, as a user of its own, so that anything the
+plain mode permits stays inside. The second worker has only the capabilities that docker-compose.yml grants.
 """
 
 import json
@@ -69,7 +69,7 @@ def test_in_a_container_it_ends_as_stated(container, name, outcome):
     assert said[-1]["left"] == said[-1]["alive"] == []
 
 
-@pytest.mark.chaos  # the same corpus as in test_hostile.py, behind weaker walls
+@pytest.mark.chaos  # the same corpus as in test_hostile.py, in weaker modes
 @pytest.mark.parametrize("mode", [USER_NAMESPACE, PLAIN])
 @pytest.mark.parametrize(
     ("file", "outcome"),
@@ -87,7 +87,7 @@ def test_in_a_container_it_ends_as_stated(container, name, outcome):
 def test_it_ends_as_stated_in_weaker_walls(unprivileged, mode, file, outcome):
     said = unprivileged(mode, file, seconds=4 if outcome == "timed_out" else 60)
 
-    if outcome is None:  # whoever can kill its guard gets an error for it
+    if outcome is None:  # a file that can kill its guard ends as an error
         outcome = "success" if mode == USER_NAMESPACE else "error"
     assert said[-1]["outcome"] == outcome, said
     assert said[-1]["left"] == said[-1]["alive"] == []
@@ -131,7 +131,7 @@ def test_no_directory_is_too_deep_to_be_removed(unprivileged):
 
 @pytest.fixture
 def deep(tmp_path):
-    """A directory with others in it, deeper than any path reaches, and with a link that leads out."""
+    """A directory nested deeper than any path reaches, with links that lead outside."""
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "kept").touch()
     here, top = os.open(".", os.O_RDONLY), tmp_path / "run"

@@ -1,4 +1,4 @@
-"""The project's own tests run in the runner, too: on services of their own, which end with the run."""
+"""The project's own tests work in the runner, too, on services of their own that end with the run."""
 
 from dataclasses import replace
 from pathlib import Path

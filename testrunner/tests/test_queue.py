@@ -1,4 +1,4 @@
-"""First come, first served, one at a time: with real second connections where two meet."""
+"""Queue order and claims: first come, first served, one active run. Concurrency uses real second connections."""
 
 import threading
 from collections.abc import Callable
@@ -21,7 +21,7 @@ FAILED = TestRun.Status.FAILED
 
 @pytest.fixture
 def beside():
-    """Runs something in a thread with a connection of its own."""
+    """Run a function in a thread with a connection of its own."""
     pool = ThreadPoolExecutor(max_workers=8)
 
     def run(work: Callable) -> Future:
@@ -72,7 +72,7 @@ def test_a_run_never_seems_to_start_before_the_one_ahead_has_ended(tester, file)
     first = claims.claim(17, "w")
     claims.end(first, Q(), FAILED)
 
-    second = claims.claim(17, "w")  # in the same transaction, whose time has stood still
+    second = claims.claim(17, "w")  # in the same transaction, whose start time does not change
 
     assert first.started_at < first.finished_at < second.started_at
 
@@ -83,7 +83,7 @@ def test_whoever_waits_longest_is_next_whatever_the_environment(tester, file):
     second = start(tester, file, 2)
 
     assert claims.startable() == [(first[0].pk, 1), (second.pk, 2)]
-    claims.end(claims.claim_next("w"), Q(), FAILED)  # environment 1 is free again, but its next run came later
+    claims.end(claims.claim_next("w"), Q(), FAILED)  # environment 1 is free again, but its next run was queued later
     RunFactory(environment_id=3)
 
     assert [claims.claim_next("w").environment_id for _ in range(3)] == [1, 2, 3]
@@ -106,7 +106,7 @@ def test_the_constraint_means_busy_and_never_failure(tester, file, monkeypatch):
     start(tester, file)
     claims.claim(17, "w")
     start(tester, file)
-    monkeypatch.setattr(type(TestRun.objects.all()), "exists", lambda _: False)  # as if nobody had looked
+    monkeypatch.setattr(type(TestRun.objects.all()), "exists", lambda _: False)  # as if the check had been skipped
 
     with transaction.atomic():
         assert claims.claim(17, "w") is None
@@ -131,7 +131,7 @@ def test_of_eight_who_claim_at_once_one_gets_the_run(tester, file, beside):
 
 @pytest.mark.django_db(transaction=True)
 def test_ids_are_in_the_order_of_commits(tester, file, beside):
-    """Whoever commits later has the higher id: nobody is overtaken by a run that nobody could see yet."""
+    """A run that commits later has a higher id, so no run is overtaken by one that was not visible yet."""
     with transaction.atomic():
         first = start(tester, file)
         late = beside(lambda: start(tester, file))

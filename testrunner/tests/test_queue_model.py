@@ -1,4 +1,4 @@
-"""The queue against a model of it in a few lines of Python, step by step."""
+"""Stateful test that compares the queue with a small model in Python, step by step."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FILE = Snapshot("samples", "test_a.py", b"")
 
 @dataclass
 class Model:
-    """What should be: who waits where, who is active, who holds what, what is closed."""
+    """Expected state: waiting runs by environment, active runs, holders of reservations, disabled environments."""
 
     waiting: dict[int, list[tuple[int, str]]] = field(default_factory=lambda: {place: [] for place in PLACES})
     active: dict[int, int] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Model:
 
 
 class House:
-    """Does the same to the model and to the database."""
+    """Applies each step to both the model and the database."""
 
     def __init__(self, users: dict[str, User]) -> None:
         self.model, self.users = Model(), users

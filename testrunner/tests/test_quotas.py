@@ -1,4 +1,4 @@
-"""Nobody fills a queue: limits of an environment, of a user in it, and of a user's files, in words."""
+"""Quotas per environment, per user in an environment, and for a user's files, with their messages."""
 
 import threading
 
@@ -33,7 +33,7 @@ def test_a_user_has_so_many_waiting_runs_in_an_environment(press, tester, collea
 
     press(colleague), press(tester, 18)
     claims.claim(17, "w")
-    press(tester)  # one of them does not wait any more
+    press(tester)  # one of them has left the queue
 
 
 def test_an_environment_has_so_many_waiting_runs(press, tester, colleague, settings):

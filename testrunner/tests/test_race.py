@@ -1,4 +1,6 @@
-"""Instant runs, several worker processes, and wake-ups that are lost, doubled and late: the promise of this app."""
+"""One active run per environment, with instant runs, several worker processes, and lost, duplicated and
+late wake-ups.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +23,13 @@ from testrunner.tests.racing import Broker, workers
 pytestmark = pytest.mark.thorough
 
 RUNS, ENVIRONMENTS = 1_000, 10
-SWEEP = 1.0  # seconds; beat's are three
+SWEEP = 1.0  # seconds; beat's interval is three
 PATIENCE = 1_700.0
 
 
 @dataclass
 class Race:
-    """What was seen inside the runs, and when each was asked for."""
+    """Observations inside the runs, and the time at which each was requested."""
 
     folder: Path
     asked: list[tuple[int, int, float, float]]  # environment, run, begin and end of the call that queued it
@@ -44,7 +46,7 @@ class Race:
 
     @property
     def inversions(self) -> int:
-        """Pairs of which one was there before somebody asked for the other, and yet ran later."""
+        """The number of pairs in which one run was queued before the other was requested, and yet ran later."""
         count = 0
         for environment, order in self.ran.items():
             place = {run: number for number, run in enumerate(order)}
@@ -56,7 +58,7 @@ class Race:
 
 
 def race(tester, folder: Path, *, runs: int, environments: int, processes: int = 4, how: str = "as-it-is") -> Race:
-    """Queue these many runs from four threads, while some processes with eight slots in all carry them out."""
+    """Queue `runs` runs from four threads, while worker processes with eight slots in total execute them."""
     chance = random.Random(runs)
     broker = Broker(chance)
     asked: list[tuple[int, int, float, float]] = []
@@ -118,7 +120,7 @@ def test_1000_runs_in_10_environments_never_overlap_nor_overtake(tester, tmp_pat
 
 @pytest.fixture
 def without_the_constraint():
-    """It would not let two be active: without it, only the claim stands between them."""
+    """Remove the constraint that prevents two active runs, so that only the claim does."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_get_indexdef('testrunner_testrun_one_active'::regclass)")
         (definition,) = cursor.fetchone()
@@ -133,7 +135,7 @@ def without_the_constraint():
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.timeout(1800)
 def test_check_then_lock_fails_this_very_test(tester, tmp_path, without_the_constraint):
-    """The race is there to be lost: whoever checks first and locks then does lose it."""
+    """The race test can fail: an implementation that first checks and then locks does fail it."""
     found = race(tester, tmp_path, runs=RUNS, environments=ENVIRONMENTS, how="check-then-lock")
 
     with pytest.raises(AssertionError):

@@ -15,14 +15,14 @@ HOUR = timedelta(hours=1)
 
 @pytest.fixture
 def woken(monkeypatch) -> list[int]:
-    """The environments for which a worker was called."""
+    """The environments for which a worker was woken."""
     called: list[int] = []
     monkeypatch.setattr(claims, "call_worker", called.append)
     return called
 
 
 def silent_for(run: TestRun, seconds: float) -> TestRun:
-    """As if its worker had renewed the lease that long ago."""
+    """Make a run look as if its worker last renewed the lease `seconds` ago."""
     TestRun.objects.filter(pk=run.pk).update(
         lease_until=claims.database_now() + claims.LEASE - timedelta(seconds=seconds)
     )
@@ -54,7 +54,7 @@ def test_a_worker_that_may_still_be_there_is_left_alone(seconds, woken):
 
 
 def test_a_dead_workers_lease_is_over_35_seconds_after_the_clock_was_set_back(woken):
-    run = silent_for(RunFactory(running=True), -3_600)  # an hour is left of it
+    run = silent_for(RunFactory(running=True), -3_600)  # an hour of the lease is left
 
     sweeper.sweep()
 
@@ -64,7 +64,7 @@ def test_a_dead_workers_lease_is_over_35_seconds_after_the_clock_was_set_back(wo
 
 
 def test_a_lease_that_was_renewed_meanwhile_is_left_alone(woken, monkeypatch):
-    """Between the reaper's look and its lock the worker has spoken."""
+    """The worker renews the lease between the sweeper's query and its lock."""
     run = silent_for(RunFactory(running=True), 36)
     usual = claims.end
 
@@ -150,7 +150,7 @@ def test_a_reservation_lasts_by_the_clock_of_the_database(woken, tester, colleag
     services.reserve(environment=environment, user=colleague, duration=HOUR)
     services.start_run(user=tester, environment=environment, files=[file])
     real = timezone.now
-    monkeypatch.setattr(timezone, "now", lambda: real() + 2 * HOUR)  # this process' clock is ahead
+    monkeypatch.setattr(timezone, "now", lambda: real() + 2 * HOUR)  # this process's clock is ahead
 
     sweeper.sweep()
 

@@ -1,4 +1,4 @@
-"""A report is read as it comes, whatever is in it, and the verdict believes nothing that is not whole."""
+"""Reports are read incrementally, whatever they contain, and the verdict accepts only complete data."""
 
 import json
 from xml.etree import ElementTree
@@ -23,7 +23,7 @@ def phase(nodeid: str, when: str, outcome: str, **more: object) -> bytes:
 
 
 def phases(nodeid: str, *outcomes: str, **more: object) -> bytes:
-    """A test's lines; one outcome for each of setup, call and teardown."""
+    """Return a test's lines; one outcome each for setup, call and teardown."""
     whens = ("setup", "call", "teardown") if len(outcomes) == 3 else ("setup", "teardown")
     reports = [phase(nodeid, when, outcome, **more) for when, outcome in zip(whens, outcomes, strict=True)]
     return line("started", id=nodeid) + b"".join(reports) + line("ended", id=nodeid)

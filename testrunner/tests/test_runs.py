@@ -1,4 +1,4 @@
-"""One run from its claim to its record, with a small function in the executor's place."""
+"""Runs from claim to record, with a small function in place of the executor."""
 
 import contextlib
 import json
@@ -32,7 +32,7 @@ def run(tester, environment, file) -> TestRun:
 
 @pytest.fixture(autouse=True)
 def _no_connection_left():
-    """The thread that renews leases hangs up when there are none; a test's database must be free of it."""
+    """Wait until the lease thread has no lease left, because it then closes its connection to the test's database."""
     yield
     assert eventually(lambda: not leases.keeper._leases)
 
@@ -220,7 +220,7 @@ def test_a_switch_that_cannot_be_started_is_tried_again_and_ends_no_run(monkeypa
 
 
 def test_a_worker_whose_run_was_taken_writes_nothing_more(run, monkeypatch):
-    """The late worker: it wakes up when somebody has called its run lost and the next one is active."""
+    """The late worker continues after its run was marked as lost and the next run is active."""
     stopped = threading.Event()
 
     def late(files, *, on_log, on_result, should_stop, **_):
@@ -248,7 +248,7 @@ def test_an_old_token_is_refused_though_the_run_is_active(run):
 
 
 def test_without_a_renewal_for_15_seconds_the_run_is_given_up(run, monkeypatch):
-    """Whatever the database says: this worker cannot know any more."""
+    """The worker cannot know the lease's state any more, whatever the database says."""
     claimed = claims.claim(17, "w")
     lease = Lease(claimed.pk, claimed.lease_token, dead_man_switch.boottime() - 15.1)
     asked = []
@@ -277,7 +277,7 @@ def test_a_run_whose_thread_does_nothing_any_more_is_given_up_though_its_worker_
     runner.work("w", hangs)
 
     assert found == [False, True]
-    assert ended(run).status == "running"  # until the reaper finds that its lease is over
+    assert ended(run).status == "running"  # until the sweeper finds that its lease has expired
 
 
 def test_a_worker_that_is_told_to_stop_ends_its_run_as_lost_and_claims_no_other(
@@ -299,7 +299,9 @@ def test_a_worker_that_is_told_to_stop_ends_its_run_as_lost_and_claims_no_other(
 
 @contextlib.contextmanager
 def database_away(monkeypatch, kind: type[Exception], times: int):
-    """The next transactions of the recorder commit, but nobody hears of it; as if the line had broken just then."""
+    """Let the next transactions of ResultWriter commit, but lose the confirmation, as if the connection broke just
+    then.
+    """
     usual, left = result_writer.ResultWriter._write, [times]
 
     def write(self, piece, results):
@@ -363,7 +365,7 @@ def test_an_id_too_long_for_an_index_is_stored_all_the_same(run):
 
 @pytest.mark.parametrize("pause", [0, 2 * result_writer.FLUSH])
 def test_a_test_that_is_told_of_twice_has_the_last_result(run, pause):
-    """A forged line of a report says what another one says, in the same batch or in a later one."""
+    """A forged line of a report names the same test as another one, in the same batch or in a later one."""
 
     def forged(files, *, on_result, should_stop, **_):
         for outcome in ("passed", "failed"):
@@ -456,7 +458,7 @@ def test_variables_that_cannot_be_read_end_the_run_as_an_error(run, monkeypatch)
 
 
 def test_a_clock_that_is_set_back_takes_no_success_away(run):
-    """The row as it would be after its clock was set back by an hour."""
+    """The row is as if the clock had been set back by an hour after the run was queued."""
     later = claims.database_now() + timedelta(hours=1)
     TestRun.objects.filter(pk=run.pk).update(queued_at=later)
 

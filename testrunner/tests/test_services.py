@@ -72,7 +72,7 @@ def test_a_press_whose_first_attempt_met_a_deadlock_is_one_run(tester, environme
 
     other = psycopg2.connect(**direct_connections.parameters())
     with contextlib.closing(other), other.cursor() as cursor, ThreadPoolExecutor(1) as pool:
-        cursor.execute("SET deadlock_timeout = '60s'")  # so that the deadlock ends the other one's transaction
+        cursor.execute("SET deadlock_timeout = '60s'")  # so that the deadlock ends the other transaction
         cursor.execute("SELECT 1 FROM testrunner_testenvironment WHERE id = 17 FOR UPDATE")
         starting = pool.submit(start_it)
         held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND (classid, objid) = (%s, %s) AND granted"

@@ -1,4 +1,4 @@
-"""Which walls a run gets, and that not knowing never means weaker ones."""
+"""Choice of the isolation mode: an unknown result never leads to a weaker mode."""
 
 import errno
 

@@ -1,4 +1,4 @@
-"""What is taken from an uploader, and what is refused, in words."""
+"""Uploads that are accepted, and uploads that are refused with a message."""
 
 import os
 import threading

@@ -1,4 +1,4 @@
-"""An upload to a storage that is full or not writable: a clear 503, and nothing of it anywhere."""
+"""An upload to a storage that is full or not writable gets a clear 503 and leaves no trace."""
 
 import resource
 import signal
@@ -18,7 +18,7 @@ ADMIN = "/admin/testrunner/testfile/upload/"
 
 @contextmanager
 def full_storage(place: Path) -> Iterator[None]:
-    """No file may be longer than 16 bytes, so that writing fails as on a disk without room."""
+    """Limit files to 16 bytes, so that writing fails as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (16, hard))
@@ -31,7 +31,7 @@ def full_storage(place: Path) -> Iterator[None]:
 
 @contextmanager
 def no_folder(place: Path) -> Iterator[None]:
-    """A file lies where the folder of uploads should be, which stops root as well."""
+    """Put a file in place of the uploads folder, which also stops root."""
     place.rmdir()
     place.write_bytes(b"")
     try:

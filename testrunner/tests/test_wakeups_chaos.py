@@ -1,4 +1,4 @@
-"""The runner's messages: none waits unacknowledged, however long its slots are busy."""
+"""No message of the runner waits unacknowledged, however long its slots are busy."""
 
 import os
 import subprocess
@@ -36,7 +36,7 @@ def succeeded(instance: Instance) -> int:
 
 
 def cancel(instance: Instance) -> None:
-    """Ask for the end of every run, as its page does."""
+    """Request cancellation of every run, as its page does."""
     asked = "cancel_requested_at = now(), cancel_requested_by_id = created_by_id"
     instance.sql(f"UPDATE testrunner_testrun SET {asked} WHERE status = 'running'")
 
@@ -76,7 +76,7 @@ def test_a_runner_outlives_the_consumer_timeout_with_both_slots_busy(instance):
     instance.wait_for(lambda: running(instance) == 2)
     first = instance.sql("SELECT id, lease_token, worker FROM testrunner_testrun ORDER BY id")
 
-    for _ in range(20):  # RabbitMQ looks once a minute, so that 60 s may be 120
+    for _ in range(20):  # RabbitMQ checks once a minute, so 60 s may become 120
         instance.shell(WAKE.format(number=3))
         time.sleep(8)
 

@@ -1,4 +1,4 @@
-"""What runs does not outlive its worker, and does not learn its secrets."""
+"""Processes of a run do not outlive its worker, and do not learn its secrets."""
 
 import json
 import os

@@ -1,8 +1,8 @@
-"""A worker for tests: a process that runs files through the executor, and prints what it is told, a line of JSON each.
+"""Worker process for tests: runs files through the executor and prints its callbacks, one line of JSON each.
 
 python -m testrunner.tests.worker ROOT MODE SECONDS FILE…
 
-MODE is "best", or a number of testrunner.sandbox.isolation.MODES; SECONDS the limit of time.
+MODE is "best", or an index of testrunner.sandbox.isolation.MODES; SECONDS is the time limit.
 """
 
 import json
@@ -30,7 +30,7 @@ def say(**words: object) -> None:
 
 def main(root: Path, mode: str, seconds: str, *files: str) -> None:
     make_undumpable()
-    # Pages that processes share count for each, so a fork bomb within its limit of processes needs the larger one.
+    # Shared pages count for each process, so a fork bomb within its process limit needs the larger memory limit.
     most = 512 * MIB if Path(files[0]).name.startswith("holds_") else LIMITS.total_memory_bytes
     finished = execute(
         [TestBytes(Path(file).name, Path(file).read_bytes()) for file in files],

@@ -1,4 +1,4 @@
-"""A worker that is not root, and one that is root in a container, as processes of this machine."""
+"""Worker processes on this machine: one that is not root, and one that is root with a container's capabilities."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from testrunner.sandbox.isolation import closed_directories
 
 PROJECT = Path(__file__).parents[2]
 USER_NAMESPACE, OWN_USER, PLAIN = "1", "2", "3"
-POWERS = ["CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID"]  # in their order
-# Opens the directories of root's that are in the way, in a mount namespace, gives up powers, and becomes the worker.
+# in the kernel's order
+POWERS = ["CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID"]
+# In a mount namespace, makes root's closed directories accessible, drops capabilities, and becomes the worker.
 AS_IN_A_CONTAINER = """
 import ctypes, json, os, sys
 from testrunner.sandbox import supervisor_process as process
@@ -40,7 +41,7 @@ os.execv(command[0], command)
 
 
 def become(user: int, powers: list[int], worker: list[str], kept: list[str], environment: dict[str, str]) -> list[dict]:
-    """Run a worker with these powers as this user (0: root); return all that it said."""
+    """Run a worker with these capabilities as this user (0: root); return its output, one dict per line."""
     closed = sorted({str(path) for place in kept for path in closed_directories(Path(place))})
     command = [sys.executable, "-c", AS_IN_A_CONTAINER, json.dumps([closed, kept, powers, user, worker])]
     done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, check=False)
