@@ -1,9 +1,9 @@
 """Queue positions and estimated start times of waiting runs.
 
-The estimated duration of a run is the median of earlier runs of the same files: in this environment if possible,
-otherwise in any environment. Otherwise it is the median of the latest runs of all tests, and failing that the run's
-time limit. The durations ahead in the queue are added up. Under a reservation, the holder's runs come first;
-other runs start at its end at the earliest. The result is shown as an estimate, and no run is started because of it.
+The estimated duration of a run is the first of these that exists: the median of earlier runs of the same files in this
+environment, the median of such runs in any environment, the median of the latest runs of all files, the run's time
+limit. The durations ahead in the queue are added up. Under a reservation, the holder's runs come first; other runs
+start at its end at the earliest. The result is shown as an estimate, and no run is started because of it.
 """
 
 from __future__ import annotations

@@ -2,10 +2,11 @@
 
 Called every few seconds (testrunner/tasks.py). Concurrent calls are harmless: each step repeats its condition in the
 statement that acts, under the environment's lock. A worker renews its leases to 30 s ahead, and gives up its runs after
-15 s without success. So a run that is reaped at 35 s has had twenty seconds to end (testrunner/queue/leases.py).
+15 s without success. So a run that is marked as lost at 35 s has had twenty seconds to end
+(testrunner/queue/leases.py).
 
-The database's clock may be set back. A lease then lies further in the future than any lease that begins now. If its
-worker is dead, it would block the environment for that long, so it is shortened. A living worker renews it in any case.
+The database's clock may be set back. A lease then ends later than any lease that begins now. If its worker is dead, it
+would block the environment for that long, so it is shortened. A living worker renews it in any case.
 
 An error with one row stops neither its own step nor the others. It is logged, and the row is tried again at the next
 sweep.
