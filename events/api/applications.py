@@ -1,4 +1,4 @@
-"""Applications, their keys, and event types."""
+"""REST views of applications, their write keys, and event types."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ from events.query import filters
 
 @extend_schema(tags=["applications"])
 class ApplicationsView(RestView, viewsets.ModelViewSet):
-    """Who may send events. POST answers with `write_key`, this once; only an application without events is deleted."""
+    """Applications that may send events. POST returns `write_key`, only this once.
+
+    DELETE needs an application without events.
+    """
 
     queryset = Application.objects.prefetch_related("keys").order_by("-id")
     serializer_class = serializers.ApplicationSerializer
@@ -40,7 +43,7 @@ class ApplicationsView(RestView, viewsets.ModelViewSet):
         given = self.get_serializer(data=request.data)
         given.is_valid(raise_exception=True)
         paused = given.validated_data.pop("paused", False)
-        # One transaction, and the answer is read before its commit: a 503 means that nothing was made.
+        # One transaction, and the response is rendered before its commit, so a 503 means that nothing was created.
         with problems(), transaction.atomic():
             made = services.create_application(actor=request.user, **given.validated_data)
             if paused:
@@ -65,10 +68,10 @@ class ApplicationsView(RestView, viewsets.ModelViewSet):
     @extend_schema(request=serializers.RotateSerializer, responses=serializers.NewApplicationSerializer)
     @action(detail=True, methods=["post"], permission_classes=[MayChangeApplications])
     def rotate(self, request: Request, **_: Any) -> Response:
-        """A new key, told this once; those of now go on working for a while."""
+        """Create a new key, shown only this once. Current keys stay valid for `overlap_hours`."""
         asked = serializers.RotateSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        with problems(), transaction.atomic():  # as in `create`
+        with problems(), transaction.atomic():  # one transaction, as in `create`
             made = services.rotate_key(application=self.get_object(), actor=request.user, **asked.validated_data)
             return self._told(made.key.application, made.write_key, status.HTTP_200_OK)
 
@@ -81,7 +84,7 @@ class ApplicationsView(RestView, viewsets.ModelViewSet):
 
 @extend_schema(tags=["applications"])
 class WriteKeyView(RestView, generics.RetrieveDestroyAPIView):
-    """A write key, without its secret part; DELETE refuses it from now on."""
+    """A write key without its secret part. DELETE revokes it immediately."""
 
     queryset = WriteKey.objects.all()
     serializer_class = serializers.KeySerializer
@@ -98,14 +101,14 @@ class WriteKeyView(RestView, generics.RetrieveDestroyAPIView):
 
 @extend_schema(tags=["event types"])
 class EventTypesView(RestView, viewsets.ModelViewSet):
-    """What a right event is. `schema` is a JSON Schema (2020-12) of `data`; setting it publishes the next version."""
+    """Event types. `schema` is a JSON Schema (2020-12) for `data`. Setting it publishes the next version."""
 
     queryset = EventType.objects.order_by("-id")
     serializer_class = serializers.EventTypeSerializer
     parser_classes = [StrictJSONParser]
     filterset_class = filters.EventTypeFilter
     lookup_value_converter = "int"
-    own_transactions = frozenset({"create", "dry_run"})  # a child process checks the schema
+    own_transactions = frozenset({"create", "dry_run"})  # a child process checks the schema, outside the transaction
 
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return self.once(self._valid, self._created)
@@ -141,7 +144,7 @@ class EventTypesView(RestView, viewsets.ModelViewSet):
     @extend_schema(request=serializers.AskForDryRun, responses=serializers.DryRunSerializer)
     @action(detail=True, methods=["post"], url_path="dry-run", permission_classes=[MayChangeEventTypes])
     def dry_run(self, request: Request, **_: Any) -> Response:
-        """How many of the last events would be rejected under another schema, and why; nothing changes."""
+        """Count how many of the last events would be rejected with another schema, and why. Nothing is changed."""
         return self.once(self._tried, Response)
 
     def _tried(self) -> Any:
@@ -155,7 +158,7 @@ class EventTypesView(RestView, viewsets.ModelViewSet):
 
 @extend_schema(tags=["event types"])
 class SchemaVersionsView(RestView, generics.ListAPIView):
-    """Every schema that a type has had, newest first."""
+    """All published schemas of a type, newest first."""
 
     queryset = SchemaVersion.objects.select_related("published_by")
     serializer_class = serializers.SchemaVersionSerializer

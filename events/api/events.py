@@ -1,4 +1,4 @@
-"""Events and sessions, charts and export. POST /events/ is the ingest's: events/ingest/asgi_app.py."""
+"""REST views of events and sessions, with statistics and export. events/ingest/asgi_app.py serves POST /events/."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from events.rollups.timeseries import stats
 
 
 class _File(renderers.BaseRenderer):
-    """Only so that it is found by its name or type: the export renders itself."""
+    """Renderer that only makes the export selectable by format or media type. The export renders its own response."""
 
     charset = "utf-8"
 
@@ -52,7 +52,7 @@ class EventNdjsonRenderer(_File):
 
 
 class WhereTheyAre(NewestFirstPagination):
-    """Reads only the minutes that hold some, where no index has the filters."""
+    """Pagination that, for filters without an index, reads only the minutes that contain matching events."""
 
     def read(
         self, rows: QuerySet[Event], at: datetime | None, older: bool, size: int, request: Request
@@ -77,7 +77,7 @@ class EventsView(
     mixins.DestroyModelMixin,
     viewsets.GenericViewSet,
 ):
-    """Events, newest first. A change must leave a right event, and sessions and counts follow it."""
+    """Events, newest first. A changed event must be valid; sessions and counts are updated."""
 
     queryset = Event.objects.all()
     serializer_class = serializers.EventSerializer
@@ -101,7 +101,7 @@ class EventsView(
     @extend_schema(parameters=[serializers.AskForStats], responses=serializers.StatsSerializer, filters=False)
     @action(detail=False, pagination_class=None, filterset_class=None)
     def stats(self, request: Request) -> Response:
-        """How many events happened, and how many were rejected, in each interval: from the counts a minute."""
+        """The numbers of accepted and rejected events in each interval, from the per-minute counts."""
         asked = serializers.AskForStats(data=request.query_params)
         asked.is_valid(raise_exception=True)
         try:
@@ -121,7 +121,7 @@ class EventsView(
         renderer_classes=[EventCsvRenderer, EventNdjsonRenderer],
     )
     def export(self, request: Request) -> StreamingHttpResponse:
-        """The events that the filters leave, newest first, as a file: all of them, row by row."""
+        """All events that match the filters, newest first, as a streamed file."""
         form = request.accepted_renderer.format
         events = self.filter_queryset(self.get_queryset())
         return StreamingHttpResponse(
@@ -137,7 +137,7 @@ class SessionPagination(KeysetPagination):
 
 @extend_schema(tags=["sessions"])
 class SessionsView(RestView, generics.ListAPIView):
-    """Sessions, the one that was last seen first. What was stored in the last seconds may not be in them yet."""
+    """Sessions, latest `last_seen` first. Events stored in the last seconds may not be counted yet."""
 
     queryset = Session.objects.all()
     serializer_class = serializers.SessionSerializer
@@ -147,7 +147,7 @@ class SessionsView(RestView, generics.ListAPIView):
 
 @extend_schema(tags=["sessions"], parameters=[OpenApiParameter("cursor"), OpenApiParameter("page_size", int)])
 class SessionView(RestView, generics.RetrieveAPIView):
-    """A session and its events in the order in which they happened, page by page."""
+    """A session and its events in chronological order, page by page."""
 
     queryset = Session.objects.all()
     serializer_class = serializers.OneSessionSerializer
@@ -159,7 +159,7 @@ class SessionView(RestView, generics.RetrieveAPIView):
         return [*super().get_permissions(), MaySeeEvents()]
 
     def get_object(self) -> Session:
-        """Return the session of this id, else of the id that is percent-encoded twice (events/session_address.py)."""
+        """Return the session with this id, or with the id that is percent-encoded twice (events/session_address.py)."""
         try:
             return super().get_object()
         except Http404:

@@ -1,4 +1,4 @@
-"""The REST interface of notifications: parse, permit, one service call, serialise."""
+"""REST views of notifications: parse, check permissions, call one service, serialise."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from core.rest.strict_bodies import StrictModelSerializer
 from events import services
 from events.models import Notification
 
-CHANGING = frozenset({"attempts", "error"})  # by each attempt to send it
+CHANGING = frozenset({"attempts", "error"})  # changed by each delivery attempt
 
 
 class NotificationSerializer(StrictModelSerializer):
@@ -36,7 +36,7 @@ class NotificationSerializer(StrictModelSerializer):
 
 
 class NotificationUpdateSerializer(StrictModelSerializer):
-    """The two fields of a notification that can be changed: at least one of them. A notification keeps its user."""
+    """Request body to change a notification: `description`, `status` or both. Its user cannot be changed."""
 
     ignored = frozenset(NotificationSerializer.Meta.fields)
 
@@ -81,14 +81,14 @@ class NotificationFilter(filters.FilterSet):
 
 
 class NotificationPagination(KeysetPagination):
-    """Newest first, along events_notification_newest."""
+    """Newest first, along the index events_notification_newest."""
 
     ordering = ("-created_at", "-event_id")
 
 
 @extend_schema(tags=["notifications"])
 class NotificationsView(RestView, generics.ListCreateAPIView):
-    """What users are to be told, newest first; POST stores and queues one more."""
+    """Notifications to users, newest first. POST stores and queues one."""
 
     queryset = Notification.objects.select_related("message__chat")
     serializer_class = NotificationSerializer
@@ -103,7 +103,7 @@ class NotificationsView(RestView, generics.ListCreateAPIView):
 
 @extend_schema(tags=["notifications"])
 class NotificationView(RestView, generics.RetrieveAPIView):
-    """One notification, and what became of it."""
+    """One notification and its delivery state."""
 
     queryset = Notification.objects.select_related("message__chat")
     serializer_class = NotificationSerializer

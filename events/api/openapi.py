@@ -1,4 +1,4 @@
-"""POST /events/ in the description of the interface, though no view answers it but the ingest."""
+"""OpenAPI description of POST /events/, which has no view because the ingest serves it."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ _KEYS = {
 
 
 def document_ingest(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """Schema hook: add what config/asgi.py hands to events/ingest/asgi_app.py."""
+    """Schema hook that adds the endpoint which config/asgi.py passes to events/ingest/asgi_app.py."""
     result["paths"].setdefault("/events/", {})["post"] = copy.deepcopy(_OPERATION)
     result["components"].setdefault("securitySchemes", {}).update(_KEYS)
     schemas = {"NewEvent": _EVENT, "IngestResult": _RESULT, "IngestAnswer": _ANSWER}

@@ -1,4 +1,7 @@
-"""Verbs whose permission does not follow from the method: each needs one, whatever it is asked with."""
+"""Permissions of actions that do not follow from the HTTP method.
+
+Each class requires one permission for every method.
+"""
 
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
@@ -16,14 +19,14 @@ class MayChangeEventTypes(BasePermission):
 
 
 class MaySeeEvents(BasePermission):
-    """For what shows events though its model is another."""
+    """Permission for views that show events but have another model."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         return request.user.has_perm("events.view_event")
 
 
 class MayReplay(BasePermission):
-    """Asking rejected events again, and watching that."""
+    """Permission to replay rejected events and to view replays."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         return request.user.has_perm("events.replay_rejectedevent")

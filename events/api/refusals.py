@@ -1,4 +1,4 @@
-"""What the views of events share: a service's refusals as problems."""
+"""Conversion of service errors into REST errors, for all views of events."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from events import services
 
 @contextmanager
 def problems() -> Iterator[None]:
-    """Let a service's refusals answer in words: 400, 404, 409."""
+    """Convert a service's exceptions into responses with 400, 404 or 409."""
     try:
         yield
     except services.Wrong as wrong:

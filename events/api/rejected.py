@@ -1,4 +1,4 @@
-"""Rejected events, and asking them again."""
+"""REST views of rejected events and replays."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ REPLAYED = {
 class RejectedEventsView(
     RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.DestroyModelMixin, viewsets.GenericViewSet
 ):
-    """What was sent as an event and is none, with every reason why; its bytes are in the answer for one of them."""
+    """Rejected events with all their validation errors. The view of a single one includes its bytes."""
 
     queryset = RejectedEvent.objects.all()
     filterset_class = filters.RejectedEventFilter
@@ -61,7 +61,10 @@ class RejectedEventsView(
     )
     @action(detail=False, pagination_class=None, filterset_class=None)
     def groups(self, request: Request) -> Response:
-        """The same application, type, reason and place: how many, since when. The largest 200, and 200 muted ones."""
+        """Groups with the same application, type, reason and place: their counts and times.
+
+        The largest 200, and 200 muted ones.
+        """
         asked = serializers.AskForGroups(data=request.query_params)
         asked.is_valid(raise_exception=True)
         return Response(serializers.GroupSerializer(groups(**asked.validated_data), many=True).data)
@@ -74,7 +77,7 @@ class RejectedEventsView(
     )
     @action(detail=False, methods=["post"], permission_classes=[MayReplay], url_path="replay", pagination_class=None)
     def replay_some(self, request: Request) -> Response:
-        """Ask these again, by the schemas and settings of now; 409 where there are none."""
+        """Validate these events again with the current schemas and settings. 409 for an empty selection."""
         asked = serializers.AskForReplay(data=request.data)
         asked.is_valid(raise_exception=True)
         return self._replay(**asked.validated_data)
@@ -82,7 +85,7 @@ class RejectedEventsView(
     @extend_schema(request=serializers.DryRunFlag, responses=REPLAYED)
     @action(detail=True, methods=["post"], permission_classes=[MayReplay])
     def replay(self, request: Request, **_: Any) -> Response:
-        """Ask this one again, by the schemas and settings of now."""
+        """Validate this event again with the current schemas and settings."""
         selection = services.Selection(ids=(self.get_object().pk,))
         asked = serializers.DryRunFlag(data=request.data)
         asked.is_valid(raise_exception=True)
@@ -99,7 +102,7 @@ class RejectedEventsView(
 
 @extend_schema(tags=["rejected events"])
 class ReplaysView(RestView, generics.ListAPIView):
-    """Replays, newest first, with what became of the events so far."""
+    """Replays, newest first, with their results so far."""
 
     queryset = Replay.objects.select_related("created_by")
     serializer_class = serializers.ReplaySerializer
@@ -109,7 +112,7 @@ class ReplaysView(RestView, generics.ListAPIView):
 
 @extend_schema(tags=["rejected events"])
 class ReplayView(RestView, generics.RetrieveAPIView):
-    """How far a replay is. The live topic `events` tells the same as `replay.updated`."""
+    """The progress of a replay. The live topic `events` publishes the same as `replay.updated`."""
 
     queryset = Replay.objects.select_related("created_by")
     serializer_class = serializers.ReplaySerializer
@@ -118,9 +121,9 @@ class ReplayView(RestView, generics.RetrieveAPIView):
 
 @extend_schema(exclude=True)
 class FormerReplays(ReplaysView):
-    """At the address that replays had first."""
+    """The list of replays at its former URL."""
 
 
 @extend_schema(exclude=True)
 class FormerReplay(ReplayView):
-    """At the address that replays had first."""
+    """One replay at its former URL."""

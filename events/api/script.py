@@ -1,4 +1,4 @@
-"""The pages' script at an address that never changes, since it stands in pages that nobody here can edit."""
+"""The browser script at a constant URL, because it is embedded in web pages that Opsroom's operators cannot change."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FILE = Path(__file__).parents[1] / "static" / "events" / "opsroom.js"
 @require_safe
 @conditional_page
 def script(request: HttpRequest) -> HttpResponse:
-    """Any page may load it. A new version reaches everybody within the hour."""
+    """Return the script. Any page may load it; caches receive a new version within an hour."""
     return HttpResponse(
         FILE.read_bytes(),
         content_type="text/javascript; charset=utf-8",

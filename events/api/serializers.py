@@ -1,4 +1,4 @@
-"""Bodies of the events' interface. What is read and what is written differ where secrets, versions or bytes do."""
+"""Serializers of the events API. Reading and writing differ for secrets, schema versions and raw bytes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ObjectField(serializers.JSONField):
 
 # --- Events and sessions ----------------------------------------------------------------------------
 class EventSerializer(StrictModelSerializer):
-    """What an application told. `application`, `event_id` and `received_at` are nobody's to change."""
+    """An event. `application`, `event_id` and `received_at` cannot be changed."""
 
     session_id = serializers.CharField(max_length=MAX_TEXT_LENGTH, trim_whitespace=False)
     category = serializers.CharField(max_length=MAX_TEXT_LENGTH, trim_whitespace=False)
@@ -63,7 +63,7 @@ class SessionSerializer(serializers.ModelSerializer):
 
 
 class OneSessionSerializer(SessionSerializer):
-    """A session with its events in order, a page of them."""
+    """A session with one page of its events in chronological order."""
 
     next = serializers.URLField(allow_null=True, help_text="The next page of its events.")
     previous = serializers.URLField(allow_null=True)
@@ -74,7 +74,7 @@ class OneSessionSerializer(SessionSerializer):
 
 
 class AskForStats(serializers.Serializer):
-    """The question behind a chart: the last day, hour by hour, unless it says otherwise."""
+    """Query parameters of the statistics. Default: the last day, hour by hour."""
 
     to = serializers.DateTimeField(required=False, help_text="Until before then. Default: now.")
     interval = serializers.ChoiceField(choices=list(INTERVALS), default="hour")
@@ -97,7 +97,7 @@ class AskForStats(serializers.Serializer):
 
     def get_fields(self) -> dict[str, Any]:
         since = serializers.DateTimeField(required=False, help_text="From then on. Default: a day before `to`.")
-        return {"from": since, **super().get_fields()}  # a name that no attribute can have
+        return {"from": since, **super().get_fields()}  # the name `from` is a keyword and cannot be an attribute
 
     def validate(self, asked: dict[str, Any]) -> dict[str, Any]:
         end = asked.pop("to", None) or timezone.now()
@@ -110,7 +110,7 @@ class AskForStats(serializers.Serializer):
 
 
 class TimestampField(serializers.DateTimeField):
-    """A moment that keeps its own zone."""
+    """A timestamp that keeps its own UTC offset."""
 
     def enforce_timezone(self, value: datetime) -> datetime:
         return value
@@ -148,7 +148,7 @@ class ApplicationSerializer(StrictModelSerializer):
 
 
 class NewApplicationSerializer(ApplicationSerializer):
-    """With its key, which is told this once."""
+    """An application with its new write key, which is shown only this once."""
 
     write_key = serializers.CharField(read_only=True)
 
@@ -222,7 +222,7 @@ class ReasonCountSerializer(serializers.Serializer):
 
 
 class RehearsalSerializer(serializers.Serializer):
-    """What would become of rejected events."""
+    """The result of a replay's dry run."""
 
     checked = serializers.IntegerField()
     accepted = serializers.IntegerField()
@@ -260,7 +260,7 @@ class RejectedEventSerializer(serializers.ModelSerializer):
 
 
 class OneRejectedEventSerializer(RejectedEventSerializer):
-    """With its bytes: as text, as far as they are one, and exactly."""
+    """A rejected event with its bytes, as text (as far as they are UTF-8) and in base64."""
 
     raw = serializers.SerializerMethodField(help_text="What is not UTF-8 is replaced.")
     raw_base64 = serializers.SerializerMethodField()
@@ -304,7 +304,7 @@ class DryRunFlag(StrictSerializer):
 
 
 class AskForReplay(DryRunFlag):
-    """`ids`, or what a group has in common."""
+    """Request body of a replay: `ids`, or the values that a group has in common."""
 
     ids = BoundedList(
         child=serializers.IntegerField(min_value=0, max_value=2**63 - 1), max_length=MAX_IDS, required=False

@@ -1,4 +1,4 @@
-"""Fake events by COPY, with their sessions and counts: ten millions in minutes, for demos, tests and load."""
+"""Fake events by COPY, with sessions and counts: ten million in minutes, for demos, tests and load tests."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from events.storage import partitions
 from events.validation.errors import place_of
 
 APPLICATIONS = ("Website", "Mobile app", "Help centre", "Partner shop")
-REJECTED = 0.03  # as many rejected events for each event
-BATCHES = 16  # in one transaction
-_AT_FIRST = 0.97  # of the sessions: what is too many would be missing at the end, which is now
+REJECTED = 0.03  # rejected events per event
+BATCHES = 16  # per transaction
+_AT_FIRST = 0.97  # of the sessions: a surplus would cut off the latest events
 _EVENTS = """
     COPY events_event
         (id, application_id, event_id, session_id, category, name, data, timestamp, received_at) FROM STDIN
@@ -39,7 +39,7 @@ _REJECTED = """
         received_at) FROM STDIN
 """
 
-Row = tuple[datetime, str]  # when, and the line for COPY without its id
+Row = tuple[datetime, str]  # timestamp, and the line for COPY without its id
 
 
 def create_fake_events(
@@ -48,9 +48,9 @@ def create_fake_events(
     names: Sequence[str] = APPLICATIONS,
     progress: Callable[[int], object] | None = None,
 ) -> None:
-    """Create `total` events of the last `days` days, and rejected ones besides; applications and types where missing.
+    """Create `total` events in the last `days` days, plus rejected ones. Missing applications and types are created.
 
-    `progress` is called after every transaction with the number of events in it.
+    `progress` is called after every transaction with its number of events.
     """
     until = timezone.now()
     since = until - timedelta(days=days)
@@ -79,7 +79,7 @@ def _describe_types() -> None:
 def _events(
     total: int, since: datetime, until: datetime, applications: list[Application], chance: random.Random
 ) -> Iterator[Row]:
-    """Yield at least `total` lines, nearly in the order of time: most of them at once, the rest in smaller rounds."""
+    """Yield at least `total` lines, nearly in chronological order: most of them first, the rest in smaller rounds."""
     known = traffic.journeys()
     average = sum(map(len, known)) / len(known)
     made = 0
@@ -98,7 +98,7 @@ def _events(
 
 
 def _event_id(moment: datetime) -> str:
-    """A UUID of version 7, as good clients make them: neighbours in time are neighbours in the index."""
+    """Return a UUID of version 7, as recommended for clients: events close in time are close in the index."""
     tail = os.urandom(10).hex()
     digits = f"{int(moment.timestamp() * 1000):012x}7{tail[:3]}8{tail[3:18]}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
@@ -119,7 +119,7 @@ def _mistakes(
         raw = json.dumps({"event_id": str(UUID(bytes=os.urandom(16), version=4)), **sent}).encode()
         application = chance.choice(applications).pk
         item = judge.check(raw, application, received_at)
-        if not item.reasons:  # somebody has published another schema
+        if not item.reasons:  # the event is valid because another schema was published
             continue
         first = item.reasons[0]
         texts = [item.category, item.name, first["code"], place_of(first), orjson.dumps(item.reasons).decode()]
@@ -129,7 +129,7 @@ def _mistakes(
 
 
 def _store(events: list[Row], rejected: list[str]) -> None:
-    """Copy and count, in one transaction: as if the digest had been here already."""
+    """Copy the rows and update the counts in one transaction, as the digest would."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT nextval('events_batch_id_seq') FROM generate_series(1, %s)", [BATCHES])
         batches = [_batch(number, events, place) for place, (number,) in enumerate(cursor.fetchall())]

@@ -1,7 +1,7 @@
-"""Believable traffic for demos and load: visitors who come by day and do a few things in a row, now and then wrongly.
+"""Realistic traffic for demos and load tests: visitors by time of day, with several events each and some mistakes.
 
-What a visitor does is one of some hundred journeys that are thought out once, so that millions of events cost little
-more than writing them down.
+A visitor follows one of a few hundred journeys that are generated once, so that millions of events cost little more
+than writing them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def _schema(**members: Any) -> dict[str, Any]:
     return {"type": "object", "required": list(members), "properties": members}
 
 
-# Category, name and what its data must be; None: nobody has described it.
+# Category, name, and the schema of data; None for an unknown event type.
 TYPES: dict[tuple[str, str], dict[str, Any] | None] = {
     ("page interaction", "pageview"): _schema(host=_TEXT, path=_TEXT),
     ("page interaction", "cta click"): _schema(host=_TEXT, path=_TEXT, element=_TEXT),
@@ -32,23 +32,23 @@ TYPES: dict[tuple[str, str], dict[str, Any] | None] = {
     ("app", "opened"): _schema(platform={"enum": ["ios", "android", "web"]}, version=_TEXT),
     ("app", "crashed"): None,
 }
-# What goes wrong, and how often in relation to each other: an event's members, replaced.
+# Mistakes with their relative frequency: members that replace those of a valid event.
 MISTAKES: list[tuple[int, dict[str, Any]]] = [
     (9, {"category": "shop", "name": "order placed", "data": {"order": "A-1", "amount": "19.90", "currency": "EUR"}}),
     (6, {"category": "page interaction", "name": "pageview", "data": {"host": "www.example.com"}}),
-    (4, {"timestamp": None}),  # the clock of that device is days ahead
+    (4, {"timestamp": None}),  # a device clock that is days ahead
     (3, {"category": "shop", "name": "add to basket", "data": {"sku": "T-7", "quantity": 0}}),
     (2, {"session_id": ""}),
     (1, {"data": "none"}),
 ]
-# By the hour of the day in UTC, and by the day of the week from Monday.
+# Weights by hour of the day in UTC, and by day of the week from Monday.
 _HOURS = [3, 2, 1, 1, 1, 2, 4, 7, 10, 12, 13, 13, 12, 12, 13, 13, 12, 11, 11, 12, 12, 10, 7, 5]
 _DAYS = [10, 10, 10, 10, 9, 6, 6]
 
 
 @dataclass(frozen=True)
 class SessionStep:
-    after: float  # seconds after the one before
+    after: float  # seconds after the previous step
     category: str
     name: str
     data: str  # JSON
@@ -58,13 +58,13 @@ Journey = list[SessionStep]
 
 
 def journeys(number: int = 400, seed: int = 7) -> list[Journey]:
-    """Think out what visitors do; some do one thing, a few do twenty."""
+    """Generate the visitors' journeys. Most have few steps, some have twenty."""
     chance = random.Random(seed)
     return [_journey(chance) for _ in range(number)]
 
 
 def starts(sessions: float, since: datetime, until: datetime, chance: random.Random) -> Iterator[datetime]:
-    """Yield when about so many visitors come, in order, busy hours and quiet nights."""
+    """Yield the start times of about `sessions` sessions in order, with busy hours and quiet nights."""
     hours = max(int((until - since) / timedelta(hours=1)), 1)
     times = [since + timedelta(hours=hour) for hour in range(hours)]
     weights = [_HOURS[time.hour] * _DAYS[time.weekday()] for time in times]

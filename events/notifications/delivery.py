@@ -1,11 +1,11 @@
-"""Tell users what other services have asked for, each once. The row's status is what makes it once.
+"""Delivery of notifications that other services requested, each exactly once. The row's status guarantees this.
 
-1. `_claim` takes one waiting row that nobody holds: FOR UPDATE SKIP LOCKED, one short statement that counts the
-   attempt and sets a lease. Doubled messages and parallel workers find other rows, or none.
-2. `_send` locks the row while the attempt is still its own, and writes the message and the status in one transaction:
-   whoever is killed before its commit has done nothing, and after it nobody finds the row.
-3. An error is written to the row, which is tried again after a while that grows; after MAX_ATTEMPTS it waits for a
-   person. A worker that was killed leaves its lease, which ends.
+1. `_claim` claims one waiting row with FOR UPDATE SKIP LOCKED, in one short statement that increments `attempts` and
+   sets a lease. Duplicate messages and parallel workers get other rows or none.
+2. `_send` locks the row while the attempt is still its own, and writes the chat message and the status in one
+   transaction. A worker killed before the commit has changed nothing; after it, the row is not claimed again.
+3. An error is recorded in the row, which is retried after a growing delay. After MAX_ATTEMPTS it waits for a user to
+   send it again. The lease of a killed worker expires.
 """
 
 from __future__ import annotations
@@ -49,19 +49,22 @@ class _NotificationClaim(NamedTuple):
     user_id: str
 
     def lock(self) -> Notification | None:
-        """The row, if the attempt is still ours: a person may have changed it, or another begun after our lease."""
+        """Return the locked row if the attempt is still ours.
+
+        A user may have changed it, or another attempt may have started after the lease expired.
+        """
         mine = Notification.objects.select_for_update().filter(pk=self.event_id, attempts=self.attempt)
         return mine.filter(status=Notification.Status.NOT_PROCESSED).first()
 
 
 def process(*, seconds: float = 20.0) -> int:
-    """Send what waits, for so many seconds at most; return how many were sent."""
+    """Send waiting notifications for at most `seconds`. Return how many were sent."""
     _give_up_on_the_killed()
     sent, until = 0, time.monotonic() + seconds
     while time.monotonic() < until and (claim := _claim()):
         try:
             sent += _send(claim)
-        except Exception as error:  # whatever it is, the next notification is another one's
+        except Exception as error:  # of any type: an error must not block the next notification
             _failed(claim, f"{type(error).__name__}: {error}")
     return sent
 
@@ -76,7 +79,7 @@ def _claim() -> _NotificationClaim | None:
 
 @transaction.atomic
 def _send(claim: _NotificationClaim) -> bool:
-    chat = _chat_of(claim.user_id)  # before the row, as when a chat is deleted with what refers to it
+    chat = _chat_of(claim.user_id)  # before the row, the same order as the deletion of a chat
     notification = claim.lock()
     if notification is None:
         return False
@@ -93,7 +96,7 @@ def _send(claim: _NotificationClaim) -> bool:
 
 
 def _chat_of(user_id: str) -> Chat | None:
-    """The user's chat, kept from being deleted until the message is in it."""
+    """Return the user's chat, locked against deletion until the message is committed."""
     try:
         return Chat.objects.select_for_update(no_key=True).filter(user_uuid=UUID(user_id)).first()
     except ValueError:

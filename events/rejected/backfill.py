@@ -1,4 +1,4 @@
-"""Storing events a while after they came, as a batch that the digest will count."""
+"""Late storage of events from replays, as a batch that the digest will count."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from events.storage.tombstones import NOT_GONE
 from events.validation.errors import reason
 from events.validation.event import Item
 
-# As the ingest's own statement (events/ingest/bulk_insert.py), but for the moment of arrival, which is not now.
+# Like the ingest's statement (events/ingest/bulk_insert.py), except for received_at, which is not now.
 _STORE = f"""
 WITH batch AS MATERIALIZED (
     SELECT nextval('events_batch_id_seq') AS id
@@ -32,13 +32,15 @@ WITH batch AS MATERIALIZED (
     FROM batch JOIN stored ON true GROUP BY batch.id
 )
 SELECT id %% {BATCH_ROWS} FROM stored
-"""  # noqa: S608  a constant of ours
+"""  # noqa: S608  a constant of this module
 
 
 def store(items: Sequence[tuple[Item, datetime]]) -> None:
-    """Store at most BATCH_ROWS right items with when they came, in the caller's transaction; tell each one's status.
+    """Store at most BATCH_ROWS valid items with their time of arrival, in the caller's transaction.
 
-    What Postgres refuses to hold gets a reason instead.
+    Sets each item's status.
+
+    An item that Postgres cannot store gets a validation error instead.
     """
     if not items:
         return

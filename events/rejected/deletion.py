@@ -1,4 +1,4 @@
-"""Deleting rejected events, with the counts kept right."""
+"""Deletion of rejected events with their counts."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from events.rollups import adjustments
 
 
 def forget_rejected(rows: list[RejectedEvent]) -> Counter[adjustments.Kind]:
-    """Delete rejected events that the caller has locked, in the order of their ids.
+    """Delete rejected events that the caller has locked in the order of their ids.
 
-    Return by how much the counts are to change, for the caller to add at the end: everybody wants to lock those rows.
+    Return the changes of the counts. The caller must add them at the end, because the rows of counts are contended.
     """
     batches = adjustments.uncounted(row.pk for row in rows)
     RejectedEvent.objects.filter(pk__in=[row.pk for row in rows]).delete()

@@ -1,4 +1,4 @@
-"""Rejected events in groups: the same application, type, reason and place. Some dozen rows for a million."""
+"""Rejected events grouped by application, type, reason and place: a few dozen rows for a million events."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 
 from django.db import connection
 
-MAX_GROUPS = 200  # groups in one answer that are muted, and as many that are not
+MAX_GROUPS = 200  # per response: this many muted groups and this many others
 
-# The first part reads nothing but the index of groups, the second one row a group. Without a beginning it is all of it.
+# The first part is an index-only scan of the groups' index, the second reads one row per group. Without `since`, all of
+# the index is read.
 _GROUPS = """
     SELECT application_id, category, counted.name, code, pointer, events, first, last, muted,
            application.name AS application_name, sample.id
@@ -50,11 +51,14 @@ class RejectedGroup:
     last_received: datetime
     muted: bool
     application_name: str
-    sample: int | None  # the id of its newest
+    sample: int | None  # the id of its newest event
 
 
 def groups(*, since: datetime | None = None, **members: Any) -> list[RejectedGroup]:
-    """Return the largest groups of what was received since then; of `application`, `category`, `name`, … if given."""
+    """Return the largest groups of events received since `since`.
+
+    `members` filter by `application`, `category`, `name` or `code`; None means any.
+    """
     columns = {"application": "application_id", "category": "category", "name": "name", "code": "code"}
     wanted = {name: value for name, value in members.items() if value is not None}
     conditions = [f"{columns[name]} = %({name})s" for name in wanted]

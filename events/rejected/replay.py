@@ -1,15 +1,15 @@
-"""Rejected events that are right by now become events, each of them once.
+"""Replay: rejected events that are valid now become events, each exactly once.
 
-A replay goes along the ids of its selection, some at a time, and each step is one transaction:
+A replay processes the ids of its selection in order, in chunks. Each chunk is one transaction:
 
-1. Lock the replay's row, if nobody has it. That is the claim, and dies with its connection: there is nothing to clean
-   up after a kill, and a second worker with the same message finds it taken, or done.
-2. Lock the next rejected events in the order of their ids, so that two replays of the same ones wait for each other.
-   What is gone by then was replayed, or deleted, by somebody else: it is counted as such.
-3. Lock the batches of those that the digest has yet to count (events/rollups/adjustments.py).
-4. Judge each one again. Right ones are stored, and leave the rejected ones, whether they are new or were stored
-   already; wrong ones keep their bytes and get the reasons of now.
-5. Add to the replay's counters, and tell those who watch.
+1. Lock the replay's row, if no other worker has locked it. The lock is the claim and ends with the connection, so a
+   kill leaves nothing to clean up. A second worker with the same message finds the row locked or the replay finished.
+2. Lock the next rejected events in the order of their ids, so that two replays of the same events wait for each other.
+   Events that were replayed or deleted meanwhile are counted as gone.
+3. Lock the batches of those that the digest has not counted yet (events/rollups/adjustments.py).
+4. Validate each event again. Valid ones are stored and deleted from the rejected events, whether they are new or
+   duplicates; invalid ones keep their bytes and get the current validation errors.
+5. Add to the replay's counters and publish the progress.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ from events.validation.errors import place_of
 from events.validation.event import Item
 
 AT_ONCE = (
-    500  # rejected events a transaction, at most BATCH_ROWS; or as many as MOST_BYTES of events/query/pages.py allow
+    500  # rejected events per transaction, at most BATCH_ROWS; fewer if they exceed MOST_BYTES of events/query/pages.py
 )
-SECONDS = 20.0  # in one task
-JUDGE_SECONDS = 5.0  # in one transaction, which holds locks
+SECONDS = 20.0  # per task
+JUDGE_SECONDS = 5.0  # per transaction, because it holds locks
 
 Judged = tuple[RejectedEvent, Item]
 
 
 def run(replay_id: int, seconds: float = SECONDS) -> bool:
-    """Replay for about `seconds`; return whether this caller should go on."""
+    """Replay for about `seconds`. Return whether the caller should continue."""
     until = time.monotonic() + seconds
     while more := replay_some(replay_id):
         if time.monotonic() > until:
@@ -54,7 +54,7 @@ def run(replay_id: int, seconds: float = SECONDS) -> bool:
 
 @retried
 def replay_some(replay_id: int, at_once: int = AT_ONCE) -> bool:
-    """Ask the next rejected events of a replay again; return False where it is done, or somebody else is at it."""
+    """Replay the next chunk. Return False if the replay is finished or another worker has locked it."""
     with transaction.atomic():
         replay = Replay.objects.select_for_update(skip_locked=True).under_way().filter(pk=replay_id).first()
         if replay is None:
@@ -76,7 +76,7 @@ def replay_some(replay_id: int, at_once: int = AT_ONCE) -> bool:
 def _ask(replay: Replay, ids: list[int]) -> None:
     rows = list(RejectedEvent.objects.select_for_update().filter(pk__in=ids).order_by("pk"))
     judged = _judged(rows)
-    if len(judged) < len(rows):  # the others are locked a moment longer, and asked in the next transaction
+    if len(judged) < len(rows):  # the remaining rows are replayed in the next transaction
         rows = rows[: len(judged)]
         ids = [id for id in ids if id <= rows[-1].pk]
     batches = adjustments.uncounted(row.pk for row in rows)
@@ -84,7 +84,7 @@ def _ask(replay: Replay, ids: list[int]) -> None:
     moved = forget_rejected([row for row, item in judged if not item.reasons])
     for kind, number in _note_reasons([one for one in judged if one[1].reasons], set(batches)).items():
         moved[kind] += number
-    adjustments.add(moved, "rejected")  # all at once, in the one order of their locks
+    adjustments.add(moved, "rejected")  # all at once, because the rows of counts have one lock order
     statuses = Counter(item.status if not item.reasons else "rejected" for _, item in judged)
     replay.cursor = ids[-1]
     replay.accepted += statuses["accepted"]
@@ -94,7 +94,7 @@ def _ask(replay: Replay, ids: list[int]) -> None:
 
 
 def _judged(rows: Sequence[RejectedEvent]) -> list[Judged]:
-    """Judge these, or as many of them as JUDGE_SECONDS allow, at least one."""
+    """Validate these events, or as many as JUDGE_SECONDS allow, at least one."""
     judge, until = Judge(), time.monotonic() + JUDGE_SECONDS
     judged: list[Judged] = []
     for row in rows:
@@ -105,7 +105,7 @@ def _judged(rows: Sequence[RejectedEvent]) -> list[Judged]:
 
 
 def _note_reasons(judged: Sequence[Judged], uncounted: set[int]) -> Counter[adjustments.Kind]:
-    """Keep why they are wrong now, where that has changed; return by how much the counts are to change."""
+    """Store the current validation errors where they have changed. Return the changes of the counts."""
     moved: Counter[adjustments.Kind] = Counter()
     changed: list[RejectedEvent] = []
     for row, item in judged:
@@ -125,7 +125,7 @@ def _note_reasons(judged: Sequence[Judged], uncounted: set[int]) -> Counter[adju
 
 def _finish(replay: Replay) -> None:
     asked = replay.accepted + replay.duplicates + replay.still_rejected + replay.gone
-    # Some left the selection before they were reached; some may have joined it, committed late with a low id.
+    # Some events left the selection before they were reached; others may have joined it, committed late with a low id.
     replay.total = max(replay.total, asked)
     replay.gone += replay.total - asked
     replay.finished_at = timezone.now()

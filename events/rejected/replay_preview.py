@@ -1,4 +1,4 @@
-"""What a replay would do, without doing it."""
+"""Dry run of a replay: its expected results, without changes."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from events.validation.errors import ValidationReason as Fault
 from events.validation.errors import place_of
 from events.validation.event import Item
 
-MAX_EVENTS = 10_000  # rejected events that are looked at
-SECONDS = 10.0  # and for how long: somebody waits for the answer
-MAX_REASONS = 1_000  # different ones that are counted; an array's places may make any number of them
-_AT_ONCE = 500  # rows in memory, or as many as MOST_BYTES of events/query/pages.py allow
+MAX_EVENTS = 10_000  # rejected events that are validated
+SECONDS = 10.0  # time limit, because a user waits for the response
+MAX_REASONS = 1_000  # different reasons that are counted; array indexes can produce any number of them
+_AT_ONCE = 500  # rows in memory; fewer if they exceed MOST_BYTES of events/query/pages.py
 
 
 @dataclass
 class ReasonCount:
-    """Why some are wrong: how many, and one of them."""
+    """A validation error with the number of its events and the id of one of them."""
 
     code: str
     pointer: str
@@ -33,7 +33,7 @@ class ReasonCount:
 
 
 class Reasons(dict[tuple[str, str], ReasonCount]):
-    """Reasons counted by code and place."""
+    """Validation errors counted by code and place."""
 
     def note(self, fault: Fault, sample: int) -> None:
         key = (fault["code"], place_of(fault))
@@ -46,22 +46,20 @@ class Reasons(dict[tuple[str, str], ReasonCount]):
 
 @dataclass
 class Rehearsal:
-    """What would become of `checked` of them, newest first. Not `complete`: there are more."""
+    """The expected results of replaying `checked` events, newest first. If not `complete`, there are more events."""
 
     checked: int = 0
     accepted: int = 0
     duplicates: int = 0
     still_rejected: int = 0
     complete: bool = True
-    reasons: list[ReasonCount] = field(
-        default_factory=list
-    )  # the first of each that is still rejected, most frequent first
+    reasons: list[ReasonCount] = field(default_factory=list)  # each event's first reason, most frequent first
 
 
 def rehearse(
     rows: QuerySet[RejectedEvent], judge: Judge, *, most: int = MAX_EVENTS, seconds: float = SECONDS
 ) -> Rehearsal:
-    """Judge these rejected events again, and only tell."""
+    """Validate these rejected events again and return the results, without changing anything."""
     found, reasons = Rehearsal(), Reasons()
     until = time.monotonic() + seconds
     for page in _pages(rows, most):
@@ -102,7 +100,7 @@ def _pages(rows: QuerySet[RejectedEvent], most: int) -> Iterator[list[RejectedEv
 
 
 def _known(items: list[Item]) -> int:
-    """Count those that are stored already, were erased or moved, or are in here twice."""
+    """Count the items that are already stored, were deleted or moved, or are repeated in the list."""
     wanted = {(item.application, item.event_id, item.timestamp) for item in items}
     there = set()
     for kind in (Event, EventTombstone):

@@ -1,6 +1,6 @@
-"""Rejected events judged again: exactly as the ingest would now, but as old as they were when they came.
+"""Validation of rejected events exactly as the ingest would now, with their original time of arrival.
 
-What was from the future then is judged by the clock of now: its time may have come.
+Events rejected because of a future timestamp are compared with the current time, which may have reached it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ TypeName = tuple[str, str]  # category, name
 
 
 class Judge:
-    """What applications and types say at this moment; `instead` are schemas that nobody has published yet."""
+    """Validator with the current applications and types.
+
+    `instead` has unpublished schemas that replace published ones.
+    """
 
     def __init__(self, instead: dict[TypeName, Checker] | None = None) -> None:
         self._span = TimestampBounds.from_settings()
@@ -37,7 +40,7 @@ class Judge:
         )
 
     def look(self, row: RejectedEvent) -> Item:
-        """Return what it is now: an event with the id that its sender was told, or wrong for `reasons`."""
+        """Return the event's current result: valid, with the id returned to its sender, or with `reasons`."""
         raw = bytes(row.raw)
         item = self.check(raw, row.application_id, row.received_at)
         if any(reason["code"] == "future" for reason in item.reasons):
@@ -47,7 +50,7 @@ class Judge:
         return item
 
     def reasons(self, event: Event, changes: dict[str, Any]) -> list[ValidationReason]:
-        """Return why the event, so changed, would be none; nothing if it would be right."""
+        """Return the validation errors of the event with these changes. Empty if it would be valid."""
         members = ("event_id", "session_id", "category", "name", "data", "timestamp")
         told = {name: changes.get(name, getattr(event, name)) for name in members}
         told["data"] = restored(told["data"])
@@ -55,9 +58,9 @@ class Judge:
         return self.check(raw.encode(), event.application_id, event.received_at).reasons
 
     def check(self, raw: bytes, application: int, received_at: datetime) -> Item:
-        """Judge the bytes of one item, as if they came then."""
+        """Validate the bytes of one item as if it had arrived at `received_at`."""
         rules = Rules(application, self._types, application in self._rejecting, received_at, self._span)
-        # Alone, also where it begins like an array: it was one item of a body.
+        # Parsed as a single item even if it begins like an array, because it was one item of a body.
         return check(read_one(raw), Item(application, Body(raw), 0), rules)
 
 

@@ -1,4 +1,4 @@
-"""What would become of events under another schema, before anybody publishes it."""
+"""Dry run of a schema: validation of stored and rejected events before the schema is published."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ from events.rejected.revalidation import Judge
 from events.validation.schema_child import Untrusted, untrusted
 
 LAST = 10_000
-MAX_EVENTS = 100_000  # events that one dry run looks at
-SECONDS = 10.0  # and for how long: somebody waits for the answer; half as long again for the rejected ones
-GRACE = 5.0  # seconds for the child process to start, and for one page that is late
-TOGETHER = 256  # events that the child process judges between two looks at the clock
-_AT_ONCE = 2_000  # rows in memory, or as many as MOST_BYTES of events/query/pages.py allow
+MAX_EVENTS = 100_000  # events per dry run
+SECONDS = 10.0  # time limit, because a user waits for the response; half as long again for the rejected events
+GRACE = 5.0  # seconds for the start of the child process and one late page
+TOGETHER = 256  # events that the child process validates between two checks of the time limit
+_AT_ONCE = 2_000  # rows in memory; fewer if they exceed MOST_BYTES of events/query/pages.py
 
 
 @dataclass
 class DryRun:
-    """Of the last `checked` events `rejected` would be wrong. Not `complete`: time ran out before all were checked."""
+    """Of the last `checked` events, `rejected` would be invalid. If not `complete`, the time limit was reached."""
 
     checked: int = 0
     rejected: int = 0
     complete: bool = True
-    reasons: list[ReasonCount] = field(default_factory=list)  # the first fault of each, most frequent first
-    rejected_now: Rehearsal = field(default_factory=Rehearsal)  # what would become of those that are rejected now
+    reasons: list[ReasonCount] = field(default_factory=list)  # each event's first validation error, most frequent first
+    rejected_now: Rehearsal = field(default_factory=Rehearsal)  # a replay's expected results
 
 
 def dry_run(*, category: str, name: str, schema: dict[str, Any], last: int = LAST, seconds: float = SECONDS) -> DryRun:
-    """Check the last `last` events of this type, and the rejected ones, by `schema`.
+    """Validate the last `last` events of this type, and its rejected events, with `schema`.
 
-    Raises SchemaError for what is no schema.
+    Raises SchemaError for an invalid schema.
     """
     with untrusted(schema, seconds * 2 + GRACE) as checker:
         found = _judged(checker, _newest(category, name, min(last, MAX_EVENTS)), time.monotonic() + seconds)
-        # The index that finds a type begins with the application.
+        # The index by type has the application as its first column.
         applications = list(Application.objects.values_list("pk", flat=True))
         rows = RejectedEvent.objects.filter(application_id__in=applications, category=category, name=name)
         judge = Judge({(category, name): checker})
@@ -68,7 +68,7 @@ def _judged(checker: Untrusted, events: Iterator[tuple[int, str]], until: float)
 
 
 def _newest(category: str, name: str, most: int) -> Iterator[tuple[int, str]]:
-    """Events of a type, newest first, page by page: no transaction and no cursor is kept open."""
+    """Yield a type's events, newest first, page by page, so that no transaction or cursor stays open."""
     pages = Event.objects.filter(category=category, name=name).order_by("-timestamp", "-id")
     rows = pages.values_list("id", "timestamp", Cast("data", TextField()))
     reach, left = Reach(category=category, name=name), most

@@ -1,4 +1,4 @@
-"""Which rejected events: some by their ids, or a group of them."""
+"""Selection of rejected events: by their ids, or by the values of a group."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_IDS = 1_000
 
 @dataclass(frozen=True)
 class Selection:
-    """`ids`, or any of the others; a member that is None may be anything, and an empty text is itself."""
+    """Either `ids`, or any of the other members. None matches any value, an empty text only the empty text."""
 
     ids: tuple[int, ...] | None = None
     application: int | None = None

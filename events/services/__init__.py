@@ -1,7 +1,7 @@
-"""The verbs of events: the REST interface, the admin, commands and other apps go through them.
+"""Services that write events, applications and types, for the REST API, the admin, commands and other apps.
 
-Each verb is one transaction. What the ingest keeps in memory of applications, keys and types it reads again by itself:
-nobody is to be told here.
+Each call is one transaction. The ingest reloads its cached applications, keys and types by itself, so services need no
+invalidation.
 """
 
 from events.rejected.replay_preview import Rehearsal

@@ -1,4 +1,4 @@
-"""Who may send events: applications and their write keys."""
+"""Services for applications, which may send events, and their write keys."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from events.models import Application, Event, RejectedEvent, WriteKey
 from events.models.application import DEFAULT_RATE
 from events.services.history import ChangeRefused, note, save
 
-KEY_BEGINNING = 8  # characters of a key that are kept and shown
-MAX_OVERLAP_HOURS = 30 * 24  # hours in which an old key still works
+KEY_BEGINNING = 8  # first characters of a key that are stored and shown
+MAX_OVERLAP_HOURS = 30 * 24  # how long an old key may stay valid
 _FIELDS = {"name", "unknown_types", "allowed_origins", "rate"}
 
 
 class NewApplication(NamedTuple):
     application: Application
-    write_key: str  # to be shown once: nobody can read it from the database
+    write_key: str  # to be shown once; the database has only its hash
 
 
 class NewKey(NamedTuple):
@@ -40,7 +40,7 @@ def create_application(
     rate: int = DEFAULT_RATE,
     actor: Any = None,
 ) -> NewApplication:
-    """Let a new client send events. Raises ChangeRefused where one has that name."""
+    """Create an application. Raises ChangeRefused if the name is taken."""
     origins = _as_browsers_say(allowed_origins)
     application = Application(
         name=name, unknown_types=unknown_types, allowed_origins=origins, rate=rate, created_by=actor
@@ -51,9 +51,9 @@ def create_application(
 
 
 def update_application(*, application: Application, actor: Any = None, **changes: Any) -> Application:
-    """Set `name`, `unknown_types`, `allowed_origins`, `rate`. Return the application as it is now.
+    """Set `name`, `unknown_types`, `allowed_origins` or `rate`. Return the application as it is now.
 
-    Raises Application.DoesNotExist where it is gone, Refused where another has that name.
+    Raises Application.DoesNotExist if it was deleted, ChangeRefused if another application has that name.
     """
     if unknown := set(changes) - _FIELDS:
         raise ValueError(f"Not to be set on an application: {', '.join(sorted(unknown))}.")
@@ -63,23 +63,26 @@ def update_application(*, application: Application, actor: Any = None, **changes
 
 
 def pause(*, application: Application, actor: Any = None) -> Application:
-    """Refuse its keys until it is resumed."""
+    """Reject requests with its keys until it is resumed."""
     return _change(application, actor, {"paused": True}, "Paused")
 
 
 def resume(*, application: Application, actor: Any = None) -> Application:
-    """Take its events again."""
+    """Accept its events again."""
     return _change(application, actor, {"paused": False}, "Resumed")
 
 
 @retried
 def delete_application(*, application: Application, actor: Any = None) -> None:
-    """Delete an application without any event, accepted or rejected. Raises ChangeRefused otherwise: pause it."""
+    """Delete an application without any accepted or rejected event.
+
+    Otherwise raises ChangeRefused; pause it instead.
+    """
     with transaction.atomic():
         locked = Application.objects.select_for_update().filter(pk=application.pk).first()
         if locked is None:
             return
-        # Asked before, because Django would load all of them to name them in its refusal.
+        # Checked first, because Django would load all of them for its error message.
         if any(kind.objects.filter(application=locked).exists() for kind in (Event, RejectedEvent)):
             raise ChangeRefused(f"There are events of {locked}: pause it instead.")
         locked._history_user = actor  # type: ignore[attr-defined]
@@ -88,7 +91,7 @@ def delete_application(*, application: Application, actor: Any = None) -> None:
 
 @retried
 def rotate_key(*, application: Application, overlap_hours: float = 24, actor: Any = None) -> NewKey:
-    """Give the application a new key; those that it has work for `overlap_hours` more, or as long as they would anyway.
+    """Create a new key for the application. Its current keys expire after `overlap_hours`, or earlier if already set.
 
     Raises ValueError for an overlap that is negative or longer than MAX_OVERLAP_HOURS.
     """
@@ -96,7 +99,7 @@ def rotate_key(*, application: Application, overlap_hours: float = 24, actor: An
         raise ValueError(f"The overlap is between 0 and {MAX_OVERLAP_HOURS} hours.")
     ends = timezone.now() + timedelta(hours=overlap_hours)
     with transaction.atomic():
-        locked = Application.objects.select_for_update().get(pk=application.pk)  # one rotation after the other
+        locked = Application.objects.select_for_update().get(pk=application.pk)  # serialises rotations
         locked.keys.filter(Q(expires_at=None) | Q(expires_at__gt=ends)).update(expires_at=ends)
         made = _new_key(locked, actor)
         note(locked, actor, f"Rotated its key to {made.key}")
@@ -105,7 +108,7 @@ def rotate_key(*, application: Application, overlap_hours: float = 24, actor: An
 
 @retried
 def revoke_key(*, key: WriteKey, actor: Any = None) -> None:
-    """Refuse this key from now on; nothing happens where it has expired or is gone."""
+    """Revoke this key immediately. Does nothing if it has expired or was deleted."""
     with transaction.atomic():
         application = Application.objects.select_for_update().get(pk=key.application_id)
         now = timezone.now()
@@ -114,7 +117,7 @@ def revoke_key(*, key: WriteKey, actor: Any = None) -> None:
 
 
 def _as_browsers_say(origins: Sequence[str]) -> list[str]:
-    """Return each once, in small letters: another one would never be met."""
+    """Return each origin once, in lower case as browsers send it; others would never match."""
     return list(dict.fromkeys(origin.lower() for origin in origins))
 
 

@@ -1,4 +1,4 @@
-"""What a right event is: types and their schemas, version after version."""
+"""Services for event types and the versions of their schemas."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def create_event_type(
     note: str = "",
     actor: Any = None,
 ) -> EventType:
-    """Describe a kind of event; without `schema` any object is right.
+    """Create an event type. Without `schema`, any object is valid.
 
-    Raises SchemaError for what is no schema, ChangeRefused where that type is described already.
+    Raises SchemaError for an invalid schema, ChangeRefused if the type already exists.
     """
     wanted = anything() if schema is None else schema
     check_schema(wanted)
@@ -39,7 +39,7 @@ def create_event_type(
 
 
 def describe_event_type(*, event_type: EventType, description: str, actor: Any = None) -> EventType:
-    """Say in words what a type is. Raises EventType.DoesNotExist where it is gone."""
+    """Set a type's description. Raises EventType.DoesNotExist if it was deleted."""
     with transaction.atomic():
         locked = EventType.objects.select_for_update().get(pk=event_type.pk)
         if locked.description != description:
@@ -58,11 +58,11 @@ def publish_schema(
     described_as: str | None = None,
     actor: Any = None,
 ) -> EventType:
-    """Make this the schema that counts, as a new version; it stays the present one where it says the same.
+    """Publish a schema as the type's next version. An equivalent schema creates no new version.
 
-    `description`, if given, is changed with it, or not at all. `instead_of` and `described_as` are the version and the
-    description that its author had seen: raises ChangeRefused where they are not the present ones any more, SchemaError
-    for what is no schema, EventType.DoesNotExist where the type is gone.
+    `description`, if given, is changed in the same transaction. `instead_of` and `described_as` are the version and the
+    description that the author has seen. Raises ChangeRefused if they are not the current ones, SchemaError for an
+    invalid schema, EventType.DoesNotExist if the type was deleted.
     """
     check_schema(schema)
     with transaction.atomic():
@@ -86,7 +86,7 @@ def publish_schema(
 
 @retried
 def delete_event_type(*, event_type: EventType, actor: Any = None) -> None:
-    """Forget a type and its versions: its events are of an unknown type from now on."""
+    """Delete a type and its versions. Its events are of an unknown type from now on."""
     with transaction.atomic():
         locked = EventType.objects.select_for_update().filter(pk=event_type.pk).first()
         if locked is not None:
@@ -95,12 +95,12 @@ def delete_event_type(*, event_type: EventType, actor: Any = None) -> None:
 
 
 def is_same_schema(one: Any, other: Any) -> bool:
-    """Whether two schemas say the same, in whatever order."""
+    """Return whether two schemas are equal, apart from the order of members."""
     return _text(one) == _text(other)
 
 
 def _text(schema: Any) -> str:
-    """For comparing: in Python, 1 == True, and Postgres writes 1e20 as an integer."""
+    """Return a text for comparison: in Python, 1 == True, and Postgres writes 1e20 as an integer."""
     return json.dumps(restored(schema), sort_keys=True)
 
 

@@ -1,4 +1,4 @@
-"""Changing what is stored, by hand: sessions and counts stay right, and who did it is written down."""
+"""Services that change stored events: they update sessions and counts and record the user in the log."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from events.storage import partitions, tombstones
 from events.validation.errors import ValidationReason
 
 _FIELDS = ("session_id", "category", "name", "data", "timestamp")
-_COUNTED = frozenset(_FIELDS) - {"data"}  # what sessions and counts depend on
+_COUNTED = frozenset(_FIELDS) - {"data"}  # the fields on which sessions and counts depend
 
 
 class Wrong(Exception):
-    """What the event would be is none: why, as the ingest would say it."""
+    """The changed event would be invalid. `reasons` has the validation errors as the ingest would return them."""
 
     def __init__(self, reasons: list[ValidationReason]) -> None:
         super().__init__("; ".join(f"{reason['pointer']}: {reason['message']}" for reason in reasons))
@@ -35,11 +35,11 @@ class Wrong(Exception):
 
 @retried
 def update_event(*, event: Event, actor: Any = None, **changes: Any) -> Event:
-    """Set `session_id`, `category`, `name`, `data`, `timestamp`. Return the event as it is now.
+    """Set `session_id`, `category`, `name`, `data` or `timestamp`. Return the event as it is now.
 
-    Sent again with its earlier timestamp, it is a duplicate (events/storage/tombstones.py). Raises Event.DoesNotExist
-    where it is gone, Wrong where the ingest would not take it so, Refused where its application's event of that id and
-    time exists.
+    If a client sends it again with its earlier timestamp, it is a duplicate (events/storage/tombstones.py). Raises
+    Event.DoesNotExist if it was deleted, Wrong if the ingest would reject it, ChangeRefused if its application has
+    another event with that id and time.
     """
     if unknown := set(changes) - set(_FIELDS):
         raise ValueError(f"Not to be set on an event: {', '.join(sorted(unknown))}.")
@@ -65,7 +65,7 @@ def update_event(*, event: Event, actor: Any = None, **changes: Any) -> Event:
 
 @retried
 def delete_event(*, event: Event, actor: Any = None) -> bool:
-    """Delete an event; return whether it was there. Sent again, it is a duplicate (events/storage/tombstones.py)."""
+    """Delete an event. Return whether it existed. If sent again, it is a duplicate (events/storage/tombstones.py)."""
     with transaction.atomic():
         found = lock_event(event.pk).first()
         if found is None:
@@ -84,9 +84,9 @@ def delete_event(*, event: Event, actor: Any = None) -> bool:
 
 @retried
 def delete_rejected(*, ids: list[int], among: QuerySet[RejectedEvent] | None = None, actor: Any = None) -> int:
-    """Forget these rejected events; return how many there were. The log has one line for all of them.
+    """Delete these rejected events. Return how many existed. The log has one entry for all of them.
 
-    Those that have left the rows of `among`, where it is given, are kept: a replay may have found another reason.
+    With `among`, those that have left this queryset are kept, because a replay may have found another reason.
     """
     with transaction.atomic():
         found = RejectedEvent.objects.all() if among is None else among
@@ -100,17 +100,17 @@ def delete_rejected(*, ids: list[int], among: QuerySet[RejectedEvent] | None = N
 
 
 def _differ(one: Any, other: Any) -> bool:
-    """Compare JSON as JSON, where 1 is not true and the order of members means nothing; anything else as it is."""
+    """Compare JSON values as JSON: 1 is not true, and the order of members does not matter. Other values use !=."""
     if isinstance(one, dict | list):
         return json.dumps(one, sort_keys=True) != json.dumps(other, sort_keys=True)
     return bool(one != other)
 
 
 def lock_event(pk: int) -> QuerySet[Event]:
-    """Return the event, or nothing, locked until the caller's transaction ends.
+    """Return a queryset of the event, or of nothing, locked until the caller's transaction ends.
 
-    Changes of one event wait for each other at a lock of their own: who waits for a row that another transaction moves
-    to the partition of another month gets an error from Postgres, not the row.
+    Changes of one event are serialised by an advisory lock. With row locks only, a transaction that waits for a row
+    which another one moves to another month's partition would get an error from Postgres, not the row.
     """
     partitions.hold()
     with connection.cursor() as cursor:
@@ -142,7 +142,7 @@ def _count_anew(before: Event, after: Event) -> None:
 
 
 def _widen(batch: Batch, event: Event) -> None:
-    """Let the digest find the event at its new time."""
+    """Extend the batch's time range, so that the digest finds the event at its new time."""
     Batch.objects.filter(pk=batch.pk).update(
         first_timestamp=Least("first_timestamp", Value(event.timestamp)),
         last_timestamp=Greatest("last_timestamp", Value(event.timestamp)),
@@ -150,6 +150,9 @@ def _widen(batch: Batch, event: Event) -> None:
 
 
 def _log(row: Event | RejectedEvent, verb: int, actor: Any, words: str) -> None:
-    """Into the admin's log, which the REST interface shares; without an actor it is the house itself."""
+    """Write to the admin's log, which the REST API also uses.
+
+    Changes without an actor are Opsroom's own and not logged.
+    """
     if actor is not None:
         LogEntry.objects.log_actions(actor.pk, [row], verb, words, single_object=True)

@@ -1,4 +1,4 @@
-"""Saving what has a history: who did it and why goes with the row, and a name that is taken is a refusal."""
+"""Saving of rows that have a history, with user and reason. A name that is taken raises ChangeRefused."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from events.models import Application, EventType
 
 
 class ChangeRefused(Exception):
-    """What was asked for contradicts what is there; the message says why."""
+    """The requested change contradicts the stored data. The exception's text says why."""
 
 
 def save(row: Application | EventType, actor: Any, reason: str, fields: list[str] | None = None) -> None:
@@ -25,7 +25,7 @@ def save(row: Application | EventType, actor: Any, reason: str, fields: list[str
 
 
 def note(application: Application, actor: Any, reason: str) -> None:
-    """Write into the history what has changed beside the row itself."""
+    """Add a history entry for a change outside the row itself."""
     Application.history.bulk_history_create(
         [application], update=True, default_user=actor, default_change_reason=reason
     )

@@ -1,4 +1,4 @@
-"""What other services want a user to be told: written down here, sent by events/notifications/delivery.py."""
+"""Services that store notifications from other services. events/notifications/delivery.py sends them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Status = Notification.Status
 
 
 def send_notification(*, user_id: str, description: str) -> Notification:
-    """Have a user told something. Raises ValueError where nobody or nothing is named."""
+    """Queue a notification to a user. Raises ValueError if the user or the text is empty."""
     if not user_id.strip() or not description.strip():
         raise ValueError("A notification needs a user and a text.")
     with transaction.atomic():
@@ -27,11 +27,11 @@ def send_notification(*, user_id: str, description: str) -> Notification:
 
 
 def update_notification(*, event_id: UUID, description: str | None = None, status: str | None = None) -> Notification:
-    """Set the text, the status, or both; None leaves a value as it is, and equal values change nothing.
+    """Set the text, the status, or both. None leaves a value unchanged, and equal values change nothing.
 
-    `Processed` marks it as sent without sending it. `NotProcessed` sends it, again if need be, with the text of that
-    moment. A message that is already in the chat keeps its text. Raises Notification.DoesNotExist, and ValueError for
-    an empty text.
+    `Processed` marks it as sent without sending it. `NotProcessed` sends it, again if needed, with its text at that
+    time. A message that is already in the chat keeps its text. Raises Notification.DoesNotExist, and ValueError for an
+    empty text.
     """
     if description is not None and not description.strip():
         raise ValueError("A notification needs a text.")
@@ -63,5 +63,5 @@ def _new_status(notification: Notification, status: str | None) -> dict[str, obj
 
 
 def resend_notification(*, event_id: UUID) -> Notification:
-    """Send it again from the start, whatever came of it before; an attempt in progress goes on."""
+    """Send it again with new attempts, whatever its state. An attempt in progress continues."""
     return update_notification(event_id=event_id, status=Status.NOT_PROCESSED)

@@ -1,4 +1,4 @@
-"""Asking rejected events again, after a schema or a setting has changed."""
+"""Services for replays of rejected events after a schema or setting has changed."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from events.rejected.selection import Selection
 from events.services.history import ChangeRefused
 
 REPLAY = "events.tasks.replay"
-MAX_RUNNING_REPLAYS = 20  # replays for which a sweep wakes a worker
-SWEEP_SECONDS = 10.0  # what an older message would do, a newer one has been sent for
+MAX_RUNNING_REPLAYS = 20  # replays for which one sweep wakes a worker
+SWEEP_SECONDS = 10.0  # expiry of a wake-up message; a newer sweep has sent another by then
 
 
 def rehearse_replay(*, selection: Selection) -> Rehearsal:
-    """Tell what a replay of these would do; of many, of the newest ones."""
+    """Return the expected results of a replay. Of a large selection, only the newest events are validated."""
     return rehearse(selection.rows(), Judge())
 
 
 def start_replay(*, selection: Selection, actor: Any = None) -> Replay:
-    """Ask these rejected events again, in the background. Raises ChangeRefused where there are none."""
+    """Start a replay of these rejected events in the background. Raises ChangeRefused for an empty selection."""
     with transaction.atomic():
         found = selection.rows().aggregate(total=Count("pk"), last=Max("pk"))
         if not found["total"]:
@@ -38,9 +38,9 @@ def start_replay(*, selection: Selection, actor: Any = None) -> Replay:
 
 
 def sweep_replays() -> None:
-    """Wake workers for replays that are not finished. A replay that is being worked on is locked, and skipped.
+    """Wake workers for unfinished replays. A replay in progress is locked, and its extra worker skips it.
 
-    They are picked at random, so that replays which fail each time do not keep the others from being picked.
+    They are picked at random, so that replays that fail each time do not block the others.
     """
     for replay_id in Replay.objects.under_way().order_by("?").values_list("pk", flat=True)[:MAX_RUNNING_REPLAYS]:
         wake(REPLAY, replay_id, expires=SWEEP_SECONDS)
