@@ -1,10 +1,10 @@
-"""The worker's consumer: without Celery's delayed delivery, and with a pulse while the broker is away.
+"""The worker's Celery consumer: without delayed delivery, and with a pulse while the broker is unreachable.
 
 With quorum queues Celery declares 28 queues, `celery_delayed_0` to `celery_delayed_27`, for tasks with an ETA or a
-countdown. Opsroom has no such task: what is due later is a row with a time, which a sweeper finds.
+countdown. Opsroom has no such task: later work is a row with a due time, which a sweeper finds.
 
-While Celery tries to connect, no timer of the consumer's loop fires. A worker that is trying is at work, and to start
-another one would not help, so it goes on beating; but one attempt may not last for ever.
+While Celery tries to connect, no timer of the consumer's loop fires. A worker that is connecting is healthy, and a new
+one would not help, so it keeps beating. But a single attempt has a time limit (CONNECTING).
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from celery.worker.consumer.delayed_delivery import DelayedDelivery
 
 from config.processes.pulse import CONNECTING, pulse
 
-MAX_RETRY_INTERVAL = 4  # seconds between two attempts: beat, worker and runner wait for the broker one after the other
+MAX_RETRY_INTERVAL = 4  # seconds between attempts: beat, worker and runner wait for the broker one after the other
 _DELAYED = f"{DelayedDelivery.__module__}:{DelayedDelivery.__name__}"
 
 
@@ -25,7 +25,7 @@ class SteadyConsumer(Consumer):
         default_steps = [step for step in Consumer.Blueprint.default_steps if step != _DELAYED]
 
     def ensure_connected(self, conn: Any) -> Any:
-        """Connect, however long it takes; `callback` is what Celery calls meanwhile."""
+        """Connect, however long it takes. Celery calls `callback` at each attempt."""
         connect = conn.ensure_connection
 
         def beating(errback: Any, max_retries: Any = None, *, callback: Any = None, **options: Any) -> Any:

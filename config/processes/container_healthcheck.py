@@ -1,5 +1,5 @@
-"""The containers' health check: `python -m config.processes.container_healthcheck web|worker|runner|beat` is 0 where
-that process is alive.
+"""The containers' health check: `python -m config.processes.container_healthcheck web|worker|runner|beat` exits with 0
+if that process is alive.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ STALE = 30.0  # seconds, as in config/monitoring/health.py
 
 
 def main(part: str) -> int:
-    """Return the exit status, having said what is wrong if it is not 0."""
+    """Return the exit status, after printing the problem if it is not 0."""
     problem = web() if part == "web" else heard_of(part)
     if problem:
         print(problem, file=sys.stderr)
@@ -22,7 +22,7 @@ def main(part: str) -> int:
 
 
 def web() -> str | None:
-    """Ask /ping/ under a name that the settings allow; the address we ask at need not be one."""
+    """Request /ping/ with a Host that the settings allow, which the loopback address may not be."""
     host = (os.environ.get("ALLOWED_HOSTS") or "localhost").split(",")[0].strip().removeprefix(".")
     connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=4)
     try:
@@ -36,7 +36,7 @@ def web() -> str | None:
 
 
 def heard_of(kind: str) -> str | None:
-    """Look for the last sign of this host's worker, runner or beat, without loading more of Django than its cache."""
+    """Check the last heartbeat of this host's worker, runner or beat, loading only Django's cache."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     from config.processes.heartbeats import sign_age
 

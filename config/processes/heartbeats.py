@@ -1,12 +1,12 @@
-"""Signs of life in Redis: each process leaves one every few seconds. Lost with Redis, and back in seconds.
+"""Heartbeats in Redis: each process writes one every few seconds. They are lost with Redis, and rewritten in seconds.
 
-A process is known by its kind, its host and its number. What ends as it should takes its sign back. What replaces a
-killed one on the same host removes the sign of the dead; on another host (a container that was made anew) it stays
-until it is FORGOTTEN seconds old, and /health/ names the process that is missing for so long.
+A process is identified by its kind, host and pid. A process that ends normally removes its heartbeat. A process that
+replaces a killed one on the same host removes the dead one's heartbeat; on another host (a recreated container) it
+stays until it is FORGOTTEN seconds old, and /health/ reports that process as missing for that long.
 
-The loops that prove progress do not wait for Redis: a thread leaves the sign. Its waits end after TIMEOUT, but to look
-up the name of Redis' host may take a minute where no name server answers. After a failure nobody tries again for
-REST_SECONDS.
+The loops that prove progress do not wait for Redis: a thread writes the heartbeat. Its waits end after TIMEOUT, but
+resolving the name of Redis' host may take a minute if no name server responds. After a failure this process does not
+retry for REST_SECONDS.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ REST_SECONDS = 10.0
 FORGOTTEN = 300.0  # seconds
 
 _rest_until = 0.0
-_is_first = True  # until this process has left a sign
+_is_first = True  # until this process has written a heartbeat
 _leaving: threading.Thread | None = None
 
 
 @dataclass(frozen=True)
 class Sign:
-    """When a process was last heard of."""
+    """The last heartbeat of a process."""
 
     kind: str
     host: str
@@ -52,7 +52,7 @@ class Sign:
 
 
 def leave_sign_soon(kind: str) -> None:
-    """Leave a sign without waiting for it, unless the last one is still being left."""
+    """Write a heartbeat in a thread, unless the previous one is still being written."""
     global _leaving
     if _leaving is None or not _leaving.is_alive():
         _leaving = threading.Thread(target=leave_sign, args=(kind,), name="sign", daemon=True)
@@ -60,7 +60,7 @@ def leave_sign_soon(kind: str) -> None:
 
 
 def leave_sign(kind: str) -> None:
-    """Remember that this process was alive just now. Never an error."""
+    """Record that this process is alive now. Never raises."""
     global _is_first
     if _is_first and _quietly("ping"):
         _replace_the_dead(kind)
@@ -69,14 +69,14 @@ def leave_sign(kind: str) -> None:
 
 
 def take_back(kind: str) -> None:
-    """Forget this process, which ends because it was asked to. Never an error."""
+    """Remove the heartbeat of this process, which is ending normally. Never raises."""
     if _leaving is not None:
-        _leaving.join(TIMEOUT)  # else it might leave a sign afterwards
+        _leaving.join(TIMEOUT)  # otherwise it might write a heartbeat afterwards
     _quietly("hdel", _key(), _field(kind, os.getpid()))
 
 
 def signs() -> list[Sign]:
-    """Every process that was heard of within FORGOTTEN seconds, by kind, youngest sign first. Raises RedisError."""
+    """Return all heartbeats younger than FORGOTTEN seconds, by kind, youngest first. Raises RedisError."""
     found = []
     now = time.time()
     for field, at in _all().items():
@@ -87,7 +87,7 @@ def signs() -> list[Sign]:
 
 
 def sign_age(kind: str, host: str | None = None) -> float | None:
-    """Return how many seconds ago a process of this kind was heard of, on `host` or anywhere; None if none was."""
+    """Return the age in seconds of the youngest heartbeat of this kind, on `host` or anywhere; None without one."""
     with contextlib.suppress(RedisError, OSError):
         ages = [sign.age for sign in signs() if sign.kind == kind and host in (None, sign.host)]
         return min(ages, default=None)
@@ -95,7 +95,7 @@ def sign_age(kind: str, host: str | None = None) -> float | None:
 
 
 def _replace_the_dead(kind: str) -> None:
-    """Remove the signs of processes of this kind on this host that do not exist any more."""
+    """Remove the heartbeats of dead processes of this kind on this host, and all that are older than FORGOTTEN."""
     here, dead = socket.gethostname(), []
     with contextlib.suppress(RedisError, OSError):
         for field, at in _all().items():
@@ -122,7 +122,7 @@ def _exists(pid: int) -> bool:
 
 
 def _quietly(command: str, *arguments: str) -> bool:
-    """Send a command, unless one has failed a moment ago; return whether Redis answered."""
+    """Send a command, unless one failed within REST_SECONDS; return whether Redis answered."""
     global _rest_until
     if time.monotonic() < _rest_until:
         return False
@@ -145,7 +145,7 @@ def _key() -> str:
 @once
 def _client() -> Redis:
     connect = {"socket_connect_timeout": TIMEOUT} if "socket_connect_timeout" in settings.REDIS_TIMEOUTS else {}
-    # One more try, because a pooled connection may be a stale one.
+    # One retry, because a pooled connection may be stale.
     return Redis.from_url(
         settings.REDIS_URL, socket_timeout=TIMEOUT, retry=Retry(NoBackoff(), 1), decode_responses=True, **connect
     )

@@ -1,7 +1,7 @@
-"""The pulse of this process: a proof of progress for its watchdog, and a sign of life for the health page.
+"""The pulse of this process: proof of progress for its watchdog, and a heartbeat for the health page.
 
-`beat` is called by the loop that must come round: the event loop of a web process, the consumer's loop of a worker,
-the ticks of beat. It never waits. Without a watchdog (a test, a shell) it leaves the sign only.
+The loop whose progress matters calls `beat`: the event loop of a web process, the consumer's loop of a worker, the
+ticks of beat. It never waits. Without a watchdog (a test, a shell) only the heartbeat is due.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from config.processes.watchdog import GIVES_UP, PULSE, STACKS
 
 EVERY = 2.0  # seconds between two beats
 CONNECTING = 60.0  # seconds for one attempt to connect, in which a library may try several times
-SIGN_SECONDS = 5.0  # between two signs
-CREDIT = 2 * EVERY  # seconds that count at most between two looks
+SIGN_SECONDS = 5.0  # between two heartbeats
+CREDIT = 2 * EVERY  # seconds counted at most between two reads
 
 
 class RunningTime:
-    """Seconds in which this process ran, for those who judge after how many of them something is stuck.
+    """Clock that counts only the seconds in which this process ran, for deciding whether something is stuck.
 
-    `read` it every EVERY seconds. Seconds in which the process did not run are not counted: it was stopped, starved, or
-    suspended with its machine, and so was what it judges. That the clock is set makes no difference.
+    Call `read` every EVERY seconds. Seconds in which the process did not run are not counted: it was stopped, starved,
+    or suspended with its machine, and so was what it monitors. Changes of the system clock have no effect.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._read_at, self._seconds = clock, clock(), 0.0
 
     def read(self) -> float:
-        """Return how many seconds it were until now."""
+        """Return the number of seconds counted so far."""
         now = self._clock()
         self._seconds += min(now - self._read_at, CREDIT)
         self._read_at = now
@@ -44,7 +44,7 @@ class Pulse:
     """The pulse of one process."""
 
     def __init__(self) -> None:
-        number = os.environ.pop(PULSE, "")  # not for the processes that this one starts
+        number = os.environ.pop(PULSE, "")  # not inherited by the processes that this one starts
         self.pipe = int(number) if number else None
         self.last = 0.0
         self.signed = 0.0
@@ -53,7 +53,7 @@ class Pulse:
             faulthandler.register(STACKS, all_threads=True)
 
     def beat(self) -> bool:
-        """Tell the watchdog that this process makes progress; return whether it is time for another sign."""
+        """Report progress to the watchdog; return whether the next heartbeat is due."""
         now = time.monotonic()
         if self.pipe is not None and now - self.last >= EVERY / 2:
             self.last = now
@@ -67,7 +67,8 @@ class Pulse:
     def beating(self, at_most: float) -> Iterator[Callable[[], None]]:
         """Beat from a thread while the caller waits for a server in a library's code.
 
-        It stops `at_most` seconds after the last call of what is yielded: each attempt to connect is such a call.
+        Beating stops `at_most` seconds after the last call of the yielded function, to be called at each attempt to
+        connect.
         """
         over, until = threading.Event(), time.monotonic() + at_most
 
@@ -88,7 +89,7 @@ class Pulse:
             thread.join()
 
     def give_up(self) -> None:
-        """Tell the watchdog that this process does nothing any more, though its loop comes round."""
+        """Report to the watchdog that this process does no work any more, although its loop runs."""
         if self.pipe is not None:
             self._write(self.pipe, GIVES_UP)
 
@@ -96,8 +97,8 @@ class Pulse:
         try:
             os.write(pipe, what)
         except BlockingIOError:
-            pass  # the watchdog is stopped, and has enough to read
-        except OSError:  # it is gone, and so is what would end and replace this process
+            pass  # the watchdog is stopped and has unread bytes
+        except OSError:  # the watchdog is dead, so it cannot end and replace this process
             self.pipe = None
             with contextlib.suppress(OSError):
                 os.kill(os.getpid(), signal.SIGTERM)

@@ -1,15 +1,15 @@
-"""Beat's scheduler: django-celery-beat's, for a Postgres that may be away.
+"""Celery beat's scheduler: django-celery-beat's, made robust against an unreachable Postgres.
 
-The parent asks Postgres for changes at each tick, and reads the whole schedule at its start and every five minutes. An
-error there ends beat, and a server that keeps silent stops it for good. Here
+The base class checks Postgres for changes at each tick, and reads the whole schedule at its start and every five
+minutes. An error there ends beat, and a server that does not respond blocks it forever. This class differs:
 
-1. a start waits until Postgres answers: without it no task could do anything;
-2. later the last known schedule stays in use, and Postgres is asked again after REST seconds;
-3. each statement of this process is abandoned after PATIENCE seconds, also where the server is silent.
+1. The start waits until Postgres responds: without it no task could do anything.
+2. Later the last known schedule stays in use, and Postgres is asked again after REST seconds.
+3. Each statement of this process is abandoned after PATIENCE seconds, even if the server does not respond.
 
-Beat compares times of the clock, which may be set back: an entry whose last run lies in the future would not run before
-that moment has passed, and would keep all entries behind it in the parent's heap from running. Such an entry is due
-now, and the heap is made anew.
+Beat compares system clock times, and the clock may be set back. An entry whose last run is in the future would not run
+until then, and would block all entries behind it in the base class's heap. Such an entry is due now, and the heap is
+rebuilt.
 """
 
 from __future__ import annotations
@@ -35,50 +35,50 @@ from config.processes.pulse import CONNECTING, pulse
 
 log = structlog.get_logger(__name__)
 
-PATIENCE = 5.0  # seconds for a statement of beat's, each of which takes milliseconds
-REST = 5.0  # seconds after a failure without another attempt
+PATIENCE = 5.0  # seconds per statement; each normally takes milliseconds
+REST = 5.0  # seconds until the next attempt after a failure
 AWAY = (DatabaseError, InterfaceError)
-REMOVED = ("tick",)  # entries of earlier versions, which are still in the table
+REMOVED = ("tick",)  # entries of earlier versions that may still be in the table
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class SteadyEntry(ModelEntry):
-    """An entry of the schedule whose last run is in the past."""
+    """Schedule entry that treats a last run in the future as long ago."""
 
     last_run_at: datetime
 
     def is_due(self) -> Any:
-        """Whether it is due, and in how many seconds to ask again."""
+        """Return whether the entry is due, and after how many seconds to check again."""
         if maybe_make_aware(self.last_run_at) > datetime.now(UTC):
             self.last_run_at = LONG_AGO
         return super().is_due()
 
 
 class SteadyScheduler(DatabaseScheduler):
-    """The schedule in Postgres, or the last one that was read from there."""
+    """The schedule in Postgres, or the last one that was read."""
 
     Entry = SteadyEntry
 
-    _schedule: dict[str, Any] | None  # None until it was read
+    _schedule: dict[str, Any] | None  # None until it is read
     _last_timestamp: datetime | None
     _last_full_sync: datetime
     _heap: list[Any] | None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._rest_until = 0.0
-        self._ticked_at = 0.0  # by the clock that may be set back
+        self._ticked_at = 0.0  # by the system clock, which may be set back
         extensions.set_wait_callback(_wait)
         super().__init__(*args, **kwargs)
 
     def setup_schedule(self) -> None:
-        """Write the schedule of config/celery.py into Postgres and read what there is, as soon as Postgres answers."""
+        """Write the schedule of config/celery.py into Postgres and read the result, as soon as Postgres responds."""
         with _ending_at_once():
             while not self._set_up():
                 _beat()
                 time.sleep(REST)
 
     def tick(self, *args: Any, **kwargs: Any) -> Any:
-        """Send what is due; each round is beat's proof of progress."""
+        """Send the due tasks; each tick is beat's proof of progress."""
         _beat()
         before, self._ticked_at = self._ticked_at, time.time()
         if self._ticked_at < before:
@@ -87,7 +87,7 @@ class SteadyScheduler(DatabaseScheduler):
         return super().tick(*args, **kwargs)
 
     def _ensure_connected(self) -> Any:
-        """Connect to the broker, however long it takes. The parent does so without a sign of progress."""
+        """Connect to the broker, however long it takes. Unlike the base class, prove progress meanwhile."""
         with pulse.beating(CONNECTING) as attempt:
 
             def failed(error: Exception, interval: float) -> None:
@@ -96,7 +96,7 @@ class SteadyScheduler(DatabaseScheduler):
             return self.connection.ensure_connection(failed, interval_max=MAX_RETRY_INTERVAL, callback=attempt)
 
     def close(self) -> None:
-        """Write the schedule back, at the end of the process."""
+        """Write the schedule back when the process ends."""
         take_back("beat")
         super().close()
 
@@ -108,7 +108,7 @@ class SteadyScheduler(DatabaseScheduler):
         except AWAY as error:
             log.warning("schedule_waits_for_postgres", error=str(error).strip())
         else:
-            # The parent logs an entry that it cannot write, and continues without it.
+            # The base class logs an entry that it cannot write, and continues without it.
             missing = set(self.app.conf.beat_schedule) - set(self.Model.objects.values_list("name", flat=True))
             if not missing:
                 return True
@@ -119,7 +119,7 @@ class SteadyScheduler(DatabaseScheduler):
 
     @property
     def schedule(self) -> dict[str, Any]:
-        """The entries by name: read again where they have changed, else the last ones."""
+        """The entries by name: read again after a change, else the last ones."""
         if self._schedule is not None and time.monotonic() < self._rest_until:
             return self._schedule
         try:
@@ -133,12 +133,12 @@ class SteadyScheduler(DatabaseScheduler):
     def _keep(self, error: Exception) -> None:
         log.warning("schedule_kept", error=str(error).strip())
         self._rest_until = time.monotonic() + REST
-        self._last_timestamp = None  # whatever changed meanwhile is read in full
+        self._last_timestamp = None  # the whole schedule is read again, with all changes
         self._last_full_sync = self._last_full_sync.min
         connection.close()
 
     def schedule_changed(self) -> bool:
-        """Whether an entry was changed in Postgres. Unlike the parent's, it raises where Postgres is away."""
+        """Return whether an entry was changed in Postgres. Unlike the base class, raise if Postgres is unreachable."""
         connection.close_if_unusable_or_obsolete()
         last, self._last_timestamp = self._last_timestamp, self.Changes.last_change()
         return bool(last and self._last_timestamp and self._last_timestamp > last)
@@ -150,7 +150,7 @@ def _beat() -> None:
 
 
 def _wait(connected: Any) -> None:
-    """Wait for the server as psycopg2 does, but not for ever."""
+    """psycopg2's wait callback: waits for the server, but at most PATIENCE seconds."""
     until = time.monotonic() + PATIENCE
     while (state := connected.poll()) != extensions.POLL_OK:
         left = max(until - time.monotonic(), 0.0)
@@ -162,7 +162,7 @@ def _wait(connected: Any) -> None:
 
 @contextmanager
 def _ending_at_once() -> Iterator[None]:
-    """Let SIGTERM end the process: beat's own handler writes the schedule back, and would wait for Postgres, too."""
+    """Let SIGTERM end the process at once: beat's own handler writes the schedule back and would wait for Postgres."""
 
     def end(number: int, _: Any) -> None:
         raise SystemExit(0)

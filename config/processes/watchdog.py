@@ -1,24 +1,24 @@
-"""Run one long-running process, and end it where it lives and does nothing: `python -m config.processes.watchdog NAME
+"""Run one long-running process, and end it if it makes no progress: `python -m config.processes.watchdog NAME
 ARGUMENTS`.
 
-ARGUMENTS are Python's, as in `python -m config.processes.watchdog worker -m celery …`. NAME is for messages. The
-process proves its progress through config/processes/pulse.py: a byte into a pipe whenever the loop comes round that
-must come round. A health page can only report that a process is stopped or deadlocked; exit codes, which supervisors
-and containers react to, do not show it. So the watchdog turns one into the other:
+ARGUMENTS are Python's, as in `python -m config.processes.watchdog worker -m celery …`. NAME is used in messages. The
+process proves its progress through config/processes/pulse.py: it writes a byte into a pipe at each round of its main
+loop. A health page can only report that a process is stopped or deadlocked, but supervisors and containers react to
+exit codes. So the watchdog turns one into the other:
 
-1. Without a byte for SILENCE seconds the whole process group gets SIGKILL, this process included: whatever started it
-   sees a process that was killed, and starts it again.
-   It is killed at once where it says itself that it does nothing (a worker whose pool is stuck).
-2. A process that starts has START seconds for its first byte. It may be slow on a busy machine, but on Linux one that
-   uses no processor time for SILENCE seconds is stopped, not slow.
-3. Seconds in which the watchdog itself did not run are not counted: the machine was suspended, or starved.
-4. Signals that end a process are passed on. After one it may be silent for SHUTDOWN_TIMEOUT seconds, which is more than
-   any supervisor waits; without a supervisor (it was killed) for ORPHANS_END seconds.
-5. The exit status is the process's own; 128 + n where signal n ended it; never 0 where it was not asked to end.
+1. Without a byte for SILENCE seconds the whole process group, this process included, gets SIGKILL: whatever started it
+   sees a killed process and starts it again. If the process itself reports that it does no work (a worker whose pool
+   is stuck), it is killed at once.
+2. A starting process has START seconds for its first byte. It may be slow on a busy machine, but on Linux a process
+   that uses no processor time for SILENCE seconds is stopped, not slow.
+3. Seconds in which the watchdog itself did not run are not counted: the machine was suspended or starved.
+4. Signals that end a process are passed on. After one the process may be silent for SHUTDOWN_TIMEOUT seconds, which is
+   longer than any supervisor waits; without a supervisor (it was killed) for ORPHANS_END seconds.
+5. The exit status is the process's own; 128 + n if signal n ended it; never 0 without a signal to end.
 
-If this process is killed, the kernel kills the other (Linux), or its next byte fails and it ends itself.
+If this process is killed, the kernel kills the other one (Linux), or its next byte fails and it ends itself.
 
-Only the standard library is imported: this process exists once for each of the others.
+Only the standard library is imported, because this process exists once for each of the others.
 """
 
 from __future__ import annotations
@@ -39,22 +39,22 @@ from typing import Any
 
 SILENCE = 20.0  # seconds; config/processes/pulse.py beats every two
 START = 120.0  # seconds
-LOOK = 1.0  # seconds between two looks
-CREDIT = 2.0  # seconds that count at most between two looks
+LOOK = 1.0  # seconds between two checks
+CREDIT = 2.0  # seconds counted at most between two checks
 SHUTDOWN_TIMEOUT = 150.0  # seconds; docker-compose.yml gives the runner 75
 ORPHANS_END = 15.0  # seconds
-LAST_WORDS = 1.0  # seconds for the stack traces of a process that is about to be killed
+LAST_WORDS = 1.0  # seconds for printing the stack traces of a process before it is killed
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
-STACKS = signal.SIGUSR2  # config/processes/pulse.py lets it print the stack of each thread
-GIVES_UP = b"!"  # in the pipe, from a process that knows that it does nothing
-PULSE = "OPSROOM_PULSE"  # the environment variable with the number of the pipe
+STACKS = signal.SIGUSR2  # makes the process print the stack of each thread (config/processes/pulse.py)
+GIVES_UP = b"!"  # written to the pipe by a process that detects that it does no work
+PULSE = "OPSROOM_PULSE"  # environment variable with the descriptor of the pipe
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command to its end and return the exit status; see above for when it does not return."""
+    """Run the command to its end and return the exit status. Does not return if the command is killed."""
     name, *command = arguments
     if os.getpgrp() != os.getpid():
-        os.setpgid(0, 0)  # what we kill must be ours
+        os.setpgid(0, 0)  # the group that may be killed must contain only our processes
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
     os.set_blocking(writing, False)
@@ -74,16 +74,16 @@ def main(arguments: list[str]) -> int:
 
 
 class ProcessWatchdog:
-    """The watch over one process."""
+    """Monitors one process."""
 
     def __init__(self, name: str, child: subprocess.Popen[bytes], pulse: int, waking: int) -> None:
         self.name, self.child = name, child
         self.pulse, self.waking = pulse, waking
         self.asked_to_end = False
-        self.ending = 0.0  # seconds since
+        self.ending = 0.0  # seconds since the signal to end
         self.supervisor = os.getppid()
         self.has_started = False
-        self.silent = 0.0  # seconds without a byte, or without any use of the processor before the first one
+        self.silent = 0.0  # seconds without a byte or, before the first byte, without use of processor time
         self.starting = 0.0  # seconds
         self.used = cpu_used(child.pid)
         for number in PASSED_ON:
@@ -95,7 +95,7 @@ class ProcessWatchdog:
             self.child.send_signal(number)
 
     def until_the_end(self) -> int:
-        """Return the exit status of the process, which is killed where it makes no progress."""
+        """Return the exit status of the process, which is killed if it makes no progress."""
         looked = time.monotonic()
         while (status := self.child.poll()) is None:
             select.select([self.pulse, self.waking], [], [], LOOK)
@@ -107,13 +107,13 @@ class ProcessWatchdog:
                 self.has_started, self.silent = True, 0.0
                 if GIVES_UP in heard and not self.asked_to_end:
                     self.kill("does nothing any more")
-            time.sleep(0.1)  # a beat or a thousand: this process costs nothing
+            time.sleep(0.1)  # limits the rate of rounds, so that this process costs nothing
         if status < 0:
             return 128 - status
         return status if status or self.asked_to_end else 1
 
     def look(self, seconds: float) -> None:
-        """Count the seconds in which nothing was heard, and kill what is silent for too long."""
+        """Count the seconds without a byte, and kill a process that is silent for too long."""
         if self.asked_to_end:
             self.ending += seconds
             if self.ending > (SHUTDOWN_TIMEOUT if os.getppid() == self.supervisor else ORPHANS_END):
@@ -140,7 +140,7 @@ class ProcessWatchdog:
 
 
 def drained(pipe: int) -> bytes:
-    """What was in the pipe, which is empty now."""
+    """Read and return everything in the pipe."""
     heard = b""
     with contextlib.suppress(BlockingIOError):
         while part := os.read(pipe, 4096):
@@ -149,7 +149,7 @@ def drained(pipe: int) -> bytes:
 
 
 def cpu_used(pid: int) -> str | None:
-    """The processor time that a process has used, as Linux spells it; None where it does not say."""
+    """Return the processor time that a process has used, as Linux writes it; None if unknown."""
     try:
         return Path(f"/proc/{pid}/schedstat").read_text().split()[0]
     except (OSError, IndexError):
@@ -157,7 +157,7 @@ def cpu_used(pid: int) -> str | None:
 
 
 def say(name: str, sentence: str) -> None:
-    """Write one line to standard error, for a person or a log collector, unless the reader is stuck."""
+    """Write one line to standard error, for a person or a log collector, unless the reader is blocked."""
     line = sentence
     if os.environ.get("OPSROOM_LOCAL") != "1":
         moment = datetime.now(UTC).isoformat()
@@ -168,7 +168,7 @@ def say(name: str, sentence: str) -> None:
 
 
 def _die_with(parent: int) -> Callable[[], None] | None:
-    """A function for the new process: the kernel kills it when its parent is gone (Linux)."""
+    """Return a function for the new process: the kernel kills it when its parent ends (Linux)."""
     if not sys.platform.startswith("linux"):
         return None
     library, set_parent_death_signal = ctypes.CDLL(None), 1

@@ -1,16 +1,16 @@
-"""Whether a Celery worker works: the proof of progress of its main process (config/processes/pulse.py).
+"""Progress monitoring of a Celery worker, in its main process (config/processes/pulse.py).
 
 The pulse beats from a timer of the consumer's loop, so it stops with the loop: a stopped process, a deadlock, a pool
-whose pipe is broken. Where the loop comes round and the pool does nothing, this process gives up at once:
+with a broken pipe. If the loop runs but the pool does no work, this process gives up at once:
 
-1. A task waits for STUCK seconds although not every place of the pool is taken: the pool process that has it is stopped
-   or deadlocked.
+1. A task waits for STUCK seconds although the pool has a free place: the pool process that received it is stopped or
+   deadlocked.
 2. A task runs for STUCK seconds beyond its hard time limit: the pool process could not be killed, or not replaced.
-3. All test runs of a runner go on long after their limits of time (testrunner/queue/leases.py): its threads are stuck.
+3. All test runs of a runner continue long after their time limits (testrunner/queue/leases.py): its threads are stuck.
 
-A pool process that is stopped while it holds locks in Postgres is killed after STOPPED seconds, on Linux, and replaced
-by the pool. Seconds in which this process did not run itself are not counted. While the broker is away the consumer
-beats at each attempt to reconnect (config/processes/consumer.py).
+A pool process that is stopped may hold locks in Postgres. On Linux it is killed after STOPPED seconds, and the pool
+replaces it. Seconds in which this process itself did not run are not counted. While the broker is unreachable, the
+consumer beats at each attempt to reconnect (config/processes/consumer.py).
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ STOPPED = 10.0  # seconds
 
 
 class Working(bootsteps.StartStopStep):
-    """Beat while this worker works."""
+    """Celery boot step that beats while this worker makes progress."""
 
     requires = ("celery.worker.components:Timer", "celery.worker.components:Pool")
 
     def __init__(self, worker: Any, **options: Any) -> None:
         self.time = RunningTime()
-        self.running: dict[str, float] = {}  # since when a task runs, by its id
-        self.waiting: dict[str, float] = {}  # since when a task waits although there is room, by its id
+        self.running: dict[str, float] = {}  # start of each running task, by its id
+        self.waiting: dict[str, float] = {}  # by task id: since when it waits although the pool has a free place
         self.stopped: dict[int, float] = {}  # when a pool process was first seen stopped, by its pid
         super().__init__(worker, **options)
 
@@ -56,7 +56,7 @@ class Working(bootsteps.StartStopStep):
         take_back(self.kind)
 
     def look(self, worker: Any) -> None:
-        """Beat, unless the pool does nothing."""
+        """Beat, unless the pool does no work."""
         now = self.time.read()
         self.end_stopped(worker, now)
         if (problem := self.problem(worker, now)) is not None:
@@ -66,7 +66,7 @@ class Working(bootsteps.StartStopStep):
             leave_sign_soon(self.kind)
 
     def problem(self, worker: Any, now: float) -> str | None:
-        """In words, why this worker does nothing; None where it works."""
+        """Return why this worker makes no progress, as text; None if it does."""
         if keeper.is_stuck():
             return "no test run comes to its end"
         running = list(state.active_requests)
@@ -77,7 +77,7 @@ class Working(bootsteps.StartStopStep):
                 return f"{request.name} runs for {seconds:.0f} s, its limit is {limit} s"
         waiting = [request for request in list(state.reserved_requests) if request not in state.active_requests]
         if len(running) >= worker.pool.num_processes:
-            waiting = []  # it is their turn later
+            waiting = []  # the pool is full, so waiting is normal
         self.waiting = {request.id: self.waiting.get(request.id, now) for request in waiting}
         for request in waiting:
             if now - self.waiting[request.id] > STUCK:
@@ -85,8 +85,8 @@ class Working(bootsteps.StartStopStep):
         return None
 
     def end_stopped(self, worker: Any, now: float) -> None:
-        """Kill the pool processes that have been stopped for a while. The pool replaces them."""
-        pool = getattr(worker.pool, "_pool", None)  # a pool of threads has none
+        """Kill pool processes that have been stopped for STOPPED seconds. The pool replaces them."""
+        pool = getattr(worker.pool, "_pool", None)  # a pool of threads has no such attribute
         pids = [process.pid for process in pool._pool] if pool else []
         self.stopped = {pid: self.stopped.get(pid, now) for pid in pids if is_stopped(pid)}
         for pid, since in self.stopped.items():
@@ -101,7 +101,7 @@ def kind_of(worker: Any) -> str:
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether a process is stopped by a signal or a debugger, as far as Linux says so."""
+    """Return whether a process is stopped by a signal or a debugger (Linux only)."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in ("T", "t")
     except (OSError, IndexError):

@@ -1,12 +1,12 @@
-"""The connections of one web process: how many there may be, and which of them are cut.
+"""Connections of one web process: their limits, and which of them are cut.
 
-Bounds: CONNECTIONS in total, and CONNECTIONS_PER_ADDRESS of one address. Where all are taken, the oldest one without a
-request is cut for a new one, so that connections that are opened and left alone lock out no other client. Behind
-proxies (PROXY_COUNT) all connections come from them, so the bound by address does not apply.
+Limits: CONNECTIONS in total, and CONNECTIONS_PER_ADDRESS per client address. If all are in use, the oldest connection
+without a request is cut for a new one, so idle connections cannot lock out other clients. Behind proxies (PROXY_COUNT)
+all connections come from the proxies, so the limit per address does not apply.
 
-Every SWEEP seconds, connections whose bytes on the way, here and in the kernel, stay as they are for STALL_TIMEOUT
-seconds are cut: their client reads nothing. Of each, the kernel keeps MAX_KERNEL_BUFFER_BYTES bytes that it cannot send
-yet.
+Every SWEEP seconds, connections are cut whose number of unsent bytes, here and in the kernel, has not changed for
+STALL_TIMEOUT seconds: their client does not read. The kernel buffers at most MAX_KERNEL_BUFFER_BYTES unsent bytes per
+connection.
 """
 
 from __future__ import annotations
@@ -35,40 +35,40 @@ log = structlog.get_logger(__name__)
 
 STALL_TIMEOUT = 30.0  # seconds
 SWEEP = 5.0  # seconds
-MAX_KERNEL_BUFFER_BYTES = 128 * 1024  # bytes; by default it would be some MiB
-SPARE = 100  # connections beyond the bounds, for as long as it takes to refuse them
-OTHER_FILES = 200  # that the process needs besides: Postgres, Redis, broker, logs, spooled bodies
-_NOTSENT_LOWAT = 25  # TCP_NOTSENT_LOWAT of Linux, which Python does not name everywhere
+MAX_KERNEL_BUFFER_BYTES = 128 * 1024  # the default would be some MiB
+SPARE = 100  # connections beyond the limits, open only until they are refused
+OTHER_FILES = 200  # further descriptors of the process: Postgres, Redis, broker, logs, spooled bodies
+_NOTSENT_LOWAT = 25  # Linux' TCP_NOTSENT_LOWAT, which Python does not define everywhere
 cut = prometheus_client.Counter("opsroom_connections_cut", "Connections refused or cut by the server", ["reason"])
 
 
 class Admission(Enum):
     ADMIT = "admit"
-    REFUSE = "refuse"  # with an answer
-    CUT = "cut"  # without: there are too many even for that
+    REFUSE = "refuse"  # with a response
+    CUT = "cut"  # without a response: there are too many even for that
 
 
 class Connection(Protocol, Hashable):
-    """What this module asks of uvicorn's protocols."""
+    """The attributes of uvicorn's protocols that this module uses."""
 
     transport: Any
     client: Any
 
 
 class Connections:
-    """All of one server. Nothing here waits."""
+    """All connections of one server. No method waits."""
 
     def __init__(self) -> None:
         self.most, self.most_per_address = settings.CONNECTIONS, settings.CONNECTIONS_PER_ADDRESS
         if settings.PROXY_COUNT:
             self.most_per_address = self.most
         self._by_address: Counter[str] = Counter()
-        self._open: dict[Connection, str] = {}  # in the order in which they came
-        self._unsent: dict[Connection, tuple[int, float]] = {}  # bytes, and since when there are so many
+        self._open: dict[Connection, str] = {}  # by age, oldest first
+        self._unsent: dict[Connection, tuple[int, float]] = {}  # unsent bytes, and since when their number is the same
         self._sweeping = False
 
     def enter(self, connection: Connection) -> Admission:
-        """Count a new connection in, until it leaves; what to do with it."""
+        """Register a new connection until it leaves; return what to do with it."""
         address = network_of(connection.client[0]) if connection.client else ""
         of_address = self._by_address[address] + 1 if address else 0
         if of_address <= self.most_per_address and len(self._open) >= self.most:
@@ -81,7 +81,7 @@ class Connections:
         return Admission.CUT if excess > SPARE else Admission.REFUSE if excess > 0 else Admission.ADMIT
 
     def replace(self, old: Connection, new: Connection) -> None:
-        """The connection has changed its protocol, to a WebSocket."""
+        """Record that a connection has changed its protocol, to a WebSocket."""
         if old in self._open:
             self._open[new] = self._open.pop(old)
 
@@ -121,8 +121,8 @@ class Connections:
 
 
 def limit_kernel(transport: Any) -> None:
-    """Let the kernel take no more of this connection's bytes than it soon can send."""
-    with contextlib.suppress(OSError, AttributeError):  # a Unix socket, or another kernel
+    """Limit how many unsent bytes of this connection the kernel buffers."""
+    with contextlib.suppress(OSError, AttributeError):  # a Unix socket, or not Linux
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, MAX_KERNEL_BUFFER_BYTES)
 
 
@@ -138,14 +138,14 @@ _of_servers: WeakKeyDictionary[Any, Connections] = WeakKeyDictionary()
 
 
 def connections_of(server: Any) -> Connections:
-    """Return those of this server, which is uvicorn's state."""
+    """Return the connections of this server, which is identified by uvicorn's state."""
     if server not in _of_servers:
         _of_servers[server] = Connections()
     return _of_servers[server]
 
 
 def allow_open_files() -> None:
-    """Raise the soft limit of open files to what the connections need, as far as the hard limit allows."""
+    """Raise the soft limit of open files to what the connections need, at most to the hard limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = settings.CONNECTIONS + SPARE + OTHER_FILES
     if hard != resource.RLIM_INFINITY and hard < needed:

@@ -1,4 +1,4 @@
-"""`/ping/` and `/health/` in the event loop: however busy Django's threads are, both answer."""
+"""`/ping/` and `/health/` in the event loop: both respond however busy Django's threads are."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from config.server.sending import Receive, Send
 
 
 class HealthDoor:
-    """The ASGI application for both; the views of config/monitoring/health.py are the same for other servers."""
+    """ASGI application for both paths. For other servers, config/monitoring/health.py has views with the same results."""
 
     @staticmethod
     def leads(scope: dict[str, Any]) -> bool:

@@ -1,14 +1,14 @@
 """uvicorn's HTTP protocol with limits: `--http config.server.http_protocol:LimitedProtocol --ws
 config.server.http_protocol:LimitedSocket`.
 
-- Request line and headers: MAX_HEAD_BYTES bytes and MAX_HEADERS lines (431), within HEAD_TIMEOUT seconds (408). So is
-  what no part of the application ever sees: trailers, and extensions of chunks.
+- Request line and headers: MAX_HEAD_BYTES bytes and MAX_HEADERS lines (431), within HEAD_TIMEOUT seconds (408). The
+  same limits apply to bytes that the application never sees: trailers, and chunk extensions.
 - MAX_CONTENT_LENGTH_DIGITS digits of a Content-Length (400).
 - MAX_PIPELINED requests of one connection that wait for their turn.
 - As many connections as config/server/connections.py allows (503).
 
-A handshake of a WebSocket is such a request before it is anything else. A refusal is problem details, after which the
-connection is closed from this side and cut after LINGER seconds.
+A WebSocket handshake is first handled as such a request. A refusal is a problem details response; afterwards the server
+closes the connection, and aborts it after LINGER seconds.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from config.server.connections import Admission, connections_of, cut, limit_kern
 MAX_HEAD_BYTES = 64 * 1024  # bytes
 MAX_HEADERS = 200
 MAX_CONTENT_LENGTH_DIGITS = (
-    20  # digits of a Content-Length; leading zeros are allowed, and Python refuses to read thousands
+    20  # leading zeros are allowed, and Python refuses to parse thousands of digits
 )
 HEAD_TIMEOUT = 15.0  # seconds
 MAX_PIPELINED = 16
-LINGER = 2.0  # seconds to read a refusal
+LINGER = 2.0  # seconds for the client to read a refusal
 WORDS = {
     400: f"The Content-Length has more than {MAX_CONTENT_LENGTH_DIGITS} digits, or the handshake of a WebSocket is "
     "malformed.",
@@ -41,16 +41,16 @@ WORDS = {
 
 
 class LimitedProtocol(HttpToolsProtocol):
-    """One connection. `is_idle` while it has no request: nothing, a part of a head, or an answered one."""
+    """One connection. `is_idle` while no request is handled: before one, during its head, or after its response."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._all = connections_of(self.server_state)
-        self._timer: asyncio.TimerHandle | None = None  # of the head that is awaited
-        self._begun = False  # a head, and not ended
-        self._unseen = 0  # bytes since the last thing that the application sees
-        self._over = False  # refused, cut, or handed to the protocol of WebSockets: nothing more is read here
-        self._last = 0  # bytes that came at once
+        self._timer: asyncio.TimerHandle | None = None  # deadline of the expected head
+        self._begun = False  # a head has begun and not ended
+        self._unseen = 0  # bytes since the last event that the application sees
+        self._over = False  # refused, cut, or handed to the WebSocket protocol: nothing more is read here
+        self._last = 0  # bytes of the last read
 
     @property
     def is_idle(self) -> bool:
@@ -82,10 +82,10 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         if self._unseen > MAX_HEAD_BYTES or len(self.headers or ()) > MAX_HEADERS:
             self._refuse(431)
-        elif self._timer is None and (self._begun or self.is_idle):  # idle: not even a request line, only line breaks
+        elif self._timer is None and (self._begun or self.is_idle):  # idle: only line breaks before a request line
             self._expect_head()
 
-    # --- What the parser finds ----------------------------------------------------------------------
+    # --- Events of the parser -----------------------------------------------------------------------
     def on_message_begin(self) -> None:
         self._begun = True
         super().on_message_begin()
@@ -117,7 +117,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def _is_too_large(self) -> bool:
         if len(self.headers) > MAX_HEADERS:
             return True
-        if self._unseen + self._last <= MAX_HEAD_BYTES:  # nearly always, and cheap to see
+        if self._unseen + self._last <= MAX_HEAD_BYTES:  # nearly always true, and cheap
             return False
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MAX_HEAD_BYTES
 
@@ -134,10 +134,10 @@ class LimitedProtocol(HttpToolsProtocol):
         super().handle_websocket_upgrade()
         socket: Any = self.transport.get_protocol()
         self._all.replace(self, socket)
-        if not socket.handshake_initiated:  # its library answers nothing to a body or headers that it refuses
+        if not socket.handshake_initiated:  # its library sends no response if it refuses a body or headers
             self._say(400, "handshake")
 
-    # --- Time, and refusals -------------------------------------------------------------------------
+    # --- Timeouts, and refusals ---------------------------------------------------------------------
     def _expect_head(self) -> None:
         self._expect_nothing()
         self._timer = self.loop.call_later(HEAD_TIMEOUT, self._head_is_late)
@@ -149,7 +149,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _head_is_late(self) -> None:
         self._timer = None
-        if not self.is_idle:  # a half of the next request came early: the answer to this one goes first
+        if not self.is_idle:  # the client sent part of the next request early: finish the current response first
             self._expect_head()
         elif self._begun:
             self._refuse(408)
@@ -157,25 +157,25 @@ class LimitedProtocol(HttpToolsProtocol):
             self._cut("silent")
 
     def _refuse(self, status: int) -> None:
-        """Answer, if nothing else is being answered, and read no further."""
+        """Send an error response unless another response is being sent, and stop reading."""
         if self._over:
             return
         self._over = True
         self._expect_nothing()
         self._unset_keepalive_if_required()
         reason = {400: "long length", 408: "late head", 431: "large head", 503: "too many"}[status]
-        if not self.is_idle:  # the answer to the request before would be mixed with this one
+        if not self.is_idle:  # two responses would be mixed
             self._cut(reason)
         else:
             self._say(status, reason)
 
     def _say(self, status: int, reason: str) -> None:
-        """Answer, and hang up."""
+        """Send an error response, and close the connection."""
         cut.labels(reason).inc()
         self.transport.write(_refusal(status))
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        # Closed at once, with bytes unread, the peer would lose the refusal as well.
+        # If the connection were closed at once, with unread bytes, the peer would not receive the response.
         self.loop.call_later(LINGER, self.transport.abort)
 
     def _cut(self, reason: str) -> None:
@@ -189,7 +189,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
 
 class LimitedSocket(WebSocketsSansIOProtocol):
-    """The connection as a WebSocket, counted in until it is closed."""
+    """WebSocket connection, registered until it is closed."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         connections_of(self._state).leave(self)

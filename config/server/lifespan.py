@@ -1,9 +1,9 @@
-"""Whether a web process serves: its event loop and Django's threads make progress (config/processes/pulse.py).
+"""Progress monitoring of a web process: its event loop and Django's threads (config/processes/pulse.py).
 
-The pulse beats in the event loop, so it stops with the loop. The process also gives up where every thread of Django's
-pool has been in the same piece of work for STUCK seconds: longer than any statement may take (statement_timeout), so
-the threads are deadlocked, unless Postgres itself keeps silent. Then another process would wait as well, and this one
-goes on living: open WebSockets, and the ingest's answers, depend on it.
+The pulse beats in the event loop, so it stops with the loop. The process also gives up if every thread of Django's pool
+has made no progress for STUCK seconds. That is longer than any statement may take (statement_timeout), so the threads
+are deadlocked, unless Postgres itself does not respond. In that case a new process would wait as well, so this one
+keeps running: open WebSockets, and the ingest's responses, depend on it.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
 class RequestProgress:
-    """A WSGI application that marks its own steps: requests that end, and parts of answers."""
+    """WSGI application that records its progress: finished requests, and parts of responses."""
 
     def __init__(self, application: Application, threads: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.application, self.threads = application, threads
-        self.running: set[object] = set()  # changed by one operation at a time, so without a lock
-        self.step = object()  # another one with each step
+        self.running: set[object] = set()  # changed by atomic operations only, so without a lock
+        self.step = object()  # replaced at each step
         self._time = RunningTime(clock)
-        self._seen, self._since = self.step, 0.0  # the last step that was seen, and when
+        self._seen, self._since = self.step, 0.0  # the last step that `is_stuck` saw, and when
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         request = object()
@@ -58,9 +58,9 @@ class RequestProgress:
         self.step = object()
 
     def is_stuck(self) -> bool:
-        """Whether all threads were busy, and none came a step further, at each look of the last STUCK seconds.
+        """Return whether all threads were busy without any progress for STUCK seconds.
 
-        To be asked every EVERY seconds.
+        Call it every EVERY seconds.
         """
         now = self._time.read()
         if len(self.running) < self.threads or self.step is not self._seen:
@@ -69,7 +69,7 @@ class RequestProgress:
 
 
 class _Answer:
-    """The answer of an application, whose parts are steps."""
+    """Response of the application, each part of which is a step."""
 
     streaming = False
 
@@ -91,7 +91,7 @@ class _Answer:
 
 
 async def lifespan(progress: RequestProgress, receive: Any, send: Any) -> None:
-    """Beat from the server's start to its end: ASGI's lifespan protocol."""
+    """Beat from the server's start to its shutdown: ASGI's lifespan protocol."""
     await receive()
     beating = asyncio.create_task(_beat(progress))
     await send({"type": "lifespan.startup.complete"})
@@ -112,7 +112,7 @@ async def _beat(progress: RequestProgress) -> None:
 
 
 def postgres_answers() -> bool:
-    """Whether a new connection to Postgres is made soon."""
+    """Return whether Postgres accepts a new connection within PROBE_SECONDS."""
     database = settings.DATABASES["default"]
     names = {"host": "HOST", "port": "PORT", "user": "USER", "password": "PASSWORD", "dbname": "NAME"}
     try:

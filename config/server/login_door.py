@@ -1,14 +1,14 @@
-"""The way to the login pages: what a stranger sends there costs little, before Django sees it.
+"""Protection of the login pages in the event loop, which makes attacks cheap before they reach Django.
 
-A password check takes a processor for half a second. So, of one web process:
+A password check uses a processor for half a second. So, per web process:
 
-1. An address has ALLOWANCE failed tries, one of which comes back every REFILL seconds: 429 with Retry-After.
-2. A body has MAX_BODY_BYTES bytes at most (413) and BODY_TIMEOUT seconds (408), and is whole before anything else is
-   done.
-3. CHECKS logins are in Django at a time. Others wait for their turn without a thread, and addresses take turns; where
-   too many wait, or for too long: 429.
+1. An address has ALLOWANCE failed attempts, one of which is restored every REFILL seconds: 429 with Retry-After.
+2. A body has at most MAX_BODY_BYTES bytes (413) and BODY_TIMEOUT seconds (408), and is read completely before anything
+   else happens.
+3. CHECKS logins are in Django at a time. Others wait without a thread, and addresses take turns; if too many wait, or
+   for too long: 429.
 
-The lock-out of a name by its address, after five wrong passwords, is Django's part (config/lockout.py).
+Django locks out a pair of name and address after five wrong passwords (config/lockout.py).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from core.http.client_ip import address_of, network_of
 
 log = structlog.get_logger(__name__)
 
-DOORS = {"/admin/login": 302, "/admin/password_change": 302, "/auth/token": 200}  # with the status of success
+DOORS = {"/admin/login": 302, "/admin/password_change": 302, "/auth/token": 200}  # path: status of a success
 MAX_BODY_BYTES = 16 * 1024  # bytes
 BODY_TIMEOUT = 15.0  # seconds
 ALLOWANCE, REFILL = 30, 2.0
@@ -55,7 +55,7 @@ class LoginRefused(Exception):
 
 
 class LoginDoor:
-    """The ASGI application for requests that check a password, before the one that checks it."""
+    """ASGI application for requests that check a password, in front of Django."""
 
     def __init__(self, django: Any) -> None:
         self._django = django
@@ -64,7 +64,7 @@ class LoginDoor:
 
     @staticmethod
     def leads(scope: dict[str, Any]) -> bool:
-        """Whether this request is for here: it writes to a path that checks passwords."""
+        """Return whether this request belongs here: it writes to a path that checks passwords."""
         return scope["path"].rstrip("/") in DOORS and scope["method"] not in ("GET", "HEAD", "OPTIONS")
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -84,10 +84,10 @@ class LoginDoor:
         except LoginRefused as error:
             await _refuse(scope, send, error)
         except ConnectionError:
-            return  # the client has gone
+            return  # the client has disconnected
 
     async def _ask(self, scope: dict[str, Any], address: str, replay: _Replay, send: Send) -> None:
-        """Let Django answer; the turn ends with its work, not with the sending. A try that fails is used up."""
+        """Let Django respond. The turn ends with Django's work, before sending. A failed attempt is counted."""
         turn = contextlib.ExitStack()
         turn.callback(self._turns.give_back)
         with turn:
@@ -110,7 +110,7 @@ class LoginDoor:
 
 
 class _Replay:
-    """Receives the body that was read already, and then that the client has gone."""
+    """ASGI `receive` that returns the body that was already read, and then waits for the disconnect."""
 
     def __init__(self, body: bytes, gone: asyncio.Future[dict[str, Any]]) -> None:
         self._body: bytes | None = body
@@ -124,7 +124,7 @@ class _Replay:
 
 
 async def _body(scope: dict[str, Any], receive: Receive) -> bytes:
-    """Return the whole body. Raises LoginRefused, and ConnectionError where the client goes."""
+    """Return the whole body. Raises LoginRefused, and ConnectionError if the client disconnects."""
     announced = dict(scope["headers"]).get(b"content-length", b"")
     if announced.isdigit() and int(announced) > MAX_BODY_BYTES:
         raise LoginRefused(413)
@@ -150,7 +150,7 @@ def _address(scope: dict[str, Any]) -> str:
 
 
 async def _refuse(scope: dict[str, Any], send: Send, error: LoginRefused) -> None:
-    """Answer with a page for a person, with problem details for a program, and read no further."""
+    """Respond with a page for people or problem details for programs, and stop reading."""
     refused.labels(status=error.status).inc()
     words, phrase = WORDS[error.status].format(seconds=error.seconds), HTTPStatus(error.status).phrase
     if scope["path"].startswith("/admin/"):

@@ -1,4 +1,4 @@
-"""Stored pictures, for those who may see what they belong to, in a way that can never run as a page."""
+"""Stored images, for users who may see what they belong to, served so that they can never run as a page."""
 
 from pathlib import PurePosixPath
 from typing import Any
@@ -14,15 +14,15 @@ from accounts.authentication import TokenAuthentication
 from chats.files import may_see
 from config.rest.error_handlers import problem_response
 
-# Only what core/images/conversion.py writes; anything else under the root is not for serving.
+# Only what core/images/conversion.py writes; other files under the root are not served.
 TYPES = {".webp": "image/webp"}
 
 
 @require_safe
 def media(request: HttpRequest, name: str) -> HttpResponseBase:
-    """Serve one stored picture: our own content type, nosniff, sandboxed, kept by no cache.
+    """Serve one stored image with a fixed content type, nosniff, a sandbox, and without caching.
 
-    401 for anonymous requests, 403 without the right to view what the picture belongs to, 404 where it belongs to
+    401 for anonymous requests, 403 without the permission to view what the image belongs to, 404 if it belongs to
     nothing that is shown.
     """
     user = _user(request)
@@ -44,14 +44,14 @@ def media(request: HttpRequest, name: str) -> HttpResponseBase:
         headers={
             "X-Content-Type-Options": "nosniff",
             "Content-Security-Policy": "default-src 'none'; sandbox",
-            # A retracted picture is gone at once.
+            # A retracted image must disappear at once.
             "Cache-Control": "private, no-store",
         },
     )
 
 
 def _user(request: HttpRequest) -> Any:
-    """Return who asks, by session or token, or None."""
+    """Return the user, by session or token, or None."""
     if request.user.is_authenticated:
         return request.user
     try:

@@ -1,11 +1,11 @@
-"""A limit of memory for a process that serves strangers: above it the process ends, and a new one takes its place.
+"""Memory limit for a process that serves untrusted clients: above the limit the process ends and is restarted.
 
-1. A thread looks every second at how much memory the process has. Above the limit it sends the process SIGTERM, so that
-   the requests in progress are answered and no new ones are taken.
-2. A few seconds later it ends the process hard, with ABOVE_LIMIT as its status. Whatever runs the process starts it
-   again: the supervisor of `make run`, a container's restart policy.
-3. Native code that allocates without a break holds the interpreter, and the thread with it. So the kernel refuses the
-   process more than BACKSTOP times the limit, which ends such code.
+1. A thread checks the process's memory every second. Above the limit it sends SIGTERM, so that requests in progress are
+   finished and no new ones are accepted.
+2. After GRACE seconds it ends the process with exit status ABOVE_LIMIT. The supervisor of `make run`, or a container's
+   restart policy, starts it again.
+3. Native code that allocates without pause holds the interpreter lock, so that thread cannot run. So the kernel limits
+   the process to BACKSTOP times the limit, which ends such code.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ import structlog
 log = structlog.get_logger(__name__)
 
 MB = 1024 * 1024
-EVERY = 1.0  # seconds between two looks
+EVERY = 1.0  # seconds between two checks
 GRACE = 8.0  # seconds for the requests in progress; uvicorn gives them 5
 BACKSTOP = 4  # times the limit
 ABOVE_LIMIT = 70  # exit status
-STATM = Path("/proc/self/statm")  # Linux; elsewhere there is no limit
+STATM = Path("/proc/self/statm")  # Linux only; without it the limit does not apply
 
 
 def resident() -> int:
-    """Return the bytes of memory that this process has now."""
+    """Return the resident memory of this process in bytes."""
     return int(STATM.read_text().split()[1]) * resource.getpagesize()
 
 
 def limit_memory(megabytes: int) -> None:
-    """Watch this process from now on; 0 is no limit."""
+    """Start watching this process; 0 means unlimited."""
     if not megabytes or not STATM.exists():
         return
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)

@@ -1,9 +1,9 @@
-"""What of an answer its client has not taken yet: made by a thread, sent by the event loop, in memory or in a file.
+"""Buffer for a response: filled by a thread, sent by the event loop, in memory or in a file.
 
-A thread puts, and does not wait: the parts of one answer may add up to MAX_RESPONSE_BYTES bytes, which only a stream
-exceeds. The thread of a stream waits then, in a pool of its own, for a client that takes some of it every WAIT_TIMEOUT
-seconds. All answers of the process together may add up to MAX_TOTAL_BYTES; beyond that, the one that its client has
-taken nothing of for the longest time is cut.
+A thread puts parts without waiting, up to MAX_RESPONSE_BYTES unsent bytes, which only a stream exceeds. A stream's
+thread, which is in its own pool, then waits for the client, which must take some bytes every WAIT_TIMEOUT seconds. All
+responses of the process together may buffer MAX_TOTAL_BYTES; beyond that, the response is cut whose client has taken
+nothing for the longest time.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-IN_MEMORY = 256 * 1024  # bytes of one answer; what is more goes to a file
-AT_ONCE = 64 * 1024  # bytes that are sent at a time
+IN_MEMORY = 256 * 1024  # bytes of one response; a larger one goes to a file
+AT_ONCE = 64 * 1024  # bytes per send
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 MAX_TOTAL_BYTES = 512 * 1024 * 1024
 WAIT_TIMEOUT = 30.0  # seconds
 
 
 class HungUp(Exception):
-    """The client has gone, or takes nothing."""
+    """The client has disconnected, or does not read."""
 
 
 class Outbox:
-    """The bytes of one answer, first in, first out. `put` and `end` are for the thread, the rest for the event loop."""
+    """FIFO buffer of one response's bytes. The thread calls `put` and `end`, the event loop everything else."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -46,7 +46,7 @@ class Outbox:
         return self._written - self._taken
 
     def put(self, part: bytes) -> None:
-        """Add a part. Raises HungUp where nothing more will be sent."""
+        """Add a part. Raises HungUp if nothing more will be sent."""
         with self._changed:
             if self.is_cut:
                 raise HungUp
@@ -70,26 +70,26 @@ class Outbox:
             raise HungUp
 
     def end(self) -> None:
-        """Nothing more comes."""
+        """Mark the end of the response."""
         self._ended = True
         self._tell()
 
     def cut(self) -> None:
-        """Send no more; any thread may say so."""
+        """Stop sending. Any thread may call this."""
         with self._changed:
             self.is_cut = True
             self._changed.notify_all()
         self._tell()
 
     def _tell(self) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has stopped, and nobody waits
+        with contextlib.suppress(RuntimeError):  # the loop has stopped, so `take` is not waiting
             self._loop.call_soon_threadsafe(self._news.set)
 
     async def take(self) -> bytes:
-        """Return the next bytes, at most AT_ONCE, as soon as there are any; none at the end. Raises HungUp."""
+        """Wait for the next bytes, at most AT_ONCE; return b"" at the end. Raises HungUp."""
         while True:
             self._news.clear()
-            ended = self._ended  # before looking: what is put before the end is seen
+            ended = self._ended  # read before `_next`, so that parts put before the end are not missed
             if self.is_cut:
                 raise HungUp
             if part := self._next():
@@ -106,7 +106,7 @@ class Outbox:
             part = self._file.read(AT_ONCE)
             self._taken += len(part)
             self.taken_at = time.monotonic()
-            if not self.size:  # a client that keeps up needs no room
+            if not self.size:  # reuse the space for a client that keeps up
                 self._file.seek(0)
                 self._file.truncate()
                 self._taken = self._written = 0
@@ -123,9 +123,9 @@ class Outbox:
 
 
 class _All:
-    """The outboxes of this process that hold something.
+    """All outboxes of this process that contain bytes.
 
-    Asked under the outbox's own lock, so that no part is counted after it was sent. Hence nothing here locks another.
+    Called under the outbox's own lock, so that no part is counted after it was sent. So no method locks an outbox.
     """
 
     def __init__(self) -> None:
@@ -134,7 +134,7 @@ class _All:
         self._size = 0
 
     def grow(self, outbox: Outbox, size: int) -> Outbox | None:
-        """Count what was added; return the outbox to be cut if that is too much."""
+        """Count added bytes; return the outbox that must be cut if the total is too large."""
         with self._lock:
             self._size += size
             self._sizes[outbox] = self._sizes.get(outbox, 0) + size
@@ -148,7 +148,7 @@ class _All:
 
     def shrink(self, outbox: Outbox, size: int) -> None:
         with self._lock:
-            held = self._sizes.pop(outbox, 0)  # none, if it was cut
+            held = self._sizes.pop(outbox, 0)  # 0 if it was cut
             self._size -= min(size, held)
             if held > size:
                 self._sizes[outbox] = held - size

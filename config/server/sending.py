@@ -1,4 +1,4 @@
-"""How the event loop sends an answer: part by part, as its client takes it, until it takes nothing for a while."""
+"""Sending of a response by the event loop, part by part as the client reads, with a timeout."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import IO, Any
 
 from config.server.response_outbox import AT_ONCE, HungUp
 
-SEND_TIMEOUT = 60.0  # seconds for AT_ONCE bytes; config/server/connections.py cuts earlier where not one is taken
+SEND_TIMEOUT = 60.0  # seconds for AT_ONCE bytes; config/server/connections.py cuts earlier if not one is taken
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -17,9 +17,9 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 class FileBody:
-    """WSGI's file wrapper: a file that the event loop sends, and closes."""
+    """WSGI's file wrapper: a file that the event loop sends and closes."""
 
-    streaming = True  # as Django calls it
+    streaming = True  # Django's name for it
 
     def __init__(self, file: IO[bytes], block_size: int = AT_ONCE) -> None:
         self._file = file
@@ -35,7 +35,7 @@ class FileBody:
 
 
 async def send_file(head: Callable[[], Message], file: FileBody, receive: Receive, send: Send) -> None:
-    """Send a file, read by a thread that does not wait for the client. Raises HungUp."""
+    """Send a file that a thread reads; the thread does not wait for the client. Raises HungUp."""
     try:
         await send_parts(head, partial(asyncio.to_thread, file.read), receive, send)
     finally:
@@ -49,9 +49,9 @@ async def send_parts(
     send: Send,
     when_gone: Callable[[], None] = lambda: None,
 ) -> None:
-    """Send the head with the first part that `take` returns, then the others, until it returns none.
+    """Send the head with the first part that `take` returns, then the other parts, until it returns b"".
 
-    Calls `when_gone` as soon as the client hangs up. Raises HungUp then, and where the client takes nothing.
+    Calls `when_gone` as soon as the client disconnects. Raises HungUp then, and if the client does not read.
     """
     gone = asyncio.ensure_future(_gone(receive))
     gone.add_done_callback(lambda _: when_gone())
@@ -69,13 +69,13 @@ async def send_parts(
 
 
 async def _gone(receive: Receive) -> None:
-    """Return when the client has hung up. A body that nobody has read is left out."""
+    """Return when the client has disconnected. Unread parts of the request body are discarded."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
 async def _in_time(send: Send, message: Message) -> None:
-    """Send a message once the client has taken enough of those before. Raises HungUp after SEND_TIMEOUT seconds."""
+    """Send a message once the client has read enough of earlier ones. Raises HungUp after SEND_TIMEOUT seconds."""
     try:
         async with asyncio.timeout(SEND_TIMEOUT):
             await send(message)
@@ -84,9 +84,9 @@ async def _in_time(send: Send, message: Message) -> None:
 
 
 async def hang_up(send: Send) -> None:
-    """Cut the connection, with whatever waits to be sent. Only uvicorn's `send` leads to it; ASGI does not."""
+    """Abort the connection and discard unsent bytes. Only uvicorn's `send` gives access to it; ASGI does not."""
     transport = getattr(getattr(send, "__self__", None), "transport", None)
     if transport is not None:
         transport.abort()
-        for _ in range(3):  # until the server has noticed, which else complains of an answer without end
+        for _ in range(3):  # until uvicorn has noticed; otherwise it logs an incomplete response
             await asyncio.sleep(0)

@@ -1,6 +1,6 @@
-"""Static files, by whitenoise, outside of Django's threads: a slow client of a large file keeps none of them waiting.
+"""Static files, by whitenoise, outside Django's threads: slow clients of large files do not occupy them.
 
-No source maps: nothing on a page needs them, and they are the largest files of all.
+Source maps are not served: pages do not need them, and they are the largest files.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SOURCE_MAPS = (".map", ".map.gz", ".map.br")
 
 
 class StaticFiles:
-    """The ASGI application for what lies below STATIC_URL; whitenoise is asked for files, headers and ranges."""
+    """ASGI application for paths below STATIC_URL. whitenoise provides files, headers and ranges."""
 
     def __init__(self) -> None:
         self._whitenoise = WhiteNoiseMiddleware(get_response=None, settings=settings)
@@ -45,14 +45,14 @@ class StaticFiles:
 
 
 def _headers(own: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    """Return whitenoise's headers, and the defaults of those that it has not."""
+    """Return whitenoise's headers, with defaults for those it does not set."""
     headers = {name.lower(): value for name, value in own}
     defaults = {name.lower(): value for name, value in DEFAULTS.items()}
     return [(name.encode(), value.encode("latin-1")) for name, value in (defaults | headers).items()]
 
 
 def _variable(name: bytes) -> str:
-    """Return the name of a header as whitenoise asks for it."""
+    """Return a header's name in WSGI form, which whitenoise expects."""
     return "HTTP_" + name.decode("latin-1").upper().replace("-", "_")
 
 

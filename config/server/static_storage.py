@@ -1,4 +1,4 @@
-"""What `collectstatic` takes, and how it stores it: everything but source maps."""
+"""What `collectstatic` collects and how it stores it: everything except source maps."""
 
 from django.contrib.staticfiles.apps import StaticFilesConfig
 from whitenoise.storage import CompressedManifestStaticFilesStorage
@@ -9,7 +9,7 @@ class WithoutSourceMaps(StaticFilesConfig):
 
 
 class StaticStorage(CompressedManifestStaticFilesStorage):
-    """Leaves references to source maps as they are: their files would be missed."""
+    """Storage that does not rewrite references to source maps, because their files are missing."""
 
     patterns = tuple(
         (glob, tuple(rule for rule in rules if "sourceMappingURL" not in str(rule)))

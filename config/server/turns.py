@@ -1,4 +1,4 @@
-"""Turns at something that only a few may do at a time, shared fairly between the addresses that ask."""
+"""Fair limit of concurrent work: client addresses take turns."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from collections import OrderedDict, deque
 
 
 class TooMany(Exception):
-    """As many wait already as may, or the turn did not come in time."""
+    """Too many are waiting already, or the wait timed out."""
 
 
 class Turns:
-    """`at_once` have their turn at a time. The others wait, and addresses take turns, however many wait of one."""
+    """`at_once` callers have a turn at a time. Others wait, and addresses alternate, however many wait of one address.
+
+    At most `waiting` callers wait in total, and `of_one` of one address.
+    """
 
     def __init__(self, at_once: int, *, waiting: int, of_one: int) -> None:
         self._free = at_once
@@ -19,7 +22,7 @@ class Turns:
         self._queues: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
     async def take(self, address: str, seconds: float) -> None:
-        """Wait for a turn, `seconds` at most, and have it until `give_back`. Raises TooMany."""
+        """Wait at most `seconds` for a turn, and hold it until `give_back`. Raises TooMany."""
         if self._free:
             self._free -= 1
         else:
@@ -36,14 +39,14 @@ class Turns:
             async with asyncio.timeout(seconds):
                 await turn
         except BaseException as error:
-            if turn.done() and not turn.cancelled():  # it came in the very moment
+            if turn.done() and not turn.cancelled():  # the turn was granted at the same moment
                 self.give_back()
             else:
                 self._forget(address, turn)
             raise TooMany if isinstance(error, TimeoutError) else error from None
 
     def _forget(self, address: str, turn: asyncio.Future[None]) -> None:
-        """Nobody waits for this turn any more: it takes no place from those who come."""
+        """Remove a caller that stopped waiting, so that it does not take a place in the queue."""
         queue = self._queues.get(address, deque())
         if turn in queue:
             queue.remove(turn)
@@ -51,12 +54,12 @@ class Turns:
             self._queues.pop(address, None)
 
     def give_back(self) -> None:
-        """Give the turn to the first one of the next address, or leave it free."""
+        """Pass the turn to the first caller of the next address, or free it."""
         while self._queues:
             address, queue = self._queues.popitem(last=False)
             turn = queue.popleft()
             if queue:
-                self._queues[address] = queue  # behind the others
+                self._queues[address] = queue  # after the other addresses
             if not turn.done():
                 turn.set_result(None)
                 return
@@ -64,18 +67,18 @@ class Turns:
 
 
 class Allowance:
-    """`most` tries of one address, one more of which comes back every `seconds`. `most_known` addresses are kept."""
+    """`most` attempts per address, one of which is restored every `seconds`. Remembers `most_known` addresses."""
 
     def __init__(self, most: int, seconds: float, most_known: int = 10_000) -> None:
         self._most, self._seconds, self._most_known = most, seconds, most_known
-        self._used: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tries, and at which time
+        self._used: OrderedDict[str, tuple[float, float]] = OrderedDict()  # used attempts, and at which time
 
     def wait(self, address: str, now: float) -> float:
-        """Return the seconds until the address has a try, 0 if it has one."""
+        """Return the seconds until the address has an attempt, 0 if it has one."""
         return max(0.0, (self._used_now(address, now) - self._most + 1) * self._seconds)
 
     def use(self, address: str, now: float, tries: int = 1) -> None:
-        """Use a try, or with -1 give it back."""
+        """Use an attempt, or return it with `tries=-1`."""
         used = max(0.0, self._used_now(address, now) + tries)
         self._used.pop(address, None)
         if used:

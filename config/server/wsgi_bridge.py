@@ -1,18 +1,18 @@
-"""Django, which speaks WSGI, inside an ASGI server: a fixed pool of threads, one connection to Postgres each.
+"""Bridge from the ASGI server to Django's WSGI application: a fixed pool of threads, with one Postgres connection each.
 
-No thread waits for a client.
+Threads never wait for clients.
 
-1. The event loop takes a request's body in first, within limits of size and time, in memory or in a temporary file.
-2. A thread runs Django, to the end of its answer. A short answer goes back to the loop as a whole: to go from thread to
-   loop and back takes about as long as a simple view, because the two wait for the interpreter's lock by turns, so it
-   is done once. The rest of a long one is kept in an outbox (config/server/response_outbox.py).
-3. A stream, which may be slow to make or longer than an outbox, is made by a thread of a second, small pool, and sent
-   meanwhile. A file is sent by the loop itself.
-4. The loop sends (config/server/sending.py). Where the client hangs up, or takes nothing for a while, the connection is
-   cut, and whatever makes the answer ends.
+1. The event loop first reads the request's body, within limits of size and time, into memory or a temporary file.
+2. A thread runs Django until its response is complete. A short response returns to the loop as a whole: switching
+   between thread and loop takes about as long as a simple view, because the two compete for the interpreter lock, so
+   it happens once. The rest of a long response is buffered in an outbox (config/server/response_outbox.py).
+3. A stream, which may be slow to produce or longer than an outbox, is produced by a thread of a second, small pool, and
+   sent meanwhile. The loop sends files itself.
+4. The loop sends (config/server/sending.py). If the client disconnects or does not read for a while, the connection is
+   aborted, and the producer of the response ends.
 
-Headers whose names have an underscore are dropped, as WSGI servers do: WSGI could not tell X_Forwarded_Proto, which
-any client may send, from X-Forwarded-Proto, which the proxy sets.
+Headers with an underscore in their names are dropped, as by other WSGI servers: in WSGI, X_Forwarded_Proto, which any
+client may send, would be indistinguishable from X-Forwarded-Proto, which the proxy sets.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ from django.db import close_old_connections
 from config.server.response_outbox import AT_ONCE, MAX_RESPONSE_BYTES, HungUp, Outbox
 from config.server.sending import FileBody, Receive, Send, hang_up, send_file, send_parts
 
-MAX_BODY_BYTES = 64 * 1024 * 1024  # bytes of a body; each form has a smaller limit of its own, and words for it
-IN_MEMORY = 64 * 1024  # bytes of a body; what is more goes to a file
+MAX_BODY_BYTES = 64 * 1024 * 1024  # each form has its own smaller limit and error message
+IN_MEMORY = 64 * 1024  # bytes of a body; a larger one goes to a file
 BODY_TIMEOUT = 30.0  # seconds for the next part of a body
-MIN_BODY_RATE = 1024  # bytes a second of a body as a whole, after BODY_TIMEOUT seconds
-STREAMS = 4  # streams at once; further ones wait for their turn
+MIN_BODY_RATE = 1024  # bytes per second for the whole body, after BODY_TIMEOUT seconds
+STREAMS = 4  # concurrent streams; further ones wait
 
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
 class Bridge:
-    """The ASGI application, for HTTP alone."""
+    """ASGI application for HTTP only."""
 
     def __init__(self, application: Application, threads: int) -> None:
         self._application = application
@@ -68,7 +68,7 @@ class Bridge:
             answer.close()
 
     def _run(self, environ: dict[str, Any], answer: Answer) -> Iterable[bytes] | None:
-        """Run the application in this thread; return what is to be made or read later, if anything."""
+        """Run the application in this thread; return the stream or file that is still to be sent, if any."""
         parts = self._application(environ, answer.start)
         if isinstance(parts, FileBody) or answer.is_stream(parts):
             return parts
@@ -94,14 +94,14 @@ class Bridge:
         async def take() -> bytes:
             if part := await outbox.take():
                 return part
-            await making  # raises what has ended it
+            await making  # raises the error that ended the stream
             return b""
 
         try:
             await send_parts(lambda: answer.head, take, receive, send, outbox.cut)
         finally:
             outbox.cut()
-            if job.cancel():  # its turn had not come
+            if job.cancel():  # the stream had not started
                 await asyncio.to_thread(_close, parts)
             else:
                 with contextlib.suppress(HungUp):
@@ -109,7 +109,7 @@ class Bridge:
 
 
 class Answer:
-    """What comes back from the application: its head, and its body or the outbox with the rest of it."""
+    """Response of the application: its head, and its body or the outbox with the rest of it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -119,19 +119,19 @@ class Answer:
         self._size = 0
 
     def start(self, status: str, headers: list[tuple[str, str]], error: Any = None) -> None:
-        """WSGI's start_response(); nothing is sent yet."""
+        """WSGI's start_response(); sends nothing."""
         pairs = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
         self.head = {"type": "http.response.start", "status": int(status[:3]), "headers": pairs}
 
     def is_stream(self, parts: Iterable[bytes]) -> bool:
-        """Whether the body may be slow to make, or longer than an outbox; of Django's answers, only streams are."""
+        """Return whether the body may be slow to produce or longer than an outbox; in Django only streams are."""
         if (streaming := getattr(parts, "streaming", None)) is not None:
             return bool(streaming)
         length = next((value for name, value in self.head.get("headers", ()) if name == b"content-length"), None)
         return length is None or int(length) > MAX_RESPONSE_BYTES
 
     def make(self, parts: Iterable[bytes]) -> None:
-        """Run through the parts, and keep them: a short body as it is, a long one in an outbox."""
+        """Consume the parts and keep them: a short body in memory, a long one in an outbox."""
         try:
             for part in parts:
                 self._add(part)
@@ -166,13 +166,13 @@ class Answer:
 
 
 def _make_stream(outbox: Outbox, parts: Iterable[bytes]) -> None:
-    """Put each part as it is made, in this thread, which has a connection to Postgres of its own."""
+    """Put each part as it is produced, in this thread, which has its own Postgres connection."""
     try:
         close_old_connections()
         for part in parts:
             outbox.put(part)
     finally:
-        _close(parts)  # Django ends the request, and with it connections that are old
+        _close(parts)  # Django finishes the request and closes old connections
         outbox.end()
 
 
@@ -182,7 +182,7 @@ def _close(parts: Iterable[bytes]) -> None:
 
 
 async def _take_in(body: IO[bytes], scope: dict[str, Any], receive: Receive) -> int:
-    """Write the request's body to a file, and return 0, or the status it is refused with. Raises HungUp."""
+    """Write the request's body to a file. Return 0, or the status of a refusal. Raises HungUp."""
     announced = dict(scope["headers"]).get(b"content-length", b"")
     more, size, begun = True, 0, asyncio.get_running_loop().time()
     if announced.isdigit() and int(announced) > MAX_BODY_BYTES:
@@ -207,14 +207,14 @@ async def _take_in(body: IO[bytes], scope: dict[str, Any], receive: Receive) -> 
 def _environ(scope: dict[str, Any], body: IO[bytes]) -> dict[str, Any]:
     scope = scope | {"headers": [(name, value) for name, value in scope["headers"] if b"_" not in name]}
     environ: Any = build_environ(scope, body)
-    environ["CONTENT_LENGTH"] = str(body.tell())  # as it came: of a chunked body, nothing else says so
+    environ["CONTENT_LENGTH"] = str(body.tell())  # the received size: a chunked body has no Content-Length
     environ["wsgi.file_wrapper"] = FileBody
     body.seek(0)
     return environ
 
 
 async def _refuse(send: Send, status: int) -> None:
-    """Answer with problem details, in the shape of config/rest/error_handlers.py, and hang up."""
+    """Send problem details, in the shape of config/rest/error_handlers.py, and close the connection."""
     phrase = HTTPStatus(status).phrase
     detail = {408: "The request did not arrive in time.", 413: "The request is too large."}[status]
     content = json.dumps({"type": "about:blank", "title": phrase, "status": status, "detail": detail}).encode()

@@ -24,7 +24,7 @@ def seal(text: bytes, secret: str) -> bytes:
 
 
 def unseal(sealed: bytes, secret: str) -> bytes | None:
-    """Return the text; None if it was encrypted with another secret or a SECRET_KEY that is no longer configured."""
+    """Return the text; None if it was encrypted with another secret or a SECRET_KEY that is not configured any more."""
     nonce, mac, hidden = sealed[:_NONCE], sealed[_NONCE : _NONCE + _MAC], sealed[_NONCE + _MAC :]
     for site_key in site_keys():
         if hmac.compare_digest(mac, _mac(nonce + hidden, secret, site_key)):
