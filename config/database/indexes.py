@@ -1,7 +1,7 @@
-"""Operations for migrations that build an index on a big table while it is being written to.
+"""Migration operations that build an index on a big table while it is being written to.
 
-A plain CREATE INDEX stops every writer until it is done: minutes to an hour on a table of events or messages. A
-migration that uses these has `atomic = False` and nothing else in it.
+A plain CREATE INDEX blocks every writer until it is done: minutes to an hour on a table of events or messages. A
+migration that uses these has `atomic = False` and contains nothing else.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ __all__ = ["AddIndexInBackground", "RemoveIndexConcurrently"]
 
 
 class AddIndexInBackground(AddIndexConcurrently):
-    """CREATE INDEX CONCURRENTLY, which may be run again.
+    """CREATE INDEX CONCURRENTLY that can be repeated.
 
-    An attempt that was killed or timed out leaves an index of that name that is of no use: it is removed first.
+    An attempt that was killed or timed out leaves an invalid index of that name, so it is dropped first.
     """
 
     def database_forwards(

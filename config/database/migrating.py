@@ -1,11 +1,11 @@
-"""What `migrate` runs under: limits of its own, one process at a time, and another try after a lock timeout.
+"""How `migrate` runs: with its own time limits, one process at a time, and with retries after lock timeouts.
 
-1. The web's limits of 30 s a statement and 10 s a lock are not those of a migration: building an index may take an
-   hour. A statement may take any time here, and a lock LOCK_TIMEOUT: who waits for an exclusive lock stops everybody
-   behind it, so it waits briefly, gives way, and comes back.
-2. A second process waits until the first has ended (an advisory lock in a session of its own, which a killed process
-   loses), and then finds that nothing is left to do.
-3. After a lock timeout or a deadlock the whole command runs again: what is applied is recorded migration by migration.
+1. The web's limits of 30 s per statement and 10 s per lock do not suit migrations: building an index may take an hour.
+   A migration's statements have no limit, and its locks LOCK_TIMEOUT: waiting for an exclusive lock blocks all requests
+   behind it. So it waits briefly, gives up, and tries again later.
+2. A second process waits until the first has ended (an advisory lock in a separate session, which a killed process
+   releases), and then finds nothing left to do.
+3. After a lock timeout or a deadlock the whole command runs again, because each applied migration is recorded.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 LOCK = 0x4F70_7372_6F6F_6D  # "Opsroom"
 LOCK_TIMEOUT = "4s"
 ATTEMPTS = 40
-PAUSE = 3.0  # seconds between attempts, for those who waited behind
-POLL = 0.5  # seconds between two looks at another migrate
+PAUSE = 3.0  # seconds between attempts, in which blocked requests continue
+POLL = 0.5  # seconds between two attempts to take the lock of another migrate
 AGAIN = {"55P03", "40P01"}  # lock not available, deadlock detected
 LIMITS = {
     "statement_timeout": "0",
@@ -34,7 +34,7 @@ LIMITS = {
 
 @contextmanager
 def own_limits(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    """Set the limits of a migration, and those of the connection again afterwards."""
+    """Set the limits of a migration, and restore those of the connection afterwards."""
     with connection.cursor() as cursor:
         for name, value in LIMITS.items():
             cursor.execute(f"SET {name} = '{value}'")
@@ -48,9 +48,9 @@ def own_limits(connection: BaseDatabaseWrapper) -> Iterator[None]:
 
 
 def give_limits_to_the_role(connection: BaseDatabaseWrapper) -> None:
-    """Make the time limits those of the role, as a pooler passes none on from the settings.
+    """Make the time limits settings of the role, because a pooler does not pass on those of the connection.
 
-    They count for sessions that begin afterwards.
+    They apply to sessions that begin afterwards.
     """
     role = settings.DATABASES[connection.alias]["USER"] or connection.settings_dict["USER"]
     quote = connection.ops.quote_name
@@ -62,7 +62,7 @@ def give_limits_to_the_role(connection: BaseDatabaseWrapper) -> None:
 
 @contextmanager
 def one_at_a_time(alias: str, say: Callable[[str], Any]) -> Iterator[None]:
-    """Hold the lock of this database's migrations; wait for it without a limit."""
+    """Hold the migration lock of this database; wait for it without a limit."""
     session = connections[alias].copy()
     try:
         waiting = False
@@ -83,7 +83,7 @@ def _is_locked(session: BaseDatabaseWrapper) -> bool:
 
 
 def with_patience(work: Callable[[], Any], say: Callable[[str], Any], alias: str = DEFAULT_DB_ALIAS) -> Any:
-    """Return what `work` returns, tried again after lock timeouts and deadlocks."""
+    """Return the result of `work`, retried after lock timeouts and deadlocks."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return work()

@@ -1,6 +1,6 @@
-"""The database role of the test runner, which carries out other people's code: it reaches the runner's tables only.
+"""Database role of the test runner, which executes untrusted code: it can access only the runner's tables.
 
-`migrate` grants it what it needs, where the role exists: docker-compose.yml has it, a local copy has one role for all.
+`migrate` grants the privileges if the role exists. docker-compose.yml creates it; a local instance has one role only.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _SEQUENCES = r"SELECT sequencename FROM pg_sequences WHERE schemaname = 'public'
 
 
 def grant(connection: BaseDatabaseWrapper) -> bool:
-    """Let the role use the tables of the test runner and publish live messages; return whether it was done."""
+    """Let the role use the test runner's tables and publish live messages; return whether that was done."""
     quote = connection.ops.quote_name
     with connection.cursor() as cursor:
         cursor.execute(_EXISTS, [ROLE])
@@ -24,12 +24,12 @@ def grant(connection: BaseDatabaseWrapper) -> bool:
         cursor.execute(_TABLES, [])
         tables = [quote(name) for (name,) in cursor.fetchall()]
         cursor.execute("SELECT to_regclass('live_event') IS NOT NULL AND to_regclass('auth_user') IS NOT NULL")
-        if not tables or cursor.fetchone() != (True,):  # on the way to the first migrations, or back
+        if not tables or cursor.fetchone() != (True,):  # before the first migrations, or while they are undone
             return False
         cursor.execute(_SEQUENCES, [])
         sequences = [quote(name) for (name,) in cursor.fetchall()]
         cursor.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {', '.join(tables)} TO {ROLE}")
         cursor.execute(f"GRANT USAGE, SELECT ON {', '.join([*sequences, 'live_event_id_seq'])} TO {ROLE}")
         cursor.execute(f"GRANT SELECT (id, created_at), INSERT ON live_event TO {ROLE}")
-        cursor.execute(f"GRANT SELECT (id, username) ON auth_user TO {ROLE}")  # who wants a run cancelled
+        cursor.execute(f"GRANT SELECT (id, username) ON auth_user TO {ROLE}")  # who requested a cancellation
     return True

@@ -1,9 +1,9 @@
-"""Make .venv and install a locked set of requirements into it: `python3 -I config/local/bootstrap.py run|dev`.
+"""Create .venv and install a locked set of requirements into it: `python3 -I config/local/bootstrap.py run|dev`.
 
-The sets `load` and `clients` go into .venv-load and .venv-clients: what they need, nothing else should meet.
+The sets `load` and `clients` go into .venv-load and .venv-clients, so that their packages affect nothing else.
 
-Needs nothing but the standard library, and no newer syntax than Python 3.6's, so that an old Python can say that
-it is too old. The second time it compares a stamp and starts no process. Killed half-way, it mends what it finds.
+Uses only the standard library and the syntax of Python 3.6, so that an old Python can report that it is too old. If
+everything is installed, it only compares a stamp and starts no process. After an interrupted run it repairs the venv.
 """
 
 import fcntl
@@ -31,16 +31,16 @@ SETS = {
 
 
 class BootstrapError(Exception):
-    """Says in one sentence what is missing on this machine and how to mend it."""
+    """One sentence that says what is missing on this machine and how to fix it."""
 
 
 def main(wanted: str) -> None:
-    """Return when .venv holds the wanted set."""
+    """Install the wanted set into .venv, unless it is installed."""
     if sys.version_info < OLDEST:
         raise BootstrapError(
             f"Opsroom needs Python {OLDEST[0]}.{OLDEST[1]} or newer, this is {VERSION}: make PYTHON=python3.12 run"
         )
-    # On the folder itself, so that `make run` and `make test` at once do not install over each other.
+    # A lock on the folder, so that concurrent `make run` and `make test` do not install over each other.
     lock = os.open(PROJECT, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -55,14 +55,14 @@ def main(wanted: str) -> None:
 
 
 def stamp_of(requirements: str) -> str:
-    """What a finished installation leaves: this Python, and exactly these requirements."""
+    """Return the stamp of a finished installation: the version of Python, and the hash of the requirements."""
     with open(os.path.join(PROJECT, requirements), "rb") as file:
         digest = hashlib.sha256(file.read()).hexdigest()
     return f"{VERSION} {requirements} {digest}"
 
 
 def is_installed(wanted: str) -> bool:
-    """Whether the stamp says so; a venv whose Python was removed from the machine does not count."""
+    """Return whether the stamp matches and the venv's Python still exists on the machine."""
     try:
         with open(STAMP) as file:
             return os.path.exists(PYTHON) and stamp_of(SETS[wanted][0]) in file.read().splitlines()
@@ -71,7 +71,7 @@ def is_installed(wanted: str) -> bool:
 
 
 def is_sound() -> bool:
-    """Whether .venv has a Python that runs, of the version that was asked for."""
+    """Return whether .venv has a working Python of the same version as this one."""
     try:
         question = "import sys; print('%d.%d' % sys.version_info[:2])"
         said = subprocess.check_output([PYTHON, "-c", question], stderr=subprocess.DEVNULL)  # noqa: S603
@@ -81,13 +81,13 @@ def is_sound() -> bool:
 
 
 def create() -> None:
-    """Make .venv anew, with uv where it is to be had, else with Python's own module."""
+    """Create .venv anew, with uv if available, else with Python's own module."""
     shutil.rmtree(VENV, ignore_errors=True)
     uv = shutil.which("uv")
     if uv and attempt([uv, "venv", "--quiet", "--python", sys.executable, VENV]):
         return
     try:
-        import ensurepip  # noqa: F401  what Debian's python3 lacks without python3-venv
+        import ensurepip  # noqa: F401  Debian's python3 lacks it without python3-venv
         import venv  # noqa: F401
     except ImportError:
         raise BootstrapError(
@@ -98,12 +98,12 @@ def create() -> None:
 
 
 def install(wanted: str) -> None:
-    """Install the set with uv, else pip: hashes required, nothing built that is not in the lock."""
+    """Install the set with uv or else pip, with required hashes; builds nothing outside the lock."""
     if os.path.exists(STAMP):
         os.remove(STAMP)
     requirements = os.path.join(PROJECT, SETS[wanted][0])
     options = ["--quiet", "--require-hashes", "-r", requirements]
-    # uv is ten times faster; pip knows index settings of its own that uv may not, so it has the last word.
+    # uv is ten times faster; pip is the fallback, because it may know index settings that uv does not read.
     done = any(attempt([*uv, "pip", "install", "--python", PYTHON, *options], quiet=True) for uv in find_uv())
     if not done and not (ensure_pip() and attempt([PYTHON, "-m", "pip", "install", *options])):
         raise BootstrapError("The requirements could not be installed (see above): is the package index reachable?")
@@ -113,7 +113,7 @@ def install(wanted: str) -> None:
 
 
 def find_uv() -> "list[list[str]]":
-    """The uv of the machine, else one put into .venv, else none."""
+    """Return uv's command: the machine's uv, else one installed into .venv, else an empty list."""
     uv = shutil.which("uv")
     if uv:
         return [[uv]]
@@ -124,7 +124,7 @@ def find_uv() -> "list[list[str]]":
 
 
 def install_uv() -> bool:
-    """Put the version of uv that the lock names into .venv, its hashes checked too."""
+    """Install the locked version of uv into .venv, with hash checks. Return whether that succeeded."""
     with open(os.path.join(PROJECT, "requirements-dev.txt")) as file:
         pinned = re.search(r"^uv==.*\n(?:[ ].*\n)*", file.read(), re.MULTILINE)
     if not pinned or not ensure_pip():
@@ -137,14 +137,14 @@ def install_uv() -> bool:
 
 
 def ensure_pip() -> bool:
-    """A venv made by uv has no pip."""
+    """Make pip available in .venv, because a venv created by uv has none. Return whether that succeeded."""
     return attempt([PYTHON, "-m", "pip", "--version"], quiet=True) or attempt(
         [PYTHON, "-m", "ensurepip", "--upgrade"], quiet=True
     )
 
 
 def attempt(command: "list[str]", quiet: bool = False) -> bool:
-    """Run a command; whether it went well. `quiet` when there is another way if it does not."""
+    """Run a command and return whether it succeeded. `quiet` if the caller has an alternative for a failure."""
     output = subprocess.DEVNULL if quiet else None
     environment = dict(os.environ, PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_NO_INPUT="1")
     try:

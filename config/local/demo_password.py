@@ -1,4 +1,4 @@
-"""The password of the demo users, which everybody can read here: it opens a local instance, and nothing else."""
+"""Public password of the demo users. It works on a local instance only."""
 
 from typing import Any
 
@@ -13,9 +13,9 @@ WARNING = (
 
 
 class RefuseDemoPassword:
-    """Refuse the demo password outside of local mode, also where a demo database is served to others later.
+    """Authentication backend that refuses the demo password outside local mode, even with a demo database.
 
-    Not a BaseBackend, whose module needs the models: the launcher imports this one without them.
+    Not a BaseBackend, whose module needs the models: the launcher imports this module without them.
     """
 
     def authenticate(self, request: Any, password: str | None = None, **_: Any) -> None:

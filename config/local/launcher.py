@@ -1,4 +1,4 @@
-"""`make run`: the services, the database, and the processes, as one thing that starts and stops."""
+"""`make run`: starts and stops the services, the database and the processes together."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from config.local.output import Output
 from config.local.supervisor import ProcessCommand, Supervisor
 
 PROJECT = Path(__file__).resolve().parents[2]
-POLL = 0.1  # seconds between two looks at /health/
+POLL = 0.1  # seconds between two requests to /health/
 MAX_SLOTS = 64
-SLOW = 60.0  # seconds after which to say what is not ready
+SLOW = 60.0  # seconds after which to report what is not ready
 
 
 class LaunchError(Exception):
-    """Says in one sentence why Opsroom cannot run, and how to mend it."""
+    """One sentence that says why Opsroom cannot run and how to fix it."""
 
 
 def main() -> int:
-    """Run Opsroom until Ctrl-C or SIGTERM (0), or say why it cannot (1)."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # both mean the same; a shell may have SIGINT ignored
+    """Run Opsroom until Ctrl-C or SIGTERM and return 0, or print why it cannot run and return 1."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # handled alike; a shell may start processes with SIGINT ignored
         signal.signal(number, signal.default_int_handler)
     try:
         return launch()
@@ -55,7 +55,7 @@ def launch() -> int:
         if left := embedded.use():
             print(f"Using {' and '.join(left)}, which an earlier run that was killed has left running.", flush=True)
         if servers:
-            from config.local.embedded.janitor import look_after_this_process  # needs what only a local copy has
+            from config.local.embedded.janitor import look_after_this_process  # needs packages of a local installation
 
             look_after_this_process(home)
         if not own_database or not is_prepared(home.postgres):
@@ -66,7 +66,7 @@ def launch() -> int:
 
 
 async def supervise(port: int, *, credentials: bool) -> None:
-    """Run the processes until a signal comes; further signals then wait until the servers are stopped, too."""
+    """Run the processes until a signal arrives. Further signals wait until the servers are stopped, too."""
     started = time.time()
 
     async def announce(output: Output) -> None:
@@ -83,15 +83,15 @@ async def supervise(port: int, *, credentials: bool) -> None:
 
 
 def hear_no_more_signals() -> None:
-    """Let signals wait from here to the end, so that none interrupts the exit handler that stops the servers.
+    """Block signals until the process ends, so that none interrupts the exit handler that stops the servers.
 
-    The event loop, for one, removes its handlers when it is closed: a SIGTERM then would end this process at once.
+    For example, the event loop removes its handlers when it is closed: a SIGTERM would then end this process at once.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
 
 
 def commands(port: int) -> list[ProcessCommand]:
-    """The processes of one machine, each under its watchdog (config/processes/watchdog.py)."""
+    """Return the processes of one machine, each under its watchdog (config/processes/watchdog.py)."""
     watchdog = [sys.executable, "-m", "config.processes.watchdog"]
     return [
         ProcessCommand(name, [*watchdog, name, "-m", *module], {"OPSROOM_PROCESS": name})
@@ -100,20 +100,20 @@ def commands(port: int) -> list[ProcessCommand]:
 
 
 def modules(port: int) -> dict[str, list[str]]:
-    """The module and the arguments of each process: see docs/architecture.md for what each is for."""
+    """Return module and arguments of each process; docs/architecture.md describes the processes."""
     web = [
         *("uvicorn", "config.asgi:application", "--host", "127.0.0.1", "--port", str(port)),
         *("--lifespan", "on", "--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "5"),
-        "--no-proxy-headers",  # the settings say whom to believe: TRUST_FORWARDED_PROTO, PROXY_COUNT
+        "--no-proxy-headers",  # the settings decide which headers to trust: TRUST_FORWARDED_PROTO, PROXY_COUNT
         *("--http", "config.server.http_protocol:LimitedProtocol", "--ws", "config.server.http_protocol:LimitedSocket"),
         *("--ws-max-size", "65536", "--ws-per-message-deflate", "false"),
     ]
     celery = ["celery", "-q", "-A", "config.celery"]
-    # No process reads gossip and heartbeats of workers: they cost a second at the start, and a heartbeat that is sent
-    # to a silent Redis stops the loop for longer than the watchdog waits.
+    # No process reads the workers' gossip and heartbeats. They cost a second at the start, and sending a heartbeat to
+    # a Redis that does not respond blocks the loop for longer than the watchdog allows.
     alone = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     worker = [*celery, "worker", "-n", "worker@%h", "-Q", "default,broadcasts,events", "-c", "2", *alone]
-    # Threads, since each run is a process of its own.
+    # Threads, because each run is a process of its own.
     slots = number_of_slots(os.environ.get("TESTRUN_SLOTS") or "2")
     runner = [*celery, "worker", "-n", "runner@%h", "-Q", "testruns", "-P", "threads", "-c", slots, *alone]
     beat = [*celery, "beat", "--pidfile="]
@@ -121,7 +121,7 @@ def modules(port: int) -> dict[str, list[str]]:
 
 
 async def until_ready(port: int, started: float, say: Callable[[str], None]) -> None:
-    """Return when every part answers; after a minute say which does not, and go on waiting."""
+    """Return when every part responds. After each SLOW seconds report which part does not."""
     say_at = time.monotonic() + SLOW
     while (problem := await asyncio.to_thread(what_is_missing, port, started)) is not None:
         if time.monotonic() > say_at:
@@ -131,7 +131,7 @@ async def until_ready(port: int, started: float, say: Callable[[str], None]) -> 
 
 
 def what_is_missing(port: int, started: float) -> str | None:
-    """Which parts do not answer, or None. A sign of life from before `started` was left by an earlier run."""
+    """Return which parts do not respond, or None. A heartbeat from before `started` is from an earlier run."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
         connection.request("GET", "/health/")
@@ -150,19 +150,19 @@ def what_is_missing(port: int, started: float) -> str | None:
 
 
 def number_of_slots(wanted: str) -> str:
-    """The number of test runs at the same time. Raises LaunchError if it is not one from 1 to MAX_SLOTS."""
+    """Return the number of concurrent test runs. Raises LaunchError if it is not a number from 1 to MAX_SLOTS."""
     if wanted.isascii() and wanted.isdecimal() and 0 < int(wanted) <= MAX_SLOTS:
         return wanted
     raise LaunchError(f"TESTRUN_SLOTS must be a whole number from 1 to {MAX_SLOTS}: {wanted[:50]}")
 
 
 def free_port(wanted: str) -> int:
-    """The port as a number. Raises LaunchError if it is none, or cannot be listened at."""
+    """Return the port as a number. Raises LaunchError if it is not a valid port, or cannot be listened on."""
     if not wanted.isdecimal() or not 0 < int(wanted) < 65536:
         raise LaunchError(f"PORT={wanted} is not a port: choose a number from 1024 to 65535, as in make run PORT=8001")
     port = int(wanted)
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the web server does
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # like the web server
         try:
             probe.bind(("127.0.0.1", port))
             probe.listen()
@@ -175,7 +175,7 @@ def free_port(wanted: str) -> int:
 
 
 def only_one(path: Path, port: int) -> IO[str]:
-    """Hold the launcher's lock until closed. Raises LaunchError if Opsroom runs from this folder already."""
+    """Hold the launcher's lock until the file is closed. Raises LaunchError if Opsroom already runs in this folder."""
     lock = path.open("a+")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,8 +1,7 @@
-"""Bring the database up to date before the processes start, and know cheaply when there is nothing to do.
+"""Migration of the database before the processes start, skipped cheaply if there is nothing to do.
 
-Loading Django only to hear that nothing is to migrate costs a second of every start. So the launcher notes what it
-brought the database to: which migrations there are, and which the database says it has. If both are as noted, it is
-up to date.
+Loading Django just to find nothing to migrate would cost a second at every start. So the launcher stores a fingerprint
+of the project's migrations and of those that the database has applied. If it still matches, the database is up to date.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ DEMO = "demo-created"
 
 
 def is_prepared(folder: Path) -> bool:
-    """Whether the note in `folder` says that the embedded database is up to date, and the database agrees."""
+    """Return whether the fingerprint stored in `folder` matches the embedded database and the project."""
     try:
         return (folder / NOTE).read_text() == fingerprint()
     except OSError:
@@ -26,7 +25,7 @@ def is_prepared(folder: Path) -> bool:
 
 
 def prepare(folder: Path, *, demo: bool) -> None:
-    """Migrate, create the demo data if it was never created, and leave the note."""
+    """Migrate, create the demo data if that was never done, and store the fingerprint."""
     import django
     from django.core.management import call_command
     from django.db import connections
@@ -42,7 +41,7 @@ def prepare(folder: Path, *, demo: bool) -> None:
 
 
 def fingerprint() -> str:
-    """A hash of the migrations in the project, of the libraries' versions, and of what the database has applied."""
+    """Return a hash of the project's migrations, the libraries' versions, and the applied migrations."""
     digest = hashlib.sha256()
     for path in [PROJECT / "requirements-embedded.txt", *sorted(PROJECT.glob("*/migrations/*.py"))]:
         digest.update(str(path.relative_to(PROJECT)).encode() + b"\0" + path.read_bytes() + b"\0")
@@ -52,7 +51,7 @@ def fingerprint() -> str:
 
 
 def applied() -> list[tuple[str, str]]:
-    """The migrations that the embedded database has."""
+    """Return (app, name) of the migrations that the embedded database has applied."""
     import psycopg2
 
     url = urlsplit(os.environ["DATABASE_URL"])

@@ -1,7 +1,7 @@
-"""Standard output for a process that must never wait for its reader: a terminal after Ctrl-S, `| less`, a stalled pipe.
+"""Non-blocking standard output: a stalled reader (Ctrl-S in a terminal, `| less`, a full pipe) blocks no caller.
 
-Lines go into a queue of MAX_LINES, and a thread of its own writes them. What does not fit is dropped and counted, and
-the count is printed when the reader reads again.
+Lines go into a queue of MAX_LINES, which a separate thread writes. Lines beyond that are dropped and counted, and the
+count is printed when the reader reads again.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from collections import deque
 from collections.abc import Callable
 
 MAX_LINES = 10_000
-FAREWELL = 1.0  # seconds for what is left at the end
+FAREWELL = 1.0  # seconds at the end to write the remaining lines
 
 
 class Output:
     """A file-like object that writes to a descriptor and never blocks its caller."""
 
     def __init__(self, descriptor: int, on_broken: Callable[[], object]) -> None:
-        """`on_broken` is called, in another thread, when the reader has gone."""
+        """`on_broken` is called in another thread when the reader has closed the pipe."""
         self.descriptor = descriptor
         self.on_broken = on_broken
         self.lines: deque[bytes] = deque()
@@ -41,13 +41,13 @@ class Output:
         self.write(sentence + "\n")
 
     def flush(self) -> None:
-        """For those who take this for a file."""
+        """Do nothing; part of the file interface."""
 
     def isatty(self) -> bool:
         return os.isatty(self.descriptor)
 
     def finish(self) -> None:
-        """Give the reader FAREWELL seconds for what is left."""
+        """Wait up to FAREWELL seconds until the remaining lines are written."""
         until = time.monotonic() + FAREWELL
         with self.news:
             while (self.lines or self.writing) and (left := until - time.monotonic()) > 0:
@@ -69,6 +69,6 @@ class Output:
             try:
                 while block:
                     block = block[os.write(self.descriptor, block) :]
-            except OSError:  # the reader has gone, as `| head` does
+            except OSError:  # the reader has closed the pipe, as `| head` does
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self.descriptor)
                 self.on_broken()

@@ -1,8 +1,8 @@
-"""pytest's first plugin (`-p config.local.pytest_plugin`): the services that the tests run on, before Django reads its
+"""pytest's first plugin (`-p config.local.pytest_plugin`): starts the services for the tests before Django reads its
 settings.
 
-The tests have embedded servers of their own, beside those of `make run`, that do not wait for the disk. They stay up
-for a while, for the next run. Outside services named in the environment are used instead. The workers of pytest-xdist
+The tests have their own embedded servers, besides those of `make run`, that do not wait for the disk. They keep running
+for a while, for the next run. External services named in the environment are used instead. The workers of pytest-xdist
 inherit what the controller started.
 """
 
@@ -22,14 +22,14 @@ import redis
 from config.local import embedded
 from config.local.embedded.home import PROJECT
 
-# Seconds that unused servers stay up. CI must leave no process behind, nor must a run of the test runner.
+# Seconds that unused servers keep running. CI must leave no process behind, nor must a run of the test runner.
 KEEP = 0.0 if os.environ.get("CI") or os.environ.get("OPSROOM_KEEP_SERVERS") == "0" else 900.0
 FEW_TESTS = 8
-MAX_WORKERS = 8  # each has a database of its own to make
+MAX_WORKERS = 8  # each has to create its own database
 
 
 def start() -> None:
-    """Name the services in the environment. Raises pytest.UsageError, which prints as one sentence."""
+    """Name the services in the environment. Raises pytest.UsageError, which pytest prints as one sentence."""
     os.environ["OPSROOM_HOME"] = str(embedded.Home.from_environment().path / "test")
     try:
         home = embedded.use_local_settings()
@@ -40,14 +40,14 @@ def start() -> None:
         raise pytest.UsageError(str(error)) from error
     if own_redis:
         with redis.Redis.from_url(os.environ["REDIS_URL"]) as server:
-            server.flushall()  # queues and cache of the run before
+            server.flushall()  # queues and cache of the previous run
 
 
 @pytest.hookimpl(tryfirst=True, optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One more than there are processors, as tests wait, too: for other processes, and for time to pass.
+    """Return one worker more than there are processors, because tests also wait: for processes, and for time to pass.
 
-    No workers for a few tests, since each worker collects all tests.
+    No workers for a few tests, because each worker collects all tests.
     """
     files = [file for folder in config.getini("testpaths") for file in (PROJECT / folder).rglob("test_*.py")]
     few = _named(config.getoption("keyword"), files) <= FEW_TESTS
@@ -55,7 +55,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def _named(keyword: str, files: list[Path]) -> float:
-    """About how many test functions `-k keyword` selects, by the text of the files; infinite if it is not a word."""
+    """Estimate from the files' text how many test functions `-k keyword` selects; infinite if it is not a word."""
     if not re.fullmatch(r"\w+", keyword):
         return math.inf
     return sum(_functions_named(keyword.lower(), file) for file in files)
@@ -75,7 +75,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.hookimpl(trylast=True)  # after pytest-django's, which puts transactional tests last
+@pytest.hookimpl(trylast=True)  # after pytest-django, which puts transactional tests last
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     order, _, seed = config.getoption("--order").partition(":")
     if order == "transactional-first":
@@ -95,18 +95,18 @@ def _is_transactional(item: pytest.Item) -> bool:
 
 
 def pytest_collection() -> None:
-    """Collecting makes objects that stay: the garbage collector need not look through them again and again."""
+    """Disable garbage collection during test collection, whose objects all stay."""
     gc.disable()
 
 
 def pytest_collection_finish() -> None:
-    """What was collected stays to the end: the garbage collector need not walk over it for every test."""
+    """Freeze the collected objects, which stay to the end: garbage collection must not scan them for every test."""
     gc.enable()
     if PARALLEL:
         gc.freeze()
 
 
-PARALLEL = "PYTEST_XDIST_WORKER" in os.environ  # the whole suite, and not the few tests that break things
+PARALLEL = "PYTEST_XDIST_WORKER" in os.environ  # the whole suite, except the few tests that break services
 if PARALLEL:
     gc.set_threshold(50_000, 20, 20)
 else:  # the controller, or a run without workers

@@ -1,11 +1,11 @@
-"""Run a few processes as one: their output side by side, each started again when it ends, all stopped by a signal.
+"""Supervisor that runs a few processes: prints their output side by side, restarts each one, stops all on a signal.
 
-A process that ends is started again after a pause that doubles with each early end (1 s to MAX_BACKOFF); one that
-lived for SETTLED seconds begins at one second again. Only a signal ends the run, or a reader of the output that went
-away. Printing never waits for the reader (config/local/output.py), so that signals are always heard.
+A process that ends is restarted after a pause that doubles with each early end (1 s to MAX_BACKOFF). After running for
+SETTLED seconds the pause starts at one second again. The run ends only by a signal, or when the reader of the output
+closes the pipe. Printing never waits for the reader (config/local/output.py), so signals are always handled.
 
-honcho's printer and colours, but not its manager: that one forks a process beside each child, which outlives a kill -9
-of its parent, and it never forces children that all hang.
+It uses honcho's printer and colours, but not its manager, which forks a process beside each child that outlives a
+kill -9 of its parent, and which never kills children that all hang.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from honcho.printer import Message, Printer
 
 from config.local.output import Output
 
-PATIENCE = 10.0  # seconds for a warm stop; Celery finishes the task in hand
-IMPATIENCE = 0.5  # seconds; a SIGINT later than that after the first signal is a person who wants out now
+PATIENCE = 10.0  # seconds for a graceful stop; Celery finishes the current task
+IMPATIENCE = 0.5  # seconds; a SIGINT later than that after the first signal comes from a person who wants to stop now
 MAX_BACKOFF = 30.0  # seconds
-SETTLED = 15.0  # seconds, longer than a start that fails
+SETTLED = 15.0  # seconds; longer than a failing start takes
 MAX_LINE_BYTES = 2**20  # bytes
 
 
 @dataclass(frozen=True)
 class ProcessCommand:
-    """One process to run: its name in the output, its arguments, and what to add to its environment."""
+    """A process to run: its name in the output, its arguments, and additions to its environment."""
 
     name: str
     argv: list[str]
@@ -47,7 +47,7 @@ class ProcessCommand:
 
 
 class Supervisor:
-    """Runs commands until SIGINT or SIGTERM comes; leaves no process behind.
+    """Runs commands until SIGINT or SIGTERM, and leaves no process behind.
 
     If this process is killed with -9, the kernel sends its children SIGTERM (Linux, with util-linux).
     """
@@ -62,7 +62,7 @@ class Supervisor:
         self.first_asked = 0.0
 
     async def run(self, meanwhile: Callable[[Output], Coroutine[Any, Any, None]]) -> None:
-        """Return when a signal ended the run. `meanwhile` runs beside the processes and is dropped when they stop."""
+        """Return when a signal ended the run. `meanwhile` runs beside the processes and is cancelled when they stop."""
         loop = asyncio.get_running_loop()
         self.output = Output(sys.stdout.fileno(), partial(loop.call_soon_threadsafe, self.stop_asked.set))
         self.printer = Printer(self.output, width=max(len(command.name) for command in self.commands))
@@ -78,7 +78,7 @@ class Supervisor:
         self.output.finish()
 
     def ask(self, number: signal.Signals) -> None:
-        """A first signal stops warmly, a later Ctrl-C at once. `make` passes SIGTERM on, so that one may come twice."""
+        """Stop gracefully on the first signal, kill on a later Ctrl-C. `make` forwards SIGTERM, so two may come."""
         if not self.stop_asked.is_set():
             self.first_asked = time.monotonic()
             self.stop_asked.set()
@@ -86,7 +86,7 @@ class Supervisor:
             self.signal_all(signal.SIGKILL)
 
     async def keep(self, command: ProcessCommand, colour: str) -> None:
-        """Run a command, and run it again whenever it ends, until a stop is asked for."""
+        """Run a command, and restart it whenever it ends, until a stop is requested."""
         pause = 1.0
         while not self.stop_asked.is_set():
             started = time.monotonic()
@@ -104,7 +104,7 @@ class Supervisor:
             pause = min(2 * pause, MAX_BACKOFF)
 
     async def run_once(self, command: ProcessCommand, colour: str) -> str:
-        """Start a command and print its lines until it has ended; return how it did, in words."""
+        """Start a command and print its lines until it ends; return how it ended, as text."""
         try:
             child = await asyncio.create_subprocess_exec(
                 *dying_with_us(),
@@ -114,7 +114,7 @@ class Supervisor:
                 stderr=subprocess.STDOUT,
                 cwd=self.cwd,
                 env=os.environ | command.env,
-                start_new_session=True,  # a terminal's Ctrl-C reaches only us: we stop it, in our order
+                start_new_session=True,  # a terminal's Ctrl-C reaches only this process, which stops the children
                 limit=MAX_LINE_BYTES,
             )
         except OSError as error:
@@ -123,19 +123,19 @@ class Supervisor:
         if self.stop_asked.is_set():
             child.terminate()
         reading = asyncio.create_task(self.print_lines(command.name, child, colour))
-        # Not child.wait(): before Python 3.12 that also waits for the pipe, which a process it left keeps open.
+        # Not child.wait(): before Python 3.12 that also waits for the pipe, which orphaned grandchildren keep open.
         while child.returncode is None:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
-        signal_group(child.pid, signal.SIGKILL)  # what it may have left; it also closes the pipe we read
+        signal_group(child.pid, signal.SIGKILL)  # kills remaining grandchildren, which also closes the pipe
         await reading
         return f"with status {child.returncode}" if child.returncode >= 0 else f"by signal {-child.returncode}"
 
     async def print_lines(self, name: str, child: asyncio.subprocess.Process, colour: str) -> None:
-        assert child.stdout is not None  # noqa: S101  it was asked for
+        assert child.stdout is not None  # noqa: S101  created with a pipe
         while True:
             try:
                 line = await child.stdout.readline()
-            except ValueError:  # longer than the limit, and dropped
+            except ValueError:  # a line above the limit is dropped
                 continue
             if not line:
                 return
@@ -148,7 +148,7 @@ class Supervisor:
             self.signal_all(signal.SIGKILL)
 
     def signal_all(self, number: signal.Signals) -> None:
-        """SIGTERM to the processes themselves, which stop their own; SIGKILL to everything below them too."""
+        """Send SIGTERM to the processes themselves, which stop their children, or SIGKILL to their whole groups."""
         for child in self.children.values():
             if child.returncode is None:
                 if number == signal.SIGKILL:
@@ -164,7 +164,7 @@ def signal_group(group: int, number: signal.Signals) -> None:
 
 
 def dying_with_us() -> list[str]:
-    """What to put before a command so that it gets SIGTERM when this process is gone, however it went."""
+    """Return a command prefix that makes the kernel send SIGTERM when this process ends, however it ends."""
     setpriv = shutil.which("setpriv")
     if setpriv is None or not sys.platform.startswith("linux"):
         return []

@@ -12,7 +12,7 @@ from config.server.sending import Receive, Send
 
 
 class HealthDoor:
-    """ASGI application for both paths. For other servers, config/monitoring/health.py has views with the same results."""
+    """ASGI application for both paths. config/monitoring/health.py has equivalent views for other servers."""
 
     @staticmethod
     def leads(scope: dict[str, Any]) -> bool:

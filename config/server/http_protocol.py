@@ -25,9 +25,7 @@ from config.server.connections import Admission, connections_of, cut, limit_kern
 
 MAX_HEAD_BYTES = 64 * 1024  # bytes
 MAX_HEADERS = 200
-MAX_CONTENT_LENGTH_DIGITS = (
-    20  # leading zeros are allowed, and Python refuses to parse thousands of digits
-)
+MAX_CONTENT_LENGTH_DIGITS = 20  # leading zeros are allowed, and Python refuses to parse thousands of digits
 HEAD_TIMEOUT = 15.0  # seconds
 MAX_PIPELINED = 16
 LINGER = 2.0  # seconds for the client to read a refusal

@@ -1,9 +1,9 @@
-"""PostgreSQL and Redis for this copy of Opsroom, when no outside ones are named: no root, no Docker, no TCP port.
+"""Embedded PostgreSQL and Redis for a local Opsroom without external services: no root, no Docker, no TCP port.
 
-Every process that uses them holds a shared lock on `run/users.lock`; who starts or stops them passes
-`run/gate.lock` alone; the last user out stops them, or leaves them to a keeper (config/local/embedded/keeper.py) that
-stops them later. The kernel drops the locks of a killed process, so that nothing is ever stuck: servers that a kill -9
-left behind are found, used and stopped by the next user.
+Every process that uses the servers holds a shared lock on `run/users.lock`. A process that starts or stops them holds
+`run/gate.lock` exclusively. The last user stops them, or leaves that to a keeper (config/local/embedded/keeper.py),
+which stops them later. The kernel releases the locks of a killed process, so nothing stays locked: servers that a
+kill -9 left running are found, used and stopped by the next user.
 """
 
 from __future__ import annotations
@@ -29,21 +29,20 @@ SERVICES = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL")
 
 
 def missing() -> list[str]:
-    """The services that the environment does not name."""
+    """Return the names of the services that the environment does not name."""
     return [name for name in SERVICES if not os.environ.get(name)]
 
 
 def use(*, durable: bool = True, keep: float = 0) -> list[str]:
-    """Name in the environment every service that is not named there yet, starting what is needed for it.
+    """Start the services that the environment does not name, and name them there.
 
-    Returns when all of them answer; they stay until this process ends. A second call does nothing. `durable=False`
-    trades surviving a crash for speed, for tests. With `keep` the servers stay up until nobody has used them for so
-    many seconds. Raises EmbeddedError. The result names the servers that were running already without anybody who uses
-    them.
+    Returns when all of them respond; they run until this process ends. A second call does nothing. `durable=False`
+    gives up crash safety for speed, for tests. With `keep` the servers run until they were unused for that many
+    seconds. Raises EmbeddedError. Returns the names of the servers that were already running without a user.
     """
     if not missing():
         return []
-    if importlib.util.find_spec("psutil") is None:  # comes with the wheels, and no production image has it
+    if importlib.util.find_spec("psutil") is None:  # installed with the wheels, but not in a production image
         raise EmbeddedError(
             f"{', '.join(missing())} must be set, or `make setup` run: the embedded services are not installed here."
         )
@@ -55,13 +54,13 @@ def use(*, durable: bool = True, keep: float = 0) -> list[str]:
 
 
 def use_local_settings() -> Home:
-    """Name in the environment what any copy on a person's own machine has: its folder and its secret key."""
+    """Set what every local instance needs in the environment: its folder and its secret key."""
     home = Home.from_environment()
     home.prepare()
     os.environ["OPSROOM_HOME"] = str(home.path)
     os.environ["OPSROOM_LOCAL"] = "1"
     if not os.environ.get("PORT") and (port := home.port()):
-        os.environ["PORT"] = str(port)  # the web process's, for links and cookies of a command beside it
+        os.environ["PORT"] = str(port)  # the running web process's, for links and cookies of another command
     if not os.environ.get("SECRET_KEY"):
         with home.gate():
             os.environ["SECRET_KEY"] = home.secret_key()
@@ -69,8 +68,8 @@ def use_local_settings() -> Home:
 
 
 def start(home: Home, *, durable: bool, keep: float) -> list[str]:
-    """Start or find the missing servers, and count this process among their users; return what was left running."""
-    # Imported here: with all services named, neither these modules nor the wheels behind them are needed.
+    """Start or find the missing servers, and become one of their users; return those that were left running."""
+    # Imported here: if all services are named, neither these modules nor the wheels behind them are needed.
     from . import keeper
     from .postgres import Postgres
     from .valkey import Valkey
@@ -103,7 +102,7 @@ def start(home: Home, *, durable: bool, keep: float) -> list[str]:
 
 
 def leave_at_exit(home: Home, servers: list[Server], users: IO[str], *, keep: float) -> None:
-    """At the end of this process, and not of one forked from it, stop the servers if nobody else uses them.
+    """When this process ends (not one forked from it), stop the servers if no other process uses them.
 
     With `keep` a keeper stops them later.
     """
@@ -115,7 +114,7 @@ def leave_at_exit(home: Home, servers: list[Server], users: IO[str], *, keep: fl
         if os.getpid() != owner:
             return
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):  # an impatient second one must not leave them behind
+            for number in (signal.SIGINT, signal.SIGTERM):  # a second signal must not prevent the stop
                 signal.signal(number, signal.SIG_IGN)
         with home.gate(), users:
             try:
@@ -123,7 +122,7 @@ def leave_at_exit(home: Home, servers: list[Server], users: IO[str], *, keep: fl
             except OSError:
                 return
             if keep and keeper.is_running(home):
-                os.utime(users.fileno())  # tells the keeper when they were used last
+                os.utime(users.fileno())  # records the time of the last use for the keeper
                 return
             for server in servers:
                 server.stop()
@@ -137,7 +136,7 @@ def leave_at_exit(home: Home, servers: list[Server], users: IO[str], *, keep: fl
 
 
 def broker_in(redis_url: str) -> str:
-    """Celery's spelling of database 0 of a Redis: `unix:///path` becomes `redis+socket:///path?virtual_host=0`."""
+    """Return Celery's URL of a Redis's database 0: `unix:///path` becomes `redis+socket:///path?virtual_host=0`."""
     parts = urlsplit(redis_url)
     if parts.scheme == "unix":
         return f"redis+socket://{parts.path}?virtual_host=0"

@@ -1,4 +1,4 @@
-"""$OPSROOM_HOME: where the embedded services keep their data, sockets, logs and the secret key of this copy."""
+"""$OPSROOM_HOME: the folder with the data, sockets and logs of the embedded services and the instance's secret key."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from typing import IO
 from urllib.parse import urlsplit
 
 PROJECT = Path(__file__).resolve().parents[3]
-# A socket's address holds 104 bytes on macOS and 108 on Linux, the name of PostgreSQL's socket and a NUL included.
+# A socket's address has at most 104 bytes on macOS and 108 on Linux, including PostgreSQL's socket name and a NUL.
 MAX_SOCKET_DIR_LENGTH = 104 - len("/.s.PGSQL.5432") - 1
-# In these a path needs no quoting in any of the URLs and configuration files that name it.
+# A path of these characters needs no quoting in the URLs and configuration files that contain it.
 PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")
-LOG_LIMIT = 10 * 1024 * 1024  # bytes; a longer log is set aside at the next start
+LOG_LIMIT = 10 * 1024 * 1024  # bytes; a longer log is renamed at the next start
 
 
 class EmbeddedError(Exception):
-    """Says in one sentence why an embedded service cannot be had, and how to mend it."""
+    """One sentence that says why an embedded service is not available and how to fix it."""
 
 
 class Home:
-    """The folder of one copy of Opsroom. Every folder in it is 0700 and belongs to who runs it."""
+    """The folder of one local instance. It and its folders have mode 0700 and belong to the user who runs it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -39,11 +39,11 @@ class Home:
 
     @classmethod
     def from_environment(cls) -> Home:
-        """The folder that OPSROOM_HOME names, relative to the current one, else .opsroom in the project."""
+        """Return the folder that OPSROOM_HOME names, relative to the current one, else .opsroom in the project."""
         return cls(Path(os.environ.get("OPSROOM_HOME") or PROJECT / ".opsroom").absolute())
 
     def prepare(self) -> None:
-        """Create what is missing. Changes no permission of a folder that is there. Raises EmbeddedError."""
+        """Create missing folders, without changing permissions of existing ones. Raises EmbeddedError."""
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self.path.stat().st_uid != os.geteuid():
@@ -61,27 +61,27 @@ class Home:
 
     @property
     def lock(self) -> Path:
-        """The file that the launcher holds, with the address of its web process."""
+        """The file that the launcher locks, with the URL of its web process."""
         return self.run / "launcher.lock"
 
     def port(self) -> int | None:
-        """The port of the web process that was started last from this folder."""
+        """Return the port of the web process that was last started in this folder, or None."""
         with contextlib.suppress(OSError, ValueError):
             return urlsplit(self.lock.read_text()).port
         return None
 
     @contextlib.contextmanager
     def gate(self) -> Iterator[None]:
-        """Only one process at a time starts or stops anything here. The kernel opens the gate if it is killed."""
+        """Hold the gate: only one process at a time starts or stops servers. A killed process releases it."""
         with (self.run / "gate.lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
     def wait_for_turn(self, say: Callable[[str], None]) -> None:
-        """Wait until no other test run uses this folder. The turn lasts until this process ends, however it ends.
+        """Wait until no other test run uses this folder. The lock lasts until this process ends, however it ends.
 
-        The databases of two runs have the same names, so each would drop the other's. `say` is called with a sentence
-        before a wait.
+        The databases of two runs have the same names, so each run would drop the other's. `say` is called with a
+        sentence before a wait.
         """
         lock = os.open(self.run / "tests.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)  # the kernel closes it
         try:
@@ -94,7 +94,7 @@ class Home:
         os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
 
     def secret_key(self) -> str:
-        """The key that signs this copy's sessions, made once. The caller holds the gate."""
+        """Return the key that signs this instance's sessions; created once. The caller holds the gate."""
         path = self.path / "secret_key"
         if path.exists() and len(key := path.read_text().strip()) >= 50:
             return key
@@ -107,14 +107,14 @@ class Home:
         return key
 
     def log(self, name: str) -> Path:
-        """The log file of that server, a long one set aside as .1. Call it before the server starts."""
+        """Return the log file of a server, after renaming a long one to .1. Call it before the server starts."""
         path = self.logs / f"{name}.log"
         if path.exists() and path.stat().st_size > LOG_LIMIT:
             path.replace(path.with_suffix(".log.1"))
         return path
 
     def sockets(self) -> Path:
-        """The folder for the sockets: `run`, or below /tmp if that is too long or too odd for a socket's address.
+        """Return the folder for sockets: `run`, or one in /tmp if that path is too long or has special characters.
 
         Always /tmp and not $TMPDIR, which may be long itself and differ between two users of the same servers.
         """
@@ -124,7 +124,7 @@ class Home:
         return private_folder(Path(f"/tmp/opsroom-{os.geteuid()}-{mark}"))  # noqa: S108
 
     def remove_sockets(self) -> None:
-        """Leave nothing below /tmp when the servers are gone."""
+        """Remove the folder in /tmp after the servers have stopped."""
         folder = self.sockets()
         if folder != self.run:
             with contextlib.suppress(OSError):
@@ -132,7 +132,7 @@ class Home:
 
 
 def private_folder(path: Path) -> Path:
-    """Make a folder that only we can enter, or find it again. Raises EmbeddedError if somebody else made it."""
+    """Create or reuse a folder that only this user can enter. Raises EmbeddedError if another user created it."""
     try:
         path.mkdir(mode=0o700, exist_ok=True)
         status = path.lstat()
@@ -147,7 +147,7 @@ def private_folder(path: Path) -> Path:
 
 
 def is_unused(users: IO[str]) -> bool:
-    """Whether no process counts among the users. The caller holds the gate, and this lock afterwards."""
+    """Return whether no process uses the servers, and then lock them for the caller, who holds the gate."""
     try:
         fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

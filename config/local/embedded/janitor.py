@@ -1,9 +1,8 @@
-"""Stop the embedded servers after a process that was killed: `python -m config.local.embedded.janitor`, started by make
-run.
+"""Stop embedded servers whose user was killed: `python -m config.local.embedded.janitor`, started by make run.
 
-It reads its standard input, a pipe from the process it looks after. A byte means that this process ends as it should,
-and stops its servers itself. The end of the pipe without a byte means that it was killed: after GRACE seconds, in which
-its children end, the servers are stopped, unless somebody else uses them.
+It reads its standard input, a pipe from the process that it monitors. A byte means that this process ends normally and
+stops its servers itself. The end of the pipe without a byte means that it was killed: after GRACE seconds, in which its
+children end, the janitor stops the servers, unless another process uses them.
 """
 
 from __future__ import annotations
@@ -31,11 +30,11 @@ def look_after_this_process(home: Home) -> None:
         stderr=subprocess.DEVNULL,
         cwd=home.path,
         env={"OPSROOM_HOME": str(home.path), "PYTHONPATH": str(Path(__file__).resolve().parents[3])},
-        start_new_session=True,  # a Ctrl-C is not meant for it
+        start_new_session=True,  # not reached by Ctrl-C
     )
 
     def dismiss() -> None:
-        assert janitor.stdin is not None  # noqa: S101  it was asked for
+        assert janitor.stdin is not None  # noqa: S101  created with a pipe
         with contextlib.suppress(OSError):
             janitor.stdin.write(b".")
             janitor.stdin.close()

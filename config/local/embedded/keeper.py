@@ -1,7 +1,7 @@
-"""Stop embedded servers that nobody uses any more: `python -m config.local.embedded.keeper SECONDS`, started by tests.
+"""Stop embedded servers that are not used any more: `python -m config.local.embedded.keeper SECONDS`, started by tests.
 
-Between two test runs the servers stay up, so that the second one need not wait for them. This process stops them, and
-ends, when nobody has used them for SECONDS. SIGTERM makes it do so at once, unless they are in use.
+Between two test runs the servers keep running, so that the second run need not wait for them. This process stops them,
+and ends, after they were unused for SECONDS. On SIGTERM it does so at once, unless they are in use.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ POLL = 10.0  # seconds
 
 
 def start(home: Home, seconds: float) -> None:
-    """Start a keeper for the servers in `home`, unless there is one. The caller holds the gate."""
+    """Start a keeper for the servers in `home`, unless one is running. The caller holds the gate."""
     with _lock_file(home).open("a") as lock:
         if not _locks(lock.fileno()):
             return
@@ -35,14 +35,14 @@ def start(home: Home, seconds: float) -> None:
             stderr=subprocess.DEVNULL,
             cwd=home.path,
             env={"OPSROOM_HOME": str(home.path), "PYTHONPATH": str(Path(__file__).resolve().parents[3])},
-            pass_fds=[lock.fileno()],  # the lock is the keeper's as long as it runs
-            start_new_session=True,  # a Ctrl-C is not meant for it
+            pass_fds=[lock.fileno()],  # the keeper holds the lock as long as it runs
+            start_new_session=True,  # not reached by Ctrl-C
         )
-        keeper.returncode = 0  # it outlives this process; subprocess would warn of that
+        keeper.returncode = 0  # it outlives this process; otherwise subprocess would print a warning
 
 
 def is_running(home: Home) -> bool:
-    """Whether a keeper looks after the servers in `home`."""
+    """Return whether a keeper is responsible for the servers in `home`."""
     with _lock_file(home).open("a") as lock:
         return not _locks(lock.fileno())
 
@@ -66,7 +66,7 @@ def main(seconds: float) -> None:
     _lock_file(home).write_text(f"{os.getpid()}\n")
     servers: list[Server] = [Postgres(home, durable=False), Valkey(home, durable=False)]
     for server in servers:
-        server.process = server.find()  # known also where the folder is deleted later
+        server.process = server.find()  # looked up now, in case the folder is deleted later
     last_use, mark = time.monotonic(), 0
     while True:
         stop.wait(min(POLL, seconds))

