@@ -73,13 +73,13 @@ class TestHistoryAdmin(ModelAdmin):
 
 
 def lines_of(nodeid: str) -> list[OutcomeLine]:
-    """Return the last outcomes of one test, in each environment where it ran."""
+    """Return the outcomes of one test by environment, from its latest LAST * 20 results."""
     results = TestResult.objects.filter(nodeid=nodeid.replace("\x00", "")).select_related("environment")
     return _lines(results.defer("message", "details").order_by("-run")[: LAST * 20])
 
 
 def recent_lines(words: str = "") -> list[OutcomeLine]:
-    """Return all tests of the latest runs, flaky ones first, then by number of failures."""
+    """Return the tests of the latest LAST * MAX_TESTS results, flaky ones first, then by number of failures."""
     last = TestResult.objects.order_by("-run").values_list("run", flat=True)[:1]
     since = max((last[0] if last else 0) - RECENT_RUNS, 0)
     results = TestResult.objects.filter(run__gt=since).select_related("environment")

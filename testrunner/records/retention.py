@@ -49,13 +49,13 @@ def _forget_some(old: QuerySet[TestRun]) -> int:
 
 
 def old_runs() -> QuerySet[TestRun]:
-    """Finished runs that are older than TESTRUN_DAYS, oldest first."""
+    """Finished runs that are older than TESTRUN_DAYS and have no tasks due, oldest first."""
     before = ClockNow() - timedelta(days=settings.TESTRUN_DAYS)
     return TestRun.objects.filter(status__in=TestRun.FINISHED, finished_at__lt=before, tasks_due=False).order_by("id")
 
 
 def count_old_runs() -> int:
-    """Return how many runs are older than TESTRUN_DAYS."""
+    """Return how many runs repeated calls of `delete_old_runs` would delete."""
     return old_runs().count()
 
 
