@@ -1,8 +1,9 @@
-"""How much work a payload is for a schema, and how much of it is done for one item and for one request.
+"""Estimates the work of validating a payload by a schema, and limits it per item and per request.
 
-The work is counted in evaluations of a simple subschema (about 50 ns), before anything is evaluated: values × cost of
-the schema, and a share for long texts and for numbers that are compared as exact fractions. A validator holds the
-interpreter's lock meanwhile, so MAX_WORK also bounds how long the event loop waits for one item.
+The unit of work is one evaluation of a simple subschema (about 50 ns). The work is estimated before anything is
+evaluated: number of values × cost of the schema, plus a part for long texts and for numbers that are compared as exact
+fractions. A validator holds the interpreter's lock while it runs, so MAX_WORK also limits how long one item can block
+the event loop.
 """
 
 from __future__ import annotations
@@ -14,21 +15,23 @@ from typing import Any
 
 from events.validation.schema_cost import MAX_DEPTH, Cost
 
-MAX_WORK = 100_000  # for one item
-MAX_ERRORS = 200_000  # for the list of its reasons
-ITEMS = 20  # a request may take as much work as this many of the dearest items
-LIGHT = 1_000  # work below which an item is judged at once; a byte is taken for half a value, a digit and a bracket
-USUALLY = 4  # times less work than that
+MAX_WORK = 100_000  # for validating one item
+MAX_ERRORS = 200_000  # for listing the validation errors of one item
+ITEMS = 20  # a request may take as much work as this number of items with the maximum work each
+# Up to this work an item is validated without a closer estimate. The work is computed from the number of bytes, for the
+# worst case: each byte counts as a character, half a value and half a number.
+LIGHT = 1_000
+USUALLY = 4  # the typical work is this many times less than that worst case
 HERE = 5_000  # work that the event loop does itself
-REASONS_HERE = 20_000
-ONE_IN_THREAD = 20_000  # for one item: judging it is one call, for which the event loop waits
-REASONS_IN_THREAD = 40_000
-REASON = 80  # evaluations take as long as making one reason
-WORDS = 8  # bytes of the schema that are copied into an error as long
-POSITIONS = 4  # of regular expressions that take as long for one character as one evaluation, mostly much shorter
-NUMBER = 20  # evaluations take as long as comparing two fractions
-EXTREME = 10  # times as long, where an exponent has two or three digits
-LOW, HIGH = 1e-30, 1e30  # between them an exponent is not extreme
+REASONS_HERE = 20_000  # the same for listing validation errors
+ONE_IN_THREAD = 20_000  # for one item in a thread: validating it is one call, during which the event loop is blocked
+REASONS_IN_THREAD = 40_000  # the same for listing validation errors
+REASON = 80  # making one validation error takes as long as this number of evaluations
+WORDS = 8  # copying this number of bytes of the schema into an error takes as long as one evaluation
+POSITIONS = 4  # one character at this number of regex positions takes as long as one evaluation, mostly much less
+NUMBER = 20  # comparing two fractions takes as long as this number of evaluations
+EXTREME = 10  # comparing fractions takes this many times as long if an exponent has two or three digits
+LOW, HIGH = 1e-30, 1e30  # numbers between these have no extreme exponent
 
 _SEPARATORS = b",:[{"
 _FRACTIONS = re.compile(rb"\d[.eE]")
@@ -36,13 +39,14 @@ _EXTREMES = re.compile(rb"[eE][+-]?\d\d")
 
 
 class BudgetSpent(Exception):
-    """The items of a request take more work than is done for one request, or where this one is judged."""
+    """The items take more work than is allowed for one request, or in the current place (event loop or thread)."""
 
 
 class Budget:
-    """The work that may still be done for a request. Without a limit, as for one stored event: any number of items.
+    """The remaining work for a request: `work` for validating and `reasons` for listing validation errors.
 
-    `one` bounds the work for a single item, and the work to list its reasons, where more of it is done elsewhere.
+    None means unlimited, as for validating a stored event. `one` limits the same two amounts for a single item, in
+    places that leave larger items to a thread or to the child process.
     """
 
     def __init__(
@@ -56,16 +60,16 @@ class Budget:
 
     @classmethod
     def of_event_loop(cls) -> Budget:
-        """What is more is not left out, but done in a thread."""
+        """Return the budget of the event loop. When it is exceeded, a thread validates the request."""
         return cls(HERE, REASONS_HERE, one=(HERE, REASONS_HERE))
 
     @classmethod
     def of_thread(cls) -> Budget:
-        """What is more is done in another process."""
+        """Return the budget of a thread. When it is exceeded, the child process validates the request."""
         return cls(MAX_WORK, MAX_ERRORS, one=(ONE_IN_THREAD, REASONS_IN_THREAD))
 
     def spend(self, work: int) -> None:
-        """Raises BudgetSpent."""
+        """Subtract the work of one item. Raises BudgetSpent if a limit is exceeded."""
         if self._one is not None and work > self._one[0]:
             raise BudgetSpent
         if self._work is not None:
@@ -74,7 +78,10 @@ class Budget:
                 raise BudgetSpent
 
     def affords_reasons(self, work: int) -> bool:
-        """Return whether so much may be done to list reasons, and count it then. Raises BudgetSpent."""
+        """Return whether this work may be spent on listing validation errors. If so, subtract it.
+
+        Raises BudgetSpent if the work belongs in a thread or in the child process.
+        """
         is_enough = self._reasons is None or work <= self._reasons
         if self._one is not None and (work > self._one[1] or not is_enough):
             raise BudgetSpent
@@ -90,7 +97,11 @@ UNLIMITED = Budget()
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What a payload holds: `values` at any depth, `characters`, `fractions` (numbers with a point), `depth`."""
+    """The size of a payload.
+
+    `values` counts the values at all depths, `characters` the bytes of its JSON text, and `fractions` the floats.
+    A float with an extreme exponent counts as EXTREME fractions. `depth` is the number of levels.
+    """
 
     values: int
     characters: int
@@ -98,26 +109,26 @@ class Size:
     depth: int
 
     def work(self, cost: Cost) -> int:
-        """Return what it takes to find out whether the payload is right."""
+        """Return the work of deciding whether the payload is valid."""
         spent = self.values * cost.evaluations + self.characters * cost.positions // POSITIONS
         return spent + self.fractions * cost.numbers * NUMBER
 
     def work_of_reasons(self, cost: Cost) -> int:
-        """Return what it takes to list all reasons: each copies the value that is wrong, and parts of the schema."""
+        """Return the work of listing all validation errors: each copies the invalid value and parts of the schema."""
         copies = self.values if cost.names else self.depth
         copied = cost.reasons * copies * (self.values + self.characters // 20)
         return self.values * (cost.reasons * REASON + cost.words // WORDS) + copied
 
 
 def work_of_a_byte(cost: Cost) -> float:
-    """Return the most work that one byte of a JSON text can be: infinity, where its depth has to be looked at."""
+    """Return the maximum work per byte of a JSON text. It is infinite if the depth of the payload must be checked."""
     if cost.endless:
         return math.inf
     return (cost.evaluations + cost.numbers * NUMBER * EXTREME) / 2 + cost.positions / POSITIONS
 
 
 def estimate(data: bytes, cost: Cost) -> Size:
-    """Return a size that is at least that of this JSON text, from its bytes alone."""
+    """Return an upper bound for the size of a payload, computed from the bytes of its JSON text without parsing."""
     separators = len(data) - len(data.translate(None, _SEPARATORS))
     fractions = 0
     if cost.numbers:
@@ -126,7 +137,10 @@ def estimate(data: bytes, cost: Cost) -> Size:
 
 
 def measure(payload: Any, characters: int, most_values: int) -> Size | None:
-    """Return the exact size of a payload that was read from so many bytes; None where it has more values than that."""
+    """Return the exact size of a parsed payload whose JSON text has `characters` bytes.
+
+    Return None if it has more than `most_values` values.
+    """
     values = fractions = depth = 0
     level: list[Any] = [payload]
     while level:
@@ -140,7 +154,7 @@ def measure(payload: Any, characters: int, most_values: int) -> Size | None:
 
 
 def is_too_deep(size: Size, cost: Cost) -> bool:
-    """Whether the payload goes deeper than the cost was computed for."""
+    """Whether the payload is deeper than the levels for which the cost was computed."""
     return cost.endless and size.depth > MAX_DEPTH
 
 

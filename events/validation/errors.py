@@ -1,4 +1,4 @@
-"""Why something that was sent as an event is none: a code, a place in it, and a sentence."""
+"""Validation errors ("reasons") of events: a code, a place in the event, and a message."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ from collections.abc import Iterable
 from typing import NotRequired, TypedDict
 
 MAX_TEXT_LENGTH = 100  # characters in a session id, a category, a name
-MAX_ERRORS = 10  # reasons of one event
-MAX_POINTER_LENGTH = 300  # characters; as RejectedEvent.pointer
+MAX_ERRORS = 10  # validation errors listed for one event
+MAX_POINTER_LENGTH = 300  # characters; the same as the length of RejectedEvent.pointer
 MAX_MESSAGE_LENGTH = 300
-ANY = "*"  # in a place: any index, any name
+ANY = "*"  # in a place: any index or any name
 
-# What Postgres cannot hold in a text: NUL, and halves of a surrogate pair. A pointer may pass by a member so named.
+# Characters that Postgres cannot store in a text: NUL and halves of surrogate pairs. A pointer can contain them if a
+# member of the event has such a name.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class ValidationReason(TypedDict):
-    """`code` is the JSON Schema keyword that was broken, or one of our own; `pointer` is RFC 6901, into the event.
+    """One validation error.
 
-    `place` is the pointer with `*` for what differs from event to event: the index in a list, and a name that the
-    schema leaves open. It is there where it differs from the pointer.
+    `code` is the JSON Schema keyword that failed, or a code of Opsroom. `pointer` is a JSON pointer (RFC 6901) into the
+    event. `place` is the pointer with `*` in place of the parts that vary between events: indexes of lists, and names
+    that the schema does not define. It is present only if it differs from the pointer.
     """
 
     code: str
@@ -32,7 +34,10 @@ class ValidationReason(TypedDict):
 def reason(
     code: str, path: Iterable[str | int], message: str, place: Iterable[str | int] | None = None
 ) -> ValidationReason:
-    """Return a reason that any database can hold, and that is short, whatever was sent."""
+    """Return a validation error whose texts are short and can be stored in Postgres, whatever was sent.
+
+    `path` and `place` are the steps of the pointer and of the place; without a place, indexes in the path become `*`.
+    """
     path = list(path)
     exact = _short(path)
     found: ValidationReason = {"code": code[:50], "pointer": exact, "message": storable(message)[:MAX_MESSAGE_LENGTH]}
@@ -41,7 +46,7 @@ def reason(
 
 
 def place_of(found: ValidationReason) -> str:
-    """Return the place by which rejected events are grouped: one mistake is one group, wherever in a list it is."""
+    """Return the place by which rejected events are grouped. The same error at different indexes is one group."""
     return found.get("place", found["pointer"])
 
 
@@ -54,5 +59,5 @@ def pointer(path: Iterable[str | int]) -> str:
 
 
 def storable(text: str) -> str:
-    """Return the text with U+FFFD in the place of what Postgres cannot hold."""
+    """Return the text with U+FFFD in place of the characters that Postgres cannot store."""
     return _UNSTORABLE.sub("\ufffd", text)

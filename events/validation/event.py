@@ -1,9 +1,10 @@
-"""Bytes → checked events: what an event must have, before and besides its type's own schema.
+"""Validation of events: from the bytes of a body to validated items. The schema of the event type checks only `data`.
 
     {event_id?, session_id, category, name, data, timestamp}
 
-Members that are not among these are left out: an application may be ahead of us. An event without an id gets one; the
-answer tells it. A timestamp is ISO 8601, and UTC where it names no zone; digits beyond the microsecond are dropped.
+Other members are ignored, because an application may use a newer version of the format. An event without an id gets
+one, which the response contains. A timestamp is ISO 8601, in UTC if it has no zone. Digits beyond microseconds are
+dropped.
 """
 
 from __future__ import annotations
@@ -25,17 +26,17 @@ from events.validation.parser import Body, Read, too_deep
 from events.validation.schemas import Checker
 
 Types = Mapping[tuple[str, str], Checker]
-MAX_KEPT_BYTES = 16 * 1024  # bytes of an item that is not JSON
-GARBAGE = uuid.UUID("6c1a53f0-5a0c-4a52-9a4b-6f1f0d1f8a01")  # namespace of the ids of what is not JSON
+MAX_KEPT_BYTES = 16 * 1024  # bytes that are kept of an item that is not JSON
+GARBAGE = uuid.UUID("6c1a53f0-5a0c-4a52-9a4b-6f1f0d1f8a01")  # UUID namespace for the ids of bodies that are not JSON
 NEVER = datetime.min.replace(tzinfo=UTC)
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-# The forms that fromisoformat() takes for an instant, without weeks, days of the year and dates alone.
+# The formats of fromisoformat() that have a date and a time of day. Excludes week dates, ordinal dates and plain dates.
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d.*", re.ASCII)
 
 
 class TimestampBounds(NamedTuple):
-    """How old an event may be, and how far in the future by its sender's clock."""
+    """The limits for timestamps: the maximum age of an event, and how far in the future it may lie."""
 
     past: timedelta
     future: timedelta
@@ -47,36 +48,36 @@ class TimestampBounds(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """What one application's events are measured by, at one moment."""
+    """The rules by which the events of one request are validated."""
 
     application: int
     types: Types
     rejects_unknown: bool
     now: datetime
     span: TimestampBounds
-    budget: Budget = UNLIMITED  # of the request that they came in
+    budget: Budget = UNLIMITED  # the remaining work for the request
 
 
 @dataclass(slots=True)
 class Item:
-    """One thing that was sent as an event: right, or wrong for `reasons`. What is readable of it is filled in."""
+    """One item of a body. It is valid if `reasons` is empty. Its other members are filled as far as readable."""
 
     application: int
     body: Body
-    place: int  # in the body
-    event_id: str = ""  # a UUID in its usual form; made up where none was given
+    place: int  # index in the body
+    event_id: str = ""  # a UUID in its canonical form; generated if none was sent
     session_id: str = ""
     category: str = ""
     name: str = ""
     data: bytes = b"{}"  # JSON
     timestamp: datetime = NEVER
     reasons: list[ValidationReason] = field(default_factory=list)
-    status: str = ""  # accepted, duplicate, rejected: told by the store
-    is_kept: bool = True  # not, where its application has had too much rejected today
+    status: str = ""  # accepted, duplicate, rejected or gone; set by events/ingest/bulk_insert.py
+    is_kept: bool = True  # False for a rejected item that exceeds the application's daily quota
 
     @property
     def raw(self) -> bytes:
-        """Its bytes, exactly as they came."""
+        """The bytes of the item, exactly as received."""
         return self.body.raws[self.place]
 
     @property
@@ -86,7 +87,7 @@ class Item:
 
     @property
     def kept(self) -> bytes:
-        """The bytes to keep of it where it is rejected: what is not JSON is no use in full."""
+        """The bytes to keep if it is rejected. An item that is not JSON is cut off after MAX_KEPT_BYTES."""
         raw = self.raw
         if len(raw) <= MAX_KEPT_BYTES or not _is_unreadable(self):
             return raw
@@ -97,14 +98,14 @@ class Item:
 
 
 def read(content: bytes, rules: Rules) -> list[Item]:
-    """Return the items of a request's body, checked. Raises TooManyItems, BudgetSpent."""
+    """Return the validated items of a request's body. Raises TooManyItems, BudgetSpent."""
     return read_items(Body(content), rules)
 
 
 def read_items(body: Body, rules: Rules) -> list[Item]:
     items = [check(one, Item(rules.application, body, place), rules) for place, one in enumerate(body.read())]
     if [item for item in items if item.reasons]:
-        body.split()  # here, where it may take time: the bytes of rejected items are kept
+        body.split()  # the bytes of rejected items are needed later; splitting is slow, so it is done here
         if items[0].is_garbage:
             items[0].event_id = str(uuid.uuid5(GARBAGE, hashlib.sha256(body.content).hexdigest()))
     return items
@@ -115,7 +116,7 @@ def _is_unreadable(item: Item) -> bool:
 
 
 def check(one: Read, item: Item, rules: Rules) -> Item:
-    """Fill `item` in from what was read, and with the reasons why it is no event."""
+    """Fill `item` with the members of the parsed value, and with its validation errors."""
     value, unstorable = one
     if unstorable:
         item.reasons += unstorable
@@ -151,7 +152,7 @@ def _event_id(value: dict[str, Any], item: Item) -> None:
 
 
 def _text(value: dict[str, Any], member: str, item: Item) -> str:
-    """Return a text that is there and fits, else what of it can be shown, having noted why."""
+    """Return a valid text member. For an invalid one, add a validation error and return the part that can be shown."""
     text = value.get(member)
     if type(text) is str and 0 < len(text) <= MAX_TEXT_LENGTH:
         return text if not item.reasons else storable(text)
@@ -193,11 +194,11 @@ def _timestamp(value: dict[str, Any], item: Item, rules: Rules) -> None:
 
 
 def instant(text: str) -> datetime:
-    """Return the moment, in UTC. Raises ValueError or OverflowError."""
+    """Return the moment of an ISO 8601 timestamp, in UTC. Raises ValueError or OverflowError."""
     if not _TIMESTAMP.fullmatch(text):
         raise ValueError(text)
-    text = text.upper()  # RFC 3339 takes t and z as well
-    if text[16:19] == ":60":  # a leap second is the first one of the next minute, as in Postgres
+    text = text.upper()  # RFC 3339 also allows lower-case t and z
+    if text[16:19] == ":60":  # a leap second becomes the first second of the next minute, as in Postgres
         moment = datetime.fromisoformat(f"{text[:16]}:59{text[19:]}") + timedelta(seconds=1)
     else:
         moment = datetime.fromisoformat(text)
@@ -218,7 +219,7 @@ def _payload(value: dict[str, Any], item: Item, rules: Rules) -> None:
         return
     try:
         item.data = orjson.dumps(data)
-    except orjson.JSONEncodeError:  # more than its 254 levels; json and Postgres give up much later
+    except orjson.JSONEncodeError:  # more than orjson's 254 levels; json and Postgres accept far more
         item.reasons.append(too_deep(["data"]))
         return
     checker = rules.types.get((item.category, item.name))

@@ -1,6 +1,8 @@
-"""Numbers of stored JSON as they were sent. Postgres writes 1e20 with all of its digits, as an integer.
+"""Restores the numbers of stored JSON to the form in which they were sent. Postgres writes 1e20 as an integer with all
+its digits.
 
-Python reads that as an integer beyond 64 bits, which no sender can have sent and which orjson refuses.
+Python reads that as an integer beyond 64 bits, which orjson refuses. No sender can have sent such an integer, because
+the ingest rejects it.
 """
 
 from __future__ import annotations
@@ -12,17 +14,17 @@ from decimal import Decimal
 from typing import Any
 
 INTEGERS = range(-(2**63), 2**64)
-MAX_DIGITS = 310  # a float has no more
-_LONG = re.compile(r"\d{19}")  # from here on a number may be beyond 64 bits
+MAX_DIGITS = 310  # the largest float has 309 digits
+_LONG = re.compile(r"\d{19}")  # a number with at least 19 digits may be beyond 64 bits
 
 
 def read_stored(text: str) -> Any:
-    """Return the value of a JSON text of the database, each number as it was sent."""
+    """Return the value of a JSON text from the database, with each number as it was sent."""
     return json.loads(text, parse_int=as_sent) if _LONG.search(text) else json.loads(text)
 
 
 def as_sent(digits: str) -> int | float:
-    """Return the integer, or the float that Postgres writes so; infinity for what is beyond every float."""
+    """Return the integer, or the float that Postgres writes with these digits; infinity if it is beyond every float."""
     if len(digits) > MAX_DIGITS:
         return math.inf
     number = int(digits)

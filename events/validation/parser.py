@@ -1,11 +1,12 @@
-"""A body's items, each on its own: one that is no JSON must not harm its neighbours.
+"""Parser of a request's body. It reads each item separately if necessary, so that an item that is not JSON does not
+affect the others.
 
-1. orjson reads the whole body at once. Nearly every body is right, and nothing more happens to it.
-2. Where it refuses, or may have altered what was sent (it rounds integers beyond 64 bits) or read what Postgres cannot
-   hold (NUL), the array is cut into the bytes of its items, without recursion, and each is read alone, by a reader that
-   takes everything, so that the reason can name the place.
+1. orjson parses the whole body at once. For nearly every body this succeeds, and nothing more is done.
+2. The slow path is used if orjson refuses the body, may alter it (it rounds integers beyond 64 bits), or would accept
+   what Postgres cannot store (NUL). It splits the array into the bytes of its items, without recursion, and parses each
+   item with a more permissive parser, so that the validation error can name the place.
 
-Of a member that is there twice the last one counts, as in Postgres and in JavaScript.
+If a member occurs twice, the last one counts, as in Postgres and in JavaScript.
 """
 
 from __future__ import annotations
@@ -23,24 +24,25 @@ import orjson
 from events.validation.errors import MAX_ERRORS, ValidationReason, reason
 
 MAX_ITEMS = 500  # in one request
-MAX_CONTAINERS = 50_000  # objects and arrays that are made at once
-MAX_CAREFUL_VALUES = 50_000  # values of an item that are looked at one by one
-MAX_MARKS = 50_000  # of a body that is cut; what is behind them is one item
-MAX_DEPTH = 1_000  # levels; orjson reads and json recurses about so deep
+MAX_CONTAINERS = 50_000  # objects and arrays that are created by one call of a parser
+MAX_CAREFUL_VALUES = 50_000  # values of an item that are checked one by one
+MAX_MARKS = 50_000  # marks at which a body is split; the rest behind them is one item
+MAX_DEPTH = 1_000  # levels; about the limit of orjson and of the recursion of json
 
 _SPACE = b" \t\r\n"
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
-_MARK = re.compile(rb'(?:%s|[^"\[\]{},])*+([\[{]++|[\]}]++|,|")' % _STRING, re.DOTALL)  # behind strings
-# What is below an item's own level and needs no look at its marks, a piece at a time: matching holds the interpreter.
+_MARK = re.compile(rb'(?:%s|[^"\[\]{},])*+([\[{]++|[\]}]++|,|")' % _STRING, re.DOTALL)  # outside of strings
+# Nested content of an item, whose marks need not be looked at. Matched in pieces, because a match holds the
+# interpreter's lock.
 _INSIDE = re.compile(
     rb'(?:[^"\[\]{}]++|%s|\[(?:[^"\[\]{}]++|%s)*+\]|\{(?:[^"\[\]{}]++|%s)*+\}){1,5000}+' % (_STRING, _STRING, _STRING),
     re.DOTALL,
 )
 _DIGITS = bytes(0x30 if chr(byte).isdigit() and byte < 128 else 0 for byte in range(256))  # each digit to "0"
-_LONG_INTEGER = b"0" * 19  # from here on a number may be beyond 64 bits
+_LONG_INTEGER = b"0" * 19  # a number with at least 19 digits may be beyond 64 bits
 _INTEGERS = range(-(2**63), 2**64)
 
-Read = tuple[Any, list[ValidationReason]]  # an item's value, and why it cannot be stored; without reasons it can
+Read = tuple[Any, list[ValidationReason]]  # an item's value, and its errors; without errors it can be stored
 
 
 class TooManyItems(ValueError):
@@ -48,29 +50,29 @@ class TooManyItems(ValueError):
 
 
 class Body:
-    """What was sent in one request."""
+    """The body of a request, after decompression."""
 
     def __init__(self, content: bytes) -> None:
         self.content = content
-        self._is_suspect: bool | None = None  # not looked at yet
-        self._is_closed = True  # as far as is known before it is cut
+        self._is_suspect: bool | None = None  # None: not checked yet
+        self._is_closed = True  # whether the array has an end; known after the split
 
     @property
     def is_array(self) -> bool:
         return self.content.lstrip(_SPACE)[:1] == b"["
 
     def values(self) -> int:
-        """Return about how many values there are at most: commas and brackets, also those in texts."""
+        """Return an approximate upper bound of the number of values: commas and brackets, including those in texts."""
         return _containers(self.content) + self.content.count(b",")
 
     def is_suspect(self) -> bool:
-        """Return whether orjson may alter it, or read from it what Postgres cannot hold."""
+        """Return whether orjson may alter the body, or accept in it what Postgres cannot store."""
         if self._is_suspect is None:
             self._is_suspect = b"\\u0000" in self.content or _LONG_INTEGER in self.content.translate(_DIGITS)
         return self._is_suspect
 
     def read(self) -> list[Read]:
-        """Return its items in their order. Raises TooManyItems."""
+        """Return the parsed items in their order. Raises TooManyItems."""
         content = self.content
         if not self.is_suspect() and (len(content) <= MAX_CONTAINERS or _containers(content) <= MAX_CONTAINERS):
             try:
@@ -83,18 +85,18 @@ class Body:
                     raise TooManyItems
                 return [(one, []) for one in values]
         found = [read_one(raw) for raw in self.raws]
-        if not self._is_closed and not (found and found[-1][1]):  # else the last item says that it is cut off
+        if not self._is_closed and not (found and found[-1][1]):  # otherwise the last item has that error
             self.raws.append(b"")
             found.append((None, [reason("not_json", [], 'The array is not closed: its "]" is missing.')]))
         return found
 
     def split(self) -> None:
-        """Cut it into the bytes of its items now, not when they are first asked for."""
+        """Split the body into the bytes of its items now, instead of at the first access to `raws`."""
         _ = self.raws
 
     @cached_property
     def raws(self) -> list[bytes]:
-        """The bytes of each item, exactly as they came."""
+        """The bytes of each item, exactly as received."""
         if not self.is_array:
             return [self.content]
         raws, self._is_closed = split(self.content)
@@ -106,9 +108,10 @@ def _containers(content: bytes) -> int:
 
 
 def split(content: bytes) -> tuple[list[bytes], bool]:
-    """Cut an array at the commas of its own level; return its items, and whether its end was found.
+    """Split an array at the commas of its top level. Return its items, and whether its end was found.
 
-    What is after its end, or has none, is an item, too. Raises TooManyItems.
+    Text after the end of the array, or after its last comma if the end is missing, is an item, too. Raises
+    TooManyItems.
     """
     items: list[bytes] = []
     begin = content.index(b"[") + 1
@@ -129,9 +132,10 @@ def split(content: bytes) -> tuple[list[bytes], bool]:
 
 
 def _marks(content: bytes, place: int) -> Iterator[tuple[int, int, bytes, int]]:
-    """Yield the marks of an array's structure from behind its bracket: where each is, and the level after it.
+    """Yield the marks (commas and brackets) of an array, from `place` on, which is behind its opening bracket.
 
-    Ends at the array's own end, at a string without an end (nothing behind it can be told apart), and after MAX_MARKS.
+    Each is (start, end, mark, level after it). The iteration ends at the end of the array, at an unterminated string
+    (the structure behind it is unknown), or after MAX_MARKS.
     """
     level = 1
     for _ in range(MAX_MARKS):
@@ -144,7 +148,7 @@ def _marks(content: bytes, place: int) -> Iterator[tuple[int, int, bytes, int]]:
         if mark[0] in b"[{":
             level += len(mark)
         elif mark[0] in b"]}":
-            place = start + min(len(mark), level)  # the array's own end may be among them
+            place = start + min(len(mark), level)  # the end of the array may be among these brackets
             level -= min(len(mark), level)
         yield (start if level else place - 1), place, mark, level
         if not level:
@@ -152,7 +156,7 @@ def _marks(content: bytes, place: int) -> Iterator[tuple[int, int, bytes, int]]:
 
 
 def read_one(raw: bytes) -> Read:
-    """Read one item by itself, and say what about it no database can hold."""
+    """Parse one item by itself. Return its value and its errors: syntax, and what Postgres cannot store."""
     if _containers(raw) > MAX_CONTAINERS:
         return None, [too_deep([]) if _is_deep(raw) else _too_complex()]
     try:
@@ -179,13 +183,13 @@ def too_deep(path: list[str | int]) -> ValidationReason:
 
 
 def _integer(digits: str) -> float:
-    if len(digits) > 20:  # Python refuses to read thousands of digits
+    if len(digits) > 20:  # int() raises ValueError for thousands of digits
         return math.inf
     return number if (number := int(digits)) in _INTEGERS else math.inf
 
 
 def _unstorable(value: Any) -> list[ValidationReason]:
-    """Walk through a value without recursion, as deep as it may be."""
+    """Return what in a value cannot be stored. Works without recursion, so the depth of the value does not matter."""
     found: list[ValidationReason] = []
     waiting: deque[tuple[Any, tuple[Any, ...]]] = deque([(value, ())])  # a path is (path before, step)
     walked = 0

@@ -1,7 +1,7 @@
-"""The checks of a schema before it is published: its shape, its cost, and whether it compiles.
+"""Checks of a schema before it is published: its shape, its cost, and whether it compiles.
 
-A schema comes from a person and is run on every event, so it is bounded: in size, in depth (a validator recurses), in
-its cost, to regular expressions that take linear time, and to references within itself.
+A schema is written by a user and applied to every event of its type, so it has limits: its size, its depth (validators
+use recursion) and its cost. Its regular expressions must run in linear time, and its references must stay within it.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ MAX_DEPTH = 64  # levels of objects and arrays
 
 
 def check(schema: Any) -> Schema:
-    """Return what judges payloads by a schema that may be published. Raises SchemaError.
+    """Return the compiled schema if it may be published. Raises SchemaError.
 
-    It takes the time and memory that the schema wants: events/validation/schema_child.py bounds them.
+    Time and memory depend on the schema and are not limited here: events/validation/schema_child.py limits them.
     """
     shape = check_shape(schema)
     cost = cost_of(shape)
-    validator_of(shape)  # its errors repeat what is wrong in the schema; those of the other one never repeat a value
+    validator_of(shape)  # its errors quote the faulty part of the schema; the one below masks values
     return Schema(validator_of(shape, mask=MASK), cost)
 
 
 def check_shape(schema: Any) -> dict[str, Any]:
     """Return a schema with its numbers as they were sent.
 
-    Raises SchemaError for what is not an object, is too deep or too large, or cannot be stored.
+    Raises SchemaError if it is not an object, is too deep or too large, or cannot be stored.
     """
     if not isinstance(schema, dict):
         raise SchemaError("A schema is a JSON object.")
@@ -54,7 +54,7 @@ def check_shape(schema: Any) -> dict[str, Any]:
 
 
 def unstorable(value: Any) -> Iterator[tuple[str, str]]:
-    """Yield what of a JSON value no database can hold: in words, and where, as a JSON pointer; however deep it is."""
+    """Yield what in a JSON value, of any depth, Postgres cannot store, as (message, JSON pointer)."""
     left: list[tuple[tuple[str | int, ...], Any]] = [((), value)]
     while left:
         path, one = left.pop()
@@ -72,7 +72,7 @@ def unstorable(value: Any) -> Iterator[tuple[str, str]]:
 
 
 def _is_deeper(value: Any, levels: int) -> bool:
-    """Whether containers nest deeper than this; level by level, so that no depth is too much for the check itself."""
+    """Whether objects and arrays are nested deeper than this. Works level by level, so no depth is a problem for it."""
     level = [value]
     for _ in range(levels + 1):
         level = [child for parent in level for child in _children(parent)]

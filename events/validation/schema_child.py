@@ -1,10 +1,11 @@
-"""A child process that compiles a schema nobody has published yet, and judges payloads by it.
+"""A child process that compiles an unpublished schema and validates payloads by it.
 
-A validator is native code that runs without a break and takes the memory it wants. The cost of a schema is bounded
-before (events/validation/schema_cost.py); the child bounds what that bound may have missed: its limits of CPU time and
-memory are the kernel's, and a timer ends it. What it does is never done in the web process.
+A validator is native code: it cannot be interrupted, and its memory is not limited. The cost of a schema is limited
+beforehand (events/validation/schema_cost.py). The child process guards against what that limit may miss: the kernel
+limits its CPU time and memory, and a timer kills it. The web process never does this work itself.
 
-One line of JSON each way: the schema and its verdict, then lists of payloads and lists of their reasons.
+The protocol is one line of JSON per message: first the schema and the result of its check, then lists of payloads and
+lists of their validation errors.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ from events.validation.schema_check import check, check_shape
 from events.validation.schema_error import SchemaError
 
 COMPILE_SECONDS = 2  # CPU time to check and compile a schema
-MAX_SECONDS = 17  # CPU time in all, for those that judge payloads after it
-MEMORY = 1024**3  # bytes of address space
+MAX_SECONDS = 17  # CPU time in total, including the validation of payloads after the check
+MEMORY = 1024**3  # limit of the address space, in bytes
 WALL_SECONDS = 15.0  # from start to end
-CHILDREN = 2  # at a time in this process
-WAIT_SECONDS = 5.0  # for one of them to end
-REMEMBERED = 200  # schemas that passed, so that checking and then publishing one is one child
+CHILDREN = 2  # concurrent child processes of this process
+WAIT_SECONDS = 5.0  # to wait until one of them has ended
+REMEMBERED = 200  # checked schemas that are cached, so that checking and then publishing one starts one child only
 
 WORK = "events.validation.schema_child"
 PROJECT = Path(__file__).resolve().parents[2]
@@ -50,7 +51,7 @@ _passed: OrderedDict[str, None] = OrderedDict()
 
 
 class Untrusted:
-    """A schema in a child process: judges payloads like events.validation.schemas.Schema."""
+    """A schema in a child process. It validates payloads like events.validation.schemas.Schema."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
@@ -59,7 +60,7 @@ class Untrusted:
         return self.judge_all([data])[0]
 
     def judge_all(self, payloads: Sequence[bytes]) -> list[list[ValidationReason]]:
-        """Return the reasons of each of these JSON texts. Raises SchemaError where the child was ended."""
+        """Return the validation errors of each of these JSON texts. Raises SchemaError if the child was killed."""
         found: list[list[ValidationReason]] = self.ask([payload.decode() for payload in payloads])
         return found
 
@@ -78,9 +79,10 @@ class Untrusted:
 
 @contextlib.contextmanager
 def untrusted(schema: Any, seconds: float = WALL_SECONDS) -> Iterator[Untrusted]:
-    """Yield a schema that was checked and compiled in a child process, which ends with the context.
+    """Yield a schema that was checked and compiled in a child process, which is killed at the end of the context.
 
-    Raises SchemaError for what is not a valid schema, costs too much, or makes the child exceed its limits; Busy.
+    Raises SchemaError if the schema is invalid, costs too much, or makes the child exceed its limits. Raises Busy if
+    CHILDREN others are running.
     """
     shape = check_shape(schema)
     if not _places.acquire(timeout=WAIT_SECONDS):
@@ -105,7 +107,7 @@ def untrusted(schema: Any, seconds: float = WALL_SECONDS) -> Iterator[Untrusted]
 
 
 def check_schema(schema: Any) -> None:
-    """Raise SchemaError unless this may be published, and Busy where too many others are being checked."""
+    """Raise SchemaError unless this schema may be published. Raise Busy if too many others are being checked."""
     name = hashlib.sha256(json.dumps(check_shape(schema), sort_keys=True).encode()).hexdigest()
     if name in _passed:
         return
@@ -118,7 +120,7 @@ def check_schema(schema: Any) -> None:
 
 
 def main() -> None:
-    """The child: reads lines until there are no more."""
+    """Run the child process: answer lines until standard input ends."""
     limit()
     lines = iter(sys.stdin.buffer)
     try:
@@ -133,7 +135,7 @@ def main() -> None:
 
 
 def limit() -> None:
-    """Bound what this process may take."""
+    """Limit the memory, CPU time and priority of this process."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (COMPILE_SECONDS, MAX_SECONDS))

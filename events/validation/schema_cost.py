@@ -1,16 +1,18 @@
-"""The cost of judging a value by a JSON Schema: how many subschemas are evaluated for one value, references resolved.
+"""The cost of validating a value by a JSON Schema: how many subschemas are evaluated for one value, including
+references.
 
-A validator evaluates a subschema again wherever it is referred to: 28 definitions that each refer twice to the one
-before are 2²⁸ evaluations of one value. The cost is computed without evaluating anything, by the depth of the value:
+A validator evaluates a subschema again for each reference to it. With 28 definitions that each refer twice to the one
+before, it makes 2²⁸ evaluations for one value. The cost is computed for each depth of the value, without evaluating
+anything:
 
-1. The subschemas that can be reached from the top are the nodes of a graph (events/validation/schema_graph.py). An edge
-   either stays at the value (allOf, $ref, if, …) or leads to its members or elements (properties, items, …).
-2. At depth 0 a node costs its own weight and the cost of the nodes it refers to without leaving the value.
-3. At depth n it costs what the nodes inside it cost at depth n - 1. Of named properties only the dearest counts, as a
-   member has one name.
-4. The schema's cost is the highest of all depths up to MAX_DEPTH.
+1. The subschemas that are reachable from the root are the nodes of a graph (events/validation/schema_graph.py). An edge
+   either applies to the same value (allOf, $ref, if, …) or to its members or elements (properties, items, …).
+2. At depth 0, the cost of a node is its own weight plus the cost of the nodes that apply to the same value.
+3. At depth n, it is the cost of the nodes for its members or elements at depth n - 1, plus the cost of the nodes that
+   apply to the same value. Of named properties only the most expensive one counts, because a member has one name.
+4. The cost of the schema is the maximum over all depths up to MAX_DEPTH.
 
-Numbers stop growing above their bound, so that the computation is quick for any schema.
+Costs are capped just above their limit, so that the computation is fast for any schema.
 """
 
 from __future__ import annotations
@@ -22,22 +24,25 @@ from typing import Any
 from events.validation.schema_error import SchemaError
 from events.validation.schema_graph import Graph, Node, graph_of
 
-MAX_COST = 500  # of each of the amounts below
-MAX_WORDS = 2_000_000  # bytes; an error that repeats more of its schema is never listed
-MAX_DEPTH = 32  # levels of a payload that is judged
+MAX_COST = 500  # limit for evaluations, positions, numbers and reasons, each
+MAX_WORDS = 2_000_000  # bytes; errors that copy more of their schema than this are never listed
+MAX_DEPTH = 32  # levels of a payload for which the cost is computed
 
 Amount = Callable[[Node], int]
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What judging takes at most: for one value, for one of its characters, and for one number that is no integer.
+    """The maximum cost of validation per value, per character and per number.
 
-    `evaluations` of subschemas for one value, `positions` of regular expressions for one character, `numbers` that one
-    number is compared with as exact fractions, `reasons`: validation errors for one value, `words`: bytes of the
-    schema that these errors repeat. `branches`: an error holds
-    the errors of its alternatives. `names`: errors about names hold the whole object. `endless`: a part of the schema
-    applies at any depth.
+    `evaluations`: evaluations of subschemas for one value.
+    `positions`: positions of regular expressions that are active for one character.
+    `numbers`: numbers with which one number is compared as exact fractions.
+    `reasons`: validation errors for one value.
+    `words`: bytes of the schema that these errors copy.
+    `branches`: whether an error contains the errors of its alternatives.
+    `names`: whether errors about names contain the whole object.
+    `endless`: whether a part of the schema applies at any depth.
     """
 
     evaluations: int
@@ -51,7 +56,7 @@ class Cost:
 
 
 def cost_of(schema: Any) -> Cost:
-    """Return the cost of judging by this schema. Raises SchemaError where it is too high or endless."""
+    """Return the cost of validating by this schema. Raises SchemaError if it is too high or infinite."""
     graph = graph_of(schema)
     order = _in_place_order(graph)
     evaluations, endless = _highest(graph, order, lambda node: node.weight)
@@ -75,9 +80,12 @@ def cost_of(schema: Any) -> Cost:
 
 
 def _in_place_order(graph: Graph) -> list[Node]:
-    """Return the nodes so that each comes after those it refers to in place. Raises SchemaError for a circle."""
+    """Return the nodes in topological order: each follows the nodes that it applies to the same value.
+
+    Raises SchemaError for a cycle of such nodes.
+    """
     order: list[Node] = []
-    state = dict.fromkeys(range(len(graph.nodes)), 0)  # 1: begun, 2: done
+    state = dict.fromkeys(range(len(graph.nodes)), 0)  # 1: started, 2: finished
     waiting = [(0, False)] + [(number, False) for number in range(len(graph.nodes))]
     while waiting:
         number, is_left = waiting.pop()
@@ -96,7 +104,7 @@ def _in_place_order(graph: Graph) -> list[Node]:
 
 
 def _highest(graph: Graph, order: list[Node], own: Amount, bound: int = MAX_COST) -> tuple[int, bool]:
-    """Return the most that one value costs at any depth, at most bound + 1, and whether every depth costs something."""
+    """Return the maximum cost of one value at any depth, capped at bound + 1, and whether every depth has a cost."""
     most, inside = 0, [0] * len(graph.nodes)
     for depth in range(MAX_DEPTH + 1):
         costs = [0] * len(graph.nodes)

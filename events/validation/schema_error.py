@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class SchemaError(ValueError):
-    """Why this is not a valid schema: `message` in words, `pointer` to the place in the schema, as in RFC 6901."""
+    """A schema is invalid. `message` says why; `pointer` is the JSON pointer (RFC 6901) to the place in the schema."""
 
     def __init__(self, message: str, pointer: str = "") -> None:
         super().__init__(f"{message} (at {pointer})" if pointer else message)

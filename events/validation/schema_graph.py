@@ -1,7 +1,7 @@
-"""The subschemas of a JSON Schema as a graph: which apply to the same value, and which to the values inside it.
+"""The subschemas of a JSON Schema as a graph: which ones apply to the same value, and which to the values inside it.
 
-It covers the keywords of the drafts 4 to 2020-12. References are resolved within the schema only; a schema that refers
-to somewhere else, or that has other schemas with an address of their own inside it, is refused.
+It covers the keywords of drafts 4 to 2020-12. References are resolved only within the schema. A schema with references
+to other documents, or with an embedded schema that has its own $id, is refused.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from events.validation.schema_weight import own_numbers, own_positions, own_reas
 MAX_NODES = 5_000
 SOME = ("allOf", "anyOf", "oneOf")
 ONE = ("if", "then", "else", "not")
-ASSERTS_CONTENT = re.compile(r"draft-0[67]/")  # in any $schema: a part may have one of its own
+ASSERTS_CONTENT = re.compile(r"draft-0[67]/")  # searched in the whole schema, because a part may have its own $schema
 EVERY = ("propertyNames", "unevaluatedProperties", "unevaluatedItems")
 REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
-CONTAINS = 3  # evaluations of one element take as long as this many
-UNIQUE = 20  # evaluations take as long as comparing one element with up to 15 others, which is done in pairs
-PAIRS = 7  # of numbers for each element
+CONTAINS = 3  # evaluating one element for `contains` takes as long as this number of evaluations
+UNIQUE = 20  # comparing one element with up to 15 others, in pairs, takes as long as this number of evaluations
+PAIRS = 7  # pairs of numbers that are compared for each element
 
 Path = tuple[str | int, ...]
 
 
 @dataclass(slots=True)
 class Node:
-    """A subschema. The lists hold the numbers of the nodes it leads to, one entry for each evaluation."""
+    """A subschema. The lists hold the numbers of the nodes that it evaluates, one entry per evaluation."""
 
     number: int
     place: str  # JSON pointer
@@ -42,11 +42,11 @@ class Node:
     positions: int = 0
     numbers: int = 0
     reasons: int = 1
-    words: int = 0  # bytes of the schema that one error repeats, its place among them
-    branches: bool = False  # an error holds the errors of its alternatives
-    names: bool = False  # an error about a name holds the whole object
-    repeats: int = 1  # evaluations of what is in place: unevaluatedProperties and unevaluatedItems ask again
-    in_place: list[int] = field(default_factory=list)
+    words: int = 0  # bytes of the schema that one error copies, including its place
+    branches: bool = False  # an error contains the errors of its alternatives
+    names: bool = False  # an error about a name contains the whole object
+    repeats: int = 1  # evaluations of `in_place`: unevaluatedProperties and unevaluatedItems evaluate it again
+    in_place: list[int] = field(default_factory=list)  # all of them apply to the same value
     named: list[int] = field(default_factory=list)  # one of them applies to a member
     placed: list[int] = field(default_factory=list)  # one of them applies to an element
     every: list[int] = field(default_factory=list)  # all of them apply to each value inside
@@ -54,13 +54,16 @@ class Node:
 
 @dataclass(slots=True)
 class Graph:
-    """All subschemas that the first one reaches."""
+    """All subschemas that are reachable from the root, which is the first node."""
 
     nodes: list[Node]
 
 
 def graph_of(schema: Any) -> Graph:
-    """Return the graph. Raises SchemaError for a reference that leads nowhere or away, and for too many subschemas."""
+    """Return the graph of a schema.
+
+    Raises SchemaError for a reference to nothing or to another document, and for more than MAX_NODES subschemas.
+    """
     return _Builder(schema).build()
 
 
@@ -83,7 +86,7 @@ class _Builder:
         return Graph(self.nodes)
 
     def _number(self, path: Path, schema: Any) -> int:
-        """Return the node of the subschema at this place; it is looked into later."""
+        """Return the number of the node for the subschema at this path. A new node is queued for processing."""
         if path not in self.numbers:
             self.numbers[path] = len(self.nodes)
             node = self._new(pointer(path))
@@ -116,7 +119,7 @@ class _Builder:
             node.every.append(self._compared())
 
     def _compared(self) -> int:
-        """Return a node that stands for comparing elements: everything inside them is looked at, however deep."""
+        """Return the number of a node that represents comparing elements: it visits all values inside, at any depth."""
         if self.unique is None:
             node = self._new("")
             node.weight, node.numbers, node.reasons = UNIQUE, PAIRS, 0
@@ -131,7 +134,7 @@ class _Builder:
             raise SchemaError(words, pointer((*path, *error.args))) from None
 
     def _referred(self, keyword: str, reference: str, place: str) -> list[int]:
-        """Return the nodes that a reference can lead to."""
+        """Return the numbers of the nodes that a reference can resolve to."""
         where, fragment = urldefrag(urljoin(self.base, reference))
         if where != urldefrag(self.base)[0]:
             raise SchemaError("Retrieval is disabled: a reference may only lead to a place in this schema.", place)
@@ -147,14 +150,14 @@ class _Builder:
         return [self._number(path, self._at(path)) for path in found]
 
     def _path(self, fragment: str, place: str) -> Path:
-        """Return the way to the place that a JSON pointer names."""
+        """Return the path in the schema to which a JSON pointer resolves."""
         one, path = self.schema, []
         for step in fragment[1:].split("/"):
             step = step.replace("~1", "/").replace("~0", "~")
             try:
                 key: str | int = int(step) if isinstance(one, list) and step.isascii() and step.isdigit() else step
                 one = one[key]
-            except (KeyError, IndexError, TypeError, ValueError):  # the last: thousands of digits
+            except (KeyError, IndexError, TypeError, ValueError):  # ValueError: an index with thousands of digits
                 raise SchemaError(f"The place {fragment[:100]} does not exist in this schema.", place) from None
             path.append(key)
         return tuple(path)
@@ -166,7 +169,7 @@ class _Builder:
         return one
 
     def _anchored(self) -> dict[str, list[Path]]:
-        """Return where which anchors are: anywhere, so that no keyword that holds a schema is forgotten."""
+        """Return the paths of each anchor. The whole schema is searched, so no keyword with a subschema is missed."""
         if self.anchors is None:
             self.anchors = {}
             left: list[tuple[Path, Any]] = [((), self.schema)]
@@ -183,7 +186,7 @@ class _Builder:
 
 
 def _address(schema: Any) -> str:
-    """Return a schema's address of its own, which changes what references inside it mean; an anchor is none."""
+    """Return the $id of a schema, which changes the base of the references inside it; "" if it has only an anchor."""
     if not isinstance(schema, dict):
         return ""
     for keyword in ("$id", "id"):

@@ -1,9 +1,10 @@
-"""The cost of a regular expression: how many of its positions can be active at once for one character.
+"""The cost of a regular expression: how many of its positions can be active at the same time for one character.
 
-The engine takes linear time in the text, but each character costs as much as there are active positions, and counted
-repetitions multiply those: `[ab]*a[ab]{800}c` takes 10 µs a character, a thousand times as long as most expressions.
-What is computed here is an upper bound that ignores which characters match: the positions that are reachable after the
-same number of characters. An expression that starts anywhere in the text can have all of its positions active.
+The engine runs in linear time, but the time per character is proportional to the number of active positions, and
+counted repetitions multiply them: `[ab]*a[ab]{800}c` takes 10 µs per character, a thousand times as long as most
+expressions. This module computes an upper bound that ignores which characters match: the number of positions that are
+reachable after the same number of characters. For an expression that can match anywhere in the text, all positions can
+be active.
 """
 
 from __future__ import annotations
@@ -16,19 +17,19 @@ from typing import Any, NamedTuple
 from re import _constants as sre  # type: ignore[attr-defined]  # isort: skip
 from re import _parser as parser  # type: ignore[attr-defined]  # isort: skip
 
-MAX_POSITIONS = 5_000  # of one expression, with counted repetitions written out
-MAX_STEPS = 200_000  # of the computation itself
+MAX_POSITIONS = 5_000  # of one expression, with counted repetitions expanded
+MAX_STEPS = 200_000  # steps of the computation itself
 _PROPERTY = re.compile(r"\\[pP](?:\{[^{}]*\}|[A-Za-z])")  # Unicode classes, which Python's parser does not know
 _POINT = re.compile(r"\\[ux]\{[0-9A-Fa-f]+\}")
 _NAME = re.compile(r"\(\?<(?=[^=!])")
 
 
 class TooComplex(ValueError):
-    """The expression has more positions than can be run in a bounded time."""
+    """The expression has too many positions, or takes too many steps to analyse."""
 
 
 class _Part(NamedTuple):
-    """A part of an expression: the positions it can begin and end with, as bits, and whether it can match nothing."""
+    """A part of an expression: its possible first and last positions (bit sets), and whether it matches empty text."""
 
     first: int
     last: int
@@ -37,9 +38,9 @@ class _Part(NamedTuple):
 
 @lru_cache(maxsize=4_000)
 def active_positions(pattern: str) -> int:
-    """Return the most positions that are active at once, at least 1. Raises TooComplex.
+    """Return the maximum number of positions that are active at the same time, at least 1. Raises TooComplex.
 
-    What only the engine's own parser understands counts as if all of its characters were active.
+    An expression that Python's parser does not understand counts as if every character of it were an active position.
     """
     text = _NAME.sub("(?P<", _POINT.sub("x", _PROPERTY.sub(r"\\w", pattern)))
     try:
@@ -52,7 +53,7 @@ def active_positions(pattern: str) -> int:
 
 
 class _Positions:
-    """The positions of one expression, numbered, and for each the positions that can follow it (as bits)."""
+    """The numbered positions of one expression. `follow` holds a bit set of following positions for each."""
 
     def __init__(self) -> None:
         self.follow: list[int] = []
@@ -106,12 +107,12 @@ class _Positions:
         return _Part(bit, bit, False)
 
     def _repeated(self, least: int, most: int, tree: Any) -> _Part:
-        """`x{2,4}` is `xx(x(x)?)?`: an optional copy follows the copy before it, and nothing else."""
+        """Expand a counted repetition: `x{2,4}` is `xx(x(x)?)?`. An optional copy follows only the copy before it."""
         endless = most == sre.MAXREPEAT
         whole = before = _Part(0, 0, True)
         for number in range(max(least, 1) if endless else most):
             one = self._sequence(tree)
-            if not one.first:  # only anchors: any number of them is one
+            if not one.first:  # only anchors: repeating them changes nothing
                 return one
             if endless and number >= least - 1:
                 self._loop(one)
@@ -134,7 +135,7 @@ def _either(parts: list[_Part]) -> _Part:
 
 
 def _is_anchored(tree: Any) -> bool:
-    """Whether a match begins at the beginning of the text only."""
+    """Whether a match can begin only at the beginning of the text."""
     for kind, value in tree:
         if kind is sre.AT and value in (sre.AT_BEGINNING, sre.AT_BEGINNING_STRING):
             return True

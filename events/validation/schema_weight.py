@@ -1,7 +1,8 @@
-"""What one subschema costs by itself, in evaluations of a simple one such as `{"type": "string"}` (about 50 ns).
+"""The cost of one subschema's own keywords. The unit is one evaluation of a simple subschema such as
+`{"type": "string"}` (about 50 ns).
 
-The weights are measured with jsonschema-rs 0.60. Numbers are compared as exact fractions unless both are integers, and
-an enumeration that is not all texts or all integers is compared value by value.
+The weights were measured with jsonschema-rs 0.60. It compares numbers as exact fractions unless both are integers. It
+compares an enumeration value by value unless all its values are texts or all are integers.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from typing import Any
 
 from events.validation.schema_regex import TooComplex, active_positions
 
-PRESENT = 8  # names of `required` and similar keywords that cost as much as one evaluation
-FRACTION = 30  # a number compared with a number that is not a 64-bit integer
-MIXED = 5  # a value compared with one of a mixed enumeration, and with each value inside it
+PRESENT = 8  # this number of names in `required` and similar keywords costs as much as one evaluation
+FRACTION = 30  # evaluations that comparing a number with one that is not a 64-bit integer costs
+MIXED = 5  # evaluations that comparing a value with one of a mixed enumeration costs, per value inside it
 SLOW_FORMATS = {"idn-email": 30, "idn-hostname": 30}
 BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 _NUMBERS = (*BOUNDS, "const", "enum", "format")
@@ -21,13 +22,13 @@ _LENGTHS = ("minLength", "maxLength", "minItems", "maxItems", "minContains", "ma
 _MEMBERS = ("minProperties", "maxProperties", "additionalProperties", "unevaluatedProperties", "additionalItems")
 _OTHERS = ("type", "pattern", "not", "contains", "oneOf", "anyOf", "uniqueItems", "unevaluatedItems")
 ASSERTIONS = frozenset((*_NUMBERS, *_LENGTHS, *_MEMBERS, *_OTHERS))
-CONTENT = 8  # positions of regular expressions that take as long for one character as reading it as JSON or Base64
-REPEATED = ("const", "enum", "pattern")  # an error of one of these holds a copy of it
+CONTENT = 8  # reading a character as JSON or Base64 takes as long as this number of regex positions
+REPEATED = ("const", "enum", "pattern")  # an error of one of these keywords contains a copy of its value
 _INTEGERS = range(-(2**63), 2**64)
 
 
 def own_weight(schema: dict[str, Any]) -> int:
-    """Return the evaluations that this subschema's own keywords are worth, without the subschemas inside it."""
+    """Return the cost of this subschema's own keywords, in evaluations, without the subschemas inside it."""
     weight = 1 + SLOW_FORMATS.get(_text(schema.get("format")), 0) + own_reasons(schema) // PRESENT
     weight += sum(FRACTION for keyword in BOUNDS if _is_fraction(schema.get(keyword)))
     if "const" in schema and not _is_looked_up([schema["const"]]):
@@ -38,9 +39,10 @@ def own_weight(schema: dict[str, Any]) -> int:
 
 
 def own_positions(schema: dict[str, Any], *, asserts_content: bool) -> int:
-    """Return how many positions of regular expressions (and formats) one character is compared with.
+    """Return the number of positions of regular expressions and formats that one character is compared with.
 
-    `asserts_content`: the drafts 6 and 7 read the text. Raises TooComplex with the way to the regular expression.
+    `asserts_content`: whether texts are decoded for `contentMediaType` and `contentEncoding`, as in drafts 6 and 7.
+    Raises TooComplex, whose arguments are the path to the regular expression.
     """
     patterns: list[tuple[str, tuple[str, ...]]] = []
     if isinstance(pattern := schema.get("pattern"), str):
@@ -58,20 +60,20 @@ def own_positions(schema: dict[str, Any], *, asserts_content: bool) -> int:
 
 
 def own_numbers(schema: dict[str, Any]) -> int:
-    """Return how many numbers one number is compared with as exact fractions, if it is none of 64 bits."""
+    """Return how many numbers a number that is not a 64-bit integer is compared with as exact fractions."""
     values = schema["enum"] if isinstance(schema.get("enum"), list) else []
     found = sum(_numbers_in(value) for value in [*values, schema.get("const")])
     return found + ("multipleOf" in schema) + any(_is_fraction(schema.get(keyword)) for keyword in BOUNDS)
 
 
 def own_reasons(schema: dict[str, Any]) -> int:
-    """Return the most errors that this subschema's own keywords can have for one value."""
+    """Return the maximum number of errors of this subschema's own keywords for one value."""
     lists = [schema.get("required"), *_values(schema.get("dependentRequired")), *_values(schema.get("dependencies"))]
     return max(1, len(ASSERTIONS & schema.keys())) + sum(len(names) for names in lists if isinstance(names, list))
 
 
 def own_words(schema: dict[str, Any]) -> int:
-    """Return about how many bytes of this subschema one error of it repeats."""
+    """Return about how many bytes of this subschema are copied into one error."""
     return sum(len(json.dumps(schema[keyword])) for keyword in REPEATED if keyword in schema)
 
 
@@ -97,7 +99,7 @@ def _inside(value: Any) -> list[Any]:
 
 
 def _is_looked_up(values: list[Any]) -> bool:
-    """Whether the validator looks a text or an integer up, instead of comparing it with each one."""
+    """Whether the validator looks a text or an integer up in these values instead of comparing it with each."""
     return all(isinstance(one, str) for one in values) or all(type(one) is int and one in _INTEGERS for one in values)
 
 

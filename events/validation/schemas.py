@@ -1,7 +1,7 @@
-"""Payloads against their type's JSON Schema (2020-12), compiled once a version.
+"""Validation of payloads by the JSON Schema (2020-12) of their event type. Each version is compiled once.
 
-The author of a schema is trusted with events, not with this machine: nothing is fetched for a `$ref`, patterns have no
-look-around or back-references and a bounded size, and the cost of a schema is bounded
+The author of a schema is trusted with events, but not with this machine. Nothing is fetched for a `$ref`. Patterns have
+no look-around or back-references, and their size is limited. The cost of a schema is limited, too
 (events/validation/schema_cost.py).
 """
 
@@ -20,7 +20,7 @@ from events.validation.schema_cost import Cost, cost_of
 from events.validation.schema_error import SchemaError
 
 PATTERNS = jsonschema_rs.RegexOptions(size_limit=2_000_000, dfa_size_limit=250_000)  # bytes
-# An event may hold what is private, or 500 KiB: reasons never repeat it.
+# Replaces values in validation errors, because a value may be private or have up to 500 KiB.
 MASK = "this value"
 _FOLLOWED_BY_A_NAME = ("properties", "patternProperties", "dependentSchemas", "dependencies")
 _OPEN_LISTS = ("prefixItems", "items", "additionalItems", "unevaluatedItems", "contains")
@@ -29,10 +29,13 @@ VAGUE = "This does not match the schema of its type. It is too large to list the
 
 
 class Checker(Protocol):
-    """What judges the payloads of one event type."""
+    """A validator for the payloads of one event type."""
 
     def judge(self, payload: Any, data: bytes, allowance: Budget) -> list[ValidationReason]:
-        """Return why the payload, whose JSON is `data`, is wrong: at most MAX_ERRORS errors. Raises BudgetSpent."""
+        """Return the validation errors of the payload, whose JSON text is `data`: at most MAX_ERRORS.
+
+        Raises BudgetSpent if the work exceeds `allowance`.
+        """
         ...
 
 
@@ -45,7 +48,7 @@ class Schema:
 
     def judge(self, payload: Any, data: bytes, allowance: Budget) -> list[ValidationReason]:
         at_most = len(data) * self._at_most
-        if at_most <= budget.LIGHT:  # nearly every event: what it takes is not worth measuring
+        if at_most <= budget.LIGHT:  # nearly every event: a closer estimate is not worth its own cost
             allowance.spend(int(at_most) // budget.USUALLY)
             if self._is_valid(payload):
                 return []
@@ -65,7 +68,7 @@ class Schema:
     def _reasons(self, payload: Any, size: Size, allowance: Budget) -> list[ValidationReason]:
         if allowance.affords_reasons(size.work_of_reasons(self.cost)):
             return list(islice(_each(self.validator.iter_errors(payload)), MAX_ERRORS))
-        if self.cost.branches:  # the first error would hold all errors of its alternatives
+        if self.cost.branches:  # the first error would contain all errors of its alternatives
             return [reason("schema", ["data"], VAGUE)]
         try:
             self.validator.validate(payload)
@@ -75,13 +78,13 @@ class Schema:
 
 
 def compiled(schema: Any) -> Schema:
-    """Return what judges payloads. Raises SchemaError for what is not a valid schema or costs too much."""
+    """Return the compiled schema with its cost. Raises SchemaError if the schema is invalid or costs too much."""
     cost = cost_of(schema)
     return Schema(validator_of(schema, mask=MASK), cost)
 
 
 def validator_of(schema: Any, **options: Any) -> jsonschema_rs.Validator:
-    """Return the compiled schema, which fetches nothing. Raises SchemaError."""
+    """Return the compiled schema, which never fetches other documents. Raises SchemaError."""
     try:
         return jsonschema_rs.validator_for(
             schema, offline=True, validate_formats=True, pattern_options=PATTERNS, **options
@@ -115,10 +118,11 @@ def _each(errors: Any) -> Iterator[ValidationReason]:
 
 
 def _place(instance_path: Iterable[str | int], evaluation_path: Iterable[str | int]) -> Iterator[str | int]:
-    """Yield the steps of an instance's path, with ANY for each that the schema does not name.
+    """Yield the steps of an instance's path, with ANY for each step that the schema does not name.
 
-    The keywords on the way to the one that failed say which: `properties` names a step, `items`, `patternProperties`
-    and the like do not, and `allOf`, `$ref` and the like take none.
+    The keywords on the path to the failed keyword determine that. `properties` names a step. `items`,
+    `patternProperties` and similar keywords make a step without naming it. `allOf`, `$ref` and similar keywords make no
+    step.
     """
     steps, keywords = iter(instance_path), iter(evaluation_path)
     for keyword in keywords:

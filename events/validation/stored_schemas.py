@@ -1,4 +1,4 @@
-"""Schemas from the database: one that cannot be used harms the events of its own type only."""
+"""Compiles schemas from the database. A schema that cannot be used affects only the events of its own type."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from events.validation.errors import ValidationReason, reason
 from events.validation.json_numbers import read_stored
 from events.validation.schemas import Checker, compiled
 
-log = logging.getLogger(__name__)  # the standard library's: a process without Django imports this
+log = logging.getLogger(__name__)  # the standard library's, because a process without Django imports this module
 
 
 class BrokenSchema:
-    """Stands for a stored schema that cannot be used: every event of its type is rejected, and kept."""
+    """Replaces a stored schema that cannot be used. Every event of its type becomes a rejected event."""
 
     def __init__(self, why: str) -> None:
         self._why = f"The schema of this event type cannot be used: {why} Publish another schema and replay."
@@ -24,7 +24,7 @@ class BrokenSchema:
 
 
 def stored(text: str) -> Checker:
-    """Return what judges payloads by a schema's JSON text from the database, whatever it is."""
+    """Return the validator for a schema's JSON text from the database: a BrokenSchema if the text cannot be used."""
     try:
         return compiled(read_stored(text))
     except Exception as error:
