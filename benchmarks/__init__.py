@@ -1,1 +1,1 @@
-"""One script per figure of docs/benchmarks.md, each against its peer and its limit in the same run: `make bench`."""
+"""Benchmarks, one module per figure of docs/benchmarks.md. Each run also measures a peer and a limit: `make bench`."""

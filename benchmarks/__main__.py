@@ -1,6 +1,6 @@
-"""`make bench`: measure every figure, or those named (`make bench ARGS="fanout press"`), and print them as a table.
+"""`make bench`: run all benchmarks, or those named (`make bench ARGS="fanout press"`), and print a table of figures.
 
-`--small` runs each in seconds, to show that it runs: its figures mean nothing, and only a failure counts.
+`--small` runs each one in seconds, to check that it works. Its figures are meaningless, and only a failure counts.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ BENCHMARKS = [
 
 
 def main() -> int:
-    """Return 0 if every benchmark ran and, in full size, met its goals; else 1."""
+    """Return 0 if every benchmark ran and, in full size, met its goals; otherwise 1."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[[], *BENCHMARKS], metavar="name", help=", ".join(BENCHMARKS))
     parser.add_argument("--small", action="store_true", help="seconds each; only a failure counts")
@@ -46,7 +46,7 @@ def main() -> int:
     figures: list[Figure] = []
     port = os.environ["PORT"]
     for name in given.names or BENCHMARKS:
-        os.environ["PORT"] = port  # the one before may have used others, but this process's settings know this one
+        os.environ["PORT"] = port  # an earlier benchmark may have changed it, but not this process's settings
         print(f"\n== {name} ==", flush=True)
         figures += measured(name)
     print("\n" + table(figures))
@@ -55,10 +55,10 @@ def main() -> int:
 
 
 def measured(name: str) -> list[Figure]:
-    """Return the benchmark's figures; of one that raises, print why and return a row that says so."""
+    """Return the benchmark's figures. If it raises, print the traceback and return a row that reports the failure."""
     try:
         found: list[Figure] = importlib.import_module(f"benchmarks.{name}").measure()
-    except Exception as error:  # whatever a benchmark raises must not hide the figures of the others
+    except Exception as error:  # an error of any type must not hide the figures of the other benchmarks
         traceback.print_exc()
         return [failure(name, error)]
     return found

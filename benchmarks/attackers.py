@@ -1,7 +1,8 @@
-"""Clients that harm a server by what they do not do, and one that never knows its password: for hostile_clients.py.
+"""Hostile clients for hostile_clients.py: slow readers and writers, unfinished requests, and wrong logins.
 
-A process of its own (`python -m benchmarks.attackers …`), each kind from an address of its own. Prints "in place" once
-every connection was made, and goes on until it is stopped: what the server cuts comes back.
+It runs as its own process (`python -m benchmarks.attackers …`), each kind of client from its own address. It prints "in
+place" after opening every connection, and runs until it is stopped. Connections that the server closes are opened
+again.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ async def connection(address: str, port: int) -> tuple[asyncio.StreamReader, asy
 
 
 async def drip(address: str, port: int, head: str) -> None:
-    """Send a head, and then a byte at a time."""
+    """Send a request head, then one byte per PAUSE."""
     _, writer = await connection(address, port)
     try:
         writer.write(head.encode())
@@ -49,7 +50,7 @@ async def slow_reader(address: str, port: int, given: argparse.Namespace) -> Non
     reader, writer = await connection(address, port)
     try:
         writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Token {given.token}\r\n\r\n".encode())
-        while await reader.read(1):  # noqa: ASYNC110  the pause is the point
+        while await reader.read(1):  # noqa: ASYNC110  the delay is intended
             await asyncio.sleep(PAUSE)
     finally:
         writer.close()

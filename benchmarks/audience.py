@@ -9,7 +9,7 @@ CHATS = sized(1_000_000, 10_000)
 
 
 def fill() -> None:
-    """Leave exactly CHATS chats and no messages, broadcasts or banners."""
+    """Create exactly CHATS chats, without messages, broadcasts or banners."""
     from chats.demo.fake import create_fake_chats
 
     clear()
@@ -18,12 +18,12 @@ def fill() -> None:
 
 
 def clear() -> None:
-    # CASCADE: tables of other apps refer to these, such as users' notifications.
+    # CASCADE, because tables of other apps refer to these, such as notifications.
     sql("TRUNCATE chats_chat, chats_broadcast, chats_banner CASCADE")
 
 
 def remove_messages() -> None:
-    """Empty tables, a fresh checkpoint and fresh statistics: every round starts from the same."""
+    """Empty the message tables, vacuum and checkpoint, so that every round starts in the same state."""
     sql(
         "TRUNCATE chats_message, chats_chunk CASCADE",
         "VACUUM (ANALYZE) chats_chat",

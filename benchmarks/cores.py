@@ -1,8 +1,8 @@
-"""Which core does what, where a server, its database and the load share a machine.
+"""CPU affinity for a server, its database and the load generator that share a machine.
 
-Linux likes to run whoever is woken where the waker runs. A web process that sends a statement wakes Postgres, which
-then waits behind the very process that will wait for it, while another core has nothing to do. That comes of sharing
-the machine, and comes differently each time. So the server has the first core for itself, and the rest has the others.
+Linux tends to run a woken process on the core of the process that woke it. A web process that sends a statement wakes
+Postgres, which then waits behind that very process while another core is idle. This effect of sharing a machine differs
+between runs. Therefore the server gets the first core for itself, and everything else the others.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ CAN_CHOOSE = len(CORES) > 1 and shutil.which("taskset") is not None
 
 
 def on_the_first() -> list[str]:
-    """Return what a server's command begins with."""
+    """Return the prefix of a server's command that pins it to the first core."""
     return ["taskset", "--cpu-list", str(CORES[0])] if CAN_CHOOSE else []
 
 
 @contextlib.contextmanager
 def load_and_postgres_on_the_others() -> Iterator[None]:
-    """Keep this process, what it starts without a word about cores, and Postgres from the server's core."""
+    """Keep this process, its children without explicit affinity, and Postgres off the server's core."""
     if not CAN_CHOOSE:
         yield
         return

@@ -1,4 +1,4 @@
-"""Django under its own ASGI handler: the peer that benchmarks/serving.py measures config/asgi.py against."""
+"""Django's own ASGI handler: the peer to which benchmarks/serving.py compares config/asgi.py."""
 
 import os
 

@@ -1,11 +1,11 @@
-"""Reading events: at ten million rows, by session, by category and time range, and the dashboards, over HTTP.
+"""Reading of events over HTTP, with ten million rows: by session, by category and time range, and the dashboards.
 
-The dashboards are the charts and groups over REST, and the admin's own pages: the front page, the explorer (of a day,
-and of all time), the rejected groups, the applications.
+The dashboards are the statistics and groups of the REST API and these admin pages: the front page, the explorer (of a
+day and of all time), the rejected groups and the applications.
 
-One web process as the launcher starts it, one keep-alive connection, every request with a session, a type or a range
-of its own, so that no page is read from the cache that the one before has filled. The events are those of
-`create_fake_events`, over 30 days. BENCH_EVENTS=1000000 takes fewer of them. Times in ms, until the whole answer.
+One web process as started by the launcher, and one keep-alive connection. Every request has its own session, type or
+range, so that no page is served from a cache filled by the previous request. The events come from `create_fake_events`,
+over 30 days. BENCH_EVENTS=1000000 creates fewer. Times are in ms, until the response is complete.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from benchmarks.size import sized
 
 EVENTS = int(os.environ.get("BENCH_EVENTS", sized(10_000_000, 20_000)))
 DAYS = 30
-REQUESTS = sized(300, 10)  # of each list
-CHARTS = sized(15, 3)  # of each dashboard
+REQUESTS = sized(300, 10)  # per list
+CHARTS = sized(15, 3)  # per dashboard
 PAGES = {
     "the front page": "/admin/",
     "the explorer": "/admin/events/event/",
@@ -72,7 +72,7 @@ def measure() -> list[Figure]:
             p95(f"chart over {DAYS} days, p95", ask, chart, CHARTS, 1_000),
             p95("groups of rejected events, p95", ask, lambda: "/rejected-events/groups/", CHARTS, 1_000),
         ]
-        see = viewer(cookie())  # now: the server closes a connection that rests for five seconds
+        see = viewer(cookie())  # only now: the server closes connections idle for five seconds
         figures += [p95(f"{name}, p95", see, always(path), CHARTS, 1_000) for name, path in PAGES.items()]
     sql(f"TRUNCATE {_TABLES} CASCADE")
     return figures
@@ -83,7 +83,7 @@ def always(address: str) -> Callable[[], str]:
 
 
 def asker(key: str) -> Callable[[str], float]:
-    """Return what asks for an address and returns the ms until its whole answer."""
+    """Return a function that requests a path and returns the ms until the response is complete."""
     ask = timed({"Authorization": f"Token {key}"})
 
     def found(address: str) -> float:
@@ -98,10 +98,10 @@ def asker(key: str) -> Callable[[str], float]:
 
 
 def viewer(session: dict[str, str]) -> Callable[[str], float]:
-    """Return what loads a page of the admin and returns the ms until all of it is there."""
+    """Return a function that loads an admin page and returns the ms until it is complete."""
     ask = timed({"Cookie": f"{session['name']}={session['value']}"})
     for path in PAGES.values():
-        ask(path)  # templates are compiled once
+        ask(path)  # compiles the templates
     return lambda path: ask(path)[0]
 
 

@@ -1,7 +1,7 @@
-"""`manage.py create_fake_chats --total 1000000`, in seconds: the whole command, and the COPY part of it alone.
+"""`manage.py create_fake_chats --total 1000000`, in seconds: the whole command, and its COPY alone.
 
-Against one INSERT … SELECT gen_random_uuid() FROM generate_series in psql into the same table with its indexes:
-Postgres alone, without any client that makes or sends a row.
+The peer is one INSERT … SELECT gen_random_uuid() FROM generate_series in psql into the same table and indexes: Postgres
+alone, without a client that creates or sends rows.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
-"""Fan-out: from a marketer's intent to a message in each of 1,000,000 chats, in seconds.
+"""Fan-out: seconds from the call of the service to a message in each of 1,000,000 chats.
 
-What is measured: `chats.services.compose` in this process, its wake-up through the broker, freeze, chunks and finish
-in a real Celery worker, until the broadcast's row says "sent". Against, on the same tables, indexes and chats:
+It measures `chats.services.compose` in this process, the wake-up through the broker, and freeze, chunks and finish in a
+real Celery worker, until the broadcast's status is "sent". The peers use the same tables, indexes and chats:
 
-- one INSERT … SELECT in psql: the least that a single connection can do, so a ratio above 1 is what sharing the work
-  wins after the cost of freezing, chunks, claims and counters;
-- `bulk_create` in batches of 1,000 over the chats' ids: what a loop in Python would do. A sample, scaled to all.
+- one INSERT … SELECT in psql, the minimum for a single connection. A ratio above 1 is the gain from sharing the work,
+  after the cost of freezing, chunks, claims and counters;
+- `bulk_create` in batches of 1,000 over the chats' ids, like a loop in Python. It is a sample, scaled to all chats.
 
-Also how much memory the worker's processes grow by, in MB (2**20 bytes), from before the send to their highest.
+It also measures how much the memory of the worker's processes grows, in MB (2**20 bytes), from before the send to the
+maximum.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def measure() -> list[Figure]:
     print(f"fan-out to {CHATS:,} chats, chunks of {settings.BROADCAST_CHUNK:,}, {settings.BROADCAST_WORKERS} workers")
     ours, single, loop, growth = [], [], [], []
     with worker(settings.BROADCAST_WORKERS) as child:
-        send_all()  # every process has its connection and its code
+        send_all()  # warm-up: every process opens its connection and imports its code
         for number in range(1, ROUNDS + 1):
             with memory_growth(child.pid) as grown:
                 ours.append(send_all())
@@ -66,7 +67,7 @@ def measure() -> list[Figure]:
 
 
 def send_all() -> float:
-    """Send a text to all chats; return the seconds from the intent to "sent"."""
+    """Send a text to all chats. Return the seconds from the call until the status "sent"."""
     from chats.services import compose
 
     remove_messages()
@@ -101,7 +102,7 @@ def bulk_create_a_sample() -> float:
 
 
 def unsent_broadcast() -> Broadcast:
-    """A broadcast that no worker will touch."""
+    """Return a cancelled broadcast, which no worker touches."""
     from django.utils import timezone
 
     from chats.models import Broadcast
@@ -111,7 +112,7 @@ def unsent_broadcast() -> Broadcast:
 
 @contextmanager
 def memory_growth(pid: int) -> Iterator[list[float]]:
-    """Collect, ten times a second, by how many MB the resident memory of the process and its children has grown."""
+    """Sample ten times per second by how many MB the resident memory of the process and its children has grown."""
     grown: list[float] = []
     over = threading.Event()
     before = resident(pid)
@@ -130,7 +131,7 @@ def memory_growth(pid: int) -> Iterator[list[float]]:
 
 
 def resident(pid: int) -> int:
-    """Return the bytes of resident memory of a process and all below it; pages they share count for each."""
+    """Return the resident memory in bytes of a process and its descendants. Shared pages count once per process."""
     process = psutil.Process(pid)
     total = 0
     for one in [process, *process.children(recursive=True)]:

@@ -1,7 +1,7 @@
-"""Hand-over: from the end of a run to the start of the next one in the same environment, by the database's clock.
+"""Hand-over: time from the end of a test run to the start of the next one in the same environment.
 
-Real tests in a real runner as the launcher starts it, two slots, one queue; what counts is `started_at` of each run
-minus `finished_at` of the one before.
+Real tests in a real runner as started by the launcher, with two slots and one queue. The measure is `started_at` of
+each run minus `finished_at` of the previous one, by the database's clock.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def measure() -> list[Figure]:
 
 
 def queue_runs(number: int) -> int:
-    """Queue these many runs in environment 17; return the first one's id."""
+    """Queue `number` runs in environment 17. Return the id of the first."""
     from django.contrib.auth.models import User
 
     from testrunner.files.snapshot import Snapshot
@@ -51,7 +51,7 @@ def queue_runs(number: int) -> int:
 
 
 def handovers(first: int) -> list[float]:
-    """The milliseconds between each of the runs and the next."""
+    """Return the milliseconds between each run and the next."""
     from testrunner.models import TestRun
 
     runs = list(TestRun.objects.filter(pk__gte=first, environment=17).order_by("started_at"))

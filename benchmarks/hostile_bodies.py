@@ -1,4 +1,4 @@
-"""The worst bodies and schemas that are allowed: what ten hostile senders send in benchmarks/hostile_senders.py."""
+"""The most expensive bodies and schemas that are allowed. benchmarks/hostile_senders.py sends them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import json
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-MAX_BODY_BYTES = 512 * 1024 - 1_000  # bytes of a body; a little less than is allowed
+MAX_BODY_BYTES = 512 * 1024 - 1_000  # bytes per body; slightly below the limit
 ALTERNATIVES = 400
 
 
 class Hostile(NamedTuple):
-    """One sender: the schema of its event type, and the body that it sends again and again, gzipped."""
+    """One sender: the schema of its event type, and the gzipped body that it sends repeatedly."""
 
     name: str
     schema: dict[str, Any]
@@ -25,7 +25,7 @@ def item(name: str, data: Any) -> str:
 
 
 def repeated(name: str, unit: str, size: int = MAX_BODY_BYTES) -> str:
-    """An item whose data is a member with as many of these values as fit."""
+    """Return an item whose data has a member with as many repetitions of `unit` as fit."""
     return item(name, {"a": "X"}).replace('"X"', f"[{','.join([unit] * (size // (len(unit) + 1)))}]")
 
 
@@ -34,7 +34,7 @@ def inside(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def alternatives(name: str) -> str:
-    """An item that takes nearly all the work that is done for one item."""
+    """Return an item that uses nearly all the validation work allowed for one item."""
     return item(name, {"a": [0] * (95_000 // ALTERNATIVES)})
 
 

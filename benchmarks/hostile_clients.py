@@ -1,9 +1,10 @@
-"""What everybody else sees of hostile clients: p95 of /ping/, /health/ and a page of the admin.
+"""Effect of hostile clients on other clients: p95 of /ping/, /health/ and an admin page.
 
-50 slow readers of large answers, 50 slow writers, 200 heads that never end, 1,000 slow bodies with one write key, and
-100 logins with wrong passwords at a time; each alone, all at once, and a Redis that takes connections and never says a
-word. Each kind comes from an address of its own, the measured client from another one. It asks for one thing after the
-other over keep-alive connections, and counts another status, or no answer within 10 s, as an answer after 10 s.
+The hostile clients are 50 slow readers of large responses, 50 slow writers, 200 request heads that never end, 1,000
+slow bodies with one write key, and 100 concurrent logins with wrong passwords. They run each alone and all at once; a
+last case is a Redis that accepts connections and never answers. Each kind has its own address, the measured client
+another one. It sends one request after the other over keep-alive connections. A wrong status, or no response within 10
+s, counts as a response after 10 s.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from benchmarks.report import Figure, at_most
 from benchmarks.size import is_small, sized
 
 SECONDS = sized(15.0, 1.0)
-WARM_UP = 3  # requests: templates and connections of a new process
+WARM_UP = 3  # requests, for templates and connections of a new process
 GOAL = 200.0  # ms
 PATHS = {"/ping/": {200}, "/health/": {200, 503}, "/admin/projects/task/": {200}}
 TIMEOUT = 10.0  # seconds
@@ -63,7 +64,7 @@ def attacked(names: list[str], key: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def silent_server() -> Iterator[int]:
-    """A port that takes connections, and never says a word."""
+    """A port that accepts connections and never answers."""
     taken: list[socket.socket] = []
 
     def accept() -> None:
@@ -77,7 +78,7 @@ def silent_server() -> Iterator[int]:
 
 
 def ask(headers: dict[str, str]) -> Times:
-    """Ask for each path, 20 times a second at most, on a connection for each."""
+    """Request each path at most 20 times per second, each on its own connection."""
     times: Times = {path: [] for path in PATHS}
     asking = [threading.Thread(target=_ask, args=(path, headers, times[path])) for path in PATHS]
     for one in asking:

@@ -1,8 +1,8 @@
-"""Neighbours of ten hostile senders: single events of one application, alone and beside the worst bodies allowed.
+"""Effect of ten hostile senders on another one: single events of one application, alone and beside the worst bodies.
 
-Each hostile sender has an application, a key and an event type of its own, and sends its body again as soon as it has
-an answer (benchmarks/hostile_bodies.py). The neighbour sends events at a steady pace on some connections; its answers
-with and without the senders are compared in each round.
+Each hostile sender has its own application, key and event type. It sends its body again as soon as it gets a response
+(benchmarks/hostile_bodies.py). The other sender, the neighbour, sends events at a steady rate on several connections.
+Each round compares its responses with and without the hostile senders.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from benchmarks.size import sized
 ROUNDS = sized(3, 1)
 SECONDS = sized(10.0, 1.0)
 CONNECTIONS = 8
-PACE = sized(400.0, 50.0)  # events a second of the neighbour, on all connections
-PATIENCE = 20.0  # seconds that a hostile sender waits for an answer
+PACE = sized(400.0, 50.0)  # the neighbour's events per second, on all connections
+PATIENCE = 20.0  # seconds that a hostile sender waits for a response
 MB = 1024 * 1024
 
 
@@ -75,12 +75,12 @@ def key_of(one: Hostile) -> str:
 
 
 def describe(hostile: list[Hostile]) -> None:
-    """An application without a rate limit, a key and a type for each."""
+    """Create an application without a rate limit, a key and an event type for each sender."""
     from events.models import Application, EventType, WriteKey
     from events.validation.schemas import compiled
 
     for one in hostile:
-        compiled(one.schema)  # it may be published
+        compiled(one.schema)  # checks that the schema may be published
         application = Application.objects.create(name=f"Hostile: {one.name}", rate=0)
         name = hashlib.sha256(key_of(one).encode()).hexdigest()
         WriteKey.objects.create(application=application, prefix="wk_", key_hash=name)
@@ -98,7 +98,7 @@ def neighbour(seconds: float) -> Load:
 
 @contextlib.contextmanager
 def sending(hostile: list[Hostile], answers: Counter[str]) -> Iterator[None]:
-    """Have all of them send, until the block ends."""
+    """Run all senders until the block ends."""
     ended = threading.Event()
     threads = [threading.Thread(target=send, args=(one, ended, answers), daemon=True) for one in hostile]
     for thread in threads:

@@ -1,9 +1,9 @@
-"""The ingest: 202 = committed, with key, schema and search for duplicates, on a durable Postgres.
+"""The ingest with a durable Postgres: 202 means committed, with key check, schema validation and duplicate detection.
 
-Single events on 32 connections, against a DRF ModelViewSet with the ORM under gunicorn (one process, ten threads), and
-against what the same uvicorn does for an address that does nothing. Batches of 500 on four connections, against one
-COPY of the same rows into the same table. For single events the server has a core for itself (benchmarks/cores.py); for
-batches, which Postgres bounds, all share all.
+Single events are sent on 32 connections. Their peers are a DRF ModelViewSet with the ORM under gunicorn (one process,
+ten threads), and a no-op URL of the same uvicorn. Batches of 500 are sent on four connections. Their peer is one COPY
+of the same rows into the same table. For single events the server has a core of its own (benchmarks/cores.py). For
+batches, which are limited by Postgres, all processes share all cores.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def measure() -> list[Figure]:
 
 
 def set_up() -> None:
-    """One application with a key, and a type with a schema like those of real events."""
+    """Create one application with a key, and types with a schema like those of real events."""
     from events.models import Application, EventType, WriteKey
 
     empty()
@@ -122,13 +122,13 @@ def load(name: str, results: Results, path: str, body: bytes, *, wanted: int = 2
 
 
 def check(answered: int) -> None:
-    """Every event that was acknowledged is there; the warm-up's, too."""
+    """Check that every acknowledged event is stored, including those of the warm-up."""
     stored = sql("SELECT count(*) FROM events_event")
     assert stored >= answered, f"{answered} were acknowledged, {stored} are there"
 
 
 def copy() -> float:
-    """Rows a second of one COPY into the events' own table."""
+    """Return the rows per second of one COPY into the events' own table."""
     from django.db import connection
 
     empty()

@@ -1,4 +1,4 @@
-"""config/asgi.py with one more address, which does nothing: what the same server does at its best."""
+"""config/asgi.py with one more URL that does nothing, to measure the maximum rate of the same server."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The peer of the ingest: events as most Django projects would take them, by a ModelViewSet and the ORM.
+"""The peer of the ingest: events received as in most Django projects, by a ModelViewSet and the ORM.
 
-Run by gunicorn. The same columns and indexes in a plain table, one row a request, without middleware, key or schema:
-it does less than the ingest, and has every advantage that settings can give it.
+Run by gunicorn. It has the same columns and indexes in an unpartitioned table, one row per request, without middleware,
+key or schema. It does less than the ingest, and has the most favourable settings.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class PeerEventViewSet(viewsets.ModelViewSet[PeerEvent]):
 
 
 def create_table() -> None:
-    """A new, empty table for the peer."""
+    """Create a new, empty table for the peer."""
     with connection.cursor() as cursor:
         cursor.execute("DROP TABLE IF EXISTS benchmarks_peerevent")
     with connection.schema_editor() as editor:

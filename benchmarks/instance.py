@@ -1,4 +1,4 @@
-"""An Opsroom of the benchmarks' own: durable services in $OPSROOM_HOME/bench, processes for as long as needed."""
+"""Opsroom instance for benchmarks: durable services in $OPSROOM_HOME/bench, and processes started as needed."""
 
 from __future__ import annotations
 
@@ -28,11 +28,14 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).resolve().parent.parent
 STARTING = 30.0  # seconds
-STOPPING = 20.0  # seconds until a process that does not stop warmly is made to
+STOPPING = 20.0  # seconds after which a process that does not terminate is killed
 
 
 def set_up() -> Home:
-    """Start the services, migrate, and make this process a Django one. Whatever services were named are left alone."""
+    """Start the services, migrate, and set up Django in this process.
+
+    Services configured in the environment are not used.
+    """
     for name in embedded.SERVICES:
         os.environ.pop(name, None)
     os.environ["OPSROOM_HOME"] = str(Home.from_environment().path / "bench")
@@ -45,7 +48,7 @@ def set_up() -> Home:
 
 
 def forget_wakeups() -> None:
-    """Empty the Redis of the benchmarks: messages and signs of life of an earlier run."""
+    """Empty the benchmarks' Redis: messages and heartbeats of an earlier run."""
     from redis import Redis
 
     with Redis.from_url(os.environ["REDIS_URL"]) as redis:
@@ -54,7 +57,7 @@ def forget_wakeups() -> None:
 
 @contextlib.contextmanager
 def process(name: str, argv: list[str], **env: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command in a process group of its own, writing to $OPSROOM_HOME/log/<name>.log, until the block ends."""
+    """Run a command in its own process group until the block ends. Its log is $OPSROOM_HOME/log/<name>.log."""
     with (Home.from_environment().logs / f"{name}.log").open("ab") as log:
         child = subprocess.Popen(
             [*dying_with_us(), *argv],
@@ -75,19 +78,19 @@ def stop(child: subprocess.Popen[bytes]) -> None:
     child.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
         child.wait(STOPPING)
-    with contextlib.suppress(ProcessLookupError):  # also what it may have left in its group
+    with contextlib.suppress(ProcessLookupError):  # also kills what is left in its group
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()
 
 
 def command(name: str) -> list[str]:
-    """How the launcher starts this process (web, worker, beat)."""
+    """Return the launcher's command for this process (web, worker, beat)."""
     return [sys.executable, "-m", *modules(int(os.environ["PORT"]))[name]]
 
 
 @contextlib.contextmanager
 def web(name: str = "web", argv: list[str] | None = None, **env: str) -> Iterator[subprocess.Popen[bytes]]:
-    """The web process as the launcher starts it, or another one listening at $PORT, from when it answers /ping/."""
+    """Run the launcher's web process, or another server at $PORT. Yields once it answers /ping/."""
     with process(name, argv or command("web"), **env) as child:
         wait_until(lambda: get("/ping/") == 200, f"{name} answers")
         yield child
@@ -95,7 +98,7 @@ def web(name: str = "web", argv: list[str] | None = None, **env: str) -> Iterato
 
 @contextlib.contextmanager
 def worker(processes: int = 2) -> Iterator[subprocess.Popen[bytes]]:
-    """The Celery worker as the launcher starts it, from when it has left a sign of life."""
+    """Run the launcher's Celery worker. Yields once it has sent a heartbeat."""
     from django.core.cache import cache
 
     from config.processes.heartbeats import sign_age
@@ -109,7 +112,7 @@ def worker(processes: int = 2) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def get(path: str) -> int:
-    """Return the status of a GET at $PORT, 0 where nobody answers."""
+    """Return the status of a GET at $PORT, or 0 without a response."""
     connection = http.client.HTTPConnection("127.0.0.1", int(os.environ["PORT"]), timeout=5)
     try:
         connection.request("GET", path)
@@ -121,7 +124,7 @@ def get(path: str) -> int:
 
 
 def wait_until(condition: Callable[[], bool], what: str, *, seconds: float = STARTING, poll: float = 0.05) -> float:
-    """Return when the condition holds, and after how many seconds. Raises TimeoutError."""
+    """Wait until the condition holds. Return the seconds waited. Raises TimeoutError."""
     started = time.perf_counter()
     while not condition():
         if time.perf_counter() - started > seconds:
@@ -131,7 +134,7 @@ def wait_until(condition: Callable[[], bool], what: str, *, seconds: float = STA
 
 
 def psql(statement: str) -> float:
-    """Run one statement in PostgreSQL's own client, and return the seconds that it says the statement took."""
+    """Run one statement in psql. Return the seconds that psql reports for it."""
     url = urlsplit(os.environ["DATABASE_URL"])
     folder, name = unquote(url.path[1:]).rsplit("/", 1)
     argv = [str(find_binaries() / "psql"), "-X", "-h", folder, "-p", str(url.port), "-U", str(url.username), "-d", name]
@@ -143,7 +146,7 @@ def psql(statement: str) -> float:
 
 
 def sql(*statements: str) -> Any:
-    """Run statements, each on its own and without the application's limit of time; return the last's first value."""
+    """Run statements one by one without a statement timeout. Return the first value of the last one."""
     from django.db import connection
 
     with connection.cursor() as cursor:
@@ -154,7 +157,7 @@ def sql(*statements: str) -> Any:
 
 
 def token(group: str = "") -> str:
-    """Return the REST token of a superuser, or of somebody who is only in this group."""
+    """Return a REST token of a superuser, or of a user who is only in this group."""
     from django.contrib.auth.models import Group
 
     from accounts.tokens import issue_token
@@ -166,7 +169,7 @@ def token(group: str = "") -> str:
 
 
 def _person(group: str = "") -> User:
-    """Return a superuser, or somebody without any right; nobody else goes by these names."""
+    """Return a superuser, or a user without permissions. The user names are reserved for benchmarks."""
     from django.contrib.auth.models import User
 
     name = f"benchmark-{group or 'superuser'}"
@@ -174,7 +177,7 @@ def _person(group: str = "") -> User:
 
 
 def cookie() -> dict[str, str]:
-    """Return the session cookie of a superuser, by its name and value."""
+    """Return the name and value of a superuser's session cookie."""
     from django.conf import settings
     from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
     from django.contrib.sessions.backends.db import SessionStore

@@ -1,10 +1,10 @@
-"""Lists: the cached first page of projects and of tasks, over HTTP, against the same page uncached, and against no-op.
+"""Lists over HTTP: the cached first page of projects and tasks, compared to the uncached page and to a no-op.
 
-One web process as the launcher starts it, 32 keep-alive connections, 50 rows a page of some thousands; the caller is
-a planner with a token, not a superuser, so that their rights have to be asked for. Uncached is the same process with
-a Redis that is away: the list cache is bypassed, and every answer takes the whole view, its queries and its rendering
-(and no time for Redis at all, which makes the peer quicker than a cache that misses). The no-op is the server's own
-a redirect, through the same middleware. In requests/s of good answers; times in ms. Turns alternate.
+One web process as started by the launcher, 32 keep-alive connections, 50 rows per page of some thousands. The caller is
+a planner with a token, not a superuser, so that permissions have to be queried. Uncached is the same process with an
+unreachable Redis: the list cache is bypassed, and every response needs the view, its queries and its rendering. It
+spends no time on Redis, so this peer is faster than a cache miss. The no-op is a redirect of the same server, through
+the same middleware. Figures are successful requests per second; times are in ms. The order alternates between rounds.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from benchmarks.size import sized
 
 ROUNDS = sized(5, 1)
 SECONDS = sized(4.0, 0.5)
-PROJECTS, TASKS = sized(2_000, 100), 10  # tasks a project
+PROJECTS, TASKS = sized(2_000, 100), 10  # tasks per project
 CACHED, UNCACHED = "cached", "uncached"
-NO_OP = "/"  # a redirect; not /ping/, which does not pass Django
+NO_OP = "/"  # a redirect; not /ping/, which bypasses Django
 VIEWS = {"project list": "/projects/", "task list": "/tasks/"}
-NOBODY = "redis://127.0.0.1:1/0"  # a port at which connections are refused
+NOBODY = "redis://127.0.0.1:1/0"  # a port that refuses connections
 Results = dict[tuple[str, str], list[Load]]
 
 
@@ -32,7 +32,7 @@ def measure() -> list[Figure]:
     from projects.demo.fake import create_fake_projects
     from projects.models import Project
 
-    Project.objects.all().delete()  # TRUNCATE … CASCADE would take the test environments along
+    Project.objects.all().delete()  # TRUNCATE … CASCADE would also delete the test environments
     create_fake_projects(PROJECTS, TASKS)
     sql("VACUUM (ANALYZE) projects_project, projects_task", "CHECKPOINT")
     key = token("planning")

@@ -1,9 +1,9 @@
-"""Live: from a commit to the last of 500 sockets, in milliseconds.
+"""Live messages: milliseconds from a commit to the last of 500 sockets.
 
-What is measured: `live.publish.publish` in a transaction of this process, from before its COMMIT, through the outbox,
-the hint, the web process' hub and uvicorn, until the last of 500 WebSocket clients has its bytes. Against a bare
-PUBLISH to 500 subscribers of the same Redis, from before the PUBLISH until the last of them has its bytes; the clients
-of both are the same few lines. A message at a time, ours and theirs by turns.
+It measures `live.publish.publish` in a transaction of this process, from before its COMMIT, through the outbox, the
+hint, the web process's hub and uvicorn, until the last of 500 WebSocket clients has received the bytes. The peer is a
+bare PUBLISH to 500 subscribers of the same Redis, measured from before the PUBLISH until the last one has received the
+bytes. Both use the same client code. Messages are sent one at a time, alternating between the two.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from benchmarks.size import sized
 
 SOCKETS = sized(500, 50)
 ROUNDS = sized(5, 1)
-MESSAGES = sized(40, 5)  # a round
+MESSAGES = sized(40, 5)  # per round
 WARM_UP = sized(10, 2)
 CHANNEL = "benchmark"
 
 
 class Crowd:
-    """How many clients still wait for the present message, and when the last one got it."""
+    """The number of clients that still wait for the current message, and an event set when the last has received it."""
 
     def __init__(self) -> None:
         self.waiting = 0
         self.all_have_it = asyncio.Event()
 
     async def seconds_until_last(self, send: Callable[[], None]) -> float:
-        """Send one message and wait for it."""
+        """Send one message. Return the seconds until all clients have received it."""
         self.waiting = SOCKETS
         self.all_have_it.clear()
         started = time.perf_counter()
@@ -49,10 +49,10 @@ class Crowd:
 
 
 class Listener(asyncio.Protocol):
-    """A client that has a message when it has bytes which end as the messages of this benchmark do."""
+    """A client. It has received a message when its data contains the end marker of this benchmark's messages."""
 
     def __init__(self, crowd: Crowd, opening: list[tuple[bytes, bytes]]) -> None:
-        """`opening`: what to say at first, and what to have heard before going on."""
+        """`opening` lists what to send when connecting, each with the response to wait for."""
         self.crowd, self.opening = crowd, list(opening)
         self.heard = b""
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -82,8 +82,8 @@ class Listener(asyncio.Protocol):
 def measure() -> list[Figure]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 8192)), hard))
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"  # the loop of the clients has nothing to do while we commit
-    with web(LIVE_SOCKETS_PER_USER=str(SOCKETS)):  # all are one user's
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"  # the clients' event loop is idle during the commit
+    with web(LIVE_SOCKETS_PER_USER=str(SOCKETS)):  # all sockets belong to one user
         return asyncio.run(_measure(token()))
 
 
@@ -149,7 +149,7 @@ def _to_redis(make: Callable[[], Listener]) -> Awaitable[tuple[Any, Listener]]:
 
 
 def handshake(key: str) -> bytes:
-    """What opens a WebSocket."""
+    """Return the request that opens a WebSocket."""
     nonce = base64.b64encode(os.urandom(16)).decode()
     lines = ["GET /ws/notifications/ HTTP/1.1", f"Host: 127.0.0.1:{os.environ['PORT']}", "Upgrade: websocket",
              "Connection: Upgrade", f"Sec-WebSocket-Key: {nonce}", "Sec-WebSocket-Version: 13",
@@ -158,6 +158,6 @@ def handshake(key: str) -> bytes:
 
 
 def subscription() -> bytes:
-    """One frame of text, masked with zeros."""
+    """Return one text frame, masked with zeros."""
     text = json.dumps({"type": "subscribe", "topics": ["broadcasts"]}).encode()
     return bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text

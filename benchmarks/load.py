@@ -1,8 +1,8 @@
-"""A small load generator: requests over keep-alive connections, one at a time on each, for some seconds.
+"""A small load generator: sequential requests over keep-alive connections for some seconds.
 
-A process of its own (`python -m benchmarks.load …`), so that it never shares an interpreter with what it measures.
-Plain sockets and httptools: it must be far cheaper than the server. No event loop, because those send what there is in
-bunches: the server would have nothing to do, and then everything at once. Prints one JSON object.
+It runs in its own process (`python -m benchmarks.load …`), so that it never shares an interpreter with the measured
+code. It uses plain sockets and httptools, because it must be far cheaper than the server. It has no event loop, because
+event loops send requests in bursts: the server would be idle, then overloaded. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from uuid import uuid4
 
 import httptools
 
-ID = b"00000000-0000-4000-8000-000000000000"  # in a body: each one is another, in each request
-RESPONSE_TIMEOUT = 10.0  # seconds; a connection that hears nothing for so long counts as an error
+ID = b"00000000-0000-4000-8000-000000000000"  # placeholder in a body; each occurrence becomes a new id in each request
+RESPONSE_TIMEOUT = 10.0  # seconds; a connection without a response for this long counts as an error
 
 
 @dataclass(frozen=True)
 class Load:
-    """What came of it: answers with the wanted status, all others, and their times in ms."""
+    """The results: the numbers of responses with the wanted status and of all others, and times in ms."""
 
     answers: int
     errors: int
@@ -39,7 +39,7 @@ class Load:
 
 
 class Connection:
-    """One keep-alive connection: the next request follows when the answer to the last one is complete."""
+    """One keep-alive connection. The next request is sent when the previous response is complete."""
 
     def __init__(self, port: int, wanted: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=RESPONSE_TIMEOUT)
@@ -54,7 +54,7 @@ class Connection:
         self.socket.sendall(request)
 
     def receive(self) -> bool:
-        """Take in what has come, and return whether the answer is complete. Raises OSError."""
+        """Read the available data. Return whether the response is complete. Raises OSError."""
         answers = len(self.times)
         data = self.socket.recv(65536)
         if not data:
@@ -68,7 +68,7 @@ class Connection:
 
 
 def with_ids(request: bytes) -> Iterator[bytes]:
-    """Yield the request again and again, with a fresh UUID in the place of each ID."""
+    """Yield the request repeatedly, with a new UUID in place of each ID."""
     first, *rest = request.split(ID)
     prefix = str(uuid4())[:-12].encode()
     numbers = count()
@@ -77,7 +77,7 @@ def with_ids(request: bytes) -> Iterator[bytes]:
 
 
 def generate(port: int, request: bytes, *, connections: int, seconds: float, wanted: int, pace: float = 0.0) -> Load:
-    """Load 127.0.0.1:`port` and return what came of it. A connection that is lost is not opened anew."""
+    """Load 127.0.0.1:`port` and return the results. Lost connections are not reopened."""
     started = time.perf_counter()
     requests, made = with_ids(request), [Connection(port, wanted) for _ in range(connections)]
     if pace:
@@ -102,9 +102,11 @@ def _summed(made: list[Connection], took: float, hanging: int) -> Load:
 
 
 def _in_turn(made: list[Connection], requests: Iterator[bytes], until: float, apart: float) -> int:
-    """Send one request after the other, so many seconds apart, each on a free connection; return how many are lost.
+    """Send one request every `apart` seconds, each on a free connection.
 
-    Where none is free the request waits, and its time begins when it should have been sent.
+    Return the number of responses that never came.
+
+    If no connection is free, the request waits, and its time counts from when it should have been sent.
     """
     free, due = deque(made), time.perf_counter()
     with selectors.DefaultSelector() as selector:
@@ -124,7 +126,7 @@ def _in_turn(made: list[Connection], requests: Iterator[bytes], until: float, ap
 
 
 def _go_on(selector: selectors.BaseSelector, requests: Iterator[bytes], until: float) -> int:
-    """Send and receive until then, and for the answers that are due. Return how many never came."""
+    """Send and receive until `until`, then wait for outstanding responses. Return the number that never came."""
     while selector.get_map():
         ready = selector.select(RESPONSE_TIMEOUT)
         if not ready:
@@ -155,9 +157,9 @@ def run(
     seconds: float = 4.0,
     pace: float = 0.0,
 ) -> Load:
-    """Generate load in a process of its own, and wait for it. With a body it is POSTs of JSON.
+    """Generate load in a separate process and wait for it. With a body, the requests are POSTs of JSON.
 
-    `pace` is the most requests a second, of all connections; 0: as many as are answered.
+    `pace` is the maximum number of requests per second on all connections. 0 means unlimited.
     """
     argv = [sys.executable, "-m", "benchmarks.load", str(port), path, "--connections", str(connections)]
     posting = [] if body is None else ["--post"]

@@ -1,9 +1,9 @@
-"""A log of 100 MB in the browser: usable from the first second on, in memory that doesn't grow with it.
+"""A log of 100 MB in the browser: time to the first lines, time per jump, and memory that does not grow with the log.
 
-The run's page in headless Chromium, from a web process as the launcher starts it. Times in ms from the page's request
-to the first lines in view, and from a jump anywhere in the log to its lines drawn; the JavaScript heap in MB after
-every line was read once, and after the jumps. The limits are those of a page one would call usable: a second or two to
-the first line, a jump within a quarter of a second, and a heap far below the log's size plus the page's own.
+It opens the run's page in headless Chromium, from a web process as started by the launcher. Times are in ms: from the
+page's request to the first visible lines, and from a jump to a random place until its lines are drawn. The JavaScript
+heap is in MB, after every line was read once and after the jumps. The limits are those of a usable page: a second or
+two to the first line, a quarter of a second per jump, and a heap far below the log's size plus the page's own.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from benchmarks.size import sized
 from config.tests.browser import find_chromium, running_browser
 
 MEGABYTES = sized(100, 2)
-PIECE = 64 * 1024  # bytes a row, as the runner writes them
+PIECE = 64 * 1024  # bytes per row, as the runner writes them
 LINE = 70  # bytes
 ROUNDS, JUMPS = sized(3, 1), sized(30, 5)
 FIRST_LINES, ONE_JUMP, HEAP = 2_000, 250, 200  # ms, ms, MB
-# Scroll to a share of the log, and answer when the line that belongs there is drawn.
+# Scroll to a fraction of the log, and resolve when the line at that place is drawn.
 JUMP = """share => new Promise(done => {
   const view = document.querySelector("[data-log-view]"), from = performance.now();
   view.scrollTop = (view.scrollHeight - view.clientHeight) * share;
@@ -69,7 +69,7 @@ def measure() -> list[Figure]:
 
 
 def write_log() -> int:
-    """Write a finished run with its log; return its id."""
+    """Create a finished run with its log. Return its id."""
     from testrunner.factories import RunFactory
     from testrunner.models import LogChunk, TestRun
 

@@ -1,4 +1,4 @@
-"""What the figures were measured on: a ratio without its machine, versions and settings says nothing."""
+"""Description of the machine, versions and settings on which the figures were measured."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ POSTGRES_SETTINGS = (
 
 
 def describe() -> str:
-    """Return the machine, the versions and the settings that matter, a line each."""
+    """Return the machine, the versions and the relevant settings, one per line."""
     return "\n".join(
         [
             f"machine   {cpu()}, {os.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB,"

@@ -1,4 +1,4 @@
-"""What a benchmark hands back, and how numbers are written: medians, with the lowest and highest beside them."""
+"""Result type of benchmarks, and formatting of numbers as a median with minimum and maximum."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from statistics import median
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the table at the end."""
+    """One row of the final table."""
 
     name: str
     goal: str
@@ -19,13 +19,13 @@ class Figure:
 
 
 def spread(values: Sequence[float], unit: str = "", digits: int = 2) -> str:
-    """Return `median (lowest to highest)` with the unit behind."""
+    """Return `median (minimum to maximum)` with the unit after the median."""
     low, middle, high = (f"{value:,.{digits}f}" for value in (min(values), median(values), max(values)))
     return f"{middle}{unit} ({low} to {high})"
 
 
 def ratios(numerators: Sequence[float], denominators: Sequence[float]) -> list[float]:
-    """Return each round's own ratio: what disturbed the machine in a round disturbed both of its sides."""
+    """Return the ratio of each round. A disturbance of the machine in a round affects both of its sides."""
     return [above / below for above, below in zip(numerators, denominators, strict=True)]
 
 
@@ -38,7 +38,7 @@ def at_most(name: str, goal: float, measured: Sequence[float], unit: str = "×",
 
 
 def failure(name: str, error: Exception) -> Figure:
-    """Return the row of a benchmark that raised: the others still count."""
+    """Return the row of a benchmark that raised an exception. The other benchmarks still count."""
     reason = " ".join(str(error).split())[:200]
     return Figure(name, "runs", f"failed: {type(error).__name__}: {reason}".replace("|", "/"), met=False, failed=True)
 

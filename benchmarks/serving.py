@@ -1,10 +1,10 @@
-"""Serving: config/asgi.py (Django as WSGI in ten threads, inside uvicorn) against the two usual ways to serve Django.
+"""Serving: config/asgi.py (Django as WSGI in ten threads inside uvicorn), compared to two common ways to serve Django.
 
-The peers: Django's own ASGI handler under the same uvicorn, which is what "Django with WebSockets" usually means, and
-gunicorn with ten threads, a pure WSGI server that could not serve a WebSocket: the limit. One process each, 32
-keep-alive connections. Two views: a trivial one, and a list of 50 rows with a token and the database. In requests/s
-of good answers; times in ms; and the connections to Postgres that each server has open right after the load, as
-every one of them costs memory and Postgres has 150 here.
+The peers are Django's own ASGI handler under the same uvicorn, the usual way to serve Django with WebSockets, and
+gunicorn with ten threads, a pure WSGI server without WebSockets, which is the upper limit. Each has one process and 32
+keep-alive connections. There are two views: a trivial one, and a list of 50 rows with a token and the database. Figures
+are successful requests per second; times are in ms. It also counts each server's connections to Postgres right after
+the load, because each one costs memory and Postgres allows 150 here.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from config.tests.ports import free_port
 ROUNDS = sized(3, 1)
 SECONDS = sized(4.0, 0.5)
 OURS, ASGI, WSGI = "opsroom", "django-asgi", "gunicorn"
-VIEWS = {"a trivial view": ("/", 302), "a list of 50": ("/chats/", 200)}  # not /ping/: that needs no Django
+VIEWS = {"a trivial view": ("/", 302), "a list of 50": ("/chats/", 200)}  # not /ping/, which does not need Django
 Results = dict[tuple[str, str], list[Load]]
 
 
@@ -51,12 +51,12 @@ def measure() -> list[Figure]:
 
 
 def argv(server: str) -> list[str]:
-    """The command of this server, listening at $PORT: ours as the launcher has it."""
+    """Return the command of this server, listening at $PORT. Ours is the launcher's."""
     ours = command("web")
     if server == OURS:
         return ours
     if server == ASGI:
-        ours[ours.index("--lifespan") + 1] = "off"  # Django's handler knows none
+        ours[ours.index("--lifespan") + 1] = "off"  # Django's handler does not support lifespan
         return ["benchmarks.django_asgi:application" if part == "config.asgi:application" else part for part in ours]
     bind = f"127.0.0.1:{os.environ['PORT']}"
     threads = ["--worker-class", "gthread", "--workers", "1", "--threads", "10", "--keep-alive", "60"]
@@ -64,7 +64,10 @@ def argv(server: str) -> list[str]:
 
 
 def opened(server: str) -> int:
-    """Return the server's connections, without the one that asks, which may have the same name."""
+    """Return the number of the server's Postgres connections.
+
+    The connection that runs the query may have the same name and is not counted.
+    """
     own = f"application_name = '{server}' AND pid <> pg_backend_pid()"
     return int(sql(f"SELECT count(*) FROM pg_stat_activity WHERE {own}"))
 
@@ -91,6 +94,6 @@ def figures(results: Results, connections: dict[str, list[float]]) -> list[Figur
     return [*found, at_most("serving: connections to Postgres", 10, connections[OURS], "", 0)]
 
 
-# Of a pure WSGI server's rate: the price of one port for WebSockets, ingest and Django. It weighs most on a view
-# that does nothing.
+# Fractions of a pure WSGI server's rate: the cost of one port for WebSockets, ingest and Django. It is highest for a
+# view that does nothing.
 GOALS = {"a trivial view": 0.2, "a list of 50": 0.5}

@@ -1,4 +1,7 @@
-"""Full size, for figures, or small, to show in seconds that a benchmark still runs (`make bench ARGS=--small`)."""
+"""Size of a benchmark run: full, for figures, or small, to check in seconds that it works.
+
+`make bench ARGS=--small` selects the small size.
+"""
 
 from __future__ import annotations
 

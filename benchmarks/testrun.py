@@ -1,8 +1,7 @@
-"""One run of a trivial test through the executor, against `python -m pytest` on the same file by hand.
+"""One run of a trivial test in the executor, compared to `python -m pytest` on the same file.
 
-Both without the plugins that happen to be installed: the executor leaves them out, and they would slow the peer. What
-is left to pay for: the guard, the walls, the pipes, and removing everything. The walls are probed before, as a worker
-does once.
+Both run without installed plugins: the executor disables them, and they would slow down the peer. The difference is the
+cost of the guard, the sandbox, the pipes and the clean-up. The sandbox is probed before, as a worker does once.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ def measure() -> list[Figure]:
         print(f"walls: {probe(root).words}")
         file = Path(folder) / SAMPLE.name
         file.write_bytes(SAMPLE.read_bytes())
-        for _ in range(2):  # fill the disk's cache
+        for _ in range(2):  # warm-up of the disk cache
             executed(root), by_hand(file)
         rounds = [(executed(root), by_hand(file)) for _ in range(ROUNDS)]
     ours, bare = [mine for mine, _ in rounds], [theirs for _, theirs in rounds]
