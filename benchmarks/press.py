@@ -31,7 +31,7 @@ def measure() -> list[Figure]:
         connection = http.client.HTTPConnection("127.0.0.1", int(os.environ["PORT"]), timeout=30)
         api, presses = [], []
         for number in range(PRESSES + 2):
-            api_took, _ = ask(connection, "GET", "/standin/photos/?offset=0&limit=100", {})
+            api_took, _ = ask(connection, "GET", "/fake-banner-api/photos/?offset=0&limit=100", {})
             took, broadcast = ask(connection, "POST", "/broadcasts/banner/", headers)
             cancel(broadcast["id"])
             if number >= 2:  # the first two are warm-ups

@@ -26,7 +26,7 @@ from core.images.conversion import Picture
 from core.timezones import with_zone
 from core.wake import wake
 
-PREPARE, FAN_OUT = "chats.tasks.prepare", "chats.tasks.fan_out"
+PREPARE, FAN_OUT = "chats.tasks.prepare_broadcast", "chats.tasks.fan_out_broadcast"
 QUIET = timedelta(seconds=5)  # a broadcast without progress for this long may have lost its wake-up message
 API_SECONDS = 5.0  # seconds per request for all calls of the banner API
 

@@ -1,6 +1,5 @@
 from chats import files, services
-from chats.broadcasts.fanout import run
-from chats.broadcasts.prepare import prepare as prepare_broadcast
+from chats.broadcasts import fanout, prepare
 from chats.models import Broadcast
 from core.bounded_tasks import bounded_task
 from core.wake import wake
@@ -9,23 +8,23 @@ SLICE = 20.0  # seconds of fan-out per task, so that time limits hold and other 
 
 
 @bounded_task(60)
-def prepare(broadcast_id: int) -> None:
+def prepare_broadcast(broadcast_id: int) -> None:
     """Download the banner and freeze the audience, then wake the workers for the fan-out."""
     broadcast = Broadcast.objects.filter(pk=broadcast_id).first()
-    if broadcast is not None and prepare_broadcast(broadcast):
+    if broadcast is not None and prepare.prepare(broadcast):
         services.call_workers(broadcast)
 
 
 @bounded_task(60)
-def fan_out(broadcast_id: int) -> None:
+def fan_out_broadcast(broadcast_id: int) -> None:
     """Send for SLICE seconds. If messages remain, re-enqueue behind the queue's other tasks."""
     broadcast = Broadcast.objects.sending().filter(pk=broadcast_id).first()
-    if broadcast is not None and run(broadcast, seconds=SLICE):
+    if broadcast is not None and fanout.run(broadcast, seconds=SLICE):
         wake(services.FAN_OUT, broadcast_id)
 
 
 @bounded_task(30)
-def sweep() -> None:
+def sweep_broadcasts() -> None:
     """Process broadcasts that are due, queued or being sent and that no message has announced."""
     services.sweep_broadcasts()
 

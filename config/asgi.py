@@ -4,8 +4,8 @@ uvicorn reads the requests by config/server/http_protocol.py, which bounds heads
 
     /ws/notifications/  Channels: the one WebSocket, for everything live (live/consumer.py). Reads the database in two
                         threads of its own, one connection each, however many sockets are open
-    /standin/…          the local stand-in of the banner API, in a pool of its own: the banner client asks it from
-                        inside a request, and must not wait for the very threads that are busy asking
+    /fake-banner-api/…  the fake banner API of a local copy, in a pool of its own: the banner client asks it inside a
+                        request, and must not wait for threads that are busy asking
     /ping/, /health/    the event loop (config/server/health_door.py)
     /static/…           files, sent by the event loop (config/server/static_files.py)
     /admin/login/ …     Django as well, for requests that check a password, after config/server/login_door.py
@@ -39,7 +39,7 @@ _progress = RequestProgress(django, threads=THREADS)
 _django = Bridge(_progress, threads=THREADS)
 _health = HealthDoor()
 _login = LoginDoor(_django)
-_standin = Bridge(django, threads=2)
+_fake_banner_api = Bridge(django, threads=2)
 _static = StaticFiles()
 _notifications = LiveConsumer.as_asgi()
 _ingest = Ingest()
@@ -69,7 +69,7 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
         await _login(scope, receive, send)
     elif scope["path"].startswith(settings.STATIC_URL):
         await _static(scope, receive, send)
-    elif settings.STANDIN and scope["path"].startswith("/standin/"):
-        await _standin(scope, receive, send)
+    elif settings.FAKE_BANNER_API and scope["path"].startswith("/fake-banner-api/"):
+        await _fake_banner_api(scope, receive, send)
     else:
         await _django(scope, receive, send)

@@ -40,12 +40,12 @@ app.conf.update(
     task_default_queue="default",
     task_create_missing_queues=False,
     task_routes={
-        "chats.tasks.prepare": {"queue": "broadcasts"},
-        "chats.tasks.fan_out": {"queue": "broadcasts"},
-        "events.tasks.digest": {"queue": "events"},
-        "events.tasks.replay": {"queue": "events"},
-        "events.tasks.notify": {"queue": "events"},
-        "testrunner.tasks.work": {"queue": "testruns"},
+        "chats.tasks.prepare_broadcast": {"queue": "broadcasts"},
+        "chats.tasks.fan_out_broadcast": {"queue": "broadcasts"},
+        "events.tasks.digest_events": {"queue": "events"},
+        "events.tasks.replay_rejected": {"queue": "events"},
+        "events.tasks.send_notifications": {"queue": "events"},
+        "testrunner.tasks.run_tests": {"queue": "testruns"},
     },
     accept_content=["json"],
     task_serializer="json",
@@ -88,24 +88,28 @@ else:
 app.conf.beat_schedule = {
     # Expiring after about one period: what a stopped worker missed need not be caught up message by message. The
     # database scheduler reads `expire_seconds`, and drops Celery's own `expires`.
-    "clean up live": {"task": "live.tasks.clean_up", "schedule": 600.0, "options": {"expire_seconds": 600}},
+    "clean up live": {"task": "live.tasks.delete_old_messages", "schedule": 600.0, "options": {"expire_seconds": 600}},
     # Both look for what is due, however late they come: no moment of the day is special to beat. Often
     # enough that what a killed worker left is taken up within 45 s.
-    "remind": {"task": "projects.tasks.remind", "schedule": 30.0, "options": {"expire_seconds": 30}},
-    "daily report": {"task": "projects.tasks.report", "schedule": 30.0, "options": {"expire_seconds": 30}},
-    "notify": {"task": "events.tasks.notify", "schedule": 5.0, "options": {"expire_seconds": 10}},
-    "digest": {"task": "events.tasks.digest", "schedule": 2.0, "options": {"expire_seconds": 4}},
-    "sweep test runs": {"task": "testrunner.tasks.sweep", "schedule": 3.0, "options": {"expire_seconds": 10}},
-    "forget old logs": {"task": "testrunner.tasks.retain", "schedule": 3_600.0, "options": {"expire_seconds": 3_600}},
+    "remind": {"task": "projects.tasks.send_reminders", "schedule": 30.0, "options": {"expire_seconds": 30}},
+    "daily report": {"task": "projects.tasks.send_daily_report", "schedule": 30.0, "options": {"expire_seconds": 30}},
+    "notify": {"task": "events.tasks.send_notifications", "schedule": 5.0, "options": {"expire_seconds": 10}},
+    "digest": {"task": "events.tasks.digest_events", "schedule": 2.0, "options": {"expire_seconds": 4}},
+    "sweep test runs": {"task": "testrunner.tasks.sweep_runs", "schedule": 3.0, "options": {"expire_seconds": 10}},
+    "forget old logs": {
+        "task": "testrunner.tasks.delete_old_logs",
+        "schedule": 3_600.0,
+        "options": {"expire_seconds": 3_600},
+    },
     "make event partitions": {
         "task": "events.tasks.make_partitions",
         "schedule": 3600.0,
         "options": {"expire_seconds": 600},
     },
-    "retain events": {"task": "events.tasks.retain", "schedule": 3600.0, "options": {"expire_seconds": 600}},
-    "retain": {"task": "config.tasks.retain", "schedule": 3600.0, "options": {"expire_seconds": 600}},
+    "retain events": {"task": "events.tasks.delete_old_events", "schedule": 3600.0, "options": {"expire_seconds": 600}},
+    "retain": {"task": "config.tasks.delete_old_rows", "schedule": 3600.0, "options": {"expire_seconds": 600}},
     "sweep replays": {"task": "events.tasks.sweep_replays", "schedule": 10.0, "options": {"expire_seconds": 10}},
-    "sweep broadcasts": {"task": "chats.tasks.sweep", "schedule": 3.0, "options": {"expire_seconds": 10}},
+    "sweep broadcasts": {"task": "chats.tasks.sweep_broadcasts", "schedule": 3.0, "options": {"expire_seconds": 10}},
     "sweep files": {"task": "chats.tasks.sweep_files", "schedule": 600.0, "options": {"expire_seconds": 600}},
 }
 PERIODIC = frozenset(entry["task"] for entry in app.conf.beat_schedule.values())

@@ -15,7 +15,7 @@ from redis.retry import Retry
 
 from config.logs import logging_config
 from config.pages.navigation import UNFOLD  # noqa: F401  the theme's settings, long enough for a file of their own
-from config.settings_validation import days, flag, refuse_unsafe, time_zone, whole
+from config.settings_validation import days, flag, refuse_renamed, refuse_unsafe, time_zone, whole
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -29,6 +29,7 @@ SECRET_KEY = env.str("SECRET_KEY", default="")
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if LOCAL else [])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+refuse_renamed(env)
 refuse_unsafe(local=LOCAL, secret_key=SECRET_KEY, debug=DEBUG, allowed_hosts=ALLOWED_HOSTS)
 
 INSTALLED_APPS = [
@@ -292,12 +293,16 @@ DJANGO_STRUCTLOG_TRUST_UPSTREAM_REQUEST_ID = True  # vetted: config/request_ids.
 DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False  # it believes any X-Forwarded-For; core/http/client_ip.py does not
 
 # --- chats --------------------------------------------------------------------------------------
-STANDIN = LOCAL and not env.str("BANNER_API_URL", default="")
-BANNER_API_URL = env.str("BANNER_API_URL", default=f"http://127.0.0.1:{PORT}/standin/photos/" if STANDIN else "")
+FAKE_BANNER_API = LOCAL and not env.str("BANNER_API_URL", default="")
+BANNER_API_URL = env.str(
+    "BANNER_API_URL", default=f"http://127.0.0.1:{PORT}/fake-banner-api/photos/" if FAKE_BANNER_API else ""
+)
 if not BANNER_API_URL:
     raise ImproperlyConfigured("BANNER_API_URL is not set: the address of the banner API's list of photos.")
 # scheme://host:port that may be plain HTTP and inside the network, because the operator says so.
-BANNER_TRUSTED_ORIGINS = env.list("BANNER_TRUSTED_ORIGINS", default=[f"http://127.0.0.1:{PORT}"] if STANDIN else [])
+BANNER_TRUSTED_ORIGINS = env.list(
+    "BANNER_TRUSTED_ORIGINS", default=[f"http://127.0.0.1:{PORT}"] if FAKE_BANNER_API else []
+)
 BROADCAST_WORKERS = whole(env, "BROADCAST_WORKERS", default=2, least=1, most=100)  # how many workers share one fan-out
 BROADCAST_CHUNK = whole(env, "BROADCAST_CHUNK", default=25_000, least=1, most=1_000_000)  # chats a transaction
 # A scheduled broadcast that is later than this is not sent any more without a decision.
@@ -331,19 +336,19 @@ EVENT_REJECTED_RETENTION_DAYS = whole(env, "EVENT_REJECTED_RETENTION_DAYS", defa
 EVENT_REJECTED_MB_PER_DAY = whole(env, "EVENT_REJECTED_MB_PER_DAY", default=64, least=0, most=1_000_000)
 
 # --- testrunner ---------------------------------------------------------------------------------
-TEST_UPLOADS = env.str("TEST_UPLOADS", default=str(HOME / "uploads"))  # the folder of uploaded test files
-TESTRUN_MOST_SECONDS = whole(env, "TESTRUN_MOST_SECONDS", default=3_600, least=1, most=604_800)
+TEST_UPLOADS_DIR = env.str("TEST_UPLOADS_DIR", default=str(HOME / "uploads"))  # the folder of uploaded test files
+TESTRUN_MAX_SECONDS = whole(env, "TESTRUN_MAX_SECONDS", default=3_600, least=1, most=604_800)
 # How long a run may take that does not say.
-TESTRUN_SECONDS = whole(
-    env, "TESTRUN_SECONDS", default=min(300, TESTRUN_MOST_SECONDS), least=1, most=TESTRUN_MOST_SECONDS
+TESTRUN_DEFAULT_SECONDS = whole(
+    env, "TESTRUN_DEFAULT_SECONDS", default=min(300, TESTRUN_MAX_SECONDS), least=1, most=TESTRUN_MAX_SECONDS
 )
 # Runs that may wait in one environment; of one user among them; MiB of files of all waiting runs of one user.
-TESTRUN_MOST_QUEUED = whole(env, "TESTRUN_MOST_QUEUED", default=500, least=1, most=100_000)
-TESTRUN_MOST_QUEUED_PER_USER = whole(
-    env, "TESTRUN_MOST_QUEUED_PER_USER", default=min(100, TESTRUN_MOST_QUEUED), least=1, most=TESTRUN_MOST_QUEUED
+TESTRUN_MAX_QUEUED = whole(env, "TESTRUN_MAX_QUEUED", default=500, least=1, most=100_000)
+TESTRUN_MAX_QUEUED_PER_USER = whole(
+    env, "TESTRUN_MAX_QUEUED_PER_USER", default=min(100, TESTRUN_MAX_QUEUED), least=1, most=TESTRUN_MAX_QUEUED
 )
-TESTRUN_MOST_QUEUED_MB = whole(env, "TESTRUN_MOST_QUEUED_MB", default=200, least=20, most=1_000_000)
-TESTRUN_FOLDER = env.str("TESTRUN_FOLDER", default=str(HOME / "testruns"))  # each run has a folder below it meanwhile
+TESTRUN_MAX_QUEUED_MB = whole(env, "TESTRUN_MAX_QUEUED_MB", default=200, least=20, most=1_000_000)
+TESTRUN_DIR = env.str("TESTRUN_DIR", default=str(HOME / "testruns"))  # each run has a folder below it meanwhile
 # How long the runs of a worker that is stopped may still take.
 TESTRUN_STOP_SECONDS = whole(env, "TESTRUN_STOP_SECONDS", default=2, least=0, most=3_600)
 TESTRUN_MIN_ISOLATION = env.str("TESTRUN_MIN_ISOLATION", default="plain")  # see testrunner/sandbox/isolation.py

@@ -7,6 +7,15 @@ from django.core.exceptions import ImproperlyConfigured
 from environ import Env
 
 MIN_SECRET_LENGTH = 50
+RENAMED = {  # settings by their former names
+    "TEST_UPLOADS": "TEST_UPLOADS_DIR",
+    "TESTRUN_FOLDER": "TESTRUN_DIR",
+    "TESTRUN_SECONDS": "TESTRUN_DEFAULT_SECONDS",
+    "TESTRUN_MOST_SECONDS": "TESTRUN_MAX_SECONDS",
+    "TESTRUN_MOST_QUEUED": "TESTRUN_MAX_QUEUED",
+    "TESTRUN_MOST_QUEUED_PER_USER": "TESTRUN_MAX_QUEUED_PER_USER",
+    "TESTRUN_MOST_QUEUED_MB": "TESTRUN_MAX_QUEUED_MB",
+}
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 
 
@@ -45,6 +54,13 @@ def time_zone(env: Env, name: str) -> str:
         raise ImproperlyConfigured(
             f"{name} must be the IANA name of a time zone, such as Europe/Berlin: {written[:50]}"
         ) from error
+
+
+def refuse_renamed(env: Env) -> None:
+    """Raise ImproperlyConfigured where a setting has its former name, which would be ignored."""
+    for former, name in RENAMED.items():
+        if former in env.ENVIRON:
+            raise ImproperlyConfigured(f"{former} is called {name} now. Rename it in the environment or in .env.")
 
 
 def refuse_unsafe(*, local: bool, secret_key: str, debug: bool, allowed_hosts: list[str]) -> None:

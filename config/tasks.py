@@ -3,6 +3,6 @@ from core.bounded_tasks import bounded_task
 
 
 @bounded_task(time_limit=120)
-def retain() -> None:
+def delete_old_rows() -> None:
     """Delete what is older than its settings keep it."""
     retention.retain()

@@ -27,8 +27,8 @@ urlpatterns = [
     path("", include("events.urls")),
     path("", include("testrunner.urls")),
 ]
-if settings.STANDIN:
-    urlpatterns += [path("standin/", include("chats.fake_banner_api.views"))]
+if settings.FAKE_BANNER_API:
+    urlpatterns += [path("fake-banner-api/", include("chats.fake_banner_api.views"))]
 
 handler400 = "config.rest.error_handlers.bad_request"
 handler403 = "config.rest.error_handlers.forbidden"

@@ -36,7 +36,7 @@ def send(*, to: list[str], subject: str, template: str, context: dict[str, Any],
     `template` is a name under projects/mail/. `identity` identifies the e-mail and is the same for a retry: it becomes
     the Message-ID, by which mail programs combine two copies.
     """
-    context = {**context, "house": settings.PUBLIC_URL}
+    context = {**context, "base_url": settings.PUBLIC_URL}
     mail = EmailMultiAlternatives(
         subject=" ".join(subject.split()),  # a title may contain line breaks, a header may not
         body=render_to_string(f"projects/mail/{template}.txt", context),

@@ -8,13 +8,13 @@ from events.storage import partitions, retention
 
 
 @bounded_task(40)
-def digest() -> None:
+def digest_events() -> None:
     """Count the events of the waiting batches."""
     digesting.run()
 
 
 @bounded_task(60)
-def replay(replay_id: int) -> None:
+def replay_rejected(replay_id: int) -> None:
     """Validate rejected events again for a limited time. If some are left, queue the same replay behind other tasks."""
     if replaying.run(replay_id):
         wake(services.REPLAY, replay_id)
@@ -33,12 +33,12 @@ def make_partitions() -> None:
 
 
 @bounded_task(120)
-def retain() -> None:
+def delete_old_events() -> None:
     """Delete the rows that are older than their retention period."""
     retention.retain()
 
 
 @bounded_task(40)
-def notify() -> None:
+def send_notifications() -> None:
     """Send the waiting notifications."""
     delivery.process()

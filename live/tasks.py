@@ -3,6 +3,6 @@ from live.numbering import forget_old
 
 
 @bounded_task(90)
-def clean_up() -> None:
+def delete_old_messages() -> None:
     """Delete old messages. A client that reconnects later than that gets a `reload` message."""
     forget_old()

@@ -1,8 +1,8 @@
 """The daily report: generated once a day however often the task runs, stored, published live, and mailed once.
 
-`data` is `{"totals": {…}, "projects": [{"id", "name", …}, …], "house": […]}`. The first two hold the counts total,
-pending, in_progress, completed, due_today, overdue and done_yesterday. core/report_sections.py describes `house`. Days
-are those of the installation's time zone, TIME_ZONE.
+`data` is `{"totals": {…}, "projects": [{"id", "name", …}, …], "other_apps": […]}`. The first two hold the counts total,
+pending, in_progress, completed, due_today, overdue and done_yesterday. core/report_sections.py describes `other_apps`.
+Days are those of the installation's time zone, TIME_ZONE.
 
 Once: the date is unique, and the row and its message are written in one transaction, so a concurrent call finds the
 row. The mail is claimed by a lease on the row, sent outside any transaction, and recorded; see projects/reminders.py,
@@ -35,7 +35,7 @@ __all__ = ["NotResent", "count", "generate_report", "mail_reports", "register", 
 
 log = structlog.get_logger(__name__)
 
-MAIL = "projects.tasks.report"
+MAIL = "projects.tasks.send_daily_report"
 MAX_PROJECTS = 1_000  # per report; the totals include all projects
 MAIL_SECONDS = 30.0  # after this time the task starts no further mail
 MAILED_FOR = timedelta(days=1)  # older reports that were never mailed are not mailed automatically
@@ -90,7 +90,7 @@ def count(day: date) -> dict[str, Any]:
     )
     rows = [{"id": row.pop("project_id"), "name": row.pop("project__name"), **row} for row in projects]
     totals = Task.objects.aggregate(**numbers)
-    return {"totals": totals, "projects": rows, "house": happened_on(day_before(day, zone))}
+    return {"totals": totals, "projects": rows, "other_apps": happened_on(day_before(day, zone))}
 
 
 def _numbers(day: date, now: datetime) -> dict[str, Count]:
@@ -184,7 +184,7 @@ def _mail(report: Report, now: datetime) -> bool:
                 "totals": report.data["totals"],
                 "projects": report.data["projects"][:50],
                 "zone": zone_words(timezone.get_default_timezone()),
-                "sections": report.data.get("house", []),  # older reports have no such section
+                "sections": report.data.get("other_apps", []),  # older reports have no such section
             },
             identity=_identity(report),
         )

@@ -85,14 +85,14 @@ class ProjectCountsSerializer(CountsSerializer):
     name = serializers.CharField()
 
 
-class HouseRowSerializer(serializers.Serializer):
+class OtherAppRowSerializer(serializers.Serializer):
     name = serializers.CharField()
     number = serializers.IntegerField()
 
 
-class HouseSectionSerializer(serializers.Serializer):
+class OtherAppSectionSerializer(serializers.Serializer):
     name = serializers.CharField(help_text="The part of Opsroom, such as Chats.")
-    rows = HouseRowSerializer(many=True)
+    rows = OtherAppRowSerializer(many=True)
 
 
 class ReportSerializer(serializers.ModelSerializer):
@@ -101,13 +101,13 @@ class ReportSerializer(serializers.ModelSerializer):
         source="data.projects", many=True, read_only=True, help_text="Those with tasks; the busiest 1,000 of more."
     )
 
-    house = HouseSectionSerializer(
-        source="data.house", many=True, read_only=True, default=[], help_text="What else happened the day before."
+    other_apps = OtherAppSectionSerializer(
+        source="data.other_apps", many=True, read_only=True, default=[], help_text="What else happened the day before."
     )
 
     class Meta:
         model = Report
-        fields = ["date", "created_at", "mailed_at", "totals", "projects", "house"]
+        fields = ["date", "created_at", "mailed_at", "totals", "projects", "other_apps"]
 
 
 class CalendarTokenSerializer(serializers.Serializer):

@@ -4,18 +4,18 @@ from projects import reminders, reports
 
 
 @bounded_task(10)
-def settle_lists() -> None:
+def retry_invalidation() -> None:
     """Renew the list cache's generation on behalf of a process that could not reach Redis."""
     entries.settle()
 
 
 @bounded_task(180)  # one mail may take as long as the mail server allows
-def remind() -> None:
+def send_reminders() -> None:
     """Send the reminders that are due."""
     reminders.send_due()
 
 
 @bounded_task(180)
-def report() -> None:
+def send_daily_report() -> None:
     """Generate today's report if it is due and missing, and mail it."""
     reports.run_daily()

@@ -52,7 +52,7 @@ def start_run(
             environment=environment,
             requested_by=requested_by.strip()[:255] or user.get_username(),
             created_by=user,
-            wall_seconds=wall_seconds or settings.TESTRUN_SECONDS,
+            wall_seconds=wall_seconds or settings.TESTRUN_DEFAULT_SECONDS,
             files_key=files_key(files),
             request_key=request_key,
         ),
@@ -190,8 +190,8 @@ def _check(files: Sequence[Snapshot], wall_seconds: int | None) -> None:
         raise RunNotAllowed("Opsroom's own tests need a run of their own: choose them alone, or only others.")
     if len(files) > MAX_FILES or sum(len(file.content) for file in files) > MAX_BYTES:
         raise RunNotAllowed(_too_much(files))
-    if wall_seconds is not None and not 0 < wall_seconds <= settings.TESTRUN_MOST_SECONDS:
-        raise NoSuchTime(f"A run may take from 1 to {settings.TESTRUN_MOST_SECONDS} seconds.")
+    if wall_seconds is not None and not 0 < wall_seconds <= settings.TESTRUN_MAX_SECONDS:
+        raise NoSuchTime(f"A run may take from 1 to {settings.TESTRUN_MAX_SECONDS} seconds.")
 
 
 def _too_much(files: Sequence[Snapshot]) -> str:

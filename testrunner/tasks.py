@@ -12,7 +12,7 @@ from testrunner.worker import runner
 
 
 @shared_task(base=WakeUp)
-def work(environment_id: int) -> None:
+def run_tests(environment_id: int) -> None:
     """Execute runs until none can start now, in any environment: see claims.py. The argument only labels
     the wake-up.
     """
@@ -20,20 +20,20 @@ def work(environment_id: int) -> None:
 
 
 @bounded_task(30)
-def sweep() -> None:
+def sweep_runs() -> None:
     """Handle events that are not announced: dead workers, lost wake-ups, expired reservations, tasks that are due."""
     sweeper.sweep()
     sweeper.attempt(failure_tasks.sweep)
 
 
 @bounded_task(60)
-def settle_failures(environment_id: int) -> None:
+def update_failure_tasks(environment_id: int) -> None:
     """Open, comment on and complete the tasks of tests that fail, or no longer do, in this environment."""
     failure_tasks.settle(environment_id)
 
 
 @bounded_task(180)
-def retain() -> None:
+def delete_old_logs() -> None:
     """Remove old logs."""
     retention.forget_old_logs()
 

@@ -1,7 +1,7 @@
 """Fake banner API, for a local instance without internet access.
 
 It uses exactly the format that `chats.banners.api_client` reads. Like the real service it is public. It is mounted
-under `standin/` only while no other banner API is configured (settings.STANDIN).
+under `fake-banner-api/` only while no other banner API is configured (settings.FAKE_BANNER_API).
 """
 
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
@@ -46,7 +46,7 @@ def _entry(request: HttpRequest, number: int) -> dict[str, int | str]:
         "id": number,
         "title": promotion.headline,
         "description": f"{promotion.line}.",
-        "url": request.build_absolute_uri(reverse("standin-picture", args=[number])),
+        "url": request.build_absolute_uri(reverse("fake-banner-api-picture", args=[number])),
         "user": 1 + number % 5,
     }
 
@@ -62,6 +62,6 @@ def picture(request: HttpRequest, number: int) -> HttpResponse:
 
 
 urlpatterns = [
-    path("photos/", photos, name="standin-photos"),
-    path("pictures/<int:number>.jpeg", picture, name="standin-picture"),
+    path("photos/", photos, name="fake-banner-api-photos"),
+    path("pictures/<int:number>.jpeg", picture, name="fake-banner-api-picture"),
 ]

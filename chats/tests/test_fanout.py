@@ -13,7 +13,7 @@ from chats.broadcasts import fanout
 from chats.demo.fake import create_fake_chats
 from chats.factories import BroadcastFactory, ChatFactory
 from chats.models import Broadcast, BroadcastNotAllowed, Chat, Message, Recipient
-from chats.tasks import prepare
+from chats.tasks import prepare_broadcast
 
 
 def frozen(broadcast: Broadcast | None = None, *, largest_chunk: int = 1_000) -> Broadcast:
@@ -127,9 +127,9 @@ def test_whoever_prepares_a_broadcast_calls_every_worker_that_may_send_it(monkey
     for module in ("chats.services", "chats.tasks"):
         monkeypatch.setattr(f"{module}.wake", lambda task, pk: called.append(task))
 
-    prepare(BroadcastFactory().pk)
+    prepare_broadcast(BroadcastFactory().pk)
 
-    assert called == ["chats.tasks.fan_out"] * 3
+    assert called == ["chats.tasks.fan_out_broadcast"] * 3
 
 
 @pytest.mark.django_db
@@ -292,7 +292,7 @@ def wait_until_somebody_waits_for_a_lock(number: int = 1) -> None:
 
 def fails_to_prepare(pk: int) -> None:
     with pytest.raises(OperationalError):
-        prepare(pk)
+        prepare_broadcast(pk)
 
 
 @pytest.mark.django_db(transaction=True)

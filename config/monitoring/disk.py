@@ -21,7 +21,7 @@ free_bytes = Gauge("opsroom_storage_free_bytes", "Room left where files are stor
 
 def folders() -> dict[str, str]:
     """The folders that web and worker share, by what is in them."""
-    return {"media": settings.MEDIA_ROOT, "uploads": settings.TEST_UPLOADS}
+    return {"media": settings.MEDIA_ROOT, "uploads": settings.TEST_UPLOADS_DIR}
 
 
 def in_words(mib: int) -> str:

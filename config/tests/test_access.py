@@ -15,7 +15,7 @@ PUBLIC = {
     "admin/login/": "how a session is had",
     "admin/logout/": "says good-bye and leads to the login",
     "admin/jsi18n/": "translations of the login page",
-    "standin/": "the local stand-in of a public API",
+    "fake-banner-api/": "the fake banner API of a local copy",
     "events/opsroom.js": "the script of pages that send events; they are anybody's",
     "": "leads to the front page, which asks for a login",
 }

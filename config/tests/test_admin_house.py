@@ -40,7 +40,7 @@ def populated(superuser) -> None:
     generate_report()
     issue_token(user=superuser, key="abcdef0123456789")
     every_minute = IntervalSchedule.objects.create(every=1, period="minutes")
-    PeriodicTask.objects.create(name="tidy", task="projects.tasks.remind", interval=every_minute)
+    PeriodicTask.objects.create(name="tidy", task="projects.tasks.send_reminders", interval=every_minute)
     CrontabSchedule.objects.create(hour="7")
     ClockedSchedule.objects.create(clocked_time=timezone.now())
     SolarSchedule.objects.create(event="sunrise", latitude=52, longitude=13)

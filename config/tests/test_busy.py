@@ -73,7 +73,7 @@ def addresses() -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def _nothing_remembered(settings, tmp_path, monkeypatch) -> None:
-    settings.TEST_UPLOADS = str(tmp_path)
+    settings.TEST_UPLOADS_DIR = str(tmp_path)
     monkeypatch.setattr(schema_child, "_passed", type(schema_child._passed)())
 
 

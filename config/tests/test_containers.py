@@ -181,8 +181,8 @@ def test_the_settings_table_names_every_variable():
 
 
 # What the image or the compose file decides, and .env cannot: paths inside the containers and the names of processes.
-FIXED = {"MEDIA_ROOT", "TEST_UPLOADS", "STATIC_ROOT", "OPSROOM_HOME", "PORT", "CACHE_PREFIX"}
-ONE_SERVICE = {"OPSROOM_PROCESS", "TESTRUN_FOLDER", "TESTRUN_STOP_SECONDS"}
+FIXED = {"MEDIA_ROOT", "TEST_UPLOADS_DIR", "STATIC_ROOT", "OPSROOM_HOME", "PORT", "CACHE_PREFIX"}
+ONE_SERVICE = {"OPSROOM_PROCESS", "TESTRUN_DIR", "TESTRUN_STOP_SECONDS"}
 NEVER = {"OPSROOM_LOCAL", "DEBUG"}  # for one developer's machine
 
 

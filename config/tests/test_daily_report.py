@@ -13,7 +13,7 @@ def test_the_chats_are_in_it():
 
     report, _ = generate_report()
 
-    sections = {section["name"]: section["rows"] for section in report.data["house"]}
+    sections = {section["name"]: section["rows"] for section in report.data["other_apps"]}
     assert sections["Chats"] == [
         {"name": "Broadcasts sent", "number": 0},
         {"name": "Messages delivered", "number": 0},

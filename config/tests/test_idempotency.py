@@ -117,7 +117,7 @@ CASES: dict[str, tuple[Callable[[Any], None], Any, Any]] = {
 
 @pytest.fixture
 def _all_of_it(superuser, settings, tmp_path, banner_list) -> None:  # noqa: F811
-    settings.TEST_UPLOADS = str(tmp_path / "uploads")
+    settings.TEST_UPLOADS_DIR = str(tmp_path / "uploads")
     create_everything()
     banner_list.offers(3)
 
@@ -400,7 +400,7 @@ ENDED = ["broadcasts/", "applications/", "test-runs/", "test-files/"]
     "route", ["notifications/", *(pytest.param(route, marks=pytest.mark.thorough) for route in ENDED)]
 )
 def test_a_session_that_ends_before_any_statement_neither_loses_nor_doubles(route, superuser, settings, tmp_path):
-    settings.TEST_UPLOADS = str(tmp_path)
+    settings.TEST_UPLOADS_DIR = str(tmp_path)
     models = {"broadcasts/": Broadcast, "applications/": Application, "test-runs/": TestRun, "test-files/": TestFile}
     kind: Any = models.get(route, Notification)
     api = client_of(superuser)

@@ -43,7 +43,7 @@ def logged_tasks(instance: Instance) -> set[str]:
 
 
 def test_the_log_has_the_tasks_that_somebody_caused_and_not_the_periodic_ones(instance: Instance):
-    instance.wait_for(lambda: "chats.tasks.fan_out" in logged_tasks(instance))
+    instance.wait_for(lambda: "chats.tasks.fan_out_broadcast" in logged_tasks(instance))
 
     assert logged_tasks(instance) & PERIODIC == set()
 

@@ -37,8 +37,8 @@ def test_a_calendars_address_is_a_key_and_is_not_written_down(formatter, message
     assert "s3cret" not in written
 
 
-TICK = "projects.tasks.remind"
-PRESS = "chats.tasks.prepare"
+TICK = "projects.tasks.send_reminders"
+PRESS = "chats.tasks.prepare_broadcast"
 
 
 def filters_at(level: str) -> logging.Filterer:

@@ -28,7 +28,7 @@ INTRODUCTION = """\
 # (testrunner/files/discovery.py).
 MIRRORS = {"test-files/", "admin/testrunner/testfile/", "admin/testrunner/testrun/add/"}
 # What a shared cache may keep: no row of the database is in it.
-CACHEABLE = {"events/opsroom.js", "standin/pictures/<int:number>.jpeg"}
+CACHEABLE = {"events/opsroom.js", "fake-banner-api/pictures/<int:number>.jpeg"}
 columns: dict[str, Column] = {}
 
 

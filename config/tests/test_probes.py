@@ -74,7 +74,7 @@ def test_the_broker_confirms_a_message():
 
 
 def test_free_space_is_reported_by_folder(tmp_path: Path, settings):
-    settings.MEDIA_ROOT, settings.TEST_UPLOADS = str(tmp_path / "media"), str(tmp_path / "uploads")
+    settings.MEDIA_ROOT, settings.TEST_UPLOADS_DIR = str(tmp_path / "media"), str(tmp_path / "uploads")
 
     assert disk.probe().startswith("media: ")
     assert list((tmp_path / "media").iterdir()) == []
@@ -84,7 +84,7 @@ def test_free_space_is_reported_by_folder(tmp_path: Path, settings):
 
 @pytest.mark.parametrize("limit", ["LEAST_BYTES", "LEAST_INODES"])
 def test_a_folder_with_little_room_is_reported(limit: str, tmp_path: Path, settings, monkeypatch):
-    settings.MEDIA_ROOT, settings.TEST_UPLOADS = str(tmp_path / "media"), str(tmp_path / "uploads")
+    settings.MEDIA_ROOT, settings.TEST_UPLOADS_DIR = str(tmp_path / "media"), str(tmp_path / "uploads")
     assert "free" in disk.probe()
 
     monkeypatch.setattr(disk, limit, 2**62)
@@ -94,11 +94,11 @@ def test_a_folder_with_little_room_is_reported(limit: str, tmp_path: Path, setti
 
 
 def test_a_folder_that_cannot_be_written_to_is_reported(tmp_path: Path, settings):
-    settings.MEDIA_ROOT, settings.TEST_UPLOADS = str(tmp_path / "media"), str(tmp_path / "uploads")
+    settings.MEDIA_ROOT, settings.TEST_UPLOADS_DIR = str(tmp_path / "media"), str(tmp_path / "uploads")
     assert "free" in disk.probe()
 
     (tmp_path / "file").touch()
-    settings.TEST_UPLOADS = str(tmp_path / "file" / "uploads")  # not a directory, for root as well
+    settings.TEST_UPLOADS_DIR = str(tmp_path / "file" / "uploads")  # not a directory, for root as well
 
     with pytest.raises(OSError, match="Not a directory"):
         disk.probe()

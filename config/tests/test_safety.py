@@ -72,6 +72,15 @@ def refusal(**variables: str) -> str:
     return ""
 
 
+def test_a_setting_by_its_former_name_is_refused_with_the_present_one():
+    former = "/srv/uploads"
+
+    assert refusal(TEST_UPLOADS=former) == (
+        "TEST_UPLOADS is called TEST_UPLOADS_DIR now. Rename it in the environment or in .env."
+    )
+    assert "TEST_UPLOADS" not in refusal(TEST_UPLOADS_DIR=former)
+
+
 def started_with(**variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", "import config.settings"],
@@ -96,7 +105,12 @@ def started_with(**variables: str) -> subprocess.CompletedProcess[str]:
         ("LIVE_RETENTION_HOURS", "1", "-1", "LIVE_RETENTION_HOURS must be a whole number from 1 to 8,760: -1"),
         ("REPORT_HOUR", "23", "24", "REPORT_HOUR must be a whole number from 0 to 23: 24"),
         ("EVENT_RETENTION_DAYS", "0", "1e3", "EVENT_RETENTION_DAYS must be a whole number from 0 to 36,500: 1e3"),
-        ("TESTRUN_SECONDS", "3600", "3601", "TESTRUN_SECONDS must be a whole number from 1 to 3,600: 3601"),
+        (
+            "TESTRUN_DEFAULT_SECONDS",
+            "3600",
+            "3601",
+            "TESTRUN_DEFAULT_SECONDS must be a whole number from 1 to 3,600: 3601",
+        ),
     ],
 )
 def test_a_malformed_setting_is_refused_in_words(variable: str, good: str, malformed: str, words: str):

@@ -19,7 +19,7 @@ MODELS = ["periodictask", "intervalschedule", "crontabschedule", "clockedschedul
 def task_form(**more: object) -> dict[str, object]:
     base = {
         "name": "tidy up",
-        "task": "projects.tasks.remind",
+        "task": "projects.tasks.send_reminders",
         "enabled": "on",
         "args": "[]",
         "kwargs": "{}",
@@ -66,10 +66,10 @@ def test_a_moment_is_meant_on_the_viewers_clock(as_superuser):
 def test_a_task_is_chosen_from_those_that_the_workers_know(as_superuser):
     page = as_superuser.get(ADD).content.decode()
 
-    assert '<option value="projects.tasks.remind">' in page
+    assert '<option value="projects.tasks.send_reminders">' in page
     as_superuser.post(ADD, task_form(start_time="2999-01-01T10:00"))
     task = PeriodicTask.objects.get(name="tidy up")
-    assert (task.task, task.start_time) == ("projects.tasks.remind", datetime(2999, 1, 1, 10, tzinfo=UTC))
+    assert (task.task, task.start_time) == ("projects.tasks.send_reminders", datetime(2999, 1, 1, 10, tzinfo=UTC))
 
 
 def test_a_task_that_no_worker_knows_any_more_stays_chosen(as_superuser):

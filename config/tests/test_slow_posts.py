@@ -139,7 +139,7 @@ CASES: dict[str, tuple[Any, str, str, Any, str]] = {
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("case", CASES)
 def test_no_transaction_is_open_while_a_request_waits_for_a_place(case, superuser, monkeypatch, settings, tmp_path):
-    settings.TEST_UPLOADS = str(tmp_path)
+    settings.TEST_UPLOADS_DIR = str(tmp_path)
     module, name, path, body, kind = CASES[case]
     path = path.format(user=ChatFactory().user_uuid, type=EventType.objects.create(category="x", name="y").pk)
     files = {"image": "picture.png", "file": "test_new.py"}

@@ -11,7 +11,7 @@ from chats.models import Chat
 from config.celery import app
 from core.bounded_tasks import BoundedTask, OutOfTime, bounded_task
 
-UNBOUNDED = {"testrunner.tasks.work"}  # a run has a limit of its own, and its worker's pool has threads
+UNBOUNDED = {"testrunner.tasks.run_tests"}  # a run has a limit of its own, and its worker's pool has threads
 
 
 @pytest.fixture

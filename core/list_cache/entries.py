@@ -113,7 +113,7 @@ def _replace() -> None:
         link.pays(missed)
     except (RedisError, OSError) as error:
         if link.owes():
-            wake("projects.tasks.settle_lists")
+            wake("projects.tasks.retry_invalidation")
             threading.Thread(target=_pay, name="list cache", daemon=True).start()
         link.failed(error)
 

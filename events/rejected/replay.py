@@ -34,9 +34,7 @@ from events.rollups import adjustments
 from events.validation.errors import place_of
 from events.validation.event import Item
 
-AT_ONCE = (
-    500  # rejected events per transaction, at most BATCH_ROWS; fewer if they exceed MOST_BYTES of events/query/pages.py
-)
+AT_ONCE = 500  # rejected events per transaction, at most BATCH_ROWS; fewer if they exceed query.pages.MAX_PAGE_BYTES
 SECONDS = 20.0  # per task
 JUDGE_SECONDS = 5.0  # per transaction, because it holds locks
 

@@ -18,7 +18,7 @@ from events.validation.event import Item
 MAX_EVENTS = 10_000  # rejected events that are validated
 SECONDS = 10.0  # time limit, because a user waits for the response
 MAX_REASONS = 1_000  # different reasons that are counted; array indexes can produce any number of them
-_AT_ONCE = 500  # rows in memory; fewer if they exceed MOST_BYTES of events/query/pages.py
+_AT_ONCE = 500  # rows in memory; fewer if they exceed MAX_PAGE_BYTES of events/query/pages.py
 
 
 @dataclass

@@ -23,7 +23,7 @@ MAX_EVENTS = 100_000  # events per dry run
 SECONDS = 10.0  # time limit, because a user waits for the response; half as long again for the rejected events
 GRACE = 5.0  # seconds for the start of the child process and one late page
 TOGETHER = 256  # events that the child process validates between two checks of the time limit
-_AT_ONCE = 2_000  # rows in memory; fewer if they exceed MOST_BYTES of events/query/pages.py
+_AT_ONCE = 2_000  # rows in memory; fewer if they exceed MAX_PAGE_BYTES of events/query/pages.py
 
 
 @dataclass

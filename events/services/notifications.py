@@ -11,7 +11,7 @@ from core.wake import wake
 from events import realtime
 from events.models import Notification
 
-NOTIFY = "events.tasks.notify"
+NOTIFY = "events.tasks.send_notifications"
 Status = Notification.Status
 
 

@@ -14,7 +14,7 @@ from events.rejected.revalidation import Judge
 from events.rejected.selection import Selection
 from events.services.history import ChangeRefused
 
-REPLAY = "events.tasks.replay"
+REPLAY = "events.tasks.replay_rejected"
 MAX_RUNNING_REPLAYS = 20  # replays for which one sweep wakes a worker
 SWEEP_SECONDS = 10.0  # expiry of a wake-up message; a newer sweep has sent another by then
 

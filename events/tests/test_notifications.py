@@ -241,7 +241,7 @@ def test_a_notification_wakes_a_worker_on_commit(monkeypatch, django_capture_on_
         services.send_notification(user_id="1", description="Hello")
         assert woken == []
 
-    assert woken == [("events.tasks.notify", (), {})]
+    assert woken == [("events.tasks.send_notifications", (), {})]
 
 
 @pytest.mark.parametrize(("user_id", "description"), [("", "x"), (" ", "x"), ("1", ""), ("1", " \n")])

@@ -85,9 +85,9 @@ def test_what_is_older_than_the_retention_goes_and_nothing_else(settings):
     for moment in (edge - timedelta(days=500), edge - timedelta(seconds=1), edge):
         mine = {"application": application, "session_id": f"{moment}"}
         commit([{**mine, "timestamp": moment}], [{**mine_without_session(mine), "received_at": moment}])
-    tasks.digest()
+    tasks.digest_events()
 
-    tasks.retain()
+    tasks.delete_old_events()
 
     assert Event.objects.get().timestamp == RejectedEvent.objects.get().received_at == edge
     assert Session.objects.count() == 1

@@ -53,7 +53,7 @@ def wrong(application: Application, data: object = None, **more: object) -> dict
 
 def replay_all(application: Application, **more: str) -> Replay:
     started = services.start_replay(selection=Selection(application=application.pk, **more))
-    tasks.replay(started.pk)
+    tasks.replay_rejected(started.pk)
     started.refresh_from_db()
     return started
 
@@ -198,7 +198,7 @@ def test_a_second_delivery_and_a_second_replay_find_nothing_left(application):
     second = services.start_replay(selection=Selection(application=application.pk))
 
     for started in (first, first, second):
-        tasks.replay(started.pk)
+        tasks.replay_rejected(started.pk)
 
     first.refresh_from_db()
     second.refresh_from_db()
@@ -213,7 +213,7 @@ def test_a_replay_ends_though_more_are_rejected_meanwhile(application, event_typ
     started = services.start_replay(selection=Selection(application=application.pk))
     commit([], [wrong(application)])
 
-    tasks.replay(started.pk)
+    tasks.replay_rejected(started.pk)
 
     started.refresh_from_db()
     assert outcome(started) == (1, 0, 0, 1, 0)
@@ -228,7 +228,7 @@ def test_a_step_that_dies_has_done_nothing(application):
         raise RuntimeError
 
     assert not Event.objects.exists() and RejectedEvent.objects.count() == 1
-    tasks.replay(started.pk)
+    tasks.replay_rejected(started.pk)
     assert Event.objects.count() == 1
 
 
@@ -265,7 +265,7 @@ def test_some_are_selected_by_their_ids(application):
     chosen = RejectedEvent.objects.filter(pk__gte=batch.pk).order_by("pk").first()
 
     started = services.start_replay(selection=Selection(ids=(chosen.pk,)))
-    tasks.replay(started.pk)
+    tasks.replay_rejected(started.pk)
 
     assert not RejectedEvent.objects.filter(pk=chosen.pk).exists() and RejectedEvent.objects.count() == 1
     for members in ({}, {"ids": ()}, {"ids": (1,), "code": "type"}, {"ids": tuple(range(1_001))}):

@@ -243,7 +243,7 @@ def test_a_group_is_rehearsed_and_then_replayed(analyst_api):
 
     started = analyst_api.post("/rejected-events/replay/", group)
     assert (started.status_code, started.json()["total"]) == (202, 3)
-    tasks.replay(started.json()["id"])
+    tasks.replay_rejected(started.json()["id"])
 
     done = analyst_api.get(f"/replays/{started.json()['id']}/").json()
     assert (done["accepted"], done["created_by"]) == (3, "anna") and done["finished_at"]

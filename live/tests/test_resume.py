@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from live.models import OutboxMessage, Position
 from live.numbering import MAX_REPLAYED, forget_old, number
-from live.tasks import clean_up
+from live.tasks import delete_old_messages
 from live.tests.conftest import publish, publish_numbers
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -116,7 +116,7 @@ def test_old_messages_are_deleted_and_young_ones_stay_also_those_that_nobody_has
             " SELECT 'broadcasts', 'x', '{}', now() - n * interval '1 minute' FROM generate_series(6000, 1, -1) n"
         )
 
-    clean_up()
+    delete_old_messages()
 
     assert OutboxMessage.objects.count() == 24 * 60 - 1
     position = Position.objects.get()

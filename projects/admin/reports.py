@@ -92,7 +92,7 @@ class ReportAdmin(ResendReportAdmin, SnapshotLists, ModelAdmin):
             "report": report,
             "totals": report.data["totals"],
             "projects": with_sparks(report),
-            "sections": report.data.get("house", []),  # older reports have no such section
+            "sections": report.data.get("other_apps", []),  # older reports have no such section
             "resends": _resends(report),
             "may_resend": may_resend(request),
             "chart": chart_until(report.date),

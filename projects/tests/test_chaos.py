@@ -40,8 +40,8 @@ REPORTS_LEASE_ENDS = "UPDATE projects_report SET lease_until = now() WHERE maile
 WAKE_TEN_TIMES = """
 from core.wake import wake
 for _ in range(10):
-    wake("projects.tasks.remind")
-    wake("projects.tasks.report")
+    wake("projects.tasks.send_reminders")
+    wake("projects.tasks.send_daily_report")
 """
 
 

@@ -220,7 +220,7 @@ def test_a_replacement_that_failed_is_owed_and_made_up_for(settings, monkeypatch
 
     entries.settle()
     assert working.owed
-    assert woken == ["projects.tasks.settle_lists"]
+    assert woken == ["projects.tasks.retry_invalidation"]
     assert Source().read() == b"[]"
 
 

@@ -38,7 +38,7 @@ class NewRunForm(forms.Form):
 
     def clean_minutes(self) -> int | None:
         minutes = self.cleaned_data["minutes"]
-        most = settings.TESTRUN_MOST_SECONDS // 60
+        most = settings.TESTRUN_MAX_SECONDS // 60
         if minutes is not None and minutes > most:
             raise forms.ValidationError(f"{most} minutes are the most.")
         return minutes
@@ -101,6 +101,6 @@ class NewRunAdmin(ModelAdmin):
             "request_key": request.POST.get("request_key") or uuid4(),
             "may_upload": request.user.has_perm("testrunner.upload_testfile"),
             "directories": uploads.directories(),
-            "default_minutes": settings.TESTRUN_SECONDS // 60,
-            "most_minutes": settings.TESTRUN_MOST_SECONDS // 60,
+            "default_minutes": settings.TESTRUN_DEFAULT_SECONDS // 60,
+            "most_minutes": settings.TESTRUN_MAX_SECONDS // 60,
         }

@@ -87,7 +87,7 @@ UPDATE testrunner_testrun SET log_size = made.size FROM made WHERE testrunner_te
 def create_fake_test_runs(total: int, days: int = 30) -> None:
     """Create `total` finished runs, spread evenly over the last `days` days, in one transaction."""
     values: dict[str, Any] = {
-        "total": total, "days": days, "files": FILES, "people": PEOPLE, "wall": settings.TESTRUN_SECONDS,
+        "total": total, "days": days, "files": FILES, "people": PEOPLE, "wall": settings.TESTRUN_DEFAULT_SECONDS,
         "content": b"def test_opens_one():\n    pass\n",
     }  # fmt: skip
     with transaction.atomic(), connection.cursor() as cursor:

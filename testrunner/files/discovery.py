@@ -2,7 +2,7 @@
 
     samples   sample_tests/, which ships with Opsroom
     project   Opsroom's own tests, the test_*.py of its apps, if everything they need is installed
-    uploads   settings.TEST_UPLOADS, where testrunner/files/uploads.py stores them
+    uploads   settings.TEST_UPLOADS_DIR, where testrunner/files/uploads.py stores them
 
 The file system is the source of truth. `look()` updates the rows and is called before files are offered for choice.
 Symbolic links are never followed, so nothing outside a root can be chosen. A link that is created later is not read,
@@ -107,7 +107,7 @@ def folder(root: str) -> Path:
         return Path(settings.BASE_DIR) / "sample_tests"
     if root == Root.PROJECT:
         return Path(settings.BASE_DIR)
-    return Path(settings.TEST_UPLOADS)
+    return Path(settings.TEST_UPLOADS_DIR)
 
 
 def cannot_run_own() -> str:

@@ -38,7 +38,7 @@ from testrunner.models import RunFile, TestEnvironment, TestRun
 
 log = structlog.get_logger(__name__)
 
-WORK = "testrunner.tasks.work"
+WORK = "testrunner.tasks.run_tests"
 # A worker renews its leases every 5 s and gives up its runs after 15 s without success (testrunner/queue/leases.py).
 LEASE = timedelta(seconds=30)
 RESERVATION = ["reserved_by", "reserved_for", "reserved_from", "reserved_until", "reservation_note"]

@@ -31,7 +31,7 @@ from testrunner.models import FailureTask, TestResult, TestRun
 
 log = structlog.get_logger(__name__)
 
-SETTLE = "testrunner.tasks.settle_failures"
+SETTLE = "testrunner.tasks.update_failure_tasks"
 AUTHOR = "test runner"
 SECONDS = 20.0  # per call; the sweeper triggers the rest
 AT_ONCE = 200  # results per transaction

@@ -37,7 +37,7 @@ def root(tmp_path_factory):
 @pytest.fixture
 def run(tester, environment, settings, root):
     """Run a case as a user does: queued, claimed, executed in isolation."""
-    settings.TESTRUN_FOLDER = str(root)
+    settings.TESTRUN_DIR = str(root)
 
     def run(case: Case) -> TestRun:
         chosen = [Snapshot(bare.ROOT, path, content) for path, content in case.contents.items() if path in case.tests]

@@ -21,7 +21,7 @@ GOOD = b"def test_it():\n    assert True\n"
 
 @pytest.fixture(autouse=True)
 def uploads(tmp_path: Path, settings) -> Path:
-    settings.TEST_UPLOADS = str(tmp_path / "uploads")
+    settings.TEST_UPLOADS_DIR = str(tmp_path / "uploads")
     return tmp_path / "uploads"
 
 

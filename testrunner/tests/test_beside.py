@@ -33,7 +33,7 @@ LAY = [
 
 @pytest.fixture
 def uploads(tmp_path: Path, settings) -> Path:
-    settings.TEST_UPLOADS = str(tmp_path / "uploads")
+    settings.TEST_UPLOADS_DIR = str(tmp_path / "uploads")
     for path in LAY:
         file = tmp_path / "uploads" / path
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,7 @@ REFUSALS = (RunNotAllowed, uploads.UploadRefused)
 @pytest.fixture(autouse=True)
 def no_second_try(monkeypatch, settings, tmp_path):
     """Disable retries, so that a deadlock is an error."""
-    settings.TEST_UPLOADS = str(tmp_path)
+    settings.TEST_UPLOADS_DIR = str(tmp_path)
     monkeypatch.setattr("core.database.deadlocks.is_deadlock", lambda error: False)
 
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def uploads(tmp_path: Path, settings) -> Path:
-    settings.TEST_UPLOADS = str(tmp_path / "uploads")
+    settings.TEST_UPLOADS_DIR = str(tmp_path / "uploads")
     (tmp_path / "uploads" / "smoke").mkdir(parents=True)
     return tmp_path / "uploads"
 

@@ -207,8 +207,8 @@ def test_a_run_sees_none_of_the_folders_that_are_hidden(elsewhere, settings):
     for folder in folders.values():
         folder.mkdir()
         (folder / "other.txt").write_text("secret")
-    settings.TEST_UPLOADS, settings.STATIC_ROOT = str(folders["uploads"]), str(folders["static"])
-    settings.MEDIA_ROOT, settings.TESTRUN_FOLDER = str(folders["media"]), str(folders["runs"])
+    settings.TEST_UPLOADS_DIR, settings.STATIC_ROOT = str(folders["uploads"]), str(folders["static"])
+    settings.MEDIA_ROOT, settings.TESTRUN_DIR = str(folders["media"]), str(folders["runs"])
     from testrunner.worker.runner import _folders
 
     assert {str(folder) for folder in folders.values()} <= set(_folders())

@@ -163,7 +163,7 @@ def test_a_wake_up_goes_out_with_the_commit(tester, file, monkeypatch):
         start(tester, file)
         assert sent == []
 
-    assert sent == [("testrunner.tasks.work", (17,))]
+    assert sent == [("testrunner.tasks.run_tests", (17,))]
 
 
 @pytest.mark.django_db

@@ -25,7 +25,7 @@ def press(file):
 
 
 def test_a_user_has_so_many_waiting_runs_in_an_environment(press, tester, colleague, settings):
-    settings.TESTRUN_MOST_QUEUED_PER_USER = 2
+    settings.TESTRUN_MAX_QUEUED_PER_USER = 2
     press(tester), press(tester)
 
     with pytest.raises(QuotaExceeded, match="2 runs of yours are waiting in E, the most"):
@@ -37,7 +37,7 @@ def test_a_user_has_so_many_waiting_runs_in_an_environment(press, tester, collea
 
 
 def test_an_environment_has_so_many_waiting_runs(press, tester, colleague, settings):
-    settings.TESTRUN_MOST_QUEUED = 2
+    settings.TESTRUN_MAX_QUEUED = 2
     press(tester), press(colleague)
 
     with pytest.raises(QuotaExceeded, match="2 runs are waiting in E, the most"):
@@ -47,7 +47,7 @@ def test_an_environment_has_so_many_waiting_runs(press, tester, colleague, setti
 
 
 def test_a_users_waiting_files_are_counted_in_all_environments(press, tester, colleague, settings):
-    settings.TESTRUN_MOST_QUEUED_MB = 20
+    settings.TESTRUN_MAX_QUEUED_MB = 20
     press(tester, 17, 12 * 2**20)
 
     with pytest.raises(QuotaExceeded, match="may have 20 MiB together"):
@@ -58,7 +58,7 @@ def test_a_users_waiting_files_are_counted_in_all_environments(press, tester, co
 
 @pytest.mark.django_db(transaction=True)
 def test_two_who_press_at_once_do_not_pass_the_limit_together(press, tester, settings):
-    settings.TESTRUN_MOST_QUEUED_MB = 20
+    settings.TESTRUN_MAX_QUEUED_MB = 20
     outcomes, start = [], threading.Barrier(4)
 
     def go(environment: int) -> None:
@@ -81,7 +81,7 @@ def test_two_who_press_at_once_do_not_pass_the_limit_together(press, tester, set
 
 
 def test_the_same_press_again_is_no_second_run_where_there_is_no_room(tester, environment, file, settings):
-    settings.TESTRUN_MOST_QUEUED = settings.TESTRUN_MOST_QUEUED_PER_USER = 1
+    settings.TESTRUN_MAX_QUEUED = settings.TESTRUN_MAX_QUEUED_PER_USER = 1
     key = "00000000-0000-4000-8000-000000000001"
     from uuid import UUID
 
@@ -90,7 +90,7 @@ def test_the_same_press_again_is_no_second_run_where_there_is_no_room(tester, en
 
 
 def test_rest_answers_429_in_words(tester_api, press, tester, settings):
-    settings.TESTRUN_MOST_QUEUED_PER_USER = 1
+    settings.TESTRUN_MAX_QUEUED_PER_USER = 1
     run = press(tester)
     services.cancel_run(run=run, user=tester)
     press(tester)
@@ -104,9 +104,9 @@ def test_rest_answers_429_in_words(tester_api, press, tester, settings):
 @pytest.mark.parametrize(
     ("name", "good", "bad"),
     [
-        ("TESTRUN_MOST_QUEUED", "100", "0"),
-        ("TESTRUN_MOST_QUEUED_PER_USER", "1", "0"),
-        ("TESTRUN_MOST_QUEUED_MB", "20", "19"),
+        ("TESTRUN_MAX_QUEUED", "100", "0"),
+        ("TESTRUN_MAX_QUEUED_PER_USER", "1", "0"),
+        ("TESTRUN_MAX_QUEUED_MB", "20", "19"),
     ],
 )
 def test_a_limit_beyond_its_bounds_is_refused(name, good, bad):

@@ -45,7 +45,7 @@ def no_folder(place: Path) -> Iterator[None]:
 def place(tmp_path: Path, settings) -> Path:
     place = tmp_path / "uploads"
     place.mkdir()
-    settings.TEST_UPLOADS = str(place)
+    settings.TEST_UPLOADS_DIR = str(place)
     return place
 
 

@@ -19,7 +19,7 @@ WAKE = "from testrunner.queue.claims import call_worker\nfor number in range({nu
 
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[Instance]:
-    with running_instance(tmp_path / "home", TESTRUN_STOP_SECONDS="1", TESTRUN_MOST_SECONDS="7200") as instance:
+    with running_instance(tmp_path / "home", TESTRUN_STOP_SECONDS="1", TESTRUN_MAX_SECONDS="7200") as instance:
         yield instance
 
 

@@ -117,7 +117,7 @@ def _executed(
     try:
         finished = execute(
             files,
-            root=Path(settings.TESTRUN_FOLDER),
+            root=Path(settings.TESTRUN_DIR),
             run_name=f"run-{run.pk}-{lease.token}",
             environment=environment,
             on_log=recorder.log,
@@ -152,7 +152,7 @@ def why_stop(lease: Lease) -> str | None:
 
 def _folders() -> list[str]:
     """Return Opsroom's own folders, wherever they are. Tests must not see their contents."""
-    own = [settings.HOME, settings.MEDIA_ROOT, settings.STATIC_ROOT, settings.TEST_UPLOADS, settings.TESTRUN_FOLDER]
+    own = [settings.HOME, settings.MEDIA_ROOT, settings.STATIC_ROOT, settings.TEST_UPLOADS_DIR, settings.TESTRUN_DIR]
     return [str(folder) for folder in own if folder]
 
 

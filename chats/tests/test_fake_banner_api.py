@@ -1,4 +1,4 @@
-"""The stand-in is asked by the very code that asks the real service."""
+"""The fake banner API, read by the client that reads the real one."""
 
 import json
 from io import BytesIO
@@ -16,12 +16,12 @@ from chats.fake_banner_api.views import photos, picture
 from chats.tests.evil_server import Connection, EvilServer, answer
 from core.images.conversion import reencode
 
-urlpatterns = [path("standin/", include("chats.fake_banner_api.views"))]
+urlpatterns = [path("fake-banner-api/", include("chats.fake_banner_api.views"))]
 pytestmark = pytest.mark.urls(__name__)
 
 
 def get(query: str = "", **headers: str) -> HttpRequest:
-    return RequestFactory().get(f"/standin/photos/{query}", headers=headers)
+    return RequestFactory().get(f"/fake-banner-api/photos/{query}", headers=headers)
 
 
 def body(response: HttpResponse) -> dict:
@@ -40,7 +40,7 @@ def test_a_page_has_the_fields_of_the_real_service():
 def test_addresses_are_absolute_and_of_the_host_that_was_asked():
     page = body(photos(get("?limit=1", host="127.0.0.1:8123")))
 
-    assert page["photos"][0]["url"] == "http://127.0.0.1:8123/standin/pictures/1.jpeg"
+    assert page["photos"][0]["url"] == "http://127.0.0.1:8123/fake-banner-api/pictures/1.jpeg"
 
 
 @pytest.mark.parametrize(
@@ -67,12 +67,12 @@ def test_nonsense_is_answered_as_a_failure(query):
 
 
 def test_the_client_finds_all_photos_and_can_store_their_pictures(evil_server: EvilServer):
-    def standin(connection: Connection) -> None:
+    def fake(connection: Connection) -> None:
         asked = connection.request
         request = RequestFactory().get(asked.path, asked.query, headers={"host": asked.headers["host"]})
         answer(200, photos(request).content)(connection)
 
-    found = list(photos_of(api_url=evil_server.on("/standin/photos/", standin), budget=5))
+    found = list(photos_of(api_url=evil_server.on("/fake-banner-api/photos/", fake), budget=5))
 
     assert [photo.title for photo in found] == [promotion.headline for promotion in PROMOTIONS]
     assert len({photo.url for photo in found}) == NUMBER_OF_PICTURES == 24

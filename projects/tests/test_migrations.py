@@ -1,0 +1,38 @@
+"""Migrations on rows as earlier versions wrote them."""
+
+from collections.abc import Callable, Iterator
+from datetime import date
+
+import pytest
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+from projects.models import Report
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def migrate(*targets: tuple[str, str]) -> None:
+    """Migrate as `manage.py migrate` does."""
+    executor = MigrationExecutor(connection)
+    executor.migrate(list(targets) or executor.loader.graph.leaf_nodes())
+
+
+@pytest.fixture
+def earlier() -> Iterator[Callable[..., None]]:
+    """Migrate back, and forth again at the end: other tests share the database."""
+    yield migrate
+    migrate()
+
+
+def test_stored_reports_name_other_apps_and_lose_nothing(earlier):
+    earlier(("projects", "0009_reminder_once_a_person"))
+    sections = [{"name": "Chats", "rows": [{"name": "Broadcasts sent", "number": 3}]}]
+    Report.objects.create(date=date(2026, 1, 1), data={"totals": {"total": 1}, "projects": [], "house": sections})
+    Report.objects.create(date=date(2026, 1, 2), data={"totals": {"total": 2}, "projects": []})
+
+    migrate()
+
+    old, older = Report.objects.order_by("date")
+    assert old.data == {"totals": {"total": 1}, "projects": [], "other_apps": sections}
+    assert older.data == {"totals": {"total": 2}, "projects": []}
