@@ -1,8 +1,8 @@
-"""A bounded load on the instance of this machine: `make loadtest`, for 30 s, with its report in the terminal.
+"""A limited load on the local instance: `make loadtest`, for 30 s, with its report in the terminal.
 
-Applications send events alone and in batches, a service has users told something, people look at lists. It uses the
-interface alone: a token for LOADTEST_USER (admin of a demo by default), and an application with a write key of its own,
-made for this run. What it stores stays: load a demo, or a copy. It refuses whatever is not on this machine.
+Applications send single events and batches, a service sends notifications, users view lists. It uses only the REST API,
+with a token for LOADTEST_USER (by default the demo's admin) and a new application with a write key. The data it creates
+is kept, so use a demo or a copy. It refuses to run against another machine.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from locust.env import Environment
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 USER = os.environ.get("LOADTEST_USER", "admin")
-PASSWORD = os.environ.get("LOADTEST_PASSWORD", "12345")  # of a demo
+PASSWORD = os.environ.get("LOADTEST_PASSWORD", "12345")  # the demo's
 BATCH = 50
-given: dict[str, str] = {}  # headers for programs and for applications
+given: dict[str, str] = {}  # Authorization headers: "token" for programs, "key" for applications
 outcomes: dict[str, int] = {"accepted": 0, "duplicates": 0, "rejected": 0}
 
 
 class NotToBeLoaded(SystemExit):
-    """Says in one sentence why there is no run."""
+    """The load test cannot run. The exception's text says why."""
 
 
-@events.test_start.add_listener  # also where somebody has typed another host into Locust's page
+@events.test_start.add_listener  # also if another host was entered on Locust's page
 def refuse_elsewhere(environment: Environment, **_: Any) -> None:
     if urlsplit(environment.host or "").hostname not in LOOPBACK:
         raise NotToBeLoaded(f"{environment.host or 'This'} is not on this machine: only 127.0.0.1 is to be loaded.")
@@ -38,7 +38,7 @@ def refuse_elsewhere(environment: Environment, **_: Any) -> None:
 
 @events.init.add_listener
 def prepare(environment: Environment, **_: Any) -> None:
-    """Look for the instance, and get a token and a key from it."""
+    """Check that the instance responds, and create a token and a write key."""
     refuse_elsewhere(environment)
     host = environment.host
     try:
@@ -60,7 +60,7 @@ def prepare(environment: Environment, **_: Any) -> None:
 
 @events.test_stop.add_listener
 def report(**_: Any) -> None:
-    """What became of the events, below Locust's own table."""
+    """Print the results of the events below Locust's own table."""
     print(f"\nEvents: {', '.join(f'{number:,} {what}' for what, number in outcomes.items())}.\n")
 
 
@@ -76,7 +76,7 @@ def event(session: str) -> dict[str, Any]:
 
 
 class Application(FastHttpUser):
-    """Sends events; one in twenty requests is a repetition, as after a lost answer."""
+    """Sends events. One in twenty requests repeats an event, as after a lost response."""
 
     weight = 6
     wait_time = between(0.01, 0.1)
@@ -117,7 +117,7 @@ class Program(FastHttpUser):
 
 
 class Service(Program):
-    """Has users told something, and asks what became of it."""
+    """Sends notifications and reads their state."""
 
     weight = 2
 
@@ -133,7 +133,7 @@ class Service(Program):
 
 
 class Person(Program):
-    """Looks at lists."""
+    """Views lists."""
 
     weight = 2
 

@@ -1,7 +1,7 @@
-"""The client: `track` puts an event into a bounded queue, a thread empties it, and nobody waits for the network.
+"""The client. `track` puts an event into a bounded queue, which a background thread sends, so no caller waits.
 
-An event stays in the queue until the server has answered for it, so whatever breaks in between, it is sent again with
-the same id. Only the thread takes events off, and only from the left: what it read there is still there afterwards.
+An event stays in the queue until the server has answered for it. After any failure it is sent again with the same id.
+Only the thread removes events, and only from the left, so the events it has read are still in place afterwards.
 """
 
 from __future__ import annotations
@@ -30,30 +30,30 @@ log = logging.getLogger("opsroom_events")
 
 MOST_QUEUED_BYTES = 64 * 1024 * 1024
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0  # seconds between attempts
-QUIET = 60.0  # seconds between two warnings of one kind
+QUIET = 60.0  # seconds between two warnings of the same kind
 
 
 @dataclass(frozen=True)
 class Stats:
-    """What became of the events so far. `tracked` is the sum of all others but `retries`."""
+    """The numbers of events by result so far. `tracked` is the sum of all others except `retries`."""
 
     tracked: int = 0
     queued: int = 0
     accepted: int = 0
-    duplicates: int = 0  # the server had them: an earlier answer was lost
-    rejected: int = 0  # by the server, for their content
-    dropped: int = 0  # the queue was full, or the client closed
-    invalid: int = 0  # too large, nested too deeply, or its own methods failed
-    retries: int = 0  # requests that have to be made again
+    duplicates: int = 0  # already stored by the server: an earlier response was lost
+    rejected: int = 0  # by the server, because of their content
+    dropped: int = 0  # the queue was full or the client closed
+    invalid: int = 0  # too large, nested too deeply, or a method of the data raised
+    retries: int = 0  # requests that have to be repeated
 
 
 class Client:
-    """Sends events in the background. Thread-safe, fork-safe, and nothing it does raises into the application.
+    """Sends events in the background. Thread-safe and fork-safe; it never raises into the application.
 
-    `max_queue` events are held at most; `max_age` is how many seconds an event waits for others; `exit_timeout` how
-    many the program's end may wait; `on_rejected(event, errors)` is called, in the client's thread, for each event that
-    the server refused for its content. With `on_sigterm` a SIGTERM that the program does not handle itself sends what
-    is queued before it ends the program.
+    `max_queue` is the maximum number of queued events. `max_age` is how many seconds an event waits for others.
+    `exit_timeout` is how many seconds the program's exit may wait. `on_rejected(event, errors)` is called in the
+    client's thread for each event that the server rejected because of its content. With `on_sigterm`, a SIGTERM that
+    the program does not handle sends the queued events before it ends the program.
     """
 
     def __init__(
@@ -76,42 +76,42 @@ class Client:
             _handle_sigterm()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A client that is sent to another process, as by multiprocessing's spawn, is a new one with these options."""
+        """Pickle as a new client with the same options, for example for multiprocessing's spawn."""
         names = ("max_queue", "max_age", "exit_timeout", "on_rejected", "on_sigterm")
         return _make, (self._url, self._write_key, {name: getattr(self, f"_{name}") for name in names})
 
     def _start_empty(self) -> None:
-        """State of a fresh process: after a fork, the parent's events, thread, lock and connection are the parent's.
+        """Set the state of a new process. After a fork, the parent keeps its events, thread, lock and connection.
 
-        A client that the parent has closed is open again in the child.
+        A client that was closed in the parent is open again in the child.
         """
         self._closed = False
         self._changed = threading.Condition()
         self._queue: collections.deque[Event] = collections.deque()
         self._queued_bytes = 0
-        self._put = self._settled = 0  # events ever put into the queue, and taken off it
-        self._flush_to = 0  # events up to this one are wanted at once
-        self._flushes = 0  # begun
-        self._flushes_tried = 0  # begun before the last attempt
-        self._batch_limit = MOST_EVENTS  # fewer while the server refuses
+        self._put = self._settled = 0  # events ever added to the queue, and removed from it
+        self._flush_to = 0  # events up to this number are due immediately
+        self._flushes = 0  # flushes started
+        self._flushes_tried = 0  # flushes started before the last attempt
+        self._batch_limit = MOST_EVENTS  # reduced while the server refuses batches
         self._failures = 0  # in a row
         self._stats = Stats()
         self._last_warning: dict[str, float] = {}
         self._wire = Wire(self._url, self._write_key)
         self._thread: threading.Thread | None = None
 
-    # --- The application's side ---
+    # --- Called by the application ---
 
     def track(
         self, session_id: Any, category: str, name: str, data: Any = None, *, timestamp: datetime | None = None
     ) -> str | None:
-        """Queue an event and return its id, or None if it was not taken. Never blocks, never raises.
+        """Queue an event and return its id, or None if it was not queued. Never blocks, never raises.
 
-        `timestamp` is now unless given; one without a zone is meant in the zone of this machine, as Python means it.
+        `timestamp` defaults to now. Without a time zone it is in the machine's local time, as usual in Python.
         """
         try:
             event = encode(session_id, category, name, data, timestamp)
-        except Exception as error:  # data's own methods may raise anything
+        except Exception as error:  # methods of the data may raise anything
             self._count(tracked=1, invalid=1)
             self._warn("invalid", "An event cannot be sent and was dropped: %s: %s", type(error).__name__, error)
             return None
@@ -125,20 +125,20 @@ class Client:
         return event.id if taken else None
 
     def flush(self, timeout: float = 5.0) -> bool:
-        """Send what is queued now; return whether the server answered for all of it within `timeout` seconds.
+        """Send what is queued now. Return whether the server answered for all of it within `timeout` seconds.
 
-        It ends a pause between two attempts, also one that the server asked for, so at least one attempt is made.
+        It ends a pause between two attempts, even if the server requested the pause, so at least one attempt is made.
         """
         return self._wait_for(self._begin_flush(), timeout)
 
     def close(self, timeout: float | None = None) -> bool:
-        """Flush and stop; return whether everything went out. Happens by itself at the program's end."""
+        """Flush and stop. Return whether everything was sent. Called automatically when the program exits."""
         if self._closed:
             return not self._queue
         return self._finish(self._begin_flush(), self._exit_timeout if timeout is None else timeout)
 
     def _begin_flush(self) -> int:
-        """Let the thread send at once; return how many events must be settled for the flush to be done."""
+        """Wake the thread to send now. Return how many events must be settled before the flush is complete."""
         with self._changed:
             self._flush_to = self._put
             self._flushes += 1
@@ -176,12 +176,12 @@ class Client:
         if len(self._queue) == 1 or self._is_batch_full():
             self._changed.notify_all()
         _note_process()
-        if self._thread is None or not self._thread.is_alive():  # at an event, so in whichever process has events
+        if self._thread is None or not self._thread.is_alive():  # here, so that each process that tracks has a thread
             self._thread = threading.Thread(target=self._work, name="opsroom-events", daemon=True)
-            with contextlib.suppress(RuntimeError):  # the machine has no thread left; the next event tries again
+            with contextlib.suppress(RuntimeError):  # no more threads available; the next event retries
                 self._thread.start()
 
-    # --- The thread's side ---
+    # --- Run by the thread ---
 
     def _work(self) -> None:
         try:
@@ -197,7 +197,7 @@ class Client:
             self._wire.close()
 
     def _next_batch(self) -> list[Event]:
-        """Wait until events are due; return them, still in the queue. Empty when the client is closed."""
+        """Wait until events are due and return them, still in the queue. Empty if the client is closed."""
         with self._changed:
             while not self._closed:
                 wait = self._due_in()
@@ -228,7 +228,7 @@ class Client:
         return batch
 
     def _settle(self, batch: Sequence[Event], results: Sequence[dict[str, Any]]) -> None:
-        """The server has spoken: count, hand the rejected ones on, and take the batch off the queue."""
+        """Count the server's results, report the rejected events, and remove the batch from the queue."""
         rejected = [(event, result) for event, result in zip(batch, results) if result.get("status") == "rejected"]
         duplicates = sum(result.get("status") == "duplicate" for result in results)
         for event, result in rejected:
@@ -253,7 +253,7 @@ class Client:
             log.exception("on_rejected failed")
 
     def _split(self, batch: Sequence[Event], problem: str) -> None:
-        """Send halves from now on; a single event that is refused is beyond help."""
+        """Send half as many events from now on. A single event that is refused counts as rejected."""
         if len(batch) > 1:
             self._batch_limit = len(batch) // 2
             self._count(retries=1)
@@ -261,9 +261,9 @@ class Client:
             self._settle(batch, [{"status": "rejected", "errors": [{"code": "refused", "message": problem}]}])
 
     def _pause(self, answer: Answer) -> None:
-        """Wait before the next attempt: as long as the server asks, then at random.
+        """Wait before the next attempt: for as long as the server asks, plus a random time.
 
-        A flush that began after the last attempt began ends the pause, and has an attempt of its own.
+        A flush that began after the last attempt began ends the pause and gets its own attempt.
         """
         self._warn(answer.verdict.value, "Opsroom does not take events, trying again: %s", answer.problem)
         longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._failures, 10))
@@ -278,14 +278,17 @@ class Client:
                 answer.retry_after + random.uniform(shortest, longest),
             )
 
-    # --- Both ---
+    # --- Used by both ---
 
     def _count(self, **more: int) -> None:
         with self._changed:
             self._stats = replace(self._stats, **{key: getattr(self._stats, key) + by for key, by in more.items()})
 
     def _warn(self, kind: str, words: str, *arguments: object) -> None:
-        """Say it once a minute at most. Never while holding the lock: a log handler may call `track`."""
+        """Log a warning at most once a minute.
+
+        Never called with the lock held, because a log handler may call `track`.
+        """
         now = time.monotonic()
         if now - self._last_warning.get(kind, -QUIET) >= QUIET:
             self._last_warning[kind] = now
@@ -293,7 +296,7 @@ class Client:
 
 
 _clients: weakref.WeakSet[Client] = weakref.WeakSet()
-_noted = 0  # the process that was prepared for its end
+_noted = 0  # the process whose exit handler is installed
 _exit = os._exit
 
 
@@ -302,7 +305,7 @@ def _make(url: str, write_key: str, options: dict[str, Any]) -> Client:
 
 
 def _close_all() -> None:
-    """Flush all clients at the same time: the program's end waits for the longest of their timeouts, not the sum."""
+    """Flush all clients at the same time, so that the exit waits for the longest of their timeouts, not the sum."""
     begun = [(client, client._begin_flush()) for client in list(_clients) if not client._closed]
     start = time.monotonic()
     for client, wanted in begun:
@@ -310,7 +313,7 @@ def _close_all() -> None:
 
 
 def _note_process() -> None:
-    """Have a process of multiprocessing send at its end, at which it runs no exit handlers but these."""
+    """Send at the end of a multiprocessing process, which runs no exit handlers except these."""
     global _noted
     if _noted == os.getpid():
         return
@@ -330,7 +333,7 @@ def _start_empty_in_child() -> None:
 
 
 def _exit_after_sending(status: int) -> NoReturn:
-    """Take the place of `os._exit` in a child process, which runs no exit handlers."""
+    """Replacement of `os._exit` in a child process, which runs no exit handlers."""
     try:
         if any(client._queue for client in list(_clients)):
             _close_all()
@@ -339,14 +342,14 @@ def _exit_after_sending(status: int) -> NoReturn:
 
 
 def _handle_sigterm() -> None:
-    """Handle SIGTERM where the program does not, which it can only decide in its main thread."""
+    """Install a SIGTERM handler if the program has none. This is only possible in the main thread."""
     with contextlib.suppress(ValueError):
         if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
             signal.signal(signal.SIGTERM, _end_by_sigterm)
 
 
 def _end_by_sigterm(number: int, frame: Any) -> None:
-    """Send what is queued, then end by the same signal; a second one ends at once."""
+    """Send the queued events, then end by the same signal. A second one ends the program immediately."""
     signal.signal(number, signal.SIG_DFL)
     try:
         _close_all()
@@ -355,5 +358,5 @@ def _end_by_sigterm(number: int, frame: Any) -> None:
 
 
 atexit.register(_close_all)
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+if hasattr(os, "register_at_fork"):  # Windows has no fork
     os.register_at_fork(after_in_child=_start_empty_in_child)

@@ -1,4 +1,4 @@
-"""Values of a program as values of JSON, by the table in README.md: an event is not lost because it holds a Decimal."""
+"""Conversion of Python values to JSON by the table in README.md, so that no event is lost because it has a Decimal."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-DEEPEST = 200  # levels; the server takes 254
-MOST_VALUES = 100_000  # in an event: what is larger is too large for a request, and takes long to find that out
+DEEPEST = 200  # levels; the server's limit is 254
+MOST_VALUES = 100_000  # per event: a larger one would not fit into a request, and would take long to encode
 LONGEST_TEXT = 1_000  # characters of an object of an unknown class
 INTEGERS = range(-(2**63), 2**64)  # what the server can store
 
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # NUL and halves of surrogate pairs
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # NUL and lone surrogates
 _BASIC = (bool, int, float, str, datetime, date, time, timedelta, type(None))
 
 
@@ -29,15 +29,15 @@ class Unsendable(ValueError):
 
 
 def jsonable(value: Any) -> Any:
-    """Return the value in dicts, lists, texts, numbers, booleans and None.
+    """Return the value as dicts, lists, strings, numbers, booleans and None.
 
-    Raises Unsendable, and what methods of the value raise.
+    Raises Unsendable, and whatever the value's methods raise.
     """
     return _Converter().convert(value, 0)
 
 
 def text_of(value: Any) -> str:
-    """Return the value as a text: a session id, a category or a name."""
+    """Return the value as a string, for a session id, a category or a name."""
     found = jsonable(value)
     return found if isinstance(found, str) else str(found)
 
@@ -82,14 +82,17 @@ class _Converter:
         if isinstance(value, os.PathLike):
             return self.convert(os.fspath(value), level + 1)
         if not isinstance(value, (UUID, type)):
-            for method in ("tolist", "item"):  # arrays and numbers of numpy and its like
+            for method in ("tolist", "item"):  # arrays and numbers of numpy and similar libraries
                 found = _call(value, method)
                 if isinstance(found, (list, *_BASIC)) and found is not None:
                     return self.convert(found, level + 1)
         return self.convert(_words(value), level)
 
     def _name(self, name: Any, level: int) -> str:
-        """Return the name of a member; what is not a text is written as json does: true, null, 1."""
+        """Return the name of a member.
+
+        A name that is not a string is written as the json module does: true, null, 1.
+        """
         found = self.convert(name, level + 1)
         if found is None or isinstance(found, bool):
             return {None: "null", True: "true", False: "false"}[found]
@@ -99,7 +102,7 @@ class _Converter:
 def _integer(value: int) -> int | str:
     if value in INTEGERS:
         return value
-    return str(value) if value.bit_length() < 10_000 else hex(value)  # Python writes no more decimal digits
+    return str(value) if value.bit_length() < 10_000 else hex(value)  # Python's limit for decimal digits
 
 
 def _number(value: float) -> float | None:
@@ -107,7 +110,7 @@ def _number(value: float) -> float | None:
 
 
 def _decimal(value: Decimal) -> float | str | None:
-    """Return a number where a float is exactly that number, else its digits as a text."""
+    """Return a float if it is exactly that number, otherwise its digits as a string."""
     if not value.is_finite():
         return None
     near = float(value)
@@ -115,7 +118,7 @@ def _decimal(value: Decimal) -> float | str | None:
 
 
 def _moment(value: date | time) -> str:
-    """Return ISO 8601; a datetime without a zone is in the zone of this machine, as Python means it."""
+    """Return ISO 8601. A datetime without a time zone is in the machine's local time, as usual in Python."""
     if isinstance(value, datetime) and value.tzinfo is None:
         with contextlib.suppress(OverflowError, OSError, ValueError):  # the years 1 and 9999
             value = value.astimezone()
@@ -132,7 +135,7 @@ def _of_bytes(value: bytes) -> str:
 def _call(value: Any, method: str) -> Any:
     try:
         return getattr(value, method)()
-    except Exception:  # it has no such method, or one that is something else
+    except Exception:  # no such method, or another meaning
         return None
 
 

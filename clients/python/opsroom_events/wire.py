@@ -1,4 +1,4 @@
-"""What goes over the wire: an event as bytes, a batch as one request, and what the answer means."""
+"""The HTTP protocol: an event as bytes, a batch as one request, and the meaning of the response."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ import requests
 
 from .values import jsonable, text_of
 
-MOST_EVENTS = 500  # in one request; this limit and the next are the server's
-MOST_BYTES = 512 * 1024  # of one request's body, before compression
+MOST_EVENTS = 500  # per request; this limit and the next are the server's
+MOST_BYTES = 512 * 1024  # per request body, before compression
 WORTH_COMPRESSING = 1024  # bytes
-LONGEST_RETRY_AFTER = 300.0  # seconds; a server that asks for more is asked again anyway
-TIMEOUT = (3.05, 15)  # seconds to connect, and for each part of the answer
+LONGEST_RETRY_AFTER = 300.0  # seconds; a longer wait is shortened to this
+TIMEOUT = (3.05, 15)  # seconds to connect, and for each part of the response
 
 
 class Event(NamedTuple):
-    """One event, ready to be sent any number of times: same id, same bytes."""
+    """One event, ready to be sent repeatedly with the same id and bytes."""
 
     id: str
     body: bytes
-    taken_at: float  # of the monotonic clock
+    taken_at: float  # on the monotonic clock
 
 
 def encode(session_id: Any, category: str, name: str, data: Any, timestamp: datetime | None) -> Event:
-    """Return the event with a new id. Raises ValueError if it is too large, and what methods of the data raise."""
+    """Return the event with a new id. Raises ValueError if it is too large, and whatever the data's methods raise."""
     event_id = str(uuid.uuid4())
     content = {
         "event_id": event_id,
@@ -52,10 +52,10 @@ def encode(session_id: Any, category: str, name: str, data: Any, timestamp: date
 class Verdict(enum.Enum):
     """What to do with the batch that was sent."""
 
-    TAKEN = "taken"  # and `results` says what came of each event
-    REFUSED = "refused"  # this request, for what is in it: halves of it may do better
-    LATER = "later"  # the server is away or busy
-    MISCONFIGURED = "misconfigured"  # nothing will do before somebody mends the key or the address
+    TAKEN = "taken"  # `results` has the result of each event
+    REFUSED = "refused"  # because of its content: halves of it may be accepted
+    LATER = "later"  # the server is down or busy
+    MISCONFIGURED = "misconfigured"  # fails until the key or the URL is corrected
 
 
 @dataclass(frozen=True)
@@ -63,27 +63,27 @@ class Answer:
     verdict: Verdict
     results: list[dict[str, Any]] = field(default_factory=list)
     problem: str = ""
-    retry_after: float = 0.0  # seconds that the server asked for
+    retry_after: float = 0.0  # seconds that the server requested
 
 
 class Wire:
-    """One address, one key, one connection that is kept open. Used by one thread."""
+    """One URL, one key and one keep-alive connection, used by one thread."""
 
     def __init__(self, url: str, write_key: str) -> None:
         self._url = f"{url.rstrip('/')}/events/"
         self._session = requests.Session()
-        # Not as Authorization, which requests replaces where a .netrc knows the host.
+        # Not as Authorization, which requests replaces if .netrc has an entry for the host.
         self._session.headers.update({"X-Write-Key": write_key, "Content-Type": "application/json"})
 
     def send(self, events: Sequence[Event]) -> Answer:
-        """Send a batch and judge the answer. Raises nothing for the network's or the server's sake."""
+        """Send a batch and return the classified response. Network and server errors do not raise."""
         body, headers = b"[" + b",".join(event.body for event in events) + b"]", {}
         if len(body) > WORTH_COMPRESSING:
             body, headers = gzip.compress(body, 1), {"Content-Encoding": "gzip"}
         try:
             # A redirect would turn the POST into a GET.
             response = self._session.post(self._url, data=body, headers=headers, timeout=TIMEOUT, allow_redirects=False)
-        except Exception as error:  # not only requests': a key that is no Latin-1 is a UnicodeError
+        except Exception as error:  # not only requests' errors: a key that is not Latin-1 gives a UnicodeError
             return Answer(Verdict.LATER, problem=f"{type(error).__name__}: {error}")
         return _judge(response, len(events))
 
@@ -97,7 +97,7 @@ def _judge(response: requests.Response, sent: int) -> Answer:
         results = _results(response)
         if len(results) == sent:
             return Answer(Verdict.TAKEN, results)
-        return Answer(Verdict.LATER, problem="202 without a result for each event")  # somebody else's answer
+        return Answer(Verdict.LATER, problem="202 without a result for each event")  # not Opsroom's response
     if status in (400, 413, 422):
         return Answer(Verdict.REFUSED, problem=problem)
     if status in (408, 425, 429) or status >= 500:
@@ -114,7 +114,7 @@ def _results(response: requests.Response) -> list[dict[str, Any]]:
 
 
 def _retry_after(response: requests.Response) -> float:
-    """The header in seconds: a number or a date, RFC 9110 §10.2.3."""
+    """Return the header in seconds. It is a number or a date (RFC 9110 §10.2.3)."""
     value = response.headers.get("Retry-After", "")
     try:
         seconds = float(value) if value.isdigit() else parsedate_to_datetime(value).timestamp() - time.time()

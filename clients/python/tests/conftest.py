@@ -1,4 +1,4 @@
-"""A scripted server, and a client that is quick to send and always closed."""
+"""Fixtures: a scripted server, and a client that sends quickly and is always closed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def status(code: int, **headers: str) -> Answer:
 
 
 class Ingest:
-    """The server: `answers` in their order, the last one for good; `batches` is what it was sent."""
+    """The server: `answers` are its responses in order, the last one repeated; `batches` are the received events."""
 
     def __init__(self, server: HTTPServer) -> None:
         self.url = server.url_for("/")
@@ -60,7 +60,7 @@ def ingest(httpserver: HTTPServer) -> Ingest:
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
-    """No pause is longer than a moment; the list has the bounds between which each would have been chosen."""
+    """Make every pause short. The list has the bounds from which each pause would have been chosen."""
     asked: list[tuple[float, float]] = []
     monkeypatch.setattr(module.random, "uniform", lambda *bounds: asked.append(bounds) or 0.01)
     return asked
@@ -86,5 +86,5 @@ def client(make_client: Callable[..., Client]) -> Client:
 
 @pytest.fixture
 def warnings(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
-    """What the client has said in the log so far."""
+    """Return the messages that the client has logged so far."""
     return lambda: [record.getMessage() for record in caplog.records if record.name == "opsroom_events"]

@@ -1,7 +1,7 @@
-"""A small ingest to be killed: `python server.py PORT FILE`. What it accepts is in the file before it answers.
+"""A small ingest that tests kill: `python server.py PORT FILE`. Accepted events are in the file before it responds.
 
-It keeps the contract's promises, deduplication by id included, and breaks the connection now and then after it has
-written, as a server that is killed between COMMIT and answer does.
+It fulfils the contract, including deduplication by id. It sometimes breaks the connection after writing, like a server
+that is killed between COMMIT and response.
 """
 
 import gzip
@@ -26,7 +26,7 @@ class Ingest(BaseHTTPRequestHandler):
             results = store(json.loads(body))
         if random.random() < 0.2:
             self.close_connection = True
-            return  # taken, but nobody hears of it
+            return  # stored, but the client gets no response
         answer = json.dumps({"results": results}).encode()
         self.send_response(202)
         self.send_header("Content-Length", str(len(answer)))

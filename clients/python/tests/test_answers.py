@@ -1,4 +1,4 @@
-"""Each answer that a server may give, and what becomes of the events."""
+"""Each possible response of the server, and what happens to the events."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_pauses_grow_and_are_random_from_nothing(client, ingest, pauses):
     [("7", 7, 7), ("a date", 50, 100), ("99999", 300, 300), ("soon", 0, 0), ("-3", 0, 0)],
 )
 def test_a_retry_after_is_understood(ingest, header, least, most):
-    in_100_seconds = formatdate(time() + 100, usegmt=True)  # not a parameter: parallel runs would differ in its name
+    in_100_seconds = formatdate(time() + 100, usegmt=True)  # no parameter: its name would differ in parallel runs
     ingest.answers = [status(503, Retry_After=header.replace("a date", in_100_seconds))]
     wire = Wire(ingest.url, "k")
 

@@ -1,4 +1,4 @@
-"""What is sent together, when, and with which ids and times."""
+"""Which events are sent together, when, and with which ids and times."""
 
 from __future__ import annotations
 

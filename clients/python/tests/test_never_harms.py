@@ -1,4 +1,4 @@
-"""Whatever the application does, `track` neither raises nor waits, and counts what it could not take."""
+"""Whatever the application does, `track` neither raises nor blocks, and counts the events it could not queue."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_a_closed_client_takes_nothing_and_closing_twice_is_harmless(client, ing
 def test_a_client_that_was_never_used_has_no_thread_and_goes_away():
     from opsroom_events.client import _clients
 
-    gc.collect()  # what earlier tests left
+    gc.collect()  # left by earlier tests
     before = len(_clients)
     Client("http://127.0.0.1:1", "k")
     gc.collect()

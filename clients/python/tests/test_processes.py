@@ -1,4 +1,4 @@
-"""Forks, exits and a server that is killed: with real processes."""
+"""Forks, exits and a killed server, with real processes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ client = Client(sys.argv[1], "k", max_age=60, exit_timeout=float(sys.argv[2]))
 
 def run(code: str, url: str, exit_timeout: float = 5) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        # Python 3.12 and newer warn of every fork beside a thread, which is what is tried here.
+        # Python 3.12 and newer warn of every fork while threads run, which is what these tests do.
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", PROGRAM + code, url, str(exit_timeout)],
         env=os.environ | {"PYTHONPATH": str(PACKAGE)},
         capture_output=True,
@@ -263,7 +263,7 @@ os.kill(os.getpid(), 15)
 
 
 class Server:
-    """server.py in a process, to be killed and started again on the same port."""
+    """server.py in a process that can be killed and restarted on the same port."""
 
     def __init__(self, file: Path) -> None:
         self.file = file

@@ -1,4 +1,4 @@
-"""What the values of a program become in an event."""
+"""Conversion of Python values in an event."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Point = namedtuple("Point", "x y")
 
 
 class Scalar:
-    """As numpy.float64 and numpy.int64 are, where they are not numbers of Python."""
+    """Like numpy.float64 and numpy.int64, which need not be Python numbers."""
 
     def __init__(self, value: object) -> None:
         self.value = value
@@ -165,7 +165,7 @@ class Sabotaged(dict):
 
 
 def grown() -> list:
-    """A list of few objects and very many values."""
+    """Return a list of few objects and very many values."""
     rows: list = [0] * 1_000
     for _ in range(10):
         rows = [rows] * 1_000
