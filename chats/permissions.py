@@ -14,7 +14,7 @@ class MaySend(BasePermission):
 
 
 class OfMessages(DjangoModelPermissions):
-    """Permissions for the messages in a chat. Marking as read needs the permission to change messages."""
+    """Permissions for the messages in a chat. Every POST needs the permission to add messages, also to mark as read."""
 
     perms_map = {
         "GET": ["chats.view_message"],

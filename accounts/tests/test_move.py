@@ -1,4 +1,4 @@
-"""The migration takes over the readable tokens of REST framework's own table."""
+"""The migration copies the plaintext tokens of REST framework's own table."""
 
 from importlib import import_module
 

@@ -1,4 +1,4 @@
-"""A banner API that behaves, for the tests of the admin: `banner_list.offers(3)`, `banner_list.answers(behaviour)`."""
+"""A correct banner API for the admin tests: `banner_list.offers(3)`, `banner_list.answers(behaviour)`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class BannerList:
         self.server = server
 
     def offers(self, number: int, picture: bytes | None = None) -> list[str]:
-        """List so many photos, each with its picture; return their addresses."""
+        """List `number` photos, each with its picture. Return their addresses."""
         body = png() if picture is None else picture
         urls = [self.server.on(f"/{index}.png", evil.answer(200, body)) for index in range(number)]
 
@@ -36,7 +36,7 @@ class BannerList:
         return urls
 
     def answers(self, behaviour: evil.Behaviour) -> None:
-        """Let the list behave like this."""
+        """Make the list behave like this."""
         self.server.on("/photos", behaviour)
 
     @property

@@ -1,4 +1,4 @@
-"""Pictures as other programs, disks and networks break them: sound files of each format, and what becomes of them."""
+"""Damaged pictures: intact files of each format, and the damage that programs, disks and networks cause."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image
 
 
 class Broken(NamedTuple):
-    """A damaged file. `is_cut` says that all of its bytes are right, as far as they go."""
+    """A damaged file. `is_cut` means that its bytes are correct, but some are missing at the end."""
 
     how: str
     body: bytes
@@ -35,7 +35,7 @@ def encoded(kind: str, mode: str = "RGB", *, frames: int = 1, **options: Any) ->
 
 
 def interlaced_png() -> bytes:
-    """Adam7, which Pillow reads and does not write."""
+    """Return a PNG with Adam7 interlacing, which Pillow reads but does not write."""
     width, height, rows = 16, 16, b""
     passes = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
     for x0, y0, dx, dy in passes:
@@ -71,7 +71,10 @@ SOUND: dict[str, Callable[[], bytes]] = {
 
 
 def broken(name: str) -> Iterator[Broken]:
-    """Damage a sound file in every way: cut, with wrong lengths and types, sizes of nothing, turned and lost bytes."""
+    """Yield the intact file with many kinds of damage.
+
+    It is cut, has wrong lengths and types or zero sizes, or has changed or missing bytes.
+    """
     body = SOUND[name]()
     places = borders(body)
     for at in {place + shift for place in places for shift in (-1, 0, 1, 4, 9)}:
@@ -102,7 +105,7 @@ def _turned(body: bytes, chance: random.Random) -> Iterator[Broken]:
 
 
 def borders(body: bytes) -> list[int]:
-    """Where the parts of a file begin, by the structure of its format; at most 24 of them."""
+    """Return the offsets of at most 24 parts of a file, by the structure of its format."""
     if body.startswith(b"\x89PNG"):
         found = _walk(body, 8, lambda at: 12 + struct.unpack_from(">I", body, at)[0])
     elif body.startswith(b"RIFF"):

@@ -1,4 +1,4 @@
-"""Fixtures that the tests of chats share."""
+"""Shared fixtures of the chats tests."""
 
 from chats.tests.banner_list import banner_list
 from chats.tests.evil_server import evil_server

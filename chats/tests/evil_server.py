@@ -1,6 +1,7 @@
-"""A real HTTP server on loopback that misbehaves as told: `evil_server.on("/path", drip_body)`.
+"""A real HTTP server on loopback that misbehaves as configured: `evil_server.on("/path", drip_body)`.
 
-A behaviour is a function of the connection. What it sends goes out byte for byte, so that every lie is possible.
+A behaviour is a function of the connection. It sends its output byte for byte, so that any invalid response is
+possible.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import pytest
 
 @dataclass
 class Request:
-    """What a client asked: its path, its query as one value a name, and its headers in lower case."""
+    """A client's request: its path, its query with one value per name, and its headers in lower case."""
 
     path: str
     query: dict[str, str]
@@ -29,7 +30,7 @@ class Request:
 
 @dataclass
 class Connection:
-    """One client, as a behaviour sees it."""
+    """One client connection, as a behaviour sees it."""
 
     sock: Any
     stopping: Event
@@ -39,7 +40,7 @@ class Connection:
         self.sock.sendall(data)
 
     def wait(self, seconds: float = 60) -> None:
-        """Do nothing for a while, or until the test is over."""
+        """Wait for `seconds`, or until the test is over."""
         if self.stopping.wait(seconds):
             raise ConnectionError("the test is over")
 
@@ -48,7 +49,7 @@ Behaviour = Callable[[Connection], None]
 
 
 class EvilServer(socketserver.ThreadingTCPServer):
-    """Serves each path by its behaviour, 404 elsewhere; remembers what it was asked."""
+    """Serves each path by its behaviour, 404 elsewhere, and records the requests."""
 
     daemon_threads = True
     block_on_close = False
@@ -65,7 +66,7 @@ class EvilServer(socketserver.ThreadingTCPServer):
         self.stopping = Event()
 
     def on(self, path: str, behaviour: Behaviour) -> str:
-        """Behave so at this path, and return its URL."""
+        """Use this behaviour for the path. Return its URL."""
         self.behaviours[path] = behaviour
         return self.origin + path
 
@@ -77,7 +78,7 @@ class _Handler(socketserver.BaseRequestHandler):
         try:
             self._serve()
         except OSError:
-            return  # clients of a misbehaving server leave without a word
+            return  # clients of a misbehaving server close the connection
 
     def _serve(self) -> None:
         sock = self.request
@@ -127,7 +128,7 @@ def evil_server() -> Iterator[EvilServer]:
 
 
 def head(status: int = 200, **headers: str) -> bytes:
-    """The first lines of an answer. Underscores in the names of headers stand for hyphens."""
+    """Return the status line and headers of a response. Underscores in header names stand for hyphens."""
     lines = [f"HTTP/1.1 {status} Whatever", "Connection: close"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode()
@@ -149,7 +150,7 @@ def redirect(location: str) -> Behaviour:
 
 
 def raw(data: bytes) -> Behaviour:
-    """Send exactly this, and hang up."""
+    """Send exactly these bytes, then close the connection."""
     return lambda connection: connection.send(data)
 
 

@@ -1,7 +1,7 @@
 """Small ICC profiles, and the sRGB value of a colour by published formulas, without a colour library.
 
-Primaries and white points: IEC 61966-2-1 (sRGB), SMPTE EG 432-1 (Display P3), Adobe RGB (1998), ISO 22028-2 (ROMM,
-that is ProPhoto). Profiles hold colours adapted to D50 by Bradford's matrix, as ICC.1 wants them.
+Primaries and white points: IEC 61966-2-1 (sRGB), SMPTE EG 432-1 (Display P3), Adobe RGB (1998), ISO 22028-2 (ROMM, also
+known as ProPhoto). Profiles hold colours adapted to D50 by Bradford's matrix, as ICC.1 requires.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def xyz_of(x: float, y: float) -> list[float]:
 
 
 def to_d50(space: str) -> list[list[float]]:
-    """The matrix from linear RGB to XYZ under D50."""
+    """Return the matrix from linear RGB to XYZ under D50."""
     *primaries, white = PRIMARIES[space]
     columns = [xyz_of(*xy) for xy in primaries]
     by_row = [[column[row] for column in columns] for row in range(3)]
@@ -124,7 +124,7 @@ def matrix_tags(space: str) -> dict[bytes, bytes]:
 
 
 def profile_of_steps(count: int, matrix: Matrix, more: dict[bytes, bytes] | None = None) -> bytes:
-    """A profile with so many steps, each the same matrix (multiProcessElementsType), beside other tags."""
+    """Return a profile with `count` steps of the same matrix (multiProcessElementsType) besides the other tags."""
     numbers = [value for row in matrix for value in row] + [0.0] * 3
     step = b"matf" + bytes(4) + struct.pack(">HH12f", 3, 3, *numbers)
     head = b"mpet" + bytes(4) + struct.pack(">HHI", 3, 3, count)
@@ -137,7 +137,7 @@ def grey_profile(gamma: float) -> bytes:
 
 
 def cmyk_profile(lab: Callable[[float, float, float, float], Vector], grid: int = 9) -> bytes:
-    """A table of `grid`⁴ colours in Lab, as an `mft2` tag (lut16Type); version 2 encodes Lab's 100 as 0xFF00."""
+    """Return a table of `grid`⁴ colours in Lab as an `mft2` tag (lut16Type). Version 2 encodes Lab's 100 as 0xFF00."""
     points = [number / (grid - 1) for number in range(grid)]
     values = b""
     for c in points:

@@ -1,4 +1,4 @@
-"""The page of banners: what is next, what was sent, what was skipped."""
+"""The banner page: the next banner, sent banners and skipped banners."""
 
 import re
 from contextlib import ExitStack
@@ -29,7 +29,7 @@ def words(response) -> list[str]:
 
 
 def address(response, kind: str) -> str:
-    """Return the address of the preview, or of "Skip it", that the fragment names."""
+    """Return the address of the preview, or of the skip link, from the fragment."""
     return re.search(rf'"({PAGE}{kind}/[^"]+)"', response.content.decode())[1]
 
 

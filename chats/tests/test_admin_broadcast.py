@@ -1,4 +1,4 @@
-"""The list of broadcasts and the page of one: how far, how fast, what went wrong, and what one may do about it."""
+"""The list of broadcasts and the page of one: progress, rate, errors and actions."""
 
 import re
 from datetime import timedelta
@@ -36,7 +36,7 @@ def live(broadcast: Broadcast) -> str:
 
 
 def buttons(html: str) -> set[str]:
-    """Return the verbs that the page offers."""
+    """Return the actions that the page offers."""
     return set(re.findall(r'id="bc-(\w+)" class="button', html))
 
 
@@ -50,7 +50,7 @@ def text_of(response) -> str:
 
 @pytest.fixture
 def broadcast(marketer) -> Broadcast:
-    """To two hundred chats, half way."""
+    """A broadcast to 200 chats, half of which have it."""
     create_fake_chats(200)
     broadcast = BroadcastFactory(text="Half way", created_by=marketer)
     freeze(broadcast, largest_chunk=100)
@@ -175,7 +175,7 @@ def test_the_asking_stops_when_it_is_sent(as_viewer, broadcast):
     response = as_viewer.get(live(broadcast))
 
     assert response.status_code == 200
-    assert 'hx-trigger="live"' in response.content.decode()  # somebody may retract it while another looks
+    assert 'hx-trigger="live"' in response.content.decode()  # stays live, because another user may retract it
     assert "200 of 200" in text_of(response)
 
 

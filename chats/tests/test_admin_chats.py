@@ -1,4 +1,4 @@
-"""The chats' pages: a list that stays quick, and one chat as a conversation."""
+"""The chats' pages: a list that stays fast, and one chat as a conversation."""
 
 import html
 import io
@@ -132,7 +132,7 @@ def test_a_large_total_is_estimated(monkeypatch):
     assert 4_500 <= total.number <= 5_500
 
 
-# --- What one does with the selected -------------------------------------------------------------------
+# --- Actions on the selected rows ----------------------------------------------------------------------
 def test_the_selected_users_are_handed_to_the_compose_page(as_marketer, chat):
     ChatFactory()
 
@@ -233,7 +233,7 @@ def test_a_conversation_takes_as_many_queries_for_fifty_messages_as_for_two(as_v
 
 
 def next_address(answer) -> str:
-    """Where the page asks for what is new."""
+    """Return the address from which the page loads newer messages."""
     return html.unescape(re.search(r'hx-get="([^"]*/newer/[^"]*)"', answer.content.decode())[1])
 
 

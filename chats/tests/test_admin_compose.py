@@ -1,4 +1,4 @@
-"""Compose: what, to whom, when; a look at it with the exact count; and nothing lost on the way."""
+"""Compose: content, audience and time, a preview with the exact count, and no lost input."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -39,7 +39,7 @@ def text_of(response) -> str:
 
 
 def shown(client: Client, data: dict[str, object], address: str = PAGE):
-    """Send the form and return the page that the browser then shows: the preview, or the form again."""
+    """Submit the form. Return the page that the browser then shows: the preview, or the form again."""
     return client.post(address, data, follow=True)
 
 
@@ -48,7 +48,7 @@ def hidden(response, name: str) -> str:
 
 
 def going_on(response, step: str) -> dict[str, str]:
-    """Return what the preview's form posts for this button."""
+    """Return what the preview's form submits for this button."""
     names = ("request_key", "version", "zone", "picture_kept", "audience", "users_kept", "when", "send_at")
     text = re.search(r'<textarea name="text" hidden>\n(.*?)</textarea>', response.content.decode(), re.S)[1]
     return {**{name: hidden(response, name) for name in names}, "text": text, "step": step}
@@ -58,7 +58,7 @@ def back_of(preview) -> str:
     return PAGE + unescape(re.search(r'href="(\?edit=[^"]+)"', preview.content.decode())[1])
 
 
-# --- What ---------------------------------------------------------------------------------------
+# --- Content ------------------------------------------------------------------------------------
 
 
 def test_a_preview_shows_the_message_and_the_exact_number_and_sends_nothing(as_marketer):
@@ -205,7 +205,7 @@ def test_somebody_elses_picture_is_not_mine(as_marketer, as_superuser):
     assert "Please choose it again." in text_of(shown(as_marketer, form(picture_kept=theirs)))
 
 
-# --- To whom ------------------------------------------------------------------------------------
+# --- Audience -----------------------------------------------------------------------------------
 
 
 def test_a_pasted_list_is_counted_exactly(as_marketer):
@@ -306,7 +306,7 @@ def test_a_list_is_read_from_anything_with_uuids_in_it():
     assert (listed.repeated, listed.unusable, listed.examples) == (2, 1, ["rubbish"])
 
 
-# --- When ---------------------------------------------------------------------------------------
+# --- Time ---------------------------------------------------------------------------------------
 
 
 def test_a_time_is_meant_on_the_viewers_clock(as_marketer):
@@ -398,7 +398,7 @@ def test_a_change_that_another_editor_has_not_seen_is_not_lost(as_marketer, as_s
     page = refused.content.decode()
     assert (broadcast.text, broadcast.send_at) == ("Not yet", NEXT_CENTURY)
     assert "mara changed this broadcast meanwhile" in page and "“Not yet”" in page and "1 Mar 2998, 09:00 UTC" in page
-    assert ">Before</textarea>" in page.replace("\n", "")  # what was typed
+    assert ">Before</textarea>" in page.replace("\n", "")  # the submitted text
 
     again = shown(as_superuser, corrected | {"version": refused.context["version"]}, address)
     as_superuser.post(address, going_on(again, "send"))
@@ -417,7 +417,7 @@ def test_what_has_gone_out_is_not_changed(as_marketer):
     assert "cannot be changed any more" in str(next(iter(get_messages(response.wsgi_request))))
 
 
-# --- Who ----------------------------------------------------------------------------------------
+# --- Permissions --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("who", ["as_viewer", "as_stranger"])

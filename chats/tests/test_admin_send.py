@@ -16,7 +16,7 @@ LISTS = ["/admin/chats/chat/", "/admin/chats/banner/", "/admin/chats/broadcast/"
 
 
 def press(client: Client, address: str, **more):
-    """Confirm the dialog, as htmx does."""
+    """Confirm the dialog like htmx."""
     return client.post(
         f"{address}send-banner/",
         {"_form_submitted": "True", "request_key": str(uuid4()), **more},

@@ -1,4 +1,4 @@
-"""What those who watch are told of chats."""
+"""The live messages about chats."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The REST interface of chats, as a client meets it."""
+"""The REST API of chats as a client uses it."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""What the marketer is told about the outside list, whatever it answers."""
+"""Errors and results shown to the user for every kind of response of the banner API."""
 
 import json
 from typing import Any
@@ -25,7 +25,7 @@ def entry(number: int, **more: Any) -> dict[str, Any]:
 
 
 def listing(*entries: Any, cap: int = 100):
-    """Behave as the real service does with these entries; `cap` is the most it gives at a time."""
+    """Return a behaviour like that of the real service with these entries. `cap` is its maximum page size."""
 
     def behave(connection: Connection) -> None:
         offset, limit = (int(connection.request.query[name]) for name in ("offset", "limit"))
@@ -48,7 +48,7 @@ def trouble(server: EvilServer, behaviour: Any, budget: float = 5.0) -> BannerAp
     return error
 
 
-# --- Lists that are in order --------------------------------------------------------------------
+# --- Valid lists --------------------------------------------------------------------------------
 
 
 def test_photos_come_in_the_order_of_the_list(evil_server):
@@ -141,7 +141,7 @@ def test_titles_are_made_fit_for_a_line(evil_server, title, expected):
     assert photo.title == expected
 
 
-# --- Lists that never end -----------------------------------------------------------------------
+# --- Endless lists ------------------------------------------------------------------------------
 
 
 def test_a_service_that_ignores_the_offset_is_left_after_its_second_page(evil_server):
@@ -171,10 +171,10 @@ def test_one_budget_holds_for_all_pages(evil_server):
     error = trouble(evil_server, slowly, budget=0.6)
 
     assert error.code == "timeout"
-    assert len(asked) <= 5  # 4 have used it up
+    assert len(asked) <= 5  # 4 have used up the time budget
 
 
-# --- Trouble ------------------------------------------------------------------------------------
+# --- Errors -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("behaviour", [silent, drip_headers, drip_body])

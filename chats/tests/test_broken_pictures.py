@@ -1,4 +1,4 @@
-"""Thousands of damaged pictures: each is refused in one sentence, or becomes a picture; within bounds of memory."""
+"""Thousands of damaged pictures: each is refused with a sentence or decoded, within limits of memory."""
 
 import resource
 import subprocess

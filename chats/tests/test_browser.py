@@ -1,4 +1,4 @@
-"""What the marketer does, in a real browser on a real instance: web, worker and beat."""
+"""Sending banners and broadcasts in a real browser on a real instance: web, worker and beat."""
 
 import re
 from collections.abc import Iterator
@@ -62,7 +62,7 @@ def test_a_marketer_sends_a_banner_and_sees_it_arrive(page: Page, instance: Inst
 
     send_banner(page, instance)
 
-    # Without reloading: the page that was opened while nothing was sent counts up to everybody.
+    # Without reloading, the page that was opened before sending counts up to the whole audience.
     expect(page.get_by_text("1,000 of 1,000")).to_be_visible(timeout=45_000)
     page.goto(f"{instance.url}/admin/chats/chat/")
     page.locator("table tbody a").first.click()

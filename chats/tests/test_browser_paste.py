@@ -1,4 +1,4 @@
-"""What is pasted into a message, in a real browser: text of a spreadsheet stays text, a picture becomes a picture."""
+"""Pasting into a message in a real browser: text from a spreadsheet stays text, a picture becomes a picture."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +22,7 @@ mara = User.objects.create_user("mara", password="12345", is_staff=True)
 mara.groups.add(Group.objects.get(name="marketing"))
 Chat.objects.create(user_uuid="2f1c7a9e-4a54-4c5e-9b54-8c6a0c3f1d2e")
 """
-# As a spreadsheet copies cells: the text, the table, and a picture of them.
+# What a spreadsheet copies: the cells as text, as a table, and as a picture.
 COPY = """
 async (kinds) => {
     const canvas = new OffscreenCanvas(8, 8);

@@ -1,4 +1,4 @@
-"""The fan-out while everything around it breaks: real workers, a real Postgres, kill -9."""
+"""The fan-out during failures of everything around it: real workers, a real Postgres, kill -9."""
 
 import random
 import threading
@@ -30,13 +30,13 @@ for _ in range(10):
 
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[Instance]:
-    # Small chunks: many commits, so that every kill meets one.
+    # Small chunks cause many commits, so that every kill interrupts one.
     with running_instance(tmp_path / "home", BROADCAST_CHUNK="100", BROADCAST_WORKERS="6") as instance:
         yield instance
 
 
 class Churn(threading.Thread):
-    """Users who come and go meanwhile: opens chats and deletes others, each in a transaction of its own."""
+    """Opens chats and deletes others during the fan-out, each in its own transaction."""
 
     def __init__(self, instance: Instance) -> None:
         super().__init__(daemon=True)
@@ -87,18 +87,18 @@ def test_fifty_kills_a_crash_of_postgres_and_ten_wake_ups_lose_and_double_nothin
     assert churn.deleted > 0 and churn.opened > 0
     size, delivered, skipped = instance.sql("SELECT audience_size, delivered, skipped FROM chats_broadcast")[0]
     assert size == delivered + skipped == AUDIENCE
-    # Nobody missed: of the audience, whoever has no message is gone. Nobody who came later is in.
+    # No chat is missed: every existing chat of the audience has a message. No chat opened later has one.
     unreached = "SELECT count(*) FROM chats_chat c WHERE {} (SELECT FROM chats_message m WHERE m.chat_id = c.id)"
     assert instance.one(unreached.format(f"c.id <= {AUDIENCE} AND NOT EXISTS")) == 0
     assert instance.one(unreached.format(f"c.id > {AUDIENCE} AND EXISTS")) == 0
-    # Nobody twice, and the counter is exact: what was delivered is there, or was deleted with its chat.
+    # No chat has two, and the counter is exact: each delivered message exists, or was deleted with its chat.
     messages = instance.one("SELECT count(*) FROM chats_message")
     assert messages == instance.one("SELECT count(DISTINCT chat_id) FROM chats_message")
     assert delivered == messages + churn.deleted_messages
 
 
 def kill_all_along(instance: Instance) -> int:
-    """Kill a worker's process whenever a fiftieth of the audience has been reached; Postgres once, half way."""
+    """Kill a worker's process after every fiftieth of the audience, and Postgres once at half the audience."""
     killed = 0
     while killed < KILLS:
         status, done = instance.sql("SELECT status, delivered + skipped FROM chats_broadcast")[0]
@@ -109,7 +109,7 @@ def kill_all_along(instance: Instance) -> int:
             continue
         if killed == KILLS // 2:
             instance.crash_postgres()
-        if killed % 10 == 9:  # a whole worker, now and then
+        if killed % 10 == 9:  # sometimes a whole worker
             name = random.choice(list(set(instance.processes) - {"beat"}))
             instance.kill(name)
             instance.start_worker(name)
@@ -155,7 +155,7 @@ def test_a_press_while_the_broker_is_away_is_queued_and_goes_out_when_it_is_back
 def test_a_worker_that_dies_while_preparing_is_replaced(instance: Instance):
     instance.manage("create_fake_chats", "--total", "500", "-v0")
     instance.shell(COMPOSE)
-    instance.sql("UPDATE chats_broadcast SET lease_until = now() + interval '2 seconds'")  # somebody had it, and died
+    instance.sql("UPDATE chats_broadcast SET lease_until = now() + interval '2 seconds'")  # its worker died
 
     instance.start_worker()
     instance.start_beat()

@@ -1,4 +1,4 @@
-"""Colours with a profile become the sRGB colours that published formulas give (icc.py), within 3 of 255."""
+"""Colours with a profile become the sRGB colours of published formulas (icc.py), within 3 of 255."""
 
 import random
 import struct
@@ -63,7 +63,7 @@ def test_grey_with_a_profile_has_the_right_brightness(grey, mode):
 
 
 def ink(c: float, m: float, y: float, k: float) -> tuple[float, float, float]:
-    """An imagined printer."""
+    """The Lab colour of an invented printer."""
     light = 1 - k
     return 100 * light * (1 - 0.15 * (c + m + y)), 60 * (m - c) * light, 70 * (y - (c + m) / 2) * light
 
@@ -91,7 +91,7 @@ def test_a_palette_has_a_profile_and_transparency():
 
 
 def test_half_transparent_colours_are_converted_as_opaque_ones():
-    image = flat("RGBA", (255, 60, 60, 64), 2_000)  # made smaller, which weighs colours by their opacity
+    image = flat("RGBA", (255, 60, 60, 64), 2_000)  # scaled down, which weights colours by their opacity
     image.paste((0, 255, 0, 0), (0, 0, 1_000, 2_000))
 
     body = encoded(image, "PNG", icc_profile=icc.rgb_profile("Display P3"))
@@ -144,7 +144,7 @@ def test_one_colour_of_sixteen_bits_is_transparent():
     assert [stored(body, (x, 1))[3] for x in range(2)] == [0, 255]
 
 
-# --- Profiles that are of no use --------------------------------------------------------------------
+# --- Unusable profiles ------------------------------------------------------------------------------
 P3 = icc.rgb_profile("Display P3")
 
 
@@ -249,9 +249,9 @@ def test_a_picture_is_stored_upright(kind, orientation):
         assert abs(found.getpixel((x, y)) - wanted.getpixel((x, y))) < 60
 
 
-# --- Without loss -----------------------------------------------------------------------------------
+# --- Lossless ---------------------------------------------------------------------------------------
 def sprite(size: int) -> Image.Image:
-    """Pixel art: neighbours of very different colours."""
+    """Return pixel art, whose neighbouring pixels have very different colours."""
     colours = [(230, 30, 60), (20, 20, 30), (250, 220, 90), (60, 160, 240), (0, 0, 0), (255, 255, 255)]
     image = Image.new("RGB", (16, 16))
     image.putdata([colours[(x * 7 + y * 5 + x * y) % 6] for y in range(16) for x in range(16)])

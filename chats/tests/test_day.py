@@ -1,4 +1,4 @@
-"""What a day was for the chats, in a few numbers."""
+"""The chats' section of the daily report."""
 
 from datetime import UTC, date, datetime, timedelta
 

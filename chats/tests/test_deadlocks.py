@@ -1,4 +1,4 @@
-"""Two connections that want the same rows of chats: none of the verbs waits for another in a circle."""
+"""Two connections that need the same rows of chats: no pair of services deadlocks."""
 
 import threading
 from datetime import timedelta
@@ -29,7 +29,7 @@ def sending_a_banner(largest_chunk: int = 1_000) -> Broadcast:
 
 
 def test_a_cancel_while_a_worker_has_inserted_messages_stops_it_and_frees_the_banner(monkeypatch):
-    """The worker holds the broadcast's key by its messages' foreign keys; freeing the banner waits for that."""
+    """The worker holds the broadcast's key by its messages' foreign keys. Releasing the banner waits for that."""
     create_fake_chats(50)
     broadcast = sending_a_banner()
     inserted, may_count = threading.Event(), threading.Event()
@@ -102,7 +102,7 @@ def test_nothing_is_written_into_a_chat_that_is_deleted_meanwhile(marketer_api, 
         statuses[name] = posts[name]().status_code
 
     with transaction.atomic():
-        chat.delete()  # the requests find the chat, and wait to write into it
+        chat.delete()  # the requests find the chat, then wait for its lock
         waiting = [in_another_connection(partial(post, name)) for name in posts]
         wait_until_somebody_waits_for_a_lock(len(posts))
     for thread in waiting:
@@ -113,7 +113,7 @@ def test_nothing_is_written_into_a_chat_that_is_deleted_meanwhile(marketer_api, 
 
 
 class Scene:
-    """One broadcast in each state, banners, and chats with messages, for any two verbs to meet on."""
+    """One broadcast in each state, banners, and chats with messages, on which any two services can collide."""
 
     def __init__(self) -> None:
         create_fake_chats(60)
@@ -161,7 +161,7 @@ VERBS = {
     "open chat": lambda scene: services.open_chat(user_uuid=scene.key),
     "delete chats": lambda scene: Chat.objects.filter(pk__gte=scene.chat.pk - 30).delete(),
 }
-EXPECTED = (BroadcastNotAllowed, Chat.DoesNotExist)  # the other verb was first
+EXPECTED = (BroadcastNotAllowed, Chat.DoesNotExist)  # the other service was first
 
 
 @pytest.mark.parametrize("place", range(len(VERBS)), ids=VERBS)

@@ -1,4 +1,4 @@
-"""A broadcast whose sending has not begun can be deleted, by REST and at its page; any other cannot."""
+"""A broadcast whose sending has not started can be deleted by REST and on its page; any other cannot."""
 
 import json
 from datetime import timedelta
@@ -186,7 +186,7 @@ def test_of_the_sweeper_that_queues_it_and_its_deletion_exactly_one_wins():
 
     with transaction.atomic():
         services.delete_broadcast(broadcast=due)
-        sweeping = in_another_connection(services.sweep_broadcasts)  # it has found the row
+        sweeping = in_another_connection(services.sweep_broadcasts)  # it has already read the row
         wait_until_somebody_waits_for_a_lock()
     sweeping.join(10)
 

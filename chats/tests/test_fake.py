@@ -1,4 +1,4 @@
-"""Fake chats are made in short transactions: nothing waits for a million of them."""
+"""Fake chats are created in short transactions, so that no other transaction waits for a million of them."""
 
 import pytest
 

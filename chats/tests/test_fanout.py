@@ -1,4 +1,4 @@
-"""The fan-out, claim by claim; with real second connections where two workers meet."""
+"""The fan-out, claim by claim, with real second connections where two workers meet."""
 
 import threading
 import uuid
@@ -187,7 +187,7 @@ def test_a_chunk_that_is_being_sent_is_taken_back_when_the_broadcast_is_cancelle
     broadcast = frozen()
 
     with transaction.atomic():
-        # Another worker has inserted its messages and waits for the counters, which the cancel holds.
+        # Another worker has inserted its messages and waits for the counters, which the cancel has locked.
         Broadcast.objects.get(pk=broadcast.pk).cancel(None)
         worker = in_another_connection(lambda: fanout.send_next_chunk(broadcast))
         wait_until_somebody_waits_for_a_lock()
@@ -229,7 +229,7 @@ def test_ten_workers_at_once_deliver_to_everybody_once():
 
 @pytest.mark.django_db(transaction=True)
 def test_the_freeze_waits_for_a_chat_that_is_being_opened():
-    """A lower id may be committed later than a higher one: whoever asks for max(id) only would miss it."""
+    """A lower id may be committed later than a higher one, so max(id) alone would miss it."""
     opened, may_commit = threading.Event(), threading.Event()
 
     def open_slowly() -> None:
@@ -280,7 +280,7 @@ def test_what_is_finished_cannot_be_paused():
 def wait_until_somebody_waits_for_a_lock(number: int = 1) -> None:
     with connection.cursor() as cursor:
         for _ in range(2_000):
-            cursor.execute("SELECT pg_stat_clear_snapshot()")  # else one transaction sees one state for ever
+            cursor.execute("SELECT pg_stat_clear_snapshot()")  # otherwise one transaction always sees the same state
             cursor.execute(
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
             )

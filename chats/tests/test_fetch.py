@@ -1,4 +1,4 @@
-"""What fetch does with addresses and servers that mean harm, and with those that only fail."""
+"""fetch with malicious addresses and servers, and with servers that fail."""
 
 import gzip
 import socket
@@ -53,7 +53,7 @@ def refusal(url: str, *trusted: str, deadline: Deadline | float = 5.0, max_bytes
 
 @pytest.fixture
 def names(monkeypatch) -> dict[str, list[list[str]]]:
-    """A resolver of the test's own: for each name, what it answers to the first question, the second, and so on."""
+    """A fake resolver: for each name, its addresses at the first lookup, the second, and so on."""
     answers: dict[str, list[list[str]]] = {}
 
     def getaddrinfo(host: str, port: int, *_: Any, **__: Any) -> list[Any]:
@@ -65,7 +65,7 @@ def names(monkeypatch) -> dict[str, list[list[str]]]:
 
 @pytest.fixture
 def connections(monkeypatch) -> list[str]:
-    """Every IP address that a socket was connected to; the connection itself goes to loopback instead."""
+    """Every IP address to which a socket was connected. The connection itself goes to loopback instead."""
     seen: list[str] = []
     connect = socket.socket.connect
 
@@ -79,7 +79,7 @@ def connections(monkeypatch) -> list[str]:
 
 @pytest.fixture
 def secure_server(tmp_path: Path, monkeypatch) -> Iterator[EvilServer]:
-    """Speaks TLS as photos.test, with a certificate that counts as valid."""
+    """A TLS server for photos.test, with a certificate that is accepted as valid."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "photos.test")])
     certificate = (
@@ -106,7 +106,7 @@ def secure_server(tmp_path: Path, monkeypatch) -> Iterator[EvilServer]:
         yield server
 
 
-# --- What works ---------------------------------------------------------------------------------
+# --- Successful requests ------------------------------------------------------------------------
 
 
 def test_a_plain_answer_is_returned_with_its_type_and_address(evil_server):
@@ -187,7 +187,7 @@ def test_the_second_address_of_a_host_is_tried_after_the_first(evil_server, monk
     assert get(url, f"http://photos.test:{evil_server.port}").body == b"alive"
 
 
-# --- Addresses that are not gone to -------------------------------------------------------------
+# --- Refused addresses --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -401,7 +401,7 @@ def drip_with_length(connection: Connection) -> None:
 def test_the_deadline_holds_whatever_the_server_does(evil_server, behaviour):
     error = refusal(evil_server.on("/a", behaviour), evil_server.origin, deadline=0.4)
 
-    if behaviour is not endless_chunk_size:  # that is not HTTP, and may be told at once
+    if behaviour is not endless_chunk_size:  # that is not HTTP, and may fail immediately
         assert (error.code, error.permanent) == ("timeout", False)
         assert error.reason == f"127.0.0.1:{evil_server.port} did not answer completely within 0.4 seconds."
 
@@ -411,7 +411,7 @@ def test_the_deadline_holds_while_the_handshake_drips(names):
 
     def drip(request: socket.socket, _: Any) -> None:
         with request:
-            request.sendall(b"\x16\x03\x03\x40\x00")  # a TLS record of 16 KiB begins
+            request.sendall(b"\x16\x03\x03\x40\x00")  # the start of a TLS record of 16 KiB
             while not server.stopping.wait(0.05):
                 request.sendall(b"\x02")
 
@@ -492,7 +492,7 @@ def test_a_compression_bomb_stops_at_the_cap_and_needs_no_memory(evil_server, co
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert error.code == "too_large"
-    assert peak < 8 * MIB  # of the 50 that are in it
+    assert peak < 8 * MIB  # of the 50 in the body
 
 
 def test_many_small_gzip_members_count_together(evil_server):

@@ -1,4 +1,4 @@
-"""Stored pictures: who may see one, how long it lives, and what a storage does that takes no more."""
+"""Stored pictures: access checks, their lifetime, and a storage that refuses writes."""
 
 import os
 import time
@@ -46,13 +46,13 @@ def status(client: Client, address: str) -> int:
 
 
 def fetched(client: Client, address: str):
-    """Get a picture and read it to its end, which closes the file."""
+    """Get a picture and read it completely, which closes the file."""
     answer = client.get(address)
     b"".join(answer)
     return answer
 
 
-# --- Who may see one ----------------------------------------------------------------------------
+# --- Access -------------------------------------------------------------------------------------
 
 
 def sent(picture: Picture, **fields) -> Broadcast:
@@ -134,7 +134,7 @@ def test_a_draft_is_for_its_owner_only(as_marketer, as_superuser):
     assert status(as_superuser, f"/media/{name}") == 404
 
 
-# --- Files live and die with their rows ---------------------------------------------------------
+# --- Files are deleted with their rows ----------------------------------------------------------
 
 
 @pytest.mark.django_db(transaction=True)
@@ -267,12 +267,12 @@ def test_a_round_asks_once_for_each_kind_of_row_and_by_an_index(django_assert_nu
         assert "chats_message_picture" in str(cursor.fetchall())
 
 
-# --- A storage that takes no more ---------------------------------------------------------------
+# --- A storage that refuses writes --------------------------------------------------------------
 
 
 @contextmanager
 def no_folder() -> Iterator[None]:
-    """A file where the folders should be."""
+    """Put a file where the folders should be."""
     os.rmdir(default_storage.path("")) if os.path.isdir(default_storage.path("")) else None
     with open(default_storage.path("").rstrip("/"), "w"):
         pass

@@ -1,4 +1,4 @@
-"""What becomes of pictures: of good ones a clean WebP, of all others one sentence."""
+"""Re-encoding of pictures: valid ones become a clean WebP, all others an error message."""
 
 import hashlib
 import random
@@ -22,7 +22,7 @@ def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
 
 
 def photo(width: int = 120, height: int = 80, mode: str = "RGB") -> Image.Image:
-    """A picture with something to see on it, the same each time."""
+    """Return a picture with some structure, the same each time."""
     small = Image.frombytes("RGB", (12, 8), random.Random(1).randbytes(12 * 8 * 3))
     return small.resize((width, height), Image.Resampling.BICUBIC).convert(mode)
 
@@ -43,11 +43,11 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def png_of_nothing(width: int, height: int) -> bytes:
-    """A black PNG of any size, complete and correct, in next to no time: one row deflated, and repeated."""
+    """Quickly build a valid black PNG of any size: one row is deflated and repeated."""
     row = bytes(width * 3 + 1)
     deflate = zlib.compressobj(wbits=-15)
     rows = (deflate.compress(row) + deflate.flush(zlib.Z_FULL_FLUSH)) * height + deflate.flush()
-    checksum = struct.pack(">HH", len(row) * height % 65521, 1)  # Adler-32 of nothing but zeros
+    checksum = struct.pack(">HH", len(row) * height % 65521, 1)  # Adler-32 of zeros only
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     data = chunk(b"IDAT", b"\x78\x9c" + rows + checksum)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + data + chunk(b"IEND", b"")
@@ -69,7 +69,7 @@ def animation(kind: str, count: int = 3, **options: Any) -> bytes:
     return encoded(frames[0], kind, save_all=True, append_images=frames[1:], **more)
 
 
-# --- Pictures that are fine ---------------------------------------------------------------------
+# --- Valid pictures -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF"])
@@ -126,7 +126,7 @@ def test_what_is_transparent_stays_so():
 
 def test_a_photo_taken_sideways_is_turned_upright_and_forgets_where_it_was_taken():
     exif = Image.Exif()
-    exif[0x0112] = 6  # turn right to see it upright
+    exif[0x0112] = 6  # rotated: must be turned right to be upright
     exif[0x010F] = "A camera"
     exif.get_ifd(0x8825)[1] = "N"
     left_white = Image.new("RGB", (100, 60), "black")
@@ -172,7 +172,7 @@ def test_long_animations_are_accepted(count):
     assert painted(reencode(animation("GIF", count))).n_frames == count
 
 
-# --- Pictures that mean harm --------------------------------------------------------------------
+# --- Malicious pictures -------------------------------------------------------------------------
 
 
 def test_what_hides_behind_a_picture_is_gone():
@@ -274,11 +274,11 @@ def test_pictures_with_bits_turned_over_are_repainted_or_refused_and_nothing_els
         assert painted(picture).size == (picture.width, picture.height)
 
 
-# --- Pictures that would take long, or much memory ------------------------------------------------
+# --- Pictures that would need much time or memory -------------------------------------------------
 
 
 def progressive(width: int, height: int, scans: int) -> bytes:
-    """A progressive JPEG whose last scan, which changes nothing, is there so many times more."""
+    """Return a progressive JPEG whose last scan, which changes nothing, is repeated `scans` more times."""
     body = encoded(Image.new("RGB", (width, height)), "JPEG", progressive=True)
     last = body[body.rfind(b"\xff\xda") : -2]
     return body[:-2] + last * scans + body[-2:]

@@ -1,4 +1,4 @@
-"""Migrations on rows in states that were possible before them."""
+"""Migrations of rows in states that the schema allowed before."""
 
 from collections.abc import Callable, Iterator
 
@@ -18,14 +18,14 @@ FOUND = {  # text, image, banner_url, status, finished_at, started_at
 
 
 def migrate(*targets: tuple[str, str]) -> None:
-    """As `manage.py migrate` does."""
+    """Migrate like `manage.py migrate`."""
     executor = MigrationExecutor(connection)
     executor.migrate(list(targets) or executor.loader.graph.leaf_nodes())
 
 
 @pytest.fixture
 def earlier() -> Iterator[Callable[..., None]]:
-    """Migrates back, and forth again at the end: other tests share the database."""
+    """Migrate back, and forward again at the end, because other tests share the database."""
     yield migrate
     migrate()
 

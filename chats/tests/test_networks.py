@@ -1,4 +1,4 @@
-"""Only addresses of the public internet are public: every entry of IANA's registries, at both of its ends."""
+"""Only public addresses count as public: every entry of IANA's registries, at both of its ends."""
 
 from ipaddress import ip_address, ip_network
 
@@ -6,7 +6,7 @@ import pytest
 
 from core.http.networks import is_public
 
-# Every network of the two registries, as IANA lists them.
+# Every network of the two registries, as listed by IANA.
 IPV4 = """0.0.0.0/8 0.0.0.0/32 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24
 192.0.0.0/29 192.0.0.8/32 192.0.0.9/32 192.0.0.10/32 192.0.0.170/32 192.0.0.171/32 192.0.2.0/24 192.31.196.0/24
 192.52.193.0/24 192.88.99.0/24 192.88.99.2/32 192.168.0.0/16 192.175.48.0/24 198.18.0.0/15 198.51.100.0/24
@@ -24,7 +24,7 @@ def ends(network: str) -> list[str]:
 
 
 def wrapped(ipv4: str) -> list[str]:
-    """The spellings of an IPv4 address in IPv6: mapped, NAT64, 6to4."""
+    """Return the forms of an IPv4 address in IPv6: mapped, NAT64, 6to4."""
     number = int(ip_address(ipv4))
     return [
         f"::ffff:{ipv4}",

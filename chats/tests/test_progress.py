@@ -1,4 +1,4 @@
-"""Rate and time left, from the ranges that were finished lately."""
+"""Rate and remaining time, from the ranges that were finished recently."""
 
 from datetime import timedelta
 
@@ -16,7 +16,7 @@ def now():
 
 
 def sending(now, *, started: float, done: int, size: int = 10_000) -> Broadcast:
-    """A broadcast that started so many seconds ago, with `done` chats behind it and nothing in the ledger yet."""
+    """Return a broadcast that started `started` seconds ago, with `done` chats delivered and an empty ledger."""
     broadcast = BroadcastFactory(
         status="sending", audience_size=size, delivered=done, started_at=now - timedelta(seconds=started)
     )

@@ -1,4 +1,4 @@
-"""From the press to the message, with a real banner API that behaves well, or does not."""
+"""From the request to the message, with a real banner API that behaves well or badly."""
 
 import io
 import threading
@@ -28,7 +28,7 @@ def picture(colour: str = "teal", kind: str = "PNG") -> bytes:
 
 @pytest.fixture
 def api(evil_server, settings):
-    """A banner API with three photos, whose pictures are fine."""
+    """A banner API with three photos whose pictures are valid."""
     settings.BANNER_API_URL = f"{evil_server.origin}/photos"
     settings.BANNER_TRUSTED_ORIGINS = [evil_server.origin]
     urls = [evil_server.on(f"/{number}.png", evil.answer(200, picture())) for number in (1, 2, 3)]
@@ -37,7 +37,7 @@ def api(evil_server, settings):
 
 
 def offer(server: evil.EvilServer, urls: list[object]) -> None:
-    """Let the API list photos with these addresses."""
+    """Make the API list photos with these addresses."""
 
     def page(connection: evil.Connection) -> None:
         offset = int(connection.request.query["offset"])
@@ -48,7 +48,7 @@ def offer(server: evil.EvilServer, urls: list[object]) -> None:
 
 
 def delivered(broadcast: Broadcast) -> Broadcast:
-    """Do what the workers would."""
+    """Do the workers' part."""
     if prepare(broadcast):
         run(broadcast, seconds=10)
     broadcast.refresh_from_db()
@@ -205,7 +205,7 @@ def test_an_api_that_cannot_be_reached_is_said_so(marketer_api, settings, addres
 
 
 def huge_png() -> bytes:
-    """13,000 × 13,000 black pixels in a few kilobytes."""
+    """Return a PNG with 13,000 × 13,000 black pixels in a few kilobytes."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")

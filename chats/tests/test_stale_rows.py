@@ -1,4 +1,4 @@
-"""Verbs on a row that was read before somebody else changed it: each decides in its own UPDATE, or reads again."""
+"""Changes of a broadcast from a stale row: each decides in its own UPDATE or reads the row again."""
 
 from datetime import timedelta
 from uuid import uuid4
@@ -31,7 +31,7 @@ def test_a_broadcast_that_is_postponed_while_the_sweeper_looks_is_not_sent():
 
     with transaction.atomic():
         services.amend(broadcast=due, actor=None, text="Not yet", image=None, send_at=next_week)
-        sweeping = in_another_connection(services.sweep_broadcasts)  # it has found the old time
+        sweeping = in_another_connection(services.sweep_broadcasts)  # it has already read the old time
         wait_until_somebody_waits_for_a_lock()
     sweeping.join(10)
 
@@ -109,7 +109,7 @@ MEANWHILE = [paused_and_resumed, cancelled, lease_run_out_and_taken_by_another]
 
 
 def during_the_download(api, broadcast: Broadcast, meanwhile, then) -> None:
-    """While a worker downloads the banner, do this in another connection, and only then answer."""
+    """While a worker downloads the banner, run `meanwhile` in another connection, and only then respond with `then`."""
 
     def slow(connection: evil.Connection) -> None:
         meanwhile(stale(broadcast))

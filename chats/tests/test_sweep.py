@@ -1,4 +1,4 @@
-"""What the sweeper finds: whatever no message announced."""
+"""The sweeper: it processes broadcasts that no message has announced."""
 
 import re
 from datetime import timedelta

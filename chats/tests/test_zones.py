@@ -1,4 +1,4 @@
-"""Broadcasts and messages on the clock of the person who looks, and the report's day on that of the installation."""
+"""Broadcasts and messages in the viewer's time zone, and the report's day in the installation's."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -55,7 +55,7 @@ def test_every_moment_of_a_day_can_be_scheduled_and_does_not_move_when_it_is_edi
     address = f"/admin/chats/broadcast/{broadcast.pk}/edit/"
 
     for at in minutes_of(zone, day)[::150]:
-        later = at.replace(year=at.year + 400)  # the calendar repeats after 400 years, and so do the clocks
+        later = at.replace(year=at.year + 400)  # the calendar and the clock changes repeat after 400 years
         services.amend(broadcast=broadcast, actor=None, text="Hello", image=None, send_at=later)
         field = as_marketer.get(address).context["form"]["send_at"]
         local = later.astimezone(ZoneInfo(zone))

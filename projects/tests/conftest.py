@@ -14,7 +14,7 @@ def _fresh_link():
 
 @pytest.fixture(autouse=True)
 def _commits(request, monkeypatch):
-    """Inside a test's own transaction nothing ever commits: there the generation is replaced at once."""
+    """Renew the list generation immediately, because inside a test's own transaction nothing ever commits."""
     marker = request.node.get_closest_marker("django_db")
     if marker is None or not marker.kwargs.get("transaction"):
         monkeypatch.setattr(entries, "bump", entries.settle)
@@ -22,6 +22,6 @@ def _commits(request, monkeypatch):
 
 @pytest.fixture
 def mailbox(settings):
-    """A real mail server, and what it took."""
+    """A real mail server; returns the mails it received."""
     with serving(settings) as box:
         yield box

@@ -1,4 +1,4 @@
-"""A mail server that speaks SMTP on a real socket, and keeps what it is given."""
+"""A mail server that speaks SMTP on a real socket and stores the mails it receives."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -12,10 +12,10 @@ from config.tests.ports import free_port
 
 
 class Mailbox:
-    """What the server took, in order. While `refuse` is set it takes nothing, and says that.
+    """The received mails, in order. While `refuse` is set, the server refuses every mail with that reply.
 
-    `closed` holds the addresses that take nothing, and what is said of each. The server has a mail before it says so:
-    while `is_silent` is true of one, the sender waits for an answer.
+    `closed` maps refused addresses to their replies. The server stores a mail before it replies. While `is_silent`
+    returns true for a mail, it does not reply, so the sender waits.
     """
 
     port: int
@@ -49,7 +49,7 @@ class Mailbox:
 
 @contextmanager
 def running() -> Iterator[Mailbox]:
-    """Run the server; `port` of its mailbox is where."""
+    """Run the server and yield its mailbox, whose `port` it listens on."""
     mailbox = Mailbox()
     controller = Controller(mailbox, hostname="127.0.0.1", port=free_port(), ready_timeout=10)
     controller.start()
@@ -62,7 +62,7 @@ def running() -> Iterator[Mailbox]:
 
 @contextmanager
 def serving(settings) -> Iterator[Mailbox]:
-    """Run the server, and point Django's settings at it."""
+    """Run the server and configure Django's mail settings for it."""
     with running() as mailbox:
         settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
         settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", mailbox.port

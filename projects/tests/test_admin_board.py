@@ -1,4 +1,4 @@
-"""The board: cards in columns, moved by those who may, and seen by those who may look."""
+"""The board: cards in columns. Moving needs the permission to change tasks, viewing the permission to view them."""
 
 from datetime import timedelta
 
@@ -32,7 +32,7 @@ def board(client, project: Project, query: str = "") -> str:
     return client.get(address("board", project) + query).content.decode()
 
 
-# --- Looking ------------------------------------------------------------------------------------------
+# --- Viewing ------------------------------------------------------------------------------------------
 def test_a_card_says_what_is_late_in_a_word_and_how_much_was_said(as_planner, project, planner):
     late = TaskFactory(project=project, due_date=timezone.now() - timedelta(days=1), assignee=planner, priority="high")
     CommentFactory.create_batch(2, task=late)
@@ -218,7 +218,7 @@ def test_a_deleted_project_tells_the_watchers_of_its_tasks(as_planner, project, 
 
 # --- The project's form -------------------------------------------------------------------------------
 def form_of(client, path: str) -> dict[str, str]:
-    """What a browser would send if the page's form were submitted untouched."""
+    """Return what a browser would submit for the page's unchanged form."""
     page = client.get(path)
     values = {field: field.value() for field in page.context["adminform"].form}
     sent = {name: values[field] for field in values for name in (field.html_name, field.html_initial_name)}

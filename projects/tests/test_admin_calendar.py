@@ -1,4 +1,4 @@
-"""The calendar: days where the viewer is, dates that move, and a link that is shown once."""
+"""The calendar: days in the viewer's time zone, due dates that can be moved, and a feed link that is shown once."""
 
 import re
 from datetime import UTC, date, datetime, timedelta
@@ -166,7 +166,7 @@ def test_a_stranger_sees_no_calendar(as_stranger):
 
 # --- The link -----------------------------------------------------------------------------------------
 def renewed(client) -> str:
-    """The address of a new link, from the page that the button leads to."""
+    """Create a new link. Return its address from the page to which the button redirects."""
     answer = client.post(LINK, {"do": "renew"})
     assert answer.headers["Location"] == CALENDAR
     return client.get(CALENDAR).context["fresh_link"]
@@ -175,7 +175,7 @@ def renewed(client) -> str:
 def test_the_link_is_shown_after_a_redirect_and_opens_the_feed(as_planner, client, task):
     address = renewed(as_planner)
 
-    assert address in as_planner.get(CALENDAR).content.decode()  # loaded again: neither lost nor made anew
+    assert address in as_planner.get(CALENDAR).content.decode()  # reloading keeps the address
     assert client.get(address).content.startswith(b"BEGIN:VCALENDAR")
 
 

@@ -1,4 +1,4 @@
-"""The mails of a local instance, read from the files that its mail backend writes."""
+"""The page of outgoing mails, read from the files of the mail backend."""
 
 from pathlib import Path
 

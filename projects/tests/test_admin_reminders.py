@@ -1,4 +1,4 @@
-"""The reminders on screen: who was told what, and what could not be told is tried again."""
+"""The reminder list of the admin, and the retry of failed reminders."""
 
 from datetime import timedelta
 

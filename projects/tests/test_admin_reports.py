@@ -1,4 +1,4 @@
-"""The daily reports on screen."""
+"""The daily reports in the admin."""
 
 from datetime import date, timedelta
 

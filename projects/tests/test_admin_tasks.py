@@ -1,4 +1,4 @@
-"""The page of a task, the list of tasks, and what is said and changed there."""
+"""The task page, its form and comments, and the task list."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -23,7 +23,7 @@ def page_of(task: Task) -> str:
 
 
 def form_of(client, task: Task) -> dict[str, str]:
-    """What a browser would send if the page's form were submitted untouched."""
+    """Return what a browser would submit for the page's unchanged form."""
     form = client.get(page_of(task)).context["form"]
     sent = {}
     for field in form:
@@ -335,7 +335,7 @@ def test_the_list_is_exported_as_it_is_filtered_and_searched_and_without_pages(a
     assert f'href="{EXPORT}?project__id__exact={project.pk}&amp;q=paint&amp;o=1"' in page
     assert answer.headers["Content-Disposition"] == 'attachment; filename="tasks.csv"'
     found = rows_of(answer)
-    assert len(found) == 61 and found[0].startswith("\ufeffid,")  # by which spreadsheets know the encoding
+    assert len(found) == 61 and found[0].startswith("\ufeffid,")  # the mark by which spreadsheets recognise UTF-8
 
 
 def test_an_export_is_on_the_board_and_for_who_may_see_tasks(as_viewer, as_stranger, task):

@@ -1,4 +1,4 @@
-"""Two people in two browsers at one board, on a real instance."""
+"""Two users in two browsers at one board, on a real instance."""
 
 import re
 from collections.abc import Iterator
@@ -120,7 +120,7 @@ def test_two_quick_moves_arrive_in_their_order_though_the_first_is_slow_on_its_w
     paula.keyboard.press("ArrowRight")
     paula.keyboard.press("ArrowRight")
     expect(card(column(paula, "completed"))).to_be_focused()
-    assert order == [True]  # the second one waits for the first one's answer
+    assert order == [True]  # the second move waits for the response to the first
 
     held[0].continue_()
 
@@ -133,7 +133,7 @@ def test_a_card_that_another_user_has_moved_goes_where_it_is_and_says_so(at_boar
     paula = at_board("paula")
     not_heard = [True]
     paula.route(re.compile("/board/cards/"), lambda route: route.abort() if not_heard else route.continue_())
-    paula.route("**/board/move/", lambda route: (not_heard.clear(), route.continue_()))  # before that, late news wait
+    paula.route("**/board/move/", lambda route: (not_heard.clear(), route.continue_()))  # until then, reloads fail
     instance.run(MOVE.format(project=project))
 
     card(paula).drag_to(column(paula, "completed"))

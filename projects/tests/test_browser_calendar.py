@@ -1,4 +1,4 @@
-"""The calendar in real browsers: dates that move by dragging and by the keyboard, seen by others; a link to copy."""
+"""The calendar in real browsers: moving dates by mouse and keyboard, live updates for others, and the link to copy."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

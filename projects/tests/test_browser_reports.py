@@ -1,4 +1,4 @@
-"""A report is mailed again by a dialog, by the keyboard, and once however often one clicks."""
+"""Mailing a report again: the dialog, the keyboard, and a double click that sends one mail."""
 
 from collections.abc import Iterator
 from pathlib import Path

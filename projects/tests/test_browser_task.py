@@ -1,4 +1,4 @@
-"""Two people at the page of one task, on a real instance: nothing that they type is lost. And the list of all tasks."""
+"""Two users at one task's page, on a real instance: no input is lost. Also the list of all tasks."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The iCalendar feed: for whoever has the address, as long as its owner may see tasks."""
+"""The iCalendar feed: it needs only its address, and works while its owner may view tasks."""
 
 from datetime import timedelta
 

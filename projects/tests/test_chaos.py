@@ -1,4 +1,4 @@
-"""Reminders and the daily report on their whole way: beat, broker, workers, a real mail server; and what breaks it."""
+"""Reminders and the daily report end to end: beat, broker, workers, a real mail server, and failures of each."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from django.contrib.auth.models import User
 from projects import services
 services.create_project(name="Launch", owner=User.objects.create_user("paula", email="paula@example.com"))
 """
-# Written down long ago, due in so many hours.
+# Created long ago, due in a number of hours.
 TASKS = """
     INSERT INTO projects_task (project_id, title, description, status, priority, due_date, created_at)
     SELECT (SELECT max(id) FROM projects_project), %s || number, '', 'pending', 'normal',
@@ -102,7 +102,7 @@ def test_reminders_and_report_arrive_once_and_after_an_hours_outage_all_are_caug
     for mail in mailbox.mails:
         assert all("Launch" in body for body in bodies(mail))
 
-    # Nobody runs for an hour, in which reminders were to go, some even fell due, and the report's hour came.
+    # No process runs for an hour, in which reminders became due, some tasks overdue, and the report's hour came.
     instance.kill("beat")
     instance.kill("worker")
     instance.sql(TASKS, "Sand floor ", 23, 20)
@@ -133,8 +133,8 @@ def test_workers_killed_while_mails_go_out_miss_nobody_and_repeat_only_what_they
     for number, kill in enumerate(kills):
         silent_from = 5 + 8 * number
         mailbox.is_silent = lambda mail, first=silent_from: mailbox.mails.index(mail) >= first
-        instance.wait_for(lambda first=silent_from: len(mailbox.mails) > first)  # beat calls, nobody else
-        kill(instance)  # the server has the mail, and nobody wrote it down
+        instance.wait_for(lambda first=silent_from: len(mailbox.mails) > first)  # started by beat only
+        kill(instance)  # the server has the mail, but the outcome was not recorded
         mailbox.is_silent = lambda mail: False
         instance.sql(REMINDERS_LEASE_ENDS)  # five minutes later
         instance.sql(REPORTS_LEASE_ENDS)
@@ -152,6 +152,6 @@ def kill_whole(instance: Instance) -> None:
 
 
 def kill_child(instance: Instance) -> None:
-    """The worker stays, and replaces its process."""
+    """Kill the worker's child processes. The worker itself survives and replaces them."""
     for process in instance.children("worker"):
         process.kill()

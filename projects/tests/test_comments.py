@@ -1,4 +1,4 @@
-"""Who may change a comment, and what is shown of who wrote and who changed it: the same by REST and in the admin."""
+"""Who may change a comment, and its shown author and editor: the same by REST and in the admin."""
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -22,7 +22,7 @@ def task() -> Task:
 
 @pytest.fixture
 def boss(superuser, task) -> Comment:
-    """A comment that a superuser has written."""
+    """A comment written by a superuser."""
     api = APIClient()
     api.force_authenticate(superuser)
     return Comment.objects.get(pk=api.post(f"/tasks/{task.pk}/comments/", {"content": "Stop."}).json()["id"])

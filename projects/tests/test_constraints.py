@@ -1,4 +1,4 @@
-"""States that cannot be, whoever writes."""
+"""The database refuses invalid states, whatever code writes them."""
 
 from datetime import UTC, date, datetime
 

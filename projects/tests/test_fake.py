@@ -1,4 +1,4 @@
-"""Fake and demo data: quick, believable, harmless when repeated."""
+"""Fake and demo data: fast, realistic, and safe to create twice."""
 
 import io
 from datetime import timedelta
@@ -52,4 +52,4 @@ def test_the_demo_has_a_fortnight_of_reports_that_say_what_the_house_would_have_
         assert report.data["totals"].keys() == today.data["totals"].keys()
         assert {row["name"] for row in report.data["projects"]} == {row["name"] for row in today.data["projects"]}
         assert sum(row["overdue"] for row in report.data["projects"]) == report.data["totals"]["overdue"]
-    assert mail_reports() == 1  # today's alone
+    assert mail_reports() == 1  # today's only

@@ -1,4 +1,4 @@
-"""The lists that everybody looks at, at a hundred thousand tasks: each reads an index, however long a page is."""
+"""The most used lists with 100,000 tasks: each reads an index, whatever the page size."""
 
 import re
 from datetime import timedelta
@@ -14,11 +14,11 @@ from projects.models import Comment, Project, Task
 
 pytestmark = pytest.mark.django_db
 MOMENT = "%Y-%m-%dT%H:%M:%SZ"
-PROJECTS, TASKS = 1_000, 110  # tasks a project
+PROJECTS, TASKS = 1_000, 110  # tasks per project
 
 
 def rows_query(api, address: str) -> str:
-    """Ask the interface, and return the query that fetched the page's rows."""
+    """Request the list. Return the SQL query that fetched the page's rows."""
     with CaptureQueriesContext(connection) as captured:
         assert api.get(address).status_code == 200
     return [query["sql"] for query in captured if re.search(r'FROM "projects_.* LIMIT \d+', query["sql"])][-1]
@@ -33,7 +33,7 @@ def plan_of(query: str) -> str:
 @pytest.fixture
 def a_hundred_thousand(planner) -> dict[str, object]:
     create_fake_projects(PROJECTS, TASKS)
-    # Postgres takes every task for somebody's, and divides them by the number of people: there have to be some.
+    # Postgres assumes that every task has an assignee and divides by the number of users, so some must exist.
     User.objects.bulk_create(User(username=f"person-{number}") for number in range(200))
     project = Project.objects.order_by("pk")[PROJECTS // 2]
     Task.objects.filter(project=project, status="pending").update(assignee=planner)
@@ -61,7 +61,7 @@ HOT = {
 }
 
 
-@pytest.mark.timeout(300)  # so many rows take a while to make on a busy machine
+@pytest.mark.timeout(300)  # creating the rows takes a while on a busy machine
 def test_every_hot_list_reads_an_index(a_hundred_thousand, planner_api):
     plans = {address: plan_of(rows_query(planner_api, address.format(**a_hundred_thousand))) for address in HOT}
 
@@ -83,6 +83,6 @@ def test_a_page_of_fifty_asks_as_often_as_a_page_of_one(address, planner, planne
         assert len(page["results"]) == size
         return len(captured)
 
-    queries(2)  # the caller's permissions are known from here on
+    queries(2)  # fills the cache of the caller's permissions
 
-    assert queries(1) == queries(50) == 2  # how many there are, and the rows
+    assert queries(1) == queries(50) == 2  # the count and the rows

@@ -1,4 +1,4 @@
-"""The list cache: never an old body after a commit, never an error, few questions to the database."""
+"""The list cache: never a stale body after a commit, never an error, few database queries."""
 
 import socket
 import threading
@@ -29,7 +29,7 @@ def key(scope: str = "all", query: str = "") -> str:
 
 
 class Source:
-    """A list whose rows are counted as they are asked for."""
+    """A list that counts how often its rows are read."""
 
     def __init__(self, body: bytes = b"[]") -> None:
         self.body = body
@@ -45,7 +45,7 @@ class Source:
 
 @pytest.fixture
 def away(settings):
-    """Redis refuses connections."""
+    """Make Redis refuse connections."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         settings.REDIS_URL = f"redis://127.0.0.1:{taken.getsockname()[1]}/0"
@@ -81,8 +81,8 @@ def test_a_slow_reader_cannot_bring_back_what_was_replaced():
         project.refresh_from_db()
         body = project.name.encode()
         if wait:
-            has_read.wait()  # the old name is in hand …
-            has_committed.wait()  # … and the new one is committed, before it is stored
+            has_read.wait()  # the old generation has been read …
+            has_committed.wait()  # … and the new one is committed before the body is stored
         return body
 
     def read(wait: bool) -> None:
@@ -105,7 +105,7 @@ def test_a_slow_reader_cannot_bring_back_what_was_replaced():
 
 @committed
 def test_the_generation_is_replaced_before_watchers_are_told(monkeypatch):
-    """Who hears of a change asks for the list at once, and must not get the one before."""
+    """A subscriber reloads the list on the message, and must not get the stale one."""
     project, steps = ProjectFactory(), []
     execute = Redis.execute_command
 
@@ -171,7 +171,7 @@ def test_a_reader_who_asked_too_early_takes_what_was_stored_since(monkeypatch):
 
 @committed
 def test_writers_and_readers_never_meet_an_old_list(planner):
-    """Every reader that starts after a writer has its answer sees at least what that writer wrote."""
+    """Every reader that starts after a writer's response sees at least what that writer wrote."""
     task = TaskFactory(title="0")
     known, stop, stale = [0], time.monotonic() + 2, []
 
@@ -229,14 +229,14 @@ def test_a_process_that_reads_no_lists_makes_up_for_what_it_could_not_replace(se
     reader = Source()
     reader.read()
     there, settings.REDIS_URL = settings.REDIS_URL, "redis://127.0.0.1:1/0"
-    monkeypatch.setattr(entries, "wake", lambda task: None)  # the broker is away as well
+    monkeypatch.setattr(entries, "wake", lambda task: None)  # the broker is down as well
     link.forget()
 
     for _ in range(3):
         entries.settle()
     time.sleep(seconds)
     settings.REDIS_URL = there
-    link._redis = None  # Redis is back, and nobody reads or writes here
+    link._redis = None  # Redis is back, but this process neither reads nor writes
 
     until = time.monotonic() + 5
     while link.owed or link.is_paying:
@@ -285,12 +285,12 @@ def test_a_silent_redis_is_left_alone_after_a_few_failures(settings):
         assert source.asked == 20
         for _ in range(MAX_FAILURES):
             taken.enter_context(silent.accept()[0])
-        with pytest.raises(BlockingIOError):  # nobody else has come
+        with pytest.raises(BlockingIOError):  # without any other connection
             silent.accept()
 
 
 def test_a_body_that_is_too_large_is_not_kept_and_no_reader_waits_for_it(monkeypatch):
-    monkeypatch.setattr(entries, "WAIT_TIMEOUT", 3_600.0)  # the test's time limit would end a reader that waits
+    monkeypatch.setattr(entries, "WAIT_TIMEOUT", 3_600.0)  # a waiting reader would exceed the test's time limit
     source = Source(b"x" * (entries.MAX_ENTRY_BYTES + 1))
     source.read()
 
@@ -300,7 +300,7 @@ def test_a_body_that_is_too_large_is_not_kept_and_no_reader_waits_for_it(monkeyp
 
 
 def test_no_reader_waits_for_a_body_that_could_not_be_built(monkeypatch):
-    monkeypatch.setattr(entries, "WAIT_TIMEOUT", 3_600.0)  # the test's time limit would end a reader that waits
+    monkeypatch.setattr(entries, "WAIT_TIMEOUT", 3_600.0)  # a waiting reader would exceed the test's time limit
 
     def broken() -> bytes:
         raise LookupError
@@ -350,7 +350,7 @@ def test_a_cached_list_asks_for_permissions_only_and_asks_every_time(
     TaskFactory()
     planner_api.get("/tasks/")
 
-    with django_assert_max_num_queries(2):  # the caller's own and their groups' permissions
+    with django_assert_max_num_queries(2):  # the user's and the groups' permissions
         assert planner_api.get("/tasks/").status_code == 200
 
     planner.groups.clear()
@@ -398,8 +398,8 @@ def test_a_person_who_is_renamed_is_renamed_in_lists_and_a_login_changes_nothing
 
 @committed
 def test_two_hundred_cold_readers_over_http_cost_one_count_and_one_page(monkeypatch):
-    """As many threads as the server has; every reader has the whole of the work before them but the first."""
-    monkeypatch.setattr(entries, "WAIT_TIMEOUT", 30.0)  # however slow this machine is just now
+    """As many threads as the server has. Every reader except the first has all of the work to do."""
+    monkeypatch.setattr(entries, "WAIT_TIMEOUT", 30.0)  # long enough for a slow machine
     monkeypatch.setattr(redis_link, "TIMEOUT", 30.0)
     link.forget()
     TaskFactory.create_batch(3)
@@ -424,5 +424,5 @@ def test_two_hundred_cold_readers_over_http_cost_one_count_and_one_page(monkeypa
         list(readers.map(leave, range(THREADS)))
 
     assert sum('FROM "projects_task"' in sql for sql in asked) == 2
-    # Who they are and what they may see, once before REST framework begins, and once in it where nothing was stored.
+    # The caller and permissions: one query in the middleware, and again in REST framework if nothing was cached.
     assert len(asked) - 2 <= 200 + 2 * THREADS + THREADS

@@ -1,4 +1,4 @@
-"""Each question has an answer of its own: what another one stored is not taken for it."""
+"""Each query has its own cache entry, which no other query gets."""
 
 import threading
 from datetime import timedelta
@@ -35,7 +35,7 @@ def paula(planner) -> Client:
 def test_a_question_is_not_answered_with_what_another_one_stored(first: str, second: str, paula):
     TaskFactory.create_batch(3, title="Task")
     TaskFactory(title="Mine", assignee=AccessToken.objects.get().user)
-    # `format=json` does not change an answer, but no other question has it.
+    # `format=json` does not change the response, but its cache key differs from all others.
     expected = paula.get(f"/tasks/?{second}&format=json")
     assert expected.content != paula.get(f"/tasks/?{first}&format=json").content
 

@@ -1,4 +1,4 @@
-"""Lists over HTTP from a real instance: fifty who write and fifty who read, and a Redis that stops answering."""
+"""Lists over HTTP from a real instance: fifty writers, fifty readers, and a Redis that stops answering."""
 
 import random
 import signal
@@ -16,7 +16,7 @@ from config.tests.instance import Instance, running_instance
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 WRITERS = READERS = 50
 SECONDS = 30.0
-SLOWEST = 10.0  # seconds that any answer may take while Redis is silent, on a machine that is busy
+SLOWEST = 10.0  # seconds that a response may take while Redis is silent, on a busy machine
 KEY = "0123456789abcdef0123456789abcdef01234567"
 SET_UP = f"""
 from django.contrib.auth.models import User
@@ -40,7 +40,7 @@ def instance(tmp_path_factory) -> Iterator[Instance]:
 
 
 class People:
-    """Threads that write and read; `written[i]` is what writer i has had an answer for."""
+    """Threads that write and read. `written[i]` is the last value of writer i that was confirmed by a response."""
 
     def __init__(self, instance: Instance) -> None:
         self.url = instance.url
@@ -77,7 +77,7 @@ class People:
     def run(self, writers: int, readers: int, seconds: float) -> None:
         def writing(slot: int) -> None:
             with _session() as session:
-                while not self.over.wait(random.uniform(0, 0.3)):  # now and then nobody writes, and lists are hits
+                while not self.over.wait(random.uniform(0, 0.3)):  # pauses, in which lists are cache hits
                     self.write(session, slot)
 
         def reading() -> None:
@@ -131,7 +131,7 @@ def stopped(instance: Instance, seconds: float) -> None:
 def test_a_silent_redis_makes_nothing_wrong_and_nothing_very_slow(instance: Instance, silence):
     people = People(instance)
     with _session() as session:
-        people.read(session)  # there is something stored that will be old
+        people.read(session)  # caches a body that becomes stale
 
     silent = threading.Thread(target=silence, args=(instance, 8.0))
     silent.start()

@@ -1,4 +1,4 @@
-"""A stored list is answered before REST framework begins: the same answer, to the same people, with one query."""
+"""Cached lists are answered before REST framework: the same response, to the same users, with one query."""
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -18,7 +18,7 @@ def by_token(user: User) -> Client:
 
 @pytest.fixture
 def paula(planner) -> Client:
-    """A planner with a token, whose lists are stored."""
+    """A planner with a token, whose lists are cached."""
     TaskFactory.create_batch(3)
     client = by_token(planner)
     for path in ("/tasks/", "/projects/"):
@@ -28,7 +28,7 @@ def paula(planner) -> Client:
 
 @pytest.fixture
 def at_once(monkeypatch) -> list[bool]:
-    """Of each request, whether it was answered at once."""
+    """For each request, whether the middleware answered it."""
     answered = []
     ask = ListsAtOnce._at_once
 
@@ -102,7 +102,7 @@ def test_a_superuser_has_every_right_and_is_answered_at_once(paula, superuser, a
     root = by_token(superuser)
 
     assert [root.get("/tasks/").status_code for _ in range(2)] == [200, 200]
-    assert at_once == [False, True]  # a new user makes lists new
+    assert at_once == [False, True]  # a new user invalidates the lists
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def test_a_reminder_is_marked_as_automatic_and_passes_every_server(mailbox, sett
     [mail] = mailbox.mails
     assert mail["Auto-Submitted"] == "auto-generated"
     assert mail["Message-ID"].endswith("@ops.example.com>")
-    sent_at = parsedate_to_datetime(mail["Date"]).replace(tzinfo=UTC)  # without a zone where it is -0000
+    sent_at = parsedate_to_datetime(mail["Date"]).replace(tzinfo=UTC)  # without a time zone if the offset is -0000
     assert abs(sent_at - datetime.now(UTC)) < timedelta(minutes=1)
     assert "Zähle die Schlüssel 🔑" in mail["Subject"]
     assert_is_seven_bit(mail)

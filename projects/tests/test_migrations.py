@@ -1,4 +1,4 @@
-"""Migrations on rows as earlier versions wrote them."""
+"""Migrations of rows that earlier versions have written."""
 
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -13,14 +13,14 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def migrate(*targets: tuple[str, str]) -> None:
-    """Migrate as `manage.py migrate` does."""
+    """Migrate like `manage.py migrate`."""
     executor = MigrationExecutor(connection)
     executor.migrate(list(targets) or executor.loader.graph.leaf_nodes())
 
 
 @pytest.fixture
 def earlier() -> Iterator[Callable[..., None]]:
-    """Migrate back, and forth again at the end: other tests share the database."""
+    """Migrate back, and forward again at the end, because other tests share the database."""
     yield migrate
     migrate()
 

@@ -1,4 +1,4 @@
-"""Every change goes through the services: what writes past them would be told to nobody, and stay in cached lists."""
+"""Every change uses the services. Code that writes directly would publish no message and leave stale cached lists."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ from projects.apps import ProjectsConfig
 
 APP = Path(__file__).resolve().parents[1]
 HOUSE = [APP.parent / name for name in ("chats", "config", "events", "live", "projects", "testrunner")]
-# Where rows of projects, tasks and comments are written; fake data is told to nobody on purpose.
+# The modules that write projects, tasks and comments. Fake data intentionally publishes no messages.
 WRITERS = {APP / name for name in ("services.py", "task_updates.py", "demo/fake.py", "demo/content.py", "factories.py")}
 VERB = r"a?(update|delete|create|add|remove|set|clear|bulk_\w+|get_or_create|update_or_create)\("
 WRITES = re.compile(
@@ -18,7 +18,7 @@ WRITES = re.compile(
     rf"|\b(tasks|comments|owned_projects)(\.(all|filter|exclude|order_by)\([^\n]*\))?\.{VERB}"
     r"|\b(project|task|comment)\.a?(save|delete)\("
 )
-SAVES = re.compile(r"\.a?(save|save_base)\(")  # of anything, in this app
+SAVES = re.compile(r"\.a?(save|save_base)\(")  # of any object, in this app
 
 
 def test_nobody_else_writes_projects_tasks_and_comments():

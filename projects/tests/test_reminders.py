@@ -1,4 +1,4 @@
-"""Reminders: one mail a due date, through a real mail server, whatever happens meanwhile."""
+"""Reminders: one mail per due date, through a real mail server, whatever happens meanwhile."""
 
 import threading
 from datetime import timedelta
@@ -56,7 +56,7 @@ def test_what_is_done_has_no_date_or_is_due_later_is_not_mailed(mailbox, soon):
     TaskFactory(due_date=soon, completed=True)
     TaskFactory()
     TaskFactory(due_date=timezone.now() + 25 * HOUR)
-    TaskFactory(due_date=timezone.now() - HOUR)  # was written down as overdue from the start
+    TaskFactory(due_date=timezone.now() - HOUR)  # was overdue when it was created
 
     assert send_due() == 0
     assert not Reminder.objects.exists()
@@ -186,7 +186,7 @@ def test_a_mail_that_is_refused_for_what_it_says_holds_up_no_other(planner, mail
 
 def test_a_worker_that_died_while_sending_is_made_up_for_when_its_lease_ends(task, mailbox):
     reminders.arm()
-    assert reminders._claim() is not None  # and then kill -9
+    assert reminders._claim() is not None  # followed by kill -9
 
     assert send_due() == 0
     with at(timezone.now() + timedelta(minutes=6)):

@@ -1,4 +1,4 @@
-"""What else happened in the house: other apps' sections in the report, on screen, in REST and in the mail."""
+"""Report sections of other apps: in the admin, in REST and in the mail."""
 
 from datetime import UTC, date, datetime
 
@@ -15,7 +15,7 @@ TODAY = datetime.now(UTC).date()
 
 @pytest.fixture(autouse=True)
 def sections(monkeypatch) -> dict:
-    """None but the test's own."""
+    """Only the test's own sections."""
     monkeypatch.setattr(report_sections, "_SECTIONS", {})
     return report_sections._SECTIONS
 

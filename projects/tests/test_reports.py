@@ -1,4 +1,4 @@
-"""The daily report: right numbers, once a day, stored, told and mailed."""
+"""The daily report: correct numbers, once a day, stored, published and mailed."""
 
 import io
 import threading

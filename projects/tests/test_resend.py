@@ -1,4 +1,4 @@
-"""A report is mailed again: when somebody asks, as a mail of its own, once."""
+"""Mailing a report again: on request, as a new mail, once."""
 
 import threading
 from datetime import date, timedelta
@@ -20,7 +20,7 @@ TOTALS = {
 
 @pytest.fixture
 def report() -> Report:
-    """An old one, from before there were sections, and mailed in its time."""
+    """An old report, from before there were sections, that was mailed at the time."""
     return Report.objects.create(
         date=date(2026, 3, 10), data={"totals": TOTALS, "projects": []}, mailed_at=timezone.now() - timedelta(days=90)
     )
@@ -31,7 +31,7 @@ def page_of(report: Report) -> str:
 
 
 def press(client, report: Report, known: str | None = None):
-    """What the dialog's button sends."""
+    """Send what the dialog's button submits."""
     shown = client.get(f"{page_of(report)}resend/", headers={"HX-Request": "true"}).context["known"]
     return client.post(f"{page_of(report)}resend/", {"mailed_at": shown if known is None else known}, follow=True)
 
@@ -48,7 +48,7 @@ def test_it_goes_out_once_more_under_another_id_and_says_who_asked(as_planner, r
 
     assert words_of(answer) == ["The report of 10 March 2026 is being mailed again."]
     assert "Being mailed again" in answer.content.decode()
-    assert mailbox.mails == []  # a worker's work
+    assert mailbox.mails == []  # a worker sends it
     assert mail_reports() == 1
     assert mail_reports() == 0
     (mail,) = mailbox.mails

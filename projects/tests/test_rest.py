@@ -1,4 +1,4 @@
-"""The REST interface of projects, as a client meets it: every path, every method."""
+"""The REST API of projects as a client uses it: every path, every method."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -42,7 +42,7 @@ PATHS = {
     "/calendar/token/": {"post", "delete"},
 }
 ANSWERS = {"get": 200, "post": 201, "put": 200, "patch": 200, "delete": 204}
-OWN = {"/calendar/token/"}  # what everybody who may read tasks has for themselves
+OWN = {"/calendar/token/"}  # each user's own, for users who may view tasks
 MATRIX = [(path, method) for path in PATHS for method in ANSWERS]
 
 
@@ -62,7 +62,7 @@ def test_every_path_answers_each_method_as_documented(
     def ask(api) -> int:
         answer = getattr(api, method)(address, *([body] if method in ("post", "put", "patch") else []))
         if answer.streaming:
-            answer.getvalue()  # else its cursor is closed in the middle of another test
+            answer.getvalue()  # otherwise its cursor would be closed in the middle of another test
         return answer.status_code
 
     assert ask(anon_api) == 401
@@ -235,7 +235,7 @@ def test_projects_are_filtered_and_ordered(planner_api, planner):
     assert found("ordering=id") == [hers.pk, other.pk, last.pk]
     assert found("ordering=created_at") == [hers.pk, other.pk, last.pk]
     assert found("ordering=-updated_at")[0] == hers.pk
-    names = [other.pk, last.pk, hers.pk]  # as people sort: Apple, middle, Zebra
+    names = [other.pk, last.pk, hers.pk]  # sorted as people expect: Apple, middle, Zebra
     assert found("ordering=name") == names and found("ordering=-name") == names[::-1]
     assert found("owner=paula&search=zebra&ordering=-name&page_size=1") == [hers.pk]
 
@@ -300,7 +300,7 @@ def test_the_export_is_a_spreadsheet_in_which_nothing_computes(planner_api):
 
     assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
     lines = b"".join(answer.streaming_content).decode().splitlines()
-    assert lines[0].startswith("\ufeffid,project,title")  # the mark by which spreadsheets know UTF-8
+    assert lines[0].startswith("\ufeffid,project,title")  # the mark by which spreadsheets recognise UTF-8
     assert len(lines) == 2
     assert f"{task.pk}," in lines[1]
     assert "\"'=HYPERLINK(" in lines[1]

@@ -1,4 +1,4 @@
-"""What goes away between a request's validation and its write is a field error or 404 by name, never a 500."""
+"""Rows deleted between a request's validation and its write give a field error or a 404, never a 500."""
 
 import pytest
 
@@ -10,7 +10,7 @@ pytestmark = pytest.mark.django_db
 
 
 def in_between(monkeypatch, verb: str, happens) -> None:
-    """Let something happen just before the service's verb begins: validation has passed by then."""
+    """Run `happens` just before the service call, after validation has passed."""
     write = getattr(services, verb)
 
     def late(**given):

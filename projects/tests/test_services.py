@@ -1,4 +1,4 @@
-"""The verbs: rows, completed_at, history and messages, always together."""
+"""The services: rows, completed_at, history and messages are always written together."""
 
 import json
 import threading
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 
 def told() -> list[tuple[str, str, dict]]:
-    """What watchers were told: topic, type, data."""
+    """The published messages: topic, type, data."""
     return [(event.topic, event.type, json.loads(event.data)) for event in OutboxMessage.objects.order_by("id")]
 
 

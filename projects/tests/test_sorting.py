@@ -1,4 +1,4 @@
-"""Names in the order that people expect, with the collation that the database has."""
+"""Names are sorted as people expect, with the collation that the database has."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What Celery runs: by name, as beat sends it."""
+"""The Celery tasks, called by name like beat does."""
 
 import pytest
 from celery import current_app as app

@@ -1,4 +1,4 @@
-"""Tasks on the clock of the person who looks at them, on each day when clocks change."""
+"""Tasks in the viewer's time zone, on each day when clocks change."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from unittest import mock
@@ -20,13 +20,13 @@ TASKS, CALENDAR = "/admin/projects/task/", "/admin/projects/task/calendar/"
 
 
 def freeze_time(moment: datetime):
-    """Let Django's clock stand at this moment."""
+    """Freeze Django's clock at this time."""
     return mock.patch.object(timezone, "now", lambda: moment)
 
 
 @pytest.fixture
 def near(day) -> list[Task]:
-    """A task in every half hour of the days around."""
+    """A task in every half hour of the surrounding days."""
     project = TaskFactory().project
     moments = [at for at in minutes_around(day, 1) if at.minute % 30 == 0]
     tasks = [TaskFactory.build(project=project, due_date=at, title=f"{at:%d %H:%M}") for at in moments]
@@ -34,7 +34,7 @@ def near(day) -> list[Task]:
 
 
 def untouched(form) -> dict[str, str]:
-    """What a browser sends of the form of a task that nobody has touched."""
+    """Return what a browser submits for the unchanged form of a task."""
     sent = {name: form[name].value() or "" for name in form.fields if name != "due_date"}
     sent |= {f"initial-{name}": value for name, value in sent.items()}
     due = form["due_date"]
