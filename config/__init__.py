@@ -1,1 +1,1 @@
-"""The composition root. Nothing is imported here: `config.local.embedded` must run before the settings are read."""
+"""Composition root. It imports nothing, because `config.local.embedded` must run before the settings are read."""

@@ -1,7 +1,7 @@
-"""The administration's pages: people, tokens and locked accounts in the theme's look, and the front page's address.
+"""Admin pages of the Administration group: users, tokens, locked accounts; and the URLs of the front page.
 
-Each library registers its admin in a look of its own, so its classes are taken as they are, put on top of the
-theme's, and registered again. What is a log is read-only.
+Each library registers its admin in its own style. So its classes are combined with the theme's and registered again.
+Logs are read-only.
 """
 
 from typing import Any
@@ -37,7 +37,7 @@ schedule_pages.register()
 
 
 class ReadOnlyAdmin(SnapshotLists, ModelAdmin):
-    """A log: to be read, and to be deleted by those who may; never written by hand."""
+    """Admin of a log: readable, deletable with the delete permission, never editable."""
 
     change_list_template = "config/house_list.html"
     empty_icon = "verified_user"
@@ -56,20 +56,20 @@ class ReadOnlyAdmin(SnapshotLists, ModelAdmin):
 class PersonAdmin(ConcurrentFormsAdmin, DeletionAdmin, UserAdmin, SnapshotLists, ModelAdmin):
     form = UserChangeForm
     add_form = NewPersonForm
-    add_form_template = None  # Django's own says that there are more options on a second page
+    add_form_template = None  # Django's own template announces further options on a second page
     add_fieldsets = [(None, {"fields": ["username", "email", "groups", "password1", "password2"]})]
     change_password_form = AdminPasswordChangeForm
     list_display = ["username", "full_name", "roles", "standing", "seen"]
     list_filter = ["groups", "is_active", "is_superuser"]
     search_help_text = "Name or e-mail"
-    # Nobody types them, and a form refuses the ones in a repeated hour.
+    # Not editable: the form would also refuse times in a repeated hour.
     readonly_fields = ["last_login", "date_joined"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         return super().get_queryset(request).prefetch_related("groups")
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
-        with transaction.atomic():  # in which `get_object` locks the row
+        with transaction.atomic():  # so that `get_object` can lock the row
             return super().user_change_password(request, id, form_url)
 
     def delete_model(self, request: HttpRequest, obj: User) -> None:
@@ -113,7 +113,7 @@ class RoleAdmin(ConcurrentFormsAdmin, ConcurrentDeletionAdmin, GroupAdmin, Snaps
 
 @admin.register(AccessToken)
 class AccessTokenAdmin(ReadOnlyAdmin):
-    """The tokens of all users. A key is shown once, to the user who creates it (config/pages/my_access.py)."""
+    """Tokens of all users. A key is shown once, to the user who creates it (config/pages/my_access.py)."""
 
     empty_icon = "key"
     empty_title = "No tokens yet"
@@ -143,7 +143,7 @@ class AccessTokenAdmin(ReadOnlyAdmin):
 # --- Locked accounts ------------------------------------------------------------------------------
 @admin.register(AccessAttempt)
 class LoginAttemptAdmin(ReadOnlyAdmin, AccessAttemptAdmin, ModelAdmin):
-    """Failed logins of the moment. Deleting one lets its person try again at once."""
+    """Current failed logins. Deleting one unlocks the account at once."""
 
     list_display = ["username", "ip_address", "attempted", "failures_since_start", "standing"]
     empty_title = "No account is locked"
@@ -153,7 +153,7 @@ class LoginAttemptAdmin(ReadOnlyAdmin, AccessAttemptAdmin, ModelAdmin):
 
     @admin.action(description="Delete expired attempts", permissions=["delete"])
     def cleanup_expired_attempts(self, request: HttpRequest, queryset: QuerySet[AccessAttempt]) -> None:
-        """The library's action, which needs what only a login puts into the request."""
+        """Run the library's action, which needs attributes that only a login sets on the request."""
         AxesProxyHandler.update_request(request)
         super().cleanup_expired_attempts(request, queryset)
 
@@ -196,7 +196,7 @@ def _front_page_urls() -> list[URLPattern]:
     ]
 
 
-# The theme's own template would come first under the usual name, admin/index.html.
+# Not named admin/index.html, because the theme's template of that name would be found first.
 admin.site.index_template = "config/front_page.html"
 admin.site.login_template = "config/login.html"
 admin.site.extra_urls = _front_page_urls

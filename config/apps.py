@@ -11,7 +11,7 @@ from core.http.client_ip import bind_address
 
 
 class OpsroomConfig(AppConfig):
-    """The composition root: its templates, the demo data, the dashboard."""
+    """Composition root: connects the apps, and contains templates, demo data and dashboard."""
 
     name = "config"
     verbose_name = "Opsroom"
@@ -19,16 +19,16 @@ class OpsroomConfig(AppConfig):
     def ready(self) -> None:
         for label in ("auth", "accounts", "axes", "django_celery_beat"):  # one group of the navigation
             apps.get_app_config(label).verbose_name = "Administration"
-        from chats import report_section  # needs the models, as reports do, which are loaded by now
+        from chats import report_section  # imported here, like reports, because both need the loaded models
 
-        # The default Celery app of every process, web included: without it a wake-up has no broker.
+        # The default Celery app of every process, including web: without it, a wake-up has no broker.
         from config import celery  # noqa: F401
         from config.pages.my_access import note_login
         from projects import reports
 
         reports.register("Chats", report_section.count)
         disk.watch()
-        post_migrate.connect(create_missing, dispatch_uid="roles")  # auth's receiver, for permissions, comes first
+        post_migrate.connect(create_missing, dispatch_uid="roles")  # after auth's receiver, which creates permissions
         signals.bind_extra_request_metadata.connect(bind_address, dispatch_uid="client address")
         signals.bind_extra_request_metadata.connect(logs.mark, dispatch_uid="logged once")
         for ended in (signals.bind_extra_request_finished_metadata, signals.bind_extra_request_failed_metadata):

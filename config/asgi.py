@@ -1,19 +1,19 @@
-"""One process kind, one port: who answers what.
+"""ASGI application: one kind of web process, one port, and which part handles which request.
 
-uvicorn reads the requests by config/server/http_protocol.py, which bounds heads and connections.
+uvicorn reads the requests with config/server/http_protocol.py, which limits heads and connections.
 
-    /ws/notifications/  Channels: the one WebSocket, for everything live (live/consumer.py). Reads the database in two
-                        threads of its own, one connection each, however many sockets are open
-    /fake-banner-api/…  the fake banner API of a local copy, in a pool of its own: the banner client asks it inside a
-                        request, and must not wait for threads that are busy asking
+    /ws/notifications/  Channels: the one WebSocket, for all live messages (live/consumer.py). Reads the database in two
+                        threads of its own, with one connection each, however many sockets are open
+    /fake-banner-api/…  the fake banner API of a local copy, in its own pool: the banner client calls it from inside a
+                        request, and must not wait for threads that are busy calling
     /ping/, /health/    the event loop (config/server/health_door.py)
     /static/…           files, sent by the event loop (config/server/static_files.py)
-    /admin/login/ …     Django as well, for requests that check a password, after config/server/login_door.py
-    POST /events/       the ingest of events (events/ingest/asgi_app.py), which answers when Postgres has committed
+    /admin/login/ …     requests that check a password: config/server/login_door.py, then Django
+    POST /events/       the ingest of events (events/ingest/asgi_app.py), which responds after Postgres has committed
     everything else     Django, in a bounded pool of threads with persistent connections to Postgres
 
-Why WSGI in threads inside an ASGI server: under Django's own ASGI handler every request is a thread of its own
-with a connection of its own; benchmarks/serving.py measures the difference, in throughput and in connections.
+Why WSGI in threads inside an ASGI server: Django's own ASGI handler runs every request in a new thread with a new
+connection; benchmarks/serving.py measures the difference in throughput and in connections.
 """
 
 import gc
@@ -46,8 +46,8 @@ _ingest = Ingest()
 allow_open_files()
 limit_memory(settings.WEB_MAX_MEMORY_MB)
 
-# What is loaded by now stays. The collector walked over all of it, half a million objects, for every few batches of
-# events: a third of what a batched event cost, and most of its slowest answers.
+# Everything loaded so far stays in memory. Without freezing, the garbage collector scanned half a million objects for
+# every few batches of events: a third of the cost of a batched event, and most of its slowest responses.
 gc.collect()
 gc.freeze()
 gc.set_threshold(20_000, 10, 10)

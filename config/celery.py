@@ -1,8 +1,8 @@
-"""Celery: queues, limits and the schedule. Messages only wake somebody up; the rows are the truth.
+"""Celery: queues, limits and the schedule. Messages only wake workers; the database rows are authoritative.
 
-Hence the choices here: JSON only, no results, a message acknowledged early (what a killed worker left behind is
-found by the sweepers, in seconds, not after a broker's visibility timeout), one message prefetched, and timeouts
-short enough that a broker which is away is noticed rather than waited for.
+This explains the choices: JSON only, no results, early acknowledgement (sweepers find a killed worker's work within
+seconds, not after a broker's visibility timeout), one prefetched message, and short timeouts, so that an unreachable
+broker is detected instead of waited for.
 """
 
 import os
@@ -19,7 +19,7 @@ from kombu import Exchange, Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-# Celery warns a root user at length of pickled messages; ours are JSON, and CI and containers are root.
+# Celery warns the root user at length about pickled messages; ours are JSON, and CI and containers run as root.
 warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
 
 app = Celery("opsroom")
@@ -27,10 +27,10 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 
 
 def _queue(name: str) -> Queue:
-    """A queue with an exchange and a key of its own: with Celery's defaults, every queue would get every message.
+    """Return a queue with its own exchange and routing key: with Celery's defaults, every queue gets every message.
 
-    Quorum queues are the kind RabbitMQ keeps recommending, and make Celery use per-consumer prefetch, which
-    RabbitMQ 4 insists on. Other brokers ignore the argument.
+    RabbitMQ recommends quorum queues. They make Celery use per-consumer prefetch, which RabbitMQ 4 requires. Other
+    brokers ignore the argument.
     """
     return Queue(name, Exchange(name), routing_key=name, queue_arguments={"x-queue-type": "quorum"})
 
@@ -55,42 +55,42 @@ app.conf.update(
     worker_consumer="config.processes.consumer:SteadyConsumer",
     worker_prefetch_multiplier=1,
     worker_max_tasks_per_child=1_000,
-    worker_enable_remote_control=False,  # nobody uses it, and its queues are of a kind RabbitMQ 4 refuses
+    worker_enable_remote_control=False,  # not used, and RabbitMQ 4 refuses its kind of queues
     worker_send_task_events=False,
     worker_hijack_root_logger=False,
     worker_soft_shutdown_timeout=5,
-    worker_cancel_long_running_tasks_on_connection_loss=False,  # the rows, not the messages, own the work
-    task_time_limit=90,  # no soft limits: core/bounded_tasks.py says why
+    worker_cancel_long_running_tasks_on_connection_loss=False,  # work belongs to the rows, not to the messages
+    task_time_limit=90,  # no soft limits: core/bounded_tasks.py explains why
     broker_connection_timeout=2,
     broker_pool_acquire_timeout=2,
     broker_connection_retry_on_startup=True,
-    broker_channel_error_retry=True,  # a channel that the broker closed is opened again, like a connection
-    broker_connection_max_retries=None,  # a worker waits for its broker for ever
-    task_publish_retry=True,  # once: a pooled connection may be a stale one
+    broker_channel_error_retry=True,  # reopen a channel that the broker closed, like a connection
+    broker_connection_max_retries=None,  # a worker waits for its broker without limit
+    task_publish_retry=True,  # once, because a pooled connection may be stale
     task_publish_retry_policy={"max_retries": 1, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.1},
     timezone="UTC",
     beat_max_loop_interval=5,
 )
 if str(app.conf.broker_url).startswith("redis"):
     app.conf.broker_transport_options = {
-        "socket_timeout": 3,  # several in a row must stay below the patience of the watchdog
+        "socket_timeout": 3,  # several in a row must stay below the watchdog's SILENCE
         "socket_connect_timeout": 2,
         "socket_keepalive": True,
         "health_check_interval": 10,
         "global_keyprefix": os.environ.get("CACHE_PREFIX", "opsroom") + ":",
     }
 else:
-    # While RabbitMQ has a memory or disk alarm it neither confirms nor answers a farewell: a thread that publishes
-    # would wait for as long as the alarm lasts. Consumers read without blocking, which these limits do not touch.
+    # While RabbitMQ has a memory or disk alarm it neither confirms messages nor answers a close, so a publishing thread
+    # would wait until the alarm ends. Consumers read without blocking and are not affected by these timeouts.
     app.conf.broker_transport_options = {"confirm_publish": True, "read_timeout": 5, "write_timeout": 5}
     app.conf.broker_heartbeat = 10
 
 app.conf.beat_schedule = {
-    # Expiring after about one period: what a stopped worker missed need not be caught up message by message. The
+    # Messages expire after about one period: what a stopped worker missed need not be repeated message by message. The
     # database scheduler reads `expire_seconds`, and drops Celery's own `expires`.
     "clean up live": {"task": "live.tasks.delete_old_messages", "schedule": 600.0, "options": {"expire_seconds": 600}},
-    # Both look for what is due, however late they come: no moment of the day is special to beat. Often
-    # enough that what a killed worker left is taken up within 45 s.
+    # Both find all due work, however late they run, so beat needs no exact time of day. Frequent enough that the work
+    # of a killed worker is resumed within 45 s.
     "remind": {"task": "projects.tasks.send_reminders", "schedule": 30.0, "options": {"expire_seconds": 30}},
     "daily report": {"task": "projects.tasks.send_daily_report", "schedule": 30.0, "options": {"expire_seconds": 30}},
     "notify": {"task": "events.tasks.send_notifications", "schedule": 5.0, "options": {"expire_seconds": 10}},
@@ -120,10 +120,10 @@ app.autodiscover_tasks(["chats", "config", "events", "live", "projects", "testru
 
 @receiver(bind_extra_task_metadata)
 def _name_the_task(task: Any, **_: Any) -> None:
-    """Every line that a task logs, also the one of its end, names the task."""
+    """Add the task's name to every log line of the task, including the one about its end."""
     structlog.contextvars.bind_contextvars(task=task.name)
 
 
 @setup_logging.connect
 def _leave_logging_to_django(**_: Any) -> None:
-    """Connected, so that Celery configures no logging of its own."""
+    """Do nothing. A connected receiver keeps Celery from configuring logging."""

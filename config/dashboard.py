@@ -1,7 +1,7 @@
-"""The front page: is anything on fire, what is moving?
+"""The front page: current problems and work in progress.
 
-One function a card. It returns what its template shows, or None where there is nothing for this person; an app adds
-a card by adding its function to CARDS. Each card is also a fragment of its own that asks again by itself.
+One function per card. It returns what its template shows, or None if this user may not see it. An app adds a card by
+adding its function to CARDS. Each card is also a fragment with its own URL that reloads itself.
 """
 
 from collections.abc import Callable
@@ -30,14 +30,14 @@ from events.admin.widgets.formatting import lateness
 from projects.models import Report, Task
 from testrunner.admin.environments import board as environment_board
 
-MAX_MOVING = 50  # broadcasts under way; the page is for people
+MAX_MOVING = 50  # broadcasts in progress
 MAX_DUE = 6  # tasks; the others are in the list
-SOON, LATER = 2, 10  # seconds until a card asks again: while something moves, and else
+SOON, LATER = 2, 10  # seconds until a card reloads: while something changes, and otherwise
 
 
 @dataclass(frozen=True)
 class Card:
-    """What a card shows: its template under config/cards/ with this context, again in `every` seconds."""
+    """A card: its template under config/cards/ with this context; it reloads after `every` seconds."""
 
     template: str
     context: dict[str, Any] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class Card:
 
 # --- The cards --------------------------------------------------------------------------------------
 def moving(request: HttpRequest) -> Card | None:
-    """Broadcasts under way."""
+    """Broadcasts in progress."""
     if not request.user.has_perm("chats.view_broadcast"):
         return None
     order: list[str] = [
@@ -63,7 +63,7 @@ def moving(request: HttpRequest) -> Card | None:
 
 
 def recent(request: HttpRequest) -> Card | None:
-    """The last broadcasts that came to an end, well or not."""
+    """The last five broadcasts that ended, in any state."""
     if not request.user.has_perm("chats.view_broadcast"):
         return None
     ended = Broadcast.objects.filter(status__in=Broadcast.FINISHED).select_related("created_by", "banner")
@@ -71,7 +71,7 @@ def recent(request: HttpRequest) -> Card | None:
 
 
 def due(request: HttpRequest) -> Card | None:
-    """Open tasks whose date has passed, or is today where the viewer is."""
+    """Open tasks that are overdue, or due today in the viewer's time zone."""
     if not request.user.has_perm("projects.view_task"):
         return None
     now = timezone.now()
@@ -83,13 +83,13 @@ def due(request: HttpRequest) -> Card | None:
 
 
 def report(request: HttpRequest) -> Card | None:
-    """The numbers of the last daily report."""
+    """The totals of the last daily report."""
     last = Report.objects.first() if request.user.has_perm("projects.view_report") else None
     return Card("report.html", {"report": last, "totals": last.data["totals"]}) if last else None
 
 
 def events(request: HttpRequest) -> Card | None:
-    """Events a minute over 24 hours, and the share of the rejected."""
+    """Events per minute over 24 hours, and the share of rejected ones."""
     if not request.user.has_perm("events.view_event"):
         return None
     chart = chart_of(Which.of({"range": "24h"}))
@@ -98,14 +98,14 @@ def events(request: HttpRequest) -> Card | None:
 
 
 def figures(request: HttpRequest) -> Card | None:
-    """How many chats there are, and what reached them in the last day."""
+    """The number of chats, and what was delivered to them in the last 24 hours."""
     if not request.user.has_perm("chats.view_chat"):
         return None
     return Card("figures.html", {"chats": count_chats(), **_last_day()})
 
 
 def _last_day() -> dict[str, int]:
-    """Count by the ranges of recent broadcasts: some hundred rows, where the messages may be millions."""
+    """Count by the chunks of recent broadcasts: some hundred rows, while messages may be millions."""
     since = timezone.now() - timedelta(hours=24)
     recently = Broadcast.objects.filter(Q(finished_at=None) | Q(finished_at__gte=since))
     chunks = Chunk.objects.filter(broadcast__in=recently, done_at__gte=since)
@@ -118,7 +118,7 @@ def _last_day() -> dict[str, int]:
 
 
 def environments(request: HttpRequest) -> Card | None:
-    """The hundred environments as small tiles."""
+    """The environments as small tiles."""
     if not request.user.has_perm("testrunner.view_testenvironment"):
         return None
     found = environment_board()
@@ -126,7 +126,7 @@ def environments(request: HttpRequest) -> Card | None:
 
 
 def health(request: HttpRequest) -> Card | None:
-    """Does every part of the house answer? Bounded, but not quick: never part of the page itself."""
+    """State of all parts. Its time is bounded but not short, so it is loaded after the page."""
     found = parts()
     return Card("health.html", {"parts": found, "all_well": all(part.ok for part in found)})
 
@@ -151,12 +151,12 @@ WIDTHS = {
     "recent": "card-main",
     "health": "card-side card-tall",
 }
-AFTERWARDS = {"health"}  # asked for by the page once it stands
+AFTERWARDS = {"health"}  # cards that the page loads after it is displayed
 
 
 # --- The page ---------------------------------------------------------------------------------------
 def front_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """The theme's callback: add the cards and the role's main buttons."""
+    """The theme's callback: add the cards and the user's main buttons to the context."""
     cards = [_placeholder(name) if name in AFTERWARDS else _rendered(name, request) for name in CARDS]
     return {**context, "title": "Front page", "cards": [card for card in cards if card], "buttons": _buttons(request)}
 
@@ -164,9 +164,9 @@ def front_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 @never_cache
 @require_safe
 def front_page_card(request: HttpRequest, name: str) -> HttpResponse:
-    """One card by itself, for a page that shows it already."""
+    """Return one card as a fragment, for the page that displays it."""
     if not admin.site.has_permission(request):
-        # Signed out meanwhile. A redirect would put the login page into the card.
+        # The user signed out meanwhile. A redirect would put the login page into the card.
         return HttpResponse(status=401, headers={"HX-Refresh": "true"})
     if name not in CARDS:
         raise Http404
@@ -187,7 +187,7 @@ def _placeholder(name: str) -> SafeString:
 
 
 def _buttons(request: HttpRequest) -> list[dict[str, Any]]:
-    """What this person comes for, first things first."""
+    """Return the buttons for this user's permissions, most important first."""
     buttons: list[dict[str, Any]] = []
     if request.user.has_perm("chats.send_broadcast"):
         buttons += [

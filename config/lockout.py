@@ -1,4 +1,4 @@
-"""What somebody sees after too many wrong passwords."""
+"""Login lock-out: its log text and its response after too many wrong passwords."""
 
 from typing import Any
 
@@ -12,9 +12,9 @@ WORDS = "Too many wrong passwords. Please try again in 15 minutes."
 
 
 def described(username: str | None, address: str | None, agent: str, path: str, request: HttpRequest) -> str:
-    """Who was refused, for the log: the name of an account, so that an operator can tell who is locked out.
+    """Return who was refused, for the log: with the account's name, so that operators see who is locked out.
 
-    A name that no account has is not written down: it may be a password that was typed into the wrong field.
+    A name without an account is not logged: it may be a password typed into the wrong field.
     """
     name = (username or "")[:150]
     known = get_user_model()._default_manager.filter(username=name).exists()
@@ -22,13 +22,13 @@ def described(username: str | None, address: str | None, agent: str, path: str, 
 
 
 def locked_out(request: HttpRequest, credentials: dict[str, Any] | None = None, *args: Any) -> HttpResponse:
-    """429 with the remedy: a page for a person, a problem for a program."""
+    """Return a 429 that says when to retry: a page for people, problem details for programs."""
     if request.path.startswith("/admin/"):
         return render(request, "admin/locked_out.html", {"words": WORDS}, status=429)
     return problem_response(429, WORDS, retry_after=900)
 
 
 def name_of(request: HttpRequest, credentials: dict[str, Any] | None = None) -> str | None:
-    """Return the name that a try was made with, cut to what the table of tries can hold."""
+    """Return the username of a login attempt, cut to what the table of attempts can store."""
     name = (credentials or request.POST).get("username")
     return None if name is None else str(name).replace("\0", "")[:255]

@@ -1,12 +1,12 @@
-"""The headers that every answer has, and the methods that the admin answers."""
+"""Default response headers, and clean-up of requests to the admin."""
 
 from collections.abc import Callable
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, QueryDict
 
-# Nothing comes from another machine, and no script stands in a page. Two exceptions that the theme needs: its Alpine
-# evaluates the expressions of attributes ('unsafe-eval'), and widths, places and colours are in style attributes.
+# Everything is loaded from this site, and pages contain no inline scripts. The theme needs two exceptions: Alpine
+# evaluates expressions in attributes ('unsafe-eval'), and widths, positions and colours are in style attributes.
 PAGE = "; ".join(
     (
         "default-src 'self'",
@@ -20,16 +20,16 @@ PAGE = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-# JSON, downloads and pictures load nothing, also where a browser is made to show one as a page.
+# JSON, downloads and images load nothing, even if a browser is made to display one as a page.
 DATA = "default-src 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
-# Parts of a browser that no page here uses, by the names that Chromium knows. Writing to the clipboard stays allowed.
+# Browser features that no page uses, by Chromium's names. Writing to the clipboard stays allowed.
 UNUSED = (
     "accelerometer autoplay browsing-topics camera display-capture encrypted-media fullscreen gamepad geolocation "
     "gyroscope hid idle-detection local-fonts magnetometer microphone midi payment publickey-credentials-get "
     "screen-wake-lock serial usb xr-spatial-tracking"
 )
 DEFAULTS = {
-    # An answer is for the user who asked: neither a proxy nor the disk of a shared computer keeps it.
+    # A response is for one user only: neither a proxy nor the disk of a shared computer may store it.
     "Cache-Control": "private, no-store",
     "Permissions-Policy": ", ".join(f"{feature}=()" for feature in UNUSED.split()),
     "X-Content-Type-Options": "nosniff",
@@ -38,7 +38,7 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
 class DefaultHeaders:
-    """Give every answer the headers that its view did not set."""
+    """Middleware that adds the default headers that a view did not set."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -53,16 +53,16 @@ class DefaultHeaders:
 
 
 class AdminRequests:
-    """What the admin's views count on, of every request.
+    """Middleware that makes requests safe for the admin's views.
 
-    Methods that browsers never send get 405: the views take each of them but POST for GET. NUL is taken out of the
-    query: Postgres holds none in a text, and lists, filters and choices hand on what they are asked for. Of what is
-    searched for the beginning counts, as the lists compare each word with each of their columns. An empty name of the
-    column by which a row is meant is left out: Django looks for a column without a name.
+    Methods that browsers never send get 405, because the views treat every method except POST as GET. NUL is removed
+    from the query, because Postgres cannot store it in text, and lists, filters and choices pass on what they get.
+    Search texts are cut to LONGEST_SEARCH, because lists compare each word with each of their columns. An empty name of
+    the column that identifies a row is removed: Django would look for a column without a name.
     """
 
     ALLOWED = ("GET", "HEAD", "POST")
-    SEARCHES = ("q", "term")  # of lists, and of choices
+    SEARCHES = ("q", "term")  # parameters of lists, and of choices
     LONGEST_SEARCH = 200  # characters
     COLUMN = "_to_field"
 
@@ -80,7 +80,7 @@ class AdminRequests:
         if request.path_info.startswith("/admin/") and request.POST.get(self.COLUMN) == "":
             form = request.POST.copy()
             del form[self.COLUMN]
-            request.POST = form  # type: ignore[assignment]  # which is as good as one that cannot change
+            request.POST = form  # type: ignore[assignment]  # mutable, but otherwise equal
 
     def _query(self, text: str) -> str:
         if len(text) <= self.LONGEST_SEARCH and self.COLUMN not in text:

@@ -1,4 +1,4 @@
-"""An id and a duration for each request: X-Request-ID is taken from the request or made, logged, and returned."""
+"""Id and duration of each request: X-Request-ID is taken from the request or generated, logged, and returned."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
 class RequestIds:
-    """Middleware, before all others: also an answer that one of them gives has the id."""
+    """First middleware, so that responses of the other middlewares also have the id."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -23,7 +23,7 @@ class RequestIds:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         given = request.META.get("HTTP_X_REQUEST_ID", "")
         name = given if _USABLE.fullmatch(given) else uuid4().hex
-        request.META["HTTP_X_REQUEST_ID"] = name  # which django-structlog logs, and gives on to tasks
+        request.META["HTTP_X_REQUEST_ID"] = name  # django-structlog logs it and passes it on to tasks
         request.META["opsroom.began"] = time.perf_counter()
         response = self.get_response(request)
         response.headers["X-Request-ID"] = name
@@ -31,7 +31,7 @@ class RequestIds:
 
 
 def add_duration(*, request: HttpRequest, log_kwargs: dict[str, Any], **_: Any) -> None:
-    """A receiver of django-structlog's signals: write how long the request took, in milliseconds."""
+    """Receiver of django-structlog's signals: log how long the request took, in milliseconds."""
     began = request.META.get("opsroom.began")
     if began is not None:
         log_kwargs["duration_ms"] = round((time.perf_counter() - began) * 1000, 1)

@@ -1,7 +1,7 @@
-"""The roles of a new installation: groups of users, and what each may do in every app.
+"""Roles of a new installation: groups of users with their permissions in every app.
 
-Migrations grant a role what it gains later. This table only creates roles that do not exist, after `migrate` and after
-a flush, so that what an administrator changed stays. A test compares it with what the migrations grant.
+Migrations grant permissions that a role gains later. This table only creates missing roles, after `migrate` and after a
+flush, so that an administrator's changes are kept. A test compares it with what the migrations grant.
 """
 
 from __future__ import annotations
@@ -79,14 +79,14 @@ ROLES: dict[str, dict[str, list[str]]] = {  # by role, then by app
 
 
 def create_missing(*, sender: AppConfig, using: str = "default", **_: Any) -> None:
-    """A receiver of post_migrate: create the roles that do not exist, once the permissions of every app exist."""
+    """Receiver of post_migrate: create missing roles, once the permissions of every app exist."""
     from django.contrib.auth.models import Group, Permission
 
     if sender is not [found for found in apps.get_app_configs() if found.models_module][-1]:
         return  # post_migrate is sent once per app, and creates that app's permissions
     with transaction.atomic(using=using):
         for name in ROLES:
-            # Of two that migrate at once one creates the role: the name is unique, and the other waits for it.
+            # Of two concurrent migrations one creates the role: the name is unique, and the other waits for it.
             group, is_new = Group.objects.using(using).get_or_create(name=name)
             for app, codenames in ROLES[name].items() if is_new else ():
                 permissions = Permission.objects.using(using).filter(content_type__app_label=app)

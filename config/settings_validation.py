@@ -1,4 +1,4 @@
-"""What may not go into production: looked at while the settings are read, before anything listens."""
+"""Validation of settings while they are read, which refuses values that are unsafe in production."""
 
 import re
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -20,7 +20,7 @@ _WHOLE = re.compile(r"-?[0-9]{1,18}")
 
 
 def flag(env: Env, name: str, *, default: bool) -> bool:
-    """Read a boolean strictly: django-environ takes whatever it does not know for False."""
+    """Read a boolean strictly: django-environ reads every unknown word as False."""
     written = env.str(name, default="").strip().lower()
     if written in ("", *Env.BOOLEAN_TRUE_STRINGS, "0", "false", "no", "n", "off"):
         return written in Env.BOOLEAN_TRUE_STRINGS if written else default
@@ -28,7 +28,7 @@ def flag(env: Env, name: str, *, default: bool) -> bool:
 
 
 def days(env: Env, name: str, *, default: int) -> int:
-    """Read for how many days something is kept: 1 to 36500, or 0, which means without a limit."""
+    """Read a retention period in days: 1 to 36500, or 0 for unlimited."""
     written = env.str(name, default="").strip() or str(default)
     if not written.isdecimal() or int(written) > 36_500:
         raise ImproperlyConfigured(f"{name} must be 1 to 36500 days, or 0 to keep everything, not {written}.")
@@ -36,7 +36,7 @@ def days(env: Env, name: str, *, default: int) -> int:
 
 
 def whole(env: Env, name: str, *, default: int, least: int, most: int) -> int:
-    """Read a whole number within bounds. Raises ImproperlyConfigured, whose sentence names setting and bounds."""
+    """Read a whole number within bounds. Raises ImproperlyConfigured, whose message names setting and bounds."""
     written = env.str(name, default="").strip()
     if not written:
         return default
@@ -46,7 +46,7 @@ def whole(env: Env, name: str, *, default: int, least: int, most: int) -> int:
 
 
 def time_zone(env: Env, name: str) -> str:
-    """Read the IANA name of a time zone, UTC by default. Raises ImproperlyConfigured, naming the setting."""
+    """Read the IANA name of a time zone, default UTC. Raises ImproperlyConfigured, whose message names the setting."""
     written = env.str(name, default="").strip() or "UTC"
     try:
         return ZoneInfo(written).key
@@ -57,16 +57,16 @@ def time_zone(env: Env, name: str) -> str:
 
 
 def refuse_renamed(env: Env) -> None:
-    """Raise ImproperlyConfigured where a setting has its former name, which would be ignored."""
+    """Raise ImproperlyConfigured if a setting has its former name, which would be ignored."""
     for former, name in RENAMED.items():
         if former in env.ENVIRON:
             raise ImproperlyConfigured(f"{former} is called {name} now. Rename it in the environment or in .env.")
 
 
 def refuse_unsafe(*, local: bool, secret_key: str, debug: bool, allowed_hosts: list[str]) -> None:
-    """Raise ImproperlyConfigured, with the remedy, where a setting would leave the service open.
+    """Raise ImproperlyConfigured, with the remedy, if a setting would make the service insecure.
 
-    A local instance listens on loopback only and generates its own secret, so only DEBUG is free there.
+    A local instance listens on loopback only and generates its own secret, so DEBUG and any hosts are allowed there.
     """
     if "*" in allowed_hosts:
         raise ImproperlyConfigured("ALLOWED_HOSTS may not be '*': name the hosts this service answers for.")

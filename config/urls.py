@@ -1,4 +1,4 @@
-"""Every address of the house."""
+"""All URLs of Opsroom."""
 
 from django.conf import settings
 from django.contrib import admin

@@ -1,4 +1,4 @@
-"""Django as WSGI: what config/asgi.py runs in its thread pool, and what any WSGI server could run."""
+"""Django's WSGI application, which config/asgi.py runs in its thread pool; any WSGI server could run it."""
 
 import os
 

@@ -1,7 +1,8 @@
-"""Erase one person: the chat with its messages and pictures, notifications, and the events of sessions.
+"""Erasure of one person: the chat with its messages and images, notifications, and the events of sessions.
 
-In transactions of bounded size, so that nothing waits long. It may be run again, also after it was interrupted, and
-then erases what is left. Not reached are logs, backups, and live messages, which end after LIVE_RETENTION_HOURS.
+It works in transactions of bounded size, so that other requests do not wait long. It may be repeated, also after an
+interruption, and then erases what is left. It does not cover logs, backups, and live messages, which are deleted after
+LIVE_RETENTION_HOURS.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ from chats.stored_images import discard_on_commit
 from events import services
 from events.models import Event, Notification, RejectedEvent, Session
 
-AT_ONCE = 500  # rows in a transaction
-SCANNED = 2_000  # rejected events that are read in a statement
-# While a broadcast is on its way its list is what its numbers are counted by.
+AT_ONCE = 500  # rows per transaction
+SCANNED = 2_000  # rejected events read per statement
+# While a broadcast is being sent, its counts are computed from its list of recipients.
 ON_THEIR_WAY = [Broadcast.Status.QUEUED, Broadcast.Status.SENDING, Broadcast.Status.PAUSED]
 
 
 @dataclass(frozen=True)
 class Person:
-    """Who is erased: a user of the product, and the ids of that user's sessions."""
+    """Who is erased: the UUID of a user of the product, and the ids of that user's sessions."""
 
     user_uuid: UUID | None = None
     sessions: list[str] = field(default_factory=list)
@@ -39,13 +40,13 @@ class Person:
         return [] if self.user_uuid is None else [self.user_uuid]
 
     def spellings(self) -> list[str]:
-        """The user id as other services may have written it."""
+        """Return the user id in all spellings that other services may have used."""
         plain = [text for user in self.users for text in (str(user), user.hex)]
         return [*plain, *(text.upper() for text in plain)]
 
 
 def count(person: Person) -> dict[str, int]:
-    """How much of what `erase` would delete."""
+    """Count what `erase` would delete, by kind."""
     messages = Message.objects.filter(chat__user_uuid__in=person.users)
     return {
         "chats": Chat.objects.filter(user_uuid__in=person.users).count(),
@@ -60,7 +61,7 @@ def count(person: Person) -> dict[str, int]:
 
 
 def erase(person: Person) -> dict[str, int]:
-    """Delete all of it; return how much of what was there and is not any more."""
+    """Delete everything; return by kind how many rows were deleted."""
     done = {"notifications": _in_batches(_notifications(person))}
     done["entries in lists of broadcasts"] = _in_batches(_listed(person))
     done |= _erase_chat(person)
@@ -84,7 +85,7 @@ def _listed(person: Person) -> QuerySet[Recipient]:
 
 
 def _in_batches(rows: QuerySet[Any]) -> int:
-    """Delete these rows, AT_ONCE in a transaction."""
+    """Delete these rows, AT_ONCE per transaction."""
     total = 0
     while ids := list(rows.values_list("pk", flat=True)[:AT_ONCE]):
         total += rows.model.objects.filter(pk__in=ids).delete()[0]
@@ -93,11 +94,11 @@ def _in_batches(rows: QuerySet[Any]) -> int:
 
 def _erase_chat(person: Person) -> dict[str, int]:
     done = {"chats": 0, "messages": 0, "pictures": 0}
-    # More than once where somebody deletes the chat and opens it again meanwhile.
+    # Repeated, because another request may delete and recreate the chat meanwhile.
     while chat := Chat.objects.filter(user_uuid__in=person.users).first():
         while _erase_messages(chat, done):
             pass
-        deleted = chat.delete()[1]  # with what arrived meanwhile
+        deleted = chat.delete()[1]  # including messages that arrived meanwhile
         done["chats"] += deleted.get("chats.Chat", 0)
         done["messages"] += deleted.get("chats.Message", 0)
         LogEntry.objects.filter(content_type=ContentType.objects.get_for_model(Chat), object_id=str(chat.pk)).delete()
@@ -105,9 +106,9 @@ def _erase_chat(person: Person) -> dict[str, int]:
 
 
 def _erase_messages(chat: Chat, done: dict[str, int]) -> bool:
-    """Delete some of a chat's messages, and add what was there to `done`; return whether there were any."""
+    """Delete some of a chat's messages, and add their numbers to `done`; return whether there were any."""
     with transaction.atomic():
-        Chat.objects.select_for_update(no_key=True).filter(pk=chat.pk).first()  # before its messages, as everywhere
+        Chat.objects.select_for_update(no_key=True).filter(pk=chat.pk).first()  # lock order: chat before messages
         some = list(Message.objects.filter(chat=chat).order_by("pk")[:AT_ONCE])
         names = [str(message.own_image) for message in some if message.own_image]
         discard_on_commit(*names)
@@ -118,7 +119,7 @@ def _erase_messages(chat: Chat, done: dict[str, int]) -> bool:
 
 
 def _erase_events(person: Person) -> int:
-    """Each event by the verb that keeps counts and sessions exact."""
+    """Delete each event with the service that keeps counts and sessions exact."""
     total = 0
     for session in person.sessions:
         events = Event.objects.filter(session_id=session).order_by("timestamp", "id")
@@ -128,10 +129,10 @@ def _erase_events(person: Person) -> int:
 
 
 def _erase_empty_session(session_id: str) -> None:
-    """Delete what is left of a session without events.
+    """Delete the row of a session without events.
 
-    The digest adds an event that has arrived meanwhile under the same lock: it has done so, and the event is seen here,
-    or it makes a new row afterwards.
+    The digest adds an event under the same lock: either before, and the event is seen here, or afterwards, and then it
+    creates a new row.
     """
     with transaction.atomic():
         session = Session.objects.select_for_update().filter(pk=session_id).first()

@@ -1,8 +1,8 @@
-"""What is kept for how many days, besides events (events/storage/retention.py) and live messages (live/numbering.py).
+"""Retention in days, except of events (events/storage/retention.py) and live messages (live/numbering.py).
 
-Each rule deletes in short transactions of AT_ONCE rows, oldest first, and leaves out rows that are locked elsewhere.
-One that fails is logged, and stops no other. A setting of 0 keeps everything. `manage.py retain --dry-run` counts what
-would go.
+Each rule deletes in short transactions of AT_ONCE rows, oldest first, and skips rows that are locked elsewhere. A rule
+that fails is logged and does not stop the others. A setting of 0 keeps everything. `manage.py retain --dry-run` counts
+what would be deleted.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from testrunner.records import retention as runs
 
 log = structlog.get_logger(__name__)
 
-AT_ONCE = 2_000  # rows in a transaction
-SECONDS = 60.0  # in one call; the next one comes in an hour
+AT_ONCE = 2_000  # rows per transaction
+SECONDS = 60.0  # budget of one call; the next one follows in an hour
 ENDED = "(status = 'Processed' OR (attempts >= 5 AND lease_until IS NULL))"
 _DELETE = """
     DELETE FROM {table} WHERE {key} IN (
@@ -70,7 +70,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Work:
-    """The same for what is more than rows of one table."""
+    """Retention rule for more than the rows of one table."""
 
     name: str
     setting: str
@@ -83,7 +83,7 @@ class Work:
 
 
 def rules() -> Iterator[Rule | Work]:
-    """Yield every rule, also those that are off."""
+    """Yield every rule, including disabled ones."""
     yield Rule("sessions that have ended", "django_session", "expire_date", key="session_key")
     yield Rule("answers to repeated requests", "live_idempotencykey", "expires_at")
     yield Rule("login attempts", "axes_accessattempt", "attempt_time", "LOGIN_LOG_DAYS")
@@ -101,12 +101,12 @@ def rules() -> Iterator[Rule | Work]:
 
 
 def what_would_go() -> dict[str, int]:
-    """Count what each rule would delete now."""
+    """Count what each enabled rule would delete now."""
     return {rule.name: rule.count() for rule in rules() if rule.is_on}
 
 
 def retain(seconds: float = SECONDS) -> dict[str, int]:
-    """Delete what is too old, for about so long; return how much of what. Every rule gets its turn."""
+    """Delete what is too old, for about `seconds`; return the counts by rule. Rules take turns."""
     until = time.monotonic() + seconds
     gone: dict[str, int] = {}
     left = [rule for rule in rules() if rule.is_on]

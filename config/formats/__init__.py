@@ -1,1 +1,1 @@
-"""Formats of dates and times where Django words them itself: see FORMAT_MODULE_PATH."""
+"""Date and time formats for Django's own formatting: see FORMAT_MODULE_PATH."""

@@ -1,6 +1,6 @@
-"""The folders that Opsroom writes to: can they be written to, and how much room is left.
+"""Whether the folders that Opsroom writes to are writable, and how much space is left.
 
-For `/health/` and for Prometheus. A full disk is noticed before a picture or an upload fails on it.
+For `/health/` and for Prometheus. A full disk is reported before an image or an upload fails because of it.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ free_bytes = Gauge("opsroom_storage_free_bytes", "Room left where files are stor
 
 
 def folders() -> dict[str, str]:
-    """The folders that web and worker share, by what is in them."""
+    """Return the folders that web and worker share, by the name of their content."""
     return {"media": settings.MEDIA_ROOT, "uploads": settings.TEST_UPLOADS_DIR}
 
 
 def in_words(mib: int) -> str:
-    """A size as people read it: 512 MiB, 77.6 GiB."""
+    """Return a size as text: 512 MiB, 77.6 GiB."""
     return f"{mib} MiB" if mib < 1024 else f"{mib / 1024:,.1f} GiB"
 
 
 def probe() -> str:
-    """Write a file to each folder, and return what is free, in words. Raises OSError, or StorageFull."""
+    """Write a file to each folder; return the free space as text. Raises OSError, or StorageFull."""
     return ", ".join(f"{name}: {in_words(_probe(name, folder))} free" for name, folder in folders().items())
 
 
 class StorageFull(OSError):
-    """So little room is left that the next picture or upload may fail."""
+    """So little space is left that the next image or upload may fail."""
 
 
 def _probe(name: str, folder: str) -> int:
@@ -52,7 +52,7 @@ def _probe(name: str, folder: str) -> int:
 
 
 def _free(folder: str) -> float:
-    """What Prometheus asks: not a number where the folder cannot be looked at."""
+    """Return the free bytes for Prometheus; NaN if the folder cannot be read."""
     try:
         usage = os.statvfs(folder)
     except OSError:
@@ -61,6 +61,6 @@ def _free(folder: str) -> float:
 
 
 def watch() -> None:
-    """Let Prometheus ask for the room in each folder."""
+    """Register the free space of each folder as a metric."""
     for name, folder in folders().items():
         free_bytes.labels(name).set_function(partial(_free, folder))

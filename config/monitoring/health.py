@@ -1,8 +1,8 @@
-"""`/ping/` and `/health/`: is it up, and does each part answer? Every check is bounded; none needs a login.
+"""`/ping/` and `/health/`: whether the process runs, and whether each part responds. Checks have timeouts; no login.
 
-All askers share one look at the parts, which runs in threads of its own: the first one, or one whose last look is older
-than KEPT, waits for it, for CHECK_TIMEOUT and a little. Others get the last look, and a new one begins meanwhile.
-config/server/health_door.py answers in the event loop, so that neither address ever waits for Django's threads.
+All clients share one check of the parts, which runs in its own threads. The first client, and one that comes more than
+KEPT seconds after the last check, waits for it: slightly more than CHECK_TIMEOUT. Others get the last result while a
+new check runs. config/server/health_door.py responds in the event loop, so neither URL ever waits for Django's threads.
 """
 
 import threading
@@ -28,15 +28,15 @@ from config.processes.heartbeats import KINDS, Sign, signs
 from testrunner.worker.runner import isolation
 
 CHECK_TIMEOUT = 2.5  # seconds
-STALE = 30.0  # seconds without a sign of life, of a thing that gives one every five
-FRESH = 0.5  # seconds for which a look is good enough for not beginning another
-KEPT = 5.0  # seconds for which it is given while another one is taken
+STALE = 30.0  # seconds without a heartbeat, of which there is one every five
+FRESH = 0.5  # seconds during which a result prevents a new check
+KEPT = 5.0  # seconds during which a result is returned while a new check runs
 _pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="health")
 
 
 @dataclass(frozen=True)
 class Part:
-    """One part of the house: does it answer, and in words how."""
+    """State of one part: whether it responds, and a text."""
 
     name: str
     ok: bool
@@ -45,7 +45,7 @@ class Part:
     processes: list[dict[str, Any]] = field(default_factory=list)
 
     def state(self) -> dict[str, Any]:
-        """What the page says of it; the processes only of a part that has any."""
+        """Return the part's JSON; `processes` only if it has any."""
         said = asdict(self)
         return {key: value for key, value in said.items() if key != "name" and (key != "processes" or value)}
 
@@ -61,7 +61,7 @@ _asked: dict[str, Future[Any]] = {}
 
 
 def _ask(name: str, check: Callable[[], Any]) -> Future[Any]:
-    """Begin a check, unless the last one of this name is still at it: what hangs must not take all threads."""
+    """Start a check, unless the previous one of this name still runs: a hanging check must not take all threads."""
     future = _asked.get(name)
     if future is None or future.done():
         future = _asked[name] = _pool.submit(check)
@@ -75,12 +75,12 @@ def _part(name: str, future: Future[str], until: float) -> Part:
         return Part(name, False, "does not answer in time")
     except (Unwell, StorageFull) as error:
         return Part(name, False, str(error))
-    except Exception as error:  # whatever the driver raises: the page must say so, not fail with it
+    except Exception as error:  # any driver error: the page must report it, not fail
         return Part(name, False, f"does not answer ({type(error).__name__})")
 
 
 def _processes() -> list[Part]:
-    """One part for each kind of process, by the signs that they leave in Redis."""
+    """Return one part for each kind of process, from the heartbeats in Redis."""
     try:
         found = signs()
     except (RedisError, OSError):
@@ -93,9 +93,9 @@ def _unknown() -> list[Part]:
 
 
 def _kind(kind: str, found: list[Sign]) -> Part:
-    """Whether each process of a kind was heard of lately; `age` is that of the youngest sign.
+    """Return whether each process of a kind has a recent heartbeat; `age` is that of the youngest.
 
-    This web process answers, so that one without a watchdog need not have left a sign.
+    A web process without a watchdog may have no heartbeat, but it is responding to this request.
     """
     if not found:
         return Part(kind, kind == "web", "not heard of yet")
@@ -107,7 +107,7 @@ def _kind(kind: str, found: list[Sign]) -> Part:
 
 
 def parts() -> list[Part]:
-    """Ask every part at the same time, and wait for CHECK_TIMEOUT at most."""
+    """Check all parts concurrently, and wait at most CHECK_TIMEOUT."""
     until = time.monotonic() + CHECK_TIMEOUT
     checks: dict[str, Callable[[], str]] = {
         "database": probes.database,
@@ -129,17 +129,17 @@ Look = tuple[int, dict[str, Any]]  # status and body
 
 
 class SharedLook:
-    """The look at all parts that all askers of this process share; never two at once."""
+    """The check of all parts that all clients of this process share; one runs at a time."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="look")
-        self._lock = threading.RLock()  # a look that is done at once is noted by the thread that began it
+        self._lock = threading.RLock()  # reentrant: a check that ends at once calls `_taken` in the thread of `take`
         self._running: Future[Look] | None = None
         self._last: Future[Look] | None = None
         self._taken_at = 0.0
 
     def take(self) -> Future[Look]:
-        """Return the last look, or the one that is being taken."""
+        """Return the last result, or the one that is being computed."""
         with self._lock:
             age = time.monotonic() - self._taken_at if self._last is not None else float("inf")
             if self._running is None and age > FRESH:
@@ -175,13 +175,13 @@ def ping_body() -> dict[str, str]:
 @never_cache
 @require_safe
 def ping(request: HttpRequest) -> HttpResponse:
-    """Liveness: this process answers, and what time it thinks it is."""
+    """Liveness: this process responds, with its current time."""
     return JsonResponse(ping_body())
 
 
 @never_cache
 @require_safe
 def health(request: HttpRequest) -> HttpResponse:
-    """200 when every part answers, else 503; each part with its state."""
+    """200 if every part responds, else 503; with the state of each part."""
     status, body = shared.take().result()
     return JsonResponse(body, status=status)

@@ -1,4 +1,4 @@
-"""`/metrics` for Prometheus, behind a guard of its own."""
+"""`/metrics` for Prometheus, with its own access check."""
 
 import contextlib
 import hmac
@@ -17,7 +17,7 @@ from config.rest.error_handlers import problem_response
 
 
 class Processes(Collector):
-    """How long ago each process was heard of, read from Redis at each scrape. Without Redis there is no sample."""
+    """Age of each process's heartbeat, read from Redis at each scrape. Without Redis no samples are returned."""
 
     def describe(self) -> list[GaugeMetricFamily]:
         words = "Seconds since a process last left its sign of life"
@@ -36,7 +36,7 @@ REGISTRY.register(Processes())
 
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
-    """For `Authorization: Bearer $METRICS_TOKEN`, where one is set, and for signed-in staff."""
+    """Metrics, for `Authorization: Bearer $METRICS_TOKEN` if one is configured, and for signed-in staff."""
     token = request.headers.get("Authorization", "").removeprefix("Bearer ")
     known = bool(settings.METRICS_TOKEN) and hmac.compare_digest(token.encode(), settings.METRICS_TOKEN.encode())
     if known or (request.user.is_authenticated and request.user.is_staff):

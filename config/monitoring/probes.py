@@ -1,7 +1,7 @@
-"""What `/health/` asks of database, Redis and broker: not only whether they answer, but whether they take a write.
+"""Probes of database, Redis and broker for `/health/`: whether they respond and accept a write.
 
-A Postgres that is a standby, a Redis that is full and a RabbitMQ with a memory or disk alarm all answer, and nothing
-can be done with them. Each probe returns words, or raises what its driver raises; Unwell has words of its own.
+A standby Postgres, a full Redis and a RabbitMQ with a memory or disk alarm all respond but are not usable. Each probe
+returns a text, or raises its driver's errors; Unwell has its own message.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from redis import Redis
 
 from config.celery import app
 
-KEPT_SECONDS = 60  # of the key that is written
+KEPT_SECONDS = 60  # lifetime of the key that the probe writes
 CONFIRM = 1.5  # seconds for a broker to confirm a message
 BLOCKED = "takes no messages: a memory or disk alarm (see rabbitmqctl list_alarms)"
 
 
 class Unwell(Exception):
-    """A part answers, and cannot do its work; in words why."""
+    """A part responds but cannot work; the message says why."""
 
 
 def database() -> str:
-    """Raises Unwell where nothing can be written."""
+    """Check that Postgres is writable and has time limits. Raises Unwell if not."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SHOW transaction_read_only")
@@ -35,7 +35,7 @@ def database() -> str:
                 raise Unwell("has no time limits behind the pooler: run migrate, then RECONNECT in PgBouncer")
         return "answers"
     finally:
-        connection.close()  # this thread's own: the pool of the requests keeps theirs
+        connection.close()  # this thread's connection only: the request threads keep theirs
 
 
 def redis() -> str:
@@ -45,7 +45,7 @@ def redis() -> str:
 
 
 def broker() -> str:
-    """Send a message that no queue takes, and wait until the broker confirms it."""
+    """Send a message that no queue receives, and wait until the broker confirms it."""
     conversation = app.connection_for_write(transport_options=_options())
     try:
         conversation.ensure_connection(max_retries=1, timeout=2)
@@ -56,7 +56,7 @@ def broker() -> str:
             channel: Any = conversation.default_channel
             _write(channel.client, app.conf.broker_transport_options["global_keyprefix"])
     finally:
-        conversation.collect()  # a blocked RabbitMQ never answers a farewell
+        conversation.collect()  # not close(): a blocked RabbitMQ never answers it
     return f"answers ({driver})"
 
 

@@ -1,6 +1,8 @@
-"""What the command palette (Ctrl+K) finds beside the pages: a chat by how its UUID begins, a task by its title, a
-session by its whole id, a test run by its number; projects, applications, event types and environments by their names.
-Asked with every key that is pressed, so each look is bounded, however long the tables are.
+"""Search of the command palette (Ctrl+K), besides pages.
+
+It finds a chat by the beginning of its UUID, a task by its title, a session by its whole id, a test run by its number;
+projects, applications, event types and environments by their names. It runs at every key press, so each query is
+bounded, however large the tables are.
 """
 
 from __future__ import annotations
@@ -18,15 +20,15 @@ from events.models import Application, EventType, Session
 from projects.models import Project, Task
 from testrunner.models import TestEnvironment, TestRun
 
-MIN_LENGTH = 4  # digits: fewer fit too many chats to mean one
+MIN_LENGTH = 4  # digits of a UUID: fewer match too many chats
 MIN_WORD_LENGTH = 2  # letters of a name or title
 MAX_DIGITS = 18  # digits of an id
 MAX_RESULTS = 5  # of each kind
-NEWEST = 20_000  # projects and tasks that are looked through; older ones are found in their lists
+NEWEST = 20_000  # projects and tasks that are searched; older ones are found in their lists
 
 
 def search(request: HttpRequest, term: str) -> list[SearchResult]:
-    """The theme's callback: what `term` may mean, of what this person may see."""
+    """The theme's callback: return what matches `term` and this user may see."""
     term = term.replace("\x00", "").strip()
     kinds = (_environments, _runs, _projects, _tasks, _chats, _applications, _event_types, _sessions)
     return [found for kind in kinds for found in kind(request, term)]
@@ -41,7 +43,7 @@ def _chats(request: HttpRequest, term: str) -> Iterator[SearchResult]:
 
 
 def _projects(request: HttpRequest, term: str) -> Iterator[SearchResult]:
-    # A project leads to its board, which shows tasks.
+    # The result links to the project's board, which shows tasks.
     if len(term) < MIN_WORD_LENGTH or not request.user.has_perms(["projects.view_project", "projects.view_task"]):
         return
     newest = Project.objects.filter(pk__gt=_last(Project) - NEWEST)
@@ -61,7 +63,7 @@ def _tasks(request: HttpRequest, term: str) -> Iterator[SearchResult]:
 
 
 def _applications(request: HttpRequest, term: str) -> Iterator[SearchResult]:
-    # Some dozen, made by hand; as event types are.
+    # A few dozen rows, created by hand; the same for event types.
     if len(term) < MIN_WORD_LENGTH or not request.user.has_perm("events.view_application"):
         return
     for application in Application.objects.filter(name__icontains=term)[:MAX_RESULTS]:
@@ -107,5 +109,5 @@ def _runs(request: HttpRequest, term: str) -> Iterator[SearchResult]:
 
 
 def _last(model: type[Project] | type[Task]) -> int:
-    """The newest id: from the primary key, in no time."""
+    """Return the newest id, which the primary key's index gives at once."""
     return model.objects.aggregate(last=Max("pk"))["last"] or 0

@@ -1,13 +1,13 @@
-"""Forms that are sent after the session has ended: what was typed is kept through the login.
+"""Forms that are sent after the session has expired: their content is kept until after the login.
 
-1. A signed cookie names the user who was signed in with this browser last. It opens nothing.
-2. A form of the admin that is sent without a session, from a browser with that cookie, is stored in a new session in
-   which no user is signed in. The answer leads to the login page. Anonymous senders without the cookie store nothing,
-   nor do users who may not sign in any more.
-3. After the login of the same user, the page "Unsent forms" shows what was typed, with a button that sends it.
+1. A signed cookie names the user who last signed in with this browser. It gives no access.
+2. An admin form that is sent without a session, from a browser with that cookie, is stored in a new session in which no
+   user is signed in. The response leads to the login page. Nothing is stored for anonymous senders without the cookie,
+   nor for users who may not sign in any more.
+3. After the same user's login, the page "Unsent forms" shows the content, with a button that sends it.
 
-A form with an outdated CSRF token goes the same way: the user signed out and in again in another tab.
-Passwords, secret values and files are not kept, nor the forms of the login and of a new password.
+A form with an outdated CSRF token is handled in the same way: the user signed out and in again in another tab.
+Passwords, secret values and files are not kept, nor the forms of the login and of a password change.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from core.http.named_urls import split_url
 
 COOKIE = f"{settings.SESSION_COOKIE_NAME}_user"
 COOKIE_SECONDS = 30 * 86_400
-KEY = "unsent_forms"  # in the session
-MAX_FORMS = 5  # of one session: one per tab
-MAX_CHARACTERS = 300_000  # of one form
-MAX_KEPT = 100  # forms of one user without a session, in SESSION_COOKIE_AGE seconds: each is a session of its own
+KEY = "unsent_forms"  # key in the session
+MAX_FORMS = 5  # per session: one per tab
+MAX_CHARACTERS = 300_000  # per form
+MAX_KEPT = 100  # forms of one user without a session, in SESSION_COOKIE_AGE seconds: each is a separate session
 SECRET = re.compile(r"passw|secret|token|api_?key", re.IGNORECASE)
 TECHNICAL = re.compile(r"^(_|initial-|request_key$|version$|instead_of$|zone$|step$)|_FORMS$|-id$", re.IGNORECASE)
 Field = tuple[str, str]
 
 
 class KeptForms:
-    """The middleware that stores a form where its answer leads to the login page, and forgets it once it was sent."""
+    """Middleware that stores a form if its response leads to the login page, and removes it once it was sent."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -60,7 +60,7 @@ class KeptForms:
 
 
 def urls() -> list[URLPattern]:
-    """The page's addresses, below /admin/."""
+    """Return the page's URLs, below /admin/."""
     wrap = admin.site.admin_view
     return [
         path("unsent-forms/", wrap(require_safe(page)), name="unsent_forms"),
@@ -79,16 +79,16 @@ def page(request: HttpRequest) -> HttpResponse:
 
 
 def discard(request: HttpRequest) -> HttpResponse:
-    """Forget the form of one address."""
+    """Delete the stored form of one URL."""
     _forget(request, request.POST.get("path", ""))
     return HttpResponseRedirect(reverse("admin:unsent_forms"))
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """Keep what this site's own page has sent with an outdated token; refuse what another site has sent."""
+    """Keep a form of this site with an outdated token; refuse forms of other sites."""
     if request.path_info.startswith("/admin/") and _is_from_here(request):
         if request.path_info == reverse("admin:login"):
-            return _go(request, request.get_full_path())  # anew, or on to where a login in another tab leads
+            return _go(request, request.get_full_path())  # login again, or on to the page after a login in another tab
         if request.user.is_authenticated and keep(request, request.user.pk):
             return _go(request, reverse("admin:unsent_forms"))
         if not request.user.is_authenticated:
@@ -115,12 +115,12 @@ def keep(request: HttpRequest, user: int | None) -> bool:
 
 
 def fields_of(request: HttpRequest) -> tuple[list[Field], list[str]]:
-    """Return the fields of a form that was sent, and the names of those that are not kept."""
+    """Return the fields of a sent form, and the labels of those that are not kept."""
     if request.method != "POST":
         return [], []
     try:
         sent, files = request.POST, request.FILES
-    except Exception:  # the body is unreadable, too large, or was read by the view
+    except Exception:  # the body is unreadable, too large, or was already read by the view
         return [], []
     fields = [(name, value) for name, values in sent.lists() for value in values if name != "csrfmiddlewaretoken"]
     secret = [name for name, value in fields if value and _is_secret(name, sent)]
@@ -132,12 +132,12 @@ def fields_of(request: HttpRequest) -> tuple[list[Field], list[str]]:
 
 
 def is_shown(name: str, value: str) -> bool:
-    """Whether a field is one that a person filled in."""
+    """Return whether a user filled this field in."""
     return bool(value.strip()) and not TECHNICAL.search(name)
 
 
 def _is_secret(name: str, sent: Any) -> bool:
-    """A password, or the value of an environment variable that is marked as secret."""
+    """Return whether the field is a password, or the value of an environment variable that is marked as secret."""
     row, _, column = name.rpartition("-")
     return bool(SECRET.search(name) and column != "secret") or (column == "value" and bool(sent.get(f"{row}-secret")))
 
@@ -147,10 +147,10 @@ def _label(name: str) -> str:
 
 
 def _to_login(request: HttpRequest) -> HttpResponse:
-    """Redirect to the login page, and after it to what was typed, else to the page that the form was on."""
+    """Redirect to the login page, and afterwards to the kept form, or else to the page that contained the form."""
     if request.method != "POST":
         if request.headers.get("HX-Request"):
-            return HttpResponse(status=401)  # htmx leaves the page as it is, with what is being typed in it
+            return HttpResponse(status=401)  # htmx leaves the page unchanged, with what is being typed into it
         after = request.get_full_path()
     elif keep(request, _user_with_room(request)):
         after = reverse("admin:unsent_forms")
@@ -171,7 +171,7 @@ def _leads_to_login(response: HttpResponse) -> bool:
 
 
 def _page_of(request: HttpRequest) -> str:
-    """The page of the admin that the form was on, as the browser says; else the front page."""
+    """Return the admin page that contained the form, by the request's headers; else the front page."""
     came_from = split_url(request.headers.get("HX-Current-URL") or request.headers.get("Referer", ""))
     if came_from.netloc != request.get_host() or not came_from.path.startswith("/admin/"):
         return reverse("admin:index")
@@ -179,7 +179,7 @@ def _page_of(request: HttpRequest) -> str:
 
 
 def _is_from_here(request: HttpRequest) -> bool:
-    """Browsers say where a form comes from, and no page of another site can make them say otherwise."""
+    """Return whether this site sent the form: other sites cannot forge the Origin that browsers send."""
     return request.headers.get("Origin") == f"{request.scheme}://{request.get_host()}"
 
 
@@ -189,7 +189,7 @@ def _last_user(request: HttpRequest) -> int | None:
 
 
 def _user_with_room(request: HttpRequest) -> int | None:
-    """Return the last user, unless this user may not sign in any more, or has too many forms that are kept."""
+    """Return the last user, unless that user may not sign in any more or has MAX_KEPT kept forms."""
     user = _last_user(request)
     if user is None or not get_user_model()._default_manager.filter(pk=user, is_active=True, is_staff=True).exists():
         return None
@@ -198,7 +198,7 @@ def _user_with_room(request: HttpRequest) -> int | None:
         return user
     try:
         return user if cache.incr(key) <= MAX_KEPT else None
-    except ValueError:  # it expired between the two
+    except ValueError:  # the counter expired between the two calls
         return user
 
 

@@ -1,4 +1,4 @@
-"""The page "My access": a user's own time zone, and tokens, calendar feed and sessions, which can be ended there."""
+"""The page "My access": a user's time zone, tokens, calendar feed and sessions. All but the zone can be ended there."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ENDED = {
 
 
 def urls() -> list[URLPattern]:
-    """The page's addresses, below /admin/."""
+    """Return the page's URLs, below /admin/."""
     wrap = admin.site.admin_view
     return [
         path("my-access/", wrap(require_safe(page)), name="my_access"),
@@ -43,7 +43,7 @@ def urls() -> list[URLPattern]:
 
 
 def page(request: HttpRequest) -> HttpResponse:
-    """Show what opens this user's account at the moment."""
+    """Show what currently gives access to this user's account."""
     key = request.session.session_key
     found = sessions_of(request.user)
     sessions = [{"it": each, "is_this": each.key == key, "browser": browser_of(each.browser)} for each in found]
@@ -62,7 +62,7 @@ def page(request: HttpRequest) -> HttpResponse:
 
 
 def end(request: HttpRequest) -> HttpResponse:
-    """End one thing, or all but this session. What is gone already counts as ended."""
+    """End one kind of access, or all except this session. Ending it twice is a success too."""
     what, which = request.POST.get("what", ""), request.POST.get("which", "")
     user = request.user
     if what in ("token", "all"):
@@ -78,7 +78,7 @@ def end(request: HttpRequest) -> HttpResponse:
 
 
 def set_time_zone(request: HttpRequest) -> HttpResponse:
-    """Set the zone on whose clock this user sees times, and enters them."""
+    """Set the time zone in which this user sees and enters times."""
     name = request.POST.get("time_zone", "")
     try:
         choose_zone(user=request.user, name=name)
@@ -89,13 +89,13 @@ def set_time_zone(request: HttpRequest) -> HttpResponse:
 
 
 def note_login(*, request: HttpRequest, **_: Any) -> None:
-    """A receiver of user_logged_in."""
+    """Receiver of user_logged_in: start the session's age, and record address and browser."""
     sliding_sessions.renew(request.session)
     note_sign_in(request.session, address=client_address(request), browser=request.META.get("HTTP_USER_AGENT", ""))
 
 
 def browser_of(header: str) -> str:
-    """Return "Firefox on Linux" for a User-Agent header: enough to recognise one's own."""
+    """Return a text such as "Firefox on Linux" for a User-Agent header, by which users recognise their browser."""
     system = next((name for name in SYSTEMS if name in header), "")
     browser = next((BROWSERS[name] for name in BROWSERS if re.search(rf"\b(?:Headless)?{name}\w*/", header)), "")
     return " on ".join(word for word in (browser or ("Browser" if header else ""), system) if word) or "Unknown browser"

@@ -1,4 +1,4 @@
-"""The theme's settings: one navigation for all apps, in the house's words and colours."""
+"""Settings of the theme: one navigation for all apps, with Opsroom's labels and colours."""
 
 import functools
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from django.templatetags.static import static
 from django.urls import reverse
 from django.utils.functional import lazy
 
-# The theme compares each link with each tab on each page: resolved anew each time, that is half of a page's work.
+# The theme compares each link with each tab on each page; without caching, resolving takes half of a page's time.
 _resolved = functools.cache(reverse)
 reverse_lazy = lazy(_resolved, str)
 
@@ -23,13 +23,13 @@ def _item(title: str, icon: str, address: str, permission: str) -> dict[str, Any
 
 
 def may_read_mails(request: HttpRequest) -> bool:
-    from projects.admin.mails import may_read  # the settings read this file before there are models
+    from projects.admin.mails import may_read  # imported here: the settings read this file before models are loaded
 
     return may_read(request)
 
 
 def _but(parts: tuple[str, ...], item: dict[str, Any]) -> dict[str, Any]:
-    """An item whose address others begin with, too: it is not the present one where one of `parts` is in it."""
+    """Return an item that is not highlighted on paths with one of `parts`, which begin with its own path."""
     return {
         **item,
         "active": lambda request: (
@@ -39,7 +39,7 @@ def _but(parts: tuple[str, ...], item: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tabs(*models: tuple[str, str, str]) -> dict[str, Any]:
-    """Lists that belong together, as tabs of each other: (title, app, model) each."""
+    """Return related lists as tabs of each other: (title, app, model) each."""
     return {
         "models": [f"{app}.{model}" for _, app, model in models],
         "items": [
@@ -91,7 +91,7 @@ UNFOLD = {
         ],
     },
     "COMMAND": {
-        "search_models": False,  # unbounded; and it scans
+        "search_models": False,  # it would scan whole tables without limit
         "show_history": True,
         "search_callback": "config.pages.admin_search.search",
     },

@@ -1,6 +1,6 @@
-"""Deleting a person, and changing one's own password, while others change the same person.
+"""Deletion of a user, and change of one's own password, safe against concurrent changes of the same user.
 
-What was theirs belongs to nobody afterwards, also what becomes theirs at the same moment.
+Objects of a deleted user lose their owner, including those that are assigned at the same moment.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ MAX_ATTEMPTS = 5
 
 @retried
 def delete_person(*, person: Any) -> None:
-    """Delete a person.
+    """Delete a user.
 
-    A row that is given to them after theirs were looked for, and before theirs is locked, is found by the check of the
-    foreign keys. From then on nobody can refer to them, because the row is locked. So the next try finds all.
+    Another transaction may assign a row to the user after the related rows were collected and before the user's row is
+    locked. The foreign key check finds it. After that no new reference is possible, because the row is locked. So the
+    next attempt finds all rows.
     """
     pk = person.pk
     for attempt in range(1, MAX_ATTEMPTS + 1):
@@ -41,8 +42,8 @@ def delete_person(*, person: Any) -> None:
 def change_own_password(request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
     """Django's page, under the lock of the user's row.
 
-    It checks the old password, and writes all columns half a second later: what was changed meanwhile, such as a reset
-    of the password or a deactivation, would be undone. Raises PermissionDenied for a user who is gone.
+    The page checks the old password, and writes all columns half a second later. Without the lock it would undo a
+    concurrent change, such as a password reset or a deactivation. Raises PermissionDenied for a deleted user.
     """
     page = type(admin.site).password_change
     if request.method != "POST":

@@ -1,4 +1,4 @@
-"""The form that makes a user: one who can sign in and has a role, without a second page."""
+"""Form that creates a user who can sign in and has roles, without a second page."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminE
 
 
 class NewPersonForm(UserCreationForm):
-    usable_password = None  # there is no other way to sign in
+    usable_password = None  # a password is the only way to sign in
     email = forms.EmailField(
         required=False, widget=UnfoldAdminEmailInputWidget(), help_text="Reminders of tasks are sent to this address."
     )
@@ -26,4 +26,4 @@ class NewPersonForm(UserCreationForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.instance.is_staff = True  # only staff can sign in here
+        self.instance.is_staff = True  # only staff can sign in to the admin

@@ -1,6 +1,6 @@
-"""The pages of what beat runs: periodic tasks and their schedules, with the product's words, times and date fields.
+"""Admin pages of periodic tasks and their schedules, with Opsroom's labels, times and date fields.
 
-The library's own admin has its labels, widgets and an inline script, which the content security policy refuses.
+The library's own admin has other labels and widgets, and an inline script, which the content security policy refuses.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from core.rest.snapshots import SnapshotLists
 from core.timezones import with_zone
 
 ONE_OF = "Choose exactly one of interval, crontab, moment and sun."
-WORDS: dict[str, dict[str, tuple[str, str]]] = {  # by model and field: the label, and the help
+WORDS: dict[str, dict[str, tuple[str, str]]] = {  # by model and field: the label and the help text
     "periodictask": {
         "name": ("Name", "Unique. Shown in the list of schedules."),
         "enabled": ("Enabled", "Off: the task does not run by itself."),
@@ -78,7 +78,7 @@ UNITS = {"days": 86_400, "hours": 3_600, "minutes": 60, "seconds": 1}
 
 
 def in_words(schedule: Any) -> str:
-    """Return when a schedule runs, on a clock of 24 hours: "every 10 minutes", "At 04:00 (UTC)"."""
+    """Return when a schedule runs, on a 24-hour clock: "every 10 minutes", "At 04:00 (UTC)"."""
     if isinstance(schedule, IntervalSchedule):
         return _interval(schedule)
     if isinstance(schedule, ClockedSchedule):
@@ -89,7 +89,7 @@ def in_words(schedule: Any) -> str:
 
 
 def _interval(schedule: IntervalSchedule) -> str:
-    """The largest unit in which the number is whole: "every hour", and not "every 3600 seconds"."""
+    """Return the interval in the largest unit with a whole number: "every hour", not "every 3600 seconds"."""
     if schedule.period not in UNITS:
         return str(schedule)
     seconds = schedule.every * UNITS[schedule.period]
@@ -111,7 +111,7 @@ def _crontab(schedule: CrontabSchedule) -> str:
 
 
 class PlainWords(ModelAdmin):
-    """A mixin: labels and help from WORDS, and moments as everywhere else in the product."""
+    """Mixin: labels and help texts from WORDS, and the product's own date fields."""
 
     def formfield_for_dbfield(self, db_field: Field, request: HttpRequest, **kwargs: Any) -> Any:
         label, help_text = WORDS.get(str(db_field.model._meta.model_name), {}).get(db_field.name, ("", ""))
@@ -125,7 +125,7 @@ class PlainWords(ModelAdmin):
 
 
 class PeriodicTaskForm(forms.ModelForm):
-    """A periodic task: what runs, of the tasks that the workers know; when; with which arguments."""
+    """A periodic task: one of the tasks that the workers know, its schedule and its arguments."""
 
     task = forms.ChoiceField(widget=forms.Select({"class": " ".join(SELECT_CLASSES)}))
 
@@ -215,7 +215,7 @@ class TasksOfSchedule(beat.PeriodicTaskInline, TabularInline):
 
 
 class Schedules(PlainWords, ConcurrentFormsAdmin, ConcurrentDeletionAdmin, SnapshotLists, ModelAdmin):
-    """The schedules of one kind, which tasks share."""
+    """Schedules of one kind, which several tasks may use."""
 
     change_list_template = "config/house_list.html"
     inlines = [TasksOfSchedule]
@@ -233,7 +233,7 @@ class Intervals(Schedules):
 
 
 class CrontabForm(forms.ModelForm):
-    """A crontab that beat can read: the library's own check lets a negative number pass."""
+    """A crontab that beat can read: the library's own validation accepts negative numbers."""
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
@@ -270,7 +270,7 @@ PAGES = {
 
 
 def register() -> None:
-    """Put these pages in the place of the library's own."""
+    """Replace the library's own admin pages with these."""
     for model, page in PAGES.items():
         admin.site.unregister(model)
         admin.site.register(model, page)

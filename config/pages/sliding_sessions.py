@@ -1,7 +1,6 @@
-"""Sessions end when they were not used for SESSION_COOKIE_AGE seconds, and MAX_SESSION_AGE seconds after the login in
-any case.
+"""Sessions expire after SESSION_COOKIE_AGE seconds without use, and at the latest MAX_SESSION_AGE seconds after login.
 
-Without that end, a session that somebody else has got hold of could be kept in use for any length of time.
+Without the second limit, a stolen session could be kept in use indefinitely.
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ BEGAN = "began_at"
 
 
 class SlidingSessions:
-    """The middleware that renews the session of a user who opens a page or sends a form of the admin.
+    """Middleware that renews the session of a user who opens an admin page or sends a form.
 
-    What an open page asks for by itself does not count as use.
+    Requests that an open page makes by itself do not count as use.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -42,13 +41,13 @@ class SlidingSessions:
 
 
 def renew(session: Any) -> None:
-    """Have the session saved, which gives it its whole age again."""
+    """Mark the session as changed, so that it is saved with its full age."""
     session[KEY] = int(time.time())
     session.setdefault(BEGAN, session[KEY])
 
 
 def _begin(request: HttpRequest, **_: Any) -> None:
-    """A receiver: note when the login was, also of a user who signs in again within a session."""
+    """Receiver of user_logged_in: record the time of the login, also of a repeated one within a session."""
     request.session[BEGAN] = int(time.time())
 
 

@@ -1,4 +1,4 @@
-"""What every REST view has unless it says otherwise: closed by default, newest first, cursor pages."""
+"""Defaults of REST views: permissions required, newest first, cursor pagination."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from core.rest.pagination import KeysetPagination
 
 
 class ModelPermissions(DjangoModelPermissions):
-    """A signed-in user with the model's own permission for the method; to read takes `view` as well."""
+    """Requires the model's permission for the method; reading requires the `view` permission."""
 
     perms_map = {
         **DjangoModelPermissions.perms_map,
@@ -18,13 +18,13 @@ class ModelPermissions(DjangoModelPermissions):
 
 
 class DefaultPagination(KeysetPagination):
-    """Along the primary key."""
+    """Ordered by the primary key, newest first."""
 
     ordering = ("-id",)
 
 
 def document_ids(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """Schema hook: an id in a path is never negative. Such an address is none, whoever asks."""
+    """Schema hook: set the minimum of an integer id in a path to 0. A negative id never matches a URL."""
     for operations in result.get("paths", {}).values():
         for operation in operations.values():
             for parameter in operation.get("parameters", []):

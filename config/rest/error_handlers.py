@@ -1,4 +1,4 @@
-"""One shape for every error of the REST interface: RFC 9457 problem details (application/problem+json)."""
+"""Error responses of the REST API, all in one shape: RFC 9457 problem details (application/problem+json)."""
 
 import sys
 from http import HTTPStatus
@@ -23,19 +23,19 @@ log = structlog.get_logger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 OUT_OF_RANGE = "A value is beyond what can be stored or compared."
-STORAGE_RETRY = "60"  # seconds: somebody has to make room
+STORAGE_RETRY = "60"  # seconds: an operator has to free space
 GONE_MEANWHILE = "Something that this request refers to was deleted meanwhile. Nothing was changed."
 DATABASE_AWAY = "The database does not answer. Please try again in a moment."
 Body = dict[str, Any]
 
 
 def problem(status: int, detail: str, **more: Any) -> Body:
-    """Return the body of a problem: title from the status, `detail` in words, `errors` by field if any."""
+    """Return problem details: the title from the status, `detail` as text, and `errors` by field if given."""
     return {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **more}
 
 
 def problem_response(status: int, detail: str, *, retry_after: int | None = None) -> HttpResponse:
-    """The same outside REST framework's views. `retry_after` is in seconds."""
+    """Return a problem response outside REST framework's views. `retry_after` is in seconds."""
     response = JsonResponse(problem(status, detail), status=status, content_type=CONTENT_TYPE)
     if retry_after is not None:
         response["Retry-After"] = str(retry_after)
@@ -43,7 +43,7 @@ def problem_response(status: int, detail: str, *, retry_after: int | None = None
 
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
-    """REST framework's handler: every API exception, 404 and 403 becomes a problem; others stay a 500."""
+    """REST framework's exception handler: API exceptions, 404 and 403 become problem details; others stay a 500."""
     if isinstance(exc, OperationalError | InterfaceError):
         return Response(
             problem(503, DATABASE_AWAY), status=503, headers={"Retry-After": "5"}, content_type=CONTENT_TYPE
@@ -51,7 +51,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     if isinstance(exc, IntegrityError) and "foreign key" in str(exc):
         return Response(problem(409, GONE_MEANWHILE), status=409, content_type=CONTENT_TYPE)
     if isinstance(exc, DataError):
-        # What every check of a field lets through and Postgres does not, such as a moment at +19:55.
+        # Values that pass field validation but not Postgres, such as a timestamp with offset +19:55.
         log.warning("value_out_of_range", error=str(exc))
         return Response(problem(400, OUT_OF_RANGE), status=400, content_type=CONTENT_TYPE)
     if isinstance(exc, Busy):
@@ -98,7 +98,7 @@ def _wants_page(request: HttpRequest) -> bool:
 
 
 def not_found(request: HttpRequest, exception: Http404) -> HttpResponse:
-    """handler404: a page for a person, a problem for a program."""
+    """handler404: a page for people, problem details for programs."""
     if _wants_page(request):
         return page_not_found(request, exception)
     return problem_response(404, "There is nothing at this address.")
@@ -112,16 +112,16 @@ def forbidden(request: HttpRequest, exception: PermissionDenied) -> HttpResponse
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """handler400: what Django itself refuses, such as a body that is too large."""
+    """handler400: requests that Django itself refuses, such as a body that is too large."""
     if _wants_page(request):
         return render(request, "400.html", status=400)
     return problem_response(400, "The request is malformed or too large.")
 
 
 def failed(request: HttpRequest) -> HttpResponse:
-    """handler500; 503 with Retry-After while Postgres is restarting or full, files cannot be stored, or much is to do.
+    """handler500; 503 with Retry-After if Postgres is restarting or full, the storage fails, or capacity is exhausted.
 
-    The caller may repeat a 503: what failed was not committed, or its constraint will say so.
+    The client may retry a 503: what failed was not committed, or a constraint reports the duplicate.
     """
     error = sys.exc_info()[1]
     if isinstance(error, OperationalError | InterfaceError):
@@ -138,21 +138,21 @@ def failed(request: HttpRequest) -> HttpResponse:
 def _away(request: HttpRequest, words: str, *, retry_after: int) -> HttpResponse:
     if not _wants_page(request):
         return problem_response(503, words, retry_after=retry_after)
-    # Not through the admin's own layout: that one asks the database who is looking.
+    # Not with the admin's own layout, which queries the database for the user.
     response = render(None, "503.html", {"words": words, **_sent(request)}, status=503)
     response["Retry-After"] = str(retry_after)
     return response
 
 
 def _sent(request: HttpRequest) -> Body:
-    """Return what the page needs to send a form again: it is not lost when the server fails."""
+    """Return what the page needs to send a form again, so that it is not lost when the server fails."""
     fields, left_out = fields_of(request)
     token = [("csrfmiddlewaretoken", request.POST.get("csrfmiddlewaretoken", ""))] if fields else []
     return {"is_form": bool(fields), "path": request.get_full_path(), "fields": token + fields, "left_out": left_out}
 
 
 def document_problems(result: Body, **_: Any) -> Body:
-    """Schema hook: say of every operation which problems it answers with."""
+    """Schema hook: add the problem response to every operation."""
     schemas = result.setdefault("components", {}).setdefault("schemas", {})
     schemas["Problem"] = {
         "type": "object",

@@ -1,7 +1,7 @@
-"""The description at `/schema/` in the form that linters and generators of clients take: schema hooks, in this order.
+"""Schema hooks that make the description at `/schema/` suitable for linters and client generators.
 
-What a view says about itself stays with the view. Here is what holds for all of them: one encoding of a body, the short
-form of addresses, a summary, the errors, and the names and descriptions of the groups.
+Views describe themselves. These hooks add what applies to all of them: one encoding per body, the short form of paths,
+a summary, the errors, and the names and descriptions of the groups.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from core.rest.strict_bodies import StrictModelSerializer, StrictSerializer
 
 NULL = {"type": "string", "nullable": True, "enum": [None]}
 Document = dict[str, Any]
-# Serializers without words of their own are described by those of their base class, which are for programmers here.
+# A serializer without a docstring inherits that of its base class, which is written for programmers of this project.
 INTERNAL = {inspect.getdoc(base) for base in (StrictSerializer, StrictModelSerializer)}
 JSON, FORM = "application/json", "multipart/form-data"
 PROBLEM = "application/problem+json"
@@ -77,7 +77,7 @@ VERBS = {"post": "Create", "get": "Read", "put": "Replace", "patch": "Change", "
 
 
 def describe(result: Document, **_: Any) -> Document:
-    """Bring the whole document into its final form."""
+    """Schema hook: bring the whole document into its final form."""
     result["info"] |= {"contact": {"name": "Operators of this instance", "url": "/docs/"}}
     result["info"] |= {"license": {"name": "Proprietary", "url": "/docs/"}}
     result["servers"] = [{"url": "/", "description": "This instance"}]
@@ -85,7 +85,7 @@ def describe(result: Document, **_: Any) -> Document:
     for path, method, operation in _operations(result):
         _one_encoding(operation, result)
         operation["summary"] = SUMMARIES.get(operation["operationId"]) or _summary(path, method, operation)
-        operation.setdefault("security", [])  # signing in needs no token
+        operation.setdefault("security", [])  # only the login needs no token
         _add_errors(path, method, operation)
     used = {tag for _, _, operation in _operations(result) for tag in operation["tags"]}
     result["tags"] = [{"name": name, "description": TAGS[name]} for name in sorted(used)]
@@ -100,12 +100,12 @@ def _operations(result: Document) -> Iterator[tuple[str, str, Document]]:
 
 
 def _short(path: str) -> str:
-    """Return the form without the last slash: both are answered (config/rest/slashes.py), linters want this one."""
+    """Return the path without its last slash: both forms work (config/rest/slashes.py), linters expect this one."""
     return path.rstrip("/") or "/"
 
 
 def _one_encoding(operation: Document, result: Document) -> None:
-    """Describe JSON; a form, which is taken as well, only where a file is uploaded by it."""
+    """Describe JSON only; also a form if it uploads a file."""
     content = operation.get("requestBody", {}).get("content", {})
     for media_type in set(content) - {JSON}:
         if media_type != FORM or not _has_file(content[FORM].get("schema", {}), result):
@@ -116,7 +116,7 @@ def _one_encoding(operation: Document, result: Document) -> None:
 
 
 def _without_files(form: Document, result: Document) -> Document:
-    """Add the schema of the same body as JSON, in which no file can be, and return the reference to it."""
+    """Add a JSON schema of the same body, which cannot contain files, and return the reference to it."""
     schemas = result["components"]["schemas"]
     name = form["$ref"].rpartition("/")[2]
     members = {
@@ -132,7 +132,7 @@ def _has_file(schema: Document, result: Document) -> bool:
 
 
 def _summary(path: str, method: str, operation: Document) -> str:
-    """Return verb and noun: of a collection, of one of its members, or of what is done to one."""
+    """Return verb and noun: for a collection, for one of its members, or for an action on one."""
     *before, last = path.strip("/").split("/")
     if last.startswith("{"):
         return f"{VERBS[method]} {_one(before[-1])}"
@@ -149,7 +149,7 @@ def _one(plural: str) -> str:
 
 
 def _add_errors(path: str, method: str, operation: Document) -> None:
-    """Name the errors that the operation can answer with; `default` stands for those of proxies and the like."""
+    """Add the error responses of the operation; `default` covers those of proxies."""
     statuses = {"400", "503"}
     if operation["security"]:
         statuses |= {"401", "403"}
@@ -172,17 +172,17 @@ def _add_errors(path: str, method: str, operation: Document) -> None:
 
 
 def _plain_schemas(result: Document) -> None:
-    """Remove examples that are not valid and components that nothing refers to, and say what may be null."""
+    """Remove invalid examples and unused components, and mark nullable members correctly."""
     schemas = result["components"]["schemas"]
     for schema in schemas.values():
         if schema.get("description") in INTERNAL:
             del schema["description"]
         for member in schema.get("properties", {}).values():
             member.pop("example", None)
-            if (default := member.pop("default", "")) not in ("", None):  # openapi-typescript requires such a member
+            if (default := member.pop("default", "")) not in ("", None):  # openapi-typescript makes it required
                 words = [member.get("description", ""), f"Default: {json.dumps(default, default=str)}."]
                 member["description"] = " ".join(filter(None, words))
-            if member.get("nullable") and "allOf" in member:  # `nullable` holds for a `type` beside it only
+            if member.get("nullable") and "allOf" in member:  # `nullable` applies only beside a `type`
                 del member["nullable"]
                 member["oneOf"] = [*member.pop("allOf"), NULL]
     while unused := set(schemas) - set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(result, default=str))):

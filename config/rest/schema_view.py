@@ -1,4 +1,4 @@
-"""`GET /schema/`: the REST interface, described."""
+"""`GET /schema/`: the description of the REST API."""
 
 import threading
 from typing import ClassVar
@@ -11,9 +11,9 @@ from core.rest.base import RestView
 
 
 class SchemaView(RestView, SpectacularAPIView):
-    """The description of the REST interface in OpenAPI 3, the same for everybody.
+    """The description of the REST API in OpenAPI 3, the same for all users.
 
-    It takes seconds to make. A process makes it once for each format, whoever asks how often.
+    Generating it takes seconds. Each process generates it once per format.
     """
 
     parameters = {"get": ["lang"]}

@@ -1,6 +1,6 @@
-"""Addresses with and without their last slash: the same view answers both, whatever the method.
+"""URLs with and without their last slash: the same view handles both, for all methods.
 
-A redirect would change a write: clients follow a 301 with GET, so that nothing is sent and 200 is answered.
+A redirect would break writes: clients follow a 301 with GET, so nothing would be written and the response would be 200.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse
 from django.urls import is_valid_path
 
-# Addresses that are declared without a slash, as names of files are, and were sent with one.
+# URLs that are declared without a slash, such as file names, but were requested with one.
 _FILE = re.compile(r"(\.\w+|/metrics)/$")
 
 
 class EitherSlash:
-    """The middleware that lets views see only the declared form of their address. The admin redirects GET itself."""
+    """Middleware that changes a path to the form that a view declares. The admin redirects GET itself."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -30,7 +30,7 @@ class EitherSlash:
 
 
 def declared_form(path: str) -> str:
-    """Return the form of an address that a view is declared for, or the address itself if there is no such view."""
+    """Return the form of a path for which a view is declared, or the path itself without such a view."""
     if path.endswith("/") and not _FILE.search(path):
         return path
     other = path[:-1] if path.endswith("/") else f"{path}/"

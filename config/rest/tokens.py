@@ -1,4 +1,4 @@
-"""`/auth/token/`: a token for a username and a password, and the end of the token that asks."""
+"""`/auth/token/`: create a token with username and password, and delete the token of the request."""
 
 from typing import Any, ClassVar
 
@@ -42,8 +42,8 @@ class TokensView(RestView):
         operation_id="create_token",
     )
     def post(self, request: Request) -> Response:
-        """Create a token. It expires, and ends when the password changes; a user has 20 at most, the latest used."""
-        # Django's own request: the lock-out is noted on it, and its middleware answers 429 (config/lockout.py).
+        """Create a token. It expires, and ends when the password changes; a user keeps the 20 most recently used."""
+        # Django's own request: axes records the lock-out on it, and its middleware answers 429 (config/lockout.py).
         serializer = LoginSerializer(data=request.data, context={"request": request._request})
         serializer.is_valid(raise_exception=True)
         user = serializer.validated_data["user"]
@@ -52,13 +52,13 @@ class TokensView(RestView):
             token, key = issue_token(user=user)
             return Response(IssuedTokenSerializer({"token": key, "expires_at": token.expires_at}).data)
 
-        # The password is checked in no transaction, because the count of wrong ones must be committed. Nothing of the
-        # body, which holds it, is stored.
+        # The password is checked outside a transaction, because the count of failures must be committed. The body
+        # contains the password, so it is not part of the fingerprint.
         return once(request, user.pk, nothing, answer, body="")
 
     @extend_schema(tags=["auth"], request=None, responses={204: None})
     def delete(self, request: Request) -> Response:
-        """End the token that this request is sent with."""
+        """Delete the token that this request is sent with."""
         if not isinstance(request.auth, AccessToken):
             raise ValidationError("Send the token that is to end: Authorization: Token <key>.")
         request.auth.delete()

@@ -1,4 +1,4 @@
-"""`{% load opsroom %}`: how the house shows a time and a state, the same in every app."""
+"""`{% load opsroom %}`: display of times and states, the same in every app."""
 
 from datetime import UTC, datetime, tzinfo
 from typing import NamedTuple
@@ -14,7 +14,7 @@ register = template.Library()
 
 
 class Look(NamedTuple):
-    """How a kind of state looks: an icon beside the word, so that nothing is told by colour alone."""
+    """Appearance of a kind of state: an icon beside the word, so that colour is never the only sign."""
 
     kind: str
     icon: str
@@ -22,14 +22,14 @@ class Look(NamedTuple):
 
 WAITING = Look("waiting", "schedule")  # grey
 MOVING = Look("moving", "autorenew")  # blue
-AMBER = Look("look", "priority_high")  # somebody should look
+AMBER = Look("look", "priority_high")  # needs attention
 GOOD = Look("good", "check")  # green
 FAILED = Look("failed", "close")  # red
-LATE = Look("failed", "alarm")  # red: its moment has passed
+LATE = Look("failed", "alarm")  # red: overdue
 STOPPED = Look("stopped", "block")  # striped: ended by a person
 UNKNOWN = Look("waiting", "question_mark")
 
-# The one vocabulary. A new state of any app is entered here.
+# The looks of all states. Add each new state of an app here.
 LOOKS: dict[str, Look] = {
     **dict.fromkeys(["scheduled", "queued", "waiting", "pending", "open", "disabled", "reserved", "idle"], WAITING),
     **dict.fromkeys(["sending", "running", "preparing", "processing", "active", "in_progress", "busy"], MOVING),
@@ -44,7 +44,7 @@ LOOKS: dict[str, Look] = {
 
 @register.simple_tag
 def state(value: str, word: str = "") -> SafeString:
-    """Return the label of a state, such as "sending"; `word` replaces what it says, not how it looks."""
+    """Return the label of a state, such as "sending". `word` replaces its text, not its look."""
     look = LOOKS.get(str(value).lower(), UNKNOWN)
     text = word or str(value).replace("_", " ").capitalize()
     return format_html(
@@ -57,12 +57,12 @@ def state(value: str, word: str = "") -> SafeString:
 
 @register.simple_tag
 def when(moment: datetime | str | None, style: str = "short") -> SafeString:
-    """Return a `<time>` on the viewer's clock, which opsroom.js words anew as it grows older. Its title is exact.
+    """Return a `<time>` in the viewer's time zone, which opsroom.js updates as it ages. Its title is exact.
 
-    `style` is "short" (day and time), "time" or "ago". An absent moment is a dash. In a repeated hour, the zone's
-    abbreviation says which one it is.
+    `style` is "short" (day and time), "time" or "ago". An empty value is a dash. In a repeated hour, the zone's
+    abbreviation shows which one is meant.
     """
-    if not isinstance(moment, datetime):  # None, or the empty text that an absent variable is
+    if not isinstance(moment, datetime):  # None, or the empty text of a missing variable
         return format_html('<span class="never">{}</span>', "–")
     zone = timezone.get_current_timezone()
     utc = moment.astimezone(UTC)

@@ -1,4 +1,4 @@
-"""A clock of 24 hours, as on every other page; Django's British one says "8:43 p.m."."""
+"""24-hour clock, as on every other page; Django's British format would be "8:43 p.m."."""
 
 TIME_FORMAT = "H:i"
 DATETIME_FORMAT = "j M Y, H:i"

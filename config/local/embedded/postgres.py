@@ -1,8 +1,8 @@
 """The embedded PostgreSQL: a wheel's binaries, a data folder in OPSROOM_HOME, a socket that only this user can reach.
 
 The wheel's own helper is not used: as root it adds a system user and opens every parent folder of the data. PostgreSQL
-refuses to run as root. So root runs it with the id of the system user `nobody` plus one capability, with which it can
-reach its data folder below folders that only root may enter. No permission outside that folder changes.
+refuses to run as root. So root runs it with the id of an ordinary user plus one capability, with which it can reach
+its data folder below folders that only root may enter. No permission outside that folder changes.
 """
 
 from __future__ import annotations

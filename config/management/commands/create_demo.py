@@ -34,7 +34,7 @@ class Command(BaseCommand):
         if not User.objects.exists():
             User.objects.create_superuser("admin", password=DEMO_PASSWORD)
         for name, group in PEOPLE.items():
-            # One by one: an instance that was made before there were planners gets its planner.
+            # One by one: an instance that is older than a role gets that role's user.
             if User.objects.filter(username="admin").exists() and not User.objects.filter(username=name).exists():
                 person = User.objects.create_user(name, f"{name}@localhost", DEMO_PASSWORD, is_staff=True)
                 person.groups.add(Group.objects.get(name=group))

@@ -11,7 +11,7 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def handle(self, *args: Any, **options: Any) -> None:
-        # `make lint` names a database that is not there: the files alone say whether a migration is missing.
+        # `make lint` names a database that does not exist: the files alone show whether a migration is missing.
         warnings.filterwarnings("ignore", "Got an error checking a consistent migration history", RuntimeWarning)
         call_command("makemigrations", check_changes=True, dry_run=True)
         call_command("check", deploy=True, fail_level="WARNING")
