@@ -56,10 +56,11 @@ fmt: setup  ## Format the code
 	@$(BIN) -m ruff format .
 	@$(BIN) -m ruff check --fix .
 
-lint: setup  ## Style, floors, types, migrations, settings for production, API description
+lint: setup  ## Style, words, floors, types, migrations, settings for production, API description
 	@$(BIN) -m ruff check .
 	@$(BIN) -m ruff format --check .
 	@.venv/bin/lint-imports
+	@$(BIN) -m config.local.word_list
 	@$(DEPLOY) $(BIN) -m mypy .
 	@$(DEPLOY) $(BIN) manage.py lint
 
