@@ -11,7 +11,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 
 
 def find_chromium() -> str | None:
-    """The browser's executable: the one that CHROMIUM names, else one on PATH."""
+    """Return the browser's executable: the one that CHROMIUM names, else one on PATH."""
     return os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 
 

@@ -1,8 +1,8 @@
-"""A visitor of the admin who follows every link, sends every form as it is filled in, and tries nonsense everywhere.
+"""Crawler of the admin that follows every link, sends every form with its initial values, and tries invalid input.
 
-Pages are told apart by their route and the names of their parameters, so that a thousand rows are two pages. What a
-form does is rolled back. Nonsense is tried at one page of each route, and divided among several visitors: `part` of
-`parts`, by a hash of the try.
+Pages are distinguished by their route and the names of their parameters, so a thousand rows make two pages. The effects
+of a form are rolled back. Invalid input is tried on one page of each route, and divided among several visitors: `part`
+of `parts`, by a hash of the attempt.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from config.tests.pages import Form, Page
 
 HOST = "http://testserver"
 PAGES_OF_A_KIND = 2
-KINDS_OF_A_ROUTE = 12  # sets of parameters: filters combine without end
+KINDS_OF_A_ROUTE = 12  # sets of parameters per route: filters can be combined without end
 MAX_REDIRECTS = 5
 LEFT_ALONE = re.compile(r"/logout/|/static/|\.ics$|^/events/opsroom\.js")
-# Rows that are written beside what a form is for: the list of test files follows their folder.
+# Rows that are written besides a form's own: the list of test files follows their folder.
 BESIDE = re.compile(r'"(django_session|testrunner_testfile)"')
 HTMX = {"HX-Request": "true"}
 SCALARS = [
@@ -48,7 +48,7 @@ TYPED = [
     "9999-12-31",
     "x" * 50_000,
 ]
-WORDS = ("text", "textarea", "search", "url", "email", "number")  # types of fields that a person types into
+WORDS = ("text", "textarea", "search", "url", "email", "number")  # types of fields that users type into
 HEADERS = [
     "Accept", "Accept-Encoding", "Accept-Language", "Content-Type", "HX-Current-URL", "HX-Request", "HX-Target",
     "HX-Trigger-Name", "Idempotency-Key", "If-Match", "If-Modified-Since", "If-None-Match", "Origin", "Range",
@@ -60,20 +60,20 @@ ZONES = ["Mars/Phobos", "%00", "..%2F..%2Fetc%2Fpasswd", "x" * 3_000, "UTC%0D%0A
 
 @dataclass
 class Visitor:
-    """`problems` are sentences; each says with which address it began."""
+    """`problems` are sentences, each beginning with a URL."""
 
     client: Client
-    inside: str = ""  # pattern of the addresses whose links are followed and whose forms are sent; others are opened
+    inside: str = ""  # pattern of URLs whose links are followed and whose forms are sent; others are only opened
     problems: list[str] = field(default_factory=list)
     seen: Counter[str] = field(default_factory=Counter)
-    parameters: dict[str, set[str]] = field(default_factory=dict)  # of each path that was visited once
+    parameters: dict[str, set[str]] = field(default_factory=dict)  # by visited path
     forms: dict[str, tuple[str, Form]] = field(default_factory=dict)
     scripted: set[str] = field(default_factory=set)
     writes: list[str] = field(default_factory=list)
 
     # --- Links and forms -----------------------------------------------------------------------
     def visit(self, *starts: str, most: int = 10_000) -> None:
-        """Follow every link from these addresses; send each kind of form once."""
+        """Follow every link from these URLs; send each kind of form once."""
         waiting = deque((start, "", False) for start in starts)
         while waiting and most:
             address, where, is_fragment = waiting.popleft()
@@ -81,7 +81,7 @@ class Visitor:
             if not kind or self.seen[kind] >= PAGES_OF_A_KIND:
                 continue
             if where and not self._is_inside(address) and (self.seen[kind] or not re.search(r"[\d?]", address)):
-                continue  # a page that another visitor is led to
+                continue  # a page that another visitor covers
             route = kind.partition("?")[0]
             if kind not in self.seen and sum(each.partition("?")[0] == route for each in self.seen) >= KINDS_OF_A_ROUTE:
                 continue
@@ -100,7 +100,7 @@ class Visitor:
         return bool(re.match(self.inside, address))
 
     def _page(self, address: str, where: str, is_fragment: bool) -> tuple[str, Page | None]:
-        """Return the page with the address that it is at after redirects."""
+        """Return the URL after redirects, and the page."""
         split = urlsplit(address)
         if not self._is_inside(address):
             answer = self._get(address, where)
@@ -119,7 +119,7 @@ class Visitor:
         return address, page
 
     def _get(self, address: str, where: str = "", headers: dict[str, str] | None = None) -> Any:
-        """Return the page at the end of the redirects, or None with a problem noted."""
+        """Return the page after all redirects, or None after recording a problem."""
         came_from = f" (a link of {where})" if where else ""
         passed = [address]
         while True:
@@ -139,12 +139,12 @@ class Visitor:
         answer = self.client.get(address, headers=headers)
         if answer.streaming:
             answer.getvalue()
-            for close in answer._resource_closers:  # not `close()`, which ends the connection with the transaction
+            for close in answer._resource_closers:  # not `close()`, which would close the connection and transaction
                 close()
         return answer
 
     def _send(self, form: Form, address: str) -> Iterator[str]:
-        """Send a form as it is; yield where a form that only asks leads to."""
+        """Send a form with its initial values; yield the URL that a GET form leads to."""
         action = urljoin(address, form.marks.get("hx-post") or form.action).removeprefix(HOST)
         if form.method == "get" and "hx-post" not in form.marks:
             filled = {name: values[0] or "a" for name, values in form.data().items()}
@@ -168,7 +168,7 @@ class Visitor:
         typed: str = "",
         headers: dict[str, str] | None = None,
     ) -> None:
-        """Send a form, and undo what it did. A page that refuses it must show what was `typed`."""
+        """Send a form and roll its effects back. A page that refuses it must still show what was `typed`."""
         by_script = "hx-post" in form.marks
         cookies = copy.deepcopy(self.client.cookies)
         with transaction.atomic():
@@ -198,9 +198,9 @@ class Visitor:
             self.writes.append(str(sql))
         return execute(sql, params, many, context)
 
-    # --- Nonsense --------------------------------------------------------------------------------
+    # --- Invalid input ---------------------------------------------------------------------------
     def try_nonsense(self, part: int = 0, parts: int = 1) -> None:
-        """Ask one page of each route with nonsense in each parameter, each id and each header."""
+        """Request one page of each route with invalid input in each parameter, each id and each header."""
         routes = {kind_of(path): path for path in self.parameters}
         names: dict[str, set[str]] = {}
         for path, found in self.parameters.items():
@@ -214,7 +214,7 @@ class Visitor:
                 self.problems.append(f"{address[:200]} {value[:20]}: {describe(answer)}")
 
     def try_nonsense_in_forms(self, part: int = 0, parts: int = 1) -> None:
-        """Send each form with nonsense in each field, and in all; and something to each address that scripts know."""
+        """Send each form with invalid input in each field and in all; also call each URL that scripts use."""
         tries: list[tuple[str, str, str]] = []
         for kind, (_, form) in self.forms.items():
             names = [name for name in form.kinds if name != "csrfmiddlewaretoken"]
@@ -233,7 +233,7 @@ class Visitor:
             self._post(address, {"value": "9223372036854775808", "id": "a\0b"}, Form(), f"a script's POST to {address}")
 
     def try_ended_session(self) -> None:
-        """Send each form once after the session has ended: what a person types into it is kept."""
+        """Send each form once after the session has ended: what a user types is kept."""
         remembered = {name: each.value for name, each in self.client.cookies.items() if name.endswith("_user")}
         for action, form in self.forms.values():
             words = {
@@ -252,7 +252,7 @@ class Visitor:
                 self.problems.append(f"{action} after the session has ended: {answer.status_code}, lost: {lost}")
 
     def try_cookies(self, *addresses: str) -> None:
-        """Open pages with time zones that there are not, and with cookies that hold anything."""
+        """Open pages with invalid time zones, and with cookies of arbitrary content."""
         for address in addresses:
             for zone in ZONES:
                 self.client.cookies["opsroom_zone"] = zone
@@ -268,12 +268,12 @@ class Visitor:
 
 
 def share(tries: list[Any], part: int, parts: int) -> list[Any]:
-    """Return one of several equal parts."""
+    """Return one of `parts` equal parts."""
     return [each for each in tries if crc32(repr(each).encode()) % parts == part]
 
 
 def _with_parameters(path: str, names: set[str]) -> Iterator[str]:
-    """Nonsense in each parameter that a link has, alone, and in all of them and in those that lists know, together."""
+    """Yield the path with invalid input in each known parameter alone, and in all of them and ALWAYS together."""
     for name in sorted(names):
         yield from (f"{path}?{quote(name)}={value}" for value in SCALARS)
         yield f"{path}?{quote(name)}=1&{quote(name)}=2"
@@ -289,7 +289,7 @@ def _with_ids(path: str) -> Iterator[str]:
 
 
 def kind_of(address: str) -> str:
-    """Return the route and the names of the parameters; "" where this is not visited."""
+    """Return the route and the names of the parameters; "" for a URL that is not visited."""
     split = urlsplit(address)
     if split.netloc or LEFT_ALONE.search(split.path):
         return ""
@@ -302,7 +302,7 @@ def kind_of(address: str) -> str:
 
 
 def bodies(form: Form) -> Iterator[dict[str, Any]]:
-    """The form as each of its buttons sends it; with each action of a list, for its first row."""
+    """Yield the form as each of its buttons sends it, or with each action of a list for its first row."""
     rows = form.choices.get("_selected_action", [])
     actions = [action for action in form.choices.get("action", []) if action] if rows else []
     for action in actions:

@@ -1,7 +1,7 @@
-"""What a test with real commits leaves in the database is taken away, by far less work than Django's flush.
+"""Restoring the initial rows after a test with real commits, much faster than Django's flush.
 
-Flush truncates every table and has every app make its reference rows again: a second or more for each test. Here only
-the tables that hold other rows than at the start are changed, and the rows of the start are put back as they were.
+Flush truncates every table and lets every app recreate its reference rows: a second or more per test. This changes only
+tables whose number of rows or content differs from the start, and restores the initial rows exactly.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import Any
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
 
-FEW = 500  # rows of a table: more are truncated, because deleted rows make later plans and reads slow
+FEW = 500  # rows per table; more are truncated, because deleted rows make later plans and reads slow
 TABLES = """
     SELECT oid::regclass::text FROM pg_class
     WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition ORDER BY oid
 """
-# The sequences of a test that restarted them: the next row would take the number of one of the start.
+# Sequences that a test restarted: the next row would get the number of an initial one.
 GO_ON = """
     SELECT setval(found.oid::regclass, start.last_value)
     FROM unnest(%s::text[], %s::bigint[]) AS start (name, last_value)
@@ -27,7 +27,7 @@ GO_ON = """
 
 
 class InitialRows:
-    """The rows that every table held when this was made, as text by table."""
+    """The rows of every table at construction, as text by table."""
 
     def __init__(self) -> None:
         with connection.cursor() as cursor:
@@ -40,9 +40,9 @@ class InitialRows:
             self.sequences = [list(column) for column in zip(*cursor.fetchall(), strict=True)]
 
     def restore(self) -> None:
-        """Leave every table with these rows and no others. Commits."""
+        """Restore exactly these rows in every table. Commits."""
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SET LOCAL session_replication_role = replica")  # no foreign key is checked, no trigger runs
+            cursor.execute("SET LOCAL session_replication_role = replica")  # no foreign key checks, no triggers
             cursor.execute("SELECT " + ", ".join(f"(SELECT count(*) FROM {table})" for table in self.tables))
             counts = dict(zip(self.tables, cursor.fetchone(), strict=True))
             if max(counts[table] - len(self.rows[table]) for table in self.tables) > FEW:

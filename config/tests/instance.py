@@ -1,7 +1,7 @@
-"""A whole Opsroom of its own, in real processes, to be broken on purpose.
+"""A complete Opsroom in real processes, for fault injection.
 
-Its Postgres and Redis are embedded ones in a folder of the test. The broker is the one that CELERY_BROKER_URL names
-(CI runs these tests on RabbitMQ, too), through a proxy that can be cut, or else that embedded Redis.
+Its Postgres and Redis are embedded ones in a folder of the test. The broker is the one that CELERY_BROKER_URL names (CI
+runs these tests on RabbitMQ, too), through a proxy that can be cut, or else that embedded Redis.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ from config.tests.ports import free_port
 from config.tests.proxy import Proxy
 
 PROJECT = Path(__file__).resolve().parents[2]
-RECOVERY = 45.0  # seconds: design.md's limit for recovery without a hand
-ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "10"))  # of each fault
+RECOVERY = 45.0  # seconds; design.md's limit for recovery without intervention
+ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "10"))  # repetitions of each fault
 SUPERVISE = """
 import asyncio, os
 from config.local.launcher import PROJECT, commands
 from config.local.supervisor import Supervisor
 asyncio.run(Supervisor(commands(int(os.environ["PORT"])), cwd=PROJECT).run(lambda output: asyncio.sleep(0)))
 """
-# Runs what it is given, a line of JSON each, and answers with a line.
+# Executes code from standard input, one line of JSON each, and answers each with a line.
 INTERPRETER = """
 import json, sys, traceback
 import django
@@ -68,11 +68,11 @@ WORKER = ["celery", "-q", "-A", "config.celery", "worker", *ALONE]
 
 @contextlib.contextmanager
 def frozen(server: psutil.Process | None) -> Iterator[None]:
-    """Stop a server and all its children, and let them go on at the end of the block."""
+    """Suspend a server and all its children; resume them at the end of the block."""
     assert server is not None
     family = [server, *server.children(recursive=True)]
     for process in family:
-        with contextlib.suppress(psutil.NoSuchProcess):  # a server's children come and go
+        with contextlib.suppress(psutil.NoSuchProcess):  # a server's children may end at any time
             process.suspend()
     try:
         yield
@@ -83,12 +83,10 @@ def frozen(server: psutil.Process | None) -> Iterator[None]:
 
 
 class Instance:
-    """Servers and processes of one copy. Everything is started by a method and stopped by `close`, by process id."""
+    """Servers and processes of one instance. Methods start them, and `close` stops them, by process id."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
-        is_migrated = (
-            folder / "postgres" / "data"
-        ).exists() and not settings  # some settings tell `migrate` what to do
+        is_migrated = (folder / "postgres" / "data").exists() and not settings  # some settings affect `migrate`
         home = Home(folder)
         home.prepare()
         self.postgres = Postgres(home, durable=True)
@@ -127,7 +125,7 @@ class Instance:
         self.log.close()
 
     def manage(self, *arguments: str) -> None:
-        """Run a management command to its end."""
+        """Run a management command and wait for its end."""
         done = subprocess.run(
             [sys.executable, "manage.py", *arguments], cwd=PROJECT, env=self.env, stdout=self.log, stderr=self.log
         )
@@ -137,7 +135,7 @@ class Instance:
         self.manage("shell", "-v0", "-c", code)
 
     def run(self, code: str) -> None:
-        """Run code as `shell` does, in one process for all calls: Django takes two seconds to start."""
+        """Run code as `shell` does, but in one process for all calls: Django takes two seconds to start."""
         if self.interpreter is None:
             self.interpreter = subprocess.Popen(
                 [sys.executable, "-W", "ignore", "-c", INTERPRETER],
@@ -165,19 +163,19 @@ class Instance:
         )  # fmt: skip
 
     def watchdog(self, name: str) -> psutil.Process:
-        """The watchdog of a process that `start_all` started."""
+        """Return the watchdog of a process that `start_all` started."""
         for each in psutil.Process(self.processes["all"].pid).children():
-            with contextlib.suppress(psutil.NoSuchProcess):  # one that was just killed
+            with contextlib.suppress(psutil.NoSuchProcess):  # killed a moment ago
                 if each.cmdline()[3:4] == [name]:
                     return each
         raise psutil.NoSuchProcess(None, f"the watchdog of {name}")
 
     def watched(self, name: str) -> psutil.Process:
-        """The process itself; raises psutil.NoSuchProcess or StopIteration while it is being started again."""
+        """Return the process itself. Raises psutil.NoSuchProcess or StopIteration while it is being restarted."""
         return next(iter(self.watchdog(name).children()))
 
     def health(self) -> dict[str, Any]:
-        """The parts of /health/ by name; empty where it does not answer."""
+        """Return the parts of /health/ by name; empty if it does not respond."""
         with contextlib.suppress(requests.RequestException, ValueError):
             parts: dict[str, Any] = requests.get(f"{self.url}/health/", timeout=10).json()["parts"]
             return parts
@@ -192,7 +190,7 @@ class Instance:
         self.wait_for(lambda: self.answers(self.port))
 
     def begin_web(self, name: str, port: int) -> None:
-        """Start one web process of several, each at a port of its own, without waiting for it."""
+        """Start one of several web processes, each at its own port, without waiting for it."""
         self._start(name, modules(port)["web"])
 
     def _start(self, name: str, module: list[str]) -> None:
@@ -211,7 +209,7 @@ class Instance:
         return f"http://127.0.0.1:{self.port}"
 
     def kill(self, name: str) -> None:
-        """SIGKILL to a process and all its children, at once."""
+        """Send SIGKILL to a process and all its children."""
         process = self.processes.pop(name)
         with contextlib.suppress(psutil.NoSuchProcess):
             family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
@@ -226,7 +224,7 @@ class Instance:
         return []
 
     def crash_postgres(self) -> None:
-        """Postgres falls as in a power cut, and is started again by whoever looks after it."""
+        """Crash Postgres as in a power cut, and start it again."""
         process = self.postgres.find()
         assert process is not None
         process.send_signal(signal.SIGQUIT)
@@ -235,7 +233,7 @@ class Instance:
 
     @contextlib.contextmanager
     def frozen_postgres(self) -> Iterator[None]:
-        """Every process of Postgres exists, and does nothing: a stalled disk, a machine that is being moved."""
+        """Suspend all processes of Postgres, as with a stalled disk or a migrating virtual machine."""
         with frozen(self.postgres.find()):
             yield
 
@@ -252,7 +250,7 @@ class Instance:
             self.valkey.ensure()
 
     def sql(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
-        """One query in a connection of its own, tried again while Postgres is away."""
+        """Run one query on a separate connection, with retries while Postgres is unreachable."""
         until = time.monotonic() + 30
         while True:
             try:
@@ -289,7 +287,7 @@ class Instance:
 
 @contextlib.contextmanager
 def running_instance(folder: Path, *, demo: bool = False, **settings: str) -> Iterator[Instance]:
-    """An instance with its data in `folder`. A new folder is a copy of a prepared one, with demo rows if wanted."""
+    """Run an instance with its data in `folder`. A new folder is a copy of a prepared one, with demo rows if wanted."""
     if not folder.exists():
         _copy(_prepared(demo), folder)
     instance = Instance(folder, **settings)
@@ -301,7 +299,7 @@ def running_instance(folder: Path, *, demo: bool = False, **settings: str) -> It
 
 @functools.cache
 def _prepared(demo: bool) -> Path:
-    """Return the folder of a stopped instance, made once a process: migrations and the demo take ten seconds."""
+    """Return the folder of a stopped instance, made once per process: migrations and demo data take ten seconds."""
     folder = Path(tempfile.mkdtemp(prefix="opsroom-prepared-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     home = folder / "home"
@@ -317,7 +315,7 @@ def _prepared(demo: bool) -> Path:
 
 
 def _copy(home: Path, folder: Path) -> None:
-    subprocess.run(["cp", "-a", str(home), str(folder)], check=True)  # keeps the owner, which is another user for root
+    subprocess.run(["cp", "-a", str(home), str(folder)], check=True)  # keeps the owner: for root it is another user
     shutil.rmtree(folder / "run")  # sockets and locks
 
 

@@ -1,4 +1,4 @@
-"""What the permission matrix is made of: every address of the resolver, every role, one row of everything."""
+"""Data of the permission matrix: every URL of the resolver, every role, and one row of everything."""
 
 from __future__ import annotations
 
@@ -39,23 +39,23 @@ from projects.models import Project, Reminder, Report, Task
 from testrunner.factories import FileFactory, ResultFactory, RunFactory
 from testrunner.models import TestEnvironment
 
-ID = 1_000_000  # far from what sequences reach in tests
+ID = 1_000_000  # far beyond what sequences reach in tests
 ENVIRONMENT = 17
 KEY = UUID(int=1)
 DAY = "2030-01-01"
 VERSIONED = {"project": Project, "task": Task, "application": Application, "eventtype": EventType,
              "broadcast": Broadcast, "testenvironment": TestEnvironment}  # fmt: skip
 
-# "interface": may see everything, by the REST interface only. "none": may enter the admin, and has no permission.
+# "interface": may see everything, but only with the REST API. "none": may enter the admin, without any permission.
 ROLES = ["anonymous", "interface", "none", "viewer", "marketing", "planning", "analytics", "testing", "superuser"]
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-APP_LABELS = re.compile(r"(?<=\(\?P<app_label>)[\w|]+")  # in the order in which the apps registered
+APP_LABELS = re.compile(r"(?<=\(\?P<app_label>)[\w|]+")  # in the order of the apps' registration
 WRITES = re.compile(r"\s*(INSERT|UPDATE|DELETE|TRUNCATE|ALTER|CREATE|DROP|COPY|MERGE)\b", re.IGNORECASE)
 
 
-# --- Addresses -----------------------------------------------------------------------------------
+# --- URLs ----------------------------------------------------------------------------------------
 def routes(resolver: URLResolver | None = None, prefix: str = "") -> Iterator[str]:
-    """Yield every route as it is declared, included ones with the prefix they are included at."""
+    """Yield every route as declared, with the prefix of its include."""
     for entry in (resolver or get_resolver()).url_patterns:
         route = prefix + APP_LABELS.sub(lambda found: "|".join(sorted(found[0].split("|"))), str(entry.pattern))
         if isinstance(entry, URLResolver):
@@ -66,7 +66,7 @@ def routes(resolver: URLResolver | None = None, prefix: str = "") -> Iterator[st
 
 
 def address(route: str) -> str:
-    """Return the route with the names of `create_everything` in it."""
+    """Return the route filled with the ids of `create_everything`."""
     model = route.split("/")[2] if route.startswith("admin/") and route.count("/") > 2 else ""
     row = {"testenvironment": ENVIRONMENT, "notification": KEY, "session": "visit"}.get(model, ID)
     if "^([^/]+)/history/([^/]+)/$" in route:
@@ -86,7 +86,7 @@ def _version(model: str) -> int:
 
 # --- Rows ----------------------------------------------------------------------------------------
 def create_everything() -> None:
-    """One row of everything that an address names."""
+    """Create one row of everything that a URL names."""
     chat = ChatFactory(pk=ID, user_uuid=KEY)
     BroadcastFactory(pk=ID)
     MessageFactory(pk=ID, chat=chat)
@@ -133,7 +133,7 @@ def _create_administration() -> None:
 
 
 def signed_in(role: str) -> Client:
-    """A client of a user who has the role, or of none."""
+    """Return a client that is signed in as a user with the role, or anonymous."""
     client = Client(raise_request_exception=False)
     if role != "anonymous":
         user = User.objects.create_user(role, is_staff=role != "interface", is_superuser=role == "superuser")
@@ -142,10 +142,10 @@ def signed_in(role: str) -> Client:
     return client
 
 
-# --- Asking --------------------------------------------------------------------------------------
+# --- Requests ------------------------------------------------------------------------------------
 @dataclass
 class Column:
-    """What one role gets: the answer to each (route, method), and what GET has written."""
+    """Results of one role: the response to each (route, method), and what GET has written."""
 
     answers: dict[tuple[str, str], str] = field(default_factory=dict)
     written: dict[tuple[str, str], list[str]] = field(default_factory=dict)
@@ -153,18 +153,18 @@ class Column:
 
 
 def methods(route: str) -> list[str]:
-    """The admin's views answer two methods; a test of its own asks with the others."""
+    """Return the methods to try. The admin's views support two; another test tries the others."""
     return ["GET", "POST"] if route.startswith("admin/") else METHODS
 
 
 def column(role: str) -> Column:
-    """Send one request per cell, with an empty body, and undo what it did."""
+    """Send one request per cell, with an empty body, and roll its effects back."""
     create_everything()
     client, found = signed_in(role), Column()
     cookies = client.cookies.output().replace("Set-Cookie: ", "")
     for route in routes():
         for method in methods(route):
-            client.cookies.clear()  # the request before may have signed out
+            client.cookies.clear()  # the previous request may have signed out
             client.cookies.load(cookies)
             with transaction.atomic():
                 _ask(client, route, method, found)
@@ -183,8 +183,8 @@ def _ask(client: Client, route: str, method: str, found: Column) -> None:
         body = {} if route.startswith("admin/") or method == "GET" else {"content_type": "application/json"}
         answer = client.generic(method, f"/{address(route)}", **body)
         if answer.streaming:
-            answer.getvalue()  # to the end, where it closes its file
-            for close in answer._resource_closers:  # of HEAD, the test client drops what is to be closed
+            answer.getvalue()  # reads to the end, where the response closes its file
+            for close in answer._resource_closers:  # for HEAD, the test client does not close resources
                 close()
     to_login = answer.status_code == 302 and answer.headers["Location"].startswith("/admin/login/")
     found.answers[route, method] = "login" if to_login else str(answer.status_code)

@@ -1,4 +1,4 @@
-"""The OpenAPI document of /schema/, made once for all tests that are generated from it."""
+"""The OpenAPI document of /schema/, generated once for all tests that are derived from it."""
 
 import functools
 import json

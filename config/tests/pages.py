@@ -1,4 +1,4 @@
-"""What a page of the admin offers: its links, and its forms with the values that they are filled with."""
+"""Parser of admin pages: links, and forms with their initial values."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ BOXES = ("checkbox", "radio")
 
 @dataclass
 class Form:
-    """`fields` are sent as they are; `buttons` are the named ones, of which a browser sends the one that is pressed."""
+    """`fields` are always sent; `buttons` are named buttons, of which a browser sends the pressed one."""
 
     method: str = "get"
     action: str = ""
     marks: dict[str, str] = field(default_factory=dict)  # attributes of the element
     fields: list[Field] = field(default_factory=list)
     buttons: list[Field] = field(default_factory=list)
-    kinds: dict[str, str] = field(default_factory=dict)  # of each field: type of input, "textarea" or "select"
+    kinds: dict[str, str] = field(default_factory=dict)  # by field: type of input, "textarea" or "select"
     choices: dict[str, list[str]] = field(default_factory=dict)
-    can_be_sent: bool = False  # it has a button that sends it
+    can_be_sent: bool = False  # it has a submit button
 
     def data(self, **changed: str) -> dict[str, list[str]]:
-        """The body that a browser would send, with some values changed."""
+        """Return the body that a browser would send, with some values changed."""
         found: dict[str, list[str]] = {}
         for name, value in self.fields:
             found.setdefault(name, []).append(value)
@@ -37,8 +37,8 @@ class Page(HTMLParser):
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)
         self.links: list[str] = []
-        self.fragments: list[str] = []  # what its scripts ask for
-        self.scripted: list[str] = []  # addresses in `data-…`, of which scripts send something to some
+        self.fragments: list[str] = []  # URLs that its scripts load
+        self.scripted: list[str] = []  # URLs in `data-…` attributes, to some of which scripts send data
         self.forms: list[Form] = []
         self.title = ""
         self._form: Form | None = None
@@ -49,7 +49,7 @@ class Page(HTMLParser):
         self._later: list[tuple[str, str, dict[str, str]]] = []
         self._buttons: list[tuple[Form, str, Form | None]] = []
         self.feed(text)
-        for name, tag, given in self._later:  # fields beside the form that they belong to
+        for name, tag, given in self._later:  # fields outside the form that they belong to
             if name in self._by_id:
                 self._take(self._by_id[name], tag, given)
         for button, included, around in self._buttons:
@@ -62,7 +62,7 @@ class Page(HTMLParser):
             self.links.append(given["href"])
         if "hx-get" in given:
             self.fragments.append(given["hx-get"])
-        if "hx-post" in given and tag != "form":  # it sends the form that it includes, else the one around it
+        if "hx-post" in given and tag != "form":  # it sends the form that it includes, else the enclosing one
             button = Form("post", given["hx-post"], given, can_be_sent=True)
             self.forms.append(button)
             self._buttons.append((button, given.get("hx-include", ""), self._form))

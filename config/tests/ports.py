@@ -3,17 +3,17 @@
 import random
 import socket
 
-# Below the range from which the kernel takes ports for outgoing connections, by default: one of those may be taken by
-# any program at any moment between our asking and the server's binding.
+# Below the default range of ports for outgoing connections, because any program may take one of those at any moment
+# between the check and the server's bind.
 FIRST, LAST = 20_000, 32_000
 
 
 def free_port() -> int:
-    """A port that nobody listens at, and that no connection is going to be given."""
+    """Return a port that is free and that the kernel does not assign to outgoing connections."""
     while True:
         port = random.randrange(FIRST, LAST)
         with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # like servers
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:

@@ -1,4 +1,4 @@
-"""A TCP proxy in front of an outside server that cannot be stopped, so that it can be cut off all the same."""
+"""TCP proxy in front of an external server that cannot be stopped, so that its connections can be cut."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 
 class Proxy:
-    """Passes connections on to the server of `url`; `cut` drops them all and refuses new ones until `mend`.
+    """Forwards connections to the server of `url`. `cut` drops them all and refuses new ones until `mend`.
 
-    `url` of the proxy is the server's with another host and port.
+    The proxy's `url` is the server's with another host and port.
     """
 
     def __init__(self, url: str) -> None:
@@ -53,7 +53,7 @@ class Proxy:
                 self._open.discard(dropped)
 
     def cut(self) -> None:
-        """Nobody listens any more, and everybody who was connected is dropped."""
+        """Stop listening, and drop all connections."""
         with contextlib.suppress(OSError):
             self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()

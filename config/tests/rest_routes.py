@@ -1,4 +1,4 @@
-"""Every REST address of the resolver, with its view and methods: what generated tests go through."""
+"""Every REST route of the resolver with its view and methods, for generated tests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PAGES = (SpectacularSwaggerSplitView,)  # pages for people
 
 
 class RestRoute(NamedTuple):
-    """A route as it is declared, the class of its view, and its methods with the action or method that answers."""
+    """A route as declared, its view class, and its methods with the action or method that handles each."""
 
     route: str
     view: type[APIView]
@@ -23,7 +23,7 @@ class RestRoute(NamedTuple):
 
     @property
     def path(self) -> str:
-        """The address of what `create_everything` creates."""
+        """The URL path of the row that `create_everything` creates."""
         return f"/{address(self.route)}"
 
 

@@ -1,4 +1,4 @@
-"""A real server in the test's event loop: uvicorn with the protocol that the launcher gives it."""
+"""A real server in the test's event loop: uvicorn with the launcher's protocol classes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PATIENCE = 20.0  # seconds
 
 
 class Server:
-    """`port`, and `connections` as the server counts them."""
+    """A running server: its `port`, and `connections` as the server counts them."""
 
     def __init__(self, application: Any) -> None:
         config = uvicorn.Config(
@@ -56,7 +56,7 @@ async def serving(application: Any) -> AsyncIterator[Server]:
 
 
 class Peer:
-    """A client that sends bytes as they are, and reads when asked to."""
+    """Client that sends raw bytes, and reads only when `read` or `answer` is called."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
@@ -74,7 +74,7 @@ class Peer:
         return content
 
     async def answer(self) -> bytes:
-        """Return one answer that has a Content-Length."""
+        """Return one response that has a Content-Length."""
         async with asyncio.timeout(PATIENCE):
             head = await self.reader.readuntil(b"\r\n\r\n")
             length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
@@ -85,7 +85,7 @@ class Peer:
 
 
 async def connect(server: Server, address: str = "127.0.0.1", *, buffer: int | None = None) -> Peer:
-    """Connect from this address of the loopback network; `buffer` bytes are taken unread."""
+    """Connect from this loopback address; `buffer` limits the bytes that are received unread."""
     connection = socket.socket()
     if buffer is not None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)

@@ -1,4 +1,4 @@
-"""Celery as in config/celery.py, with tasks that tests need: `-A config.tests.slow_tasks`."""
+"""Celery as in config/celery.py, with additional tasks for tests: `-A config.tests.slow_tasks`."""
 
 import time
 
@@ -13,7 +13,7 @@ def sleep(seconds: float) -> None:
 
 @app.task(name="tests.end_in_the_middle", soft_time_limit=0.2)
 def end_in_the_middle(seconds: float) -> None:
-    """Fail with a long error at about the moment of the soft time limit's signal. No task of Opsroom has one."""
+    """Fail with a long error at about the time of a soft time limit's signal. No task of Opsroom has such a limit."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         pass

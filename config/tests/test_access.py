@@ -1,4 +1,4 @@
-"""Closed by default: every address of the house, asked by a stranger."""
+"""Access is denied by default: every URL, requested anonymously."""
 
 import re
 import uuid
@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-# What an anonymous caller may see: each with the reason.
+# What an anonymous client may access, each with the reason.
 PUBLIC = {
     "ping/": "liveness",
     "health/": "readiness, no secrets in it",

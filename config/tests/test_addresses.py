@@ -1,4 +1,4 @@
-"""Names of addresses: each leads to one pattern, or a redirect by name may lead to itself."""
+"""Names of URL patterns are unique; otherwise a redirect by name could lead to itself."""
 
 from collections import defaultdict
 
@@ -8,7 +8,7 @@ Names = dict[tuple[str, ...], set[str]]
 
 
 def patterns_by_name(resolver: URLResolver, above: str = "", namespace: tuple[str, ...] = ()) -> Names:
-    """The addresses behind each name, as patterns, with the namespaces before the name."""
+    """Return the URL patterns by name, including the namespaces."""
     found: Names = defaultdict(set)
     for pattern in resolver.url_patterns:
         address = f"{above}{pattern.pattern}"

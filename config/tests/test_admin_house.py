@@ -1,4 +1,4 @@
-"""The house's own pages: every page of the admin answers, in one look, to those who may see it."""
+"""Every admin page works, in the theme's look, for users with permission."""
 
 import pytest
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
@@ -33,7 +33,7 @@ REGISTERED = [model._meta.label_lower for model in admin.site._registry]
 
 @pytest.fixture
 def populated(superuser) -> None:
-    """At least one row of every model that has a page."""
+    """Create at least one row of every model that has a page."""
     MessageFactory(chat=ChatFactory())
     BroadcastFactory(banner=BannerFactory(), banner_url="https://photos.example.com/1.jpeg")
     Reminder.objects.create(task=TaskFactory(), due_date=timezone.now())
@@ -165,7 +165,7 @@ def test_the_palette_does_not_look_for_what_may_mean_anybody(as_viewer):
 
 
 def filters() -> list[str]:
-    """The addresses of all lists of the admin, each with one of its filters set to a NUL."""
+    """Return the URLs of all admin lists, each with one of its filters set to NUL."""
     found = []
     for model, its_admin in admin.site._registry.items():
         address = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")

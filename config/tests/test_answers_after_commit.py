@@ -1,6 +1,6 @@
-"""A creating request whose session of Postgres ends before any one of its statements: the answer says what is there.
+"""Creating requests whose Postgres session is terminated before each statement: the response matches the outcome.
 
-An answer of 503 says "try again": then nothing may have been committed, or the second try makes a second row.
+A 503 means "try again", so nothing may have been committed; otherwise the retry would create a second row.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 
 
 class EndBefore:
-    """Ends the session of the tests' connection, by a second connection, before its n-th statement."""
+    """Terminates the session of the tests' connection, from a second connection, before its n-th statement."""
 
     def __init__(self, number: int) -> None:
         self.left = number
@@ -57,7 +57,7 @@ def finished_run() -> TestRun:
     return TestRun.objects.filter(status="success").first() or RunFactory(success=True)
 
 
-# What is posted where, and the rows it makes. Each body is new: none is refused because it is there already.
+# What is posted where, and the rows it creates. Each body is unique, so none is refused as a duplicate.
 CASES: dict[str, tuple[Callable[[], tuple[str, Any]], Any]] = {
     "chat": (lambda: ("/chats/", {"user_uuid": str(uuid4())}), Chat),
     "broadcast": (lambda: ("/broadcasts/", {"text": "Hello", "audience": "all"}), Broadcast),
@@ -70,14 +70,14 @@ CASES: dict[str, tuple[Callable[[], tuple[str, Any]], Any]] = {
     "run": (lambda: ("/test-runs/", {"environment": 17, "files": [sample().pk]}), TestRun),
     "rerun": (lambda: (f"/test-runs/{finished_run().pk}/rerun/", {}), TestRun),
 }
-ORDINARY = ("broadcast", "task", "notification")  # one of each app that commits in its own way
+ORDINARY = ("broadcast", "task", "notification")  # one for each way in which an app commits
 
 
 @pytest.fixture
 def api(superuser) -> APIClient:
     client = APIClient(raise_request_exception=False)
     client.force_authenticate(superuser)
-    assert client.get("/test-files/").status_code == 200  # looks for the samples
+    assert client.get("/test-files/").status_code == 200  # imports the sample files
     return client
 
 

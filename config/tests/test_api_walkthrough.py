@@ -1,4 +1,4 @@
-"""docs/api.md is true: each of its commands, in its order, on an instance with demo data."""
+"""The commands of docs/api.md work, in order, on an instance with demo data."""
 
 import re
 import subprocess
@@ -7,17 +7,17 @@ import pytest
 
 from config.tests.instance import PROJECT, running_instance
 
-# Notes the status and the arguments of each request, and prints the body, as curl does.
+# Records the status and the arguments of each request, and prints the body, like curl.
 CURL = """curl() {
     echo "$(command curl --max-time 20 -o body -w '%{http_code}' "$@") $(echo "$*" | tr '\\n' ' ')" >> requests
     cat body
 }
 """
-pytestmark = pytest.mark.chaos  # it kills nothing, and takes as long as those that do
+pytestmark = pytest.mark.chaos  # no faults, but as slow as the fault injection tests
 MOVING = """SELECT (SELECT count(*) FROM chats_broadcast WHERE status IN ('queued', 'sending'))
  + (SELECT count(*) FROM events_notification WHERE status = 'NotProcessed')"""
 EXPECTED = {
-    "/junit.xml": {"404", "200"},  # the run may have ended by then, or not
+    "/junit.xml": {"404", "200"},  # the run may already have ended, or not
     "/cancel/": {"409", "200"},
     "/sessions/s-1/": {"404", "200"},  # counted a second or two after the event
     "/log/": {"416", "206"},
@@ -41,8 +41,8 @@ def test_every_command_of_the_walkthrough_succeeds(instance, tmp_path):
     text = (PROJECT / "docs" / "api.md").read_text()
     blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
 
-    (tmp_path / "docs").symlink_to(PROJECT / "docs")  # a reader is in the project's folder, and sends a picture from it
-    # One shell, since later commands use variables of earlier ones. Between two blocks a reader waits.
+    (tmp_path / "docs").symlink_to(PROJECT / "docs")  # readers are in the project's folder, and send an image from it
+    # One shell, because later commands use variables of earlier ones. Between two blocks a reader waits.
     shell = subprocess.Popen(["bash"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tmp_path, text=True)
     assert shell.stdin and shell.stdout
     with shell:

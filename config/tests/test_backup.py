@@ -1,4 +1,4 @@
-"""The commands of docs/operations.md that back up and restore, run as they stand there on an embedded Postgres."""
+"""The backup and restore commands of docs/operations.md, run literally on an embedded Postgres."""
 
 import os
 import re
@@ -15,9 +15,9 @@ from django.conf import settings
 from config.local.embedded.postgres import find_binaries
 from config.tests.instance import Instance, running_instance
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]  # it takes a dozen processes
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]  # it needs a dozen processes
 DOCUMENT = Path(settings.BASE_DIR) / "docs/operations.md"
-# What each command is outside of containers. There, `opsroom` is no superuser; here it is, and `app` takes its place.
+# Equivalents outside containers. There `opsroom` is not a superuser; here it is, so `app` replaces it.
 HERE = {
     "docker compose exec -T postgres ": "",
     "docker compose run --rm --no-deps -T web tar -C /var/lib/opsroom ": "tar -C $OPSROOM_HOME ",
@@ -28,7 +28,7 @@ TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
 
 
 def commands() -> list[list[str]]:
-    """The two blocks of the chapter: the commands that back up, and those that restore."""
+    """Return the two blocks of the chapter: the backup commands and the restore commands."""
     chapter = DOCUMENT.read_text().split("\n## Backup\n")[1].split("\n## ")[0]
     blocks = re.findall(r"```sh\n(.*?)```", chapter, re.DOTALL)
     return [[translated(line) for line in block.splitlines() if not line.startswith(ELSEWHERE)] for block in blocks]
@@ -43,7 +43,7 @@ def translated(line: str) -> str:
 
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[Instance]:
-    """An instance whose database belongs to an ordinary role."""
+    """Return an instance whose database belongs to an ordinary role."""
     with running_instance(tmp_path / "home") as instance:
         administer(instance, "CREATE ROLE app LOGIN", "DROP DATABASE opsroom", "CREATE DATABASE opsroom OWNER app")
         instance.env["DATABASE_URL"] = instance.env["DATABASE_URL"].replace("opsroom@", "app@")
@@ -87,7 +87,7 @@ def test_a_backup_is_restored_twice_by_a_role_that_is_no_superuser(instance: Ins
     before = counts(instance)
     assert (before["chats_chat"], before["events_event"]) == (50, 500)
 
-    for _ in range(2):  # what was restored can be backed up
+    for _ in range(2):  # a restored database can be backed up again
         for command in backup:
             run(instance, command, tmp_path)
         instance.sql("TRUNCATE events_session")

@@ -1,4 +1,4 @@
-"""The first command on a fresh machine: what it installs, what it mends, and what it says."""
+"""The first command on a new machine: what it installs, repairs and reports."""
 
 import ast
 import builtins
@@ -11,7 +11,7 @@ from config.local import bootstrap
 
 
 class Machine:
-    """A folder with requirements, and commands that are noted instead of run; those named in `broken` fail."""
+    """A folder with requirements. Commands are recorded instead of run; those named in `broken` fail."""
 
     def __init__(self, project: Path) -> None:
         self.venv = project / ".venv"

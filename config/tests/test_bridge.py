@@ -1,4 +1,4 @@
-"""The bridge between the event loop and Django's threads: whole answers, streams, slow and vanished clients."""
+"""The bridge between event loop and Django's threads: whole responses, streams, slow and disconnected clients."""
 
 import asyncio
 import threading
@@ -23,7 +23,7 @@ REQUEST = {
 
 
 class Client:
-    """Sends a body in parts, and keeps what comes back; `reads` is cleared to take nothing more."""
+    """Sends a body in parts and keeps the response; clear `reads` to stop reading."""
 
     def __init__(self, *parts: bytes, unfinished: bool = False) -> None:
         self.messages = [{"type": "http.request", "body": part, "more_body": True} for part in parts or [b""]]
@@ -57,7 +57,7 @@ class Client:
 
 
 class Stream:
-    """An answer of no known length: parts without end, until it is closed."""
+    """Response of unknown length: endless parts, until it is closed."""
 
     def __init__(self, part: bytes = b"part\n") -> None:
         self.part, self.made, self.closed = part, 0, threading.Event()
@@ -78,7 +78,7 @@ class Stream:
 
 
 def echo(environ, start_response):
-    """Answer with the request's body, and one header of it."""
+    """Answer with the request's body, and one of its headers."""
     content = environ["wsgi.input"].read()
     start_response("201 Created", [("Content-Length", str(len(content))), ("X-Heard", environ.get("HTTP_X_SAID", ""))])
     return [content]
@@ -192,7 +192,7 @@ async def test_a_stream_ends_where_its_client_takes_nothing_of_much(monkeypatch)
 
     client.reads.set()
     await asking
-    assert client.got[-1].get("more_body", True)  # it looks broken off
+    assert client.got[-1].get("more_body", True)  # the response is visibly incomplete
 
 
 @pytest.mark.parametrize("announced", [True, False])
@@ -285,7 +285,7 @@ async def test_a_file_is_sent_by_the_loop_and_closed_also_for_a_client_that_hang
     asking = asyncio.create_task(gone.ask(app))
     await until(lambda: files)
 
-    await reads.ask(app)  # by the same thread
+    await reads.ask(app)  # with the same thread
     gone.hung_up.set()
     gone.reads.set()
     await asking
@@ -303,7 +303,7 @@ async def test_a_body_in_chunks_is_read_whole():
 
 
 def echo_by_length(environ, start_response):
-    """Reads as Django does: as much as CONTENT_LENGTH says."""
+    """Read as Django does: as much as CONTENT_LENGTH announces."""
     content = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     start_response("200 OK", [("Content-Length", str(len(content)))])
     return [content]

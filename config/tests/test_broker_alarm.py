@@ -1,4 +1,4 @@
-"""A RabbitMQ of the test's own with a memory alarm: it accepts connections, and no message."""
+"""A test's own RabbitMQ with a memory alarm: it accepts connections, but no messages."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ from django.conf import settings
 
 from config.tests.ports import free_port
 
-SCRIPTS = Path("/usr/lib/rabbitmq/bin")  # the wrappers in /usr/sbin become another user
+SCRIPTS = Path("/usr/lib/rabbitmq/bin")  # the wrappers in /usr/sbin switch to another user
 SERVER = SCRIPTS / "rabbitmq-server"
 pytestmark = [
     pytest.mark.chaos,
@@ -30,7 +30,7 @@ try:
 except probes.Unwell as error:
     print(error)
 """
-# 35 s of wake-ups, of which each tries for 3 s and rests for 5 s.
+# 35 s of wake-ups, each of which tries for 3 s and then pauses for 5 s.
 WAKE = """
 import os, threading, time
 import django
@@ -46,7 +46,7 @@ os._exit(0)
 
 
 class Node:
-    """A RabbitMQ node in a folder, with a name and a port of its own."""
+    """A RabbitMQ node in a folder, with its own name and port."""
 
     def __init__(self, folder: Path) -> None:
         self.name, self.port = f"test{uuid4().hex[:8]}@localhost", free_port()
@@ -67,7 +67,7 @@ class Node:
 
     def control(self, *arguments: str) -> None:
         command = [SCRIPTS / "rabbitmqctl", "-q", "-n", self.name, *arguments]
-        for _ in range(20):  # until the node has written its cookie, and is known by name
+        for _ in range(20):  # until the node has written its cookie and its name is registered
             if subprocess.run(command, env=self.env, capture_output=True).returncode == 0:
                 return
             time.sleep(1)
@@ -79,7 +79,7 @@ class Node:
         self.log.close()
 
     def run(self, code: str) -> str:
-        """What a process of Opsroom prints that has this node as its broker."""
+        """Return what a process of Opsroom prints that uses this node as its broker."""
         env = os.environ | {"CELERY_BROKER_URL": f"amqp://guest:guest@127.0.0.1:{self.port}//"}
         done = subprocess.run(
             [sys.executable, "-c", code], env=env, cwd=settings.BASE_DIR, capture_output=True, text=True, timeout=90

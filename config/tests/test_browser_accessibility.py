@@ -1,4 +1,4 @@
-"""axe on every kind of page, light and dark, wide and on a phone; and the same pages with the keyboard alone."""
+"""axe on every kind of page, light and dark, wide and on a phone; and keyboard operation of the same pages."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ AXE = """([kind, values]) => axe.run(document, {runOnly: {type: kind, values}, r
         ({html, failureSummary}) => html.slice(0, 140) + " " + failureSummary.slice(0, 160)).join(" | ")))"""
 LINKS = "() => Array.from(document.querySelectorAll('a[href]'), (link) => link.pathname + link.search)"
 STILL = "*, *::before, *::after { transition: none !important; animation: none !important; }"
-# Fragments and downloads; what is asked for by scripts only.
+# Fragments and downloads, which only scripts request.
 LEFT_ALONE = re.compile(r"/logout/|/export/|junit|/log/|jsi18n|/docs/|/schema/|/media/|\.ics$|/preview/")
 DARK = "(dark) => document.documentElement.classList.toggle('dark', dark)"
 EXCESS = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
-# What a mouse can press and a keyboard cannot: the theme presses spans.
+# What a mouse can activate and a keyboard cannot: the theme uses clickable spans.
 UNREACHABLE = """() => Array.from(document.querySelectorAll("[x-on\\\\:click], [hx-get][hx-trigger*=click]")).filter(
     (it) => it.offsetParent && it.tabIndex < 0 && !it.closest("a[href], button, label")
         && !it.querySelector("a[href], button, input, select, [tabindex]")).map((it) => it.outerHTML.slice(0, 140))"""
@@ -56,14 +56,14 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 def kind_of(address: str) -> str:
-    """Numbers and names of rows left out; of the parameters the names."""
+    """Return the path without numbers and names of rows, and the names of the parameters."""
     split = urlsplit(address)
     path = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d+|(?<=/skip/)[^/]+", "N", split.path)
     return f"{path}?{sorted({name for name, _ in parse_qsl(split.query, keep_blank_values=True)})}"
 
 
 def kinds_of_pages(page: Page, url: str) -> Iterator[str]:
-    """Open one page of each kind that links lead to, with at most two kinds of parameters a path."""
+    """Open one page of each kind that is linked, with at most two sets of parameters per path."""
     waiting, seen, of_path = ["/admin/", "/admin/testrunner/testenvironment/18/reserve/"], set(), {}
     while waiting and len(seen) < MAX_PAGES:
         address = waiting.pop(0)
@@ -80,7 +80,7 @@ def kinds_of_pages(page: Page, url: str) -> Iterator[str]:
 
 
 def violations(page: Page, address: str) -> list[str]:
-    """What axe finds in both themes and widths. In dark colours only contrast can differ."""
+    """Return axe's findings in both themes and widths. In the dark theme only contrast can differ."""
     page.add_style_tag(content=STILL)
     page.evaluate(AXE_SCRIPT)
     found = []

@@ -16,7 +16,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt install chromium, or name one in CHROMIUM"),
 ]
 LINKS = """(place) => Array.from(document.querySelectorAll(place + ' a[href^="/admin/"]'), (link) => link.pathname)"""
-# How far the page scrolls sideways, in pixels.
+# How far the page scrolls horizontally, in pixels.
 EXCESS = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 MORE = ["/admin/my-access/", "/admin/chats/broadcast/add/", "/admin/testrunner/testenvironment/18/reserve/"]
 

@@ -1,4 +1,4 @@
-"""Where all places for some kind of work are taken: 503 with Retry-After, and the same request succeeds later."""
+"""Exhausted capacity: 503 with Retry-After, and the same request succeeds later."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from events.query import export
 from events.validation import schema_child
 from testrunner.files import uploads
 
-LARGE = (2000, 1200)  # of more pixels than are decoded without a place
+LARGE = (2000, 1200)  # more pixels than are decoded without a slot
 PLACES = [(conversion, "_places"), (schema_child, "_places"), (uploads, "_compilers"), (export, "_places")]
 
 

@@ -1,4 +1,4 @@
-"""The cache while Redis is away: slower, never an error."""
+"""The cache while Redis is unreachable: slower, but without errors."""
 
 import socket
 

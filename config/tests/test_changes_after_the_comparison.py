@@ -1,4 +1,4 @@
-"""A form is compared with the row under its lock: no change comes between the comparison and the write."""
+"""A form is compared with the row under its lock: no change happens between the comparison and the write."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from projects.models import Comment
 from projects.services import update_comment, update_project, update_task
 
 pytestmark = pytest.mark.django_db(transaction=True)
-PATIENCE = 0.5  # seconds for a change that nothing holds up
+PATIENCE = 0.5  # seconds for a change that is not blocked
 
 
 class AfterComparison:
-    """Makes a change in another connection as soon as a form has been compared."""
+    """Makes a change on another connection as soon as a form has been compared."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, change: Callable[[], Any]) -> None:
-        self.was_quicker = False  # than the form's own write
+        self.was_quicker = False  # whether it finished before the form's own write
         compare = form_versions.changed_since
         self.thread = threading.Thread(target=self._run, args=[change])
 
@@ -45,7 +45,7 @@ class AfterComparison:
         try:
             change()
         except Exception as error:
-            self.error = error  # the row is gone
+            self.error = error  # the row was deleted
         finally:
             connection.close()
 

@@ -1,4 +1,4 @@
-"""The address of a client, behind no proxy, one, and two, whatever the client writes into the header itself."""
+"""The client's address behind no proxy, one and two, whatever the client itself writes into the header."""
 
 import contextlib
 import http.client
@@ -16,12 +16,12 @@ from config.tests.test_safety import refusal
 from config.tests.web_process import Web, forwarding_proxy, web_process
 from core.http.client_ip import address_of, client_address
 
-OWNER, ATTACKER = "127.0.0.2", "127.0.0.3"  # loopback addresses, so that the two connect from different ones
+OWNER, ATTACKER = "127.0.0.2", "127.0.0.3"  # two loopback addresses, so that they connect from different ones
 PROXIES = ["127.0.0.4", "127.0.0.5"]
 FORGED = ["203.0.113.1", "203.0.113.1, 127.0.0.2", "127.0.0.2, 127.0.0.2, 127.0.0.2", "unknown", ",,,", "[", "::1"]
 
 
-# --- Reading the header ----------------------------------------------------------------------------
+# --- Parsing the header ----------------------------------------------------------------------------
 @pytest.mark.parametrize(
     "header, proxies, expected",
     [
@@ -70,7 +70,7 @@ def test_an_impossible_number_of_proxies_is_refused(count):
 # --- Over HTTP ---------------------------------------------------------------------------------------
 @contextlib.contextmanager
 def behind_proxies(folder: Path, count: int) -> Iterator[tuple[Web, int]]:
-    """A web process behind real proxies, and the port that clients reach it at."""
+    """Run a web process behind real proxies; yield it and the port for clients."""
     with contextlib.ExitStack() as stack:
         web = stack.enter_context(web_process(folder, PROXY_COUNT=str(count)))
         port = web.port
@@ -80,7 +80,7 @@ def behind_proxies(folder: Path, count: int) -> Iterator[tuple[Web, int]]:
 
 
 def send(port: int, source: str, method: str, path: str, body: object = None, forged: list[str] | None = None) -> int:
-    """Send one request from a loopback address, with X-Forwarded-For lines of the client's own; return the status."""
+    """Send one request from a loopback address, with forged X-Forwarded-For lines; return the status."""
     connection = http.client.HTTPConnection("127.0.0.1", port, source_address=(source, 0), timeout=30)
     content = json.dumps(body).encode() if body is not None else b""
     connection.putrequest(method, path)
@@ -104,7 +104,7 @@ def addresses_in(log: str, path: str) -> set[str]:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("count", [0, pytest.param(1, marks=pytest.mark.thorough), 2])
 def test_an_attacker_locks_only_their_own_address_out_and_cannot_forge_it(count, tmp_path):
-    # Of the kind that the process knows, which has not the tests' own quick hasher.
+    # A hash that the web process supports, which does not have the tests' fast hasher.
     User.objects.create(username="olga", password=PBKDF2PasswordHasher().encode("correct horse", "salt", iterations=1))
     wrong, right = ({"username": "olga", "password": word} for word in ("wrong", "correct horse"))
 

@@ -1,7 +1,7 @@
-"""A client that knows nothing of projects but the document at /schema/, against a cold instance with its demo data.
+"""A client that knows the projects API only from the document at /schema/, on a new instance with demo data.
 
-It takes paths, methods, required fields, types and the way to sign in from the document, and tries every operation
-about projects, tasks, comments and reports. What the document doesn't say, it cannot do.
+It takes paths, methods, required fields, types and the authentication from the document, and tries every operation on
+projects, tasks, comments and reports. It cannot do what the document does not describe.
 """
 
 from collections.abc import Iterator
@@ -16,8 +16,8 @@ from config.tests.instance import Instance, running_instance
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 TAGS = {"projects", "tasks", "reports"}
-PLANNER = {"username": "planner", "password": "12345"}  # what `make run` prints, of one of its demo users
-ORDER = ["post", "get", "put", "patch", "delete"]  # a thing has to be there before it is read, changed and deleted
+PLANNER = {"username": "planner", "password": "12345"}  # a demo user
+ORDER = ["post", "get", "put", "patch", "delete"]  # an object must exist before it is read, changed and deleted
 
 
 class Client:
@@ -42,7 +42,7 @@ class Client:
         assert '"Token"' in scheme["description"]  # the word before the key
 
     def call(self, method: str, path: str) -> Any:
-        """Call an operation with what is known, and hold the answer to the document."""
+        """Call an operation with known values, and check the response against the document."""
         operation = self.document["paths"][path][method]
         body = self.body(operation, partial=method == "patch")
         answer = self.session.request(
@@ -110,7 +110,7 @@ def test_every_operation_about_projects_does_what_the_document_says(instance: In
     client.known = {"task_id": task}
     comment = client.call("post", "/tasks/{task_id}/comments/")["id"]
     client.known = {"date": client.call("get", "/reports/")["results"][0]["date"]}
-    # From the inside to the outside: what is deleted last is what the others are in.
+    # From the inside out: containers are deleted last.
     ids = {"/tasks/{task_id}/comments/{id}/": comment, "/tasks/{id}/": task, "/projects/{id}/": project}
     rest = [operation for operation in client.about() if operation not in client.called]
     depth = sorted(rest, key=lambda it: (it[0] == "delete", -it[1].count("{"), "tasks" not in it[1]))

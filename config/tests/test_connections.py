@@ -1,4 +1,4 @@
-"""Heads that are too large or do not come, connections without end: refused or cut, and others are still served."""
+"""Too large or incomplete heads, and endless connections: refused or cut, while other clients are served."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ UPGRADE = (
 
 
 async def application(scope, receive, send):
-    """Answers with its path; /slow only when asked to; /long with more than any client's buffer takes; sockets open."""
+    """Respond with the path; /slow never responds; /long exceeds any client's buffer; WebSockets are accepted."""
     if scope["type"] == "websocket":
         await send({"type": "websocket.accept"})
         while (await receive())["type"] != "websocket.disconnect":
@@ -206,7 +206,7 @@ async def test_connections_of_one_address_are_bounded_and_others_are_served(monk
         for _ in range(4):
             (await connect(server)).send(b"POST /x HTTP/1.1\r\nContent-Length: 9\r\n\r\n")
         socket = await connect(server)
-        socket.send(UPGRADE + b"\r\n")  # a WebSocket counts as well
+        socket.send(UPGRADE + b"\r\n")  # a WebSocket counts too
         await socket.reader.readuntil(b"\r\n\r\n")
 
         refused = await (await connect(server)).read()

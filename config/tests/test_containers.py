@@ -1,4 +1,4 @@
-"""The files that no test can run without a container engine, as far as reading them goes."""
+"""Checks of the container files without a container engine, by reading them."""
 
 import importlib.util
 import re
@@ -18,16 +18,16 @@ COMPOSE = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = ["web", "worker", "testrunner-worker", "beat", "migrate"]
 SERVERS = ["postgres", "redis", "rabbitmq"]
-# The command line's interpolation: ${NAME}, ${NAME:-default}, ${NAME:?message}; $$ is a dollar sign.
+# The interpolation of compose: ${NAME}, ${NAME:-default}, ${NAME:?message}; $$ is a dollar sign.
 VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(?::([-?])([^}]*))?\}")
 
 
 def variables() -> dict[str, set[str]]:
-    """Every variable of the compose file, with its defaults ("" where it has none)."""
+    """Return every variable of the compose file with its defaults, "" for none."""
     found: dict[str, set[str]] = {}
     for name, kind, word in VARIABLE.findall((PROJECT / "docker-compose.yml").read_text()):
         found.setdefault(name, set()).add(word if kind == "-" else "")
-    found.pop("VARIABLE", None)  # in the explanation at the top
+    found.pop("VARIABLE", None)  # used in the explanation at the top
     return found
 
 
@@ -113,7 +113,7 @@ def test_tests_find_no_data_in_their_container_and_are_not_the_user_who_knows_th
     runner = {**COMPOSE["x-opsroom"], **SERVICES["testrunner-worker"]}
 
     assert runner["volumes"] == []
-    assert runner["user"] == "0:0"  # then each run has a user of its own: testrunner/tests/test_modes.py
+    assert runner["user"] == "0:0"  # so that each run gets its own user: testrunner/tests/test_modes.py
     assert runner["cap_drop"] == ["ALL"]
     assert not {"SYS_ADMIN", "SYS_PTRACE", "NET_ADMIN"} & set(runner["cap_add"])
 
@@ -131,7 +131,7 @@ def test_the_roles_of_the_application_are_no_superusers():
     postgres = SERVICES["postgres"]
     script = (PROJECT / "config/postgres/roles.sh").read_text()
 
-    assert "POSTGRES_USER" not in postgres["environment"]  # the image's own superuser, whom no process of ours is
+    assert "POSTGRES_USER" not in postgres["environment"]  # the image's own superuser, which no process uses
     assert "./config/postgres/roles.sh:/docker-entrypoint-initdb.d/roles.sh:ro" in postgres["volumes"]
     for role in ("opsroom", runner_role.ROLE):
         assert re.search(rf"^CREATE ROLE {role} LOGIN PASSWORD :'\w+';$", script, re.MULTILINE)
@@ -168,7 +168,7 @@ def test_the_health_check_of_a_worker_looks_for_its_signs(monkeypatch, capsys):
 
 
 def settings_read() -> set[str]:
-    """The variables that the settings read, whichever reader they use."""
+    """Return the variables that the settings read, with any of the readers."""
     settings = (PROJECT / "config/settings.py").read_text()
     return set(re.findall(r'(?:\benv\.\w+\(|\b\w+\(\s*env,)\s*"([A-Z_]+)"', settings))
 
@@ -180,10 +180,10 @@ def test_the_settings_table_names_every_variable():
     assert len(table) == len(set(table))
 
 
-# What the image or the compose file decides, and .env cannot: paths inside the containers and the names of processes.
+# Set by the image or the compose file, not by .env: paths inside the containers and names of processes.
 FIXED = {"MEDIA_ROOT", "TEST_UPLOADS_DIR", "STATIC_ROOT", "OPSROOM_HOME", "PORT", "CACHE_PREFIX"}
 ONE_SERVICE = {"OPSROOM_PROCESS", "TESTRUN_DIR", "TESTRUN_STOP_SECONDS"}
-NEVER = {"OPSROOM_LOCAL", "DEBUG"}  # for one developer's machine
+NEVER = {"OPSROOM_LOCAL", "DEBUG"}  # only for a developer's machine
 
 
 def test_compose_passes_every_setting_to_every_process():

@@ -1,4 +1,4 @@
-"""Every page of the admin, as every role: what is shown works, and nonsense is refused politely."""
+"""Every admin page as every role: all links work, and invalid input is refused without errors."""
 
 from collections import Counter
 
@@ -50,7 +50,7 @@ def test_no_two_addresses_of_the_admin_share_a_name():
 
 
 def _names(patterns: list) -> list[str]:
-    """Names that `reverse` takes; several patterns of one view are one address with fewer and more parts."""
+    """Return the names for `reverse`; several patterns of one view are one URL with fewer or more parts."""
     found: list[str] = []
     for pattern in patterns:
         if isinstance(pattern, URLResolver):
@@ -97,11 +97,11 @@ def test_an_empty_name_of_a_column_in_an_address_or_a_form_is_no_failure():
 
 @pytest.mark.thorough
 @pytest.mark.timeout(600)
-@pytest.mark.filterwarnings("ignore:DateTimeField .* received a naive datetime:RuntimeWarning")  # in an address
+@pytest.mark.filterwarnings("ignore:DateTimeField .* received a naive datetime:RuntimeWarning")  # from a URL
 @pytest.mark.parametrize("area", AREAS)
 @pytest.mark.parametrize("role", ROLES)
 def test_every_link_form_and_button_works_and_nonsense_is_refused_politely(role, area, demo):
-    """Of the tries with nonsense, the superuser makes a quarter, and each other role a sixth."""
+    """The superuser tries a quarter of the invalid input, and each other role one part per role."""
     guest = visitor(role, AREAS[area])
     part = (0, 4) if role == "superuser" else (ROLES.index(role), len(ROLES))
 

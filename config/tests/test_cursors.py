@@ -1,4 +1,4 @@
-"""Cursors that nobody was given: of every list that has cursors, whichever app's it is."""
+"""Invalid cursors on every list with cursor pagination, in every app."""
 
 from base64 import b64encode
 from datetime import timedelta
@@ -31,7 +31,7 @@ def of_nobody(place: str) -> str:
 
 @pytest.fixture
 def ids() -> dict[str, object]:
-    """What the names in the addresses stand for."""
+    """Return ids for the names in the paths."""
     now = timezone.now()
     session = Session.objects.create(session_id=str(uuid4()), first_seen=now, last_seen=now, event_count=1)
     return {

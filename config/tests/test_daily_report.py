@@ -1,4 +1,4 @@
-"""The daily report tells what else happened in the house: each app that is beside or above projects, its own."""
+"""The daily report contains the sections that other apps add."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The front page: what is moving, per role, and never slow."""
+"""The front page: progress by role, with a bounded number of queries."""
 
 import re
 

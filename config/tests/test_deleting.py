@@ -1,4 +1,4 @@
-"""What REST deletes, the admin deletes, too: every row of the demo, by everybody who has the right to delete it."""
+"""What REST can delete, the admin can delete: every row of the demo, by every role with the permission."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ from testrunner.models import FailureTask, Root, TestFile
 
 pytestmark = pytest.mark.thorough
 
-ROLES = {  # route of a DELETE: the model, and the roles that may besides a superuser
+ROLES = {  # route of a DELETE: the model, and the roles that may delete, besides superusers
     "chats/<any_uuid:user_uuid>/": (Chat, []),
     "projects/<int:pk>/": (Project, ["planning"]),
     "tasks/<int:pk>/": (Task, ["planning"]),
@@ -36,7 +36,7 @@ ROLES = {  # route of a DELETE: the model, and the roles that may besides a supe
     "rejected-events/<int:pk>/": (RejectedEvent, ["analytics"]),
     "test-files/<int:pk>/": (TestFile, ["testing"]),
 }
-ELSEWHERE = {  # these have no page of their own to be deleted at
+ELSEWHERE = {  # models without a delete page
     "tasks/<int:task_id>/comments/<int:pk>/": "the task's page: projects/tests/test_comments.py",
     "applications/<int:application_id>/keys/<int:pk>/": "revoked at the application's page",
     "broadcasts/<int:pk>/": "a button of its page: chats/tests/test_deletion.py",
@@ -48,7 +48,7 @@ CASES = [(model, who) for model, roles in ROLES.values() for who in roles or ["s
 
 @pytest.fixture
 def demo(settings, monkeypatch, superuser) -> None:
-    """The demo's rows, fewer of each, and what the workers add to them."""
+    """Create the demo data, with fewer rows, and the rows that workers add."""
     settings.LOCAL = True
     monkeypatch.setattr(create_demo, "CHATS", 3)
     monkeypatch.setattr(create_demo, "EVENTS", 20)
@@ -84,7 +84,7 @@ def _api(who: str) -> APIClient:
 
 
 def _rows(model: type[Model]) -> list[Model]:
-    """Those that REST deletes: it refuses applications that have events, and files of the project."""
+    """Return the rows that REST deletes: not applications with events, nor files of the project."""
     if model is Application:
         return list(model.objects.filter(events=None, rejected_events=None))
     return list(model.objects.filter(root=Root.UPLOADS) if model is TestFile else model.objects.all())
@@ -107,7 +107,7 @@ def test_every_deletion_of_the_rest_interface_is_compared_with_the_admin():
 
 @contextmanager
 def _undone() -> Iterator[None]:
-    """What is done inside is rolled back: the demo takes a second to make."""
+    """Roll back what is done inside, because the demo takes a second to create."""
     with transaction.atomic():
         yield
         transaction.set_rollback(True)
@@ -128,7 +128,7 @@ def _delete_all(model: type[Model], client: Client) -> None:
     assert rows, model
     for row in rows:
         if not model.objects.filter(pk=row.pk).exists():
-            continue  # it went with another one
+            continue  # deleted together with another row
         page = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_delete", args=[row.pk])
         question = client.get(page)
         answer = client.post(page, {"post": "yes"})

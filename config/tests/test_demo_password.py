@@ -1,4 +1,4 @@
-"""The password that stands in the README opens a local instance only."""
+"""The password in the README works on a local instance only."""
 
 import pytest
 from django.contrib.auth.models import User

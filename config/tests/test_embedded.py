@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL and Valkey: found, shared, stopped by the last, and never mistaken for a stranger's."""
+"""The embedded PostgreSQL and Valkey: found, shared, stopped by the last user, never confused with other processes."""
 
 import os
 import re
@@ -80,7 +80,7 @@ def new_home(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data of a PostgreSQL that was stopped. Making it takes longer than starting it."""
+    """Return the data folder of a stopped PostgreSQL. Creating it takes longer than starting it."""
     home = tmp_path_factory.mktemp("made") / "home"
     User(home).leave()
     return home / "postgres" / "data"
@@ -177,7 +177,7 @@ def test_sigterm_ends_a_keeper_and_its_servers_at_once_unless_they_are_used(home
     user = arrive(home, keep=900.0)
     servers = user.servers()
     [keeper] = keepers(home)
-    while (home / "run" / "keeper.lock").read_text() != f"{keeper.pid}\n":  # it does not hear signals yet
+    while (home / "run" / "keeper.lock").read_text() != f"{keeper.pid}\n":  # until it handles signals
         time.sleep(0.05)
     keeper.terminate()
     time.sleep(0.5)

@@ -1,4 +1,4 @@
-"""Erasing a person: all that belongs to them goes, with the files, and nothing of anybody else."""
+"""Erasing a person deletes everything that belongs to them, including files, and nothing of others."""
 
 from typing import Any
 from uuid import uuid4
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Everything:
-    """What belongs to one user: a chat with a picture, a place in a list, notifications, and a session."""
+    """What belongs to one user: a chat with an image, a list entry, notifications, and a session."""
 
     def __init__(self, application: Any) -> None:
         self.user, self.session = uuid4(), f"session-{uuid4().hex}"
@@ -77,7 +77,7 @@ def test_one_person_is_erased_exactly_and_another_is_not_touched(two, at_once: i
 
     assert set(erasure.count(one.person).values()) == {0} and not default_storage.exists(one.picture)
     assert other.is_complete()
-    assert_all_counted()  # sessions and charts say what is left
+    assert_all_counted()  # sessions and charts match the remaining events
     for model in (Chat, Session):
         assert model.objects.count() == 1
     assert (Message.objects.count(), Notification.objects.count()) == (2, 2)

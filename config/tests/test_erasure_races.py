@@ -1,4 +1,4 @@
-"""Erasing a person while others work with what is theirs, in two connections."""
+"""Erasing a person while others change the same data, on two connections."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ OTHERS: dict[str, Callable[[Theirs], Any]] = {
 
 
 def meet(theirs: Theirs, other: str, after: int) -> bool:
-    """Let `other` run while an erasure is stopped after so many statements; return whether it has so many."""
+    """Run `other` while an erasure is stopped after `after` statements; return whether it has that many."""
     goes_on, raised = interleave(lambda: erasure.erase(theirs.person), lambda: OTHERS[other](theirs), after)
     digest.run()
 

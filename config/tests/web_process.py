@@ -20,12 +20,12 @@ from django.db import connection
 from config.local.launcher import commands
 from config.tests.ports import free_port
 
-PATIENCE = 60.0  # seconds: a failing test waits so long
+PATIENCE = 60.0  # seconds; only a failing test waits that long
 SINGLE = ("host", "connection", "content-length")  # headers that a proxy writes itself
 
 
 class Web:
-    """One web process: `port`, its `url`, and what it has logged."""
+    """One web process: its `port`, `url` and log."""
 
     def __init__(self, port: int, log: Path) -> None:
         self.port, self._log = port, log
@@ -73,7 +73,7 @@ def _wait_for(web: Web, process: subprocess.Popen[bytes]) -> None:
 
 @contextlib.contextmanager
 def forwarding_proxy(target: int, source: str) -> Iterator[int]:
-    """A reverse proxy that appends its peer to X-Forwarded-For and speaks from `source`; yields its port."""
+    """Run a reverse proxy that appends its peer to X-Forwarded-For and connects from `source`; yield its port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

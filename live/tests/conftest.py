@@ -1,4 +1,4 @@
-"""Sockets for the tests: the whole application, spoken to as uvicorn speaks to it."""
+"""WebSocket fixtures: the whole application, called in the same way as uvicorn calls it."""
 
 import asyncio
 import contextlib
@@ -23,11 +23,11 @@ from live import hub as hub_module
 from live import publish as publish_module
 
 ORIGIN, HOST = b"http://testserver", b"testserver"
-PATIENCE = 5.0  # seconds: a failing test waits so long
+PATIENCE = 5.0  # seconds; only a failing test waits that long
 
 
 class Socket(WebsocketCommunicator):
-    """A client that says and hears JSON."""
+    """Client that sends and receives JSON."""
 
     async def say(self, **message: Any) -> None:
         await self.send_to(text_data=json.dumps(message))
@@ -65,13 +65,13 @@ def cookie_of(user: User) -> bytes:
 
 
 def headers(user: User, **more: str) -> list[tuple[bytes, bytes]]:
-    """The handshake of the user's browser on one of our own pages."""
+    """Return the handshake headers of the user's browser on a page of this site."""
     given = {"host": HOST, "origin": ORIGIN, "cookie": cookie_of(user)} | {k: v.encode() for k, v in more.items()}
     return [(name.encode(), value) for name, value in given.items()]
 
 
 def _watcher(name: str) -> User:
-    """A user who may see broadcasts, by a group: those of the migrations don't survive a transactional test's flush."""
+    """Return a user with view_broadcast, by a new group: a transactional test's flush deletes those of migrations."""
     user = User.objects.create_user(name)
     group, _ = Group.objects.get_or_create(name="watchers")
     group.permissions.set(Permission.objects.filter(codename="view_broadcast"))
@@ -101,7 +101,7 @@ async def hub(transactional_db) -> AsyncIterator[hub_module.Hub]:
 
 @pytest_asyncio.fixture
 async def connect(hub) -> AsyncIterator[Callable[..., Any]]:
-    """Open a socket as a user, or with headers of one's own; they are all closed at the end."""
+    """Return a function that opens a socket as a user or with given headers; all are closed after the test."""
     opened: list[Socket] = []
 
     async def _connect(

@@ -1,4 +1,4 @@
-"""Two verbs in two connections, the first of which is stopped after each of its locks while the second one runs."""
+"""Two functions on two connections: the first is stopped after each of its locks while the second runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PATIENCE = 20.0  # seconds
 
 
 class Run(threading.Thread):
-    """Runs a verb; after its lock number `stop_after` it waits for `go`."""
+    """Runs a function; after its lock number `stop_after` it waits for `go`."""
 
     def __init__(self, verb: Callable[[], Any], stop_after: int = 0) -> None:
         super().__init__(daemon=True)
@@ -50,9 +50,9 @@ class Run(threading.Thread):
 
 
 def interleave(first: Callable[[], Any], second: Callable[[], Any], after: int) -> tuple[bool, list[BaseException]]:
-    """Run `second` while `first` is stopped after so many locks, then let it go on.
+    """Run `second` while `first` is stopped after its lock number `after`, then let `first` continue.
 
-    Return whether `first` has that many locks, and what the two raised.
+    Return whether `first` has that many locks, and the exceptions of both.
     """
     one, other = Run(first, after), Run(second)
     one.start()
@@ -69,7 +69,7 @@ def interleave(first: Callable[[], Any], second: Callable[[], Any], after: int) 
 
 
 def waits(pid: int) -> bool:
-    """Whether a backend waits for a lock."""
+    """Return whether a backend waits for a lock."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT cardinality(pg_blocking_pids(%s)) > 0", [pid])
         return bool(cursor.fetchone()[0])
@@ -77,7 +77,7 @@ def waits(pid: int) -> bool:
 
 @contextmanager
 def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[BaseException]]:
-    """Yield the deadlocks that verbs have tried again after."""
+    """Yield a list of the deadlocks after which functions were retried."""
     found: list[BaseException] = []
     is_deadlock = deadlocks.is_deadlock
 

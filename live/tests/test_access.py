@@ -1,4 +1,4 @@
-"""Who comes in, what they may watch, and that a revoked user doesn't stay."""
+"""Who may connect and what they may watch; revoked users are disconnected."""
 
 import pytest
 from channels.db import database_sync_to_async

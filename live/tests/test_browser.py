@@ -1,4 +1,4 @@
-"""The pages' script in a real browser: marked elements hear of changes, also of those while the socket was away."""
+"""live.js in a real browser: marked elements are notified of changes, also of those while the socket was closed."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def page(browser: Browser, instance: Instance) -> Iterator[Page]:
     context = browser.new_context()
     page = context.new_page()
     log_in(page, instance.url, "root", "x")
-    page.goto(f"{instance.url}/admin/password_change/")  # a page that asks the server for nothing by itself
+    page.goto(f"{instance.url}/admin/password_change/")  # a page that sends no requests by itself
     page.evaluate(MARKED)
     page.evaluate(SUBSCRIBE)
-    page.wait_for_function("window.reloads === 1 && window.told === 1")  # what happened while the page was loading
+    page.wait_for_function("window.reloads === 1 && window.told === 1")  # changes while the page was loading
     yield page
     context.close()
 
@@ -60,7 +60,7 @@ def publish(instance: Instance, *numbers: int, topic: str = "broadcasts") -> Non
 
 
 def pass_on_all_but(page: Page, refused: Callable[[int, str], bool]) -> tuple[list[WebSocketRoute], list[str]]:
-    """Note the page's sockets and what it says, and keep from the server what is `refused` (number of socket, text)."""
+    """Record the page's sockets and messages; drop messages for which `refused(number of socket, text)` is true."""
     lines: list[WebSocketRoute] = []
     said: list[str] = []
 
@@ -92,13 +92,13 @@ def test_a_topic_that_was_joined_while_the_line_broke_is_loaded_again(page: Page
         Opsroom.live.subscribe(["broadcast:9"], () => {}, () => { window.loaded += 1; });
     }""")
 
-    publish(instance, 1, topic="broadcast:9")  # the server has not heard of the subscription
+    publish(instance, 1, topic="broadcast:9")  # the server has not received the subscription
     publish(instance, 2)
-    page.wait_for_function("window.heard.length === 1")  # and the page has heard of a later one
+    page.wait_for_function("window.heard.length === 1")  # and the page has received a later message
     lines[0].close()
 
     page.wait_for_function("window.loaded === 1", timeout=45_000)
-    assert page.evaluate("window.reloads") == 1  # the other topic has lost nothing
+    assert page.evaluate("window.reloads") == 1  # the other topic has missed nothing
 
 
 def test_the_server_hears_that_a_topic_is_left_and_joined_again(page: Page, instance: Instance):
@@ -162,10 +162,10 @@ def test_a_line_that_has_died_in_silence_is_noticed_and_what_was_missed_is_told(
     publish(instance, 1)
     page.wait_for_function("window.heard.length === 1")
 
-    dead.append(lines[0])  # neither an answer nor an end comes through any more
+    dead.append(lines[0])  # neither messages nor the end of the connection get through
     publish(instance, 2)
 
-    page.wait_for_function("window.heard.length === 2", timeout=60_000)  # a question every 25 s, 10 s for the answer
+    page.wait_for_function("window.heard.length === 2", timeout=60_000)  # a ping every 25 s, 10 s for the pong
     assert page.evaluate("window.heard") == [1, 2]
     assert len(lines) == 2
 
@@ -205,7 +205,7 @@ PART = '<p id="part" data-live="broadcasts" hx-get="/part/" hx-trigger="live" hx
 
 
 def test_a_part_that_was_being_asked_for_when_something_happened_is_asked_for_again(page: Page, instance: Instance):
-    """The answer was made before it happened, and replaces the element that was told of it."""
+    """The first response was generated before the change, and replaces the element that was notified of it."""
     asked: list[Route] = []
     page.route("**/part/", lambda route: asked.append(route))
     page.evaluate(
@@ -218,12 +218,12 @@ def test_a_part_that_was_being_asked_for_when_something_happened_is_asked_for_ag
 
     publish(instance, 1)
     page.wait_for_function("window.told === 2")
-    publish(instance, 2)  # while the first answer is on its way
+    publish(instance, 2)  # before the first response arrives
     page.wait_for_function("window.told === 3")
     asked[0].fulfill(content_type="text/html", body=PART.format("after 1"))
     expect(page.locator("#part")).to_have_text("after 1")
 
     page.wait_for_function("window.told === 4", timeout=10_000)
-    page.wait_for_timeout(100)  # the request is on its way to this test
+    page.wait_for_timeout(100)  # until the request reaches this test
     asked[1].fulfill(content_type="text/html", body=PART.format("after 2"))
     expect(page.locator("#part")).to_have_text("after 2")

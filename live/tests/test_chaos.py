@@ -1,4 +1,4 @@
-"""Real processes, broken on purpose: writes go on, and every client ends with the whole truth."""
+"""Real processes with injected faults: writes continue, and every client ends with the complete state."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from django.contrib.auth.models import User
 from accounts.tokens import issue_token
 issue_token(user=User.objects.create_superuser("root"), key="{KEY}")
 """
-# Prints how long the slowest publishing transaction took; ends with an error if any of them failed.
+# Prints how long the slowest publishing transaction took; exits with an error if any of them failed.
 PUBLISH = """
 import sys, time, django; django.setup()
 from django.db import transaction
@@ -52,7 +52,7 @@ def instance(tmp_path_factory) -> Iterator[Instance]:
 
 
 class Publisher:
-    """Another process that changes something `count` times."""
+    """Another process that publishes `count` messages."""
 
     def __init__(self, instance: Instance, first: int, count: int, pause: float = 0.0) -> None:
         argv = [sys.executable, "-W", "ignore", "-c", PUBLISH, str(first), str(count), str(pause)]
@@ -61,14 +61,14 @@ class Publisher:
         )
 
     def slowest(self) -> float:
-        """Wait for its end; return the seconds of its slowest write."""
+        """Wait until it ends; return the seconds of its slowest write."""
         out, _ = self.process.communicate(timeout=300)
         assert self.process.returncode == 0
         return float(out)
 
 
 class Client:
-    """A client as the protocol wants it: comes back after every loss, with the last number that it has seen."""
+    """Client that follows the protocol: reconnects after every loss, with the last number that it has seen."""
 
     def __init__(self, instance: Instance, topics: list[str]) -> None:
         self.url = f"ws://127.0.0.1:{instance.port}/ws/notifications/"
@@ -108,7 +108,7 @@ class Client:
             self.ready.set()
 
     def load(self) -> dict[str, int]:
-        """The application's state up to `last`, as a page would load it anew."""
+        """Return the application's state up to `last`, as a reloaded page would get it."""
         rows = self.instance.sql(
             "SELECT DISTINCT ON (topic) topic, data FROM live_event WHERE topic = ANY(%s) AND seq <= %s"
             " ORDER BY topic, seq DESC", self.topics, self.last,
@@ -159,7 +159,7 @@ async def test_two_hundred_clients_end_with_the_same_state_and_miss_nothing(inst
     for client in clients:
         assert client.state == {topic: truth[topic, latest[topic]] for topic in client.topics}
         complete = sorted(seq for topic, seq, _ in rows if topic in client.topics)
-        assert client.heard == complete[len(complete) - len(client.heard) :]  # without a gap since the last reload
+        assert client.heard == complete[len(complete) - len(client.heard) :]  # no gap since the last reload
         assert client.reloads or client.heard == complete
     assert sum(client.losses for client in clients) > 50
     print(f"losses {sum(c.losses for c in clients)}, reloads {sum(c.reloads for c in clients)}, slowest {slowest}")

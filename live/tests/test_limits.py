@@ -1,4 +1,4 @@
-"""Clients that are slow, loud or hostile, on real sockets: dropped, and nobody else notices."""
+"""Slow, flooding or malicious clients on real sockets: they are disconnected, and others are not affected."""
 
 import asyncio
 import base64
@@ -32,7 +32,7 @@ in_database = database_sync_to_async
 
 
 class Server(HttpServer):
-    """Opsroom's application, on the server that the launcher starts."""
+    """Opsroom's application on the server that the launcher starts."""
 
     def __init__(self) -> None:
         super().__init__(get_default_application())
@@ -69,7 +69,7 @@ async def code_of(socket: ClientConnection) -> int | None:
 
 
 async def raw_client(server: Server, token: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A client that has subscribed and will never read another byte."""
+    """Return a client that has subscribed and never reads again."""
     connection_ = sockets.socket()
     connection_.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
     connection_.setblocking(False)
@@ -110,7 +110,7 @@ async def test_who_never_reads_is_cut_off_and_others_hear_everything(server, hub
 
         assert heard == list(range(600))
         assert subscriber_module.dropped.labels(code=TOO_SLOW)._value.get() == before + 1
-        await until(lambda: len(server._server.server_state.connections) == 1)  # cut, not waiting for ever
+        await until(lambda: len(server._server.server_state.connections) == 1)  # aborted, without endless waiting
         writer.close()
 
 
@@ -166,7 +166,7 @@ async def test_a_flood_of_subscriptions_ends_the_socket_and_others_hear_everythi
 
 
 async def test_this_uvicorn_is_the_one_whose_wire_we_know(server, hub, token):
-    """Else every message takes the slow way: look at what live/uvicorn_fast_path.py uses of uvicorn's protocol."""
+    """If this fails, every message takes the slow path: check what live/uvicorn_fast_path.py uses of uvicorn."""
     async with server.open(token) as socket:
         await watch(socket)
         (subscriber,) = hub._subscribers
@@ -237,7 +237,7 @@ async def test_hundreds_of_sockets_hold_two_connections_to_postgres(server, hub,
         await publish("broadcasts", "x", {})
         await asyncio.gather(*[socket.recv() for socket in opened])
 
-        assert await in_database(_connections)() <= before + 1  # the hub's; the other is the one that asks here
+        assert await in_database(_connections)() <= before + 1  # the hub's; the other is this query's own
 
 
 def _connections() -> int:

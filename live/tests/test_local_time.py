@@ -36,7 +36,7 @@ def test_a_local_day_has_the_minutes_that_its_clock_shows(zone, day, hours):
 )
 def test_boundaries_are_where_the_local_clock_begins_another_step(zone, day, hours, step, key):
     minutes = minutes_around(day)
-    expected = parts(zone, minutes, key)[1:-1]  # the first and the last are cut by the walk
+    expected = parts(zone, minutes, key)[1:-1]  # the walk cuts the first and the last
     start, end = expected[0][0], expected[-1][1]
 
     found = list(boundaries(start, end, step, ZoneInfo(zone)))

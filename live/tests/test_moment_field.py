@@ -1,4 +1,4 @@
-"""A time that is typed on a local clock: in the repeated hour it keeps its fold, in the skipped one it is refused."""
+"""Times that are typed on a local clock: a repeated time keeps its fold, a skipped time is refused."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -21,7 +21,7 @@ class Form(forms.Form):
 
 
 def posted(form: forms.Form) -> dict[str, str]:
-    """What a browser sends of a form that nobody has touched."""
+    """Return what a browser sends for an unchanged form."""
     field = form["at"]
     widget = field.field.widget.get_context("at", field.value(), {})["widget"]
     hidden = field.field.hidden_widget().format_value(field.value())

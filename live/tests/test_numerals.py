@@ -1,4 +1,4 @@
-"""Numbers in what pages send: whatever is there, an address answers."""
+"""Numbers in forms and URLs: no text causes a server error."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Nothing is missed and nothing comes twice, whatever commits in whatever order and whoever dies in between."""
+"""Messages are neither lost nor duplicated, in any order of commits, and if any process is killed meanwhile."""
 
 import asyncio
 import threading
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class SlowPublisher(threading.Thread):
-    """Writes its message, and commits when told to."""
+    """Writes its message, and commits when `may_commit` is set."""
 
     def __init__(self, kind: str) -> None:
         super().__init__()

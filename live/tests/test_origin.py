@@ -1,4 +1,4 @@
-"""From which pages a browser may open the socket with its cookies."""
+"""From which pages a browser may open the WebSocket with its cookies."""
 
 import pytest
 from channels.db import database_sync_to_async
@@ -31,7 +31,7 @@ def handshake(**more: str) -> dict:
         ("null", HOST, False),
         ("", HOST, False),
         ("http://evil.example.com", HOST, False),
-        (f"https://{HOST}", HOST, False),  # our name, another scheme
+        (f"https://{HOST}", HOST, False),  # our host, another scheme
         (f"ws://{HOST}", HOST, False),
         (f"http://{HOST}:8001", HOST, False),
         (f"http://{HOST}", f"{HOST}:8000", False),
@@ -45,7 +45,7 @@ def handshake(**more: str) -> dict:
         ("https://trusted.example.com.evil.com", HOST, False),
         ("http://a.trusted.example.com", HOST, False),
         ("http://[", HOST, False),
-        ("http://evil.com", "evil.com", False),  # a rebound name: the host isn't ours either
+        ("http://evil.com", "evil.com", False),  # DNS rebinding: the host is not ours either
     ],
 )
 def test_only_our_own_pages_and_trusted_ones_may_connect(origin, host, allowed):

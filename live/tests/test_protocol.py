@@ -1,4 +1,4 @@
-"""What a client says and what it hears."""
+"""Messages from and to a client."""
 
 import json
 

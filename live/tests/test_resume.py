@@ -1,4 +1,4 @@
-"""Who comes back gets what it missed, or is told to reload."""
+"""A reconnecting client gets the messages that it missed, or a `reload` message."""
 
 import asyncio
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""What a client sends as JSON is read so that Postgres can hold it, or refused with the place."""
+"""JSON from clients is read so that Postgres can store it, or refused with the place of the problem."""
 
 import json
 

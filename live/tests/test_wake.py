@@ -1,4 +1,4 @@
-"""Waking a worker: on commit, bounded, never an error. The brokers here are real sockets that misbehave."""
+"""Wake-ups of workers: on commit, bounded, never an error. The brokers here are real sockets that misbehave."""
 
 import contextlib
 import socket
@@ -25,9 +25,9 @@ class SilentPeer:
 
 @pytest.fixture
 def broker(monkeypatch) -> Iterator[Celery]:
-    """The process' Celery application, to be pointed at some broker, with a sender that has not failed yet."""
+    """Return a Celery application that can use any broker, with a sender that has not failed yet."""
     monkeypatch.setattr(wake_module, "_sender", wake_module._Sender())
-    monkeypatch.delenv("CELERY_BROKER_URL", raising=False)  # Celery would put it before any other setting
+    monkeypatch.delenv("CELERY_BROKER_URL", raising=False)  # Celery would prefer it to any other setting
     usual = current_app._get_current_object()
     app = Celery("elsewhere", set_as_current=True)
     app.conf.update(
@@ -42,7 +42,7 @@ def broker(monkeypatch) -> Iterator[Celery]:
 
 @pytest.fixture
 def silent_peer() -> Iterator[SilentPeer]:
-    """A server that accepts connections and never says a word."""
+    """Yield a server that accepts connections and never sends anything."""
     server = socket.create_server(("127.0.0.1", 0))
     peer = SilentPeer(server.getsockname()[1])
     threading.Thread(target=_accept_for_ever, args=(server, peer.connections), daemon=True).start()
@@ -105,7 +105,7 @@ def test_a_silent_broker_is_no_error(broker, silent_peer, scheme):
     broker.conf.broker_url = scheme.format(silent_peer.port)
     before = failed()
 
-    wake(TASK, 1)  # and not for ever
+    wake(TASK, 1)  # returns within a bounded time
 
     assert failed() == before + 1
 
@@ -142,7 +142,7 @@ def test_after_its_rest_one_request_alone_finds_out_whether_the_broker_is_back(b
     broker.conf.broker_url = f"redis://127.0.0.1:{silent_peer.port}/0"
     monkeypatch.setattr(wake_module, "REST_SECONDS", 0.0)
     sender = wake_module._sender
-    with pytest.raises(TimeoutError):  # what the sender makes of silence; another error would prove nothing
+    with pytest.raises(TimeoutError):  # the sender's error for no response; another error would prove nothing
         sender.send(TASK, (1,), {})
 
     def find_out() -> None:

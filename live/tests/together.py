@@ -1,4 +1,4 @@
-"""Several verbs at the same moment, each in a thread with a database connection of its own."""
+"""Several functions at the same moment, each in a thread with its own database connection."""
 
 import threading
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from django.db import connection
 
 
 def together(*works: Callable[[], Any], refusals: tuple[type[BaseException], ...] = ()) -> list[BaseException]:
-    """Run these at once and return what they raised; `refusals` are answers that a verb may give, and left out."""
+    """Run these at once and return what they raised, except `refusals`, which are acceptable outcomes."""
     start, raised = threading.Barrier(len(works)), []
 
     def run(work: Callable[[], Any]) -> None:

@@ -1,4 +1,4 @@
-"""Local days and hours found without arithmetic: by looking at the clock of a zone minute by minute."""
+"""Local days and hours found without arithmetic: by reading the clock of a zone minute by minute."""
 
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -7,7 +7,7 @@ import pytest
 
 MINUTE = timedelta(minutes=1)
 
-# A zone, a day on its calendar, and how many hours it has there.
+# (zone, day on its calendar, number of hours of that day)
 CHANGES = [
     ("Europe/Berlin", date(2026, 3, 29), 23),
     ("Europe/Berlin", date(2026, 10, 25), 25),
@@ -20,8 +20,8 @@ CHANGES = [
     ("Pacific/Apia", date(2011, 12, 29), 24),  # the day after was skipped
 ]
 IDS = [f"{zone} {day}" for zone, day, _ in CHANGES]
-# For tests that take a second a day. The ordinary suite has one day of each kind: an hour that is there twice, half an
-# hour that is missing, and a day that is.
+# For tests that take a second per day. The normal suite has one day of each kind: a repeated hour, a missing half hour,
+# and a missing day.
 _ORDINARY = {"Europe/Berlin 2026-10-25", "Australia/Lord_Howe 2026-10-04", "Pacific/Apia 2011-12-29"}
 in_zones = pytest.mark.parametrize(
     ("zone", "day", "hours"),
@@ -37,18 +37,18 @@ def clock(zone: str, at: datetime) -> datetime:
 
 
 def minutes_around(day: date, days: int = 2) -> list[datetime]:
-    """Every minute from some days before noon (UTC) of the day until as many days after."""
+    """Return every minute from `days` before noon (UTC) of the day until `days` after it."""
     noon = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
     return [noon + MINUTE * number for number in range(-1440 * days, 1440 * days)]
 
 
 def minutes_of(zone: str, day: date) -> list[datetime]:
-    """Every minute of a local day."""
+    """Return every minute of a local day."""
     return [at for at in minutes_around(day) if clock(zone, at).date() == day]
 
 
 def parts(zone: str, minutes: list[datetime], key) -> list[tuple[datetime, datetime]]:
-    """The intervals of consecutive minutes for which `key`, of the local time, is the same."""
+    """Return the intervals of consecutive minutes for which `key` of the local time is the same."""
     found: list[tuple[object, datetime, datetime]] = []
     for at in minutes:
         now = key(clock(zone, at))
