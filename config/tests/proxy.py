@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 
 class Proxy:
-    """Forwards connections to the server of `url`. `cut` drops them all and refuses new ones until `mend`.
+    """Forwards connections to the server of `url`. `cut` drops them all and refuses new ones until it listens again.
 
     The proxy's `url` is the server's with another host and port.
     """

@@ -1,9 +1,9 @@
-"""The database of each test worker is a copy of a template, which is migrated once and kept between runs.
+"""Test databases: each test worker gets a copy of a template, which is migrated once and kept between runs.
 
 1. A worker takes an advisory lock, so that the others wait while it migrates the template. A killed worker loses it.
-2. The template's comment is the fingerprint of what it was made from. It is written last: a template without the right
-   comment is half made or outdated, and is made again.
-3. The worker copies the template while it holds the lock, because nobody may be connected to it meanwhile.
+2. The template's comment is the fingerprint of its sources. It is written last: a template without the right comment is
+   incomplete or outdated, and is created again.
+3. The worker copies the template while it holds the lock, because Postgres allows no other connection to it meanwhile.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _comment(cursor: Any, database: str) -> str | None:
 
 
 def _migrate(template: str) -> None:
-    """Make the template anew."""
+    """Create the template again."""
     test_settings = connection.settings_dict["TEST"]
     name, test_settings["NAME"] = test_settings["NAME"], template
     try:

@@ -1,4 +1,4 @@
-"""What import-linter does not see: an app that nobody told it of, and circles between files of different depth."""
+"""What import-linter does not check: apps that it does not know, and import cycles between files."""
 
 import configparser
 from pathlib import Path
@@ -9,7 +9,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 
 def apps() -> list[str]:
-    """The packages of the house: every folder with an `apps.py`."""
+    """Return the packages of all apps: every folder with an `apps.py`."""
     return sorted(path.parent.name for path in PROJECT.glob("*/apps.py"))
 
 

@@ -1,4 +1,4 @@
-"""Clients that are generated from `/schema/`, and what linters say of it: what a programmer gets who uses them.
+"""Clients that are generated from `/schema/`, and linters' findings about it: what programmers get who use them.
 
 `make test/clients` installs the tools: a .venv-clients for Python, clients/typescript/node_modules for TypeScript.
 """
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.clients, pytest.mark.timeout(300)]
 PYTHON = PROJECT / ".venv-clients" / "bin" / "python"
 TYPESCRIPT = PROJECT / "clients" / "typescript"
 GENERATOR = PYTHON.with_name("openapi-python-client")
-# The generator's own client hands the arguments of `with` on as `*args: object`.
+# The generator's own client passes the arguments of `__exit__` on as `*args: object`.
 MYPY = "[mypy]\nstrict = True\n[mypy-opsroom_api.client]\ndisable_error_code = arg-type\n"
 
 
@@ -36,7 +36,7 @@ def instance(tmp_path_factory) -> Iterator[Instance]:
 
 @pytest.fixture(scope="module")
 def description(instance: Instance, tmp_path_factory) -> Path:
-    """The file that any client may be generated from, as the instance answers it."""
+    """Return the file with the document as the instance serves it, from which clients are generated."""
     login = {"username": "admin", "password": "12345"}
     token = requests.post(f"{instance.url}/auth/token", json=login, timeout=30).json()["token"]
     headers = {"Authorization": f"Token {token}", "Accept": "application/vnd.oai.openapi+json"}
@@ -47,7 +47,7 @@ def description(instance: Instance, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def node() -> Path:
-    """The folder of the tools that run in Node.js, which a machine need not have; a run of CI must."""
+    """Return the folder of the Node.js tools. Without Node.js the test is skipped, but fails on CI."""
     if shutil.which("npm") is None:
         words = "Node.js with npm is not installed: neither the linters nor the TypeScript client were tried."
         pytest.fail(words) if os.environ.get("CI") else pytest.skip(words)
@@ -73,7 +73,7 @@ def test_a_generated_python_client_is_complete_typed_and_drives_the_main_flows(i
     (tmp_path / "mypy.ini").write_text(MYPY)
     shutil.copy(PROJECT / "clients" / "generated" / "flows.py", tmp_path)
 
-    assert said.count("WARNING") == 1 and "junit.xml" in said  # it knows no XML
+    assert said.count("WARNING") == 1 and "junit.xml" in said  # the generator does not support XML
     run(PYTHON, "-m", "mypy", "flows.py", "opsroom_api", cwd=tmp_path)
     run(PYTHON, "flows.py", instance.url, cwd=tmp_path)
 

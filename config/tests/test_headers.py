@@ -1,4 +1,4 @@
-"""The headers of answers: kept by no cache unless the view allows it, and no more of the browser than is used."""
+"""Headers of responses: not cacheable unless the view allows it, and only the browser features that are used."""
 
 import re
 from pathlib import Path

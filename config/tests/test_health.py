@@ -94,7 +94,7 @@ def test_a_part_that_hangs_is_reported_while_it_hangs(client, monkeypatch):
 
 
 def sign_of(kind: str, host: str, pid: int, seconds_ago: float) -> None:
-    """A sign of a process elsewhere."""
+    """Write a heartbeat of a process on another host."""
     heartbeats._client().hset(heartbeats._key(), f"{kind}|{host}|{pid}", str(time.time() - seconds_ago))
 
 
@@ -169,7 +169,7 @@ def test_the_sign_of_a_dead_process_goes_when_another_takes_its_place(monkeypatc
 
     monkeypatch.setattr(heartbeats, "_is_first", True)
     monkeypatch.setattr(heartbeats, "_rest_until", time.monotonic() + 60)
-    leave_sign("worker")  # Redis is away at that moment
+    leave_sign("worker")  # Redis is unreachable at that moment
     monkeypatch.setattr(heartbeats, "_rest_until", 0.0)
     leave_sign("worker")
 

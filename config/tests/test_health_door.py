@@ -1,4 +1,4 @@
-"""`/ping/` and `/health/` answer everybody, however busy Django is and however silent Redis."""
+"""`/ping/` and `/health/` respond to all clients, however busy Django is, and even if Redis does not respond."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ from core.redis_cache import ForgivingRedisCache
 
 @pytest.fixture
 def silent() -> Iterator[tuple[str, list[socket.socket]]]:
-    """The address of a Redis that takes connections and never says a word, and the connections that it took."""
+    """Yield the URL of a Redis that accepts connections and never responds, and the list of these connections."""
     server, taken = socket.create_server(("127.0.0.1", 0)), []
 
     def accept() -> None:
@@ -114,7 +114,7 @@ def test_the_cache_leaves_a_silent_redis_alone_for_a_while(silent):
     assert cache.get("key", "default") == "default"
     asked = len(taken)
     assert [cache.get("key"), cache.add("key", 1), cache.incr("key")] == [None, True, 1]
-    other = ForgivingRedisCache(url, {})  # another thread's
+    other = ForgivingRedisCache(url, {})  # another thread's cache
     assert other.get_many(["a"]) == {}
 
     assert len(taken) == asked > 0
@@ -131,4 +131,4 @@ def test_after_its_rest_one_caller_alone_asks_a_silent_redis(silent, monkeypatch
     with ThreadPoolExecutor(20) as pool:
         assert list(pool.map(lambda cache: cache.get("key", "default"), callers)) == ["default"] * 20
 
-    assert len(taken) <= 2 * asked  # a first try and a second one of one caller
+    assert len(taken) <= 2 * asked  # one try and one retry of a single caller

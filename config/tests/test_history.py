@@ -1,4 +1,4 @@
-"""What was is read and never written: the history pages of every admin that has any."""
+"""History is readable and never writable: the history pages of every admin that has them."""
 
 import pytest
 from django.contrib import admin
@@ -29,7 +29,7 @@ MAKE = {
 
 
 def page_of(row: models.Model) -> str:
-    """Save it once more, so that it has a past, and return the page of that."""
+    """Save the row once more, so that it has history, and return the URL of its latest version."""
     row.save()
     version = row.history.first()
     return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_simple_history", args=[row.pk, version.pk])

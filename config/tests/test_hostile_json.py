@@ -1,4 +1,4 @@
-"""Hostile JSON at every REST address that takes a body: refused as a problem with the place, never a 5xx."""
+"""Malicious JSON at every REST URL that takes a body: refused as a problem that names the place, never a 5xx."""
 
 import json
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ HOSTILE = {
 
 
 def writing_addresses() -> Iterator[tuple[str, str]]:
-    """Every operation of the schema that takes JSON, with 1 for each id in its path."""
+    """Yield every operation of the schema that takes JSON, with 1 for each id in its path."""
     document = openapi_document()
     for path, operations in document["paths"].items():
         if path == "/events":

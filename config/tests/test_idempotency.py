@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: at every address with POST, from every caller, at once, and whatever is killed."""
+"""`Idempotency-Key`: at every URL with POST, for every kind of caller, concurrently, and with killed processes."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def upload(text: str = "def test_it(): pass\n") -> dict[str, Any]:
 
 
 TASK = {"project": ID, "title": "One", "due_date": None}
-# Of each address: what prepares it, a body, and another body, if there is another one that it takes.
+# By route: preparation, a body, and another valid body if there is one.
 CASES: dict[str, tuple[Callable[[Any], None], Any, Any]] = {
     "applications/": (nothing, {"name": "One"}, {"name": "Two"}),
     "applications/<int:pk>/rotate/": (nothing, {}, {"overlap_hours": 1}),
@@ -357,7 +357,7 @@ def test_sealed_text_is_read_with_its_own_secret_only():
     assert seal(b"text", "secret") != sealed
 
 
-# --- At once, and killed ---------------------------------------------------------------------------
+# --- Concurrent requests and killed processes ------------------------------------------------------
 @pytest.mark.django_db(transaction=True)
 def test_while_the_first_is_handled_the_same_is_409_and_of_many_one_happens(superuser):
     answers: list[Any] = []
@@ -481,7 +481,7 @@ def test_requests_of_web_processes_that_are_killed_at_any_moment_happen_once_whe
                 headers = authorization | {HEADER: key}
                 while True:
                     answer = requests.post(url, json={"user_id": "u", "description": key}, headers=headers, timeout=30)
-                    if answer.status_code != 409:  # the session of the killed process has not ended yet
+                    if answer.status_code != 409:  # until Postgres has ended the killed process's session
                         break
                 assert answer.status_code == 201, answer.text
                 assert answers.setdefault(key, answer.json()["event_id"]) == answer.json()["event_id"]

@@ -1,4 +1,4 @@
-"""A service on real processes: what it writes to its log without a reason, and which queues it declares."""
+"""An idle service with real processes: which lines it logs, and which queues it declares."""
 
 import json
 import os
@@ -25,7 +25,7 @@ services.compose(actor=None, text='Later', send_at=timezone.now() + timedelta(se
 
 @pytest.fixture(scope="module")
 def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
-    """An instance that has sent a scheduled broadcast, which took a periodic task and two that it caused."""
+    """Return an instance that has sent a scheduled broadcast: one periodic task and two tasks that it caused."""
     with running_instance(tmp_path_factory.mktemp("idle") / "home", **SERVED) as instance:
         instance.manage("create_fake_chats", "--total", "10", "-v0")
         instance.shell(SOON)

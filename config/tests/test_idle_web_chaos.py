@@ -1,4 +1,4 @@
-"""A real web process that has been idle for long, and then has as many slow requests as threads, and more."""
+"""A real web process that was idle for a long time and then gets more slow requests than it has threads."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -27,5 +27,5 @@ def test_a_web_process_that_was_idle_survives_as_many_slow_requests_as_it_has_th
         with ThreadPoolExecutor(REQUESTS) as clients, transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(f"LOCK TABLE {AccessToken._meta.db_table} IN ACCESS EXCLUSIVE MODE")
             answers = [clients.submit(ask) for _ in range(REQUESTS)]
-            time.sleep(2 * EVERY)  # the watch over the pool looks at it meanwhile
+            time.sleep(2 * EVERY)  # until the pool was checked
         assert {answer.result() for answer in answers} == {401}

@@ -1,4 +1,4 @@
-"""Tests with real commits leave nothing to those after them."""
+"""Tests with real commits leave no rows for later tests."""
 
 import pytest
 from django.contrib.auth.models import Group, User

@@ -1,4 +1,4 @@
-"""Forms that are sent after the session has ended, or while the server fails: what was typed is not lost."""
+"""Forms that are sent after the session has expired, or while the server fails: their content is not lost."""
 
 import html
 import re
@@ -24,7 +24,7 @@ UNSENT = "/admin/unsent-forms/"
 
 
 def sign_in(client: Client, name: str) -> str:
-    """Sign in by the form, and return where the answer leads."""
+    """Sign in with the form, and return where the response redirects to."""
     address = client.login_page if hasattr(client, "login_page") else "/admin/login/?next=/admin/"
     answer = client.post(address, {"username": name, "password": "correct horse"})
     assert answer.status_code == 302
@@ -37,7 +37,7 @@ def end_session(client: Client) -> None:
 
 
 def fields_of(page: str) -> dict[str, str]:
-    """The fields of the page's first form, as a browser would send them."""
+    """Return the fields of the page's first form, as a browser would send them."""
     form = re.search(r"<form method=\"post\" action=\"[^\"]*\" data-once>(.*?)</form>", page, re.DOTALL)[1]
     found = re.findall(r'<textarea name="([^"]*)"[^>]*>\n(.*?)</textarea>', form, re.DOTALL)
     return {name: html.unescape(value) for name, value in found}
@@ -45,7 +45,7 @@ def fields_of(page: str) -> dict[str, str]:
 
 @pytest.fixture
 def at_form(client: Client, planner: User) -> Client:
-    """A planner's browser, whose session has ended while a form was open."""
+    """Return a planner's browser whose session has ended while a form was open."""
     sign_in(client, "paula")
     end_session(client)
     return client

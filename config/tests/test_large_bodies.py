@@ -1,4 +1,4 @@
-"""Bodies with very many wrong members or elements: refused with the first of them, at every REST address."""
+"""Bodies with very many wrong members or elements: refused after the first few, at every REST URL."""
 
 import re
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ def api(superuser) -> APIClient:
 
 
 def lists() -> Iterator[tuple[str, str, str]]:
-    """Yield method, path and member of each list that a documented body has."""
+    """Yield method, path and member of each list in a documented body."""
     document = SchemaGenerator().get_schema(request=None, public=True)
     by_shape = {re.sub(r"<(?:\w+:)?\w+>", "{}", f"/{route.route}".rstrip("/")): route for route in ROUTES}
     for path, operations in document["paths"].items():
@@ -42,7 +42,7 @@ LISTS = sorted(set(lists()))
 
 
 def problems_of(errors: Any) -> int:
-    """Return how many sentences a problem has."""
+    """Return the number of sentences in a problem."""
     if isinstance(errors, dict):
         return sum(problems_of(each) for each in errors.values())
     return sum(problems_of(each) for each in errors) if isinstance(errors, list) else 1

@@ -1,4 +1,4 @@
-"""`make run`: what it says before it starts, when it is ready, and what is left when it ends."""
+"""`make run`: its messages before the start, when it is ready, and what is left after the end."""
 
 import asyncio
 import http.server
@@ -66,7 +66,7 @@ def test_a_second_copy_in_the_same_folder_is_told_where_the_first_is(tmp_path: P
 
 @pytest.fixture
 def answer(port: int) -> Iterator[Callable[[dict[str, dict[str, object]]], None]]:
-    """A web process that gives this account of its parts at /health/."""
+    """Yield a function that sets what a web process reports about its parts at /health/."""
     parts: dict[str, dict[str, object]] = {}
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -95,7 +95,7 @@ def test_it_is_ready_when_every_part_answers_since_this_start(answer: Answer, po
     answer({"worker": {"ok": True, "detail": "last heard of 9 s ago", "age": 9.0}})
 
     assert launcher.what_is_missing(port, time.time() - 10) is None
-    assert launcher.what_is_missing(port, time.time() - 5) == "worker not heard of yet"  # a sign of an earlier run
+    assert launcher.what_is_missing(port, time.time() - 5) == "worker not heard of yet"  # an earlier run's heartbeat
 
 
 def test_the_part_that_does_not_answer_is_named(answer: Answer, port: int) -> None:
@@ -131,17 +131,17 @@ def test_only_loopback_is_listened_at() -> None:
     assert web.argv[web.argv.index("--host") + 1] == "127.0.0.1"
 
 
-# --- The whole of it, in a copy of the project --------------------------------------------------
+# --- The whole launcher, in a copy of the project -----------------------------------------------
 
 
 class Copy:
-    """A copy of the project in a folder of its own, with `make run` in it."""
+    """A copy of the project in its own folder, in which `make run` runs."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.runs: list[Running] = []
         ignored = shutil.ignore_patterns(".venv", ".git", ".opsroom*", ".*_cache", "__pycache__", "htmlcov")
-        # What a neighbour's tests create and remove meanwhile in the tree is not ours to copy.
+        # Files that concurrent tests create and remove in the tree may disappear during the copy.
         shutil.copytree(PROJECT, folder, ignore=ignored, ignore_dangling_symlinks=True)
 
     def environment(self) -> dict[str, str]:
@@ -153,14 +153,14 @@ class Copy:
         return self.runs[-1]
 
     def shell(self, code: str) -> str:
-        """The last line that a piece of Python prints in `manage.py shell`."""
+        """Return the last line that Python code prints in `manage.py shell`."""
         command = [sys.executable, "manage.py", "shell", "--no-imports", "-c", code]
         done = subprocess.run(command, cwd=self.folder, env=self.environment(), capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return done.stdout.splitlines()[-1] if done.stdout else ""
 
     def processes(self) -> list[psutil.Process]:
-        """Everything that works in this folder, or on its data."""
+        """Return every process that works in this folder, or on its data."""
         return [each for each in psutil.process_iter() if self.is_ours(each)]
 
     def is_ours(self, process: psutil.Process) -> bool:
@@ -176,7 +176,7 @@ class Running:
     def __init__(self, copy: Copy, port: int) -> None:
         self.copy = copy
         self.lines: list[str] = []
-        # The environment of this test run is the installed one: `true` in the place of the bootstrap.
+        # This test run's environment is already installed, so `true` replaces the bootstrap.
         self.process = subprocess.Popen(
             ["make", "run", f"PORT={port}", "PYTHON=true", f"BIN={sys.executable}"],
             stdout=subprocess.PIPE,
@@ -195,7 +195,7 @@ class Running:
         pytest.fail("never ready:\n" + "".join(self.lines[-40:]))
 
     def end(self, number: signal.Signals, *, group: bool = False) -> None:
-        """A terminal's Ctrl-C goes to the whole group, an administrator's SIGTERM to make."""
+        """Send a signal: a terminal's Ctrl-C goes to the whole group, an administrator's SIGTERM to make."""
         if group:
             os.killpg(self.process.pid, number)
         else:
@@ -276,7 +276,7 @@ def test_after_kill_9_nothing_of_ours_is_left_and_the_next_start_is_as_any_other
     killed.process.communicate(timeout=60)
 
     deadline = time.monotonic() + 60
-    while copy.processes():  # web, workers, and PostgreSQL and Valkey, too
+    while copy.processes():  # web and workers, PostgreSQL and Valkey
         assert time.monotonic() < deadline, copy.processes()
         time.sleep(0.1)
     again = copy.run(port)

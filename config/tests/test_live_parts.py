@@ -1,4 +1,4 @@
-"""Parts of pages that are loaded again when something happens show the last thing that happened, too."""
+"""Live parts of pages are reloaded once more after the last message."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ def throttled() -> dict[Path, list[str]]:
 
 
 def test_a_throttled_part_is_loaded_once_more_after_the_last_message():
-    """htmx drops what comes within the throttle's time, so only a delayed trigger sees the last message."""
+    """htmx drops messages within the throttle's time, so only an additional delayed trigger sees the last one."""
     assert len(throttled()) > 5
     for path, triggers in throttled().items():
         for trigger in triggers:

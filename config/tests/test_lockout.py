@@ -1,4 +1,4 @@
-"""Five wrong passwords lock a name for its address, for a while, with clear words."""
+"""Five wrong passwords lock a name for its address, for a limited time, with a clear message."""
 
 from datetime import timedelta
 
@@ -17,7 +17,7 @@ WRONG = {"username": "vic", "password": "wrong"}
 
 @pytest.fixture(autouse=True)
 def _quick_hashes(settings) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # five tries are five hashes
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # five tries compute five hashes
 
 
 @pytest.fixture

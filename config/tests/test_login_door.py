@@ -1,4 +1,4 @@
-"""Logins cost strangers more than they cost Opsroom: bounded bodies, few at a time, an allowance of failures."""
+"""Login attempts have bounded cost: bounded bodies, few at a time, and an allowance of failures."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ BODY = b'{"username": "vic", "password": "wrong"}'
 
 
 class Checks:
-    """Stands where Django does: counts the logins that are in it at once, and lets them go when told to."""
+    """Replaces Django: counts concurrent logins, and responds when `open` is set."""
 
     def __init__(self) -> None:
         self.within = self.most = self.asked = 0
@@ -204,7 +204,7 @@ def test_an_ipv6_network_is_one_client():
     assert network_of("fe80::1%eth0") == "fe80::" and network_of("192.0.2.1") == "192.0.2.1" and network_of("") == ""
 
 
-# --- With Django behind it ---------------------------------------------------------------------------
+# --- With Django -------------------------------------------------------------------------------------
 @pytest.mark.django_db
 @pytest.mark.parametrize("path", ["/admin/login/", "/auth/token/"])
 @pytest.mark.parametrize("name", ["x" * 100_000, "a\0b" * 300, "ž" * 9_000])
@@ -239,7 +239,7 @@ def test_no_charset_is_an_error_of_the_server(path, charset, kind):
 @pytest.mark.django_db(transaction=True)
 def test_a_hundred_wrong_logins_at_once_keep_nobody_else_out(tmp_path, viewer, settings):
     settings.PASSWORD_HASHERS = PASSWORD_HASHERS
-    viewer.password = make_password("correct horse")  # as in production: half a second each
+    viewer.password = make_password("correct horse")  # as in production: half a second per check
     viewer.save()
 
     with web_process(tmp_path) as web, ThreadPoolExecutor(101) as pool:

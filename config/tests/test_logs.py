@@ -1,4 +1,4 @@
-"""What must not be read in the log."""
+"""What the log contains, and what it must not contain."""
 
 import logging
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ PRESS = "chats.tasks.prepare_broadcast"
 
 
 def filters_at(level: str) -> logging.Filterer:
-    """What the handler of standard error lets through."""
+    """Return the filters of the handler for standard error."""
     wanted = logging_config(human=False, level=level)
     configurator = DictConfigurator(wanted)
     filterer = logging.Filterer()

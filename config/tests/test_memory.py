@@ -1,4 +1,4 @@
-"""A process above its limit of memory ends: first warmly, then hard."""
+"""A process above its memory limit ends: first gracefully, then by force."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""`manage.py migrate` on databases of the test's own: two at once, a table in use, and the limits it runs under."""
+"""`manage.py migrate` on separate databases: two processes at once, a table in use, and its time limits."""
 
 import os
 import subprocess
@@ -70,7 +70,7 @@ def test_a_migration_waits_for_a_table_that_is_in_use_and_goes_on(database: Data
     assert process.communicate(timeout=250) and process.returncode == 0
 
     with database.connect() as session, session.cursor() as cursor:
-        cursor.execute("LOCK TABLE testrunner_testrun IN ACCESS SHARE MODE")  # a long report, say
+        cursor.execute("LOCK TABLE testrunner_testrun IN ACCESS SHARE MODE")  # for example a long report
         process = database.migrate()
         assert process.stderr is not None
         said = process.stderr.readline()

@@ -1,4 +1,4 @@
-"""New migrations may not stop those who write to a big table: what each file does, read before it runs."""
+"""New migrations must not block writers of a big table: checks of the migration files, before they run."""
 
 import re
 
@@ -11,8 +11,8 @@ from django.db.migrations.operations.base import Operation
 from config.database.indexes import AddIndexInBackground
 
 OURS = {"chats", "core", "events", "live", "projects", "testrunner"}
-# Tables with millions of rows, or written to all day. Those of events that are partitioned take no index CONCURRENTLY:
-# make it on each partition, then on the parent.
+# Tables with millions of rows, or with constant writes. The partitioned ones of events do not support indexes built
+# CONCURRENTLY: create such an index on each partition, then on the parent.
 BIG = {
     "chats": {"chat", "message"},
     "events": {"event", "rejectedevent", "session", "minute", "batch", "notification"},
@@ -20,7 +20,7 @@ BIG = {
     "testrunner": {"testresult", "logpiece", "runfile"},
     "projects": {"reminder"},
 }
-# Written before there was an installation to upgrade, or on tables that were empty then. Nothing is added here.
+# Written before there was an installation to upgrade, or for tables that were empty then. Do not add to this.
 BASELINE = {
     ("events", "0002_event_partitions"),
     ("events", "0007_lookups"),
@@ -33,12 +33,12 @@ PLAIN_INDEX = re.compile(r"\bCREATE\s+(?:UNIQUE\s+)?INDEX\s+(?!CONCURRENTLY)", r
 
 
 def problems(app: str, operations: list[Operation]) -> list[str]:
-    """What in these operations stops the writers of a big table for long, with what to do instead."""
+    """Return the operations that block the writers of a big table for long, with the alternative to use."""
     big = set(BIG.get(app, ()))
     found: list[str] = []
     for operation in flat(operations):
         if isinstance(operation, migrations.CreateModel):
-            big.discard(operation.name.lower())  # empty, so far
+            big.discard(operation.name.lower())  # the new table is still empty
         elif isinstance(operation, migrations.RunSQL):
             if PLAIN_INDEX.search(str(operation.sql)) and any(f"{app}_{name}" in str(operation.sql) for name in big):
                 found.append(f"CREATE INDEX without CONCURRENTLY: {FOR_BIG}")
@@ -64,7 +64,7 @@ def problems_of_one(operation: Operation) -> list[str]:
 
 
 def flat(operations: list[Operation]) -> list[Operation]:
-    """The operations that reach the database."""
+    """Return the operations that change the database."""
     found: list[Operation] = []
     for operation in operations:
         if isinstance(operation, migrations.SeparateDatabaseAndState):
@@ -125,7 +125,7 @@ def test_an_index_is_built_again_after_an_attempt_that_was_interrupted():
     operation = AddIndexInBackground("outboxmessage", index)
     operation.state_forwards("live", after)
 
-    for _ in range(2):  # the second time its index is there already
+    for _ in range(2):  # the second time the index already exists
         with connection.schema_editor(atomic=False) as editor:
             operation.database_forwards("live", editor, state, after)
 

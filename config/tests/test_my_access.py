@@ -18,7 +18,7 @@ FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.
 
 
 def signed_in(name: str = "paula", **headers: str) -> Client:
-    """A client that signed in with the form, as people do."""
+    """Return a client that signed in with the form, as users do."""
     client = Client(headers=headers)
     answer = client.post("/admin/login/", {"username": name, "password": "correct horse"}, REMOTE_ADDR="192.0.2.7")
     assert answer.status_code == 302

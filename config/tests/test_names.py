@@ -1,4 +1,4 @@
-"""One word has one meaning, and a folder can be read at a glance: what `make lint` does not check."""
+"""Rules for names and folders that `make lint` does not check: unique class names, few modules per folder."""
 
 import ast
 import re
@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
-MAX_MODULES = 15  # beside each other in one folder
+MAX_MODULES = 15  # in one folder
 SUPERLATIVE = re.compile(r"_?(MOST|LONGEST|LARGEST|SHORTEST|SLOWEST|SMALLEST|DEEPEST|FEWEST)(_|$)|.*_MOST$")
 
 
 def modules() -> Iterator[Path]:
-    """The modules of all apps, without tests and migrations."""
+    """Yield the modules of all apps, without tests and migrations."""
     for app in sorted(path.parent for path in PROJECT.glob("*/apps.py")):
         for path in sorted(app.rglob("*.py")):
             if not {"tests", "migrations"} & set(path.relative_to(app).parts):
@@ -23,7 +23,7 @@ def test_no_two_classes_have_one_name():
     places = defaultdict(list)
     for path in modules():
         if path.parent.name == "commands":
-            continue  # each is called Command, as Django wants it
+            continue  # Django requires the name Command for each
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.ClassDef):
                 places[node.name].append(str(path.relative_to(PROJECT)))

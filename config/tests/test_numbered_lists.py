@@ -1,4 +1,4 @@
-"""Lists with a count and page numbers: what commits between the count and the rows is in both or in neither."""
+"""Lists with a count and page numbers: a commit between the count and the rows is visible in both or in neither."""
 
 import re
 import threading
@@ -24,7 +24,7 @@ committed = pytest.mark.django_db(transaction=True)
 
 @contextmanager
 def between_the_first_query_and_the_next(of: str, write: Callable[[], Any]) -> Iterator[list[str]]:
-    """Once a query of this table has run, commit `write` by a connection of its own; yield the queries."""
+    """After the first query of this table, commit `write` on another connection; yield the queries."""
     seen: list[str] = []
 
     def wrapper(execute: Any, sql: str, *args: Any) -> Any:
@@ -153,7 +153,7 @@ def test_every_list_by_number_reads_from_one_snapshot():
 
 def test_every_list_of_the_admin_that_counts_reads_from_one_snapshot():
     def counts(one: ModelAdmin) -> bool:
-        """It has the library's list, with its paginator; others have pages of their own, by a row's place."""
+        """Return whether it uses Django's paginator; others have their own pages, by a row's place."""
         return one.paginator is Paginator and _has_a_changelist(one)
 
     counting = [one for one in admin.site._registry.values() if counts(one)]

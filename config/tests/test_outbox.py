@@ -1,4 +1,4 @@
-"""The bytes that wait for clients are counted exactly, whatever a thread and the event loop do at the same moment."""
+"""Unsent bytes are counted exactly, in any interleaving of a thread and the event loop."""
 
 import asyncio
 import threading
@@ -14,7 +14,7 @@ PARTS, PART = 5, b"x" * 10_000
 
 
 class LateLock:
-    """A lock that a thread asks for a moment later than it could: what the event loop may do meanwhile, it does."""
+    """A lock that threads acquire with a delay, so that the event loop can run in between."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

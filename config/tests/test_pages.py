@@ -1,4 +1,4 @@
-"""Pages that must come up when little else does, and templates that use only what the stylesheets have."""
+"""Pages that must work when little else does, and templates that use only existing style classes."""
 
 import re
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ HERE = Path(settings.BASE_DIR)
 PAGES = ["400.html", "403.html", "403_csrf.html", "404.html", "500.html", "503.html", "admin/locked_out.html"]
 
 
-# --- Error pages: no `db` fixture, so that a query fails the test --------------------------------------
+# --- Error pages: without the `db` fixture, so that a query fails the test -----------------------------
 @pytest.mark.parametrize("name", PAGES)
 def test_an_error_page_needs_neither_the_database_nor_a_request(name):
     page = render_to_string(name)
@@ -68,7 +68,7 @@ def test_the_login_page_is_calm_and_gives_nothing_away():
     assert "12345" not in page
 
 
-# --- Words and looks -------------------------------------------------------------------------------------
+# --- States and times ------------------------------------------------------------------------------------
 @pytest.mark.parametrize("status", Broadcast.Status.values)
 def test_every_state_of_a_broadcast_has_its_look(status):
     assert LOOKS[status] is not UNKNOWN
@@ -103,7 +103,7 @@ def our_templates() -> list[Path]:
 
 
 def classes_of(template: Path) -> set[str]:
-    """Return the classes that a template names in full; what it puts together from variables is left out."""
+    """Return the classes that a template names completely, without those built from variables."""
     found: set[str] = set()
     for value in re.findall(r'\bclass="((?:[^"{]|\{\{.*?\}\}|\{%.*?%\})*)"', template.read_text()):
         value = re.sub(r"\{%.*?%\}", " ", value)
@@ -123,7 +123,7 @@ def scripts() -> str:
 
 
 def is_the_themes(template: Path) -> bool:
-    """A template of the theme's in which something was changed."""
+    """Return whether this is a changed copy of one of the theme's templates."""
     return "The theme's own, " in template.read_text()
 
 
@@ -136,7 +136,7 @@ def test_templates_use_only_classes_that_some_stylesheet_has():
         for name in classes_of(template)
         if f".{name}" not in styles
         and f".{name}" not in hooks
-        # A part or variant of a block of our own may go without a rule; the theme's utilities are what can be missing.
+        # Elements and variants of our own blocks may lack a rule; missing utilities of the theme are errors.
         and not re.search(r"\w(__|--)\w", name)
     }
 

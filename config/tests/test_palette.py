@@ -1,4 +1,4 @@
-"""The command palette (Ctrl+K) finds projects and tasks by their words, for those who may see them."""
+"""The command palette (Ctrl+K) finds projects and tasks by their words, for users who may see them."""
 
 import re
 

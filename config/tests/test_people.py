@@ -1,4 +1,4 @@
-"""Deleting a person while somebody gives them work: nothing stays theirs, and neither request is an error."""
+"""Deleting a user while another request assigns work to them: no reference is left, and neither request fails."""
 
 import threading
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def before_the_row_goes():
-    """Run this in a connection of its own, once, after what was theirs has been looked for."""
+    """Run a function once on another connection, after the user's related rows were collected."""
     waiting = []
 
     def work(todo) -> None:
@@ -49,7 +49,7 @@ def test_a_task_given_to_a_person_who_is_being_deleted_belongs_to_nobody(before_
 
     assert not before_the_row_goes and not User.objects.filter(pk=person.pk).exists()
     assert Task.objects.get().assignee is None
-    assert task.history.count() == 3  # made, given to them, and taken away
+    assert task.history.count() == 3  # created, assigned, unassigned
 
 
 def test_what_is_given_to_somebody_else_while_a_person_is_deleted_stays_theirs():

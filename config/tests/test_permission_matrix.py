@@ -1,7 +1,7 @@
-"""The permission matrix: what every role gets from every address with every method, compared with permissions.txt.
+"""The permission matrix: the response to every role, URL and method, compared with permissions.txt.
 
-A new address fails until it stands in the table. To accept a change, after reading it:
-`WRITE_PERMISSIONS=1 .venv/bin/python -m pytest config/tests/test_permission_matrix.py`, and look at the difference.
+A new URL fails until it is in the table. To accept a change after reviewing it:
+`WRITE_PERMISSIONS=1 .venv/bin/python -m pytest config/tests/test_permission_matrix.py`, then check the difference.
 """
 
 import logging
@@ -24,17 +24,17 @@ INTRODUCTION = """\
 # interface: a viewer who may not enter the admin. none: may enter the admin, without any permission.
 # 400 and 404 after 403 for others: the role may do it, and the empty body or the made-up name is refused.
 """
-# The rows that mirror the file system are brought up to date where a choice of files is shown
+# GET of these updates the rows that mirror the file system, because they show a choice of files
 # (testrunner/files/discovery.py).
 MIRRORS = {"test-files/", "admin/testrunner/testfile/", "admin/testrunner/testrun/add/"}
-# What a shared cache may keep: no row of the database is in it.
+# What shared caches may store, because it contains no database rows.
 CACHEABLE = {"events/opsroom.js", "fake-banner-api/pictures/<int:number>.jpeg"}
 columns: dict[str, Column] = {}
 
 
 @pytest.fixture
 def _quick(settings) -> Iterator[None]:
-    """No network and no log."""
+    """Disable network and log."""
     settings.BANNER_API_URL = "http://127.0.0.1:9/"
     settings.BANNER_TRUSTED_ORIGINS = ["http://127.0.0.1:9"]
     logging.disable(logging.CRITICAL)
@@ -45,7 +45,7 @@ def _quick(settings) -> Iterator[None]:
 @pytest.mark.django_db
 @pytest.mark.parametrize("role", ROLES)
 def test_every_cell_is_as_in_the_table_and_no_get_writes(role, _quick, monkeypatch):
-    if role != "superuser":  # status and rights are decided before a template is rendered
+    if role != "superuser":  # status and permissions do not depend on rendering
         monkeypatch.setattr("django.template.backends.django.Template.render", lambda *_, **__: "")
 
     found = columns[role] = column(role)
@@ -97,7 +97,7 @@ def test_an_address_that_no_route_has_is_404():
 
 # --- The table -------------------------------------------------------------------------------------
 def table() -> dict[tuple[str, str], list[str]]:
-    """Return the answers by (route, method), in the order of ROLES."""
+    """Return the responses by (route, method), in the order of ROLES."""
     cells: dict[tuple[str, str], list[str]] = {}
     for line in TABLE.read_text().splitlines():
         if line and not line.startswith(("#", "anonymous")):
@@ -118,7 +118,7 @@ def differences(expected: dict[tuple[str, str], str], found: dict[tuple[str, str
 
 
 def written_table() -> str:
-    """Return the table of the columns that were found, methods with the same answers in one line."""
+    """Return the table of the results, with methods that have the same responses in one line."""
     widths = [max(5, len(role)) for role in ROLES]
     head = " ".join(role.ljust(width) for role, width in zip(ROLES, widths, strict=True))
     lines = [INTRODUCTION, f"{head} | {'methods'.ljust(38)} | address"]

@@ -104,7 +104,7 @@ def instance(tmp_path: Path) -> Iterator[Instance]:
 
 
 class Api:
-    """A superuser with a token."""
+    """REST client of a superuser with a token."""
 
     def __init__(self, instance: Instance) -> None:
         self.url = instance.url
@@ -127,7 +127,7 @@ def test_everything_works_with_fewer_server_connections_than_clients(instance: I
     key = api.ask("POST", "/applications/", json={"name": "Website"}).json()["write_key"]
 
     def work(number: int) -> list[int]:
-        """Small and large batches of events, a list with its caller's rights, and a page of rows."""
+        """Send a small or large batch of events, and read lists."""
         size = 1 if number % 10 else 200
         events = [one_event(number * 1_000 + at) for at in range(size)]
         sent = api.ask("POST", "/events/", json=events, headers={"Authorization": f"Bearer {key}"})

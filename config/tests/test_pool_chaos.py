@@ -1,4 +1,4 @@
-"""A worker whose pool does nothing any more, and one whose messages wait longer than RabbitMQ likes."""
+"""A worker whose pool is stuck, and one whose messages exceed RabbitMQ's consumer timeout."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Worker:
         return self
 
     def works(self, seconds: float = RECOVERY) -> None:
-        """Wait until a notification of now has been sent; start the worker again if it has ended, as supervisors do."""
+        """Wait until a new notification has been sent; restart the worker if it has ended, as supervisors do."""
         self.instance.sql(STORE)
         self.instance.wait_for(self._has_sent_everything, seconds)
 
@@ -99,7 +99,7 @@ class Worker:
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[Instance]:
     with running_instance(tmp_path / "home") as instance:
-        instance.start_beat()  # which sends for the notifications every five seconds
+        instance.start_beat()  # sends the task for notifications every five seconds
         yield instance
 
 
@@ -136,7 +136,7 @@ def test_a_wedged_pool_ends_its_worker_and_the_next_one_works(instance, worker):
 
 
 def wedge(instance: Instance) -> None:
-    """Let tasks end by their soft limit in the middle of an error with a long text, until the pool cannot read it."""
+    """End tasks by their soft limit while they report a long error, until the pool's pipe is broken."""
     before = log_of(instance).count("Unrecoverable error")
     for _ in range(30):
         send(instance, "end_in_the_middle", "0.2 + random.uniform(-0.004, 0.004)", 100)
@@ -163,10 +163,10 @@ def test_a_worker_whose_idle_pool_processes_break_works_again(instance, worker, 
     reason="needs RABBITMQ_CONSUMER_TIMEOUT=60000, and a RabbitMQ whose consumer_timeout is that",
 )
 def test_a_worker_whose_channel_was_closed_by_the_consumer_timeout_works_again(instance, worker):
-    send(instance, "sleep", "100", 4)  # two run, two wait for longer than RabbitMQ likes, which looks once a minute
+    send(instance, "sleep", "100", 4)  # two run, two exceed RabbitMQ's timeout, which it checks once a minute
     pid = worker.main.pid
 
     instance.wait_for(lambda: "PRECONDITION_FAILED" in log_of(instance), 190)
-    worker.works(300)  # the notification is behind all of them
+    worker.works(300)  # the notification waits behind all of them
 
     assert worker.main.pid == pid and worker.watchdog.poll() is None

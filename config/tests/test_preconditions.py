@@ -1,4 +1,4 @@
-"""ETag, If-None-Match and If-Match: at every address whose representation can be changed, also by two at once."""
+"""ETag, If-None-Match and If-Match: at every URL whose representation can be changed, also concurrently."""
 
 import re
 import threading
@@ -25,7 +25,7 @@ from testrunner.factories import RunFactory
 WRITES = ("PUT", "PATCH", "DELETE")
 DETAILS = [route for route in ROUTES if "GET" in route.methods and {*WRITES} & {*route.methods}]
 CHANGING = [(method, route) for route in DETAILS for method in ("PUT", "PATCH") if method in route.methods]
-# What changes each representation: a new address fails until it has a line here.
+# A change of each representation: a new URL fails until it has a line here.
 CHANGES = {
     "applications/<int:pk>/": {"rate": 17},
     "broadcasts/<int:pk>/": {"text": "Another one"},
@@ -67,7 +67,7 @@ def etag_of(api: APIClient, path: str) -> str:
 
 
 def write(api: APIClient, method: str, route: RestRoute, if_match: str):
-    if method == "DELETE":  # with a type of content, a body that is not there would be JSON
+    if method == "DELETE":  # with a content type, a missing body would be parsed as JSON
         return api.delete(route.path, headers={"if-match": if_match})
     given = CHANGES[route.route]
     if method == "PUT":
@@ -100,7 +100,7 @@ def test_a_write_with_another_etag_is_412_and_changes_nothing(api):
         before = rows()
         for method in set(WRITES) & set(route.methods):
             stale_forms = ('"other"', f"W/{etag}", '"a", "b"', f'W/{etag}, "b"', '""')
-            for stale in stale_forms if route == DETAILS[0] else stale_forms[1:2]:  # they are read in one place
+            for stale in stale_forms if route == DETAILS[0] else stale_forms[1:2]:  # one parser reads all of them
                 answer = write(api, method, route, stale)
 
                 assert answer.status_code == 412, (method, route, stale, answer.content)
@@ -175,7 +175,7 @@ def another(member: str, text: str, number: int) -> object:
     return {"rate": number, "data": {"value": text}}.get(member, text)
 
 
-# --- What changes by itself ------------------------------------------------------------------------
+# --- Members that change by themselves -------------------------------------------------------------
 @pytest.mark.django_db
 def test_a_run_that_is_queued_is_another_representation_and_no_lost_update(api):
     seen = etag_of(api, "/environments/17/")
@@ -202,7 +202,7 @@ def test_a_failed_attempt_to_send_is_no_lost_update_and_a_sent_notification_is_o
     assert put("Later") == 412
 
 
-# --- Two at once -----------------------------------------------------------------------------------
+# --- Concurrent requests ---------------------------------------------------------------------------
 def two_at_once(*works: Callable[[], object]) -> list[int]:
     answers: list[int] = []
     assert together(*(lambda work=work: answers.append(work().status_code) for work in works)) == []

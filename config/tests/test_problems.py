@@ -1,4 +1,4 @@
-"""Every error has one shape."""
+"""All error responses have the same shape."""
 
 import pytest
 from django.db import DataError, OperationalError

@@ -1,8 +1,8 @@
-"""The whole of Opsroom under load, started as `make run` and the containers do, while its processes are broken.
+"""Fault injection into a complete Opsroom under load, started as by `make run` and the containers.
 
-Each round breaks several processes at random moments and then asks each part for new work: an event that is counted,
-a notification that is delivered, a test run that passes. All of it must be done within RECOVERY seconds, without a
-hand. At the end everything that was acknowledged is there, once.
+Each round breaks several processes at random moments and then gives each part new work: an event that is counted, a
+notification that is delivered, a test run that passes. All of it must be done within RECOVERY seconds, without
+intervention. At the end everything that was acknowledged exists exactly once.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ STORE = """
 
 
 class House:
-    """An instance with everything running, and a load that notes what was acknowledged."""
+    """An instance with everything running, and a load that records what was acknowledged."""
 
     def __init__(self, instance: Instance) -> None:
         self.instance = instance
@@ -72,7 +72,7 @@ class House:
         self.load.join()
 
     def _load(self) -> None:
-        """Events and notifications, ten a second; a broken request is given up, and was not acknowledged."""
+        """Send events and notifications, ten a second. A failed request is dropped: it was not acknowledged."""
         while not self.over.wait(0.1):
             with self.at_work:
                 self.send_event()
@@ -104,7 +104,7 @@ class House:
         return None
 
     def works_again(self, environment: int) -> float:
-        """Return after how many seconds each part has done new work, and all processes are well."""
+        """Return the seconds until each part has done new work and all processes are healthy."""
         began = time.monotonic()
         until = began + RECOVERY
         run = None
@@ -179,7 +179,7 @@ def house(tmp_path_factory) -> Iterator[House]:
 
 
 def breakdown(house: House, name: str, number: signal.Signals) -> None:
-    """Send a signal to a process, as soon as it is there."""
+    """Send a signal to a process, as soon as it exists."""
     for _ in range(300):
         with contextlib.suppress(psutil.Error, StopIteration, IndexError):
             process = house.instance.watched("worker" if name == "child" else name)
@@ -241,7 +241,7 @@ def test_one_of_two_workers_that_is_stopped_is_named_and_started_again(house):
             main.suspend()
             stopped = time.monotonic()
 
-            assert second.wait(RECOVERY) == -signal.SIGKILL  # what any restart policy sees
+            assert second.wait(RECOVERY) == -signal.SIGKILL  # the status that restart policies react to
             print(f"the second worker was ended after {time.monotonic() - stopped:.1f} s", flush=True)
             named = f"/{main.pid} was last heard of"
             house.instance.wait_for(lambda named=named: named in house.instance.health()["worker"]["detail"])
@@ -250,7 +250,7 @@ def test_one_of_two_workers_that_is_stopped_is_named_and_started_again(house):
 
 @contextlib.contextmanager
 def second_worker(house: House) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker under a watchdog of its own that nobody starts again, as a container is to its policy."""
+    """A worker under its own watchdog that is not restarted; a container's restart policy would do that."""
     argv = [
         "-m",
         "config.processes.watchdog",

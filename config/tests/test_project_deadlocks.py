@@ -1,4 +1,4 @@
-"""Every pair of verbs of projects in two connections, stopped at every lock: they wait, and never in a circle."""
+"""Every pair of the projects app's services on two connections, stopped at every lock: they never deadlock."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _numbers = count(1)
 
 
 class World:
-    """Two projects with tasks, comments and reminders, and two people to whom they belong."""
+    """Two projects with tasks, comments and reminders, and the two users who own them."""
 
     def __init__(self) -> None:
         number = next(_numbers)
@@ -90,11 +90,11 @@ VERBS: dict[str, Callable[[World], Any]] = {
     "delete assignee": lambda world: delete_person(person=User.objects.get(pk=world.worker.pk)),
     "deactivate": _deactivate,
 }
-MAX_LOCKS = 60  # a verb with more is not stopped at the rest
+MAX_LOCKS = 60  # a service is not stopped at further locks
 
 
 def circle(first: str, second: str, monkeypatch: pytest.MonkeyPatch, every: int) -> list[str]:
-    """Return what went wrong: a deadlock, or an error that is not about what the other has deleted."""
+    """Return the failures: deadlocks, and errors that are not about rows that the other has deleted."""
     found = []
     for after in range(1, MAX_LOCKS, every):
         world = World()
@@ -111,7 +111,7 @@ def circle(first: str, second: str, monkeypatch: pytest.MonkeyPatch, every: int)
     return found
 
 
-# What waited in a circle before there was one order, and what another app's rows or a person belong to.
+# Pairs that deadlocked before there was one lock order, and pairs that involve other apps' rows or a user.
 CIRCLES = [
     ("gather", "delete project"),
     ("delete project", "gather"),

@@ -1,4 +1,4 @@
-"""PUT (or PATCH) of what GET gave is 200 and changes nothing: no column, no history, no live message."""
+"""PUT (or PATCH) of a GET response is 200 and changes nothing: no column, no history, no live message."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Which worker hears of what: on the broker in use, be it Redis or RabbitMQ."""
+"""Which worker gets which messages, on the configured broker: Redis or RabbitMQ."""
 
 from uuid import uuid4
 
@@ -10,7 +10,7 @@ from config.celery import app
 
 def test_every_queue_gets_its_own_messages_only():
     with app.connection_for_write() as connection:
-        mark = uuid4().hex[:8]  # other tests use the real names at the same time
+        mark = uuid4().hex[:8]  # because other tests use the real names at the same time
         queues = [
             Queue(
                 f"{name}-{mark}",

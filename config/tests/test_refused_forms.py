@@ -1,4 +1,4 @@
-"""A form that is refused shows everything that was typed into it, in every form of the admin."""
+"""A refused form shows everything that was typed into it, in every form of the admin."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ FORMS = [
     f"/admin/testrunner/testenvironment/{ENVIRONMENT}/reserve/", f"/admin/events/application/{ID}/rotate/",
 ]  # fmt: skip
 TYPED = {"text": "typed \u00e9 <&> \"'", "textarea": "  two\nlines <&>", "number": "abc", "email": "not an address"}
-# Secrets, the row that others are copied from, and where a list that was pasted is kept.
+# Secrets, the template row for new rows, and the field that keeps a pasted list.
 LEFT_OUT = ("password", "secret", "__prefix__", "users_kept")
-WRONG = {  # what makes each form refused, where a wrong number does not
+WRONG = {  # invalid values for forms that a wrong number does not make invalid
     "name": "", "username": "", "title": "", "category": "", "text": "", "requested_by": "x" * 300, "minutes": "-1",
     "send_at": "never", "crontab": "", "minute": "seventy", "note": "x" * 5_000,
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Each request has an id that its sender may choose, and the log says how long it took."""
+"""Each request has an id that its sender may choose, and the log contains its duration."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Every rule of config/data/retention.py: an old row goes, a young one stays, and with 0 both stay."""
+"""Every rule of config/data/retention.py: an old row is deleted, a new one stays, and with 0 both stay."""
 
 import contextlib
 from collections.abc import Callable
@@ -195,7 +195,7 @@ def test_a_rule_that_fails_stops_no_other(settings):
             retention.retain()
             events_retention.retain()
         finally:
-            connection.close()  # and its limit
+            connection.close()  # also resets its limit
 
     assert not TestRun.objects.exists()
     assert not Minute.objects.exists()

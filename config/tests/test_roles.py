@@ -1,4 +1,4 @@
-"""Roles and other reference data exist after every migrate, whatever flushed the database before."""
+"""Roles and other reference data exist after every migrate, even if the database was flushed before."""
 
 from importlib import import_module
 
@@ -36,7 +36,7 @@ def test_the_migrations_grant_what_the_table_of_roles_says():
         ("projects.migrations.0003_resend", "let_planners_resend"),
         ("events.migrations.0005_rejected_mute", "let_analysts"),
     ]:
-        # create_permissions of a migration switches the app's models_module off again, which is for historical apps.
+        # create_permissions of a migration resets the apps' models_module, because it expects historical apps.
         modules = {config: config.models_module for config in apps.get_app_configs()}
         getattr(import_module(migration), function)(apps, None)
         for config, module in modules.items():

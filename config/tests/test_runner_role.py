@@ -1,4 +1,4 @@
-"""The runner's own database role, in a real runner: it carries out a run, and reads nothing else."""
+"""The runner's own database role, with a real runner: it can execute a run, and read nothing else."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -36,7 +36,7 @@ def test_the_runner_works_with_a_role_that_cannot_read_users_chats_or_events(ins
     instance.start_runner()
     instance.env["DATABASE_URL"] = everybody
     instance.start_worker()
-    instance.start_beat()  # sweepers, which wake the runner as long as a run waits
+    instance.start_beat()  # for the sweepers, which wake the runner as long as a run waits
     instance.shell(START)
 
     instance.wait_for(lambda: instance.one("SELECT status FROM testrunner_testrun") not in ("queued", "running"), 90)

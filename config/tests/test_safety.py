@@ -1,4 +1,4 @@
-"""What keeps an unsafe service from starting."""
+"""Unsafe settings prevent the start of a process."""
 
 import os
 import re
@@ -60,8 +60,8 @@ SERVICES = {
 
 
 def refusal(**variables: str) -> str:
-    """Read the settings with these variables; return why they are refused, or "" where they are not."""
-    logging = structlog.get_config()  # which the settings change
+    """Read the settings with these variables; return why they are refused, or "" if they are valid."""
+    logging = structlog.get_config()  # restored below, because reading the settings changes it
     try:
         with mock.patch.dict(os.environ, SERVICES | variables):
             runpy.run_path(str(settings.BASE_DIR / "config/settings.py"))

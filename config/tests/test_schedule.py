@@ -24,9 +24,9 @@ def scheduler() -> Iterator[SteadyScheduler]:
     app.loader.import_default_modules()
     scheduler = SteadyScheduler(app)
     yield scheduler
-    scheduler._finalize.cancel()  # it would write to Postgres at the end of this process
+    scheduler._finalize.cancel()  # otherwise it would write to Postgres when this process ends
     scheduler.connection.close()
-    extensions.set_wait_callback(None)  # this process is not beat's own, and copies rows, which a callback forbids
+    extensions.set_wait_callback(None)  # beat's callback prevents COPY, which this test process uses
 
 
 def test_every_entry_of_the_table_expires_within_about_a_period(scheduler):
@@ -65,7 +65,7 @@ def test_the_message_on_the_broker_expires(scheduler, name):
     seconds = SCHEDULE[name]["options"]["expire_seconds"]
     left = datetime.fromisoformat(message.headers["expires"]) - datetime.now(UTC)
     assert timedelta(seconds=seconds - 10) < left <= timedelta(seconds=seconds)
-    if app.connection().transport.driver_type == "amqp":  # RabbitMQ itself drops it, also where no worker reads
+    if app.connection().transport.driver_type == "amqp":  # RabbitMQ drops it, even without a worker
         assert message.properties["expiration"] == str(seconds * 1000)
 
 

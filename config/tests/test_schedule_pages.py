@@ -1,4 +1,4 @@
-"""The pages of periodic tasks and their schedules: plain words, the product's date fields, no inline script."""
+"""The pages of periodic tasks and their schedules: own labels, the product's date fields, no inline script."""
 
 import re
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Beat while Postgres is away: at its start, while it runs, and silent instead of gone."""
+"""Beat while Postgres is stopped or does not respond, at beat's start and while it runs."""
 
 import os
 import signal
@@ -34,7 +34,7 @@ class Beat:
         return self.instance.processes["beat"].poll() is None
 
     def waits(self) -> bool:
-        """Whether it has found that Postgres is away."""
+        """Return whether it has noticed that Postgres is unreachable."""
         return "schedule_waits_for_postgres" in Path(self.instance.log.name).read_text()
 
     def sent(self) -> int:
@@ -80,7 +80,7 @@ def test_beat_keeps_its_schedule_while_postgres_is_away_and_reads_it_again_after
     beat.sends_within(30)
 
     for _ in range(2):
-        beat.instance.sql(CHANGED)  # so that the next tick reads everything
+        beat.instance.sql(CHANGED)  # so that the next tick reads the whole schedule
         if away == "frozen":
             with beat.instance.frozen_postgres():
                 for _ in range(4):
@@ -100,4 +100,4 @@ def test_beat_keeps_its_schedule_while_postgres_is_away_and_reads_it_again_after
     time.sleep(15)
     before = beat.sent()
     time.sleep(6)
-    assert beat.sent() == before  # the change was seen
+    assert beat.sent() == before  # the disabled entry was read

@@ -1,9 +1,9 @@
-"""The whole REST interface against its own description, with values that nobody would think of.
+"""The whole REST API compared with its own description, using generated values.
 
-And each hostile value in each parameter, header, member of a body and place of an address, alone.
+Also each malicious value alone, in each parameter, header, member of a body and part of a path.
 
-Of every operation in the schema: no 5xx, and no answer whose status, content type, headers or body is not in it.
-Whatever an app adds to the schema is covered; `make chaos` tries many more.
+For every operation in the schema: no 5xx, and no response whose status, content type, headers or body is not described.
+Whatever an app adds to the schema is covered; `make chaos` tries many more values.
 """
 
 import gc
@@ -58,8 +58,8 @@ CHECKS = [
 EXCLUDED = {
     "POST /broadcasts/banner": "asks the banner API, over the network",
 }
-ID = 1_000_000  # far from what sequences reach in tests
-# What the names in paths stand for: `cast` makes them. Of other names, values are made up.
+ID = 1_000_000  # far beyond what sequences reach in tests
+# Values of the names in paths, which `cast` creates. Values of other names are generated.
 EXISTING = {
     "id": ID, "task_id": ID, "application_id": ID, "event_type_id": ID, "session_id": "fuzzed",
     "user_uuid": str(UUID(int=1)), "date": "2030-01-01",
@@ -71,7 +71,7 @@ TOTALS = dict.fromkeys(
 
 
 def operations() -> Iterator[APIOperation]:
-    """Return the operations of the schema that the house serves at /schema/."""
+    """Yield the operations of the schema at /schema/."""
     schema = schemathesis.openapi.from_dict(openapi_document())
     schema.app = application
     for result in schema.get_all_operations():
@@ -83,7 +83,7 @@ ALL = {operation.label: operation for operation in operations()}
 
 @pytest.fixture(autouse=True)
 def _one_connection() -> Iterator[None]:
-    """Leave the test's connection alone: it is in the test's transaction."""
+    """Keep requests from closing the test's connection, which is in the test's transaction."""
     for signal in request_started, request_finished:
         signal.disconnect(close_old_connections)
     yield
@@ -93,7 +93,7 @@ def _one_connection() -> Iterator[None]:
 
 @pytest.fixture
 def cast(db) -> None:
-    """One of everything, with the names of EXISTING."""
+    """Create one row of everything, with the ids of EXISTING."""
     project = ProjectFactory(pk=ID)
     CommentFactory(pk=ID, task=TaskFactory(pk=ID, project=project))
     Report.objects.create(date=EXISTING["date"], data={"totals": TOTALS, "projects": []})
@@ -115,7 +115,7 @@ def events_cast() -> None:
 
 @pytest.fixture
 def key(superuser: User, cast: None) -> dict[str, str]:
-    gc.collect()  # exports that other tests dropped unread give their places back
+    gc.collect()  # releases the slots of exports that other tests did not read
     return {"Authorization": f"Token {issue_token(user=superuser)[1]}"}
 
 
@@ -146,16 +146,16 @@ def test_an_anonymous_caller_is_401(label, cast):
 
 
 def fuzz(operation: APIOperation, headers: dict[str, str], examples: int) -> None:
-    """Call the operation with values that its description allows, and with values that it does not."""
+    """Call the operation with values that its description allows, and with values that it does not allow."""
 
     def ask(case: Case) -> None:
-        with transaction.atomic():  # every call finds the same rows
+        with transaction.atomic():  # so that every call finds the same rows
             case.validate_response(case.call(headers=headers), checks=CHECKS)
             transaction.set_rollback(True)
 
     path = named(operation)
     each_example(operation, examples, ask, path_parameters=path)
-    if operation.query or operation.body:  # something that could be wrong
+    if operation.query or operation.body:  # something that can be invalid
         each_example(operation, examples, ask, path_parameters=path, generation_mode=GenerationMode.NEGATIVE)
     if path:
         each_example(operation, examples // 2, ask)
@@ -178,7 +178,7 @@ def each_example(operation: APIOperation, examples: int, ask: Callable[[Case], N
     run()
 
 
-# --- Hostile values, one at a time, in requests that are right but for them ------------------------
+# --- Malicious values, one at a time, in otherwise valid requests ----------------------------------
 HOSTILE: list[Any] = [
     "\0", "a\0b", "%00", "\u200b", "\u202e\ufeff", "", " ", "None", "x" * 100_000, "9" * 5_000, "NaN", "Infinity",
     "1e400", str(2**63), str(-(2**63) - 1), "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "0001-01-01",
@@ -214,7 +214,7 @@ HEADERS = {
 def is_no_failure(answer: Any, *what: Any) -> None:
     if answer.streaming:
         answer.getvalue()
-    away = {503} | ({502, 504} if "banner" in str(what) else set())  # the banner API does not answer here
+    away = {503} | ({502, 504} if "banner" in str(what) else set())  # the banner API is not running
     assert answer.status_code < 500 or answer.status_code in away, (*what, answer.content[:300])
 
 
@@ -228,7 +228,7 @@ def hostile_client(superuser: User, settings) -> Client:
 
 def ask(client: Client, method: str, path: str, body: Any = b"", **more: Any) -> None:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    with transaction.atomic():  # every call finds the same rows
+    with transaction.atomic():  # so that every call finds the same rows
         answer = client.generic(method, path, content, **{"content_type": "application/json"} | more)
         is_no_failure(answer, method, path[:300], str(body)[:300], str(more)[:300])
         transaction.set_rollback(True)
@@ -298,7 +298,7 @@ def _shape(path: str) -> str:
 
 
 def _described() -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """Return the names of the parameters of each address, and of the members of each body, by the description."""
+    """Return the described names: the parameters of each path, and the members of each body."""
     parameters, members = {}, {}
     document = openapi_document()
     for path, operations in document["paths"].items():

@@ -1,4 +1,4 @@
-"""The description of the REST interface at /schema/: made once, whoever asks how often."""
+"""The description of the REST API at /schema/: generated once per process and format."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from config.rest.schema_view import SchemaView
 
 @pytest.fixture
 def makings(monkeypatch) -> list[int]:
-    """One entry for each time that the document is made; none was made before."""
+    """Return a list with one entry for each generation; starts without any cached document."""
     monkeypatch.setattr(SchemaView, "_documents", {})
     made: list[int] = []
     make = SchemaGenerator.get_schema

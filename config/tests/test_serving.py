@@ -1,4 +1,4 @@
-"""When Django's threads count as stuck. Real web processes are broken in test_process_chaos.py."""
+"""When Django's threads count as stuck. test_process_chaos.py breaks real web processes."""
 
 import threading
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ THREADS = 2
 
 
 class Pool:
-    """Threads with requests that end when they may, and what the watch over them finds."""
+    """Threads with requests that end when `may_end` is set, and the progress monitoring of them."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -36,7 +36,7 @@ class Pool:
         self.progress({}, None).close()
 
     def is_stuck_after(self, seconds: float) -> bool:
-        """Let time pass while the pool is looked at now and then."""
+        """Advance the clock, checking the pool at intervals; return whether it is stuck."""
         until = self.now + seconds
         while self.now < until:
             self.now = min(self.now + EVERY, until)

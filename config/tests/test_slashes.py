@@ -1,4 +1,4 @@
-"""Every address with and without its last slash, with every method: the same answer, and never a redirect."""
+"""Every URL with and without its last slash, with every method: the same response, and never a redirect."""
 
 import logging
 
@@ -28,7 +28,7 @@ def _no_network(settings):
 
 
 def asked(client: Client, method: str, path: str) -> tuple[int, str]:
-    """Return the status and the allowed methods of one request, and undo what it did."""
+    """Return the status and the allowed methods of one request, and roll its effects back."""
     body = {} if method == "GET" else {"content_type": "application/json"}
     with transaction.atomic():
         answer = client.generic(method, path, **body)

@@ -1,4 +1,4 @@
-"""A POST that waits for another service, a process or a picture has no transaction open, also with a key."""
+"""A POST that waits for another service, a process or an image has no open transaction, also with a key."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ KEY = {"idempotency-key": "5f0c6a52-0000-4000-8000-000000000002"}
 
 
 class Full(threading.BoundedSemaphore):
-    """Places that are all taken, until `release_all`; `is_waited_for` once a request waits for one."""
+    """Slots that are all taken until `release_all`. `is_waited_for` is set once a request waits for one."""
 
     def __init__(self, places: int) -> None:
         super().__init__(places)
@@ -45,7 +45,7 @@ class Full(threading.BoundedSemaphore):
 
 
 def transactions() -> list[str]:
-    """Return what the other connections to this database do that have a transaction open."""
+    """Return the last queries of other connections to this database that have an open transaction."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT query FROM pg_stat_activity WHERE datname = current_database() AND xact_start IS NOT NULL "
@@ -56,7 +56,7 @@ def transactions() -> list[str]:
 
 @contextmanager
 def posting(user: Any, path: str, body: Any, kind: str) -> Iterator[list[Any]]:
-    """POST with a key in another thread, whose answer is in the list at the end."""
+    """POST with a key in another thread; yield a list that contains its response in the end."""
     api = APIClient(raise_request_exception=False)
     api.force_authenticate(user)
     answers: list[Any] = []
@@ -123,7 +123,7 @@ def test_a_banner_that_another_request_sends_meanwhile_is_not_sent_twice(superus
     assert other.post("/broadcasts/banner/", headers=KEY).content == answers[0].content
 
 
-PICTURE = png(size=(2000, 1200))  # of more pixels than are decoded without a place
+PICTURE = png(size=(2000, 1200))  # more pixels than are decoded without a slot
 TYPE = {"category": "a", "name": "b", "schema": {"maxProperties": 71}}
 CASES: dict[str, tuple[Any, str, str, Any, str]] = {
     "picture of a message": (conversion, "_places", "/chats/{user}/messages/", {"image": PICTURE}, "multipart"),

@@ -1,4 +1,4 @@
-"""Static files outside of Django's threads: headers, ranges, no source maps, and nothing above their folder."""
+"""Static files outside Django's threads: headers, ranges, no source maps, and nothing outside their folder."""
 
 import asyncio
 from pathlib import Path

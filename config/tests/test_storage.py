@@ -1,4 +1,4 @@
-"""A disk without room: an answer in words with Retry-After, whichever app wanted to write, and nothing left behind."""
+"""A full disk: a clear response with Retry-After in every app that writes, and no partial files."""
 
 import os
 from pathlib import Path

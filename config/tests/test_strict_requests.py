@@ -1,4 +1,4 @@
-"""Unknown parameters and members are 400 with the nearest known name: at every REST address, with every method."""
+"""Unknown parameters and members are 400 with the nearest known name: at every REST URL, with every method."""
 
 import re
 from collections.abc import Iterator
@@ -63,7 +63,7 @@ def test_an_unknown_member_is_refused_in_every_body(api):
 
 
 def documented() -> Iterator[tuple[str, str]]:
-    """Yield the address of every reading operation of the description, with each of its parameters."""
+    """Yield the path of every described reading operation, with each of its parameters."""
     by_shape = {re.sub(r"<(?:\w+:)?\w+>", "{}", f"/{route.route}".rstrip("/")): route for route in READING}
     for path, operations in openapi_document()["paths"].items():
         route = by_shape[re.sub(r"{\w+}", "{}", path)] if "get" in operations else None

@@ -1,4 +1,4 @@
-"""Several processes as one: what ends is started again, and after the end nothing is left."""
+"""The supervisor: ended processes are restarted, and no process is left at the end."""
 
 import contextlib
 import signal
@@ -16,7 +16,7 @@ from config.local.supervisor import dying_with_us
 pytestmark = pytest.mark.thorough
 
 PROJECT = Path(__file__).resolve().parents[2]
-# A child's own child is in the same group, as Celery's pool is.
+# A grandchild is in the same group, like Celery's pool.
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
 PARENT = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
 SCRIPT = """
@@ -37,7 +37,7 @@ asyncio.run(Supervisor(commands, cwd=Path.cwd()).run(meanwhile))
 
 
 class Run:
-    """A supervisor in a process of its own, over children that run these pieces of Python."""
+    """A supervisor in a separate process, whose children run these pieces of Python."""
 
     def __init__(self, *codes: str, patience: float = 1.0) -> None:
         self.process = subprocess.Popen(
@@ -50,7 +50,7 @@ class Run:
         self.codes = codes
 
     def family(self) -> list[psutil.Process]:
-        """The processes below it, once all of them run."""
+        """Return the processes below it, once all of them run."""
         below = psutil.Process(self.process.pid)
         while len(family := below.children(recursive=True)) < len(self.codes) + self.codes.count(PARENT):
             time.sleep(0.02)
@@ -76,7 +76,7 @@ def run() -> Iterator[Callable[..., Run]]:
 
 
 def lives(process: psutil.Process) -> bool:
-    with contextlib.suppress(psutil.NoSuchProcess):  # it may end between the two questions
+    with contextlib.suppress(psutil.NoSuchProcess):  # it may end between the two calls
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     return False
 
@@ -150,7 +150,7 @@ FLOOD = "import time\nwhile True: print('x' * 200, flush=True)"
 def test_a_reader_that_stands_still_makes_it_deaf_to_nothing(run: Callable[..., Run]) -> None:
     running = run(FLOOD, STUBBORN)
     family = running.family()
-    time.sleep(3)  # nobody reads: the pipe is full after some hundred lines
+    time.sleep(3)  # unread, the pipe is full after a few hundred lines
 
     running.process.send_signal(signal.SIGTERM)
 
@@ -177,7 +177,7 @@ def test_a_reader_that_has_gone_ends_the_run(run: Callable[..., Run]) -> None:
     assert running.process.stdout is not None
 
     running.process.stdout.close()
-    running.process.stdout = None  # nothing is left to read for the fixture
+    running.process.stdout = None  # so that the fixture does not read it
 
     assert running.process.wait(15) == 0
     assert nobody_is_left(family)

@@ -1,4 +1,4 @@
-"""Every task is bounded in seconds, and none by a signal: see core/bounded_tasks.py."""
+"""Every task has a time limit, and none is interrupted by a signal: see core/bounded_tasks.py."""
 
 import time
 from uuid import uuid4
@@ -11,7 +11,7 @@ from chats.models import Chat
 from config.celery import app
 from core.bounded_tasks import BoundedTask, OutOfTime, bounded_task
 
-UNBOUNDED = {"testrunner.tasks.run_tests"}  # a run has a limit of its own, and its worker's pool has threads
+UNBOUNDED = {"testrunner.tasks.run_tests"}  # a run has its own limit, and its worker's pool has threads
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def test_no_task_has_a_soft_time_limit(tasks):
     @shared_task(soft_time_limit=1)
     def softly() -> None: ...
 
-    assert softly.soft_time_limit == 1  # so that one would be found
+    assert softly.soft_time_limit == 1  # proves that the test detects one
     assert app.conf.task_soft_time_limit is None
     assert {name for name, task in tasks.items() if task.soft_time_limit is not None} == set()
 

@@ -1,4 +1,4 @@
-"""Test databases are copies of a template that is made once, also when workers ask at once or one is killed."""
+"""Test databases are copies of a template that is created once, also by concurrent workers or after a kill."""
 
 import os
 import subprocess
@@ -35,7 +35,7 @@ template_database.drop()
 
 @pytest.fixture
 def base() -> Iterator[str]:
-    """The name that databases are named after. They are dropped at the end."""
+    """Yield the base name of the databases, and drop them at the end."""
     base = f"template_{uuid4().hex[:12]}"
     yield base
     with connection._nodb_cursor() as cursor:
@@ -53,7 +53,7 @@ def worker(base: str, number: int) -> "subprocess.Popen[str]":
 
 
 def template(base: str) -> tuple[int, str | None] | None:
-    """The object id of the template, which a new one does not share, and its comment."""
+    """Return the template's object id, which is new for each template, and its comment."""
     with connection._nodb_cursor() as cursor:
         cursor.execute(
             "SELECT oid, shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s",

@@ -1,4 +1,4 @@
-"""Tokens: stored as hashes, bounded in number and time, and over when their owner says so or changes the password."""
+"""Tokens: stored as hashes, limited in number and lifetime, revoked by their owner or a password change."""
 
 from datetime import timedelta
 from io import StringIO
@@ -177,7 +177,7 @@ def test_a_token_counts_under_the_password_it_was_asked_for_with(planner):
 
 @pytest.fixture
 def outdated(planner, settings):
-    """The planner with a hash of one iteration, where new hashes have two."""
+    """Yield the planner with a hash of one iteration, while new hashes have two."""
     settings.PASSWORD_HASHERS = ["accounts.hashers.LoginUpgradedHasher"]
     weak = LoginUpgradedHasher().encode("correct horse", "0123456789abcdef012345", iterations=1)
     User.objects.filter(pk=planner.pk).update(password=weak)

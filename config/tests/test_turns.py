@@ -1,4 +1,4 @@
-"""Turns at something that only a few may do at a time."""
+"""Turns at work that only a few callers may do at a time."""
 
 import pytest
 
@@ -12,7 +12,7 @@ async def test_an_address_that_gave_up_waiting_takes_no_place_from_those_that_co
     for address in ("a", "b", "a", "c"):
         with pytest.raises(TooMany) as refused:
             await turns.take(address, 0.01)
-        assert isinstance(refused.value.__context__, TimeoutError)  # it waited, and was not turned away at once
+        assert isinstance(refused.value.__context__, TimeoutError)  # it waited, and was not refused at once
 
     turns.give_back()
     await turns.take("a", 1)

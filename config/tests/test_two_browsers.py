@@ -1,4 +1,4 @@
-"""Two users at the same form of the admin: the second is told what changed and by whom, and loses nothing."""
+"""Two users with the same admin form: the second one sees what changed and by whom, and loses nothing."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from core.admin.concurrent_forms import ConcurrentFormsAdmin
 from projects.models import Comment, Project, Task
 
 pytestmark = pytest.mark.django_db
-# Fields that do not take any text.
+# Fields that accept only certain values.
 OWN = {
     "minute": {"one": "1-5", "other": "2-6"},
     "clocked_time": {"one": "2040-01-01T10:00", "other": "2040-01-01T11:00"},
     "latitude": {"one": "51.000000", "other": "50.000000"},
 }
-# Pages whose form is elsewhere than at the row's own address.
+# Pages whose form has another URL than the row.
 ELSEWHERE = {
     "testenvironment": f"/admin/testrunner/testenvironment/{ENVIRONMENT}/settings/",
     "broadcast": f"/admin/chats/broadcast/{ID}/edit/",
@@ -35,7 +35,7 @@ NO_FORM = {"chat": "a conversation, to which both write", "reminder": "a log, wh
 
 
 def editable() -> list[str]:
-    """The models that the admin changes by a form, and the scheduled broadcast."""
+    """Return the models that the admin changes with a form, and the scheduled broadcast."""
     request = RequestFactory().get("/")
     request.user = User(is_superuser=True, is_active=True)
     found = [model._meta.model_name for model, it in admin.site._registry.items() if it.has_change_permission(request)]
@@ -67,7 +67,7 @@ def form_of(client: Client, address: str) -> Form:
 
 
 def changed(form: Form, by: str) -> tuple[str, dict[str, list[str]]]:
-    """The form's body with another value in one field that a user types in or chooses."""
+    """Return the name of one editable field, and the form's body with another value in it."""
     data = form.data()
     for name, values in OWN.items():
         if name in data:
@@ -127,7 +127,7 @@ def test_a_form_that_is_sent_twice_is_not_refused_for_its_own_change(name: str, 
 def test_every_form_that_is_saved_by_django_is_compared_with_what_it_was_opened_with():
     request = RequestFactory().get("/")
     request.user = User(is_superuser=True, is_active=True)
-    own = {"task", "application", "eventtype"}  # pages of their own, which the test above covers
+    own = {"task", "application", "eventtype"}  # special pages, which the test above covers
     changing = {m._meta.model_name for m, it in admin.site._registry.items() if it.has_change_permission(request)}
     compared = {m._meta.model_name for m, it in admin.site._registry.items() if isinstance(it, ConcurrentFormsAdmin)}
 

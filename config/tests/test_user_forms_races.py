@@ -1,4 +1,4 @@
-"""Forms of users that are sent at the same moment: each writes what it changes, and nobody meets an error page."""
+"""Forms of users that are sent at the same moment: each writes its own changes, without an error page."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OLD, NEW, OTHER = "correct horse", "battery staple 7", "purple monkey 9"
 
 @contextmanager
 def before_it_is_written(post: Callable[[], HttpResponse]) -> Iterator[list[HttpResponse]]:
-    """Commit the block's changes while `post` waits for their rows; yield where its answer will be."""
+    """Commit the block's changes while `post` waits for their row locks; yield the list for its response."""
     answers: list[HttpResponse] = []
     with transaction.atomic():
         yield answers

@@ -1,4 +1,4 @@
-"""A UUID in any usual spelling is the same UUID: in addresses, bodies and filters."""
+"""All usual spellings of a UUID are equivalent: in URLs, bodies and filters."""
 
 from uuid import UUID
 

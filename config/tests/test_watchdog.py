@@ -1,4 +1,4 @@
-"""The watchdog ends what lives and does nothing, and nothing else."""
+"""The watchdog kills processes that make no progress, and no others."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ from config.tests.test_supervisor import nobody_is_left
 pytestmark = pytest.mark.thorough
 
 PROJECT = Path(__file__).resolve().parents[2]
-# The real main program with shorter times: SILENCE, START.
+# The real main program with shorter values of SILENCE and START.
 SCRIPT = """
 import sys
 from config.processes import watchdog
@@ -37,7 +37,7 @@ linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /
 
 
 class Watched:
-    """A process under a watchdog, in a session of its own."""
+    """A process under a watchdog, in its own session."""
 
     def __init__(self, code: str, *, silence: float, start: float) -> None:
         self.watchdog = subprocess.Popen(
@@ -139,7 +139,7 @@ def test_a_start_that_never_ends_is_killed(watched):
     ("code", "status"),
     [
         ("raise SystemExit(70)", 70),
-        ("pass", 1),  # ended without being asked: any restart policy should start it again
+        ("pass", 1),  # ended without a signal: any restart policy should restart it
         ("import os; os.kill(os.getpid(), 9)", 137),
     ],
 )

@@ -1,4 +1,4 @@
-"""Where the theme or a library words a page, it is worded as the rest of the product: times, questions, empty lists."""
+"""Pages of the theme or a library use the product's wording: times, confirmations, empty lists."""
 
 import re
 from html import unescape

@@ -1,4 +1,4 @@
-"""When a worker's pool counts as stuck. Real workers are broken in test_pool_chaos.py."""
+"""When a worker's pool counts as stuck. test_pool_chaos.py breaks real workers."""
 
 import math
 import os
@@ -19,7 +19,7 @@ from testrunner.sandbox.dead_man_switch import boottime
 
 
 class Request:
-    """What the bootstep reads of Celery's request."""
+    """The attributes of Celery's request that the boot step reads."""
 
     def __init__(self, name: str, *, limit: int | None = None) -> None:
         self.id = self.name = name
@@ -40,7 +40,7 @@ def working(worker) -> Working:
 
 
 class Clock:
-    """The seconds that the worker's process sees pass; `problem` is what it finds then."""
+    """The clock of the worker's process; `problem` checks the pool at its current time."""
 
     def __init__(self, working: Working, worker: SimpleNamespace) -> None:
         self.now = 0.0
@@ -48,7 +48,7 @@ class Clock:
         working.time = RunningTime(lambda: self.now)
 
     def shift(self, seconds: float) -> None:
-        """Let time pass while the worker looks at its pool now and then."""
+        """Advance the clock, checking the pool at intervals."""
         until = self.now + seconds
         while self.now < until:
             self.now = min(self.now + CREDIT, until)
