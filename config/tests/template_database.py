@@ -15,7 +15,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 
-# What `migrate` carries out: migrations, and the rows and partitions that are written after them.
+# What `migrate` executes: migrations, and the code that creates rows and partitions after them.
 SOURCES = (
     "requirements-dev.txt",
     "*/migrations/*.py",
@@ -30,7 +30,7 @@ SOURCES = (
 
 
 def create() -> None:
-    """Connect Django to a new database with all migrations. An old one of the same name is dropped."""
+    """Connect Django to a new database with all migrations. An existing one of the same name is dropped."""
     creation = connection.creation
     name, template = creation._get_test_db_name(), f"test_{connection.settings_dict['NAME']}_template"
     quote = connection.ops.quote_name
@@ -47,7 +47,7 @@ def create() -> None:
 
 
 def drop() -> None:
-    """Drop the database that `create` made, but not the template."""
+    """Drop the database that `create` created, but not the template."""
     creation = connection.creation
     connection.close()
     with creation._nodb_cursor() as cursor:
@@ -55,7 +55,7 @@ def drop() -> None:
 
 
 def fingerprint() -> str:
-    """A hash of the files that decide what a migrated database holds, and of the day: partitions depend on it."""
+    """Return a hash of the files that determine a migrated database, and of the day, on which partitions depend."""
     digest = hashlib.sha256(datetime.now(UTC).date().isoformat().encode())
     for path in sorted({path for pattern in SOURCES for path in settings.BASE_DIR.glob(pattern)}):
         digest.update(str(path.relative_to(settings.BASE_DIR)).encode() + b"\0" + path.read_bytes() + b"\0")
