@@ -96,7 +96,7 @@ def start(home: Home, *, durable: bool, keep: float) -> list[str]:
         for server in servers:
             server.ensure()
         if keep:
-            keeper.start(home, keep)
+            keeper.start(home, servers, keep)
     os.environ.update(named)
     return left
 

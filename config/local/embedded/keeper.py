@@ -6,6 +6,7 @@ and ends, after they were unused for SECONDS. On SIGTERM it does so at once, unl
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import signal
@@ -13,7 +14,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
+
+import psutil
 
 from config.local.embedded.home import Home, is_unused
 from config.local.embedded.postgres import Postgres
@@ -23,13 +27,17 @@ from config.local.embedded.valkey import Valkey
 POLL = 10.0  # seconds
 
 
-def start(home: Home, seconds: float) -> None:
-    """Start a keeper for the servers in `home`, unless one is running. The caller holds the gate."""
+def start(home: Home, servers: Iterable[Server], seconds: float) -> None:
+    """Start a keeper for these running servers in `home`, unless one is running. The caller holds the gate.
+
+    It gets their process ids, so that it can stop them even if the folder is deleted before it has started.
+    """
     with _lock_file(home).open("a") as lock:
         if not _locks(lock.fileno()):
             return
+        running = [f"{server.name}={server.process.pid}" for server in servers if server.process]
         keeper = subprocess.Popen(  # noqa: S603  our own arguments
-            [sys.executable, "-m", __name__, str(seconds)],
+            [sys.executable, "-m", __name__, str(seconds), *running],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -59,14 +67,17 @@ def _locks(descriptor: int) -> bool:
     return True
 
 
-def main(seconds: float) -> None:
+def main(seconds: float, running: dict[str, int]) -> None:
+    """Stop the servers after they were unused for `seconds`; `running` holds their process ids by name."""
     home = Home.from_environment()
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    _lock_file(home).write_text(f"{os.getpid()}\n")
+    with contextlib.suppress(FileNotFoundError):  # the folder may be deleted already
+        _lock_file(home).write_text(f"{os.getpid()}\n")  # from here on it listens to signals
     servers: list[Server] = [Postgres(home, durable=False), Valkey(home, durable=False)]
     for server in servers:
-        server.process = server.find()  # looked up now, in case the folder is deleted later
+        with contextlib.suppress(psutil.NoSuchProcess, KeyError):
+            server.process = psutil.Process(running[server.name])
     last_use, mark = time.monotonic(), 0
     while True:
         stop.wait(min(POLL, seconds))
@@ -88,4 +99,4 @@ def main(seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]))
+    main(float(sys.argv[1]), {name: int(pid) for name, _, pid in (each.partition("=") for each in sys.argv[2:])})
