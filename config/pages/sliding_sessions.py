@@ -51,7 +51,7 @@ def _begin(request: HttpRequest, **_: Any) -> None:
     request.session[BEGAN] = int(time.time())
 
 
-user_logged_in.connect(_begin, dispatch_uid="config.sliding_sessions")
+user_logged_in.connect(_begin, dispatch_uid="config.pages.sliding_sessions")
 
 
 def _is_over(session: Any) -> bool:

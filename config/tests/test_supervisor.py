@@ -23,7 +23,7 @@ SCRIPT = """
 import asyncio, sys
 from pathlib import Path
 from config.local import supervisor
-from config.local.supervisor import Command, Supervisor
+from config.local.supervisor import ProcessCommand, Supervisor
 
 supervisor.PATIENCE = float(sys.argv.pop(1))
 
@@ -31,7 +31,7 @@ async def meanwhile(output):
     await asyncio.sleep(0.1)
     output.say("meanwhile")
 
-commands = [Command(str(number), [sys.executable, "-c", code]) for number, code in enumerate(sys.argv[1:])]
+commands = [ProcessCommand(str(number), [sys.executable, "-c", code]) for number, code in enumerate(sys.argv[1:])]
 asyncio.run(Supervisor(commands, cwd=Path.cwd()).run(meanwhile))
 """
 
