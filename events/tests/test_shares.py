@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import hashlib
 import json
+import uuid
 from datetime import timedelta
 
 import pytest
@@ -130,6 +131,19 @@ def test_what_an_application_has_rejected_beyond_its_bytes_of_a_day_is_only_coun
     day = RejectedDay.objects.get(application=write_key.application)
     assert (day.left_out, day.day) == (10 - kept, timezone.now().date())
     assert day.bytes == sum(len(row.raw) for row in RejectedEvent.objects.all()) <= 1_000
+
+
+@committed
+def test_repeated_rejected_events_use_the_quota_once(sender, pageview, write_key, monkeypatch):
+    monkeypatch.setattr(sender.app._quota, "_most", 1_000)
+    wrong = pageview | {"session_id": "", "data": {"text": "x" * 300}}
+    for _ in range(10):
+        sender.post(wrong)
+    sender.app._directory._as_of = float("-inf")  # the next request reads what is stored
+
+    sender.post(wrong | {"event_id": str(uuid.uuid4())})
+
+    assert RejectedEvent.objects.count() == 2
 
 
 @committed
