@@ -19,4 +19,6 @@ class ChatsConfig(AppConfig):
             try:
                 origin(trusted)
             except ValueError as error:
-                raise ImproperlyConfigured(f"BANNER_TRUSTED_ORIGINS: {trusted} is no scheme://host:port.") from error
+                raise ImproperlyConfigured(
+                    f"BANNER_TRUSTED_ORIGINS: {trusted} is not of the form scheme://host:port."
+                ) from error

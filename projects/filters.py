@@ -47,7 +47,7 @@ class TaskFilter(filters.FilterSet):
     project = filters.NumberFilter("project_id", min_value=1, max_value=2**63 - 1, decimal_places=0, label="Its id.")
     status = filters.MultipleChoiceFilter(choices=Task.Status.choices)
     priority = filters.MultipleChoiceFilter(choices=Task.Priority.choices)
-    assignee = filters.CharFilter(method="of", label="A username; `none`: nobody's.")
+    assignee = filters.CharFilter(method="of", label="A username, or `none` for unassigned tasks.")
     due_before = filters.IsoDateTimeFilter(
         "due_date", "lt", label="Due before; in TIME_ZONE (UTC by default) where no zone is given."
     )

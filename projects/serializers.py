@@ -112,5 +112,5 @@ class ReportSerializer(serializers.ModelSerializer):
 
 class CalendarTokenSerializer(serializers.Serializer):
     token = serializers.CharField(help_text="Shown once. A new one revokes the old one.")
-    url = serializers.URLField(help_text="The iCalendar feed, for whoever has this address.")
+    url = serializers.URLField(help_text="The iCalendar feed. Anyone who has this address can read it.")
     created_at = serializers.DateTimeField()

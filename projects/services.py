@@ -138,7 +138,7 @@ def move_task(*, task: Task, status: str, seen: str | None = None, actor: Any = 
     Raises TaskChanged if the task has left that column.
     """
     if status not in Task.Status.values:
-        raise ValueError(f"{status} is no status.")
+        raise ValueError(f"{status} is not a status.")
     return update_task(task=task, actor=actor, seen={"status": seen} if seen else None, status=status)
 
 

@@ -158,7 +158,7 @@ def _is_known(current: str, header: str) -> bool:
 
 
 IF_MATCH = (
-    "The ETag of what you have read. Where the representation is another one by now, nothing changes and the answer is "
+    "The ETag of what you have read. If the representation has changed since, nothing changes and the answer is "
     "412. `*`: whatever it is."
 )
 IF_NONE_MATCH = "The ETag of what you have. The answer is 304 while the representation is the same."

@@ -55,9 +55,7 @@ class ApplicationForm(forms.Form):
         """Return the origins, one per line in the form, as browsers send them."""
         found = self.cleaned_data["allowed_origins"].lower().split()
         if wrong := [origin for origin in found if len(origin) > 300 or not ORIGIN.fullmatch(origin)]:
-            raise forms.ValidationError(
-                f"This is no origin: {wrong[0][:100]} An origin is like https://www.example.com"
-            )
+            raise forms.ValidationError(f"Not a valid origin: {wrong[0][:100]} Use the form https://www.example.com")
         return found
 
     def clean_rate(self) -> int:

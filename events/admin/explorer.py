@@ -119,7 +119,7 @@ class EventAdmin(DeletionAdmin, ModelAdmin):
             raise Http404
         event = Event.objects.select_related("application").filter(pk=object_id).first()
         if event is None:
-            raise Http404("There is no such event, or no more.")
+            raise Http404("This event does not exist, or was deleted.")
         type = EventType.objects.filter(category=event.category, name=event.name).first()
         return {"event": event, "json": pretty(event.data), "type": type}
 

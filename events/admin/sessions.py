@@ -124,7 +124,7 @@ class SessionAdmin(ModelAdmin):
         may_see = request.user.has_perm("events.view_event")
         events = Event.objects.filter(session_id=session_id) if may_see else Event.objects.none()
         if session is None and not events.exists():
-            raise Http404("There is no such session, or no more.")
+            raise Http404("This session does not exist, or was deleted.")
         context = {
             **self.admin_site.each_context(request),
             **_timeline(request, events, session.event_count if session else 0),

@@ -51,7 +51,7 @@ _OPERATION: dict[str, Any] = {
     "operationId": "events_ingest",
     "description": (
         f"One event, or up to {MAX_ITEMS} of them in {MAX_BODY_BYTES // 1024} KiB; gzip is understood, and JSON sent "
-        "as text/plain, as beacons do. 202 means committed. A wrong event is rejected, kept, and told why; its "
+        "as text/plain, as beacons do. 202 means committed. An invalid event is rejected and kept with its errors; its "
         "neighbours are stored. 503 has Retry-After: send the same again, with the same ids."
     ),
     "tags": ["events"],

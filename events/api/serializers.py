@@ -30,7 +30,7 @@ class ObjectField(serializers.JSONField):
 
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, dict):
-            raise serializers.ValidationError("This is no object.")
+            raise serializers.ValidationError("Not a JSON object.")
         return super().to_internal_value(data)
 
 
@@ -295,7 +295,7 @@ class GroupSerializer(serializers.Serializer):
     count = serializers.IntegerField()
     first_received = serializers.DateTimeField()
     last_received = serializers.DateTimeField()
-    muted = serializers.BooleanField(help_text="true: somebody wants it out of the admin's list for now.")
+    muted = serializers.BooleanField(help_text="true: hidden from the admin's list for now.")
     sample = serializers.IntegerField(allow_null=True, help_text="The id of the newest one.")
 
 

@@ -73,7 +73,7 @@ ALWAYS = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff
 
 refused_total = Counter("opsroom_events_refused_total", "Requests that were not taken, by their answer", ["status"])
 under_way = Gauge("opsroom_events_under_way_requests", "Requests from their first byte to their answer")
-held_bytes = Gauge("opsroom_events_held_bytes", "Bytes held for requests that are under way")
+held_bytes = Gauge("opsroom_events_held_bytes", "Bytes held for requests in progress")
 
 
 def busy(why: str) -> RequestRefused:

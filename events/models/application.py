@@ -30,7 +30,7 @@ class Application(models.Model):
         max_length=8,
         choices=UnknownTypes,
         default=UnknownTypes.ACCEPTED,
-        help_text="What becomes of an event whose category and name nobody has described yet.",
+        help_text="What happens to events whose category and name have no event type.",
     )
     # Each is scheme://host:port, as browsers send it. Empty: pages of any origin. This restricts only browsers; other
     # programs can send any Origin header.

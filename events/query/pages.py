@@ -184,4 +184,4 @@ def _read(cursor: str) -> tuple[bool, tuple[datetime, int] | None]:
             raise ValueError(cursor)
         return bool(forth), (at, int(id))
     except (ValueError, TypeError) as error:
-        raise NotFound("This cursor is none of ours.") from error
+        raise NotFound("Not a valid cursor. Use `next` or `previous` of a page.") from error

@@ -150,7 +150,7 @@ def test_settings_are_saved_and_what_is_refused_keeps_what_was_typed(as_analyst,
     shop.refresh_from_db()
     assert (shop.name, shop.unknown_types) == ("Store", "rejected")
     assert shop.allowed_origins == ["https://a.example", "http://b:8000"]
-    assert "This is no origin" in refused.content.decode() and 'value="X"' in refused.content.decode()
+    assert "Not a valid origin" in refused.content.decode() and 'value="X"' in refused.content.decode()
 
 
 def test_a_name_that_is_taken_is_refused_in_words(as_analyst, shop):

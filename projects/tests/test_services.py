@@ -101,7 +101,7 @@ def test_a_task_that_moves_is_told_to_both_projects(planner):
 def test_what_is_no_field_of_a_task_is_refused():
     with pytest.raises(ValueError, match="completed_at"):
         services.update_task(task=TaskFactory(), completed_at=None)
-    with pytest.raises(ValueError, match="no status"):
+    with pytest.raises(ValueError, match="not a status"):
         services.move_task(task=TaskFactory(), status="lost")
     with pytest.raises(ValueError, match="created_at"):
         services.update_project(project=ProjectFactory(), created_at=None)

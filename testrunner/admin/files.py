@@ -103,7 +103,7 @@ class FileAdmin(ModelAdmin):
             return JsonResponse({"field": "file", "detail": "You may not upload test files."}, status=403)
         sent = request.FILES.get("file")
         if sent is None:
-            return JsonResponse({"field": "file", "detail": "There is no file in this."}, status=400)
+            return JsonResponse({"field": "file", "detail": "The request contains no file."}, status=400)
         try:
             file = uploads.upload(
                 name=sent.name or "",

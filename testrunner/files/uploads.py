@@ -192,11 +192,14 @@ def _path(directory: str, name: str) -> str:
         raise UploadRefused("directory", "The directory is one below uploads/: it cannot begin with /.")
     parts = directory.strip("/").split("/") if directory.strip("/") else []
     if len(parts) > MAX_DEPTH:
-        raise UploadRefused("directory", f"{MAX_DEPTH} directories within each other are the most.")
+        raise UploadRefused("directory", f"Directories may be nested {MAX_DEPTH} levels deep at most.")
     for part in parts:
         if not DIRECTORY.fullmatch(part) or len(part) > MAX_NAME_LENGTH:
-            allowed = f"hold letters, digits, _ and -, {MAX_NAME_LENGTH} of them at most, and not begin with __"
-            raise UploadRefused("directory", f"A directory's name may {allowed}; {part!r} is none.")
+            raise UploadRefused(
+                "directory",
+                f"{part!r} is not a valid directory name. Use at most {MAX_NAME_LENGTH} letters, digits, _ and -, and "
+                "do not begin with __.",
+            )
     path = "/".join([*parts, name])
     if len(path) > MAX_PATH_LENGTH:
         raise UploadRefused(

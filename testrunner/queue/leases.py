@@ -146,7 +146,7 @@ class Keeper:
     def _look_for_wishes(self, leases: dict[int, Lease]) -> None:
         asked = TestRun.objects.filter(pk__in=leases, cancel_requested_at__isnull=False)
         for run in asked.only("cancel_requested_by__username").select_related("cancel_requested_by"):
-            leases[run.pk].wish = f"Cancelled by {run.cancel_requested_by or 'somebody'} while it ran."
+            leases[run.pk].wish = f"Cancelled by {run.cancel_requested_by or 'an administrator'} while it ran."
 
     def _tell_switch(self, words: str) -> None:
         """Send a command to the watchdog, starting it if necessary. A command that is lost is repeated in 5 s."""

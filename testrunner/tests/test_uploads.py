@@ -231,7 +231,7 @@ def test_a_link_in_the_way_is_not_followed(send, place: Path, tmp_path: Path):
 def test_a_file_where_a_directory_should_be_is_named(send):
     send("smoke.py")
 
-    with pytest.raises(uploads.UploadRefused, match="hold letters, digits"):
+    with pytest.raises(uploads.UploadRefused, match="letters, digits, _ and -"):
         send(directory="smoke.py")
 
 

@@ -149,4 +149,4 @@ def last_line(log: Path) -> str:
         lines = log.read_text(errors="replace").strip().splitlines()
     except OSError:
         lines = []
-    return f"{lines[-1] if lines else 'it said nothing'} (more in {log})"
+    return f"{lines[-1] if lines else 'it printed nothing'} (more in {log})"
