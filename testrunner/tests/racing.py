@@ -3,14 +3,15 @@
 `python -m testrunner.tests.racing FOLDER SLOTS check-then-lock|as-it-is|in-pytest` is one worker. A line on its
 standard input is a message; a line on its standard output is a wake-up that it sends. Each run takes an exclusive lock
 file of its environment and appends its number to a list, so overlaps are observed inside the runs. `in-pytest` does
-this in a test of a real pytest. The other modes do it in place of pytest, within milliseconds.
+this in a test of a real pytest, by way of a Referee, because a run may write below its own directory only. The other
+modes do it in place of pytest, within milliseconds.
 """
 
 from __future__ import annotations
 
-import inspect
 import os
 import random
+import socketserver
 import subprocess
 import sys
 import threading
@@ -67,6 +68,13 @@ def workers(folder: Path, database: str, *, processes: int, slots: int, how: str
     url = urlsplit(os.environ["DATABASE_URL"])
     beside = url.path.rpartition("/")[0]  # the embedded server's URL path begins with its socket folder
     environment = os.environ | {"DATABASE_URL": url._replace(path=f"{beside}/{database}").geturl()}
+    with referee(folder) as port:
+        yield from _workers(folder, environment | {"RACE_PORT": str(port)}, processes, slots, how, broker)
+
+
+def _workers(
+    folder: Path, environment: dict[str, str], processes: int, slots: int, how: str, broker: Broker
+) -> Iterator[None]:
     command = [sys.executable, "-W", "ignore", "-m", "testrunner.tests.racing", str(folder), str(slots), how]
     broker.workers = [
         subprocess.Popen(command, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -132,15 +140,12 @@ def instant_in(folder: Path):
 
 
 def pytest_in(folder: Path):
-    """Return the real executor with a test that does the same as an instant run.
-
-    It uses the plain mode, because an isolated run could not reach the folder.
-    """
+    """Return the real executor with a test that does the same as an instant run."""
     from testrunner.sandbox.executor import TestBytes, execute
     from testrunner.sandbox.isolation import MODES
 
     def real(files, *, environment, run_name, **more):
-        known = {"RACE_FOLDER": str(folder), "RACE_RUN": run_name.split("-")[1]}
+        known = {"RACE_PORT": os.environ["RACE_PORT"], "RACE_RUN": run_name.split("-")[1]}
         files = [TestBytes("test_alone.py", ALONE)]
         return execute(files, environment=environment | known, run_name=run_name, mode=MODES[-1], **more)
 
@@ -148,7 +153,13 @@ def pytest_in(folder: Path):
 
 
 def alone(folder: str, place: str, run: str) -> None:
-    """Hold the environment's lock file for a moment; record this run, and an overlap if another run holds the file."""
+    with holding(folder, place, run):
+        time.sleep(random.uniform(0, 0.004))
+
+
+@contextmanager
+def holding(folder: str, place: str, run: str) -> Iterator[None]:
+    """Hold the environment's lock file; record this run, and an overlap if another run holds the file."""
 
     def append(name: str) -> None:
         with open(os.open(f"{folder}/{name}", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600), "w") as file:
@@ -160,20 +171,45 @@ def alone(folder: str, place: str, run: str) -> None:
     except FileExistsError:
         append("overlaps")
     append(f"order-{place}")
-    time.sleep(random.uniform(0, 0.004))
+    yield
     with suppress(FileNotFoundError):
         os.unlink(lock)
 
 
-ALONE = f"""
-import os, random, time
-from contextlib import suppress
+class Referee(socketserver.StreamRequestHandler):
+    """Holds the lock file of an environment for a run that is connected: from its first line to its second."""
 
-{inspect.getsource(alone)}
+    def handle(self) -> None:
+        place, run = self.rfile.readline().decode().split()
+        with holding(self.server.folder, place, run):
+            self.wfile.write(b"in\n")
+            self.rfile.readline()
+        self.wfile.write(b"out\n")
+
+
+@contextmanager
+def referee(folder: Path) -> Iterator[int]:
+    """Serve a Referee on a loopback port, which is returned."""
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Referee) as server:
+        server.folder = str(folder)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
+
+
+ALONE = b"""
+import os, random, socket, time
 
 def test_nobody_else_is_here():
-    alone(os.environ["RACE_FOLDER"], os.environ["TEST_ENVIRONMENT_ID"], os.environ["RACE_RUN"])
-""".encode()
+    with socket.create_connection(("127.0.0.1", int(os.environ["RACE_PORT"]))) as line, line.makefile("rw") as words:
+        print(os.environ["TEST_ENVIRONMENT_ID"], os.environ["RACE_RUN"], file=words, flush=True)
+        assert words.readline() == "in\\n"
+        time.sleep(random.uniform(0, 0.004))
+        print("done", file=words, flush=True)
+        assert words.readline() == "out\\n"
+"""
 
 
 def check_then_lock(environment_id: int, worker: str):
