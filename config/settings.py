@@ -72,7 +72,8 @@ MIDDLEWARE = [
     "config.rest.slashes.EitherSlash",  # before the middlewares that use the path
     "django.middleware.common.CommonMiddleware",
     "config.middleware.AdminRequests",
-    "projects.cached_views.ListsAtOnce",  # after the middlewares for every response, before those it does not need
+    # After the middlewares for every response, before those it does not need
+    "projects.cached_views.CachedListMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",

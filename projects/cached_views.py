@@ -47,7 +47,7 @@ class CachedListView(ListModelMixin):
         return _answer(request, entries.listing(_question(type(self).__name__, request, held), build))
 
 
-class ListsAtOnce:
+class CachedListMiddleware:
     """Middleware that answers list requests from the cache. Place it after those that apply to every response."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:

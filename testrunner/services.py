@@ -25,7 +25,7 @@ MAX_BYTES = 20 * 2**20  # of all files of a run
 MAX_RESERVATION = timedelta(days=7)
 
 
-class NoSuchTime(RunNotAllowed):
+class InvalidTimeLimit(RunNotAllowed):
     """The requested time limit is outside the allowed range."""
 
 
@@ -43,7 +43,7 @@ def start_run(
     The run starts when every earlier run in its environment has ended; see `position` and `expected_start` in
     testrunner/queue/estimates.py. Repeating the same request with the same `request_key` returns the run that it
     created the first time. Raises RunNotAllowed, with a sentence, for no file, a duplicate file, too many or too large
-    files, and for Opsroom's own tests together with other files. Raises NoSuchTime for an invalid time limit, and
+    files, and for Opsroom's own tests together with other files. Raises InvalidTimeLimit for an invalid time limit, and
     QuotaExceeded if too many runs are waiting.
     """
     _check(files, wall_seconds)
@@ -191,7 +191,7 @@ def _check(files: Sequence[Snapshot], wall_seconds: int | None) -> None:
     if len(files) > MAX_FILES or sum(len(file.content) for file in files) > MAX_BYTES:
         raise RunNotAllowed(_too_much(files))
     if wall_seconds is not None and not 0 < wall_seconds <= settings.TESTRUN_MAX_SECONDS:
-        raise NoSuchTime(f"A run may take from 1 to {settings.TESTRUN_MAX_SECONDS} seconds.")
+        raise InvalidTimeLimit(f"A run may take from 1 to {settings.TESTRUN_MAX_SECONDS} seconds.")
 
 
 def _too_much(files: Sequence[Snapshot]) -> str:

@@ -262,7 +262,7 @@ class TestRunsView(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, v
                 whole = self._whole(services.start_run(user=request.user, files=snapshots, **asked))
         except quotas.QuotaExceeded as refused:
             raise TooManyWaiting(str(refused)) from refused
-        except services.NoSuchTime as refused:
+        except services.InvalidTimeLimit as refused:
             raise ValidationError({"wall_seconds": [str(refused)]}) from refused
         except (discovery.TestFileGone, RunNotAllowed) as refused:
             raise ValidationError({"files": [str(refused)]}) from refused

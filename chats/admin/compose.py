@@ -18,7 +18,7 @@ from chats import services
 from chats.admin.compose_form import ComposeForm
 from chats.admin.send import may_send, page_of
 from chats.broadcasts import drafts
-from chats.broadcasts.audience import MAX_LISTED_USERS, how_many_have_a_chat
+from chats.broadcasts.user_list import MAX_LISTED_USERS, how_many_have_a_chat
 from chats.models import Broadcast, BroadcastNotAllowed, Chat
 from core.storage_failure import StorageFailure
 from core.timezones import zone_words

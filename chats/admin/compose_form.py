@@ -16,8 +16,8 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from chats.admin.text import MultilineField
 from chats.broadcasts import drafts
-from chats.broadcasts.audience import MAX_LISTED_USERS, Listed, read_list
 from chats.broadcasts.drafts import Draft
+from chats.broadcasts.user_list import MAX_LISTED_USERS, Listed, read_list
 from core.admin.datetime_field import MomentField, MomentInput
 from core.busy import Busy
 from core.images.conversion import ImageRefused, reencode

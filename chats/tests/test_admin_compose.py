@@ -14,7 +14,7 @@ from django.test import Client
 from accounts.zones import choose_zone
 from chats import services
 from chats.broadcasts import drafts
-from chats.broadcasts.audience import read_list
+from chats.broadcasts.user_list import read_list
 from chats.factories import BroadcastFactory, ChatFactory
 from chats.models import Broadcast
 from chats.tests.banner_list import png
@@ -268,7 +268,7 @@ def test_a_list_of_nobody_is_refused(as_marketer, users, sentence):
 
 
 def test_a_list_that_is_too_long_is_refused(as_marketer, monkeypatch):
-    monkeypatch.setattr("chats.broadcasts.audience.MAX_LISTED_USERS", 2)
+    monkeypatch.setattr("chats.broadcasts.user_list.MAX_LISTED_USERS", 2)
     users = "\n".join(str(uuid4()) for _ in range(3))
 
     page = shown(as_marketer, form(audience="listed", users=users))

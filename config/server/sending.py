@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import IO, Any
 
-from config.server.response_outbox import AT_ONCE, HungUp
+from config.server.response_buffer import AT_ONCE, HungUp
 
 SEND_TIMEOUT = 60.0  # seconds for AT_ONCE bytes; config/server/connections.py cuts earlier if not one is taken
 

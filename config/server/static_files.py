@@ -13,7 +13,7 @@ from django.conf import settings
 from whitenoise.middleware import WhiteNoiseMiddleware
 
 from config.middleware import DEFAULTS
-from config.server.response_outbox import HungUp
+from config.server.response_buffer import HungUp
 from config.server.sending import FileBody, Receive, Send, hang_up, send_file
 
 SOURCE_MAPS = (".map", ".map.gz", ".map.br")

@@ -5,7 +5,7 @@ Threads never wait for clients.
 1. The event loop first reads the request's body, within limits of size and time, into memory or a temporary file.
 2. A thread runs Django until its response is complete. A short response returns to the loop as a whole: switching
    between thread and loop takes about as long as a simple view, because the two compete for the interpreter lock, so
-   it happens once. The rest of a long response is buffered in an outbox (config/server/response_outbox.py).
+   it happens once. The rest of a long response is buffered in an outbox (config/server/response_buffer.py).
 3. A stream, which may be slow to produce or longer than an outbox, is produced by a thread of a second, small pool, and
    sent meanwhile. The loop sends files itself.
 4. The loop sends (config/server/sending.py). If the client disconnects or does not read for a while, the connection is
@@ -31,7 +31,7 @@ from typing import IO, Any
 from a2wsgi.wsgi import build_environ
 from django.db import close_old_connections
 
-from config.server.response_outbox import AT_ONCE, MAX_RESPONSE_BYTES, HungUp, Outbox
+from config.server.response_buffer import AT_ONCE, MAX_RESPONSE_BYTES, HungUp, ResponseBuffer
 from config.server.sending import FileBody, Receive, Send, hang_up, send_file, send_parts
 
 MAX_BODY_BYTES = 64 * 1024 * 1024  # each form has its own smaller limit and error message
@@ -114,7 +114,7 @@ class Answer:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self.head: dict[str, Any] = {}
-        self.outbox: Outbox | None = None
+        self.outbox: ResponseBuffer | None = None
         self._gathered: list[bytes] = []
         self._size = 0
 
@@ -155,9 +155,9 @@ class Answer:
     def whole(self) -> bytes:
         return b"".join(self._gathered)
 
-    def box(self) -> Outbox:
+    def box(self) -> ResponseBuffer:
         if self.outbox is None:
-            self.outbox = Outbox(self._loop)
+            self.outbox = ResponseBuffer(self._loop)
         return self.outbox
 
     def close(self) -> None:
@@ -165,7 +165,7 @@ class Answer:
             self.outbox.close()
 
 
-def _make_stream(outbox: Outbox, parts: Iterable[bytes]) -> None:
+def _make_stream(outbox: ResponseBuffer, parts: Iterable[bytes]) -> None:
     """Put each part as it is produced, in this thread, which has its own Postgres connection."""
     try:
         close_old_connections()

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from config.server import response_outbox, sending, wsgi_bridge
+from config.server import response_buffer, sending, wsgi_bridge
 from config.server.wsgi_bridge import Bridge
 from config.tests.serving import until
 
@@ -166,7 +166,7 @@ async def test_a_client_that_takes_nothing_is_given_up(monkeypatch):
 
 
 async def test_a_stream_waits_for_a_client_that_is_slower_than_it(monkeypatch):
-    monkeypatch.setattr(response_outbox, "MAX_RESPONSE_BYTES", 1_000_000)
+    monkeypatch.setattr(response_buffer, "MAX_RESPONSE_BYTES", 1_000_000)
     stream, client = Stream(b"x" * 10_000), Client()
     client.reads.clear()
     asking = asyncio.create_task(client.ask(Bridge(stream, threads=1)))
@@ -182,8 +182,8 @@ async def test_a_stream_waits_for_a_client_that_is_slower_than_it(monkeypatch):
 
 
 async def test_a_stream_ends_where_its_client_takes_nothing_of_much(monkeypatch):
-    monkeypatch.setattr(response_outbox, "MAX_RESPONSE_BYTES", 100_000)
-    monkeypatch.setattr(response_outbox, "WAIT_TIMEOUT", 0.1)
+    monkeypatch.setattr(response_buffer, "MAX_RESPONSE_BYTES", 100_000)
+    monkeypatch.setattr(response_buffer, "WAIT_TIMEOUT", 0.1)
     stream, client = Stream(b"x" * 10_000), Client()
     client.reads.clear()
 
@@ -222,7 +222,7 @@ async def test_no_thread_waits_for_clients_that_do_not_read(announced):
 
 
 async def test_beyond_what_may_wait_the_answer_that_was_taken_longest_ago_is_cut(monkeypatch):
-    monkeypatch.setattr(response_outbox, "MAX_TOTAL_BYTES", 3_000_000)
+    monkeypatch.setattr(response_buffer, "MAX_TOTAL_BYTES", 3_000_000)
 
     def large(environ, start_response):
         start_response("200 OK", [("Content-Length", "1000000")])
@@ -233,8 +233,8 @@ async def test_beyond_what_may_wait_the_answer_that_was_taken_longest_ago_is_cut
     for client in slow:
         client.reads.clear()
         asking.append(asyncio.create_task(client.ask(app)))
-        await until(lambda: len(response_outbox._all._sizes) == min(3, len(asking)))
-        first = first or next(iter(response_outbox._all._sizes))
+        await until(lambda: len(response_buffer._all._sizes) == min(3, len(asking)))
+        first = first or next(iter(response_buffer._all._sizes))
     await until(lambda: first.is_cut)
 
     for client in slow:
@@ -242,12 +242,12 @@ async def test_beyond_what_may_wait_the_answer_that_was_taken_longest_ago_is_cut
     await asyncio.gather(*asking)
     whole = [len(client.body) == 1_000_000 for client in slow]
     assert whole == [False, True, True, True]
-    assert response_outbox._all._size == 0
+    assert response_buffer._all._size == 0
 
 
 async def test_a_stream_that_waits_for_its_turn_is_closed_when_its_client_hangs_up(monkeypatch):
     monkeypatch.setattr(wsgi_bridge, "STREAMS", 1)
-    monkeypatch.setattr(response_outbox, "MAX_RESPONSE_BYTES", 100_000)
+    monkeypatch.setattr(response_buffer, "MAX_RESPONSE_BYTES", 100_000)
     first, second, begun = Stream(b"x" * 10_000), Stream(), []
 
     def one_of_two(environ, start_response):

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from config.server import response_outbox
-from config.server.response_outbox import HungUp, Outbox
+from config.server import response_buffer
+from config.server.response_buffer import HungUp, ResponseBuffer
 
 PARTS, PART = 5, b"x" * 10_000
 
@@ -28,7 +28,7 @@ class LateLock:
         self._lock.release()
 
 
-def put_all(box: Outbox) -> None:
+def put_all(box: ResponseBuffer) -> None:
     try:
         for _ in range(PARTS):
             box.put(PART)
@@ -39,8 +39,8 @@ def put_all(box: Outbox) -> None:
 
 @pytest.mark.parametrize("hangs_up", [False, True])
 async def test_nothing_is_counted_of_an_answer_that_is_closed(hangs_up: bool, monkeypatch):
-    monkeypatch.setattr(response_outbox._all, "_lock", LateLock())
-    box = Outbox(asyncio.get_running_loop())
+    monkeypatch.setattr(response_buffer._all, "_lock", LateLock())
+    box = ResponseBuffer(asyncio.get_running_loop())
     making = asyncio.create_task(asyncio.to_thread(put_all, box))
 
     taken = 0
@@ -52,4 +52,4 @@ async def test_nothing_is_counted_of_an_answer_that_is_closed(hangs_up: bool, mo
     await making
 
     assert hangs_up or taken == PARTS * len(PART)
-    assert (response_outbox._all._size, len(response_outbox._all._sizes)) == (0, 0)
+    assert (response_buffer._all._size, len(response_buffer._all._sizes)) == (0, 0)

@@ -52,7 +52,7 @@ class InvalidETag(exceptions.APIException):
     )
 
 
-class Weak(PreconditionFailed):
+class WeakETag(PreconditionFailed):
     default_detail = (
         "A weak entity tag (W/…) never matches in If-Match. Send the strong ETag that GET gave without a proxy's W/. "
         "Nothing was changed."
@@ -94,7 +94,7 @@ class Preconditions(APIView):
             self.lock(row)
             current = self._etag(self.shown(row))
             if tags is not None and not _matches(current, tags):
-                raise Weak() if all(tag.startswith("W/") for tag in tags) else PreconditionFailed()
+                raise WeakETag() if all(tag.startswith("W/") for tag in tags) else PreconditionFailed()
             if _is_known(current, unwanted):
                 raise PreconditionFailed()
             yield

@@ -17,7 +17,7 @@ def problems() -> Iterator[None]:
     """Convert a service's exceptions into responses with 400, 404 or 409."""
     try:
         yield
-    except services.Wrong as wrong:
+    except services.InvalidEvent as wrong:
         fields: dict[str, list[str]] = {}
         for reason in wrong.reasons:
             _, member, *rest = [*reason["pointer"].split("/"), ""]

@@ -21,7 +21,7 @@ from events.demo import traffic
 from events.ingest.bulk_insert import escaped
 from events.models import Application, Batch, EventType
 from events.models.event import BATCH_ROWS
-from events.rejected.revalidation import Judge
+from events.rejected.revalidation import Revalidator
 from events.rollups import digest
 from events.storage import partitions
 from events.validation.errors import place_of
@@ -57,7 +57,7 @@ def create_fake_events(
     partitions.ensure(since, until)
     applications = [_application(name) for name in names]
     _describe_types()
-    judge, chance = Judge(), random.Random()
+    judge, chance = Revalidator(), random.Random()
     rows = islice(_events(total, since, until, applications, chance), total)
     while some := list(islice(rows, BATCHES * BATCH_ROWS)):
         _store(some, list(_mistakes(round(len(some) * REJECTED), some, applications, judge, chance)))
@@ -105,7 +105,7 @@ def _event_id(moment: datetime) -> str:
 
 
 def _mistakes(
-    number: int, events: list[Row], applications: list[Application], judge: Judge, chance: random.Random
+    number: int, events: list[Row], applications: list[Application], judge: Revalidator, chance: random.Random
 ) -> Iterator[str]:
     """Yield lines of rejected events without their ids, spread over the time of these events."""
     for mistake in traffic.mistakes(chance, number):

@@ -39,8 +39,8 @@ from events.ingest.check_process import CheckProcess, TooHeavy, read_here
 from events.ingest.db_thread import DatabaseThread, Unavailable
 from events.ingest.group_commit import ApplicationGone, GroupCommit
 from events.ingest.quota import Quota
-from events.ingest.rate_limit import Buckets
-from events.ingest.registry import Directory, Sender
+from events.ingest.rate_limit import ApplicationRateLimit
+from events.ingest.registry import KeyCache, Sender
 from events.ingest.request_body import Disconnected, Receive, RequestRefused, read_body
 from events.ingest.request_limits import Limit, RequestLimits, TooMuch, TooMuchOfOne
 from events.ingest.writer import Writer
@@ -101,10 +101,10 @@ class Ingest:
         store = Store()
         self._writers = [Writer(f"ingest-{number}", store) for number in range(2 * WRITERS)]
         self._looking = DatabaseThread("ingest-keys")
-        self._directory = Directory(self._looking)
+        self._directory = KeyCache(self._looking)
         self._commit = GroupCommit(self._writers[:WRITERS])
         self._commit_large = GroupCommit(self._writers[WRITERS:])
-        self._buckets = Buckets()
+        self._buckets = ApplicationRateLimit()
         self._quota = Quota(self._directory)
         self._checking = ThreadPoolExecutor(max_workers=CHECKERS, thread_name_prefix="ingest-check")
         self._asking = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ingest-ask")

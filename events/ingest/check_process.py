@@ -21,7 +21,7 @@ import orjson
 import structlog
 
 from events.ingest.check_child import BUDGET_SPENT, TOO_MANY_ITEMS, read_frame, write_frame
-from events.ingest.registry import Known
+from events.ingest.registry import KeysAndSchemas
 from events.validation.budget import Budget, BudgetSpent
 from events.validation.event import Item, Rules, read_items
 from events.validation.parser import Body, TooManyItems
@@ -57,7 +57,7 @@ class CheckProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._fingerprint = ""  # of the event types that the child process has
 
-    def read(self, content: bytes, rules: Rules, known: Known) -> list[Item]:
+    def read(self, content: bytes, rules: Rules, known: KeysAndSchemas) -> list[Item]:
         """Return the validated items of a body.
 
         Raises TooManyItems. Raises BudgetSpent if validation takes more work, time or memory than one request may use.
@@ -91,7 +91,7 @@ class CheckProcess:
             )  # fmt: skip
         return self._process
 
-    def _ask(self, process: subprocess.Popen[bytes], content: bytes, rules: Rules, known: Known) -> Any:
+    def _ask(self, process: subprocess.Popen[bytes], content: bytes, rules: Rules, known: KeysAndSchemas) -> Any:
         if process.stdin is None or process.stdout is None:
             raise EOFError
         types = (

@@ -14,14 +14,14 @@ from datetime import UTC, date, datetime
 
 from django.conf import settings
 
-from events.ingest.registry import Directory
+from events.ingest.registry import KeyCache
 from events.validation.event import Item
 
 
 class Quota:
     """The bytes of rejected events that are kept today, per application."""
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: KeyCache) -> None:
         self._directory, self._most = directory, settings.EVENT_REJECTED_MB_PER_DAY * 1024 * 1024
         self._day: date | None = None
         self._stored: dict[int, int] = {}  # by application, as last read from Postgres

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 
-class Buckets:
+class ApplicationRateLimit:
     """Token buckets, one per application, each with a capacity of one second of the application's rate.
 
     A request may take more tokens than the bucket has, because it is never split. The bucket then has a negative

@@ -61,7 +61,7 @@ class Sender:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KeysAndSchemas:
     fingerprint: str
     senders: Mapping[str, Sender]  # by the key's SHA-256
     types: Mapping[tuple[str, str], Checker]
@@ -69,7 +69,7 @@ class Known:
     checkers: Mapping[str, Checker]  # by the schema's text, so that unchanged schemas are not compiled again
 
 
-NOTHING = Known("", {}, {}, {}, {})
+NOTHING = KeysAndSchemas("", {}, {}, {}, {})
 
 
 @lru_cache(maxsize=1_000)
@@ -77,7 +77,7 @@ def hash_of(key: str) -> str:
     return hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()
 
 
-class Directory:
+class KeyCache:
     """This process's cache of write keys and schemas."""
 
     def __init__(self, line: DatabaseThread) -> None:
@@ -88,14 +88,14 @@ class Directory:
         self._comparing: asyncio.Task[None] | None = None
         self.rejected_today: dict[int, int] = {}  # bytes kept per application, at the last comparison
 
-    def at_hand(self) -> Known | None:
+    def at_hand(self) -> KeysAndSchemas | None:
         """Return keys and schemas, or None if they are older than STALE and the caller must wait with `known`."""
         age = time.monotonic() - self._as_of
         if age > FRESH:
             self._begin()
         return self._known if age <= STALE else None
 
-    async def known(self) -> Known:
+    async def known(self) -> KeysAndSchemas:
         """Return keys and schemas, after a comparison if necessary. If that fails, return the cached ones.
 
         Raises Unavailable if they have never been loaded and cannot be loaded now.
@@ -148,7 +148,7 @@ class Directory:
             return
         self._as_of = began
 
-    def _load(self, connection: Any) -> Known:
+    def _load(self, connection: Any) -> KeysAndSchemas:
         """Return the current keys and schemas from Postgres.
 
         The fingerprint is read first, so a change during the loading causes another load at the next comparison.
@@ -171,4 +171,4 @@ class Directory:
         checkers = {text: known[text] if text in known else stored(text) for _, _, text in rows}
         texts = {(category, name): text for category, name, text in rows}
         types = {type: checkers[text] for type, text in texts.items()}
-        return Known(fingerprint, senders, types, texts, checkers)
+        return KeysAndSchemas(fingerprint, senders, types, texts, checkers)

@@ -9,7 +9,7 @@ from events.models.event import BATCH_ROWS
 from events.rollups import adjustments
 
 
-def forget_rejected(rows: list[RejectedEvent]) -> Counter[adjustments.Kind]:
+def forget_rejected(rows: list[RejectedEvent]) -> Counter[adjustments.RollupKey]:
     """Delete rejected events that the caller has locked in the order of their ids.
 
     Return the changes of the counts. The caller must add them at the end, because the rows of counts are contended.

@@ -28,7 +28,7 @@ from events.models.event import BATCH_ROWS
 from events.query.pages import LARGE, fitting
 from events.rejected import backfill
 from events.rejected.deletion import forget_rejected
-from events.rejected.revalidation import Judge
+from events.rejected.revalidation import Revalidator
 from events.rejected.selection import Selection
 from events.rollups import adjustments
 from events.validation.errors import place_of
@@ -93,7 +93,7 @@ def _ask(replay: Replay, ids: list[int]) -> None:
 
 def _judged(rows: Sequence[RejectedEvent]) -> list[Judged]:
     """Validate these events, or as many as JUDGE_SECONDS allow, at least one."""
-    judge, until = Judge(), time.monotonic() + JUDGE_SECONDS
+    judge, until = Revalidator(), time.monotonic() + JUDGE_SECONDS
     judged: list[Judged] = []
     for row in rows:
         if judged and time.monotonic() > until:
@@ -102,9 +102,9 @@ def _judged(rows: Sequence[RejectedEvent]) -> list[Judged]:
     return judged
 
 
-def _note_reasons(judged: Sequence[Judged], uncounted: set[int]) -> Counter[adjustments.Kind]:
+def _note_reasons(judged: Sequence[Judged], uncounted: set[int]) -> Counter[adjustments.RollupKey]:
     """Store the current validation errors where they have changed. Return the changes of the counts."""
-    moved: Counter[adjustments.Kind] = Counter()
+    moved: Counter[adjustments.RollupKey] = Counter()
     changed: list[RejectedEvent] = []
     for row, item in judged:
         before = adjustments.kind_of_rejected(row)

@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 
 from events.models import Event, EventTombstone, RejectedEvent
 from events.query.pages import first_rows
-from events.rejected.revalidation import Judge
+from events.rejected.revalidation import Revalidator
 from events.validation.errors import ValidationReason as Fault
 from events.validation.errors import place_of
 from events.validation.event import Item
@@ -57,7 +57,7 @@ class Rehearsal:
 
 
 def rehearse(
-    rows: QuerySet[RejectedEvent], judge: Judge, *, most: int = MAX_EVENTS, seconds: float = SECONDS
+    rows: QuerySet[RejectedEvent], judge: Revalidator, *, most: int = MAX_EVENTS, seconds: float = SECONDS
 ) -> Rehearsal:
     """Validate these rejected events again and return the results, without changing anything."""
     found, reasons = Rehearsal(), Reasons()

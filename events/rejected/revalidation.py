@@ -26,7 +26,7 @@ from events.validation.stored_schemas import stored
 TypeName = tuple[str, str]  # category, name
 
 
-class Judge:
+class Revalidator:
     """Validator with the current applications and types.
 
     `instead` has unpublished schemas that replace published ones.

@@ -15,7 +15,7 @@ from events.models import Application, Event, RejectedEvent
 from events.query.pages import beyond, first_rows
 from events.query.time_slices import Reach
 from events.rejected.replay_preview import ReasonCount, Reasons, Rehearsal, rehearse
-from events.rejected.revalidation import Judge
+from events.rejected.revalidation import Revalidator
 from events.validation.schema_child import Untrusted, untrusted
 
 LAST = 10_000
@@ -47,7 +47,7 @@ def dry_run(*, category: str, name: str, schema: dict[str, Any], last: int = LAS
         # The index by type has the application as its first column.
         applications = list(Application.objects.values_list("pk", flat=True))
         rows = RejectedEvent.objects.filter(application_id__in=applications, category=category, name=name)
-        judge = Judge({(category, name): checker})
+        judge = Revalidator({(category, name): checker})
         found.rejected_now = rehearse(rows, judge, most=last, seconds=seconds / 2)
     return found
 

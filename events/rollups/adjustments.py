@@ -20,7 +20,7 @@ from events.models import Batch, Event, Minute, RejectedEvent, Session
 from events.models.event import BATCH_ROWS
 
 
-class Kind(NamedTuple):
+class RollupKey(NamedTuple):
     """The unique key of a row of per-minute counts (`Minute`)."""
 
     minute: datetime
@@ -42,15 +42,15 @@ def shrink(batch: Batch, *, events: int = 0, rejected: int = 0) -> None:
     Batch.objects.filter(pk=batch.pk).update(events=left, rejected=F("rejected") - rejected, **span)
 
 
-def kind_of(event: Event) -> Kind:
-    return Kind(_minute(event.timestamp), event.application_id, event.category, event.name)
+def kind_of(event: Event) -> RollupKey:
+    return RollupKey(_minute(event.timestamp), event.application_id, event.category, event.name)
 
 
-def kind_of_rejected(event: RejectedEvent) -> Kind:
-    return Kind(_minute(event.received_at), event.application_id, event.category, event.name)
+def kind_of_rejected(event: RejectedEvent) -> RollupKey:
+    return RollupKey(_minute(event.received_at), event.application_id, event.category, event.name)
 
 
-def add(kinds: Counter[Kind], field: str) -> None:
+def add(kinds: Counter[RollupKey], field: str) -> None:
     """Add these numbers, which may be negative, to the per-minute counts. `field` is "events" or "rejected".
 
     A negative number is ignored if the retention has already deleted the row of its minute.

@@ -101,7 +101,7 @@ _REJECTED = """
 
 
 @dataclass(frozen=True)
-class Round:
+class DigestResult:
     """The numbers of batches, events and rejected events that were counted."""
 
     batches: int
@@ -109,26 +109,26 @@ class Round:
     rejected: int
 
 
-def run(seconds: float = SECONDS) -> Round:
+def run(seconds: float = SECONDS) -> DigestResult:
     """Count batches until all are counted, or for about `seconds`. Return the totals."""
     until = time.monotonic() + seconds
     rounds = [digest_some()]
     while rounds[-1].batches and time.monotonic() < until:
         rounds.append(digest_some())
-    return Round(*(sum(getattr(one, name) for one in rounds) for name in ("batches", "events", "rejected")))
+    return DigestResult(*(sum(getattr(one, name) for one in rounds) for name in ("batches", "events", "rejected")))
 
 
 @retried
-def digest_some(at_once: int = AT_ONCE) -> Round:
+def digest_some(at_once: int = AT_ONCE) -> DigestResult:
     """Count the oldest batches that no other worker has locked, in one transaction."""
     with transaction.atomic():
-        partitions.hold()
+        partitions.lock_partitions()
         batches = _claim(at_once)
         if not batches:
-            return Round(0, 0, 0)
+            return DigestResult(0, 0, 0)
         with connection.cursor() as cursor:
             tombstones.delete_stored_again(cursor, batches)
-            done = Round(len(batches), sum(row.events for row in batches), sum(row.rejected for row in batches))
+            done = DigestResult(len(batches), sum(row.events for row in batches), sum(row.rejected for row in batches))
             realtime.digested(done.events, done.rejected, _groups(cursor, batches) if done.rejected else [])
             add_up(cursor, batches)
         Batch.objects.filter(pk__in=[batch.pk for batch in batches]).delete()

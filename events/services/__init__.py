@@ -26,7 +26,7 @@ from events.services.event_types import (
     is_same_schema,
     publish_schema,
 )
-from events.services.events import Wrong, delete_event, delete_rejected, lock_event, update_event
+from events.services.events import InvalidEvent, delete_event, delete_rejected, lock_event, update_event
 from events.services.history import ChangeRefused
 from events.services.notifications import resend_notification, send_notification, update_notification
 from events.services.replays import REPLAY, rehearse_replay, start_replay, sweep_replays
@@ -37,12 +37,12 @@ __all__ = [
     "REPLAY",
     "ChangeRefused",
     "DryRun",
+    "InvalidEvent",
     "NewApplication",
     "NewKey",
     "Rehearsal",
     "SchemaError",
     "Selection",
-    "Wrong",
     "check_schema",
     "create_application",
     "create_event_type",

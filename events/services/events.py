@@ -15,7 +15,7 @@ from core.database.deadlocks import retried
 from events.models import Batch, Event, RejectedEvent, Session
 from events.models.event import BATCH_ROWS
 from events.rejected.deletion import forget_rejected
-from events.rejected.revalidation import Judge
+from events.rejected.revalidation import Revalidator
 from events.rollups import adjustments
 from events.services.history import ChangeRefused
 from events.storage import partitions, tombstones
@@ -25,7 +25,7 @@ _FIELDS = ("session_id", "category", "name", "data", "timestamp")
 _COUNTED = frozenset(_FIELDS) - {"data"}  # the fields on which sessions and counts depend
 
 
-class Wrong(Exception):
+class InvalidEvent(Exception):
     """The changed event would be invalid. `reasons` has the validation errors as the ingest would return them."""
 
     def __init__(self, reasons: list[ValidationReason]) -> None:
@@ -48,8 +48,8 @@ def update_event(*, event: Event, actor: Any = None, **changes: Any) -> Event:
         found = {name: value for name, value in changes.items() if _differ(getattr(before, name), value)}
         if not found:
             return before
-        if reasons := Judge().reasons(before, found):
-            raise Wrong(reasons)
+        if reasons := Revalidator().reasons(before, found):
+            raise InvalidEvent(reasons)
         batch = adjustments.uncounted([before.pk]).get(before.pk // BATCH_ROWS)
         _write(before, found)
         after = Event.objects.get(pk=before.pk)
@@ -112,7 +112,7 @@ def lock_event(pk: int) -> QuerySet[Event]:
     Changes of one event are serialised by an advisory lock. With row locks only, a transaction that waits for a row
     which another one moves to another month's partition would get an error from Postgres, not the row.
     """
-    partitions.hold()
+    partitions.lock_partitions()
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('events_event', %s))", [pk])
     return Event.objects.select_for_update().filter(pk=pk)

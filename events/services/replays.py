@@ -10,7 +10,7 @@ from django.db.models import Count, Max
 from core.wake import wake
 from events.models import Replay
 from events.rejected.replay_preview import Rehearsal, rehearse
-from events.rejected.revalidation import Judge
+from events.rejected.revalidation import Revalidator
 from events.rejected.selection import Selection
 from events.services.history import ChangeRefused
 
@@ -21,7 +21,7 @@ SWEEP_SECONDS = 10.0  # expiry of a wake-up message; a newer sweep has sent anot
 
 def rehearse_replay(*, selection: Selection) -> Rehearsal:
     """Return the expected results of a replay. Of a large selection, only the newest events are validated."""
-    return rehearse(selection.rows(), Judge())
+    return rehearse(selection.rows(), Revalidator())
 
 
 def start_replay(*, selection: Selection, actor: Any = None) -> Replay:

@@ -62,7 +62,7 @@ class Partition:
         return following(self.first)
 
 
-def hold() -> None:
+def lock_partitions() -> None:
     """Lock the partitions until the caller's transaction ends: rows stay where they are, and no month is dropped.
 
     Call this first in a transaction that must find every row. Without it, a statement can wait for the default

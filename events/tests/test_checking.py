@@ -11,7 +11,7 @@ from events.factories import EventTypeFactory
 from events.ingest import check_process
 from events.ingest.asgi_app import HEAVY_OF_ONE
 from events.ingest.check_process import CheckProcess, TooHeavy, read_here
-from events.ingest.registry import Known
+from events.ingest.registry import KeysAndSchemas
 from events.models import Event, RejectedEvent
 from events.tests.sending import committed
 from events.tests.test_envelope import BROKEN, FAULTY, RIGHT
@@ -23,7 +23,7 @@ from events.validation.schemas import compiled
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 SCHEMA = {"properties": {"tags": {"items": {"type": "string"}}}}
 TYPE = (RIGHT["category"], RIGHT["name"])
-KNOWN = Known("1", {}, {TYPE: compiled(SCHEMA)}, {TYPE: json.dumps(SCHEMA)}, {})
+KNOWN = KeysAndSchemas("1", {}, {TYPE: compiled(SCHEMA)}, {TYPE: json.dumps(SCHEMA)}, {})
 RULES = Rules(7, KNOWN.types, False, NOW, TimestampBounds.from_settings())
 
 
@@ -92,7 +92,7 @@ def test_an_item_that_one_call_judges_for_long_is_for_the_other_process():
 
 def test_it_is_told_of_new_schemas(other):
     stricter = {"required": ["tags"]}
-    newer = Known("2", {}, {TYPE: compiled(stricter)}, {TYPE: json.dumps(stricter)}, {})
+    newer = KeysAndSchemas("2", {}, {TYPE: compiled(stricter)}, {TYPE: json.dumps(stricter)}, {})
 
     first = other.read(packed(RIGHT), RULES, KNOWN)
     second = other.read(packed(RIGHT), RULES, newer)
@@ -106,7 +106,7 @@ def test_what_is_too_much_is_told(other, monkeypatch):
         other.read(packed(*[1] * (MAX_ITEMS + 1)), RULES, KNOWN)
 
     dear = {"additionalProperties": {"items": {"allOf": [{}] * 400}}}
-    known = Known("3", {}, {TYPE: compiled(dear)}, {TYPE: json.dumps(dear)}, {})
+    known = KeysAndSchemas("3", {}, {TYPE: compiled(dear)}, {TYPE: json.dumps(dear)}, {})
     with pytest.raises(BudgetSpent):
         other.read(packed(*[tagged(200)] * 40), RULES, known)
 

@@ -15,7 +15,7 @@ from events.factories import EventTypeFactory, WriteKeyFactory
 from events.ingest import asgi_app, db_thread, registry
 from events.ingest.bulk_insert import GONE, Store
 from events.ingest.db_thread import Unavailable
-from events.ingest.rate_limit import Buckets
+from events.ingest.rate_limit import ApplicationRateLimit
 from events.models import Application, Batch, Event, RejectedEvent
 from events.tests.sending import committed
 from events.validation.event import Rules, TimestampBounds, read
@@ -252,7 +252,7 @@ def test_a_schema_that_cannot_be_used_keeps_its_events_among_the_rejected(sender
 
 def test_a_bucket_fills_up_again_and_debts_are_paid_off_first():
     now = 100.0
-    buckets = Buckets(lambda: now)
+    buckets = ApplicationRateLimit(lambda: now)
 
     buckets.take(1, 10, 30)
     waits = [buckets.wait(1, 10)]

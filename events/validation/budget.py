@@ -96,7 +96,7 @@ UNLIMITED = Budget()
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
+class PayloadSize:
     """The size of a payload.
 
     `values` counts the values at all depths, `characters` the bytes of its JSON text, and `fractions` the floats.
@@ -127,16 +127,16 @@ def work_of_a_byte(cost: Cost) -> float:
     return (cost.evaluations + cost.numbers * NUMBER * EXTREME) / 2 + cost.positions / POSITIONS
 
 
-def estimate(data: bytes, cost: Cost) -> Size:
+def estimate(data: bytes, cost: Cost) -> PayloadSize:
     """Return an upper bound for the size of a payload, computed from the bytes of its JSON text without parsing."""
     separators = len(data) - len(data.translate(None, _SEPARATORS))
     fractions = 0
     if cost.numbers:
         fractions = len(_FRACTIONS.findall(data)) * (EXTREME if _EXTREMES.search(data) else 1)
-    return Size(separators + 1, len(data), fractions, data.count(b"[") + data.count(b"{") + 1)
+    return PayloadSize(separators + 1, len(data), fractions, data.count(b"[") + data.count(b"{") + 1)
 
 
-def measure(payload: Any, characters: int, most_values: int) -> Size | None:
+def measure(payload: Any, characters: int, most_values: int) -> PayloadSize | None:
     """Return the exact size of a parsed payload whose JSON text has `characters` bytes.
 
     Return None if it has more than `most_values` values.
@@ -150,10 +150,10 @@ def measure(payload: Any, characters: int, most_values: int) -> Size | None:
             return None
         fractions += sum(_weight(one) for one in level if type(one) is float)
         level = [child for one in level if isinstance(one, (dict, list)) for child in _children(one)]
-    return Size(values, characters, fractions, depth)
+    return PayloadSize(values, characters, fractions, depth)
 
 
-def is_too_deep(size: Size, cost: Cost) -> bool:
+def is_too_deep(size: PayloadSize, cost: Cost) -> bool:
     """Whether the payload is deeper than the levels for which the cost was computed."""
     return cost.endless and size.depth > MAX_DEPTH
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import jsonschema_rs
 
 from events.validation import budget
-from events.validation.budget import Budget, Size
+from events.validation.budget import Budget, PayloadSize
 from events.validation.errors import ANY, MAX_ERRORS, ValidationReason, pointer, reason
 from events.validation.schema_cost import Cost, cost_of
 from events.validation.schema_error import SchemaError
@@ -65,7 +65,7 @@ class Schema:
         allowance.spend(work)
         return [] if self.validator.is_valid(payload) else self._reasons(payload, size, allowance)
 
-    def _reasons(self, payload: Any, size: Size, allowance: Budget) -> list[ValidationReason]:
+    def _reasons(self, payload: Any, size: PayloadSize, allowance: Budget) -> list[ValidationReason]:
         if allowance.affords_reasons(size.work_of_reasons(self.cost)):
             return list(islice(_each(self.validator.iter_errors(payload)), MAX_ERRORS))
         if self.cost.branches:  # the first error would contain all errors of its alternatives
@@ -95,7 +95,7 @@ def validator_of(schema: Any, **options: Any) -> jsonschema_rs.Validator:
         raise SchemaError(str(error).partition("\n")[0]) from error
 
 
-def _too_complex(size: Size | None) -> ValidationReason:
+def _too_complex(size: PayloadSize | None) -> ValidationReason:
     number = f"{size.values:,}" if size else "very many"
     words = f"Checking this ({number} values) by the schema of its type takes too much work. Send smaller events."
     return reason("too_complex", ["data"], words)

@@ -70,7 +70,7 @@ class NewRunAdmin(ModelAdmin):
                 request_key=given["request_key"],
             )
         except (discovery.TestFileGone, RunNotAllowed) as refused:
-            form.add_error("minutes" if isinstance(refused, services.NoSuchTime) else "tests", str(refused))
+            form.add_error("minutes" if isinstance(refused, services.InvalidTimeLimit) else "tests", str(refused))
             return None
 
     def _go_on(self, request: HttpRequest, run: TestRun) -> HttpResponse:

@@ -29,7 +29,7 @@ class HungUp(Exception):
     """The client has disconnected, or does not read."""
 
 
-class Outbox:
+class ResponseBuffer:
     """FIFO buffer of one response's bytes. The thread calls `put` and `end`, the event loop everything else."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -130,10 +130,10 @@ class _All:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._sizes: dict[Outbox, int] = {}
+        self._sizes: dict[ResponseBuffer, int] = {}
         self._size = 0
 
-    def grow(self, outbox: Outbox, size: int) -> Outbox | None:
+    def grow(self, outbox: ResponseBuffer, size: int) -> ResponseBuffer | None:
         """Count added bytes; return the outbox that must be cut if the total is too large."""
         with self._lock:
             self._size += size
@@ -146,7 +146,7 @@ class _All:
         log.warning("answer_cut", reason="too much waits to be sent", unsent=unsent)
         return slowest
 
-    def shrink(self, outbox: Outbox, size: int) -> None:
+    def shrink(self, outbox: ResponseBuffer, size: int) -> None:
         with self._lock:
             held = self._sizes.pop(outbox, 0)  # 0 if it was cut
             self._size -= min(size, held)

@@ -1,1 +1,0 @@
-"""The REST interface of events: parse, permit, one service call, serialise."""
