@@ -16,7 +16,7 @@ from chats.demo.fake import create_fake_chats
 from chats.factories import BannerFactory, BroadcastFactory, ChatFactory, MessageFactory
 from chats.models import Broadcast, BroadcastNotAllowed, Chat, Message
 from chats.tests.test_fanout import in_another_connection, wait_until_somebody_waits_for_a_lock
-from live.tests.together import together
+from core.tests.together import together
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.thorough]
 

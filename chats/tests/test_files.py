@@ -23,7 +23,7 @@ from chats.tests.banner_list import png
 from chats.tests.test_send_banner import api, delivered
 from core.images.conversion import Picture, reencode
 from core.storage_failure import StorageFailure
-from live.tests.full_disk import no_room
+from core.tests.full_disk import no_room
 
 __all__ = ["api"]
 pytestmark = pytest.mark.django_db

@@ -11,8 +11,8 @@ from chats import report_section as report
 from chats import services
 from chats.factories import BroadcastFactory, ChatFactory, MessageFactory
 from chats.models import Broadcast
+from core.tests.zone_walk import clock, in_zones, minutes_around, minutes_of
 from core.timezones import offset
-from live.tests.zone_walk import clock, in_zones, minutes_around, minutes_of
 
 pytestmark = pytest.mark.django_db
 

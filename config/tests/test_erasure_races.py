@@ -15,12 +15,12 @@ from chats.factories import ChatFactory, MessageFactory
 from chats.models import Chat, Message
 from config.data import erasure
 from config.data.erasure import Person
+from core.tests import interleaving
+from core.tests.interleaving import interleave
 from events.factories import ApplicationFactory
 from events.models import Event, Session
 from events.rollups import digest
 from events.tests.counting import NOON, assert_all_counted, commit
-from live.tests import interleaving
-from live.tests.interleaving import interleave
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -33,8 +33,8 @@ from config.tests.web_process import web_process
 from core.models import IdempotencyKey
 from core.rest.answer_encryption import seal, unseal
 from core.rest.idempotency import HEADER, REPLAYED
+from core.tests.together import together
 from events.models import Application, Notification
-from live.tests.together import together
 from projects.models import Project
 from testrunner import services as testruns
 from testrunner.factories import RunFactory

@@ -8,7 +8,7 @@ from django.db import connection, transaction
 from django.db.models.signals import post_delete
 
 from config.pages.people import delete_person
-from live.tests.interleaving import interleave
+from core.tests.interleaving import interleave
 from projects import services
 from projects.calendar.feed import new_token
 from projects.factories import ProjectFactory, TaskFactory

@@ -13,11 +13,11 @@ from chats.models import Broadcast
 from config.tests.matrix import create_everything
 from config.tests.rest_routes import ROUTES, RestRoute
 from config.tests.test_put_what_get_gave import rows
+from core.tests.interleaving import Run, interleave, waits
+from core.tests.together import together
 from events import services
 from events.factories import NotificationFactory
 from events.models import Notification
-from live.tests.interleaving import Run, interleave, waits
-from live.tests.together import together
 from projects.factories import ProjectFactory, TaskFactory
 from projects.models import Project, Task
 from testrunner.factories import RunFactory

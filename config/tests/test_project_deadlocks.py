@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from config.pages.people import delete_person
 from core.errors import RelatedRowGone
-from live.tests.interleaving import interleave, recorded
+from core.tests.interleaving import interleave, recorded
 from projects import reminders, reports, services
 from projects.models import Comment, Project, Reminder, Task
 from projects.tests.mail_server import serving

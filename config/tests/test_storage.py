@@ -8,7 +8,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from config.monitoring.disk import in_words
-from live.tests.full_disk import no_room
+from core.tests.full_disk import no_room
 from testrunner.models import TestFile
 
 pytestmark = pytest.mark.django_db

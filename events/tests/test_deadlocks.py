@@ -12,6 +12,7 @@ from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from core.database.deadlocks import TRIES, retried
+from core.tests.together import together
 from events import services
 from events.factories import ApplicationFactory, RejectedEventFactory
 from events.ingest import db_thread
@@ -22,7 +23,6 @@ from events.rollups import digest
 from events.tests.counting import NOON, assert_all_counted, commit
 from events.tests.sending import committed
 from events.validation.event import Item, Rules, TimestampBounds, read
-from live.tests.together import together
 
 pytestmark = committed
 ROUNDS = 20

@@ -13,6 +13,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
+from core.tests.interleaving import interleave
 from events import services
 from events.factories import ApplicationFactory, RejectedEventFactory
 from events.ingest import db_thread
@@ -24,7 +25,6 @@ from events.storage import retention
 from events.tests.counting import assert_all_counted
 from events.tests.sending import committed
 from events.validation.event import Item, Rules, TimestampBounds, read
-from live.tests.interleaving import interleave
 
 HOUR = timedelta(hours=1)
 SIZES = pytest.mark.parametrize("others", [0, COPY_FROM], ids=["in a statement", "in a copy"])

@@ -7,10 +7,10 @@ from urllib.parse import quote
 import pytest
 from django.utils.dateparse import parse_datetime
 
+from core.tests.zone_walk import by_day, by_hour, clock, in_zones, minutes_around, parts
 from events.factories import ApplicationFactory, EventFactory
 from events.models import Event, Minute
 from events.tests.counting import count_all
-from live.tests.zone_walk import by_day, by_hour, clock, in_zones, minutes_around, parts
 
 pytestmark = pytest.mark.django_db
 EXPLORER = "/admin/events/event/"

@@ -10,7 +10,7 @@ from django.core import mail
 from django.utils import timezone
 
 from accounts.zones import choose_zone
-from live.tests.zone_walk import MINUTE, clock, in_zones, minutes_around, minutes_of
+from core.tests.zone_walk import MINUTE, clock, in_zones, minutes_around, minutes_of
 from projects import reminders, reports, services
 from projects.factories import TaskFactory
 from projects.models import Task

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from live.tests.together import together
+from core.tests.together import together
 from projects import services as projects
 from projects.factories import ProjectFactory
 from projects.models import Project, Task

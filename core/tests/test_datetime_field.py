@@ -8,8 +8,8 @@ from django import forms
 from django.utils import timezone
 
 from core.admin.datetime_field import MomentField
+from core.tests.zone_walk import CHANGES, IDS, clock, minutes_of
 from core.timezones import offset
-from live.tests.zone_walk import CHANGES, IDS, clock, minutes_of
 
 
 class Form(forms.Form):

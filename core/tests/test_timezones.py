@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from core import timezones
+from core.tests.zone_walk import CHANGES, IDS, by_day, by_hour, clock, minutes_around, minutes_of, parts
 from core.timezones import MissingTime, boundaries, day_bounds, same_clock_on, valid_moments, with_zone
-from live.tests.zone_walk import CHANGES, IDS, by_day, by_hour, clock, minutes_around, minutes_of, parts
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
