@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from django.db import connection
-from django.db.migrations.executor import MigrationExecutor
 
 from chats.models import Broadcast
+from core.tests.migrating import migrate, migrated_back
 
 pytestmark = pytest.mark.django_db(transaction=True)
 FOUND = {  # text, image, banner_url, status, finished_at, started_at
@@ -17,17 +17,10 @@ FOUND = {  # text, image, banner_url, status, finished_at, started_at
 }
 
 
-def migrate(*targets: tuple[str, str]) -> None:
-    """Migrate like `manage.py migrate`."""
-    executor = MigrationExecutor(connection)
-    executor.migrate(list(targets) or executor.loader.graph.leaf_nodes())
-
-
 @pytest.fixture
 def earlier() -> Iterator[Callable[..., None]]:
-    """Migrate back, and forward again at the end, because other tests share the database."""
-    yield migrate
-    migrate()
+    with migrated_back() as to:
+        yield to
 
 
 def test_broadcasts_that_a_race_left_empty_or_stuck_are_repaired(earlier):

@@ -4,25 +4,17 @@ from collections.abc import Callable, Iterator
 from datetime import date
 
 import pytest
-from django.db import connection
-from django.db.migrations.executor import MigrationExecutor
 
+from core.tests.migrating import migrate, migrated_back
 from projects.models import Report
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def migrate(*targets: tuple[str, str]) -> None:
-    """Migrate like `manage.py migrate`."""
-    executor = MigrationExecutor(connection)
-    executor.migrate(list(targets) or executor.loader.graph.leaf_nodes())
-
-
 @pytest.fixture
 def earlier() -> Iterator[Callable[..., None]]:
-    """Migrate back, and forward again at the end, because other tests share the database."""
-    yield migrate
-    migrate()
+    with migrated_back() as to:
+        yield to
 
 
 def test_stored_reports_name_other_apps_and_lose_nothing(earlier):
