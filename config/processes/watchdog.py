@@ -9,6 +9,7 @@ exit codes. So the watchdog turns one into the other:
 1. Without a byte for SILENCE seconds the whole process group, this process included, gets SIGKILL: whatever started it
    sees a killed process and starts it again. If the process itself reports that it does no work (a worker whose pool
    is stuck), it is killed at once.
+   A process stopped by a signal (SIGSTOP) is visible as such on Linux, and is killed after STOPPED seconds.
 2. A starting process has START seconds for its first byte. It may be slow on a busy machine, but on Linux a process
    that uses no processor time for SILENCE seconds is stopped, not slow.
 3. Seconds in which the watchdog itself did not run are not counted: the machine was suspended or starved.
@@ -38,6 +39,7 @@ from pathlib import Path
 from typing import Any
 
 SILENCE = 20.0  # seconds; config/processes/pulse.py beats every two
+STOPPED = 8.0  # seconds; who stops a process on purpose stops its watchdog too (Ctrl-Z, a frozen container)
 START = 120.0  # seconds
 LOOK = 1.0  # seconds between two checks
 CREDIT = 2.0  # seconds counted at most between two checks
@@ -84,6 +86,7 @@ class ProcessWatchdog:
         self.supervisor = os.getppid()
         self.has_started = False
         self.silent = 0.0  # seconds without a byte or, before the first byte, without use of processor time
+        self.stopped = 0.0  # seconds in which the kernel said that a signal has stopped it
         self.starting = 0.0  # seconds
         self.used = cpu_used(child.pid)
         for number in PASSED_ON:
@@ -120,6 +123,9 @@ class ProcessWatchdog:
                 self.kill(f"did not end within {self.ending:.0f} s")
             return
         self.silent += seconds
+        self.stopped = self.stopped + seconds if is_stopped(self.child.pid) else 0.0
+        if self.stopped > STOPPED:
+            self.kill(f"was stopped for {self.stopped:.0f} s")
         if not self.has_started:
             self.starting += seconds
             used = cpu_used(self.child.pid)
@@ -132,7 +138,7 @@ class ProcessWatchdog:
 
     def kill(self, why: str) -> None:
         say(self.name, f"The {self.name} process {self.child.pid} {why} and is killed.")
-        if self.has_started:
+        if self.has_started and not self.stopped:  # a stopped process prints nothing
             with contextlib.suppress(ProcessLookupError):
                 self.child.send_signal(STACKS)
             time.sleep(LAST_WORDS)
@@ -154,6 +160,14 @@ def cpu_used(pid: int) -> str | None:
         return Path(f"/proc/{pid}/schedstat").read_text().split()[0]
     except (OSError, IndexError):
         return None
+
+
+def is_stopped(pid: int) -> bool:
+    """Return whether a signal has stopped the process: state T of proc(5). False where that is unknown."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except (OSError, IndexError):
+        return False
 
 
 def say(name: str, sentence: str) -> None:

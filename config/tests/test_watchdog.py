@@ -16,11 +16,12 @@ from config.tests.test_supervisor import nobody_is_left
 pytestmark = pytest.mark.thorough
 
 PROJECT = Path(__file__).resolve().parents[2]
-# The real main program with shorter values of SILENCE and START.
+# The real main program with shorter values of SILENCE, STOPPED and START.
 SCRIPT = """
 import sys
 from config.processes import watchdog
 watchdog.SILENCE, watchdog.START, watchdog.LOOK = float(sys.argv[1]), float(sys.argv[2]), 0.1
+watchdog.STOPPED = 1.0
 sys.exit(watchdog.main(["thing", *sys.argv[3:]]))
 """
 BEATS = """
@@ -84,6 +85,7 @@ def test_a_process_that_beats_is_left_alone(watched):
     assert watched(BEATS).until_up().lives_for(4)
 
 
+@linux
 def test_a_stopped_process_is_killed_with_everything_below_it_and_named(watched):
     thing = watched(WITH_CHILD).until_up()
     family = [thing.child, *thing.child.children()]
@@ -91,8 +93,21 @@ def test_a_stopped_process_is_killed_with_everything_below_it_and_named(watched)
     thing.child.suspend()
 
     assert thing.status() == -signal.SIGKILL
-    assert f"The thing process {family[0].pid} made no progress for " in thing.errors
+    assert f"The thing process {family[0].pid} was stopped for " in thing.errors
     assert len(family) == 2 and nobody_is_left(family)
+
+
+@linux
+def test_a_process_that_is_stopped_and_continued_is_left_alone(watched):
+    thing = watched(BEATS).until_up()
+
+    for _ in range(5):
+        thing.child.suspend()
+        time.sleep(0.4)
+        thing.child.resume()
+        time.sleep(0.4)
+
+    assert thing.lives_for(2)
 
 
 def test_a_process_that_gives_up_is_killed_at_once(watched):
