@@ -15,7 +15,7 @@ from celery.worker import state
 from config.processes.pulse import CREDIT, RunningTime
 from config.processes.worker_progress import STOPPED, STUCK, Working, is_stopped
 from testrunner.queue.leases import Lease, keeper
-from testrunner.sandbox.dead_man_switch import boottime
+from testrunner.sandbox.boottime import boottime
 
 
 class Request:

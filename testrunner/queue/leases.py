@@ -3,7 +3,8 @@
     0 s   the last successful renewal
     5 s   the next renewal
     15 s  no renewal has succeeded: the worker ends the run's processes and writes nothing more. If the worker itself
-          is stopped, its watchdog ends them (testrunner/sandbox/dead_man_switch.py)
+          is stopped, the run's guard, which every renewal reaches, ends them (testrunner/sandbox/supervisor_process.py)
+    18 s  if the guard is stopped as well, the kernel kills it, and the run with it
     30 s  the lease expires
     35 s  the sweeper marks the run as lost, and the next one starts (testrunner/queue/sweeper.py)
 
@@ -17,13 +18,10 @@ from __future__ import annotations
 
 import contextlib
 import math
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import structlog
 from django.db import connection
@@ -32,7 +30,7 @@ from django.db.models import Q
 from testrunner.clock import ClockNow
 from testrunner.models import TestRun
 from testrunner.queue.claims import LEASE
-from testrunner.sandbox import dead_man_switch
+from testrunner.sandbox.boottime import boottime
 
 log = structlog.get_logger(__name__)
 
@@ -55,7 +53,7 @@ class Lease:
     heard: float  # boottime just before the last successful renewal was sent
     taken: bool = False  # the database says that another worker owns the run, or that it has ended
     wish: str = ""  # the reason of a cancellation request
-    guard: int = 0  # process id of the run's guard
+    extend: Callable[[float], None] | None = None  # lets the run's processes continue for this many seconds
     ends: float = math.inf  # boottime after which the lease is not renewed
 
     @property
@@ -70,19 +68,26 @@ class Lease:
     @property
     def is_over(self) -> bool:
         """Whether the run is far beyond its time limit, so that the lease is not renewed any more."""
-        return dead_man_switch.boottime() > self.ends
+        return boottime() > self.ends
 
     @property
     def seconds_left(self) -> float:
-        return self.heard + SILENCE - dead_man_switch.boottime()
+        return self.heard + SILENCE - boottime()
 
     def renew(self) -> None:
         """Extend the lease by the database's clock, or find out that it was lost."""
-        asked = dead_man_switch.boottime()
+        asked = boottime()
         if TestRun.objects.filter(self.mine).update(lease_until=ClockNow() + LEASE):
             self.heard = asked
+            if self.extend is not None:
+                self.extend(self.seconds_left)
         else:
             self.taken = True
+
+    def pass_on_to(self, extend: Callable[[float], None]) -> None:
+        """From now on, let the run's processes continue only as long as this lease is renewed."""
+        self.extend = extend
+        extend(self.seconds_left)
 
 
 class Keeper:
@@ -92,7 +97,6 @@ class Keeper:
         self._leases: dict[int, Lease] = {}
         self._changing = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._switch: subprocess.Popen[bytes] | None = None
 
     @contextlib.contextmanager
     def keeping(self, lease: Lease) -> Iterator[None]:
@@ -107,13 +111,6 @@ class Keeper:
         finally:
             with self._changing:
                 del self._leases[lease.run_id]
-            if lease.guard:
-                self._tell_switch(f"drop {lease.guard}")
-
-    def watch(self, lease: Lease, guard: int) -> None:
-        """From now on, let the watchdog end the run with this guard if its lease is not renewed in time."""
-        lease.guard = guard
-        self._tell_switch(f"keep {guard} {lease.seconds_left:.3f}")
 
     def is_stuck(self) -> bool:
         """Whether this process has runs, all of them lost because they did not end in time."""
@@ -136,10 +133,8 @@ class Keeper:
 
     def _look_after(self, leases: list[Lease]) -> None:
         for lease in leases:
-            if not lease.is_lost and not lease.is_over and dead_man_switch.boottime() - lease.heard >= BEAT:
+            if not lease.is_lost and not lease.is_over and boottime() - lease.heard >= BEAT:
                 lease.renew()
-                if lease.guard and not lease.taken:
-                    self._tell_switch(f"keep {lease.guard} {lease.seconds_left:.3f}")
         if leases:
             self._look_for_wishes({lease.run_id: lease for lease in leases})
 
@@ -147,25 +142,6 @@ class Keeper:
         asked = TestRun.objects.filter(pk__in=leases, cancel_requested_at__isnull=False)
         for run in asked.only("cancel_requested_by__username").select_related("cancel_requested_by"):
             leases[run.pk].wish = f"Cancelled by {run.cancel_requested_by or 'an administrator'} while it ran."
-
-    def _tell_switch(self, words: str) -> None:
-        """Send a command to the watchdog, starting it if necessary. A command that is lost is repeated in 5 s."""
-        # Possible errors: a closed pipe, or no process or memory for a new watchdog.
-        with self._changing, contextlib.suppress(OSError):
-            if self._switch is None or self._switch.poll() is not None:
-                self._switch = _start_switch()
-            assert self._switch.stdin is not None  # noqa: S101 - stdin=PIPE
-            self._switch.stdin.write(words.encode() + b"\n")
-            self._switch.stdin.flush()
-
-
-def _start_switch() -> subprocess.Popen[bytes]:
-    return subprocess.Popen(  # noqa: S603
-        [sys.executable, "-I", "-S", str(Path(dead_man_switch.__file__).resolve())],
-        stdin=subprocess.PIPE,
-        start_new_session=True,  # a Ctrl-C must not reach it
-        env={},
-    )
 
 
 keeper = Keeper()

@@ -45,7 +45,7 @@ def execute(
     on_log: Callable[[bytes], None],
     on_result: Callable[[TestOutcome], None],
     should_stop: Callable[[], str | None],
-    on_started: Callable[[int], None] = lambda pid: None,
+    on_started: Callable[[Guard], None] = lambda guard: None,
     limits: RunLimits = RunLimits(),  # noqa: B008 - immutable
     selection: Sequence[str] = (),
     secrets: Sequence[str] = (),
@@ -77,7 +77,8 @@ def execute(
     - `least`: the weakest mode that is accepted. If it is not available, the run is not started and ends as an error.
     - `project`: Opsroom's own directory. Files whose path begins with "project/" are its own tests. They run in that
       directory, on services of their own (pytest_command.py), and cannot share a run with other files.
-    - `on_started(pid)`: the guard's process id on this machine; it leads a session and process group of its own.
+    - `on_started(guard)`: the guard process. If the caller's claim on the run can be lost, `guard.extend_lease` says
+      for how long the run may continue without another call. It may be called from another thread.
 
     Never raises because of what a test does. Raises ValueError for a path that leaves the directory, and OSError if
     this machine cannot start a process or write below `root`.
@@ -127,7 +128,7 @@ def execute(
         try:
             for pipe in pipes.values():
                 pipe.close_theirs()
-            on_started(guard.process.pid)
+            on_started(guard)
             stopped = RunLoop(guard, readers, log, limits, should_stop, started, written).run()
         finally:
             guard.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import selectors
+import signal
 import time
 from collections.abc import Callable, Mapping
 
@@ -95,9 +96,9 @@ class RunLoop:
         """Interrupt pytest, so that fixtures clean up and the log shows where it was; then schedule stronger steps."""
         self.stopped = outcome, reason
         now, grace = time.monotonic(), self.limits.grace_seconds
-        self.guard.order(b"I")
+        self.guard.send_signal(signal.SIGINT)
         self.steps = [
-            (now + grace / 2, lambda: self.guard.order(b"T")),
+            (now + grace / 2, lambda: self.guard.send_signal(signal.SIGTERM)),
             (now + grace, self.guard.kill),
             (now + grace + 2, lambda: None),  # the caller kills the guard itself
         ]

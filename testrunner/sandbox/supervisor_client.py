@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -32,6 +33,7 @@ class Guard:
         self.control, theirs = socket.socketpair()
         self.messages: dict[str, Any] = {}
         self._partial = b""
+        self._closing = threading.Lock()
         with theirs, tempfile.TemporaryFile() as file:
             file.write(json.dumps({**plan, "control": theirs.fileno(), "descriptors": list(descriptors)}).encode())
             file.seek(0)
@@ -64,10 +66,19 @@ class Guard:
             self.messages.update(json.loads(line))
         return bool(words)
 
-    def order(self, letter: bytes) -> None:
-        """Send one order to the guard: "I" interrupts pytest, "T" terminates everything."""
-        with contextlib.suppress(OSError):
-            self.control.send(letter)
+    def send_signal(self, number: int) -> None:
+        """Let the guard send SIGINT to pytest, or SIGTERM to everything in the run."""
+        self._order(signal=number)
+
+    def extend_lease(self, seconds: float) -> None:
+        """Let the run continue for this many seconds from now. Another thread may call this until the end."""
+        self._order(lease=seconds)
+
+    def _order(self, **words: float) -> None:
+        # The lock keeps `close` from releasing the descriptor in between. A guard that does not read may fill the
+        # socket; then the lease ends.
+        with self._closing, contextlib.suppress(OSError):
+            self.control.send(json.dumps(words).encode() + b"\n")
 
     def kill(self) -> None:
         """Ask the guard to kill everything, by ending the control stream."""
@@ -83,7 +94,8 @@ class Guard:
             # with namespaces the kernel kills the other processes; without, the caller's sweep does
             self.process.kill()
             self.process.wait()
-        self.control.close()
+        with self._closing:
+            self.control.close()
 
 
 def kill_everything_of(user: int) -> None:

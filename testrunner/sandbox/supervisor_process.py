@@ -7,8 +7,10 @@ with it.
 
     worker ── guard ── [init, in namespaces of its own ──] pytest ── everything that the tests start
 
-1. The guard reads the plan (JSON, from standard input) and listens on the control socket. "I" interrupts pytest, "T"
-   terminates everything. End of file (the executor closed the socket, or died) kills everything.
+1. The guard reads the plan (JSON, from standard input) and listens on the control socket, one line of JSON per order.
+   `signal` is sent to pytest (SIGINT) or to everything (SIGTERM). `lease` is how long the run may continue, in seconds.
+   The end of the lease, or end of file (the executor closed the socket, or died), kills everything. A guard that is
+   stopped itself is killed by the kernel (walls/kill_timer.py), and the run dies with it.
 2. With namespaces, its child is process 1 of a process namespace. When process 1 ends, for any reason, the kernel kills
    all other processes of the namespace before the guard's `waitpid` returns. Neither `setsid` nor a double fork lets a
    process leave.
@@ -39,6 +41,7 @@ from typing import Any, NoReturn
 sys.path.append(
     os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 )  # last in sys.path, so that it shadows no module of Python
+from testrunner.sandbox.boottime import boottime
 from testrunner.sandbox.walls.calls import (
     LINUX,
     PR_SET_CHILD_SUBREAPER,
@@ -51,6 +54,7 @@ from testrunner.sandbox.walls.calls import (
 from testrunner.sandbox.walls.cgroup import ControlGroup, make_group
 from testrunner.sandbox.walls.forbidden import CLONE_NEWUSER, forbid
 from testrunner.sandbox.walls.held import system_v
+from testrunner.sandbox.walls.kill_timer import KillTimer
 from testrunner.sandbox.walls.leftovers import remove_all_of, remove_directory
 from testrunner.sandbox.walls.meter import Meter
 from testrunner.sandbox.walls.own_directory import write_only_below
@@ -62,12 +66,43 @@ MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 0x2, 0x4, 0x8, 0x1
 SYS_MOUNT_SETATTR, AT_RECURSIVE, MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID = 442, 0x8000, 0x1, 0x2
 
 TICK = 0.5  # seconds between two measurements of a run; without a cgroup the kernel limits only each process
+KILL_DELAY = 3.0  # seconds from the end of the lease until the kernel kills a guard that has not acted
+
+
+class Control:
+    """The control socket: messages to the executor, its orders, and the lease that it renews."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.socket = socket.socket(fileno=descriptor)
+        self.socket.set_inheritable(False)
+        self.kill_timer = KillTimer()
+        self.lease_until = float("inf")  # boottime
+        self._partial = b""
+
+    def tell(self, **words: Any) -> None:
+        with contextlib.suppress(OSError):  # the executor has gone, so the message is not needed
+            self.socket.sendall(json.dumps(words).encode() + b"\n")
+
+    def tell_failure(self, problem: BaseException) -> None:
+        self.tell(failed=f"{type(problem).__name__}: {problem}", errno=getattr(problem, "errno", None))
+
+    def signals(self) -> list[int] | None:
+        """Read the new orders: apply renewals of the lease, and return the ordered signals; None at end of file."""
+        try:
+            content = self.socket.recv(4096)
+        except OSError:
+            content = b""
+        *lines, self._partial = (self._partial + content).split(b"\n")
+        orders = [json.loads(line) for line in lines]
+        for seconds in (order["lease"] for order in orders if "lease" in order):
+            self.lease_until = boottime() + seconds
+            self.kill_timer.set(max(0.0, seconds) + KILL_DELAY)
+        return [order["signal"] for order in orders if "signal" in order] if content else None
 
 
 def main() -> NoReturn:
     plan: Plan = json.load(sys.stdin.buffer)
-    control = socket.socket(fileno=plan["control"])
-    control.set_inheritable(False)
+    control = Control(plan["control"])
     wake_up = wake_up_on(signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # the socket alone is not enough: a forked child of the worker could hold it open
@@ -81,24 +116,25 @@ def main() -> NoReturn:
             enter_namespaces(plan)
         child = os.fork()
     except OSError as problem:
-        tell_failure(control, problem)
+        control.tell_failure(problem)
         tidy_up(plan, group)
         os._exit(127)
     if child == 0:
         os.close(mine)
         guarded(control, lambda: in_its_place(plan, control, alive, group))
-    tell(control, pid=child)
+    control.tell(pid=child)
     status = watch(child, control, wake_up, plan)
     if not plan["namespaces"] and status is not None:
-        tell(control, exit=os.waitstatus_to_exitcode(status), stopped=plan.get("stopped", False))
+        control.tell(exit=os.waitstatus_to_exitcode(status), stopped=plan.get("stopped", False))
     kill_the_rest(plan, child)
+    control.kill_timer.set(0)  # only files are left
     if group is not None and group.was_too_small():
-        tell(control, ended="memory")
+        control.tell(ended="memory")
     tidy_up(plan, group)
     os._exit(0)
 
 
-def in_its_place(plan: Plan, control: socket.socket, alive: int, group: ControlGroup | None) -> NoReturn:
+def in_its_place(plan: Plan, control: Control, alive: int, group: ControlGroup | None) -> NoReturn:
     if group is not None:
         group.join()
     if plan["namespaces"]:
@@ -125,7 +161,7 @@ def wake_up_on(*signals: int) -> int:
     return readable
 
 
-def guarded(control: socket.socket, act: Any) -> NoReturn:
+def guarded(control: Control, act: Any) -> NoReturn:
     """Run `act` in a freshly forked child and exit. An exception is sent to the executor as a message, without a
     traceback.
 
@@ -134,37 +170,31 @@ def guarded(control: socket.socket, act: Any) -> NoReturn:
     try:
         act()
     except BaseException as problem:
-        with contextlib.suppress(OSError):
-            tell_failure(control, problem)
+        control.tell_failure(problem)
     finally:
         os._exit(127)
 
 
-def tell_failure(control: socket.socket, problem: BaseException) -> None:
-    tell(control, failed=f"{type(problem).__name__}: {problem}", errno=getattr(problem, "errno", None))
-
-
-def tell(control: socket.socket, **words: Any) -> None:
-    with contextlib.suppress(OSError):  # the executor has gone, so the message is not needed
-        control.sendall(json.dumps(words).encode() + b"\n")
-
-
-def watch(child: int, control: socket.socket, wake_up: int, plan: Plan) -> int | None:
+def watch(child: int, control: Control, wake_up: int, plan: Plan) -> int | None:
     """Return the child's wait status, or None if the guard killed the child.
 
-    The guard kills it when the control socket closes, when a termination signal arrives or when a limit is exceeded.
+    The guard kills it when the control socket closes, when the lease ends, when a termination signal arrives or when a
+    limit is exceeded.
     """
     poll = select.poll()
-    poll.register(control, select.POLLIN)
+    poll.register(control.socket, select.POLLIN)
     poll.register(wake_up, select.POLLIN)
     before = {(entry.kind, entry.id) for entry in system_v()}
     meter = Meter(plan, counts=lambda entry: is_of_the_run(entry, plan, before))
     while True:
         if not plan["namespaces"] and (exceeded := meter.look(descendants(os.getpid()))):
-            tell(control, ended=exceeded)
+            control.tell(ended=exceeded)
             kill_and_wait(child)
             return None
-        for descriptor, _ in poll.poll(TICK * 1_000):
+        if (rest := control.lease_until - boottime()) <= 0:
+            kill_and_wait(child)
+            return None
+        for descriptor, _ in poll.poll(min(TICK, rest) * 1_000):
             if descriptor == wake_up:
                 if {signal.SIGTERM, signal.SIGHUP} & set(os.read(wake_up, 4096)):
                     kill_and_wait(child)
@@ -175,16 +205,14 @@ def watch(child: int, control: socket.socket, wake_up: int, plan: Plan) -> int |
                         return status
                     ended, status = os.waitpid(-1, os.WNOHANG)
             else:
-                orders = received(control)
-                if not orders:
+                signals = control.signals()
+                if signals is None:
                     kill_and_wait(child)
                     return None
-                plan["stopped"] = True
-                if b"I" in orders:
-                    os.kill(child, signal.SIGINT)
-                if b"T" in orders:
-                    os.kill(child, signal.SIGTERM)
-                    if not plan["namespaces"]:
+                for number in signals:
+                    plan["stopped"] = True
+                    os.kill(child, number)
+                    if number == signal.SIGTERM and not plan["namespaces"]:
                         send_all(descendants(os.getpid()), signal.SIGTERM)
 
 
@@ -194,13 +222,6 @@ def is_of_the_run(entry: Any, plan: Plan, before: set[tuple[str, int]]) -> bool:
     It does if it is owned by the run's own user. For a run of the worker's user, it must also be newer than the run.
     """
     return plan["user"] in entry.owners and (plan["change_user"] or (entry.kind, entry.id) not in before)
-
-
-def received(control: socket.socket) -> bytes:
-    try:
-        return control.recv(64)
-    except OSError:
-        return b""
 
 
 def kill_and_wait(child: int) -> int:
@@ -223,7 +244,7 @@ def enter_namespaces(plan: Plan) -> None:
         call(libc.unshare(CLONE_NEWPID), "unshare")
 
 
-def init(plan: Plan, control: socket.socket, alive: int) -> NoReturn:
+def init(plan: Plan, control: Control, alive: int) -> NoReturn:
     """Act as process 1 of the namespace: build the walls, start pytest, reap orphans, exit when pytest exits."""
     die_with_guard(alive)
     signal.set_wakeup_fd(-1)
@@ -248,11 +269,11 @@ def init(plan: Plan, control: socket.socket, alive: int) -> NoReturn:
     while True:
         ended, status = os.wait()
         if ended == main_process:
-            tell(control, exit=os.waitstatus_to_exitcode(status), stopped=stopped)
+            control.tell(exit=os.waitstatus_to_exitcode(status), stopped=stopped)
             os._exit(0)
 
 
-def measure_again_and_again(plan: Plan, control: socket.socket) -> None:
+def measure_again_and_again(plan: Plan, control: Control) -> None:
     """Measure all other processes of the namespace and its System V tables at every tick.
 
     If a limit is exceeded, this process exits, and the kernel ends the namespace.
@@ -261,7 +282,7 @@ def measure_again_and_again(plan: Plan, control: socket.socket) -> None:
 
     def look(*_: Any) -> None:
         if exceeded := meter.look(int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1"):
-            tell(control, ended=exceeded)
+            control.tell(ended=exceeded)
             os._exit(0)
 
     signal.signal(signal.SIGALRM, look)

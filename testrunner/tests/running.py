@@ -53,7 +53,7 @@ def run(
         on_log=ran.chunks.append,
         on_result=ran.told.append,
         should_stop=lambda: should_stop(ran),
-        on_started=ran.pids.append,
+        on_started=lambda guard: ran.pids.append(guard.process.pid),
         limits=limits,
         **more,
     )

@@ -123,7 +123,7 @@ def test_a_killed_workers_run_is_lost_its_processes_gone_and_the_next_one_starte
     house.replace(worker)
 
 
-def test_a_stopped_workers_run_is_ended_by_its_switch_and_what_it_writes_later_is_refused(house):
+def test_the_run_of_a_stopped_worker_is_ended_by_its_guard_and_late_writes_are_refused(house):
     run, following = house.queue(2, ENDLESS, QUICK)
     house.wait_for_log(run)
     worker = house.worker_of(run)

@@ -16,7 +16,7 @@ from testrunner import services
 from testrunner.models import EnvironmentVariable, LogChunk, TestEnvironment, TestRun
 from testrunner.queue import claims, leases
 from testrunner.queue.leases import Lease
-from testrunner.sandbox import dead_man_switch
+from testrunner.sandbox.boottime import boottime
 from testrunner.sandbox.results.outcome import Finished, Outcome, TestOutcome
 from testrunner.worker import result_writer, runner
 
@@ -194,7 +194,7 @@ def test_leases_are_renewed_after_whatever_went_wrong_once(run, monkeypatch, kin
 
 def test_a_keeper_whose_thread_has_died_starts_another(monkeypatch):
     monkeypatch.setattr(leases, "TICK", 0.01)
-    keeper, lease = leases.Keeper(), Lease(0, 0, dead_man_switch.boottime())
+    keeper, lease = leases.Keeper(), Lease(0, 0, boottime())
     keeper._thread = threading.Thread(target=lambda: None)
     keeper._thread.start()
     keeper._thread.join()
@@ -204,19 +204,23 @@ def test_a_keeper_whose_thread_has_died_starts_another(monkeypatch):
         assert keeper._thread.is_alive()
 
 
-def test_a_switch_that_cannot_be_started_is_tried_again_and_ends_no_run(monkeypatch):
-    keeper, tried = leases.Keeper(), []
+def test_the_guard_is_told_how_long_the_lease_lasts(run, monkeypatch):
+    monkeypatch.setattr(leases, "TICK", 0.05)
+    monkeypatch.setattr(leases, "BEAT", 0.1)
+    told = []
 
-    def no_process():
-        tried.append(1)
-        raise BlockingIOError(11, "Resource temporarily unavailable")
+    class Guard:
+        extend_lease = told.append
 
-    monkeypatch.setattr(leases, "_start_switch", no_process)
+    def long(files, *, on_started, **_):
+        on_started(Guard)
+        assert eventually(lambda: len(told) > 2)
+        return Finished(Outcome.ERROR, "enough", 1)
 
-    keeper.watch(Lease(0, 0, dead_man_switch.boottime()), 1)
-    keeper.watch(Lease(0, 0, dead_man_switch.boottime()), 1)
+    runner.work("w", long)
 
-    assert tried == [1, 1]
+    assert ended(run).reason == "enough"
+    assert all(leases.SILENCE - 5 < seconds <= leases.SILENCE for seconds in told)
 
 
 def test_a_worker_whose_run_was_taken_writes_nothing_more(run, monkeypatch):
@@ -239,7 +243,7 @@ def test_a_worker_whose_run_was_taken_writes_nothing_more(run, monkeypatch):
 
 def test_an_old_token_is_refused_though_the_run_is_active(run):
     claimed = claims.claim(17, "w")
-    mine = Lease(claimed.pk, claimed.lease_token, dead_man_switch.boottime())
+    mine = Lease(claimed.pk, claimed.lease_token, boottime())
     TestRun.objects.update(lease_token=F("lease_token") + 1)
 
     runner.carry_out(claimed, mine, success)
@@ -250,7 +254,7 @@ def test_an_old_token_is_refused_though_the_run_is_active(run):
 def test_without_a_renewal_for_15_seconds_the_run_is_given_up(run, monkeypatch):
     """The worker cannot know the lease's state any more, whatever the database says."""
     claimed = claims.claim(17, "w")
-    lease = Lease(claimed.pk, claimed.lease_token, dead_man_switch.boottime() - 15.1)
+    lease = Lease(claimed.pk, claimed.lease_token, boottime() - 15.1)
     asked = []
 
     def careful(files, *, should_stop, **_):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from testrunner.sandbox.supervisor_process import KILL_DELAY
 from testrunner.tests.running import CORPUS, SAMPLES, processes_of
 
 PROJECT = Path(__file__).parents[2]
@@ -20,11 +21,11 @@ def worker(tmp_path):
     """Start a worker in a process of its own."""
     started = []
 
-    def start(mode: str, *files: Path) -> subprocess.Popen:
+    def start(mode: str, *files: Path, lease: str = "") -> subprocess.Popen:
         process = subprocess.Popen(
             [sys.executable, "-m", "testrunner.tests.worker", str(tmp_path), mode, "60", *map(str, files)],
             cwd=PROJECT,
-            env={**os.environ, "WORKER_SECRET": "hunter2"},
+            env={**os.environ, "WORKER_SECRET": "hunter2", "WORKER_LEASE": lease},
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -76,6 +77,32 @@ def test_nobody_outlives_a_guard_killed_with_9(worker, tmp_path):
     until(process, '"outcome": "error"')
     assert eventually(lambda: processes_of(f"run-{tmp_path.name}") == [])
     assert eventually(lambda: list(tmp_path.iterdir()) == [])
+
+
+@pytest.mark.parametrize("stopped", [["worker"], ["guard"], ["worker", "guard"]], ids=" and ".join)
+def test_a_run_ends_with_its_lease_if_its_processes_are_stopped(worker, tmp_path, stopped):
+    process = worker("best", SAMPLES / "test_slow.py", lease="3")
+    pids = {"worker": process.pid, "guard": json.loads(process.stdout.readline())["started"]}
+    until(process, "::test_")
+
+    for name in stopped:
+        os.kill(pids[name], signal.SIGSTOP)
+
+    assert eventually(lambda: processes_of(f"run-{tmp_path.name}") == [], 3 + KILL_DELAY + 2)
+    os.kill(process.pid, signal.SIGCONT)
+    until(process, '"outcome": "error"')
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_ends_though_its_worker_is_killed_and_its_guard_stopped(worker, tmp_path):
+    process = worker("best", SAMPLES / "test_slow.py", lease="3")
+    guard = json.loads(process.stdout.readline())["started"]
+    until(process, "::test_")
+
+    os.kill(guard, signal.SIGSTOP)
+    os.kill(process.pid, signal.SIGKILL)
+
+    assert eventually(lambda: processes_of(f"run-{tmp_path.name}") == [], 3 + KILL_DELAY + 2)
 
 
 def test_a_test_cannot_read_its_workers_environment(worker):

@@ -3,9 +3,11 @@
 python -m testrunner.tests.worker ROOT MODE SECONDS FILE…
 
 MODE is "best", or an index of testrunner.sandbox.isolation.MODES; SECONDS is the time limit.
+With WORKER_LEASE, the run has a lease of that many seconds, which is never renewed.
 """
 
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +15,7 @@ from pathlib import Path
 from testrunner.sandbox.executor import TestBytes, execute
 from testrunner.sandbox.isolation import MIB, MODES, RunLimits, make_undumpable
 from testrunner.sandbox.isolation_check import probe
+from testrunner.sandbox.supervisor_client import Guard
 from testrunner.tests.running import processes_of
 
 LIMITS = RunLimits(
@@ -28,6 +31,12 @@ def say(**words: object) -> None:
     print(json.dumps(words), flush=True)
 
 
+def started(guard: Guard) -> None:
+    if seconds := os.environ.get("WORKER_LEASE"):
+        guard.extend_lease(float(seconds))
+    say(started=guard.process.pid)
+
+
 def main(root: Path, mode: str, seconds: str, *files: str) -> None:
     make_undumpable()
     # Shared pages count for each process, so a fork bomb within its process limit needs the larger memory limit.
@@ -40,7 +49,7 @@ def main(root: Path, mode: str, seconds: str, *files: str) -> None:
         on_log=lambda chunk: say(log=chunk.decode()),
         on_result=lambda result: say(result=result.outcome),
         should_stop=lambda: None,
-        on_started=lambda pid: say(started=pid),
+        on_started=started,
         limits=replace(LIMITS, wall_seconds=int(seconds), total_memory_bytes=most),
         mode=probe(root) if mode == "best" else MODES[int(mode)],
     )

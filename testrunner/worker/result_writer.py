@@ -20,7 +20,7 @@ from testrunner import realtime
 from testrunner.models import LogChunk, TestResult, TestRun
 from testrunner.models.file import MAX_PATH_LENGTH
 from testrunner.queue.leases import Lease, LeaseLost
-from testrunner.sandbox import dead_man_switch
+from testrunner.sandbox.boottime import boottime
 from testrunner.sandbox.redaction import Mask
 from testrunner.sandbox.results.nodeids import shortened
 
@@ -63,14 +63,14 @@ class ResultWriter:
 
     def flush_if_due(self) -> None:
         """Write the collected data if it is time. Raises LeaseLost."""
-        if (self._log or self._results) and dead_man_switch.boottime() >= self._next_flush:
+        if (self._log or self._results) and boottime() >= self._next_flush:
             try:
                 self._flush()
                 pause = FLUSH
             except Error as error:
                 _hang_up_or_raise(error)
                 pause = RETRY
-            self._next_flush = dead_man_switch.boottime() + pause
+            self._next_flush = boottime() + pause
 
     def flush(self) -> None:
         """Write all remaining data, with retries until it is written. Raises LeaseLost."""

@@ -23,7 +23,8 @@ from testrunner.models import TestRun
 from testrunner.queue import claims, leases
 from testrunner.queue.leases import Lease, LeaseLost, keeper
 from testrunner.records import failure_tasks
-from testrunner.sandbox import dead_man_switch, executor
+from testrunner.sandbox import executor
+from testrunner.sandbox.boottime import boottime
 from testrunner.sandbox.isolation import RunLimits, named_mode
 from testrunner.sandbox.redaction import Mask
 from testrunner.sandbox.results import junit
@@ -47,14 +48,14 @@ class _Stop:
 
 def stop_soon() -> None:
     """Claim no more runs; let the active ones continue for TESTRUN_STOP_SECONDS."""
-    _Stop.at = dead_man_switch.boottime()
+    _Stop.at = boottime()
 
 
 def work(worker: str, execute: Execute | None = None) -> int:
     """Execute runs until none can start now; return their number."""
     done = 0
     while _Stop.at is None:
-        asked = dead_man_switch.boottime()
+        asked = boottime()
         run = claims.claim_next(worker)
         if run is None:
             break
@@ -68,7 +69,7 @@ def work(worker: str, execute: Execute | None = None) -> int:
 
 def carry_out(run: TestRun, lease: Lease, execute: Execute) -> None:
     """Execute a run that this worker has claimed, and record its outcome unless the lease is lost."""
-    lease.ends = dead_man_switch.boottime() + run.wall_seconds + leases.OVERTIME
+    lease.ends = boottime() + run.wall_seconds + leases.OVERTIME
     try:
         with keeper.keeping(lease):
             try:
@@ -123,7 +124,7 @@ def _executed(
             on_log=recorder.log,
             on_result=recorder.result,
             should_stop=should_stop,
-            on_started=lambda pid: keeper.watch(lease, pid),
+            on_started=lambda guard: lease.pass_on_to(guard.extend_lease),
             limits=RunLimits(wall_seconds=run.wall_seconds),
             selection=run.selection,
             secrets=secrets,
@@ -145,7 +146,7 @@ def why_stop(lease: Lease) -> str | None:
     """Return the reason if the run must stop now: it was cancelled, or the worker stops. Raises LeaseLost."""
     if lease.is_lost:
         raise LeaseLost
-    if _Stop.at is not None and dead_man_switch.boottime() - _Stop.at >= settings.TESTRUN_STOP_SECONDS:
+    if _Stop.at is not None and boottime() - _Stop.at >= settings.TESTRUN_STOP_SECONDS:
         return STOPPED
     return lease.wish or None
 
