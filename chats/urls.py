@@ -1,4 +1,5 @@
-from django.urls import path
+from django.conf import settings
+from django.urls import include, path
 from rest_framework.routers import SimpleRouter
 
 from chats import views
@@ -13,3 +14,5 @@ urlpatterns = [
     path("chats/<any_uuid:user_uuid>/messages/read/", views.ReadMarks.as_view(), name="read"),
     *router.urls,
 ]
+if settings.FAKE_BANNER_API:
+    urlpatterns += [path("fake-banner-api/", include("chats.fake_banner_api.views"))]

@@ -26,10 +26,10 @@ from config.dashboard import front_page_card
 from config.pages import kept_forms, my_access, schedule_pages
 from config.pages.people import change_own_password, delete_person
 from config.pages.person_form import NewPersonForm
-from config.templatetags.opsroom import state, when
 from core.admin.concurrent_forms import ConcurrentFormsAdmin
 from core.admin.deletion import ConcurrentDeletionAdmin, DeletionAdmin
 from core.rest.snapshots import SnapshotLists
+from core.templatetags.opsroom import state, when
 
 admin.site.unregister([User, Group])
 admin.site.unregister([AccessAttempt, AccessLog, AccessFailureLog])

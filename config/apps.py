@@ -8,6 +8,7 @@ from config.monitoring import disk
 from config.request_ids import add_duration
 from config.roles import create_missing
 from core.http.client_ip import bind_address
+from core.registry import App, FrontPageCard, ScheduledTask, register
 
 
 class OpsroomConfig(AppConfig):
@@ -19,14 +20,18 @@ class OpsroomConfig(AppConfig):
     def ready(self) -> None:
         for label in ("auth", "accounts", "axes", "django_celery_beat"):  # one group of the navigation
             apps.get_app_config(label).verbose_name = "Administration"
-        from chats import report_section  # imported here, like reports, because both need the loaded models
-
         # The default Celery app of every process, including web: without it, a wake-up has no broker.
         from config import celery  # noqa: F401
+        from config.dashboard import health  # imported here: it needs the loaded models
         from config.pages.my_access import note_login
-        from projects import reports
 
-        reports.register("Chats", report_section.count)
+        register(
+            "config",
+            App(
+                cards=[FrontPageCard("health", 80, "card-side card-tall", health, is_loaded_later=True)],
+                schedule=[ScheduledTask("retain", "config.tasks.delete_old_rows", every=3_600, expires=600)],
+            ),
+        )
         disk.watch()
         post_migrate.connect(create_missing, dispatch_uid="roles")  # after auth's receiver, which creates permissions
         signals.bind_extra_request_metadata.connect(bind_address, dispatch_uid="client address")

@@ -4,12 +4,12 @@ uvicorn reads the requests with config/server/http_protocol.py, which limits hea
 
     /ws/notifications/  Channels: the one WebSocket, for all live messages (live/consumer.py). Reads the database in two
                         threads of its own, with one connection each, however many sockets are open
-    /fake-banner-api/…  the fake banner API of a local copy, in its own pool: the banner client calls it from inside a
-                        request, and must not wait for threads that are busy calling
     /ping/, /health/    the event loop (config/server/health_door.py)
     /static/…           files, sent by the event loop (config/server/static_files.py)
     /admin/login/ …     requests that check a password: config/server/login_door.py, then Django
-    POST /events/       the ingest of events (events/ingest/asgi_app.py), which responds after Postgres has committed
+    paths of apps       ASGI applications that an app registers, such as the ingest of events at POST /events/
+                        (events/ingest/asgi_app.py), and paths for which it needs a separate pool of threads
+                        (core/registry.py)
     everything else     Django, in a bounded pool of threads with persistent connections to Postgres
 
 Why WSGI in threads inside an ASGI server: Django's own ASGI handler runs every request in a new thread with a new
@@ -20,6 +20,7 @@ import gc
 from typing import Any
 
 from django.conf import settings
+from django.utils.module_loading import import_string
 
 from config.wsgi import application as django  # sets Django up, which the other imports need
 
@@ -31,7 +32,7 @@ from config.server.login_door import LoginDoor
 from config.server.memory_limit import limit_memory
 from config.server.static_files import StaticFiles
 from config.server.wsgi_bridge import Bridge
-from events.ingest.asgi_app import Ingest
+from core.registry import all_apps
 from live.consumer import LiveConsumer
 
 THREADS = 10  # one Postgres connection each
@@ -39,10 +40,16 @@ _progress = RequestProgress(django, threads=THREADS)
 _django = Bridge(_progress, threads=THREADS)
 _health = HealthDoor()
 _login = LoginDoor(_django)
-_fake_banner_api = Bridge(django, threads=2)
 _static = StaticFiles()
 _notifications = LiveConsumer.as_asgi()
-_ingest = Ingest()
+_routes = {
+    path: (route.methods, application)
+    for app in all_apps()
+    for route in app.asgi
+    for application in [import_string(route.application)()]
+    for path in (route.path, route.path.rstrip("/"))
+}
+_own_threads = [(path, Bridge(django, threads=n)) for app in all_apps() for path, n in app.own_threads.items()]
 allow_open_files()
 limit_memory(settings.WEB_MAX_MEMORY_MB)
 
@@ -61,15 +68,14 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
         await lifespan(_progress, receive, send)
     elif scope["type"] != "http":
         await send({"type": "websocket.close", "code": 4404})
-    elif scope["path"] in ("/events/", "/events") and scope["method"] in ("POST", "OPTIONS"):
-        await _ingest(scope, receive, send)
+    elif (route := _routes.get(scope["path"])) and scope["method"] in route[0]:
+        await route[1](scope, receive, send)
     elif HealthDoor.leads(scope):
         await _health(scope, receive, send)
     elif LoginDoor.leads(scope):
         await _login(scope, receive, send)
     elif scope["path"].startswith(settings.STATIC_URL):
         await _static(scope, receive, send)
-    elif settings.FAKE_BANNER_API and scope["path"].startswith("/fake-banner-api/"):
-        await _fake_banner_api(scope, receive, send)
     else:
-        await _django(scope, receive, send)
+        bridge = next((bridge for prefix, bridge in _own_threads if scope["path"].startswith(prefix)), _django)
+        await bridge(scope, receive, send)

@@ -1,4 +1,6 @@
-"""Celery: queues, limits and the schedule. Messages only wake workers; the database rows are authoritative.
+"""Celery: queues and limits. Messages only wake workers; the database rows are authoritative.
+
+Each app registers its schedule and the queues of its tasks (core/registry.py).
 
 This explains the choices: JSON only, no results, early acknowledgement (sweepers find a killed worker's work within
 seconds, not after a broker's visibility timeout), one prefetched message, and short timeouts, so that an unreachable
@@ -16,6 +18,8 @@ from django.dispatch import receiver
 from django_structlog.celery.signals import bind_extra_task_metadata
 from django_structlog.celery.steps import DjangoStructLogInitStep
 from kombu import Exchange, Queue
+
+from core.registry import beat_schedule, queue_of
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -39,14 +43,7 @@ app.conf.update(
     task_queues=[_queue(name) for name in ("default", "broadcasts", "events", "testruns")],
     task_default_queue="default",
     task_create_missing_queues=False,
-    task_routes={
-        "chats.tasks.prepare_broadcast": {"queue": "broadcasts"},
-        "chats.tasks.fan_out_broadcast": {"queue": "broadcasts"},
-        "events.tasks.digest_events": {"queue": "events"},
-        "events.tasks.replay_rejected": {"queue": "events"},
-        "events.tasks.send_notifications": {"queue": "events"},
-        "testrunner.tasks.run_tests": {"queue": "testruns"},
-    },
+    task_routes=(queue_of,),
     accept_content=["json"],
     task_serializer="json",
     result_serializer="json",
@@ -85,37 +82,10 @@ else:
     app.conf.broker_transport_options = {"confirm_publish": True, "read_timeout": 5, "write_timeout": 5}
     app.conf.broker_heartbeat = 10
 
-app.conf.beat_schedule = {
-    # Messages expire after about one period: what a stopped worker missed need not be repeated message by message. The
-    # database scheduler reads `expire_seconds`, and drops Celery's own `expires`.
-    "clean up live": {"task": "live.tasks.delete_old_messages", "schedule": 600.0, "options": {"expire_seconds": 600}},
-    # Both find all due work, however late they run, so beat needs no exact time of day. Frequent enough that the work
-    # of a killed worker is resumed within 45 s.
-    "remind": {"task": "projects.tasks.send_reminders", "schedule": 30.0, "options": {"expire_seconds": 30}},
-    "daily report": {"task": "projects.tasks.send_daily_report", "schedule": 30.0, "options": {"expire_seconds": 30}},
-    "notify": {"task": "events.tasks.send_notifications", "schedule": 5.0, "options": {"expire_seconds": 10}},
-    "digest": {"task": "events.tasks.digest_events", "schedule": 2.0, "options": {"expire_seconds": 4}},
-    "sweep test runs": {"task": "testrunner.tasks.sweep_runs", "schedule": 3.0, "options": {"expire_seconds": 10}},
-    "forget old logs": {
-        "task": "testrunner.tasks.delete_old_logs",
-        "schedule": 3_600.0,
-        "options": {"expire_seconds": 3_600},
-    },
-    "make event partitions": {
-        "task": "events.tasks.make_partitions",
-        "schedule": 3600.0,
-        "options": {"expire_seconds": 600},
-    },
-    "retain events": {"task": "events.tasks.delete_old_events", "schedule": 3600.0, "options": {"expire_seconds": 600}},
-    "retain": {"task": "config.tasks.delete_old_rows", "schedule": 3600.0, "options": {"expire_seconds": 600}},
-    "sweep replays": {"task": "events.tasks.sweep_replays", "schedule": 10.0, "options": {"expire_seconds": 10}},
-    "sweep broadcasts": {"task": "chats.tasks.sweep_broadcasts", "schedule": 3.0, "options": {"expire_seconds": 10}},
-    "sweep files": {"task": "chats.tasks.sweep_files", "schedule": 600.0, "options": {"expire_seconds": 600}},
-}
-PERIODIC = frozenset(entry["task"] for entry in app.conf.beat_schedule.values())
+app.conf.beat_schedule = beat_schedule
 app.steps["worker"].add(DjangoStructLogInitStep)
 app.steps["worker"].add("config.processes.worker_progress:Working")
-app.autodiscover_tasks(["chats", "config", "events", "live", "projects", "testrunner"])
+app.autodiscover_tasks()
 
 
 @receiver(bind_extra_task_metadata)

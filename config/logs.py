@@ -8,6 +8,8 @@ from typing import Any
 
 import structlog
 
+from core.registry import periodic_tasks
+
 # Celery's own lines about each task: those of django_structlog contain the same, with the request's id.
 _CELERY = ["celery.app.trace", "celery.beat", "celery.worker.strategy"]
 _TASK_EVENTS = {"task_enqueued", "task_started", "task_succeeded"}
@@ -37,9 +39,7 @@ def _is_not_routine(record: logging.LogRecord) -> bool:
     if record.levelno > logging.INFO or not isinstance(event, dict):
         return True
     if event.get("event") in _TASK_EVENTS:
-        from config.celery import PERIODIC  # imported here, because the settings name this filter
-
-        return (event.get("child_task_name") or event.get("task")) not in PERIODIC
+        return (event.get("child_task_name") or event.get("task")) not in periodic_tasks()
     return not _PROBE.fullmatch(str(event.get("request", "")))
 
 

@@ -39,10 +39,10 @@ INSTALLED_APPS = [
     "unfold.contrib.simple_history",
     "accounts",
     "core",
-    "chats",
-    "events",
     "live",
+    "chats",
     "projects",
+    "events",
     "testrunner",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -276,10 +276,10 @@ SPECTACULAR_SETTINGS = {
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
+        "core.rest.idempotency.document_idempotency",  # before the ingest, whose events have their own ids
         "events.api.openapi.document_ingest",
         "config.rest.error_handlers.document_problems",
         "core.rest.preconditions.document_preconditions",
-        "core.rest.idempotency.document_idempotency",
         "config.rest.defaults.document_ids",
         "config.rest.openapi.describe",
     ],
@@ -355,7 +355,7 @@ if TESTRUN_MIN_ISOLATION not in ("namespaces", "user-namespace", "user", "plain"
     raise ImproperlyConfigured("TESTRUN_MIN_ISOLATION must be namespaces, user-namespace, user or plain.")
 TESTRUN_LOG_DAYS = whole(env, "TESTRUN_LOG_DAYS", default=90, least=1, most=36_500)
 
-# --- Retention: see config/data/retention.py ----------------------------------------------------------
+# --- Retention: see core/data/retention.py ----------------------------------------------------------
 LOGIN_LOG_DAYS = days(env, "LOGIN_LOG_DAYS", default=90)
 ADMIN_LOG_DAYS = days(env, "ADMIN_LOG_DAYS", default=730)
 HISTORY_DAYS = days(env, "HISTORY_DAYS", default=730)

@@ -1,5 +1,5 @@
-from config.data import retention
 from core.bounded_tasks import bounded_task
+from core.data import retention
 
 
 @bounded_task(time_limit=120)

@@ -1,6 +1,5 @@
 """All URLs of Opsroom."""
 
-from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
@@ -11,6 +10,7 @@ from config.monitoring.metrics import metrics
 from config.rest.schema_view import SchemaView
 from config.rest.tokens import TokensView
 from config.server.media import media
+from core.registry import all_apps
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
@@ -22,13 +22,8 @@ urlpatterns = [
     path("schema/", SchemaView.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("media/<path:name>", media, name="media"),
-    path("", include("chats.urls")),
-    path("", include("projects.urls")),
-    path("", include("events.urls")),
-    path("", include("testrunner.urls")),
+    *(path("", include(app.urls)) for app in all_apps() if app.urls),
 ]
-if settings.FAKE_BANNER_API:
-    urlpatterns += [path("fake-banner-api/", include("chats.fake_banner_api.views"))]
 
 handler400 = "config.rest.error_handlers.bad_request"
 handler403 = "config.rest.error_handlers.forbidden"

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, connection, transaction
 
-_NAMED = re.compile(r"constraint \"projects_[a-z]+_(\w+?)_id_")  # the field, in Django's names of constraints
+_NAMED = re.compile(r"constraint \"[a-z]+_[a-z]+_(\w+?)_id_")  # the field, in Django's names of constraints
 _ACTORS = ("history_user", "written_by")
 
 

@@ -33,13 +33,13 @@ def send(*, to: list[str], subject: str, template: str, context: dict[str, Any],
     Raises OSError, the base of SMTP errors, if the server accepts no e-mail now, and MailRefused if the reason is this
     e-mail.
 
-    `template` is a name under projects/mail/. `identity` identifies the e-mail and is the same for a retry: it becomes
-    the Message-ID, by which mail programs combine two copies.
+    `template` is the name of a text and an HTML template, without its suffix. `identity` identifies the e-mail and is
+    the same for a retry: it becomes the Message-ID, by which mail programs combine two copies.
     """
     context = {**context, "base_url": settings.PUBLIC_URL}
     mail = EmailMultiAlternatives(
         subject=" ".join(subject.split()),  # a title may contain line breaks, a header may not
-        body=render_to_string(f"projects/mail/{template}.txt", context),
+        body=render_to_string(f"{template}.txt", context),
         to=to,
         headers={
             "Message-ID": f"<{identity}@{urlsplit(settings.PUBLIC_URL).hostname or 'opsroom'}>",
@@ -47,7 +47,7 @@ def send(*, to: list[str], subject: str, template: str, context: dict[str, Any],
         },
     )
     mail.encoding = SEVEN_BIT
-    mail.attach_alternative(render_to_string(f"projects/mail/{template}.html", context), "text/html")
+    mail.attach_alternative(render_to_string(f"{template}.html", context), "text/html")
     try:
         mail.send()
     except (ValueError, TypeError) as error:  # an invalid address; `<>` raises TypeError

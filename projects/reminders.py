@@ -149,7 +149,7 @@ def _send(claim: _ReminderClaim) -> bool:
     mail.send(
         to=[address],
         subject=f"{'Overdue' if late else 'Due soon'}: {task.title}",
-        template="reminder",
+        template="projects/mail/reminder",
         context={"task": task, "late": late, "due": in_full(reminder.due_date, zone_of(person))},
         identity=f"reminder-{reminder.pk}-{reminder.due_date:%Y%m%d%H%M%S}",
     )

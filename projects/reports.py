@@ -178,7 +178,7 @@ def _mail(report: Report, now: datetime) -> bool:
         mail.send(
             to=settings.REPORT_EMAILS,
             subject=f"Opsroom on {report.date}: {_headline(report.data['totals'])}",
-            template="report",
+            template="projects/mail/report",
             context={
                 "report": report,
                 "totals": report.data["totals"],

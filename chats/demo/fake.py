@@ -7,7 +7,10 @@ from collections.abc import Callable
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
+from chats.models import Chat
+
 BATCH = 50_000
+DEMO_CHATS = 1_000
 _TEXTS = [
     "Your order is on its way.",
     "Thanks for your feedback!",
@@ -22,6 +25,12 @@ _ADD_MESSAGES = """
          generate_series(%(each)s, 1, -1) AS number
     ORDER BY number DESC
 """
+
+
+def create_demo_chats() -> None:
+    """Create the chats of a new local instance, if there are none."""
+    if not Chat.objects.exists():
+        create_fake_chats(DEMO_CHATS, messages=3)
 
 
 def create_fake_chats(total: int, messages: int = 0, progress: Callable[[int], object] | None = None) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TooSlow
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 from django.db import connection
@@ -25,7 +26,7 @@ from config.monitoring.disk import StorageFull
 from config.monitoring.disk import probe as storage
 from config.monitoring.probes import Unwell
 from config.processes.heartbeats import KINDS, Sign, signs
-from testrunner.worker.runner import isolation
+from core.registry import all_apps
 
 CHECK_TIMEOUT = 2.5  # seconds
 STALE = 30.0  # seconds without a heartbeat, of which there is one every five
@@ -50,9 +51,10 @@ class Part:
         return {key: value for key, value in said.items() if key != "name" and (key != "processes" or value)}
 
 
-def _isolation() -> str:
+def _closing(check: Callable[[], str]) -> str:
+    """Return the result of an app's check, and close this thread's connection."""
     try:
-        return isolation()
+        return check()
     finally:
         connection.close()
 
@@ -114,7 +116,7 @@ def parts() -> list[Part]:
         "redis": probes.redis,
         "broker": probes.broker,
         "storage": storage,
-        "isolation": _isolation,
+        **{name: partial(_closing, check) for app in all_apps() for name, check in app.health.items()},
     }
     asked = [(name, _ask(name, check)) for name, check in checks.items()]
     processes = _ask("processes", _processes)

@@ -1,41 +1,38 @@
-"""Settings of the theme: one navigation for all apps, with Opsroom's labels and colours."""
+"""Settings of the theme: labels and colours, and one navigation and one search for all apps (core/registry.py)."""
 
 import functools
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse
 from django.utils.functional import lazy
+from unfold.dataclasses import SearchResult
+
+from core.registry import Page, all_apps
 
 # The theme compares each link with each tab on each page; without caching, resolving takes half of a page's time.
 _resolved = functools.cache(reverse)
 reverse_lazy = lazy(_resolved, str)
 
 
-def _may_view(permission: str) -> Callable[[HttpRequest], bool]:
-    return lambda request: request.user.has_perm(permission)
-
-
-def _item(title: str, icon: str, address: str, permission: str) -> dict[str, Any]:
-    return {"title": title, "icon": icon, "link": reverse_lazy(address), "permission": _may_view(permission)}
-
-
-def may_read_mails(request: HttpRequest) -> bool:
-    from projects.admin.mails import may_read  # imported here: the settings read this file before models are loaded
-
-    return may_read(request)
-
-
-def _but(parts: tuple[str, ...], item: dict[str, Any]) -> dict[str, Any]:
-    """Return an item that is not highlighted on paths with one of `parts`, which begin with its own path."""
+def _item(page: Page) -> dict[str, Any]:
+    permission = page.permission
     return {
-        **item,
-        "active": lambda request: (
-            request.path.startswith(str(item["link"])) and not any(part in request.path for part in parts)
-        ),
+        "title": page.title,
+        "icon": page.icon,
+        "link": reverse_lazy(page.url_name),
+        "permission": (lambda request: request.user.has_perm(permission))
+        if isinstance(permission, str)
+        else permission,
+        **({"active": partial(_is_active, page)} if page.except_in else {}),
     }
+
+
+def _is_active(page: Page, request: HttpRequest) -> bool:
+    is_below = request.path.startswith(_resolved(page.url_name))
+    return is_below and not any(part in request.path for part in page.except_in)
 
 
 def _tabs(*models: tuple[str, str, str]) -> dict[str, Any]:
@@ -43,9 +40,58 @@ def _tabs(*models: tuple[str, str, str]) -> dict[str, Any]:
     return {
         "models": [f"{app}.{model}" for _, app, model in models],
         "items": [
-            _item(title, "", f"admin:{app}_{model}_changelist", f"{app}.view_{model}") for title, app, model in models
+            _item(Page(title, "", f"admin:{app}_{model}_changelist", f"{app}.view_{model}"))
+            for title, app, model in models
         ],
     }
+
+
+ADMINISTRATION = [
+    Page("Users", "person", "admin:auth_user_changelist", "auth.view_user"),
+    Page("Groups", "group", "admin:auth_group_changelist", "auth.view_group"),
+    Page("Tokens", "key", "admin:accounts_accesstoken_changelist", "accounts.view_accesstoken"),
+    Page(
+        "Schedules",
+        "schedule",
+        "admin:django_celery_beat_periodictask_changelist",
+        "django_celery_beat.view_periodictask",
+    ),
+    Page("Locked accounts", "lock_clock", "admin:axes_accessattempt_changelist", "axes.view_accessattempt"),
+]
+
+
+@functools.cache
+def _groups() -> list[dict[str, Any]]:
+    of_apps = [page for app in all_apps() for page in app.administration]
+    api = Page("API documentation", "api", "docs", lambda request: True)  # as the page itself: all who are signed in
+    return [
+        {"items": [{"title": "Front page", "icon": "dashboard", "link": reverse_lazy("admin:index")}]},
+        *(
+            {"title": app.title, "separator": True, "items": [_item(page) for page in app.pages]}
+            for app in all_apps()
+            if app.pages
+        ),
+        {
+            "title": "Administration",
+            "separator": True,
+            "collapsible": True,
+            "items": [_item(page) for page in (*ADMINISTRATION, *of_apps, api)],
+        },
+    ]
+
+
+def groups(request: HttpRequest) -> list[dict[str, Any]]:
+    """The theme's callback: return the groups of the sidebar, with the pages that each app registers."""
+    return _groups()
+
+
+def search(request: HttpRequest, term: str) -> list[SearchResult]:
+    """The theme's callback for Ctrl+K: return what matches `term` and this user may see.
+
+    It runs at every key press, so the search functions of the apps bound their queries, however large the tables are.
+    """
+    term = term.replace("\x00", "").strip()
+    return [found for app in all_apps() for matching in app.search for found in matching(request, term)]
 
 
 UNFOLD = {
@@ -93,7 +139,7 @@ UNFOLD = {
     "COMMAND": {
         "search_models": False,  # it would scan whole tables without limit
         "show_history": True,
-        "search_callback": "config.pages.admin_search.search",
+        "search_callback": "config.pages.navigation.search",
     },
     "TABS": [
         _tabs(
@@ -113,106 +159,6 @@ UNFOLD = {
         "show_search": False,
         "command_search": True,
         "show_all_applications": False,
-        "navigation": [
-            {
-                "items": [
-                    {"title": "Front page", "icon": "dashboard", "link": reverse_lazy("admin:index")},
-                ],
-            },
-            {
-                "title": "Chats",
-                "separator": True,
-                "items": [
-                    _item("Chats", "forum", "admin:chats_chat_changelist", "chats.view_chat"),
-                    _item("Broadcasts", "campaign", "admin:chats_broadcast_changelist", "chats.view_broadcast"),
-                    _item("Banners", "photo_library", "admin:chats_banner_changelist", "chats.view_banner"),
-                ],
-            },
-            {
-                "title": "Projects",
-                "separator": True,
-                "items": [
-                    _but(
-                        ("/cache/", "/mails/"),
-                        _item("Projects", "view_kanban", "admin:projects_project_changelist", "projects.view_project"),
-                    ),
-                    _but(
-                        ("/calendar/",),
-                        _item("Tasks", "task_alt", "admin:projects_task_changelist", "projects.view_task"),
-                    ),
-                    _item("Calendar", "calendar_month", "admin:projects_task_calendar", "projects.view_task"),
-                    _item("Reports", "summarize", "admin:projects_report_changelist", "projects.view_report"),
-                    _item("Reminders", "notifications", "admin:projects_reminder_changelist", "projects.view_reminder"),
-                    {
-                        "title": "Outgoing e-mail",
-                        "icon": "mail",
-                        "link": reverse_lazy("admin:projects_project_mails"),
-                        "permission": "config.pages.navigation.may_read_mails",
-                    },
-                ],
-            },
-            {
-                "title": "Events",
-                "separator": True,
-                "items": [
-                    _item("Explorer", "monitoring", "admin:events_event_changelist", "events.view_event"),
-                    _item("Sessions", "footprint", "admin:events_session_changelist", "events.view_session"),
-                    _item("Rejected", "rule", "admin:events_rejectedevent_changelist", "events.view_rejectedevent"),
-                    _item("Event types", "schema", "admin:events_eventtype_changelist", "events.view_eventtype"),
-                    _item("Applications", "key", "admin:events_application_changelist", "events.view_application"),
-                    _item(
-                        "Notifications",
-                        "mark_chat_unread",
-                        "admin:events_notification_changelist",
-                        "events.view_notification",
-                    ),
-                ],
-            },
-            {
-                "title": "Test runner",
-                "separator": True,
-                "items": [
-                    _item("Runs", "science", "admin:testrunner_testrun_changelist", "testrunner.view_testrun"),
-                    _item(
-                        "Environments",
-                        "grid_view",
-                        "admin:testrunner_testenvironment_changelist",
-                        "testrunner.view_testenvironment",
-                    ),
-                    _item(
-                        "Test files", "folder_open", "admin:testrunner_testfile_changelist", "testrunner.view_testfile"
-                    ),
-                ],
-            },
-            {
-                "title": "Administration",
-                "separator": True,
-                "collapsible": True,
-                "items": [
-                    _item("Users", "person", "admin:auth_user_changelist", "auth.view_user"),
-                    _item("Groups", "group", "admin:auth_group_changelist", "auth.view_group"),
-                    _item("Tokens", "key", "admin:accounts_accesstoken_changelist", "accounts.view_accesstoken"),
-                    _item(
-                        "Schedules",
-                        "schedule",
-                        "admin:django_celery_beat_periodictask_changelist",
-                        "django_celery_beat.view_periodictask",
-                    ),
-                    _item(
-                        "Locked accounts",
-                        "lock_clock",
-                        "admin:axes_accessattempt_changelist",
-                        "axes.view_accessattempt",
-                    ),
-                    {
-                        "title": "List cache",
-                        "icon": "cached",
-                        "link": reverse_lazy("admin:projects_project_cache"),
-                        "permission": lambda request: request.user.is_superuser,
-                    },
-                    _item("API documentation", "api", "docs", "chats.view_chat"),
-                ],
-            },
-        ],
+        "navigation": groups,
     },
 }

@@ -26,11 +26,11 @@ from kombu.utils.json import loads
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.widgets import DATETIME_CLASSES, SELECT_CLASSES
 
-from config.templatetags.opsroom import when
 from core.admin.concurrent_forms import ConcurrentFormsAdmin
 from core.admin.datetime_field import MomentField, MomentInput
 from core.admin.deletion import ConcurrentDeletionAdmin
 from core.rest.snapshots import SnapshotLists
+from core.templatetags.opsroom import when
 from core.timezones import with_zone
 
 ONE_OF = "Choose exactly one of interval, crontab, moment and sun."

@@ -71,7 +71,7 @@ class SteadyScheduler(DatabaseScheduler):
         super().__init__(*args, **kwargs)
 
     def setup_schedule(self) -> None:
-        """Write the schedule of config/celery.py into Postgres and read the result, as soon as Postgres responds."""
+        """Write the registered schedule into Postgres and read the result, as soon as Postgres responds."""
         with _ending_at_once():
             while not self._set_up():
                 _beat()

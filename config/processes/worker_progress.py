@@ -6,7 +6,7 @@ with a broken pipe. If the loop runs but the pool does no work, this process giv
 1. A task waits for STUCK seconds although the pool has a free place: the pool process that received it is stopped or
    deadlocked.
 2. A task runs for STUCK seconds beyond its hard time limit: the pool process could not be killed, or not replaced.
-3. All test runs of a runner continue long after their time limits (testrunner/queue/leases.py): its threads are stuck.
+3. An app reports that its work in this process is stuck (`worker_problem` in core/registry.py).
 
 A pool process that is stopped may hold locks in Postgres. On Linux it is killed after STOPPED seconds, and the pool
 replaces it. Seconds in which this process itself did not run are not counted. While the broker is unreachable, the
@@ -27,7 +27,7 @@ from celery.worker import state
 
 from config.processes.heartbeats import leave_sign_soon, take_back
 from config.processes.pulse import EVERY, RunningTime, pulse
-from testrunner.queue.leases import keeper
+from core.registry import all_apps
 
 log = structlog.get_logger(__name__)
 
@@ -67,8 +67,8 @@ class Working(bootsteps.StartStopStep):
 
     def problem(self, worker: Any, now: float) -> str | None:
         """Return why this worker makes no progress, as text; None if it does."""
-        if keeper.is_stuck():
-            return "no test run comes to its end"
+        if problem := next(filter(None, (app.worker_problem() for app in all_apps())), None):
+            return problem
         running = list(state.active_requests)
         self.running = {request.id: self.running.get(request.id, now) for request in running}
         for request in running:

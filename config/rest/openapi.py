@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from core.registry import all_apps
 from core.rest.strict_bodies import StrictModelSerializer, StrictSerializer
 
 NULL = {"type": "string", "nullable": True, "enum": [None]}
@@ -34,24 +35,7 @@ ERRORS = {
     "503": "The database or the storage does not answer: `Retry-After` says when to try again.",
 }
 LIMITED = {"create_token", "events_ingest", "test_runs_create", "test_runs_rerun_create"}
-TAGS = {
-    "applications": "Clients that send events, and their write keys.",
-    "auth": "Tokens for programs.",
-    "broadcasts": "One text or picture to all chats, or to some.",
-    "calendar": "The address of a user's calendar of due dates.",
-    "chats": "A user's chat and its messages.",
-    "environments": "Environments in which tests run.",
-    "event types": "JSON Schemas of events.",
-    "events": "Events, their counts and their export.",
-    "notifications": "What users are notified of.",
-    "projects": "Projects.",
-    "rejected events": "Events that were rejected, with the reasons; replays.",
-    "reports": "Daily reports.",
-    "sessions": "Sessions of events.",
-    "tasks": "Tasks and their comments.",
-    "test files": "Test files that can be run.",
-    "test runs": "Runs of test files, their logs and results.",
-}
+TAGS = {"auth": "Tokens for programs."}
 SUMMARIES = {
     "create_token": "Create a token",
     "auth_token_destroy": "Delete the token of this request",
@@ -88,7 +72,8 @@ def describe(result: Document, **_: Any) -> Document:
         operation.setdefault("security", [])  # only the login needs no token
         _add_errors(path, method, operation)
     used = {tag for _, _, operation in _operations(result) for tag in operation["tags"]}
-    result["tags"] = [{"name": name, "description": TAGS[name]} for name in sorted(used)]
+    tags = {name: text for app in all_apps() for name, text in app.api_tags.items()} | TAGS
+    result["tags"] = [{"name": name, "description": tags[name]} for name in sorted(used)]
     _plain_schemas(result)
     return result
 

@@ -10,8 +10,9 @@ from django.core.management import CommandError, call_command
 
 from chats.factories import BroadcastFactory, ChatFactory, MessageFactory
 from chats.models import Chat, Message, Recipient
-from config.data import erasure
-from config.data.erasure import Person
+from core.data import erasure
+from core.registry import Person
+from events import services
 from events.factories import ApplicationFactory, NotificationFactory
 from events.models import Event, EventTombstone, Notification, RejectedEvent, Session
 from events.rollups import digest
@@ -108,7 +109,7 @@ def test_an_erasure_that_was_interrupted_is_completed(two, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(erasure.services, "delete_event", interrupted)
+        patch.setattr(services, "delete_event", interrupted)
         with pytest.raises(KeyboardInterrupt):
             erasure.erase(one.person)
     assert erasure.count(one.person)["events"] == 3

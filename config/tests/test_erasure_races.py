@@ -13,8 +13,8 @@ from chats import retention as messages
 from chats import services as chats
 from chats.factories import ChatFactory, MessageFactory
 from chats.models import Chat, Message
-from config.data import erasure
-from config.data.erasure import Person
+from core.data import erasure
+from core.registry import Person
 from core.tests import interleaving
 from core.tests.interleaving import interleave
 from events.factories import ApplicationFactory

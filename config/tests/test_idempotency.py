@@ -24,12 +24,12 @@ from chats.models import Broadcast
 from chats.tests import evil_server as evil
 from chats.tests.banner_list import banner_list  # noqa: F401
 from chats.tests.evil_server import evil_server  # noqa: F401
-from config.data import retention
 from config.tests.matrix import ENVIRONMENT, ID, create_everything
 from config.tests.rest_routes import ROUTES
 from config.tests.test_answers_after_commit import EndBefore
 from config.tests.test_put_what_get_gave import rows
 from config.tests.web_process import web_process
+from core.data import retention
 from core.models import IdempotencyKey
 from core.rest.answer_encryption import seal, unseal
 from core.rest.idempotency import HEADER, REPLAYED

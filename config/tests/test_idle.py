@@ -9,8 +9,8 @@ import amqp.exceptions
 import pytest
 from kombu import Connection
 
-from config.celery import PERIODIC
 from config.tests.instance import Instance, running_instance
+from core.registry import periodic_tasks
 
 pytestmark = [pytest.mark.chaos, pytest.mark.rabbitmq, pytest.mark.timeout(300)]
 RABBITMQ = os.environ.get("CELERY_BROKER_URL", "").startswith("amqp")
@@ -45,7 +45,7 @@ def logged_tasks(instance: Instance) -> set[str]:
 def test_the_log_has_the_tasks_that_somebody_caused_and_not_the_periodic_ones(instance: Instance):
     instance.wait_for(lambda: "chats.tasks.fan_out_broadcast" in logged_tasks(instance))
 
-    assert logged_tasks(instance) & PERIODIC == set()
+    assert logged_tasks(instance) & periodic_tasks() == set()
 
 
 @pytest.mark.skipif(not RABBITMQ, reason="Only RabbitMQ has queues to declare.")

@@ -13,7 +13,7 @@ from django.template.loader import render_to_string
 from django.test import Client
 
 from chats.models import Broadcast
-from config.templatetags.opsroom import LOOKS, UNKNOWN, state, when
+from core.templatetags.opsroom import LOOKS, UNKNOWN, state, when
 
 HERE = Path(settings.BASE_DIR)
 PAGES = ["400.html", "403.html", "403_csrf.html", "404.html", "500.html", "503.html", "admin/locked_out.html"]

@@ -5,9 +5,10 @@ import re
 import pytest
 from django.utils import timezone
 
-from config.pages import admin_search
+from core.registry import MAX_SEARCH_RESULTS
 from events.factories import ApplicationFactory, EventTypeFactory
 from events.models import Session
+from projects.admin import front_page
 from projects.factories import ProjectFactory, TaskFactory
 from projects.models import Project, Task
 from testrunner.factories import RunFactory
@@ -53,15 +54,15 @@ def test_each_kind_is_bounded_in_rows_and_in_what_is_looked_through(
     as_viewer, monkeypatch, django_assert_max_num_queries
 ):
     project = ProjectFactory(name="Paint the oldest")
-    tasks = TaskFactory.create_batch(admin_search.MAX_RESULTS + 2, title="Paint", project=project)
+    tasks = TaskFactory.create_batch(MAX_SEARCH_RESULTS + 2, title="Paint", project=project)
 
     with django_assert_max_num_queries(13):  # session, user, time zone, permissions, and one or two for each kind
         page = found(as_viewer, "paint")
 
-    newest = {str(task.pk) for task in tasks[-admin_search.MAX_RESULTS :]}
+    newest = {str(task.pk) for task in tasks[-MAX_SEARCH_RESULTS:]}
     assert set(re.findall(r"/task/(\d+)/", page)) == newest
     Project.objects.bulk_create(Project(name=f"Newer {number}") for number in range(3))
-    monkeypatch.setattr(admin_search, "NEWEST", 3)
+    monkeypatch.setattr(front_page, "NEWEST", 3)
     assert "oldest" not in found(as_viewer, "paint the")
 
 

@@ -1,4 +1,4 @@
-"""Every rule of config/data/retention.py: an old row is deleted, a new one stays, and with 0 both stay."""
+"""Every rule of core/data/retention.py: an old row is deleted, a new one stays, and with 0 both stay."""
 
 import contextlib
 from collections.abc import Callable
@@ -21,8 +21,8 @@ from simple_history.models import HistoricalChanges
 
 from chats.factories import ChatFactory, MessageFactory
 from chats.models import Message
-from config.data import retention
 from config.settings_validation import days
+from core.data import retention
 from core.database import direct_connections
 from events.factories import ApplicationFactory, NotificationFactory
 from events.models import Minute

@@ -228,9 +228,9 @@ RESPONSES = {
 
 
 def document_idempotency(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """Schema hook: add the header to each POST except the ingest, whose events have their own ids."""
-    for path, operations in result.get("paths", {}).items():
-        if (operation := operations.get("post")) is None or path == "/events/":
+    """Schema hook: add the header to each POST."""
+    for operations in result.get("paths", {}).values():
+        if (operation := operations.get("post")) is None:
             continue
         header = {"in": "header", "name": HEADER, "description": DESCRIPTION}
         schema = {"type": "string", "minLength": 1, "maxLength": MAX_LENGTH, "pattern": r"^[\x21-\x7e]+$"}

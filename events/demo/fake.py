@@ -19,7 +19,7 @@ from django.utils import timezone
 from events import services
 from events.demo import traffic
 from events.ingest.bulk_insert import escaped
-from events.models import Application, Batch, EventType
+from events.models import Application, Batch, Event, EventType
 from events.models.event import BATCH_ROWS
 from events.rejected.revalidation import Revalidator
 from events.rollups import digest
@@ -27,6 +27,7 @@ from events.storage import partitions
 from events.validation.errors import place_of
 
 APPLICATIONS = ("Website", "Mobile app", "Help centre", "Partner shop")
+DEMO_EVENTS, DEMO_DAYS = 10_000, 7
 REJECTED = 0.03  # rejected events per event
 BATCHES = 16  # per transaction
 _AT_FIRST = 0.97  # of the sessions: a surplus would cut off the latest events
@@ -40,6 +41,12 @@ _REJECTED = """
 """
 
 Row = tuple[datetime, str]  # timestamp, and the line for COPY without its id
+
+
+def create_demo_events() -> None:
+    """Create the events of a new local instance, if there are none."""
+    if not Event.objects.exists():
+        create_fake_events(DEMO_EVENTS, DEMO_DAYS, APPLICATIONS[:2])
 
 
 def create_fake_events(

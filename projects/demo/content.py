@@ -1,8 +1,8 @@
 """Sample projects, tasks, comments and reports for a new local instance."""
 
 from datetime import UTC, datetime, time, timedelta
-from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.utils import timezone
 
@@ -44,15 +44,16 @@ PLANS: dict[str, _Plan] = {
 
 
 @transaction.atomic
-def create_demo_projects(*, planner: Any) -> None:
+def create_demo_projects() -> None:
     """Create projects with about 40 tasks, dated relative to today, and the reports of the last 13 days.
 
-    `planner` owns the projects and is the author of their history.
+    The demo user "planner" owns the projects and is the author of their history.
 
     Does nothing if any project exists.
     """
     if Project.objects.exists():
         return
+    planner = get_user_model().objects.filter(username="planner").first()
     now = timezone.now().replace(minute=0, second=0, microsecond=0)
     tasks = []
     for name, plan in PLANS.items():

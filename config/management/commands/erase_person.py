@@ -3,7 +3,8 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from config.data.erasure import Person, count, erase
+from core.data.erasure import count, erase
+from core.registry import Person
 
 
 class Command(BaseCommand):

@@ -2,7 +2,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from config.data import retention
+from core.data import retention
 
 
 class Command(BaseCommand):

@@ -17,14 +17,12 @@ from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 from simple_history.models import HistoricalChanges
 
-from chats import retention as messages
-from testrunner.records import retention as runs
+from core.registry import RetentionRule, all_apps
 
 log = structlog.get_logger(__name__)
 
 AT_ONCE = 2_000  # rows per transaction
 SECONDS = 60.0  # budget of one call; the next one follows in an hour
-ENDED = "(status = 'Processed' OR (attempts >= 5 AND lease_until IS NULL))"
 _DELETE = """
     DELETE FROM {table} WHERE {key} IN (
         SELECT {key} FROM {table} WHERE {moment} < now() - %s * interval '1 day' AND {where}
@@ -82,7 +80,7 @@ class Work:
         return bool(getattr(settings, self.setting))
 
 
-def rules() -> Iterator[Rule | Work]:
+def rules() -> Iterator[RetentionRule]:
     """Yield every rule, including disabled ones."""
     yield Rule("sessions that have ended", "django_session", "expire_date", key="session_key")
     yield Rule("answers to repeated requests", "live_idempotencykey", "expires_at")
@@ -94,10 +92,8 @@ def rules() -> Iterator[Rule | Work]:
         if issubclass(model, HistoricalChanges):
             table = model._meta.db_table
             yield Rule(f"rows of {table}", table, "history_date", "HISTORY_DAYS", key="history_id")
-    yield Rule("notifications", "events_notification", "created_at", "NOTIFICATION_DAYS", "event_id", ENDED)
-    yield Rule("reminders", "projects_reminder", "due_date", "REMINDER_DAYS", where="status <> 'pending'")
-    yield Work("test runs", "TESTRUN_DAYS", runs.count_old_runs, runs.delete_old_runs)
-    yield Work("chat messages", "MESSAGE_DAYS", messages.count_old, messages.delete_old)
+    for app in all_apps():
+        yield from app.retention
 
 
 def what_would_go() -> dict[str, int]:
@@ -118,7 +114,7 @@ def retain(seconds: float = SECONDS) -> dict[str, int]:
     return {name: number for name, number in gone.items() if number}
 
 
-def _delete_some(rule: Rule | Work) -> int:
+def _delete_some(rule: RetentionRule) -> int:
     try:
         return rule.delete_some()
     except DatabaseError:
