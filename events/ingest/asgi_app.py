@@ -45,7 +45,7 @@ from events.ingest.request_body import Disconnected, Receive, RequestRefused, re
 from events.ingest.request_limits import Limit, RequestLimits, TooMuch, TooMuchOfOne
 from events.ingest.writer import Writer
 from events.validation.budget import Budget, BudgetSpent
-from events.validation.event import Item, Rules, TimestampBounds, read
+from events.validation.event import Item, Outcome, Rules, TimestampBounds, read
 from events.validation.parser import MAX_ITEMS, TooManyItems
 
 log = structlog.get_logger(__name__)
@@ -61,7 +61,6 @@ CHECKERS = 2  # number of these threads
 HEAVY_OF_ONE = 3  # bodies of one application that may wait for the child process at the same time
 REASONS_HERE = 200  # validation errors up to which the event loop itself serialises the response
 ANSWER = 8.0  # seconds from the end of the body to the response
-TOLD = [("accepted", "accepted"), ("duplicates", "duplicate"), ("rejected", "rejected")]
 
 JSON = (b"content-type", b"application/json")
 PREFLIGHT = [(b"access-control-allow-methods", b"POST"), (b"access-control-max-age", b"86400")]
@@ -148,18 +147,19 @@ class Ingest:
         self._buckets.take(sender.application, sender.rate, len(items))
         limit.add(ITEM_BYTES * len(items))
         self._quota.decide(sender.application, items)
+        outcomes: list[Outcome] = []
         if items:
             commit = self._commit if len(content) <= LARGE else self._commit_large
             try:
-                await commit.commit(items)
+                outcomes = await commit.commit(items)
             except ApplicationGone:
                 raise RequestRefused(401, "The application of this write key was deleted.") from None
         if len(items) == 1 and items[0].reasons and items[0].is_garbage:
             words = f"This is not JSON: {items[0].reasons[0]['message']}"
-            raise RequestRefused(400, words, results=[items[0].result()])
+            raise RequestRefused(400, words, results=[items[0].result(outcomes[0])])
         if sum(len(item.reasons) for item in items) > REASONS_HERE:
-            return await asyncio.to_thread(_told, items)
-        return _told(items)
+            return await asyncio.to_thread(_results, items, outcomes)
+        return _results(items, outcomes)
 
     def _let_in(self, sender: Sender | None, headers: dict[bytes, bytes]) -> Sender:
         """Return the sender if its key, its origin and its rate limit permit the request. Raises RequestRefused."""
@@ -231,11 +231,16 @@ class Ingest:
         self._check_process.close()
 
 
-def _told(items: list[Item]) -> bytes:
+def _results(items: list[Item], outcomes: list[Outcome]) -> bytes:
     """Return the response's body: the result of each item, and the totals."""
-    statuses = [item.status for item in items]
-    counts = {name: statuses.count(status) for name, status in TOLD}
-    return orjson.dumps(counts | {"results": [item.result() for item in items]})
+    counts = {
+        "accepted": outcomes.count(Outcome.ACCEPTED),
+        "duplicates": outcomes.count(Outcome.DUPLICATE),
+        "rejected": outcomes.count(Outcome.REJECTED),
+    }
+    return orjson.dumps(
+        {**counts, "results": [item.result(outcome) for item, outcome in zip(items, outcomes, strict=True)]}
+    )
 
 
 def _key(scope: dict[str, Any], headers: dict[bytes, bytes]) -> str:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import itertools
 
 import structlog
 from prometheus_client import Counter, Histogram
 
-from events.ingest.bulk_insert import GONE
 from events.ingest.db_thread import Unavailable
 from events.ingest.writer import Writer
 from events.models.event import BATCH_ROWS
-from events.validation.event import Item
+from events.validation.event import Item, Outcome
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +38,7 @@ class ApplicationGone(Exception):
 class Waiting:
     """A request whose items are not committed yet."""
 
-    def __init__(self, items: list[Item], done: asyncio.Future[None]) -> None:
+    def __init__(self, items: list[Item], done: asyncio.Future[list[Outcome]]) -> None:
         self.items, self.done = items, done
 
 
@@ -51,8 +51,8 @@ class GroupCommit:
         self._waiting: collections.deque[Waiting] = collections.deque()
         self._rows = 0  # number of waiting items
 
-    async def commit(self, items: list[Item]) -> None:
-        """Wait until the items are committed. Their status is set then.
+    async def commit(self, items: list[Item]) -> list[Outcome]:
+        """Wait until the items are committed. Return what became of each.
 
         Raises ApplicationGone if their application was deleted; no item is stored then. Raises Unavailable if Postgres
         fails; the items may or may not be stored then.
@@ -65,7 +65,7 @@ class GroupCommit:
             self._busy.add(task)
             task.add_done_callback(self._busy.discard)
         try:
-            await one.done
+            return await one.done
         except asyncio.CancelledError:
             self._forget(one)
             raise
@@ -96,7 +96,7 @@ class GroupCommit:
         items = [item for one in group for item in one.items]
         try:
             with durations.time():
-                await writer.write(items)
+                outcomes = await writer.write(items)
         except Exception as error:
             if not isinstance(error, Unavailable):
                 log.exception("events_commit_failed")
@@ -105,16 +105,14 @@ class GroupCommit:
                     one.done.set_exception(Unavailable(str(error)))
             return
         sizes.observe(len(items))
-        _count(items)
+        for outcome, number in collections.Counter(outcomes).items():
+            items_total.labels(outcome).inc(number)
+        each = iter(outcomes)
         for one in group:
+            found = list(itertools.islice(each, len(one.items)))
             if one.done.done():
                 continue
-            if any(item.status == GONE for item in one.items):  # then all items are: a request has one application
+            if Outcome.GONE in found:  # then all of them: a request has one application
                 one.done.set_exception(ApplicationGone())
             else:
-                one.done.set_result(None)
-
-
-def _count(items: list[Item]) -> None:
-    for status, number in collections.Counter(item.status for item in items).items():
-        items_total.labels(status).inc(number)
+                one.done.set_result(found)

@@ -10,7 +10,7 @@ import psycopg2
 from events.ingest.bulk_insert import COPY_FROM, EXECUTE, PREPARE, InsertBatch, Store
 from events.ingest.db_thread import DatabaseThread
 from events.ingest.statement import Statement
-from events.validation.event import Item
+from events.validation.event import Item, Outcome
 
 REASON = 300  # approximate size of a validation error in the statement, in bytes
 MAX_INLINE_BYTES = 64 * 1024  # approximate size of a group up to which the event loop itself builds the statement
@@ -27,19 +27,18 @@ class Writer:
         self.statement = Statement(f"{name}-small", PREPARE, EXECUTE)
         self._store = store
 
-    async def write(self, items: Sequence[Item]) -> None:
-        """Commit at most BATCH_ROWS items and set the status of each.
+    async def write(self, items: Sequence[Item]) -> list[Outcome]:
+        """Commit at most BATCH_ROWS items. Return what became of each.
 
         Raises Unavailable if Postgres fails; the items may or may not be stored then.
         """
         if len(items) < COPY_FROM and sum(map(_weight, items)) <= MAX_INLINE_BYTES:
             group = InsertBatch(items)
             try:
-                group.settle(await self.statement.run(group.values()))
-                return
+                return group.outcomes({place for (place,) in await self.statement.run(group.values())})
             except psycopg2.Error:  # a deadlock, or Postgres refuses an item: the store finds out which one
                 pass
-        await self.line.run(partial(self._store.write, items=items))
+        return await self.line.run(partial(self._store.write, items=items))
 
     def close(self) -> None:
         """Close the connections after the work in progress, and wait until they are closed."""

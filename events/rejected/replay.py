@@ -32,7 +32,7 @@ from events.rejected.revalidation import Revalidator
 from events.rejected.selection import Selection
 from events.rollups import adjustments
 from events.validation.errors import place_of
-from events.validation.event import Item
+from events.validation.event import Item, Outcome
 
 AT_ONCE = 500  # rejected events per transaction, at most BATCH_ROWS; fewer if they exceed query.pages.MAX_PAGE_BYTES
 SECONDS = 20.0  # per task
@@ -78,16 +78,15 @@ def _ask(replay: Replay, ids: list[int]) -> None:
         rows = rows[: len(judged)]
         ids = [id for id in ids if id <= rows[-1].pk]
     batches = adjustments.uncounted(row.pk for row in rows)
-    backfill.store([(item, row.received_at) for row, item in judged if not item.reasons])
+    outcomes = Counter(backfill.store([item for _, item in judged if not item.reasons]))
     moved = forget_rejected([row for row, item in judged if not item.reasons])
     for kind, number in _note_reasons([one for one in judged if one[1].reasons], set(batches)).items():
         moved[kind] += number
     adjustments.add(moved, "rejected")  # all at once, because the rows of counts have one lock order
-    statuses = Counter(item.status if not item.reasons else "rejected" for _, item in judged)
     replay.cursor = ids[-1]
-    replay.accepted += statuses["accepted"]
-    replay.duplicates += statuses["duplicate"]
-    replay.still_rejected += statuses["rejected"]
+    replay.accepted += outcomes[Outcome.ACCEPTED]
+    replay.duplicates += outcomes[Outcome.DUPLICATE]
+    replay.still_rejected += len(rows) - outcomes[Outcome.ACCEPTED] - outcomes[Outcome.DUPLICATE]
     replay.gone += len(ids) - len(rows)
 
 

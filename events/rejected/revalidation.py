@@ -47,6 +47,7 @@ class Revalidator:
             item = self.check(raw, row.application_id, timezone.now())
         if row.event_id is not None:
             item.event_id = str(row.event_id)
+        item.received_at = row.received_at
         return item
 
     def reasons(self, event: Event, changes: dict[str, Any]) -> list[ValidationReason]:

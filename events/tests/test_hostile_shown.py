@@ -41,7 +41,7 @@ def shop() -> Application:
 def store(content: bytes, application: Application) -> list[Item]:
     """Keep what was sent as the ingest does, in this test's transaction; what is refused as a whole is nowhere."""
     items = read(content, Rules(application.pk, {}, False, timezone.now(), TimestampBounds.from_settings()))
-    backfill.store([(item, timezone.now()) for item in items if not item.reasons])
+    backfill.store([item for item in items if not item.reasons])
     for item in items:
         if item.reasons:
             first = item.reasons[0]

@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 import orjson
@@ -58,6 +59,15 @@ class Rules(NamedTuple):
     budget: Budget = UNLIMITED  # the remaining work for the request
 
 
+class Outcome(StrEnum):
+    """What became of an item; only events/ingest/bulk_insert.py decides it."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    REJECTED = "rejected"
+    GONE = "gone"  # not stored, because its application was deleted meanwhile
+
+
 @dataclass(slots=True)
 class Item:
     """One item of a body. It is valid if `reasons` is empty. Its other members are filled as far as readable."""
@@ -72,7 +82,7 @@ class Item:
     data: bytes = b"{}"  # JSON
     timestamp: datetime = NEVER
     reasons: list[ValidationReason] = field(default_factory=list)
-    status: str = ""  # accepted, duplicate, rejected or gone; set by events/ingest/bulk_insert.py
+    received_at: datetime | None = None  # None: now
     is_kept: bool = True  # False for a rejected item that exceeds the application's daily quota
 
     @property
@@ -93,8 +103,8 @@ class Item:
             return raw
         return raw[:MAX_KEPT_BYTES] + b" \xe2\x80\xa6 (%d bytes in all)" % len(raw)
 
-    def result(self) -> dict[str, Any]:
-        return {"event_id": self.event_id, "status": self.status, "errors": self.reasons}
+    def result(self, outcome: Outcome) -> dict[str, Any]:
+        return {"event_id": self.event_id, "status": outcome, "errors": self.reasons}
 
 
 def read(content: bytes, rules: Rules) -> list[Item]:
