@@ -5,10 +5,10 @@ costs the same again, because two threads alternately wait for the interpreter's
 psycopg2 needs no thread. It commits each statement by itself and does not support COPY, so transactions and large
 groups use a DatabaseThread.
 
-asyncpg 0.32 in place of this module was slower: a statement of one event took 189 instead of 153 µs of processor time,
-and the ingest stored 26 to 32 % fewer single events per second in the same minutes (batches: the same). psycopg 3 cannot
-be installed beside psycopg2, because Django then uses it for everything. So this module stays until one of them is as
-fast for single events.
+asyncpg 0.32 in place of this module was slower: a statement of one event took 189 instead of 153 µs of processor
+time, and the ingest stored 26 to 32 % fewer single events per second in the same minutes (batches: the same). psycopg 3
+cannot be installed beside psycopg2, because Django then uses it for everything. So this module stays until one of them
+is as fast for single events.
 """
 
 from __future__ import annotations
