@@ -34,22 +34,20 @@ MAX_KEYS = 20
 ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+")  # as a browser sends it: no path, no trailing slash
 
 
-LABELS = {
-    "name": "Name",
-    "unknown_types": "Unknown event types",
-    "allowed_origins": "Allowed origins",
-    "rate": "Rate limit",
-}
-
-
 class ApplicationForm(forms.Form):
+    """The form of an application. Its fields are the settings that the page shows and compares."""
+
     has_missed = False  # set if another user changed a field after the form was opened
     name = forms.CharField(max_length=100, error_messages={"required": "Give it a name."})
     unknown_types = forms.ChoiceField(
-        choices=Application.UnknownTypes.choices, initial=Application.UnknownTypes.ACCEPTED
+        label="Unknown event types",
+        choices=Application.UnknownTypes.choices,
+        initial=Application.UnknownTypes.ACCEPTED,
     )
-    allowed_origins = forms.CharField(required=False, max_length=10_000)
-    rate = forms.IntegerField(min_value=0, max_value=1_000_000, initial=DEFAULT_RATE, required=False)
+    allowed_origins = forms.CharField(label="Allowed origins", required=False, max_length=10_000)
+    rate = forms.IntegerField(
+        label="Rate limit", min_value=0, max_value=1_000_000, initial=DEFAULT_RATE, required=False
+    )
 
     def clean_allowed_origins(self) -> list[str]:
         """Return the origins, one per line in the form, as browsers send them."""
@@ -61,18 +59,14 @@ class ApplicationForm(forms.Form):
     def clean_rate(self) -> int:
         return self.cleaned_data["rate"] or 0
 
-    @classmethod
-    def showing(cls, application: Application) -> ApplicationForm:
-        return cls(initial=_settings(application))
-
 
 def _settings(application: Application) -> dict[str, Any]:
-    return {
-        "name": application.name,
-        "unknown_types": application.unknown_types,
-        "allowed_origins": "\n".join(application.allowed_origins),
-        "rate": application.rate,
-    }
+    """Return the values of the form's fields."""
+    return _as_typed({name: getattr(application, name) for name in ApplicationForm.base_fields})
+
+
+def _as_typed(values: dict[str, Any]) -> dict[str, Any]:
+    return {**values, "allowed_origins": "\n".join(values["allowed_origins"])}
 
 
 class ApplicationPageAdmin(ModelAdmin):
@@ -120,10 +114,10 @@ class ApplicationPageAdmin(ModelAdmin):
         """Save the form, unless a changed field differs from the value with which the form was opened."""
         row = Application.objects.select_for_update(no_key=True).filter(pk=pk).first()
         token = request.POST.get(form_versions.FIELD)
-        wanted = {**form.cleaned_data, "allowed_origins": "\n".join(form.cleaned_data["allowed_origins"])}
-        if row is not None and token and (missed := form_versions.conflicts(token, _settings(row), wanted)):
+        shown, wanted = _settings(row) if row else {}, _as_typed(form.cleaned_data)
+        if row is not None and token and (missed := form_versions.conflicts(token, shown, wanted)):
             labels = [
-                form_versions.Change(LABELS[name], str(_settings(row)[name]).replace("\n", " ")) for name in missed
+                form_versions.Change(str(form[name].label), str(shown[name]).replace("\n", " ")) for name in missed
             ]
             form.add_error(None, form_versions.words_for(labels, row, request.path))
             form.has_missed = True
@@ -156,7 +150,7 @@ class ApplicationPageAdmin(ModelAdmin):
         """Show an application, or the form for a new one. `secret` is a new key, which is shown only once."""
         may = self.has_change_permission(request, application) if application else self.has_add_permission(request)
         if form is None and application is not None:
-            form = ApplicationForm.showing(application)
+            form = ApplicationForm(initial=_settings(application))
         context = {
             **self.admin_site.each_context(request),
             "title": application.name if application else "New application",

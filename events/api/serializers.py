@@ -17,6 +17,7 @@ from core.rest.bounded_lists import BoundedList
 from core.rest.strict_bodies import StrictModelSerializer, StrictSerializer
 from events import services
 from events.models import Application, Event, EventType, RejectedEvent, Replay, SchemaVersion, Session, WriteKey
+from events.models.application import SETTINGS
 from events.rejected.schema_dry_run import LAST, MAX_EVENTS
 from events.rejected.selection import MAX_IDS
 from events.rollups.timeseries import GROUPS, INTERVALS
@@ -142,7 +143,7 @@ class ApplicationSerializer(StrictModelSerializer):
 
     class Meta:
         model = Application
-        fields = ["id", "name", "unknown_types", "allowed_origins", "rate", "paused", "created_at", "keys"]
+        fields = ["id", *SETTINGS, "paused", "created_at", "keys"]
         read_only_fields: ClassVar[list[str]] = ["id", "created_at", "keys"]
         extra_kwargs: ClassVar[dict[str, Any]] = {"rate": {"max_value": 2**31 - 1}}
 

@@ -25,13 +25,13 @@ import time
 from collections import Counter as Counts
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs
 
 import orjson
 import structlog
+from django.conf import settings
 from prometheus_client import Counter, Gauge
 
 from events.ingest.bulk_insert import Store
@@ -40,13 +40,14 @@ from events.ingest.db_thread import DatabaseThread, Unavailable
 from events.ingest.group_commit import ApplicationGone, GroupCommit
 from events.ingest.quota import Quota
 from events.ingest.rate_limit import ApplicationRateLimit
-from events.ingest.registry import KeyCache, Sender
+from events.ingest.registry import KeyCache
 from events.ingest.request_body import Disconnected, Receive, RequestRefused, read_body
 from events.ingest.request_limits import Limit, RequestLimits, TooMuch, TooMuchOfOne
 from events.ingest.writer import Writer
 from events.validation.budget import Budget, BudgetSpent
-from events.validation.event import Item, Outcome, Rules, TimestampBounds, read
+from events.validation.event import Item, Outcome, read
 from events.validation.parser import MAX_ITEMS, TooManyItems
+from events.validation.rules import ApplicationSettings, Rules
 
 log = structlog.get_logger(__name__)
 
@@ -96,7 +97,6 @@ class Ingest:
             most_of_one=MAX_REQUESTS // SHARE,
             heaviest_of_one=MAX_BYTES // SHARE,
         )
-        self._span = TimestampBounds.from_settings()
         store = Store()
         self._writers = [Writer(f"ingest-{number}", store) for number in range(2 * WRITERS)]
         self._looking = DatabaseThread("ingest-keys")
@@ -137,16 +137,16 @@ class Ingest:
 
     async def _take(self, scope: dict[str, Any], headers: dict[bytes, bytes], receive: Receive, limit: Limit) -> bytes:
         """Read, validate and store the events of a request; return the response's body. Raises RequestRefused."""
-        sender = self._let_in(await self._directory.sender(_key(scope, headers)), headers)
-        limit.belong_to(sender.application)
+        application = self._let_in(await self._directory.sender(_key(scope, headers)), headers)
+        limit.belong_to(application.id)
         self._compare_clocks(scope)
         content = await read_body(headers, receive, limit)
         limit.add(max(0, len(content) - limit.weight))  # a decompressed body weighs more than was received
         limit.renew(ANSWER)
-        items = await self._check(content, sender)
-        self._buckets.take(sender.application, sender.rate, len(items))
+        items = await self._check(content, application)
+        self._buckets.take(application.id, application.rate, len(items))
         limit.add(ITEM_BYTES * len(items))
-        self._quota.decide(sender.application, items)
+        self._quota.decide(application.id, items)
         outcomes: list[Outcome] = []
         if items:
             commit = self._commit if len(content) <= LARGE else self._commit_large
@@ -161,13 +161,14 @@ class Ingest:
             return await asyncio.to_thread(_results, items, outcomes)
         return _results(items, outcomes)
 
-    def _let_in(self, sender: Sender | None, headers: dict[bytes, bytes]) -> Sender:
+    def _let_in(self, sender: ApplicationSettings | None, headers: dict[bytes, bytes]) -> ApplicationSettings:
         """Return the sender if its key, its origin and its rate limit permit the request. Raises RequestRefused."""
         if sender is None:
             raise RequestRefused(401, "Missing, unknown, expired or paused write key.")
-        if sender.origins and b"origin" in headers and headers[b"origin"].decode("latin-1") not in sender.origins:
+        origins = sender.allowed_origins
+        if origins and b"origin" in headers and headers[b"origin"].decode("latin-1") not in origins:
             raise RequestRefused(403, "This application does not take events from pages of that origin.")
-        if wait := self._buckets.wait(sender.application, sender.rate):
+        if wait := self._buckets.wait(sender.id, sender.rate):
             raise RequestRefused(429, f"This application may send {sender.rate} events a second.", retry_after=wait)
         return sender
 
@@ -184,16 +185,15 @@ class Ingest:
             raise RequestRefused(400, "sent_at is the sender's time in milliseconds since 1970-01-01T00:00:00Z.")
         now = int(time.time() * 1000)
         wrong = (int(given) - now) / 1000
-        if abs(wrong) > max(self._span.future.total_seconds(), LEAST_SKEW):
+        if abs(wrong) > max(settings.EVENT_CLOCK_SKEW, LEAST_SKEW):
             words = "Correct the timestamps by the difference between now and sent_at, and send the events again."
             raise RequestRefused(409, f"The sender's clock is wrong by {abs(wrong):.0f} seconds. {words}", now=now)
 
-    async def _check(self, content: bytes, sender: Sender) -> list[Item]:
+    async def _check(self, content: bytes, application: ApplicationSettings) -> list[Item]:
         if not content.strip():
             raise RequestRefused(400, "The body is empty. Send an event, or an array of events, as JSON.")
         known = self._directory.at_hand() or await self._directory.known()
-        budget = Budget.of_event_loop()
-        rules = Rules(sender.application, known.types, sender.rejects_unknown, datetime.now(UTC), self._span, budget)
+        rules = Rules.for_application(application, known.types, budget=Budget.of_event_loop())
         loop = asyncio.get_running_loop()
         try:
             if len(content) <= SMALL:
@@ -201,7 +201,7 @@ class Ingest:
                     return read(content, rules)
             with contextlib.suppress(TooHeavy):  # then the child process validates it
                 return await loop.run_in_executor(self._checking, read_here, content, rules)
-            with self._one_of_few(sender.application):
+            with self._one_of_few(application.id):
                 return await loop.run_in_executor(self._asking, self._check_process.read, content, rules, known)
         except TooManyItems:
             raise RequestRefused(413, f"A request may have {MAX_ITEMS} events. Send fewer at once.") from None

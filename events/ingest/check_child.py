@@ -20,8 +20,9 @@ from typing import IO, Any
 import orjson
 
 from events.validation.budget import Budget, BudgetSpent
-from events.validation.event import Item, Rules, TimestampBounds, read
+from events.validation.event import Item, read
 from events.validation.parser import TooManyItems
+from events.validation.rules import ApplicationSettings, Rules, TimestampBounds
 from events.validation.schemas import Checker
 from events.validation.stored_schemas import stored
 
@@ -66,10 +67,9 @@ def main() -> None:
 
 
 def _answer(asked: dict[str, Any], content: bytes, types: dict[tuple[str, str], Checker]) -> Any:
-    days, seconds = asked["span"]
-    span = TimestampBounds(timedelta(days=days), timedelta(seconds=seconds))
-    now, budget = datetime.fromisoformat(asked["now"]), Budget.of_request()
-    rules = Rules(asked["application"], types, asked["rejects_unknown"], now, span, budget)
+    bounds = TimestampBounds(*(timedelta(*bound) for bound in asked["bounds"]))
+    application, now = ApplicationSettings(**asked["application"]), datetime.fromisoformat(asked["now"])
+    rules = Rules(application, types, now, bounds, Budget.of_request())
     try:
         return _described(read(content, rules), content)
     except TooManyItems:

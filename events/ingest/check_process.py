@@ -23,8 +23,9 @@ import structlog
 from events.ingest.check_child import BUDGET_SPENT, TOO_MANY_ITEMS, read_frame, write_frame
 from events.ingest.registry import KeysAndSchemas
 from events.validation.budget import Budget, BudgetSpent
-from events.validation.event import Item, Rules, read_items
+from events.validation.event import Item, read_items
 from events.validation.parser import Body, TooManyItems
+from events.validation.rules import Rules
 
 log = structlog.get_logger(__name__)
 
@@ -77,7 +78,7 @@ class CheckProcess:
             raise TooManyItems
         if answer == BUDGET_SPENT:
             raise BudgetSpent
-        return _items(answer, content, rules.application)
+        return _items(answer, content, rules.application.id)
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is not None and self._process.poll() is not None:
@@ -100,9 +101,8 @@ class CheckProcess:
         asked = {
             "types": types,
             "application": rules.application,
-            "rejects_unknown": rules.rejects_unknown,
-            "now": rules.now.isoformat(),
-            "span": [rules.span.past.days, rules.span.future.total_seconds()],
+            "now": rules.now,
+            "bounds": [(bound.days, bound.seconds) for bound in rules.bounds],
         }
         write_frame(process.stdin, orjson.dumps(asked))
         write_frame(process.stdin, content)

@@ -23,6 +23,7 @@ from typing import Any
 import structlog
 
 from events.ingest.db_thread import DatabaseThread, Unavailable
+from events.validation.rules import SETTINGS_COLUMNS, ApplicationSettings
 from events.validation.schemas import Checker
 from events.validation.stored_schemas import stored
 
@@ -39,31 +40,20 @@ SELECT md5(concat_ws('/',
     (SELECT string_agg(concat(id, ' ', xmin), ',' ORDER BY id) FROM events_writekey),
     (SELECT string_agg(concat(id, ' ', xmin), ',' ORDER BY id) FROM events_eventtype)))
 """
-SENDERS = """
-SELECT key.key_hash, key.expires_at, app.id, app.allowed_origins, app.rate, app.unknown_types = 'rejected'
+SENDERS = f"""
+SELECT key.key_hash, key.expires_at, {", ".join(f"app.{column}" for column in SETTINGS_COLUMNS)}
 FROM events_writekey key JOIN events_application app ON app.id = key.application_id
 WHERE NOT app.paused
-"""
+"""  # noqa: S608  names of columns
 TODAY = "(now() AT TIME ZONE 'UTC')::date"
 REJECTED = f"SELECT application_id, bytes FROM events_rejectedday WHERE day = {TODAY}"  # noqa: S608  a constant of ours
 TYPES = "SELECT category, name, schema::text FROM events_eventtype"
 
 
 @dataclass(frozen=True, slots=True)
-class Sender:
-    """The application that owns a write key, and its settings."""
-
-    application: int
-    origins: frozenset[str]
-    rate: int
-    rejects_unknown: bool
-    expires_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
 class KeysAndSchemas:
     fingerprint: str
-    senders: Mapping[str, Sender]  # by the key's SHA-256
+    senders: Mapping[str, tuple[datetime | None, ApplicationSettings]]  # expiry and owner, by the key's SHA-256
     types: Mapping[tuple[str, str], Checker]
     texts: Mapping[tuple[str, str], str]  # the schemas' JSON texts, for the process that validates large bodies
     checkers: Mapping[str, Checker]  # by the schema's text, so that unchanged schemas are not compiled again
@@ -108,8 +98,8 @@ class KeyCache:
             raise Unavailable("Keys and schemas could not be loaded.")
         return known
 
-    async def sender(self, key: str) -> Sender | None:
-        """Return the sender that owns this key, or None if the key is unknown or expired, or its application paused.
+    async def sender(self, key: str) -> ApplicationSettings | None:
+        """Return the application that owns this key. None: the key is unknown or expired, or its application is paused.
 
         Raises Unavailable if an unknown key cannot be compared with Postgres.
         """
@@ -124,9 +114,10 @@ class KeyCache:
                 if self._as_of == before:
                     raise Unavailable("The write key cannot be checked at the moment.")
             sender = self._known.senders.get(name)
-        if sender is None or (sender.expires_at is not None and sender.expires_at <= datetime.now(UTC)):
+        if sender is None:
             return None
-        return sender
+        expires_at, application = sender
+        return application if expires_at is None or expires_at > datetime.now(UTC) else None
 
     async def _compare(self) -> None:
         await asyncio.shield(self._begin())
@@ -161,10 +152,7 @@ class KeyCache:
             if fingerprint == self._known.fingerprint:
                 return self._known
             cursor.execute(SENDERS)
-            senders = {
-                name: Sender(application, frozenset(origins), rate, rejects_unknown, expires_at)
-                for name, expires_at, application, origins, rate, rejects_unknown in cursor.fetchall()
-            }
+            senders = {name: (expires_at, ApplicationSettings(*row)) for name, expires_at, *row in cursor.fetchall()}
             cursor.execute(TYPES)
             rows = cursor.fetchall()
         known = self._known.checkers

@@ -14,6 +14,8 @@ from simple_history.models import HistoricalRecords
 
 DEFAULT_RATE = 1_000  # rate limit of a new application, in events per second
 
+SETTINGS = ("name", "unknown_types", "allowed_origins", "rate")  # what users may change
+
 is_origin = RegexValidator(r"^https?://[^/?#\s@]+\Z", "An origin is https://host or http://host:port, nothing more.")
 
 

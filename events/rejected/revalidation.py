@@ -17,9 +17,10 @@ from django.utils import timezone
 
 from events.models import Application, Event, EventType, RejectedEvent
 from events.validation.errors import ValidationReason
-from events.validation.event import Item, Rules, TimestampBounds, Types, check
+from events.validation.event import Item, check
 from events.validation.json_numbers import restored
 from events.validation.parser import Body, read_one
+from events.validation.rules import SETTINGS_COLUMNS, ApplicationSettings, Rules, Types
 from events.validation.schemas import Checker
 from events.validation.stored_schemas import stored
 
@@ -33,11 +34,9 @@ class Revalidator:
     """
 
     def __init__(self, instead: dict[TypeName, Checker] | None = None) -> None:
-        self._span = TimestampBounds.from_settings()
         self._types: Types = {**_types_now(), **(instead or {})}
-        self._rejecting = set(
-            Application.objects.filter(unknown_types=Application.UnknownTypes.REJECTED).values_list("pk", flat=True)
-        )
+        rows = Application.objects.values_list(*SETTINGS_COLUMNS)
+        self._applications = {row[0]: ApplicationSettings(*row) for row in rows}
 
     def look(self, row: RejectedEvent) -> Item:
         """Return the event's current result: valid, with the id returned to its sender, or with `reasons`."""
@@ -60,7 +59,8 @@ class Revalidator:
 
     def check(self, raw: bytes, application: int, received_at: datetime) -> Item:
         """Validate the bytes of one item as if it had arrived at `received_at`."""
-        rules = Rules(application, self._types, application in self._rejecting, received_at, self._span)
+        settings = self._applications.get(application) or ApplicationSettings(application)
+        rules = Rules.for_application(settings, self._types, now=received_at)
         # Parsed as a single item even if it begins like an array, because it was one item of a body.
         return check(read_one(raw), Item(application, Body(raw), 0), rules)
 

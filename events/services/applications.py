@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -14,12 +13,11 @@ from django.utils import timezone
 
 from core.database.deadlocks import retried
 from events.models import Application, Event, RejectedEvent, WriteKey
-from events.models.application import DEFAULT_RATE
+from events.models.application import SETTINGS
 from events.services.history import ChangeRefused, note, save
 
 KEY_BEGINNING = 8  # first characters of a key that are stored and shown
 MAX_OVERLAP_HOURS = 30 * 24  # how long an old key may stay valid
-_FIELDS = {"name", "unknown_types", "allowed_origins", "rate"}
 
 
 class NewApplication(NamedTuple):
@@ -32,34 +30,20 @@ class NewKey(NamedTuple):
     write_key: str
 
 
-def create_application(
-    *,
-    name: str,
-    unknown_types: str = Application.UnknownTypes.ACCEPTED,
-    allowed_origins: Sequence[str] = (),
-    rate: int = DEFAULT_RATE,
-    actor: Any = None,
-) -> NewApplication:
-    """Create an application. Raises ChangeRefused if the name is taken."""
-    origins = _as_browsers_say(allowed_origins)
-    application = Application(
-        name=name, unknown_types=unknown_types, allowed_origins=origins, rate=rate, created_by=actor
-    )
+def create_application(*, actor: Any = None, **settings: Any) -> NewApplication:
+    """Create an application with these SETTINGS. Raises ChangeRefused if the name is taken."""
+    application = Application(**_checked(settings), created_by=actor)
     with transaction.atomic():
         save(application, actor, "Created")
         return NewApplication(application, _new_key(application, actor).write_key)
 
 
 def update_application(*, application: Application, actor: Any = None, **changes: Any) -> Application:
-    """Set `name`, `unknown_types`, `allowed_origins` or `rate`. Return the application as it is now.
+    """Set some of the SETTINGS. Return the application as it is now.
 
     Raises Application.DoesNotExist if it was deleted, ChangeRefused if another application has that name.
     """
-    if unknown := set(changes) - _FIELDS:
-        raise ValueError(f"Not to be set on an application: {', '.join(sorted(unknown))}.")
-    if "allowed_origins" in changes:
-        changes["allowed_origins"] = _as_browsers_say(changes["allowed_origins"])
-    return _change(application, actor, changes, "Changed")
+    return _change(application, actor, _checked(changes), "Changed")
 
 
 def pause(*, application: Application, actor: Any = None) -> Application:
@@ -116,9 +100,13 @@ def revoke_key(*, key: WriteKey, actor: Any = None) -> None:
             note(application, actor, f"Revoked its key {key}")
 
 
-def _as_browsers_say(origins: Sequence[str]) -> list[str]:
-    """Return each origin once, in lower case as browsers send it; others would never match."""
-    return list(dict.fromkeys(origin.lower() for origin in origins))
+def _checked(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings, with each origin once and in lower case as browsers send it; others would never match."""
+    if unknown := settings.keys() - set(SETTINGS):
+        raise ValueError(f"Not to be set on an application: {', '.join(sorted(unknown))}.")
+    if "allowed_origins" in settings:
+        return settings | {"allowed_origins": list(dict.fromkeys(map(str.lower, settings["allowed_origins"])))}
+    return settings
 
 
 def _change(application: Application, actor: Any, changes: dict[str, Any], reason: str) -> Application:

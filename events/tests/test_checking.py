@@ -16,15 +16,16 @@ from events.models import Event, RejectedEvent
 from events.tests.sending import committed
 from events.tests.test_envelope import BROKEN, FAULTY, RIGHT
 from events.validation.budget import Budget, BudgetSpent
-from events.validation.event import Rules, TimestampBounds, read
+from events.validation.event import read
 from events.validation.parser import MAX_ITEMS, TooManyItems
+from events.validation.rules import ApplicationSettings, Rules
 from events.validation.schemas import compiled
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 SCHEMA = {"properties": {"tags": {"items": {"type": "string"}}}}
 TYPE = (RIGHT["category"], RIGHT["name"])
 KNOWN = KeysAndSchemas("1", {}, {TYPE: compiled(SCHEMA)}, {TYPE: json.dumps(SCHEMA)}, {})
-RULES = Rules(7, KNOWN.types, False, NOW, TimestampBounds.from_settings())
+RULES = Rules.for_application(ApplicationSettings(7), KNOWN.types, now=NOW)
 
 
 @pytest.fixture

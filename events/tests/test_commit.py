@@ -9,7 +9,6 @@ from uuid import UUID
 import psycopg2
 import pytest
 from django.db import connection
-from django.utils import timezone
 
 from events.factories import EventTypeFactory, WriteKeyFactory
 from events.ingest import asgi_app, db_thread, registry
@@ -18,7 +17,8 @@ from events.ingest.db_thread import Unavailable
 from events.ingest.rate_limit import ApplicationRateLimit
 from events.models import Application, Batch, Event, RejectedEvent
 from events.tests.sending import committed
-from events.validation.event import Outcome, Rules, TimestampBounds, read
+from events.validation.event import Outcome, read
+from events.validation.rules import ApplicationSettings, Rules
 
 pytestmark = committed
 
@@ -39,7 +39,7 @@ def many(pageview):
 
 @pytest.mark.parametrize("number", [3, 200])
 def test_what_only_postgres_refuses_is_kept_and_its_neighbours_are_stored(raw_connection, write_key, many, number):
-    rules = Rules(write_key.application_id, {}, False, timezone.now(), TimestampBounds.from_settings())
+    rules = Rules.for_application(ApplicationSettings(write_key.application_id), {})
     items = read(json.dumps(many[:number]).encode(), rules)
     items[1].session_id = "x" * 101  # as if a check were missing
 
@@ -51,7 +51,7 @@ def test_what_only_postgres_refuses_is_kept_and_its_neighbours_are_stored(raw_co
 
 
 def test_events_of_an_application_that_was_deleted_are_nowhere(raw_connection, write_key, many):
-    rules = Rules(write_key.application_id + 1, {}, False, timezone.now(), TimestampBounds.from_settings())
+    rules = Rules.for_application(ApplicationSettings(write_key.application_id + 1), {})
 
     items = read(json.dumps(many[:3]).encode(), rules)
 

@@ -22,14 +22,15 @@ from events.rejected import replay
 from events.rollups import digest
 from events.tests.counting import NOON, assert_all_counted, commit
 from events.tests.sending import committed
-from events.validation.event import Item, Outcome, Rules, TimestampBounds, read
+from events.validation.event import Item, Outcome, read
+from events.validation.rules import ApplicationSettings, Rules
 
 pytestmark = committed
 ROUNDS = 20
 
 
 def items_of(application: int, bodies: list[dict[str, Any]]) -> list[Item]:
-    rules = Rules(application, {}, False, timezone.now(), TimestampBounds.from_settings())
+    rules = Rules.for_application(ApplicationSettings(application), {})
     return read(json.dumps(bodies).encode(), rules)
 
 

@@ -8,8 +8,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from events.validation.budget import UNLIMITED
-from events.validation.event import Rules, TimestampBounds, read
+from events.validation.event import read
 from events.validation.parser import MAX_ITEMS, Body, TooManyItems, split
+from events.validation.rules import ApplicationSettings, Rules
 from events.validation.schemas import compiled
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -28,9 +29,8 @@ ANY_JSON = st.recursive(
 )
 
 
-def checked(content: bytes, **rules):
-    span = TimestampBounds.from_settings()
-    return read(content, Rules(1, rules.pop("types", {}), rules.pop("rejects_unknown", False), NOW, span))
+def checked(content: bytes, types=None, **settings):
+    return read(content, Rules.for_application(ApplicationSettings(1, **settings), types or {}, now=NOW))
 
 
 def one(**changes):

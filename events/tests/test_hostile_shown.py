@@ -5,7 +5,6 @@ from urllib.parse import quote, urlencode
 
 import pytest
 from django.test import Client
-from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +12,8 @@ from events.factories import ApplicationFactory, EventFactory, RejectedEventFact
 from events.models import Application, Event, RejectedEvent
 from events.rejected import backfill
 from events.tests.test_envelope import ANY_JSON, BROKEN, FAULTY
-from events.validation.event import Item, Rules, TimestampBounds, read
+from events.validation.event import Item, read
+from events.validation.rules import ApplicationSettings, Rules
 
 pytestmark = [pytest.mark.django_db, pytest.mark.thorough]
 TEXTS = [
@@ -40,7 +40,7 @@ def shop() -> Application:
 
 def store(content: bytes, application: Application) -> list[Item]:
     """Keep what was sent as the ingest does, in this test's transaction; what is refused as a whole is nowhere."""
-    items = read(content, Rules(application.pk, {}, False, timezone.now(), TimestampBounds.from_settings()))
+    items = read(content, Rules.for_application(ApplicationSettings(application.pk), {}))
     backfill.store([item for item in items if not item.reasons])
     for item in items:
         if item.reasons:

@@ -24,7 +24,8 @@ from events.rollups import digest
 from events.storage import retention
 from events.tests.counting import assert_all_counted
 from events.tests.sending import committed
-from events.validation.event import Item, Rules, TimestampBounds, read
+from events.validation.event import Item, read
+from events.validation.rules import ApplicationSettings, Rules
 
 HOUR = timedelta(hours=1)
 SIZES = pytest.mark.parametrize("others", [0, COPY_FROM], ids=["in a statement", "in a copy"])
@@ -59,7 +60,7 @@ class Resent:
             {"event_id": str(id), "session_id": "mine", "category": "a", "name": "b", "data": {},
              "timestamp": self.moment.isoformat()} for id in ids
         ]  # fmt: skip
-        rules = Rules(self.application.pk, {}, False, timezone.now(), TimestampBounds.from_settings())
+        rules = Rules.for_application(ApplicationSettings(self.application.pk), {})
         return read(json.dumps(bodies).encode(), rules)
 
     def send(self) -> list[str]:

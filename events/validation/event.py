@@ -12,21 +12,17 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
-from django.conf import settings
 
-from events.validation.budget import UNLIMITED, Budget
 from events.validation.errors import MAX_ERRORS, MAX_TEXT_LENGTH, ValidationReason, reason, storable
 from events.validation.parser import Body, Read, too_deep
-from events.validation.schemas import Checker
+from events.validation.rules import Rules
 
-Types = Mapping[tuple[str, str], Checker]
 MAX_KEPT_BYTES = 16 * 1024  # bytes that are kept of an item that is not JSON
 GARBAGE = uuid.UUID("6c1a53f0-5a0c-4a52-9a4b-6f1f0d1f8a01")  # UUID namespace for the ids of bodies that are not JSON
 NEVER = datetime.min.replace(tzinfo=UTC)
@@ -34,29 +30,6 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # The formats of fromisoformat() that have a date and a time of day. Excludes week dates, ordinal dates and plain dates.
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d.*", re.ASCII)
-
-
-class TimestampBounds(NamedTuple):
-    """The limits for timestamps: the maximum age of an event, and how far in the future it may lie."""
-
-    past: timedelta
-    future: timedelta
-
-    @classmethod
-    def from_settings(cls) -> TimestampBounds:
-        kept, skew = settings.EVENT_RETENTION_DAYS, settings.EVENT_CLOCK_SKEW
-        return cls(timedelta(days=kept) if kept else timedelta.max, timedelta(seconds=skew))
-
-
-class Rules(NamedTuple):
-    """The rules by which the events of one request are validated."""
-
-    application: int
-    types: Types
-    rejects_unknown: bool
-    now: datetime
-    span: TimestampBounds
-    budget: Budget = UNLIMITED  # the remaining work for the request
 
 
 class Outcome(StrEnum):
@@ -113,7 +86,7 @@ def read(content: bytes, rules: Rules) -> list[Item]:
 
 
 def read_items(body: Body, rules: Rules) -> list[Item]:
-    items = [check(one, Item(rules.application, body, place), rules) for place, one in enumerate(body.read())]
+    items = [check(one, Item(rules.application.id, body, place), rules) for place, one in enumerate(body.read())]
     if [item for item in items if item.reasons]:
         body.split()  # the bytes of rejected items are needed later; splitting is slow, so it is done here
         if items[0].is_garbage:
@@ -195,11 +168,11 @@ def _timestamp(value: dict[str, Any], item: Item, rules: Rules) -> None:
         item.reasons.append(reason("format", ["timestamp"], words))
         return
     age = rules.now - item.timestamp
-    if -age > rules.span.future:
-        words = f"This is more than {rules.span.future.total_seconds():.0f} seconds in the future."
+    if -age > rules.bounds.future:
+        words = f"This is more than {rules.bounds.future.total_seconds():.0f} seconds in the future."
         item.reasons.append(reason("future", ["timestamp"], words))
-    elif age > rules.span.past:
-        words = f"This is longer ago than the {rules.span.past.days} days that events are kept."
+    elif age > rules.bounds.past:
+        words = f"This is longer ago than the {rules.bounds.past.days} days that events are kept."
         item.reasons.append(reason("too_old", ["timestamp"], words))
 
 
@@ -235,5 +208,5 @@ def _payload(value: dict[str, Any], item: Item, rules: Rules) -> None:
     checker = rules.types.get((item.category, item.name))
     if checker is not None:
         item.reasons += checker.judge(data, item.data, rules.budget)
-    elif rules.rejects_unknown and item.category and item.name:
+    elif rules.application.rejects_unknown_types and item.category and item.name:
         item.reasons.append(reason("unknown_type", [], "There is no event type with this category and name."))
