@@ -37,7 +37,7 @@ SCALARS = [
     "%00", "a%00b", "%ED%A0%80", "%FF", "9223372036854775808", "-1", "0", "abc", "1e400", "NaN", "0001-01-01",
     "9999-12-31T23:59:59%2B14:00", "%3Cscript%3E%27%22", "..%2F..%2Fetc%2Fpasswd", "%F0%9F%92%A9", "x" * 100_000,
 ]  # fmt: skip
-ALWAYS = ["page", "p", "q", "o", "all", "e", "_facets", "_popup", "_to_field", "_changelist_filters", "next", "later"]
+ALWAYS = ["page", "p", "q", "o", "all", "e", "_facets", "_popup", "_to_field", "_changelist_filters", "next", "cursor"]
 IDS = ["0", "-1", "9223372036854775808", "1" * 40, "abc", "%00", "%ED%A0%80", "1.5", "%D9%A3", "_5F", "x" * 2_000]
 TYPED = [
     "",

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
@@ -25,7 +22,7 @@ from events.admin.time_range import PRESETS, written
 from events.admin.widgets.chart import chart_of
 from events.admin.widgets.formatting import lateness
 from events.admin.widgets.json_html import pretty
-from events.admin.widgets.pagination import CursorPage, moment_of, page_of
+from events.admin.widgets.pagination import page_at
 from events.admin.widgets.snippets import snippets
 from events.models import Application, Event, EventType
 
@@ -99,14 +96,15 @@ class EventAdmin(DeletionAdmin, ModelAdmin):
         return Which.of(request.GET)
 
     def _found(self, request: HttpRequest, which: Which) -> dict[str, Any]:
-        page = _page(which, request.GET)
+        events = which.events().select_related("application")
+        page = page_at(request, events, ("-timestamp", "-id"), PAGE, which.time_slices().first_rows)
         return {
             "which": which,
             "chart": chart_of(which),
             "page": page,
             "rows": [(event, _summary(event.data)) for event in page.rows],
             "late": lateness(),
-            "is_first": not (request.GET.get("older") or request.GET.get("newer")),
+            "is_first": page.place is None,
             "query": which.as_query(),
             "wider": which.as_query(range="all"),
             "live": f"{reverse('admin:events_event_live')}?{request.GET.urlencode()}",
@@ -122,18 +120,6 @@ class EventAdmin(DeletionAdmin, ModelAdmin):
             raise Http404("This event does not exist, or was deleted.")
         type = EventType.objects.filter(category=event.category, name=event.name).first()
         return {"event": event, "json": pretty(event.data), "type": type}
-
-
-def _page(which: Which, asked: Any) -> CursorPage:
-    """Return a page of events. For filters without an index, only the minutes that contain matching events are read."""
-    older, newer = moment_of(asked.get("older", "")), moment_of(asked.get("newer", ""))
-    reach = which.reach()
-    reach = replace(reach, start=newer or reach.start, end=reach.end if newer else older or reach.end)
-
-    def parts(events: QuerySet[Event], newest_first: bool) -> Iterator[QuerySet[Event]]:
-        return reach.parts(events, newest_first=newest_first)
-
-    return page_of(which.events().select_related("application"), asked, PAGE, parts=parts)
 
 
 def _export(which: Which) -> str:

@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from core.numerals import number
 from events.admin.time_range import TimeRange
 from events.models import Event, EventType, Minute
-from events.query.time_slices import Reach
+from events.query.time_slices import TimeSlices
 
 MAX_TEXT_LENGTH = 100  # characters of a session, category or name
 BETWEEN = " / "  # separates category and name in one field; each may contain it too
@@ -43,24 +43,27 @@ class Which:
     def is_on(self) -> bool:
         return bool(self.application or self.category or self.session)
 
+    def members(self) -> dict[str, Any]:
+        """Return the filters that per-minute counts have, too; None means any value."""
+        return {
+            "application_id": self.application or None,
+            "category": self.category or None,
+            "name": self.name or None,
+        }
+
     def events(self) -> QuerySet[Event]:
         """Return the matching events, unordered. Every filter has an index or is combined with one that has."""
-        exact = {
-            "application": self.application,
-            "category": self.category,
-            "name": self.name,
-            "session_id": self.session,
-        }
-        found = Event.objects.filter(**{field: value for field, value in exact.items() if value})
+        exact = {**self.members(), "session_id": self.session or None}
+        found = Event.objects.filter(**{field: value for field, value in exact.items() if value is not None})
         if self.span.start:
             found = found.filter(timestamp__gte=self.span.start)
         return found.filter(timestamp__lt=self.span.end) if self.span.end else found
 
-    def reach(self) -> Reach:
+    def time_slices(self) -> TimeSlices:
         """Return the filters that have no index."""
         if self.session:
-            return Reach()
-        return Reach(self.application, self.category, self.name, self.span.start, self.span.end)
+            return TimeSlices()
+        return TimeSlices(self.application, self.category, self.name, self.span.start, self.span.end)
 
     def as_query(self, **more: Any) -> str:
         """Return the URL query with `more` merged in. Unset (None) values are omitted."""

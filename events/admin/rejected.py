@@ -21,7 +21,7 @@ from events.admin.rejected_actions import RejectedActionsAdmin
 from events.admin.rejected_group import GroupKey, drawn, sparks
 from events.admin.time_range import PRESETS, TimeRange
 from events.admin.widgets.json_html import pretty_raw
-from events.admin.widgets.pagination import page_of
+from events.admin.widgets.pagination import page_at
 from events.models import Application, RejectedEvent, Replay
 from events.rejected.groups import MAX_GROUPS, RejectedGroup, groups
 
@@ -154,7 +154,7 @@ class RejectedAdmin(RejectedActionsAdmin, DeletionAdmin, ModelAdmin):
             "key": key,
             **totals,
             "spark": drawn(counts),
-            "page": page_of(rows.defer("raw"), request.GET, PAGE, by="received_at", large=""),
+            "page": page_at(request, rows.defer("raw"), ("-received_at", "-id"), PAGE),
             "rows_address": f"{reverse('admin:events_rejectedevent_rows')}?{request.GET.urlencode()}",
         }
 

@@ -93,7 +93,7 @@ class RejectedActionsAdmin(ModelAdmin):
         key = _key(request, REPLAY)
         if request.method != "POST":
             total = key.rows().count()
-            context = {"rehearsal": services.rehearse_replay(selection=key.selection()), "total": total}
+            context = {"preview": services.preview_replay(selection=key.selection()), "total": total}
             button = f"Replay {total:,} event{'' if total == 1 else 's'}" if total else ""
             return ask(
                 request,

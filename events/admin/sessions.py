@@ -22,8 +22,9 @@ from unfold.paginator import InfinitePaginator
 from events.admin.explorer_filters import text
 from events.admin.widgets.formatting import lasting, when
 from events.admin.widgets.json_html import pretty
-from events.admin.widgets.pagination import in_order
+from events.admin.widgets.pagination import page_at
 from events.models import Event, Session
+from events.query.time_slices import TimeSlices
 from events.session_address import id_in, page_of
 
 PAGE = 200
@@ -143,14 +144,14 @@ class SessionAdmin(ModelAdmin):
 def _timeline(request: HttpRequest, events: QuerySet[Event], counted: int) -> dict[str, Any]:
     category, name = text(request.GET, "category"), text(request.GET, "name")
     shown = events.filter(category=category, name=name) if category else events
-    rows, later, before = in_order(shown.select_related("application"), request.GET.get("later", ""), PAGE)
+    page = page_at(request, shown.select_related("application"), ("timestamp", "id"), PAGE, TimeSlices().first_rows)
+    before = page.place[0] if page.place else None
     return {
         "kinds": _kinds(events) if counted <= MAX_COUNTED else [],
         "category": category,
         "name": name,
-        "moments": _moments(rows, before),
-        "later": later,
-        "is_first": before is None,
+        "moments": _moments(page.rows, before),
+        "page": page,
     }
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import datetime
 from functools import partial
 from typing import Any
 from urllib.parse import unquote
@@ -20,15 +18,15 @@ from rest_framework.serializers import BaseSerializer
 
 from core.rest.base import RestView
 from core.rest.json_parser import StrictJSONParser
-from core.rest.pagination import KeysetPagination
+from core.rest.pagination import KeysetPagination, Place, Rows
 from events import services
 from events.api import serializers
 from events.api.permissions import MaySeeEvents
 from events.api.refusals import problems
 from events.models import Event, Session
 from events.query import export, filters
-from events.query.pages import NewestFirstPagination, OldestFirstPagination, first_rows
-from events.query.time_slices import Reach
+from events.query.pages import NewestFirstPagination, OldestFirstPagination
+from events.query.time_slices import TimeSlices
 from events.rollups.timeseries import stats
 
 
@@ -51,21 +49,16 @@ class EventNdjsonRenderer(_File):
     format = "ndjson"
 
 
-class WhereTheyAre(NewestFirstPagination):
+class TimeSlicePagination(NewestFirstPagination):
     """Pagination that, for filters without an index, reads only the minutes that contain matching events."""
 
-    def read(
-        self, rows: QuerySet[Event], at: datetime | None, older: bool, size: int, request: Request
-    ) -> tuple[list[Event], bool]:
-        reach = _reach(request)
-        if at is not None:
-            reach = replace(reach, end=at) if older else replace(reach, start=at)
-        return first_rows(reach.parts(rows, newest_first=older), size)
+    def read(self, rows: QuerySet[Event], size: int, place: Place | None) -> Rows:
+        return _time_slices(self.request).first_rows(rows, size, place)
 
 
-def _reach(request: Request) -> Reach:
+def _time_slices(request: Request) -> TimeSlices:
     asked = filters.EventFilter(request.query_params, Event.objects.none())
-    return asked.reach() if asked.is_valid() else Reach()
+    return asked.time_slices() if asked.is_valid() else TimeSlices()
 
 
 @extend_schema(tags=["events"])
@@ -82,7 +75,7 @@ class EventsView(
     queryset = Event.objects.all()
     serializer_class = serializers.EventSerializer
     filterset_class = filters.EventFilter
-    pagination_class = WhereTheyAre
+    pagination_class = TimeSlicePagination
     parser_classes = [StrictJSONParser]
     lookup_value_converter = "int"
     parameters = {"stats": list(serializers.AskForStats().fields)}
@@ -125,7 +118,7 @@ class EventsView(
         form = request.accepted_renderer.format
         events = self.filter_queryset(self.get_queryset())
         return StreamingHttpResponse(
-            export.Export(events, form, _reach(request)),
+            export.Export(events, form, _time_slices(request)),
             content_type=f"{request.accepted_renderer.media_type}; charset=utf-8",
             headers={"Content-Disposition": f'attachment; filename="events.{form}"'},
         )
@@ -170,5 +163,5 @@ class SessionView(RestView, generics.RetrieveAPIView):
         session: Any = self.get_object()
         pages = OldestFirstPagination()
         session.events = pages.paginate_queryset(Event.objects.filter(session_id=session.pk), request)
-        session.next, session.previous = pages.next, pages.previous
+        session.next, session.previous = pages.get_next_link(), pages.get_previous_link()
         return Response(self.get_serializer(session).data)

@@ -19,11 +19,11 @@ from events.api.permissions import MayReplay
 from events.api.refusals import problems
 from events.models import RejectedEvent, Replay
 from events.query import filters
-from events.query.pages import NewestReceivedFirst
+from events.query.pages import NewestReceivedFirstPagination
 from events.rejected.groups import groups
 
 REPLAYED = {
-    200: OpenApiResponse(serializers.RehearsalSerializer, description="Of a dry run: what would become of them."),
+    200: OpenApiResponse(serializers.ReplayPreviewSerializer, description="Of a dry run: what would become of them."),
     202: OpenApiResponse(serializers.ReplaySerializer, description="The replay, which has been queued."),
 }
 
@@ -36,7 +36,7 @@ class RejectedEventsView(
 
     queryset = RejectedEvent.objects.all()
     filterset_class = filters.RejectedEventFilter
-    pagination_class = NewestReceivedFirst
+    pagination_class = NewestReceivedFirstPagination
     parser_classes = [StrictJSONParser]
     lookup_value_converter = "int"
     parameters = {"groups": list(serializers.AskForGroups().fields)}
@@ -93,8 +93,8 @@ class RejectedEventsView(
 
     def _replay(self, selection: services.Selection, dry_run: bool) -> Response:
         if dry_run:
-            found = services.rehearse_replay(selection=selection)
-            return Response(serializers.RehearsalSerializer(found).data)
+            found = services.preview_replay(selection=selection)
+            return Response(serializers.ReplayPreviewSerializer(found).data)
         with problems():
             started = services.start_replay(selection=selection, actor=self.request.user)
         return Response(serializers.ReplaySerializer(started).data, status=202)

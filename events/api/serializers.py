@@ -222,7 +222,7 @@ class ReasonCountSerializer(serializers.Serializer):
     sample = serializers.IntegerField(help_text="The id of one of them.")
 
 
-class RehearsalSerializer(serializers.Serializer):
+class ReplayPreviewSerializer(serializers.Serializer):
     """The result of a replay's dry run."""
 
     checked = serializers.IntegerField()
@@ -238,7 +238,9 @@ class DryRunSerializer(serializers.Serializer):
     rejected = serializers.IntegerField()
     complete = serializers.BooleanField(help_text="false: time ran out before all of them were checked.")
     reasons = ReasonCountSerializer(many=True)
-    rejected_now = RehearsalSerializer(help_text="What would become of the events of this type that are rejected now.")
+    rejected_now = ReplayPreviewSerializer(
+        help_text="What would become of the events of this type that are rejected now."
+    )
 
 
 # --- Rejected events --------------------------------------------------------------------------------

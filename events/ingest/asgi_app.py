@@ -45,7 +45,7 @@ from events.ingest.request_body import Disconnected, Receive, RequestRefused, re
 from events.ingest.request_limits import Limit, RequestLimits, TooMuch, TooMuchOfOne
 from events.ingest.writer import Writer
 from events.validation.budget import Budget, BudgetSpent
-from events.validation.event import Item, Outcome, read
+from events.validation.event import Item, ItemOutcome, read
 from events.validation.parser import MAX_ITEMS, TooManyItems
 from events.validation.rules import ApplicationSettings, Rules
 
@@ -147,7 +147,7 @@ class Ingest:
         self._buckets.take(application.id, application.rate, len(items))
         limit.add(ITEM_BYTES * len(items))
         self._quota.decide(application.id, items)
-        outcomes: list[Outcome] = []
+        outcomes: list[ItemOutcome] = []
         if items:
             commit = self._commit if len(content) <= LARGE else self._commit_large
             try:
@@ -231,12 +231,12 @@ class Ingest:
         self._check_process.close()
 
 
-def _results(items: list[Item], outcomes: list[Outcome]) -> bytes:
+def _results(items: list[Item], outcomes: list[ItemOutcome]) -> bytes:
     """Return the response's body: the result of each item, and the totals."""
     counts = {
-        "accepted": outcomes.count(Outcome.ACCEPTED),
-        "duplicates": outcomes.count(Outcome.DUPLICATE),
-        "rejected": outcomes.count(Outcome.REJECTED),
+        "accepted": outcomes.count(ItemOutcome.ACCEPTED),
+        "duplicates": outcomes.count(ItemOutcome.DUPLICATE),
+        "rejected": outcomes.count(ItemOutcome.REJECTED),
     }
     return orjson.dumps(
         {**counts, "results": [item.result(outcome) for item, outcome in zip(items, outcomes, strict=True)]}

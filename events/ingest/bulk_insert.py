@@ -36,7 +36,7 @@ from events.ingest.registry import TODAY
 from events.models.event import BATCH_ROWS
 from events.storage.tombstones import NOT_GONE
 from events.validation.errors import place_of, reason
-from events.validation.event import Item, Outcome
+from events.validation.event import Item, ItemOutcome
 
 log = structlog.get_logger(__name__)
 COPY_FROM = 64  # events; for smaller groups the statement is as fast and takes less work in this process
@@ -171,11 +171,15 @@ class InsertBatch:
         left_out = dict(self.left_out)
         return [(one, kept[one], left_out.get(one, 0)) for one in sorted({*kept, *left_out})]
 
-    def outcomes(self, new: Container[int]) -> list[Outcome]:
+    def outcomes(self, new: Container[int]) -> list[ItemOutcome]:
         """Return what became of each item. `new` has the places of the events that are stored now."""
         accepted = {id(item) for place, item in self.rows if place in new}
         return [
-            Outcome.REJECTED if item.reasons else Outcome.ACCEPTED if id(item) in accepted else Outcome.DUPLICATE
+            ItemOutcome.REJECTED
+            if item.reasons
+            else ItemOutcome.ACCEPTED
+            if id(item) in accepted
+            else ItemOutcome.DUPLICATE
             for item in self.items
         ]
 
@@ -186,7 +190,7 @@ class Store:
     def __init__(self) -> None:
         self._copy_after = 0.0
 
-    def write(self, connection: Any, items: Sequence[Item]) -> list[Outcome]:
+    def write(self, connection: Any, items: Sequence[Item]) -> list[ItemOutcome]:
         """Commit at most BATCH_ROWS items. Return what became of each. Raises psycopg2.OperationalError.
 
         After an error it is unknown which items are stored.
@@ -204,7 +208,7 @@ class Store:
                 raise
             return self._write_apart(connection, items, error)
 
-    def _write_others(self, connection: Any, items: Sequence[Item], error: Exception) -> list[Outcome]:
+    def _write_others(self, connection: Any, items: Sequence[Item], error: Exception) -> list[ItemOutcome]:
         """Write the items whose application exists."""
         with connection.cursor() as cursor:
             cursor.execute(APPLICATIONS, ([*{item.application for item in items}],))
@@ -214,9 +218,9 @@ class Store:
             raise psycopg2.OperationalError(f"A foreign key cannot be met: {error}") from error
         again.labels("application gone").inc()
         found = iter(self.write(connection, others) if others else [])
-        return [next(found) if item.application in there else Outcome.GONE for item in items]
+        return [next(found) if item.application in there else ItemOutcome.GONE for item in items]
 
-    def _write_apart(self, connection: Any, items: Sequence[Item], error: Exception) -> list[Outcome]:
+    def _write_apart(self, connection: Any, items: Sequence[Item], error: Exception) -> list[ItemOutcome]:
         if len(items) > 1:
             half = len(items) // 2
             return self.write(connection, items[:half]) + self.write(connection, items[half:])
@@ -229,7 +233,7 @@ class Store:
         item.category = item.name = ""
         return self.write(connection, items)
 
-    def _write(self, connection: Any, items: Sequence[Item]) -> list[Outcome]:
+    def _write(self, connection: Any, items: Sequence[Item]) -> list[ItemOutcome]:
         group = InsertBatch(items)
         if len(group.rows) >= COPY_FROM and time.monotonic() > self._copy_after:
             try:

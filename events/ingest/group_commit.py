@@ -16,7 +16,7 @@ from prometheus_client import Counter, Histogram
 from events.ingest.db_thread import Unavailable
 from events.ingest.writer import Writer
 from events.models.event import BATCH_ROWS
-from events.validation.event import Item, Outcome
+from events.validation.event import Item, ItemOutcome
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +38,7 @@ class ApplicationGone(Exception):
 class Waiting:
     """A request whose items are not committed yet."""
 
-    def __init__(self, items: list[Item], done: asyncio.Future[list[Outcome]]) -> None:
+    def __init__(self, items: list[Item], done: asyncio.Future[list[ItemOutcome]]) -> None:
         self.items, self.done = items, done
 
 
@@ -51,7 +51,7 @@ class GroupCommit:
         self._waiting: collections.deque[Waiting] = collections.deque()
         self._rows = 0  # number of waiting items
 
-    async def commit(self, items: list[Item]) -> list[Outcome]:
+    async def commit(self, items: list[Item]) -> list[ItemOutcome]:
         """Wait until the items are committed. Return what became of each.
 
         Raises ApplicationGone if their application was deleted; no item is stored then. Raises Unavailable if Postgres
@@ -112,7 +112,7 @@ class GroupCommit:
             found = list(itertools.islice(each, len(one.items)))
             if one.done.done():
                 continue
-            if Outcome.GONE in found:  # then all of them: a request has one application
+            if ItemOutcome.GONE in found:  # then all of them: a request has one application
                 one.done.set_exception(ApplicationGone())
             else:
                 one.done.set_result(found)

@@ -10,7 +10,7 @@ import psycopg2
 from events.ingest.bulk_insert import COPY_FROM, EXECUTE, PREPARE, InsertBatch, Store
 from events.ingest.db_thread import DatabaseThread
 from events.ingest.statement import Statement
-from events.validation.event import Item, Outcome
+from events.validation.event import Item, ItemOutcome
 
 REASON = 300  # approximate size of a validation error in the statement, in bytes
 MAX_INLINE_BYTES = 64 * 1024  # approximate size of a group up to which the event loop itself builds the statement
@@ -27,7 +27,7 @@ class Writer:
         self.statement = Statement(f"{name}-small", PREPARE, EXECUTE)
         self._store = store
 
-    async def write(self, items: Sequence[Item]) -> list[Outcome]:
+    async def write(self, items: Sequence[Item]) -> list[ItemOutcome]:
         """Commit at most BATCH_ROWS items. Return what became of each.
 
         Raises Unavailable if Postgres fails; the items may or may not be stored then.

@@ -12,7 +12,6 @@ import csv
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -22,14 +21,14 @@ from django.db.models.functions import Cast
 
 from core.busy import Busy
 from events.models import Event
-from events.query.pages import beyond, first_rows
-from events.query.time_slices import Reach
+from events.query.pages import all_pages
+from events.query.time_slices import TimeSlices
 
 Page = list[tuple[Any, ...]]  # rows
 COLUMNS = [
     "id", "application_id", "event_id", "session_id", "category", "name", "timestamp", "received_at", "data"
 ]  # fmt: skip
-PAGE = 2_000  # maximum rows in memory; fewer if they reach MAX_PAGE_BYTES of events/query/pages.py
+PAGE = 2_000  # maximum rows in memory; fewer if they slices MAX_PAGE_BYTES of events/query/pages.py
 AT_ONCE = 2  # concurrent exports in one web process
 MAX_DURATION = 1_800.0  # seconds; then the response is cut off, which the client detects
 # A spreadsheet evaluates a cell that begins with one of these: https://owasp.org/www-community/attacks/CSV_Injection
@@ -45,13 +44,13 @@ class Export:
 
     _has_place = False
 
-    def __init__(self, events: QuerySet[Event], form: str, reach: Reach | None = None) -> None:
-        """`form` is "csv" or "ndjson"; `reach` describes the filters of `events`. Raises Busy if no place is free."""
+    def __init__(self, events: QuerySet[Event], form: str, slices: TimeSlices | None = None) -> None:
+        """`form` is "csv" or "ndjson"; `slices` describes the filters of `events`. Raises Busy if no place is free."""
         if not _places.acquire(blocking=False):
             raise Busy("Other exports are in progress. Please try again in a moment.", seconds=10)
         self._has_place = True
         try:
-            self._lines = _FORMS[form](_begun(_rows(events, reach or Reach())))
+            self._lines = _FORMS[form](_begun(_rows(events, slices or TimeSlices())))
         except BaseException:
             self.close()
             raise
@@ -82,20 +81,16 @@ def _begun(pages: Iterator[Page]) -> Iterator[Page]:
     return iter(()) if first is None else chain([first], pages)
 
 
-def _rows(events: QuerySet[Event], reach: Reach) -> Iterator[Page]:
+def _rows(events: QuerySet[Event], slices: TimeSlices) -> Iterator[Page]:
     """Yield pages of rows, newest first."""
     until = time.monotonic() + MAX_DURATION
     # Read `data` as text: Postgres returns the finished JSON, so Python need not parse and serialise it.
     texts = events.annotate(text=Cast("data", TextField()))
     rows = texts.order_by("-timestamp", "-id").values_list(*COLUMNS[:-1], "text")
-    page, more = first_rows(reach.parts(rows), PAGE)
-    while page:
+    for page in all_pages(rows, lambda row: (row[6], row[0]), PAGE, slices.first_rows):
         yield page
         if time.monotonic() > until:
             raise TimeoutError(f"An export has {MAX_DURATION:.0f} seconds.")
-        id, timestamp = page[-1][0], page[-1][6]
-        rest = replace(reach, end=timestamp).parts(rows.filter(beyond("timestamp", timestamp, id)))
-        page, more = first_rows(rest, PAGE) if more else ([], False)
 
 
 class _Lines:

@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 
 from events.models import Application, Event, EventType, RejectedEvent, Session
-from events.query.time_slices import Reach
+from events.query.time_slices import TimeSlices
 
 
 def _application() -> filters.NumberFilter:
@@ -40,16 +40,16 @@ class EventFilter(filters.FilterSet):
         model = Event
         fields: list[str] = []
 
-    def reach(self) -> Reach:
+    def time_slices(self) -> TimeSlices:
         """Return the filters that have no index, for a search by time slices. Call it only on a valid filter set.
 
         The result is empty if a session or an event id is given: these have an index of their own.
         """
         asked = self.form.cleaned_data
         if asked["session"] or asked["event_id"]:
-            return Reach()
+            return TimeSlices()
         application = int(asked["application"]) if asked["application"] else None
-        return Reach(application, asked["category"], asked["name"], asked["from"], asked["to"])
+        return TimeSlices(application, asked["category"], asked["name"], asked["from"], asked["to"])
 
     def known(self, events: QuerySet[Event], name: str, value: Any) -> QuerySet[Event]:
         # The index on event ids begins with the application, so the query names all applications.

@@ -18,14 +18,16 @@ An event that was received more than LATE after it happened is found as soon as 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Min, QuerySet
 from django.utils import timezone
 
+from core.rest.pagination import Place, Rows
 from events.models import Batch, Event, Minute
+from events.query.pages import first_rows
 
 FIRST_MINUTES, MAX_MINUTES = 100, 6_400  # minutes in the first lookup, and at most; each takes four times as many
 ASKING = 1_000  # events that are read in the time of one more query
@@ -36,7 +38,7 @@ MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
-class Reach:
+class TimeSlices:
     """The filters of a search without an index of its own; None or "" means any.
 
     `start` and `end` only limit the minutes that are looked up. They do not filter the events themselves.
@@ -48,11 +50,20 @@ class Reach:
     start: datetime | None = None
     end: datetime | None = None
 
+    def first_rows(self, events: QuerySet[Event, Any], size: int, place: Place | None = None) -> Rows:
+        """Return the first rows, and whether more follow. `events` is filtered, and ordered by its timestamp first.
+
+        `place`, if given, begins with the timestamp after which the events begin.
+        """
+        newest_first = str(events.query.order_by[0]).startswith("-")
+        slices = self if place is None else replace(self, **{"end" if newest_first else "start": place[0]})
+        return first_rows(slices.parts(events, newest_first=newest_first), size)
+
     def parts(self, events: QuerySet[Event, Any], *, newest_first: bool = True) -> Iterator[QuerySet[Event, Any]]:
         """Yield the query set in parts, each restricted to a range of time, in the order of the search.
 
-        `events` is already filtered and ordered. It is yielded unchanged, as one part, if neither an application nor a
-        name is given, because the other filters have an index.
+        It is yielded unchanged, as one part, if neither an application nor a name is given, because the other filters
+        have an index.
         """
         if not (self.application or self.name):
             yield events

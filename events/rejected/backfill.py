@@ -8,10 +8,10 @@ from django.db import DataError, connection, transaction
 
 from events.ingest.bulk_insert import STORE, InsertBatch
 from events.validation.errors import reason
-from events.validation.event import Item, Outcome
+from events.validation.event import Item, ItemOutcome
 
 
-def store(items: Sequence[Item]) -> list[Outcome]:
+def store(items: Sequence[Item]) -> list[ItemOutcome]:
     """Store at most BATCH_ROWS valid items in the caller's transaction. Return what became of each.
 
     An item that Postgres cannot store gets a validation error instead.
@@ -28,4 +28,4 @@ def store(items: Sequence[Item]) -> list[Outcome]:
             half = len(items) // 2
             return store(items[:half]) + store(items[half:])
         items[0].reasons.append(reason("unstorable", [], f"The database refuses to hold this: {error}"))
-        return [Outcome.REJECTED]
+        return [ItemOutcome.REJECTED]

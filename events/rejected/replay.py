@@ -32,7 +32,7 @@ from events.rejected.revalidation import Revalidator
 from events.rejected.selection import Selection
 from events.rollups import adjustments
 from events.validation.errors import place_of
-from events.validation.event import Item, Outcome
+from events.validation.event import Item, ItemOutcome
 
 AT_ONCE = 500  # rejected events per transaction, at most BATCH_ROWS; fewer if they exceed query.pages.MAX_PAGE_BYTES
 SECONDS = 20.0  # per task
@@ -84,9 +84,9 @@ def _ask(replay: Replay, ids: list[int]) -> None:
         moved[kind] += number
     adjustments.add(moved, "rejected")  # all at once, because the rows of counts have one lock order
     replay.cursor = ids[-1]
-    replay.accepted += outcomes[Outcome.ACCEPTED]
-    replay.duplicates += outcomes[Outcome.DUPLICATE]
-    replay.still_rejected += len(rows) - outcomes[Outcome.ACCEPTED] - outcomes[Outcome.DUPLICATE]
+    replay.accepted += outcomes[ItemOutcome.ACCEPTED]
+    replay.duplicates += outcomes[ItemOutcome.DUPLICATE]
+    replay.still_rejected += len(rows) - outcomes[ItemOutcome.ACCEPTED] - outcomes[ItemOutcome.DUPLICATE]
     replay.gone += len(ids) - len(rows)
 
 

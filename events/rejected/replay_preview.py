@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from django.db.models import QuerySet
 
 from events.models import Event, EventTombstone, RejectedEvent
-from events.query.pages import first_rows
+from events.query.pages import all_pages, first_rows
 from events.rejected.revalidation import Revalidator
 from events.validation.errors import ValidationReason as Fault
 from events.validation.errors import place_of
@@ -45,7 +44,7 @@ class Reasons(dict[tuple[str, str], ReasonCount]):
 
 
 @dataclass
-class Rehearsal:
+class ReplayPreview:
     """The expected results of replaying `checked` events, newest first. If not `complete`, there are more events."""
 
     checked: int = 0
@@ -56,13 +55,20 @@ class Rehearsal:
     reasons: list[ReasonCount] = field(default_factory=list)  # each event's first reason, most frequent first
 
 
-def rehearse(
+def preview(
     rows: QuerySet[RejectedEvent], judge: Revalidator, *, most: int = MAX_EVENTS, seconds: float = SECONDS
-) -> Rehearsal:
+) -> ReplayPreview:
     """Validate these rejected events again and return the results, without changing anything."""
-    found, reasons = Rehearsal(), Reasons()
+    found, reasons = ReplayPreview(), Reasons()
     until = time.monotonic() + seconds
-    for page in _pages(rows, most):
+    pages = all_pages(
+        rows.order_by("-pk"),
+        lambda row: (row.pk,),
+        _AT_ONCE,
+        lambda rows, size, _: first_rows([rows], size, "raw"),
+        most,
+    )
+    for page in pages:
         judged = []
         for row in page:
             if time.monotonic() > until:
@@ -76,7 +82,7 @@ def rehearse(
     return found
 
 
-def _add(found: Rehearsal, reasons: Reasons, judged: list[tuple[RejectedEvent, Item]]) -> None:
+def _add(found: ReplayPreview, reasons: Reasons, judged: list[tuple[RejectedEvent, Item]]) -> None:
     right = [item for _, item in judged if not item.reasons]
     known = _known(right)
     found.checked += len(judged)
@@ -87,16 +93,6 @@ def _add(found: Rehearsal, reasons: Reasons, judged: list[tuple[RejectedEvent, I
         if item.reasons:
             reasons.note(item.reasons[0], row.pk)
     found.reasons = reasons.by_count()
-
-
-def _pages(rows: QuerySet[RejectedEvent], most: int) -> Iterator[list[RejectedEvent]]:
-    newest = rows.order_by("-pk")
-    page, more = first_rows([newest], min(most, _AT_ONCE), "raw")
-    while page:
-        yield page
-        most -= len(page)
-        older = newest.filter(pk__lt=page[-1].pk)
-        page, more = first_rows([older], min(most, _AT_ONCE), "raw") if more and most else ([], False)
 
 
 def _known(items: list[Item]) -> int:

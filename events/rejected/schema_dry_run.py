@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -12,9 +12,9 @@ from django.db.models import TextField
 from django.db.models.functions import Cast
 
 from events.models import Application, Event, RejectedEvent
-from events.query.pages import beyond, first_rows
-from events.query.time_slices import Reach
-from events.rejected.replay_preview import ReasonCount, Reasons, Rehearsal, rehearse
+from events.query.pages import all_pages
+from events.query.time_slices import TimeSlices
+from events.rejected.replay_preview import ReasonCount, Reasons, ReplayPreview, preview
 from events.rejected.revalidation import Revalidator
 from events.validation.schema_child import Untrusted, untrusted
 
@@ -34,7 +34,7 @@ class DryRun:
     rejected: int = 0
     complete: bool = True
     reasons: list[ReasonCount] = field(default_factory=list)  # each event's first validation error, most frequent first
-    rejected_now: Rehearsal = field(default_factory=Rehearsal)  # a replay's expected results
+    rejected_now: ReplayPreview = field(default_factory=ReplayPreview)  # a replay's expected results
 
 
 def dry_run(*, category: str, name: str, schema: dict[str, Any], last: int = LAST, seconds: float = SECONDS) -> DryRun:
@@ -48,7 +48,7 @@ def dry_run(*, category: str, name: str, schema: dict[str, Any], last: int = LAS
         applications = list(Application.objects.values_list("pk", flat=True))
         rows = RejectedEvent.objects.filter(application_id__in=applications, category=category, name=name)
         judge = Revalidator({(category, name): checker})
-        found.rejected_now = rehearse(rows, judge, most=last, seconds=seconds / 2)
+        found.rejected_now = preview(rows, judge, most=last, seconds=seconds / 2)
     return found
 
 
@@ -68,14 +68,9 @@ def _judged(checker: Untrusted, events: Iterator[tuple[int, str]], until: float)
 
 
 def _newest(category: str, name: str, most: int) -> Iterator[tuple[int, str]]:
-    """Yield a type's events, newest first, page by page, so that no transaction or cursor stays open."""
-    pages = Event.objects.filter(category=category, name=name).order_by("-timestamp", "-id")
-    rows = pages.values_list("id", "timestamp", Cast("data", TextField()))
-    reach, left = Reach(category=category, name=name), most
-    page, more = first_rows(reach.parts(rows), min(left, _AT_ONCE))
-    while page:
+    """Yield the newest events of a type as (id, data)."""
+    events = Event.objects.filter(category=category, name=name).order_by("-timestamp", "-id")
+    rows = events.values_list("id", "timestamp", Cast("data", TextField()))
+    read = TimeSlices(category=category, name=name).first_rows
+    for page in all_pages(rows, lambda row: (row[1], row[0]), _AT_ONCE, read, most):
         yield from ((id, data) for id, _, data in page)
-        left -= len(page)
-        id, timestamp, _ = page[-1]
-        rest = replace(reach, end=timestamp).parts(rows.filter(beyond("timestamp", timestamp, id)))
-        page, more = first_rows(rest, min(left, _AT_ONCE)) if more and left else ([], False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
@@ -58,16 +59,17 @@ def stats(
     if number > MAX_POINTS:
         raise ValueError(f"That makes {number:,} intervals; {MAX_POINTS:,} are allowed. Take a longer interval.")
     edges = list(boundaries(start, end, step, zone)) if start < end else []
-    wanted = {"application_id": application, "category": category, "name": name}
-    filters = {column: value for column, value in wanted.items() if value is not None}
-    rows = _rows(edges, by, filters) if edges else []
+    rows = counts_between(edges, by=by, application_id=application, category=category, name=name) if edges else []
     times = [at.astimezone(zone) for at in edges[:-1]]
     return TimeSeries(interval, times, _series(rows, len(times), by))
 
 
-def _rows(edges: list[datetime], by: str | None, filters: dict[str, Any]) -> list[Any]:
-    """Return the sums, computed by Postgres, as (index of the interval, group, events, rejected)."""
-    conditions = "".join(f" AND {column} = %({column})s" for column in filters)
+def counts_between(edges: Sequence[datetime], *, by: str | None = None, **filters: Any) -> list[tuple[Any, ...]]:
+    """Return the counts between these boundaries as (index of the interval, group, events, rejected).
+
+    `filters` are columns of the per-minute counts; None means any value. Intervals without events are left out.
+    """
+    conditions = "".join(f" AND {column} = %({column})s" for column, value in filters.items() if value is not None)
     query = f"""
         SELECT width_bucket(minute, %(edges)s::timestamptz[]) - 1 AS place, {GROUPS[by] if by else "NULL"},
                sum(events)::bigint, sum(rejected)::bigint
@@ -75,7 +77,7 @@ def _rows(edges: list[datetime], by: str | None, filters: dict[str, Any]) -> lis
         GROUP BY 1, 2
     """  # noqa: S608  the names of the columns come from this file
     with connection.cursor() as cursor:
-        cursor.execute(query, {"first": edges[0], "end": edges[-1], "edges": edges, **filters})
+        cursor.execute(query, {"first": edges[0], "end": edges[-1], "edges": [*edges], **filters})
         return cursor.fetchall()
 
 

@@ -4,7 +4,7 @@ Each call is one transaction. The ingest reloads its cached applications, keys a
 invalidation.
 """
 
-from events.rejected.replay_preview import Rehearsal
+from events.rejected.replay_preview import ReplayPreview
 from events.rejected.schema_dry_run import DryRun, dry_run
 from events.rejected.selection import Selection
 from events.rollups.digest import lag
@@ -29,7 +29,7 @@ from events.services.event_types import (
 from events.services.events import InvalidEvent, delete_event, delete_rejected, lock_event, update_event
 from events.services.history import ChangeRefused
 from events.services.notifications import resend_notification, send_notification, update_notification
-from events.services.replays import REPLAY, rehearse_replay, start_replay, sweep_replays
+from events.services.replays import REPLAY, preview_replay, start_replay, sweep_replays
 from events.validation.schema_child import check_schema
 from events.validation.schema_error import SchemaError
 
@@ -40,7 +40,7 @@ __all__ = [
     "InvalidEvent",
     "NewApplication",
     "NewKey",
-    "Rehearsal",
+    "ReplayPreview",
     "SchemaError",
     "Selection",
     "check_schema",
@@ -56,8 +56,8 @@ __all__ = [
     "lag",
     "lock_event",
     "pause",
+    "preview_replay",
     "publish_schema",
-    "rehearse_replay",
     "resend_notification",
     "resume",
     "revoke_key",

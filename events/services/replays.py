@@ -9,7 +9,7 @@ from django.db.models import Count, Max
 
 from core.wake import wake
 from events.models import Replay
-from events.rejected.replay_preview import Rehearsal, rehearse
+from events.rejected.replay_preview import ReplayPreview, preview
 from events.rejected.revalidation import Revalidator
 from events.rejected.selection import Selection
 from events.services.history import ChangeRefused
@@ -19,9 +19,9 @@ MAX_RUNNING_REPLAYS = 20  # replays for which one sweep wakes a worker
 SWEEP_SECONDS = 10.0  # expiry of a wake-up message; a newer sweep has sent another by then
 
 
-def rehearse_replay(*, selection: Selection) -> Rehearsal:
+def preview_replay(*, selection: Selection) -> ReplayPreview:
     """Return the expected results of a replay. Of a large selection, only the newest events are validated."""
-    return rehearse(selection.rows(), Revalidator())
+    return preview(selection.rows(), Revalidator())
 
 
 def start_replay(*, selection: Selection, actor: Any = None) -> Replay:

@@ -113,7 +113,7 @@ def test_a_groups_rows_come_page_by_page(as_viewer, shop):
         wrong(shop, received_at=timezone.now() - timedelta(seconds=number))
 
     first = as_viewer.get(f"{ADDRESS}group/?{key(shop)}").context["page"]
-    second = as_viewer.get(f"{ADDRESS}group/?{key(shop)}&older={first.older}").context["page"]
+    second = as_viewer.get(f"{ADDRESS}group/?{key(shop)}&cursor={first.next}").context["page"]
 
     assert (len(first.rows), len(second.rows)) == (50, 20)
 
@@ -135,19 +135,19 @@ def test_a_group_that_is_empty_says_so(as_viewer, shop):
 # --- Replay -------------------------------------------------------------------------------------------
 def test_a_group_whose_events_go_while_its_page_is_made_has_a_page(as_viewer, shop, monkeypatch):
     wrong(shop)
-    read = rejected.page_of
+    read = rejected.page_at
 
     def read_and_lose(*args, **more):
         page = read(*args, **more)
         RejectedEvent.objects.all().delete()
         return page
 
-    monkeypatch.setattr(rejected, "page_of", read_and_lose)
+    monkeypatch.setattr(rejected, "page_at", read_and_lose)
 
     assert "No event to show." in text(as_viewer, f"group/?{key(shop)}")
 
 
-def test_a_replay_is_rehearsed_in_numbers_then_done_once(as_analyst, shop):
+def test_a_replay_is_previewed_in_numbers_then_done_once(as_analyst, shop):
     for number in range(3):
         right_by_now(shop, number)
     EventTypeFactory(category="page interaction", name="pageview")

@@ -57,9 +57,9 @@ def test_a_long_session_goes_on_on_the_next_page(as_viewer, visit, monkeypatch):
     monkeypatch.setattr("events.admin.sessions.PAGE", 2)
     first = as_viewer.get(f"{ADDRESS}visit-1/change/").context
 
-    second = as_viewer.get(f"{ADDRESS}visit-1/change/", {"later": first["later"]}).context
+    second = as_viewer.get(f"{ADDRESS}visit-1/change/", {"cursor": first["page"].next}).context
 
-    assert [moment.event.name for moment in second["moments"]] == ["pageview"] and not second["later"]
+    assert [moment.event.name for moment in second["moments"]] == ["pageview"] and not second["page"].next
     assert second["moments"][0].pause == "59 min 57 s"
 
 

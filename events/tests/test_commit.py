@@ -17,7 +17,7 @@ from events.ingest.db_thread import Unavailable
 from events.ingest.rate_limit import ApplicationRateLimit
 from events.models import Application, Batch, Event, RejectedEvent
 from events.tests.sending import committed
-from events.validation.event import Outcome, read
+from events.validation.event import ItemOutcome, read
 from events.validation.rules import ApplicationSettings, Rules
 
 pytestmark = committed
@@ -55,7 +55,7 @@ def test_events_of_an_application_that_was_deleted_are_nowhere(raw_connection, w
 
     items = read(json.dumps(many[:3]).encode(), rules)
 
-    assert set(Store().write(raw_connection, items)) == {Outcome.GONE}
+    assert set(Store().write(raw_connection, items)) == {ItemOutcome.GONE}
     assert not Event.objects.exists() and not Batch.objects.exists()
 
 

@@ -22,7 +22,7 @@ from events.rejected import replay
 from events.rollups import digest
 from events.tests.counting import NOON, assert_all_counted, commit
 from events.tests.sending import committed
-from events.validation.event import Item, Outcome, read
+from events.validation.event import Item, ItemOutcome, read
 from events.validation.rules import ApplicationSettings, Rules
 
 pytestmark = committed
@@ -85,7 +85,7 @@ def test_an_application_that_is_deleted_takes_no_neighbour_with_it(write_key, wr
 
         outcomes = Store().write(own, [*gone, *kept])
 
-        assert outcomes == [Outcome.GONE] * len(gone) + [Outcome.ACCEPTED] * len(kept)
+        assert outcomes == [ItemOutcome.GONE] * len(gone) + [ItemOutcome.ACCEPTED] * len(kept)
     own.close()
     assert (Event.objects.count(), RejectedEvent.objects.count()) == (102, 0)
 

@@ -31,7 +31,7 @@ def test_what_is_rejected_is_rejected_by_the_ingest_too():
     call_command("create_fake_events", total=5_000, days=3, verbosity=0)
 
     codes = {group.code for group in groups()}
-    again = services.rehearse_replay(selection=Selection(application=Application.objects.get(name="Website").pk))
+    again = services.preview_replay(selection=Selection(application=Application.objects.get(name="Website").pk))
 
     assert {"future", "type", "required"} <= codes
     assert again.checked == again.still_rejected > 0

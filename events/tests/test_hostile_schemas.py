@@ -81,7 +81,7 @@ def test_events_are_judged_by_what_is_stored_in_bounded_work(schema, sender, wri
 
     answer = sender.post([pageview, mine | {"data": schema.payload}, mine | {"data": {}}])
     changed = services.update_event(event=Event.objects.get(name="pageview"), data={"host": "other"})
-    rehearsal = services.rehearse_replay(selection=services.Selection(ids=(kept.pk,)))
+    preview = services.preview_replay(selection=services.Selection(ids=(kept.pk,)))
     replay = services.start_replay(selection=services.Selection(ids=(kept.pk,)))
     run(replay.pk)
 
@@ -91,7 +91,7 @@ def test_events_are_judged_by_what_is_stored_in_bounded_work(schema, sender, wri
     if not schema.may_be_published:  # then nothing but that is told of the smallest event
         assert {error["code"] for error in answer.json["results"][2]["errors"]} <= {"broken_schema"}
     assert changed.data == {"host": "other"}
-    assert (rehearsal.checked, rehearsal.complete) == (1, True)
+    assert (preview.checked, preview.complete) == (1, True)
     replay.refresh_from_db()
     assert replay.finished_at is not None
     assert Event.objects.count() + RejectedEvent.objects.count() == 4

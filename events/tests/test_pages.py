@@ -105,7 +105,7 @@ def test_a_dry_run_of_large_events_looks_at_all_of_them(small_pages):
     assert services.dry_run(category="shop", name="order", schema={}).checked == 5
 
 
-def test_a_rehearsal_and_a_replay_of_large_bytes_ask_all_of_them_some_at_a_time(small_pages):
+def test_a_preview_and_a_replay_of_large_bytes_ask_all_of_them_some_at_a_time(small_pages):
     EventTypeFactory(category="shop", name="order", schema={"required": ["host"]})
     application = ApplicationFactory()
     raw = b'{"session_id": "s", "category": "shop", "name": "order", "timestamp": "2026-05-04T12:00", "data": {"a": "'
@@ -113,7 +113,7 @@ def test_a_rehearsal_and_a_replay_of_large_bytes_ask_all_of_them_some_at_a_time(
         RejectedEventFactory(application=application, category="shop", name="order", raw=raw + b"x" * 45 * KIB + b'"}}')
     selection = services.Selection(application=application.pk)
 
-    assert services.rehearse_replay(selection=selection).still_rejected == 5
+    assert services.preview_replay(selection=selection).still_rejected == 5
     started = services.start_replay(selection=selection)
     assert replay.replay_some(started.pk)
     started.refresh_from_db()

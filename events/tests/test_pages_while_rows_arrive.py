@@ -11,10 +11,12 @@ from django.db import connection
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from core.rest.pagination import first_of
 from events.factories import ApplicationFactory
 from events.models import Application, Event
 from events.query import export
 from events.query.pages import first_rows
+from events.query.time_slices import TimeSlices
 
 pytestmark = pytest.mark.django_db(transaction=True)
 OLD = 40
@@ -74,8 +76,8 @@ def arriving(shop):
     writer.join()
 
 
-@pytest.mark.parametrize("large", ["data", ""])
-def test_a_row_that_commits_between_two_statements_displaces_none(shop, large):
+@pytest.mark.parametrize("read", [TimeSlices().first_rows, first_of])
+def test_a_row_that_commits_between_two_statements_displaces_none(shop, read):
     with second_connection() as other:
         insert(other, shop, 0, OLD)
         seen: list[str] = []
@@ -87,7 +89,7 @@ def test_a_row_that_commits_between_two_statements_displaces_none(shop, large):
             return found
 
         with connection.execute_wrapper(another_row_commits):
-            rows, more = first_rows([Event.objects.order_by("-timestamp", "-id")], OLD, large)
+            rows, more = read(Event.objects.order_by("-timestamp", "-id"), OLD, None)
 
     assert seen and {row.pk for row in rows} == set(range(1, OLD + 1)) and not more
 

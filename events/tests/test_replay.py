@@ -148,7 +148,7 @@ def test_an_event_from_the_future_stays_one_until_its_time_has_come(application)
     assert outcome(replay_all(application)) == (1, 0, 0, 1, 0)
     assert RejectedEvent.objects.get().code == "future"
     with time_machine.travel(soon + timedelta(seconds=1)):
-        assert services.rehearse_replay(selection=Selection(application=application.pk)).accepted == 1
+        assert services.preview_replay(selection=Selection(application=application.pk)).accepted == 1
         assert outcome(replay_all(application)) == (1, 1, 0, 0, 0)
 
     assert (Event.objects.get().timestamp, Event.objects.get().received_at) == (soon, came)
@@ -245,7 +245,7 @@ def test_watchers_see_it_move(application):
     assert told[-1]["finished_at"] and not told[0]["finished_at"]
 
 
-def test_a_rehearsal_tells_what_a_replay_would_do_and_does_nothing(application, event_type):
+def test_a_preview_counts_the_results_of_a_replay_and_changes_nothing(application, event_type):
     twice = wrong(application, {"host": "a"})
     stored = wrong(application, {"host": "a"})
     commit(
@@ -253,7 +253,7 @@ def test_a_rehearsal_tells_what_a_replay_would_do_and_does_nothing(application, 
         [twice, stored, wrong(application)],
     )
 
-    found = services.rehearse_replay(selection=Selection(application=application.pk))
+    found = services.preview_replay(selection=Selection(application=application.pk))
 
     assert (found.checked, found.accepted, found.duplicates, found.still_rejected) == (3, 1, 1, 1)
     assert [(reason.code, reason.pointer, reason.count) for reason in found.reasons] == [("required", "/data/host", 1)]

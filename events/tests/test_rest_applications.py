@@ -230,15 +230,15 @@ def test_groups_are_counted(viewer_api):
     assert (group["application_name"], group["code"], group["count"]) == ("Website", "required", 2)
 
 
-def test_a_group_is_rehearsed_and_then_replayed(analyst_api):
+def test_a_group_is_previewed_and_then_replayed(analyst_api):
     application = ApplicationFactory()
     for _ in range(3):
         RejectedEventFactory(**wrong(application))
     RejectedEventFactory(application=application, code="type")
     group = {"application": application.pk, "code": "required", "pointer": "/data/host"}
 
-    rehearsed = analyst_api.post("/rejected-events/replay/", {**group, "dry_run": True})
-    assert (rehearsed.status_code, rehearsed.json()["accepted"]) == (200, 3)
+    previewed = analyst_api.post("/rejected-events/replay/", {**group, "dry_run": True})
+    assert (previewed.status_code, previewed.json()["accepted"]) == (200, 3)
     assert not Event.objects.exists()
 
     started = analyst_api.post("/rejected-events/replay/", group)

@@ -127,7 +127,7 @@ def test_a_dry_run_of_a_replay_counts_it_as_a_duplicate(resent, others):
     [item] = resent.items()
     rejected = RejectedEventFactory(application=resent.application, event_id=UUID(int=7), raw=item.raw)
 
-    found = services.rehearse_replay(selection=services.Selection(ids=(rejected.pk,)))
+    found = services.preview_replay(selection=services.Selection(ids=(rejected.pk,)))
 
     assert (found.accepted, found.duplicates) == (0, 1)
 

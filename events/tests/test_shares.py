@@ -109,7 +109,7 @@ def test_a_garbage_item_among_others_is_kept_in_part_and_never_becomes_an_event(
     services.start_replay(selection=services.Selection(code="not_json"))
 
     assert [result["status"] for result in answer.json["results"]] == ["accepted", "rejected"]
-    assert services.rehearse_replay(selection=services.Selection(code="not_json")).still_rejected == 1
+    assert services.preview_replay(selection=services.Selection(code="not_json")).still_rejected == 1
     assert len(RejectedEvent.objects.get().raw) < 17_000
 
 

@@ -32,7 +32,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d.*", re.ASCII)
 
 
-class Outcome(StrEnum):
+class ItemOutcome(StrEnum):
     """What became of an item; only events/ingest/bulk_insert.py decides it."""
 
     ACCEPTED = "accepted"
@@ -76,7 +76,7 @@ class Item:
             return raw
         return raw[:MAX_KEPT_BYTES] + b" \xe2\x80\xa6 (%d bytes in all)" % len(raw)
 
-    def result(self, outcome: Outcome) -> dict[str, Any]:
+    def result(self, outcome: ItemOutcome) -> dict[str, Any]:
         return {"event_id": self.event_id, "status": outcome, "errors": self.reasons}
 
 

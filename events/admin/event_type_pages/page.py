@@ -23,7 +23,7 @@ from core.admin import form_versions
 from core.busy import Busy
 from events import services
 from events.admin.event_type_pages.form import EventTypeForm, NextVersionForm, SchemaForm
-from events.admin.event_type_pages.schema_playground import example_of, rehearsed, verdict_on
+from events.admin.event_type_pages.schema_playground import dry_run_of, example_of, verdict_on
 from events.admin.event_type_pages.schema_text import DiffLine, changed_lines, differences, write_json
 from events.admin.rejected_group import GroupKey
 from events.admin.widgets.dialog import ConfirmDialog, ask, go_to
@@ -118,7 +118,7 @@ class EventTypePageAdmin(ModelAdmin):
         """Return an HTML fragment with the validation results of the type's last events against this schema."""
         if not (self.has_change_permission(request) or self.has_add_permission(request)):
             raise PermissionDenied
-        return render(request, "events/dry_run.html", rehearsed(request.POST))
+        return render(request, "events/dry_run.html", dry_run_of(request.POST))
 
     # --- Versions -------------------------------------------------------------------------------
     def version(self, request: HttpRequest, pk: int, number: int) -> HttpResponse:

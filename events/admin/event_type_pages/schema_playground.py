@@ -18,7 +18,7 @@ from events.admin.explorer_filters import text
 from events.admin.rejected_group import GroupKey
 from events.admin.widgets.json_html import pretty
 from events.models import Event, EventType, RejectedEvent
-from events.query.time_slices import Reach
+from events.query.time_slices import TimeSlices
 from events.validation.budget import UNLIMITED
 from events.validation.errors import ValidationReason
 from events.validation.schema_child import untrusted
@@ -58,7 +58,7 @@ def verdict_on(schema: str, example: str) -> Verdict:
     )
 
 
-def rehearsed(posted: Any) -> dict[str, Any]:
+def dry_run_of(posted: Any) -> dict[str, Any]:
     """Return the dry run of a posted schema, or the problem that prevents it."""
     category, name = text(posted, "category"), text(posted, "name")
     last = int(posted.get("last", "")) if posted.get("last", "") in map(str, SIZES) else SIZES[1]
@@ -97,7 +97,7 @@ def example_of(request: HttpRequest, type: EventType | None, form: Any) -> dict[
 
 def _newest(category: str, name: str) -> Event | None:
     events = Event.objects.filter(category=category, name=name).order_by("-timestamp", "-pk")
-    parts = Reach(category=category, name=name).parts(events)
+    parts = TimeSlices(category=category, name=name).parts(events)
     return next((event for part in parts if (event := part.first())), None)
 
 

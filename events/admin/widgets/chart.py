@@ -7,14 +7,15 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from django.db import connection
-from django.db.models import Max, Min
+from django.contrib.postgres.fields import ArrayField
+from django.db.models import Count, DateTimeField, Func, IntegerField, Max, Min, Value
 from django.utils import timezone
 
 from core.timezones import abbreviation, boundaries
 from events.admin.explorer_filters import Which
 from events.admin.time_range import written
 from events.models import Event, Minute
+from events.rollups.timeseries import counts_between
 
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -25,24 +26,6 @@ STEPS = [
 ]  # fmt: skip
 MAX_BARS = 60
 HEIGHT = 100  # in the units of the SVG
-
-# Bars are as long as local days and hours, so Postgres counts between boundaries computed in local time.
-FROM_MINUTES = """
-    SELECT width_bucket(minute, %(edges)s::timestamptz[]) AS place, sum(events)::bigint, sum(rejected)::bigint
-      FROM events_minute
-     WHERE minute >= %(start)s AND minute < %(end)s
-       AND (%(application)s = 0 OR application_id = %(application)s)
-       AND (%(category)s = '' OR category = %(category)s) AND (%(name)s = '' OR name = %(name)s)
-     GROUP BY 1
-"""
-FROM_EVENTS = """
-    SELECT width_bucket(timestamp, %(edges)s::timestamptz[]) AS place, count(*), 0
-      FROM events_event
-     WHERE session_id = %(session)s AND timestamp >= %(start)s AND timestamp < %(end)s
-       AND (%(application)s = 0 OR application_id = %(application)s)
-       AND (%(category)s = '' OR category = %(category)s) AND (%(name)s = '' OR name = %(name)s)
-     GROUP BY 1
-"""
 
 
 @dataclass(frozen=True)
@@ -104,14 +87,19 @@ def chart_of(which: Which) -> EventChart:
     start, end = _whole(start, end, SECOND if which.session else MINUTE)  # counts are per minute, URLs have seconds
     step = next((step for step in STEPS if (end - start) / step <= MAX_BARS), STEPS[-1])
     edges = _edges(start, end, step)
-    asked: dict[str, Any] = {
-        "edges": edges, "start": start, "end": end, "session": which.session,
-        "application": which.application, "category": which.category, "name": which.name,
-    }  # fmt: skip
-    with connection.cursor() as cursor:
-        cursor.execute(FROM_EVENTS if which.session else FROM_MINUTES, asked)
-        counts = {row[0]: (int(row[1]), int(row[2])) for row in cursor.fetchall()}
-    return _drawn(counts, edges, step)
+    # Bars are as long as local days and hours, so Postgres counts between boundaries computed in local time.
+    rows = _counts_of_session(which, edges) if which.session else counts_between(edges, **which.members())
+    return _drawn({place: (events, rejected) for place, _, events, rejected in rows}, edges, step)
+
+
+def _counts_of_session(which: Which, edges: list[datetime]) -> list[tuple[int, None, int, int]]:
+    """Count the events of one session like `counts_between`, which has no counts of sessions."""
+    place = Func(
+        "timestamp", Value(edges, ArrayField(DateTimeField())), function="width_bucket", output_field=IntegerField()
+    )
+    events = which.events().filter(timestamp__gte=edges[0], timestamp__lt=edges[-1])
+    counted = events.order_by().annotate(place=place).values_list("place").annotate(Count("pk"))
+    return [(number - 1, None, count, 0) for number, count in counted]
 
 
 def _ends(which: Which) -> tuple[datetime, datetime]:
@@ -148,7 +136,7 @@ def _edges(start: datetime, end: datetime, step: timedelta) -> list[datetime]:
 def _drawn(counts: dict[int, tuple[int, int]], edges: list[datetime], step: timedelta) -> EventChart:
     most = max((sum(pair) for pair in counts.values()), default=0)
     ends = pairwise(edges)
-    bars = [_bar(at, to, step, *counts.get(place, (0, 0)), max(most, 1)) for place, (at, to) in enumerate(ends, 1)]
+    bars = [_bar(at, to, step, *counts.get(place, (0, 0)), max(most, 1)) for place, (at, to) in enumerate(ends)]
     return EventChart(bars, step, sum(bar.events for bar in bars), sum(bar.rejected for bar in bars), most)
 
 

@@ -41,7 +41,7 @@
     const all = bars(plot);
     const [first, last] = [Math.min(from, to), Math.max(from, to)];
     const query = new URLSearchParams(plot.dataset.query);
-    for (const name of ["range", "older", "newer"]) query.delete(name);
+    for (const name of ["range", "cursor"]) query.delete(name);
     query.set("from", all[first].dataset.from);
     query.set("to", all[last].dataset.to);
     location.assign(`${plot.dataset.address || location.pathname}?${query}`);
