@@ -15,8 +15,9 @@ from pathlib import Path
 
 from benchmarks.report import Figure, at_most, spread
 from benchmarks.size import sized
-from testrunner.sandbox.executor import TestBytes, execute
+from testrunner.sandbox.executor import execute
 from testrunner.sandbox.isolation_check import probe
+from testrunner.sandbox.run_spec import RunSpec, TestBytes
 
 ROUNDS = sized(15, 2)
 SAMPLE = Path(__file__).parents[1] / "sample_tests" / "test_success.py"
@@ -39,15 +40,8 @@ def measure() -> list[Figure]:
 
 def executed(root: Path) -> float:
     started = time.perf_counter()
-    finished = execute(
-        [TestBytes(SAMPLE.name, SAMPLE.read_bytes())],
-        root=root,
-        run_name="benchmark",
-        environment={},
-        on_log=lambda chunk: None,
-        on_result=lambda result: None,
-        should_stop=lambda: None,
-    )
+    spec = RunSpec([TestBytes(SAMPLE.name, SAMPLE.read_bytes())], root=root, run_name="benchmark")
+    finished = execute(spec, on_log=lambda chunk: None, on_result=lambda result: None, should_stop=lambda: None)
     assert finished.outcome == "success", finished.reason
     return time.perf_counter() - started
 

@@ -21,6 +21,7 @@ from enum import Enum
 from pathlib import Path
 
 from testrunner.sandbox.isolation import MODES, PLAIN, Mode, RunLimits, closed_directories, python, user_for_a_run
+from testrunner.sandbox.pytest_command import Invocation
 from testrunner.sandbox.supervisor_client import Guard, make_directory, plan
 from testrunner.sandbox.walls.leftovers import remove_directory
 
@@ -127,8 +128,8 @@ def _cannot_be(mode: Mode, root: Path) -> str:
 
 
 def _run(mode: Mode, user: int, directory: Path, output: int) -> Guard:
-    command = [python(), "-I", "-B", "-c", PROGRAM]
-    what = plan(mode, user=user, directory=directory, command=command, environment={}, limits=RunLimits())
+    program = Invocation([python(), "-I", "-B", "-c", PROGRAM])
+    what = plan(program, mode, user=user, directory=directory, limits=RunLimits())
     guard = Guard(what, output=output, descriptors=[])
     try:
         guard.control.settimeout(TRIAL_SECONDS)

@@ -18,24 +18,13 @@ from functools import cache
 from importlib.metadata import entry_points
 from importlib.resources import files as resources
 from pathlib import Path, PurePosixPath
-from typing import ClassVar
 
 from testrunner.sandbox.isolation import MARK, python
 from testrunner.sandbox.results.outcome import DETAILS
+from testrunner.sandbox.run_spec import RunSpec, TestBytes
 
 PROGRAM = (resources("testrunner.sandbox") / "pytest_entry.py").read_text()
 OWN = "project/"  # prefix of the paths and node ids of the project's own tests
-
-
-@dataclass(frozen=True)
-class TestBytes:
-    """A file as it was when the run was requested."""
-
-    __test__: ClassVar[bool] = False  # pytest must not collect this class
-
-    path: str  # relative to the run's directory, with "/": "smoke/test_login.py"
-    content: bytes
-    comes_along: bool = False  # a support file beside a test; pytest does not search it for tests
 
 
 @dataclass(frozen=True)
@@ -43,79 +32,60 @@ class Invocation:
     """What the guard needs to start a run, besides its isolation."""
 
     command: list[str]
-    environment: dict[str, str]
-    files: list[tuple[str, bytes]]  # written before the start
-    working_directory: str
+    environment: dict[str, str] = field(default_factory=dict)
+    files: list[tuple[str, bytes]] = field(default_factory=list)  # written before the start
+    working_directory: str = "/"
     # paths that stay visible although a directory above them may be hidden
     kept: list[Path] = field(default_factory=list)
 
-    def on(self, report: int, junit: int) -> list[str]:
-        """Return the command line that writes its report and its JUnit XML to these descriptors."""
-        before, after = self.command[: self.command.index(PROGRAM) + 1], self.command[self.command.index(PROGRAM) + 1 :]
-        return [*before, str(report), str(junit), *after]
 
-
-def cannot_run(files: Sequence[TestBytes], project: Path | None) -> str:
+def cannot_run(spec: RunSpec) -> str:
     """Return why these files cannot be run, as a sentence; empty if they can."""
-    own = [file for file in files if file.path.startswith(OWN)]
-    if project is None or not own:
+    own = [file for file in spec.files if file.path.startswith(OWN)]
+    if spec.project is None or not own:
         return ""
-    if len(own) < len(files):
+    if len(own) < len(spec.files):
         return "The project's own tests need a run of their own: they cannot be together with other files."
-    changed = [file.path for file in own if _bytes_below(project, file.path.removeprefix(OWN)) != file.content]
+    changed = [file.path for file in own if _bytes_below(spec.project, file.path.removeprefix(OWN)) != file.content]
     return f"{changed[0]} has changed since it was chosen." if changed else ""
 
 
-def prefix_of(files: Sequence[TestBytes], project: Path | None) -> str:
+def prefix_of(spec: RunSpec) -> str:
     """Return the prefix for every node id that pytest reports for these files."""
-    return OWN if project and any(file.path.startswith(OWN) for file in files) else ""
+    return OWN if spec.project and any(file.path.startswith(OWN) for file in spec.files) else ""
 
 
-def invocation(
-    files: Sequence[TestBytes],
-    wanted: Sequence[str],
-    given: Mapping[str, str],
-    directory: Path,
-    run_name: str,
-    project: Path | None = None,
-    temporary: str = "",
-) -> Invocation:
+def invocation(spec: RunSpec, directory: Path, descriptors: Sequence[int], temporary: str = "") -> Invocation:
     """Return how to run these files. `cannot_run` must have returned an empty text for them.
 
-    `temporary` is the directory for temporary files; by default it is in the run's directory.
+    The report and the JUnit XML are written to the two descriptors. `temporary` is the directory for temporary files;
+    by default it is in the run's directory.
     """
     temporary = temporary or f"{directory}/tmp"  # noqa: S108
-    environment = {**_environment(directory, run_name, temporary), **_allowed(given)}
-    tests = list(wanted) or tests_of(files)
-    if project and prefix_of(files, project):
-        return _of_the_project(project, [name.removeprefix(OWN) for name in tests], environment, directory)
+    environment = {**_environment(directory, spec.run_name, temporary), **_allowed(spec.environment)}
+    tests = list(spec.selection) or tests_of(spec.files)
+    if spec.project and prefix_of(spec):
+        own = {
+            "OPSROOM_HOME": f"{directory}/home/opsroom",
+            "OPSROOM_LOCAL": "1",
+            "OPSROOM_KEEP_SERVERS": "0",  # an environment is busy until the last process of its run has ended
+            "HYPOTHESIS_STORAGE_DIRECTORY": f"{directory}/home/hypothesis",  # the project is read-only
+        }
+        options = ["-c", f"{spec.project}/pytest.ini", "--rootdir", str(spec.project)]
+        return Invocation(
+            command=_command([], descriptors, options, [name.removeprefix(OWN) for name in tests], directory),
+            environment={**environment, **own},
+            working_directory=str(spec.project),
+            kept=[spec.project],
+        )
+    # Only the configuration and modules of the run are used.
+    options = ["-c", "/dev/null", "--rootdir", ".", "--confcutdir", "."]
+    options += [word for plugin in plugins_of(spec.files) for word in ("-p", plugin)]
     return Invocation(
-        command=_command(
-            ["-c", "/dev/null", "--rootdir", ".", "--confcutdir", "."],
-            [f"./{name}" for name in tests],
-            directory,
-            plugins=plugins_of(files),
-            isolated=True,
-        ),
+        command=_command(["-I"], descriptors, options, [f"./{name}" for name in tests], directory),
         environment={**environment, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
-        files=[(file.path, file.content) for file in files],
+        files=[(file.path, file.content) for file in spec.files],
         working_directory=f"{directory}/files",
-    )
-
-
-def _of_the_project(project: Path, tests: list[str], environment: dict[str, str], directory: Path) -> Invocation:
-    own = {
-        "OPSROOM_HOME": f"{directory}/home/opsroom",
-        "OPSROOM_LOCAL": "1",
-        "OPSROOM_KEEP_SERVERS": "0",  # an environment is busy until the last process of its run has ended
-        "HYPOTHESIS_STORAGE_DIRECTORY": f"{directory}/home/hypothesis",  # the project is read-only
-    }
-    return Invocation(
-        command=_command(["-c", f"{project}/pytest.ini", "--rootdir", str(project)], tests, directory, isolated=False),
-        environment={**environment, **own},
-        files=[],
-        working_directory=str(project),
-        kept=[project],
     )
 
 
@@ -150,16 +120,11 @@ COMMON = ["--color=yes", "-v", "-s", "-o", "log_cli=true", *TRUNCATION]
 
 
 def _command(
-    options: Sequence[str], tests: Sequence[str], directory: Path, *, isolated: bool, plugins: Sequence[str] = ()
+    flags: Sequence[str], descriptors: Sequence[int], options: Sequence[str], tests: Sequence[str], directory: Path
 ) -> list[str]:
-    """Return the command line, without the descriptors of report and JUnit XML: see `Invocation.on`.
-
-    -I: only the configuration and modules of the run are used. -u: needed because -I ignores PYTHONUNBUFFERED.
-    """
-    flags = ["-I"] if isolated else []
-    places = ["-o", f"cache_dir={directory}/home/.pytest_cache"]
-    load = [word for plugin in plugins for word in ("-p", plugin)]
-    return [python(), *flags, "-B", "-u", "-c", PROGRAM, *options, *load, *COMMON, *places, "--", *tests]
+    """Return the command line. -u: needed because -I ignores PYTHONUNBUFFERED."""
+    program = [python(), *flags, "-B", "-u", "-c", PROGRAM, *map(str, descriptors)]
+    return [*program, *options, *COMMON, "-o", f"cache_dir={directory}/home/.pytest_cache", "--", *tests]
 
 
 def plugins_of(files: Sequence[TestBytes]) -> list[str]:

@@ -11,7 +11,7 @@ from testrunner.sandbox.disk_usage import Written
 from testrunner.sandbox.isolation import RunLimits, size
 from testrunner.sandbox.log_capture import Log
 from testrunner.sandbox.pipes import read_piece
-from testrunner.sandbox.results.outcome import Outcome
+from testrunner.sandbox.results.outcome import Outcome, Stop
 from testrunner.sandbox.supervisor_client import Guard
 
 DISK_TICK = 1.0  # seconds between two measurements of what the run has written, where no file system limits it
@@ -28,7 +28,7 @@ class RunLoop:
         readers: Mapping[int, Callable[[bytes], None]],
         log: Log,
         limits: RunLimits,
-        should_stop: Callable[[], str | None],
+        should_stop: Callable[[], Stop | None],
         started: float,
         written: Written | None,
     ) -> None:
@@ -38,13 +38,13 @@ class RunLoop:
         for descriptor, reader in readers.items():
             self.selector.register(descriptor, selectors.EVENT_READ, reader)
         self.written, self.next_measure = written, 0.0
-        self.stopped: tuple[Outcome, str] | None = None
+        self.stopped: Stop | None = None
         self.ended = 0.0  # when pytest's end was noticed
         # (time, action) pairs still to be carried out if the run does not stop
         self.steps: list[tuple[float, Callable[[], None]]] = []
 
-    def run(self) -> tuple[Outcome, str] | None:
-        """Run until the guard exits. Return the outcome and reason of a stop, or None if the run ended by itself."""
+    def run(self) -> Stop | None:
+        """Run until the guard exits. Return why the run was stopped; None if it ended by itself."""
         with self.selector:
             next_look = 0.0
             while self.read(max(0.0, next_look - time.monotonic())):
@@ -70,17 +70,17 @@ class RunLoop:
     def look(self) -> bool:
         """Stop the run if necessary; return False if even the guard does not exit."""
         if self.stopped is None:
-            wish = self.should_stop()
+            asked = self.should_stop()
             if "exit" in self.guard.messages:  # pytest has ended: only the cleanup is left, so a stop has no effect
                 self.ended = self.ended or time.monotonic()
                 return time.monotonic() - self.ended < TIDY_SECONDS
-            if wish:
-                self.stop(Outcome.CANCELLED, wish)
+            if asked:
+                self.stop(asked)
             elif time.monotonic() - self.started > self.limits.wall_seconds:
-                self.stop(Outcome.TIMED_OUT, f"Not finished after {self.limits.wall_seconds:g} s.")
+                self.stop(Stop(Outcome.TIMED_OUT, f"Not finished after {self.limits.wall_seconds:g} s."))
             elif self.too_much_written():
                 most = f"{size(self.limits.disk_bytes)} or {self.limits.files:,} files"
-                self.stop(Outcome.ERROR, f"More than {most} were written, or too deep to measure.")
+                self.stop(Stop(Outcome.ERROR, f"More than {most} were written, or too deep to measure."))
         while self.steps and time.monotonic() >= self.steps[0][0]:
             _, step = self.steps.pop(0)
             step()
@@ -92,9 +92,9 @@ class RunLoop:
         self.next_measure = time.monotonic() + DISK_TICK
         return self.written.is_too_much(self.limits)
 
-    def stop(self, outcome: Outcome, reason: str) -> None:
+    def stop(self, stop: Stop) -> None:
         """Interrupt pytest, so that fixtures clean up and the log shows where it was; then schedule stronger steps."""
-        self.stopped = outcome, reason
+        self.stopped = stop
         now, grace = time.monotonic(), self.limits.grace_seconds
         self.guard.send_signal(signal.SIGINT)
         self.steps = [

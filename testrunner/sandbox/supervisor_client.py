@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from testrunner.sandbox.isolation import Mode, RunLimits, kept_and_hidden
+from testrunner.sandbox.pytest_command import Invocation
 
 LAUNCH = Path(__file__).with_name("supervisor_process.py")
 
@@ -105,32 +106,18 @@ def kill_everything_of(user: int) -> None:
 
 
 def plan(
-    mode: Mode,
-    *,
-    user: int,
-    directory: Path,
-    command: Sequence[str],
-    environment: Mapping[str, str],
-    limits: RunLimits,
-    files: Sequence[tuple[str, bytes]] = (),
-    working_directory: str = "/",
-    kept: Sequence[Path] = (),
-    hidden: Sequence[Path] = (),
+    invocation: Invocation, mode: Mode, *, user: int, directory: Path, limits: RunLimits, hidden: Sequence[Path] = ()
 ) -> dict[str, Any]:
     """Return the plan that `supervisor_process.py` reads."""
     return {
+        **asdict(mode),
+        **asdict(invocation),
         "name": directory.name,
-        "namespaces": mode.namespaces,
-        "user_namespace": mode.user_namespace,
-        "change_user": mode.change_user,
         "user": user,
         "directory": str(directory),
-        "working_directory": working_directory,
-        "command": list(command),
-        "environment": dict(environment),
         "limits": asdict(limits),
-        "files": [(path, base64.b64encode(content).decode()) for path, content in files],
-        **kept_and_hidden(directory, kept, hidden, mode),
+        "files": [(path, base64.b64encode(content).decode()) for path, content in invocation.files],
+        **kept_and_hidden(directory, invocation.kept, hidden, mode),
     }
 
 

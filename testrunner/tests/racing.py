@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -130,8 +131,8 @@ def main(folder: Path, slots: int, how: str) -> None:
 def instant_in(folder: Path):
     from testrunner.sandbox.results.outcome import Finished, Outcome, TestOutcome
 
-    def instant(files, *, environment, run_name, on_result, **_) -> Finished:
-        alone(str(folder), environment["TEST_ENVIRONMENT_ID"], run_name.split("-")[1])
+    def instant(spec, *, on_result, **_) -> Finished:
+        alone(str(folder), spec.environment["TEST_ENVIRONMENT_ID"], spec.run_name.split("-")[1])
         result = TestOutcome("test_a.py::test_a", "passed")
         on_result(result)
         return Finished(Outcome.SUCCESS, "", 0, [result])
@@ -141,13 +142,15 @@ def instant_in(folder: Path):
 
 def pytest_in(folder: Path):
     """Return the real executor with a test that does the same as an instant run."""
-    from testrunner.sandbox.executor import TestBytes, execute
+    from testrunner.sandbox.executor import execute
     from testrunner.sandbox.isolation import MODES
+    from testrunner.sandbox.run_spec import TestBytes
 
-    def real(files, *, environment, run_name, **more):
-        known = {"RACE_PORT": os.environ["RACE_PORT"], "RACE_RUN": run_name.split("-")[1]}
+    def real(spec, **callbacks):
+        known = {"RACE_PORT": os.environ["RACE_PORT"], "RACE_RUN": spec.run_name.split("-")[1]}
         files = [TestBytes("test_alone.py", ALONE)]
-        return execute(files, environment=environment | known, run_name=run_name, mode=MODES[-1], **more)
+        spec = replace(spec, files=files, environment=spec.environment | known, mode=MODES[-1])
+        return execute(spec, **callbacks)
 
     return real
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from testrunner.sandbox.executor import TestBytes, execute
+from testrunner.sandbox.executor import execute
 from testrunner.sandbox.isolation import RunLimits
-from testrunner.sandbox.results.outcome import Finished, TestOutcome
+from testrunner.sandbox.results.outcome import Finished, Outcome, Stop, TestOutcome
+from testrunner.sandbox.run_spec import RunSpec, TestBytes
 
 SAMPLES = Path(__file__).parents[2] / "sample_tests"
 CORPUS = Path(__file__).parent / "corpus"
@@ -45,17 +46,25 @@ def run(
     """Run these files (paths, or names with text) and return the result."""
     ran = Ran(name=f"run-{uuid4().hex[:12]}")
     contents = [(file.name, file.read_bytes()) if isinstance(file, Path) else file for file in files]
-    ran.finished = execute(
+    spec = RunSpec(
         [TestBytes(path, text.encode() if isinstance(text, str) else text) for path, text in contents],
         root=root,
         run_name=ran.name,
         environment=environment or {},
-        on_log=ran.chunks.append,
-        on_result=ran.told.append,
-        should_stop=lambda: should_stop(ran),
-        on_started=lambda guard: ran.pids.append(guard.process.pid),
         limits=limits,
         **more,
+    )
+
+    def stop() -> Stop | None:
+        reason = should_stop(ran)
+        return Stop(Outcome.CANCELLED, reason) if reason else None
+
+    ran.finished = execute(
+        spec,
+        on_log=ran.chunks.append,
+        on_result=ran.told.append,
+        should_stop=stop,
+        on_started=lambda guard: ran.pids.append(guard.process.pid),
     )
     ran.log = b"".join(ran.chunks)
     return ran

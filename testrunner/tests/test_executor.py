@@ -7,11 +7,12 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from testrunner.models import EnvironmentVariable
-from testrunner.sandbox.executor import TestBytes, execute
+from testrunner.sandbox.executor import execute
 from testrunner.sandbox.isolation import RunLimits
 from testrunner.sandbox.isolation_check import probe
 from testrunner.sandbox.pytest_command import _allowed
 from testrunner.sandbox.results.outcome import Outcome
+from testrunner.sandbox.run_spec import RunSpec, TestBytes
 from testrunner.tests.running import SAMPLES, processes_of, run
 
 
@@ -219,15 +220,8 @@ def test_a_broken_callback_ends_the_run_and_reaches_the_caller(tmp_path):
 @pytest.mark.parametrize("path", ["../test_x.py", "/etc/test_x.py", "a/../../test_x.py", "", "a\\test_x.py", "a\0.py"])
 def test_a_path_that_leaves_the_directory_is_refused(tmp_path, path):
     with pytest.raises(ValueError, match="Not a path below"):
-        execute(
-            [TestBytes(path, b"")],
-            root=tmp_path,
-            run_name="run-test",
-            environment={},
-            on_log=print,
-            on_result=print,
-            should_stop=lambda: None,
-        )
+        spec = RunSpec([TestBytes(path, b"")], root=tmp_path, run_name="run-test")
+        execute(spec, on_log=print, on_result=print, should_stop=lambda: None)
 
 
 def test_a_file_in_a_directory_finds_its_conftest(tmp_path):
@@ -272,7 +266,7 @@ def test_why_a_test_failed_is_explained_in_full(tmp_path):
     assert cause.message == "ValueError: no value"
     assert "direct cause" in cause.details and "KeyError: 'key'" in cause.details
     assert "test_it.py:14: ValueError" in cause.details
-    assert "\x1b" not in str(ran.told) and b"#x1B" not in ran.finished.junit_xml
+    assert "\x1b" not in str(ran.told) and "#x1B" not in ran.finished.junit_xml
     assert b"\x1b[33mWARNING" in ran.log
 
 

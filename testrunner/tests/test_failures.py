@@ -175,7 +175,7 @@ def test_a_run_that_judged_its_tests_marks_that_there_is_something_to_do(
     monkeypatch.setattr(failure_tasks, "call_worker", called.append)
     run = services.start_run(user=tester, environment=environment, files=[file])
 
-    def failing(files, *, on_result, **_):
+    def failing(spec, *, on_result, **_):
         TestRun.objects.filter(pk=run.pk).update(cancel_requested_at=claims.database_now())
         on_result(TestOutcome("samples/test_a.py::test_a", test))
         return Finished(outcome, "1 of 1 test failed.", 1, all_ran=all_ran)

@@ -38,7 +38,7 @@ def hostile(tmp_path):
         assert memory("VmHWM") - before < 50 * MIB
         assert len(ran.log) <= LIMITS.log_head + LIMITS.log_tail + 100
         assert "\0" not in ran.log.decode()
-        assert Path("/etc/passwd").read_bytes()[:40] not in ran.log + ran.finished.junit_xml
+        assert Path("/etc/passwd").read_bytes()[:40] not in ran.log + ran.finished.junit_xml.encode()
         assert ran.told == ran.finished.results
         assert run(tmp_path, NEXT).finished.outcome == Outcome.SUCCESS
         return ran

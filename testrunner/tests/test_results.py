@@ -5,12 +5,13 @@ from xml.etree import ElementTree
 
 import pytest
 
+from testrunner.sandbox.isolation import RunLimits
 from testrunner.sandbox.redaction import Mask
 from testrunner.sandbox.results.junit import is_junit, junit_xml, made_from
-from testrunner.sandbox.results.outcome import DETAILS, MAX_DURATION, Outcome, TestOutcome
+from testrunner.sandbox.results.outcome import DETAILS, MAX_DURATION, Outcome, Stop, TestOutcome
 from testrunner.sandbox.results.phases import UNREADABLE
 from testrunner.sandbox.results.report import ReportReader
-from testrunner.sandbox.results.verdict import verdict
+from testrunner.sandbox.results.verdict import stop_in_effect, verdict
 
 
 def line(kind: str, **more: object) -> bytes:
@@ -157,7 +158,7 @@ def test_the_reason_of_a_bad_end_is_in_words():
     report = report_of(*whole(phases("a", *PASSED)))
 
     assert verdict(report, -9)[1] == "pytest was ended by signal 9 (SIGKILL)."
-    assert verdict(report, -24, cpu_seconds=7)[1] == "The tests used up their 7 s of processor time."
+    assert verdict(report, -24, limits=RunLimits(cpu_seconds=7))[1] == "The tests used up their 7 s of processor time."
     assert verdict(report_of(), 0)[1].endswith("did a test call os._exit()?")
 
 
@@ -292,13 +293,13 @@ def test_terminal_codes_and_control_characters_are_left_out():
 def test_junit_has_no_colours():
     coloured = made_from([TestOutcome("a.py::test_x", "failed", 0, "#x1B[31mred#x1B[0m")], reason="")
 
-    assert b"#x1B" not in junit_xml(coloured, [], reason="")
+    assert "#x1B" not in junit_xml(coloured, [], reason="", mask=Mask())
 
 
 def test_junit_is_pytests_own_if_it_is_whole():
     own = made_from([TestOutcome("a.py::test_x", "passed")], reason="")
 
-    assert junit_xml(own, [], reason="") == own
+    assert 'name="test_x"' in junit_xml(own, [], reason="", mask=Mask())
 
 
 @pytest.mark.parametrize(
@@ -320,10 +321,36 @@ def test_junit_is_made_from_the_results_where_pytests_own_is_no_document(written
         TestOutcome("smoke/test_a.py::test_z", "error"),
     ]
 
-    document = junit_xml(written, results, reason="It went wrong.")
+    document = junit_xml(written, results, reason="It went wrong.", mask=Mask())
 
-    assert is_junit(document)
+    assert is_junit(document.encode())
     suite = ElementTree.fromstring(document)[0]
     assert [suite.get(name) for name in ("tests", "failures", "errors", "skipped")] == ["3", "1", "1", "1"]
     assert suite[0].get("classname") == "smoke.test_a"
     assert suite.find("system-err").text == "It went wrong."
+
+
+CANCELLED, TOO_MUCH = (
+    Stop(Outcome.CANCELLED, "Cancelled by tess."),
+    Stop(Outcome.ERROR, "More than 1 MiB were written."),
+)
+
+
+@pytest.mark.parametrize(
+    ("stop", "messages", "expected"),
+    [
+        (CANCELLED, {}, CANCELLED),
+        (CANCELLED, {"exit": 2, "stopped": True}, CANCELLED),
+        (CANCELLED, {"exit": 0, "stopped": False}, None),  # pytest had just ended by itself
+        (TOO_MUCH, {"exit": 0, "stopped": False}, TOO_MUCH),
+        (None, {"exit": 0, "stopped": False}, None),
+        (
+            CANCELLED,
+            {"ended": "memory"},
+            Stop(Outcome.ERROR, "The run's processes occupied more than 4 GiB of memory together."),
+        ),
+    ],
+)
+def test_a_stop_counts_unless_the_run_had_ended_before(stop, messages, expected):
+    assert stop_in_effect(stop, messages, RunLimits()) == expected
+    assert verdict(report_of(), None, stop=CANCELLED) == (Outcome.CANCELLED, "Cancelled by tess.")

@@ -13,6 +13,7 @@ from django.db.models import F
 
 from live.models import OutboxMessage
 from testrunner import services
+from testrunner.files.snapshot import Snapshot
 from testrunner.models import EnvironmentVariable, LogChunk, TestEnvironment, TestRun
 from testrunner.queue import claims, leases
 from testrunner.queue.leases import Lease
@@ -41,10 +42,10 @@ def eventually(condition) -> bool:
     return any(condition() or time.sleep(0.05) for _ in range(400))
 
 
-def success(files, *, on_log, on_result, **_) -> Finished:
+def success(spec, *, on_log, on_result, **_) -> Finished:
     on_log(b"hello\n")
     on_result(PASSED)
-    return Finished(Outcome.SUCCESS, "", 0, [PASSED], b"<testsuites/>", "no walls", 6, 0, 0.1)
+    return Finished(Outcome.SUCCESS, "", 0, [PASSED], "<testsuites/>", "no walls", 6, 0, 0.1)
 
 
 def ended(run: TestRun) -> TestRun:
@@ -62,7 +63,7 @@ def test_a_run_leaves_its_outcome_log_and_results(run):
     assert (ended(run).status, run.reason, run.exit_code, run.worker) == ("success", "", 0, "runner@here")
     assert (run.tests, run.passed, run.failed) == (1, 1, 0)
     assert (log_of(run), run.log_size) == (b"hello\n", 6)
-    assert run.junit_xml.endswith("<testsuites></testsuites>")
+    assert run.junit_xml == "<testsuites/>"
     assert run.sandbox == "no walls"
     result = run.results.get()
     assert (result.nodeid, result.name, result.path, result.environment_id) == (
@@ -75,22 +76,23 @@ def test_a_run_leaves_its_outcome_log_and_results(run):
 
 def test_the_tests_get_the_bytes_and_what_their_environment_says(run):
     EnvironmentVariable.objects.create(environment_id=17, name="API_URL", value="https://seventeen.example")
-    seen = {}
+    seen = []
 
-    def look(files, **given):
-        seen.update(given, files=files)
-        return success(files, **given)
+    def look(spec, **callbacks):
+        seen.append(spec)
+        return success(spec, **callbacks)
 
     runner.work("w", look)
 
-    (file,) = seen["files"]
+    (spec,) = seen
+    (file,) = spec.files
     assert (file.path, file.content) == ("samples/test_success.py", b"def test_ok():\n    assert True\n")
-    assert seen["environment"] == {
+    assert spec.environment == {
         "API_URL": "https://seventeen.example",
         "TEST_ENVIRONMENT_ID": "17",
         "TEST_ENVIRONMENT_NAME": "Environment 17",
     }
-    assert seen["limits"].wall_seconds == run.wall_seconds
+    assert spec.limits.wall_seconds == run.wall_seconds
 
 
 def test_a_worker_that_cannot_run_it_says_why(run):
@@ -104,7 +106,7 @@ def test_a_worker_that_cannot_run_it_says_why(run):
 
 
 def test_what_was_told_before_it_went_wrong_is_kept(run):
-    def breaks(files, *, on_log, on_result, **_):
+    def breaks(spec, *, on_log, on_result, **_):
         on_log(b"one\n")
         on_log(b"two\n")
         on_result(PASSED)
@@ -118,7 +120,7 @@ def test_what_was_told_before_it_went_wrong_is_kept(run):
 def test_results_and_log_are_there_while_it_runs(run):
     seen = []
 
-    def slow(files, *, on_log, on_result, should_stop, **_):
+    def slow(spec, *, on_log, on_result, should_stop, **_):
         on_log(b"one\n")
         on_result(FAILED)
         time.sleep(result_writer.FLUSH)
@@ -142,11 +144,11 @@ def test_a_worker_goes_on_until_nothing_can_start(tester, environment, file, run
 def test_whoever_asks_to_cancel_stops_the_run(run, tester, monkeypatch):
     monkeypatch.setattr(leases, "TICK", 0.05)
 
-    def endless(files, *, should_stop, **_):
+    def endless(spec, *, should_stop, **_):
         services.cancel_run(run=run, user=tester)
         while not (reason := should_stop()):
             time.sleep(0.02)
-        return Finished(Outcome.CANCELLED, reason, None)
+        return Finished(reason.outcome, reason.reason, None)
 
     runner.work("w", endless)
 
@@ -158,7 +160,7 @@ def test_a_lease_is_renewed_by_the_databases_clock(run, monkeypatch):
     monkeypatch.setattr(leases, "BEAT", 0.1)
     found = []
 
-    def long(files, **_):
+    def long(spec, **_):
         TestRun.objects.filter(pk=run.pk).update(lease_until=claims.database_now())
         found.append(eventually(lambda: ended(run).lease_until - claims.database_now() > timedelta(seconds=29)))
         return Finished(Outcome.ERROR, "enough", 1)
@@ -182,7 +184,7 @@ def test_leases_are_renewed_after_whatever_went_wrong_once(run, monkeypatch, kin
 
     monkeypatch.setattr(leases.Lease, "renew", renew)
 
-    def long(files, **_):
+    def long(spec, **_):
         TestRun.objects.filter(pk=run.pk).update(lease_until=claims.database_now())
         found.append(eventually(lambda: ended(run).lease_until - claims.database_now() > timedelta(seconds=29)))
         return Finished(Outcome.ERROR, "enough", 1)
@@ -212,7 +214,7 @@ def test_the_guard_is_told_how_long_the_lease_lasts(run, monkeypatch):
     class Guard:
         extend_lease = told.append
 
-    def long(files, *, on_started, **_):
+    def long(spec, *, on_started, **_):
         on_started(Guard)
         assert eventually(lambda: len(told) > 2)
         return Finished(Outcome.ERROR, "enough", 1)
@@ -227,7 +229,7 @@ def test_a_worker_whose_run_was_taken_writes_nothing_more(run, monkeypatch):
     """The late worker continues after its run was marked as lost and the next run is active."""
     stopped = threading.Event()
 
-    def late(files, *, on_log, on_result, should_stop, **_):
+    def late(spec, *, on_log, on_result, should_stop, **_):
         TestRun.objects.filter(pk=run.pk).update(
             status="lost", reason="not heard of", lease_until=None, finished_at=claims.database_now()
         )
@@ -257,7 +259,7 @@ def test_without_a_renewal_for_15_seconds_the_run_is_given_up(run, monkeypatch):
     lease = Lease(claimed.pk, claimed.lease_token, boottime() - 15.1)
     asked = []
 
-    def careful(files, *, should_stop, **_):
+    def careful(spec, *, should_stop, **_):
         asked.append(1)
         should_stop()
         raise AssertionError("nobody stopped it")
@@ -273,10 +275,10 @@ def test_a_run_whose_thread_does_nothing_any_more_is_given_up_though_its_worker_
     TestRun.objects.filter(pk=run.pk).update(wall_seconds=1)
     found = []
 
-    def hangs(files, **_):
+    def hangs(spec, **_):
         found.append(leases.keeper.is_stuck())
         found.append(eventually(leases.keeper.is_stuck))
-        return success(files, on_log=lambda piece: None, on_result=lambda result: None)
+        return success(spec, on_log=lambda piece: None, on_result=lambda result: None)
 
     runner.work("w", hangs)
 
@@ -291,10 +293,11 @@ def test_a_worker_that_is_told_to_stop_ends_its_run_as_lost_and_claims_no_other(
     monkeypatch.setattr(runner._Stop, "at", None)
     waiting = services.start_run(user=tester, environment=environment, files=[file])
 
-    def long(files, *, should_stop, **_):
+    def long(spec, *, should_stop, **_):
         assert should_stop() is None
         runner.stop_soon()
-        return Finished(Outcome.CANCELLED, should_stop(), None)
+        stop = should_stop()
+        return Finished(stop.outcome, stop.reason, None)
 
     assert runner.work("w", long) == 1
     assert (ended(run).status, run.reason) == ("lost", "The worker was stopped while the run was active.")
@@ -321,7 +324,7 @@ def database_away(monkeypatch, kind: type[Exception], times: int):
 
 @pytest.mark.parametrize("kind", [OperationalError, InterfaceError, DatabaseError])
 def test_what_was_committed_though_nobody_heard_of_it_is_not_there_twice(run, monkeypatch, kind):
-    def chatty(files, *, on_log, on_result, should_stop, **_):
+    def chatty(spec, *, on_log, on_result, should_stop, **_):
         for number in range(5):
             on_log(f"line {number}\n".encode())
             on_result(TestOutcome(f"test_a.py::test_{number}", "failed"))
@@ -337,7 +340,7 @@ def test_what_was_committed_though_nobody_heard_of_it_is_not_there_twice(run, mo
 
 
 def test_postgres_gone_for_a_moment_is_waited_for(run):
-    def unlucky(files, *, on_log, **_):
+    def unlucky(spec, *, on_log, **_):
         on_log(b"before\n")
         with connection.cursor() as cursor:
             cursor.execute("SELECT pid FROM pg_stat_activity WHERE datname = current_database()")
@@ -357,7 +360,7 @@ def test_postgres_gone_for_a_moment_is_waited_for(run):
 def test_an_id_too_long_for_an_index_is_stored_all_the_same(run):
     names = [f"test_a.py::test_x[{'ä' * 900}{number}]" for number in range(2)]
 
-    def many(files, *, on_result, **_):
+    def many(spec, *, on_result, **_):
         for name in names:
             on_result(TestOutcome(name, "failed"))
         return Finished(Outcome.FAILED, "2 failed.", 1)
@@ -371,7 +374,7 @@ def test_an_id_too_long_for_an_index_is_stored_all_the_same(run):
 def test_a_test_that_is_told_of_twice_has_the_last_result(run, pause):
     """A forged line of a report names the same test as another one, in the same batch or in a later one."""
 
-    def forged(files, *, on_result, should_stop, **_):
+    def forged(spec, *, on_result, should_stop, **_):
         for outcome in ("passed", "failed"):
             on_result(TestOutcome("test_a.py::test_a", outcome))
             time.sleep(pause)
@@ -385,24 +388,47 @@ def test_a_test_that_is_told_of_twice_has_the_last_result(run, pause):
     assert run.results.get().outcome == "failed"
 
 
-def test_secrets_stay_out_of_everything(run):
+LEAKY = b"""
+import os, sys, pytest
+key = os.environ["API_KEY"]
+sys.stdout.write("the key is hush-"); sys.stdout.flush()
+sys.stdout.write("hush, and hush\\n")
+@pytest.mark.parametrize("key", [key])
+def test_b(key):
+    assert key == "x"
+"""
+
+
+def test_secrets_stay_out_of_everything(tester, environment):
     EnvironmentVariable.objects.create(environment_id=17, name="API_KEY", value="hush-hush", secret=True)
+    run = services.start_run(user=tester, environment=environment, files=[Snapshot("samples", "test_a.py", LEAKY)])
 
-    def leaky(files, *, on_log, on_result, environment, **_):
-        assert environment["API_KEY"] == "hush-hush"
-        on_log(b"the key is hush-")
-        on_log(b"hush, and hush\n")
-        on_result(TestOutcome("test_a.py::test_b[hush-hush]", "failed", 0.1, "assert 'hush-hush'", "E hush-hush\0"))
-        return Finished(Outcome.FAILED, "hush-hush", 1, [], b"<a>hush-hush</a>")
-
-    runner.work("w", leaky)
+    runner.work("w")
 
     result = run.results.get()
-    assert log_of(run) == b"the key is ***, and hush\n"
-    assert (result.nodeid, result.name) == ("test_a.py::test_b[***]", "test_b[***]")
-    assert "hush-hush" not in str(list(OutboxMessage.objects.values_list("data", flat=True)))
-    assert (result.message, result.details) == ("assert '***'", "E ***\N{REPLACEMENT CHARACTER}")
-    assert (ended(run).reason, run.junit_xml) == ("***", '<?xml version="1.0" encoding="utf-8"?>\n<a>***</a>')
+    assert b"the key is ***, and hush\n" in log_of(run)
+    assert (result.nodeid, result.name) == ("samples/test_a.py::test_b[***]", "test_b[***]")
+    assert result.message.startswith("AssertionError: assert '***' == 'x'")
+    assert (ended(run).status, run.reason) == ("failed", "1 of 1 test failed.")
+    assert 'name="test_b[***]"' in run.junit_xml
+    stored = [
+        log_of(run).decode(),
+        result.details,
+        run.junit_xml,
+        *OutboxMessage.objects.values_list("data", flat=True),
+    ]
+    assert "hush-hush" not in str(stored)
+
+
+def test_a_secret_in_the_reason_why_a_run_could_not_start_is_redacted(run):
+    EnvironmentVariable.objects.create(environment_id=17, name="API_KEY", value="hush-hush", secret=True)
+
+    def broken(spec, **_):
+        raise OSError(2, "No such file", "/srv/hush-hush")
+
+    runner.work("w", broken)
+
+    assert ended(run).reason.endswith("No such file: '/srv/***'")
 
 
 def test_a_result_that_cannot_be_stored_ends_the_run_in_words(run, monkeypatch):
@@ -420,7 +446,7 @@ def test_a_result_that_cannot_be_stored_ends_the_run_in_words(run, monkeypatch):
 def test_many_tests_with_long_names_do_not_break_the_run_that_announces_them(run):
     told = [TestOutcome(f"samples/test_success.py::test_{'я' * 900}_{number}", "passed") for number in range(25)]
 
-    def names(files, *, on_log, on_result, **_):
+    def names(spec, *, on_log, on_result, **_):
         for result in told:
             on_result(result)
         return Finished(Outcome.SUCCESS, "", 0, told)
@@ -438,8 +464,8 @@ def test_an_outcome_that_cannot_be_written_ends_the_run_as_an_error_and_the_next
 ):
     following = services.start_run(user=tester, environment=environment, files=[file])
 
-    def strange(files, **given):
-        finished = success(files, **given)
+    def strange(spec, **given):
+        finished = success(spec, **given)
         return replace(finished, exit_code=2**40, outcome=Outcome.FAILED) if not done else finished
 
     done: list[int] = []
@@ -451,10 +477,10 @@ def test_an_outcome_that_cannot_be_written_ends_the_run_as_an_error_and_the_next
 
 
 def test_variables_that_cannot_be_read_end_the_run_as_an_error(run, monkeypatch):
-    def broken(run):
+    def broken(run, lease):
         raise RuntimeError("no variables")
 
-    monkeypatch.setattr(runner, "_variables", broken)
+    monkeypatch.setattr(runner, "_spec", broken)
 
     runner.work("w", success)
 

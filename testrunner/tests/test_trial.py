@@ -64,7 +64,7 @@ def test_what_the_kernel_refuses_is_remembered_and_the_next_mode_is_used(tmp_pat
 def test_a_run_is_not_started_in_weaker_walls_than_the_least_accepted(tmp_path, refused, least):
     refused("namespaces", "user-namespace", "user")
 
-    ran = run(tmp_path, TEST, least=least)
+    ran = run(tmp_path, TEST, min_mode=least)
 
     assert ran.finished.outcome == Outcome.ERROR
     assert ran.finished.reason == (
@@ -72,7 +72,7 @@ def test_a_run_is_not_started_in_weaker_walls_than_the_least_accepted(tmp_path, 
         " PermissionError: unshare: EPERM."
     )
     assert ran.pids == []
-    assert run(tmp_path, TEST, least=PLAIN).finished.outcome == Outcome.SUCCESS
+    assert run(tmp_path, TEST, min_mode=PLAIN).finished.outcome == Outcome.SUCCESS
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from testrunner.sandbox.executor import TestBytes, execute
+from testrunner.sandbox.executor import execute
 from testrunner.sandbox.isolation import MIB, MODES, RunLimits, make_undumpable
 from testrunner.sandbox.isolation_check import probe
+from testrunner.sandbox.run_spec import RunSpec, TestBytes
 from testrunner.sandbox.supervisor_client import Guard
 from testrunner.tests.running import processes_of
 
@@ -41,17 +42,19 @@ def main(root: Path, mode: str, seconds: str, *files: str) -> None:
     make_undumpable()
     # Shared pages count for each process, so a fork bomb within its process limit needs the larger memory limit.
     most = 512 * MIB if Path(files[0]).name.startswith("holds_") else LIMITS.total_memory_bytes
-    finished = execute(
+    spec = RunSpec(
         [TestBytes(Path(file).name, Path(file).read_bytes()) for file in files],
         root=root,
         run_name=f"run-{root.name}",
-        environment={},
+        limits=replace(LIMITS, wall_seconds=int(seconds), total_memory_bytes=most),
+        mode=probe(root) if mode == "best" else MODES[int(mode)],
+    )
+    finished = execute(
+        spec,
         on_log=lambda chunk: say(log=chunk.decode()),
         on_result=lambda result: say(result=result.outcome),
         should_stop=lambda: None,
         on_started=started,
-        limits=replace(LIMITS, wall_seconds=int(seconds), total_memory_bytes=most),
-        mode=probe(root) if mode == "best" else MODES[int(mode)],
     )
     left, alive = [str(path) for path in root.iterdir()], processes_of(f"run-{root.name}")
     say(outcome=finished.outcome, reason=finished.reason, left=left, alive=alive)

@@ -21,7 +21,6 @@ from testrunner.models import LogChunk, TestResult, TestRun
 from testrunner.models.file import MAX_PATH_LENGTH
 from testrunner.queue.leases import Lease, LeaseLost
 from testrunner.sandbox.boottime import boottime
-from testrunner.sandbox.redaction import Mask
 from testrunner.sandbox.results.nodeids import shortened
 
 if TYPE_CHECKING:
@@ -39,8 +38,8 @@ MAX_PUBLISHED = 20  # results in one message; clients that count more fetch them
 class ResultWriter:
     """Collects the executor's output and writes it at most every quarter of a second."""
 
-    def __init__(self, run: TestRun, lease: Lease, mask: Mask) -> None:
-        self.run, self.lease, self.mask = run, lease, mask
+    def __init__(self, run: TestRun, lease: Lease) -> None:
+        self.run, self.lease = run, lease
         self.counts: Counter[str] = Counter()
         self._counted: dict[str, tuple[str, ...]] = {}  # the outcomes that each test counts as, by stored id
         self._log = bytearray()
@@ -49,12 +48,12 @@ class ResultWriter:
         self._next_flush = 0.0
 
     def log(self, piece: bytes) -> None:
-        self._log += self.mask.stream(piece)
+        self._log += piece
         self.flush_if_due()
 
     def result(self, result: Reported) -> None:
         """Add a test's result. The result of a rerun replaces the earlier one and contains its messages."""
-        result = replace(result, nodeid=shortened(self.mask.text(result.nodeid)))
+        result = replace(result, nodeid=shortened(result.nodeid))
         self.counts.subtract(self._counted.get(result.nodeid, ()))
         self.counts.update(result.counted)
         self._counted[result.nodeid] = result.counted
@@ -74,7 +73,6 @@ class ResultWriter:
 
     def flush(self) -> None:
         """Write all remaining data, with retries until it is written. Raises LeaseLost."""
-        self._log += self.mask.rest()
         while self._log or self._results:
             insist(self.lease, self._flush)
 
@@ -135,8 +133,8 @@ class ResultWriter:
         path, _, name = told.nodeid.partition("::")
         return TestResult(
             run=self.run, environment_id=self.run.environment_id, nodeid=told.nodeid, path=path[:MAX_PATH_LENGTH],
-            name=name or told.nodeid, outcome=told.outcome, duration=told.seconds, message=self.mask.text(told.message),
-            details=self.mask.text(told.details),
+            name=name or told.nodeid, outcome=told.outcome, duration=told.seconds, message=told.message,
+            details=told.details,
         )  # fmt: skip
 
 

@@ -27,9 +27,8 @@ from testrunner.sandbox import executor
 from testrunner.sandbox.boottime import boottime
 from testrunner.sandbox.isolation import RunLimits, named_mode
 from testrunner.sandbox.redaction import Mask
-from testrunner.sandbox.results import junit
-from testrunner.sandbox.results.outcome import Finished, Outcome
-from testrunner.sandbox.results.verdict import NO_TESTS
+from testrunner.sandbox.results.outcome import Finished, Outcome, Stop
+from testrunner.sandbox.run_spec import RunSpec, TestBytes
 from testrunner.worker.result_writer import ResultWriter, insist
 
 log = structlog.get_logger(__name__)
@@ -87,9 +86,8 @@ def carry_out(run: TestRun, lease: Lease, execute: Execute) -> None:
 
 
 def _carry_out(run: TestRun, lease: Lease, execute: Execute) -> None:
-    environment, secrets = _variables(run)
-    recorder = ResultWriter(run, lease, Mask(secrets))
-    finished = _executed(run, lease, execute, environment, secrets, recorder)
+    recorder = ResultWriter(run, lease)
+    finished = _executed(_spec(run, lease), lease, execute, recorder)
     insist(lease, lambda: _end(run, lease, finished, recorder))
 
 
@@ -98,57 +96,58 @@ def _end_as_error(run: TestRun, lease: Lease, reason: str) -> None:
     claims.end(run, lease.mine, TestRun.Status.ERROR, reason=reason)
 
 
-def _executed(
-    run: TestRun,
-    lease: Lease,
-    execute: Execute,
-    environment: dict[str, str],
-    secrets: list[str],
-    recorder: ResultWriter,
-) -> Finished:
-    def should_stop() -> str | None:
+def _spec(run: TestRun, lease: Lease) -> RunSpec:
+    base = Path(settings.BASE_DIR)
+    variables = list(run.environment.variables.all())
+    environment = {variable.name: variable.value for variable in variables}
+    environment |= {"TEST_ENVIRONMENT_ID": str(run.environment_id), "TEST_ENVIRONMENT_NAME": run.environment.name}
+    return RunSpec(
+        files=[
+            TestBytes(f"{file.root}/{file.path}", bytes(file.content), file.comes_along) for file in run.files.all()
+        ],
+        root=Path(settings.TESTRUN_DIR),
+        run_name=f"run-{run.pk}-{lease.token}",
+        environment=environment,
+        selection=run.selection,
+        secrets=[variable.value for variable in variables if variable.secret],
+        limits=RunLimits(wall_seconds=run.wall_seconds),
+        min_mode=named_mode(settings.TESTRUN_MIN_ISOLATION),
+        hidden=[base, base / ".env", base / ".git", *map(Path, _folders())],
+        project=base,
+    )
+
+
+def _executed(spec: RunSpec, lease: Lease, execute: Execute, recorder: ResultWriter) -> Finished:
+    def should_stop() -> Stop | None:
         recorder.flush_if_due()
         return why_stop(lease)
 
-    base = Path(settings.BASE_DIR)
-    files = [
-        executor.TestBytes(f"{file.root}/{file.path}", bytes(file.content), file.comes_along)
-        for file in run.files.all()
-    ]
     try:
         finished = execute(
-            files,
-            root=Path(settings.TESTRUN_DIR),
-            run_name=f"run-{run.pk}-{lease.token}",
-            environment=environment,
+            spec,
             on_log=recorder.log,
             on_result=recorder.result,
             should_stop=should_stop,
             on_started=lambda guard: lease.pass_on_to(guard.extend_lease),
-            limits=RunLimits(wall_seconds=run.wall_seconds),
-            selection=run.selection,
-            secrets=secrets,
-            hidden=[base, base / ".env", base / ".git", *map(Path, _folders())],
-            project=base,
-            least=named_mode(settings.TESTRUN_MIN_ISOLATION),
         )
         recorder.flush()
         return finished
     except LeaseLost:
         raise
     except Exception as error:  # any error: the run's processes are gone, and users wait for an outcome
-        log.exception("run_not_executed", run=run.pk)
+        log.exception("run_not_executed", run=lease.run_id)
         recorder.flush_what_can_be()
-        return Finished(Outcome.ERROR, f"The test runner could not run it: {type(error).__name__}: {error}", None)
+        problem = Mask(spec.secrets).text(f"{type(error).__name__}: {error}")
+        return Finished(Outcome.ERROR, f"The test runner could not run it: {problem}", None)
 
 
-def why_stop(lease: Lease) -> str | None:
-    """Return the reason if the run must stop now: it was cancelled, or the worker stops. Raises LeaseLost."""
+def why_stop(lease: Lease) -> Stop | None:
+    """Return the decision if the run must stop now: it was cancelled, or the worker stops. Raises LeaseLost."""
     if lease.is_lost:
         raise LeaseLost
     if _Stop.at is not None and boottime() - _Stop.at >= settings.TESTRUN_STOP_SECONDS:
-        return STOPPED
-    return lease.wish or None
+        return Stop(Outcome.LOST, STOPPED)
+    return Stop(Outcome.CANCELLED, lease.wish) if lease.wish else None
 
 
 def _folders() -> list[str]:
@@ -163,27 +162,18 @@ def isolation() -> str:
     return f"{newest[1]} (run {newest[0]})" if newest else "no run yet"
 
 
-def _variables(run: TestRun) -> tuple[dict[str, str], list[str]]:
-    """Return the variables that the tests see, and the values among them that are secret."""
-    variables = list(run.environment.variables.all())
-    seen = {variable.name: variable.value for variable in variables}
-    seen |= {"TEST_ENVIRONMENT_ID": str(run.environment_id), "TEST_ENVIRONMENT_NAME": run.environment.name}
-    return seen, [variable.value for variable in variables if variable.secret]
-
-
 def _end(run: TestRun, lease: Lease, finished: Finished, recorder: ResultWriter) -> None:
     figures = recorder.figures()
-    status, reason = verdict(finished, figures)
-    mask = recorder.mask
+    status = TestRun.Status(finished.outcome.value)
     written = claims.end(
         run,
         lease.mine,
         status,
         **figures,
-        reason=mask.text(reason)[:500],
+        reason=finished.reason[:500],
         exit_code=finished.exit_code,
         sandbox=finished.sandbox[:200],
-        junit_xml=junit.masked(finished.junit_xml, mask),
+        junit_xml=finished.junit_xml,
         log_dropped=finished.log_dropped,
         tasks_due=failure_tasks.are_due(run, status, set_ups_failed=finished.all_ran and figures["errors"] > 0),
     )
@@ -191,20 +181,6 @@ def _end(run: TestRun, lease: Lease, finished: Finished, recorder: ResultWriter)
         failure_tasks.call_worker(run.environment_id)
     if not written and not _was_written(run, lease, status):
         raise LeaseLost
-
-
-def verdict(finished: Finished, counts: dict[str, int]) -> tuple[TestRun.Status, str]:
-    """Return the status and reason for the run's row. A success must also be confirmed by the counts."""
-    if finished.outcome == Outcome.SUCCESS:
-        # files that were skipped as a whole
-        all_skipped = finished.exit_code == NO_TESTS and counts["tests"] == counts["skipped"]
-        exits = finished.exit_code == 0 or all_skipped
-        if exits and counts["tests"] and not counts["failed"] and not counts["errors"]:
-            return TestRun.Status.SUCCESS, ""
-        return TestRun.Status.ERROR, "The tests' report does not fit the exit code."
-    if finished.reason == STOPPED:
-        return TestRun.Status.LOST, STOPPED
-    return TestRun.Status(finished.outcome.value), finished.reason or f"The tests ended: {finished.outcome.value}."
 
 
 def _was_written(run: TestRun, lease: Lease, status: TestRun.Status) -> bool:

@@ -20,12 +20,13 @@ OWN_WORDS |= {"time", "timestamp", "type", "value"}
 FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def junit_xml(written: bytes | None, results: Sequence[TestOutcome], *, reason: str) -> bytes:
-    """Return well-formed JUnit XML without colours.
+def junit_xml(written: bytes | None, results: Sequence[TestOutcome], *, reason: str, mask: Mask) -> str:
+    """Return well-formed JUnit XML without colours and secrets.
 
     `written` is pytest's own document; None if it was too large.
     """
-    return plain_junit(written) if written and is_junit(written) else made_from(results, reason=reason)
+    own = plain_junit(written) if written and is_junit(written) else made_from(results, reason=reason)
+    return masked(own, mask)
 
 
 def masked(document: bytes, mask: Mask) -> str:

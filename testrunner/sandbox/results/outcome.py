@@ -17,7 +17,16 @@ class Outcome(StrEnum):
     FAILED = "failed"  # all tests ran to their end, and at least one of them failed
     ERROR = "error"  # it is unknown whether the tests pass: no test, no report, or a failed set-up
     TIMED_OUT = "timed_out"
-    CANCELLED = "cancelled"  # `should_stop` gave a reason
+    CANCELLED = "cancelled"
+    LOST = "lost"  # the worker gave it up
+
+
+@dataclass(frozen=True)
+class Stop:
+    """The decision to end a run early, and why, as text for users."""
+
+    outcome: Outcome
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -45,13 +54,13 @@ class TestOutcome:
 
 @dataclass(frozen=True)
 class Finished:
-    """A finished run: none of its processes is alive, and its files are removed."""
+    """A finished run: none of its processes is alive, its files are removed, and secrets are redacted in all texts."""
 
     outcome: Outcome
     reason: str  # text for users; empty after a success
     exit_code: int | None  # pytest's; negative: the signal that ended it; None: it never started, or was killed
     results: list[TestOutcome] = field(default_factory=list)
-    junit_xml: bytes = b""  # pytest's own if it is complete, otherwise made from `results`; always well-formed
+    junit_xml: str = ""  # pytest's own if it is complete, otherwise made from `results`; always well-formed
     sandbox: str = ""  # the isolation in force as text: "own processes, read-only files, own user; 2 GiB memory, …"
     all_ran: bool = False  # the report is complete, and every collected test has ended
     log_bytes: int = 0  # bytes written by the tests

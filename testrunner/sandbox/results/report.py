@@ -49,7 +49,6 @@ class ReportReader:
         self._by_id: dict[str, TestOutcome] = {}
         self.collected: int | None = None
         self.uncollectable: list[str] = []  # files, each with its problem
-        self.skipped_files = 0  # modules that were skipped as a whole; they count as no collected test
         self.exit_status: int | None = None  # as pytest itself wrote it at its end
         self.why = ""  # why pytest was interrupted, or broke
         self.running: list[str] = []  # tests that started and never ended; each has a result, too
@@ -138,9 +137,7 @@ class ReportReader:
     def _on_uncollected(self, record: dict[str, Any]) -> None:
         nodeid, outcome = self._id_of(record) or "collection", record["outcome"]
         message, details = self._text(record["message"], MESSAGE), self._cut(record["text"])
-        if outcome == "skipped":
-            self.skipped_files += 1
-        else:
+        if outcome != "skipped":
             outcome = "error"
             if len(self.uncollectable) < MAX_OPEN:
                 self.uncollectable.append(f"{nodeid}: {message}")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Mapping
+from typing import Any
 
-from testrunner.sandbox.results.outcome import Outcome
+from testrunner.sandbox.isolation import RunLimits, size
+from testrunner.sandbox.results.outcome import Outcome, Stop
 from testrunner.sandbox.results.report import ReportReader
 
 NO_TESTS, USAGE, INTERNAL, INTERRUPTED = 5, 4, 3, 2  # pytest's exit codes
@@ -16,16 +19,34 @@ HINTS = {
 }
 
 
+def stop_in_effect(stop: Stop | None, messages: Mapping[str, Any], limits: RunLimits) -> Stop | None:
+    """Return why a run was stopped: by the worker (`stop`), or by the guard for a limit; None if it ended by itself.
+
+    `messages` are the guard's. A stop that comes when pytest has just ended by itself has no effect.
+    """
+    if "ended" in messages:
+        return Stop(Outcome.ERROR, _exceeded(messages["ended"], limits))
+    ended_before = messages.get("exit") is not None and not messages.get("stopped", True)
+    return None if stop and ended_before and stop.outcome is not Outcome.ERROR else stop
+
+
 def verdict(
-    report: ReportReader, exit_code: int | None, *, failed_to_start: str = "", cpu_seconds: int = 0
+    report: ReportReader,
+    exit_code: int | None,
+    *,
+    stop: Stop | None = None,
+    limits: RunLimits = RunLimits(),  # noqa: B008 - immutable
+    failed_to_start: str = "",
 ) -> tuple[Outcome, str]:
-    """Return the outcome of a run that was not stopped, and the reason as text."""
+    """Return the outcome of a run, and the reason as text."""
+    if stop:
+        return stop.outcome, stop.reason
     if failed_to_start:
         return Outcome.ERROR, f"The tests could not be started: {failed_to_start}"
     if exit_code is None:
         return Outcome.ERROR, "The tests were ended from outside."
     if exit_code < 0:
-        return Outcome.ERROR, _signalled(-exit_code, report, cpu_seconds)
+        return Outcome.ERROR, _signalled(-exit_code, report, limits)
     if report.problem:
         return Outcome.ERROR, f"The report of the tests cannot be read: {report.problem}."
     if report.uncollectable:
@@ -33,7 +54,8 @@ def verdict(
         return Outcome.ERROR, _hinted(f"{files} could not be read: {report.uncollectable[0]}", report)
     if exit_code in (USAGE, INTERNAL, INTERRUPTED):
         return Outcome.ERROR, _broken(exit_code, report.why)
-    if exit_code == NO_TESTS and report.exit_status == NO_TESTS and report.skipped_files:
+    all_skipped = bool(report.results) and all(result.outcome == "skipped" for result in report.results)
+    if exit_code == report.exit_status == NO_TESTS and all_skipped:
         return Outcome.SUCCESS, ""  # all modules were skipped
     if exit_code == NO_TESTS or report.collected == 0:
         return Outcome.ERROR, "No tests were collected."
@@ -60,6 +82,14 @@ def _counted(report: ReportReader, exit_code: int) -> tuple[Outcome, str]:
     return Outcome.SUCCESS, ""
 
 
+def _exceeded(what: str, limits: RunLimits) -> str:
+    if what == "memory":
+        return f"The run's processes occupied more than {size(limits.total_memory_bytes)} of memory together."
+    if what == "disk":
+        return f"The run's deleted files occupied more than {size(limits.disk_bytes)}."
+    return "What the run's processes hold could not be measured, so they were ended."
+
+
 def _hinted(reason: str, report: ReportReader) -> str:
     messages = [result.message for result in report.results if result.outcome == "error"]
     for words, hint in HINTS.items():
@@ -77,10 +107,10 @@ def _broken(exit_code: int, why: str) -> str:
     return f"{words[exit_code]} (exit code {exit_code}){f': {why}' if why else ''}: see the log."
 
 
-def _signalled(number: int, report: ReportReader, cpu_seconds: int) -> str:
+def _signalled(number: int, report: ReportReader, limits: RunLimits) -> str:
     where = _where(report)
     if number == signal.SIGXCPU:
-        return f"The tests used up their {cpu_seconds} s of processor time{where}."
+        return f"The tests used up their {limits.cpu_seconds} s of processor time{where}."
     try:
         name = signal.Signals(number).name
     except ValueError:
