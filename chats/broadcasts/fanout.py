@@ -5,10 +5,10 @@ repeats one short transaction (`send_next_chunk`) until no range is left:
 
 1. Claim: lock the first range that is not done and that no other worker has locked (SKIP LOCKED). The lock is the
    claim. It ends with the connection, so a worker killed at any time leaves nothing to clean up.
-2. Insert the range's messages with one INSERT … SELECT.
-3. Check the foreign keys now. They are deferred by default, and step 5 is where workers contend.
-4. Record the result in the range. Members that were deleted meanwhile count as skipped.
-5. Add to the broadcast's counters if it is still being sent; otherwise roll everything back. The broadcast is the only
+2. Insert the range's messages with one INSERT … SELECT. Its trigger locks the chats, so none can be deleted before the
+   commit (migration 0006).
+3. Record the result in the range. Members that were deleted meanwhile count as skipped.
+4. Add to the broadcast's counters if it is still being sent; otherwise roll everything back. The broadcast is the only
    row that workers share, and it is locked only from here to the commit. Pause and cancel change the same row, so no
    message appears after their commit: they take effect between two chunks.
 
@@ -152,9 +152,7 @@ def _insert_messages(broadcast: Broadcast, chunk: Chunk) -> int:
             _INSERT.format(members=members),
             {"broadcast": broadcast.pk, "first": chunk.first_id, "last": chunk.last_id},
         )
-        delivered = cursor.rowcount
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-    return delivered
+        return cursor.rowcount
 
 
 def _count(broadcast: Broadcast, delivered: int, skipped: int) -> None:
