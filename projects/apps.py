@@ -16,10 +16,9 @@ class ProjectsConfig(AppConfig):
     def ready(self) -> None:
         topics.register("projects", "projects.view_task")
         topics.register("project", "projects.view_task")
-        from core.list_cache import entries  # imported here because it needs the models to be loaded
-
         for signal in (post_save, post_delete):
-            signal.connect(entries.people_changed, settings.AUTH_USER_MODEL, dispatch_uid=f"lists {signal}")
+            signal.connect(_invalidate_lists, settings.AUTH_USER_MODEL, dispatch_uid=f"lists {signal}")
+        pre_delete.connect(_let_go, settings.AUTH_USER_MODEL, dispatch_uid="what was theirs")
         from core.data.retention import Rule
         from projects.admin import front_page, mails
         from projects.demo.content import create_demo_projects
@@ -81,7 +80,14 @@ class ProjectsConfig(AppConfig):
                 create_demo=create_demo_projects,
             ),
         )
-        pre_delete.connect(_let_go, settings.AUTH_USER_MODEL, dispatch_uid="what was theirs")
+
+
+def _invalidate_lists(*, update_fields: Any = None, **_: Any) -> None:
+    """Signal receiver for changed users, whose names lists show. A login changes only `last_login`."""
+    from core.list_cache import entries  # imported here because it needs the models to be loaded
+
+    if update_fields is None or set(update_fields) != {"last_login"}:
+        entries.invalidate()
 
 
 def _let_go(instance: Any, **_: Any) -> None:

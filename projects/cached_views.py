@@ -42,9 +42,9 @@ class CachedListView(ListModelMixin):
             return bytes(JSONRenderer().render(super(CachedListView, self).list(request, *args, **kwargs).data))
 
         if _depends_on_the_time(request):
-            return _answer(request, entries.fresh(build))
+            return _answer(request, entries.build_uncached(build))
         held = [permission for permission in SCOPE if request.user.has_perm(permission)]
-        return _answer(request, entries.listing(_question(type(self).__name__, request, held), build))
+        return _answer(request, entries.get_or_build(_cache_key(type(self).__name__, request, held), build))
 
 
 class CachedListMiddleware:
@@ -66,7 +66,7 @@ class CachedListMiddleware:
         if route is None or caller is None or route.right not in caller.permissions:
             return None
         held = [permission for permission in SCOPE if permission in caller.permissions]
-        found = entries.peek(_question(route.kind, request, held))
+        found = entries.peek(_cache_key(route.kind, request, held))
         if found is None:
             return None
         response = _answer(request, found)
@@ -97,8 +97,8 @@ def _routes() -> dict[str, _Route]:
     return found
 
 
-def _question(kind: str, request: HttpRequest | Request, held: Iterable[str]) -> str:
-    return entries.question(kind=kind, scope=" ".join(held), query=_query(request))
+def _cache_key(kind: str, request: HttpRequest | Request, held: Iterable[str]) -> str:
+    return entries.cache_key(kind=kind, scope=" ".join(held), query=_query(request))
 
 
 def _wants_json(request: HttpRequest) -> bool:
@@ -114,7 +114,7 @@ def _depends_on_the_time(request: HttpRequest | Request) -> bool:
     return "overdue" in request.GET
 
 
-def _answer(request: HttpRequest | Request, found: entries.Listing) -> HttpResponse:
+def _answer(request: HttpRequest | Request, found: entries.CachedList) -> HttpResponse:
     if found.etag in _known(request):
         response: HttpResponse = HttpResponseNotModified()
     else:

@@ -43,7 +43,7 @@ def create_project(*, name: str, description: str = "", owner: Any = None, actor
         with still_there("owner"):
             _save(project, actor)
         realtime.tell([realtime.project_changed("created", project)])
-        entries.bump()
+        entries.invalidate()
     return project
 
 
@@ -66,7 +66,7 @@ def update_project(*, project: Project, actor: Any = None, **changes: Any) -> Pr
             with still_there("owner"):
                 _save(project, actor, [*found, "updated_at"])
             realtime.tell([realtime.project_changed("updated", project)])
-            entries.bump()
+            entries.invalidate()
     return project
 
 
@@ -89,7 +89,7 @@ def delete_project(*, project: Project, actor: Any = None) -> None:
             locked.delete()
             along = Task.history.filter(project_id=pk, history_type="-", history_date__gte=begun)
             along.update(history_user=known(actor))
-        entries.bump()
+        entries.invalidate()
 
 
 @retried
@@ -113,7 +113,7 @@ def create_task(
         with still_there("project"):
             _save(task, actor)
         realtime.tell([realtime.task_created(task)])
-        entries.bump()
+        entries.invalidate()
     return task
 
 
@@ -165,7 +165,7 @@ def delete_tasks(*, ids: Iterable[int], actor: Any = None) -> int:
         with still_there("actor"):
             Task.objects.filter(pk__in=gone).delete()
             Task.history.filter(id__in=gone, history_type="-").update(history_user=known(actor))
-        entries.bump()
+        entries.invalidate()
     return len(locked)
 
 

@@ -50,7 +50,7 @@ def change_tasks(
         for some in _chunks(sorted(set(ids))):
             changed += _change(some, actor, wanted, seen or {})
         if changed:
-            entries.bump()
+            entries.invalidate()
     return changed
 
 

@@ -1,20 +1,20 @@
-"""Redis cache for the bodies of project and task lists, invalidated by a generation word instead of key deletion.
+"""Redis cache for the bodies of project and task lists, invalidated by a generation instead of key deletion.
 
 The cache never raises. It serves an outdated list only in the two cases of 3 and 4.
 
-1. All bodies belong to a generation: a random word in its own key. A reader reads the word, then queries the database,
-   then stores the body marked with that word. A stored body is valid only while its mark equals the word; one command
-   reads both at the same moment.
-2. A writer commits, then replaces the word, and only then publishes live messages. A slow reader that stores its body
-   after that marks it with the old word, so it is never served: an outdated body cannot come back. (A cache that
-   deletes keys has this race: read old, commit, delete, store old.)
-3. A writer that is killed between commit and replacement leaves outdated bodies readable, for at most MAX_AGE.
+1. All bodies belong to a generation: a random word in its own key. A reader reads the generation, then queries the
+   database, then stores the body marked with that generation. A stored body is valid only while its mark equals the
+   current generation; one command reads both at the same moment.
+2. A writer commits, then replaces the generation, and only then publishes live messages. A slow reader that stores its
+   body after that marks it with the old generation, so it is never served: an outdated body cannot come back. (A cache
+   that deletes keys has this race: read old, commit, delete, store old.)
+3. A writer that is killed between commit and invalidation leaves outdated bodies readable, for at most MAX_AGE.
 4. Redis unreachable: readers query the database, and after a few failures this process does not contact Redis for a
-   while. A failed replacement is owed: this process bypasses the cache until the replacement has succeeded, and retries
-   every PAY_SECONDS even without readers; it also asks a worker to do it. Other processes do not know of this, and may
-   serve an outdated body for that long after Redis is back.
-5. Many readers of one list that is not cached: the first takes a short lock and queries the database. The others wait
-   for its body, at most WAIT_TIMEOUT, and then query the database themselves. Correctness never depends on the lock.
+   while. After an invalidation that failed, this process bypasses the cache and retries every RETRY_INTERVAL until one
+   has succeeded; it also asks a worker to invalidate, in case it is killed. Other processes do not know of this, and
+   may serve an outdated body for that long after Redis is back.
+5. Many readers of one list that is not cached: the first in each process queries the database, and the others wait for
+   its body, at most WAIT_TIMEOUT, and then query the database themselves.
 """
 
 from __future__ import annotations
@@ -24,249 +24,197 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from django.core.cache import caches
 from django.db import transaction
-from redis import Redis
-from redis.exceptions import RedisError
 
-from core.list_cache.redis_link import counted, link
+from core.list_cache.counts import count
+from core.list_cache.redis_link import key_name, link
 from core.wake import wake
 
 MAX_AGE = 60.0  # seconds; the longest time a list may be outdated if its writer was killed, see 3
 JITTER = 15.0  # seconds; random reduction of MAX_AGE, so that bodies stored together do not expire together
-PAY_SECONDS = 0.5
-LOCK_MS = 3_000
+RETRY_INTERVAL = 0.5  # seconds
 WAIT_TIMEOUT = 0.2  # seconds to wait for another reader's body
 MAX_ENTRY_BYTES = 256 * 1024
-_LOOK_AGAIN = 0.01  # seconds
-_TOO_LARGE = b"-"  # stored instead of a body that exceeds MAX_ENTRY_BYTES, so that readers do not wait for it
 
 
-class Listing(NamedTuple):
+class CachedList(NamedTuple):
     """The bytes of a list and their ETag."""
 
     body: bytes
     etag: str
 
 
-def question(*, kind: str, scope: str, query: str) -> str:
+def cache_key(*, kind: str, scope: str, query: str) -> str:
     """Return the cache key of a list's body.
 
     `kind` names the list, `scope` what the reader may see, `query` everything else that the body depends on: filters,
     order, page, host.
     """
-    return _name(hashlib.sha256("\x00".join([kind, scope, query]).encode()).hexdigest())
+    digest = hashlib.sha256("\x00".join([kind, scope, query]).encode()).hexdigest()
+    return key_name(f"body:{digest}")
 
 
-def peek(key: str) -> Listing | None:
+def peek(key: str) -> CachedList | None:
     """Return the list's body if it is cached and valid, else None. Never raises."""
-    redis = link.client() if _nothing_owed() else None
-    found = _ask(redis, key) if redis is not None else None
-    if found is None or not isinstance(found.body, Listing):
+    found = _look_up(key)
+    if found is None or found.cached is None:
         return None
-    counted("hits")
-    return found.body
+    count("hits")
+    return found.cached
 
 
-def listing(key: str, build: Callable[[], bytes]) -> Listing:
+def get_or_build(key: str, build: Callable[[], bytes]) -> CachedList:
     """Return the list's body from Redis or from `build`. Raises only what `build` raises."""
-    redis = link.client() if _nothing_owed() else None
-    found = _ask(redis, key) if redis is not None else None
-    if redis is None or found is None or found.body == _TOO_LARGE:
-        return fresh(build)
-    if isinstance(found.body, Listing):
-        counted("hits")
-        return found.body
-    return _cold(redis, key, found.generation, build)
+    found = _look_up(key)
+    if found is None:
+        return build_uncached(build)
+    if found.cached is not None:
+        count("hits")
+        return found.cached
+    return _build_once(key, found.generation, build)
 
 
-def bump() -> None:
+def build_uncached(build: Callable[[], bytes]) -> CachedList:
+    """Return the list's body from `build`, bypassing the cache."""
+    return _build(build, "bypasses")
+
+
+def invalidate() -> None:
     """Invalidate all lists when the current transaction commits, or at once outside a transaction."""
     connection = transaction.get_connection()
     # A bulk change calls this for every row; once per transaction is enough.
-    if any(waiting[1] is _replace for waiting in connection.run_on_commit):
+    if any(waiting[1] is invalidate_now for waiting in connection.run_on_commit):
         return
-    transaction.on_commit(_replace, robust=True)
+    transaction.on_commit(invalidate_now, robust=True)
     if connection.run_on_commit:  # must run first: a client that gets the live message requests the list at once
         connection.run_on_commit.insert(0, connection.run_on_commit.pop())
 
 
-def settle() -> None:
-    """Replace the generation now: run by a worker for a process that could not. Harmless at any time."""
-    _replace()
+def invalidate_now() -> None:
+    """Invalidate all lists now, or retry until that succeeds. Harmless at any time."""
+    if not _replace_generation():
+        retry.start()
 
 
-def people_changed(*, update_fields: Any = None, **_: Any) -> None:
-    """Signal receiver: lists show user names, which another app saves. A login changes only `last_login`."""
-    if update_fields is None or set(update_fields) != {"last_login"}:
-        bump()
+def _replace_generation() -> bool:
+    with link.errors_recorded():
+        link.connection().set(key_name("generation"), uuid4().hex)
+        return True
+    return False
 
 
-def _replace() -> None:
-    missed = link.missed
-    try:
-        link.connection().set(_name("generation"), uuid4().hex)
-        link.pays(missed)
-    except (RedisError, OSError) as error:
-        if link.owes():
-            wake("projects.tasks.retry_invalidation")
-            threading.Thread(target=_pay, name="list cache", daemon=True).start()
-        link.failed(error)
+class InvalidationRetry:
+    """A thread that retries a failed invalidation. `pending` is True until one has succeeded that began later."""
+
+    def __init__(self) -> None:
+        self.pending = False
+        self._failures = 0
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        with self._lock:
+            self._failures += 1
+            is_running, self.pending = self.pending, True
+        if not is_running:
+            threading.Thread(target=self._run, name="list cache", daemon=True).start()
+            wake("core.tasks.retry_invalidation")
+
+    def _run(self) -> None:
+        while self.pending:
+            time.sleep(RETRY_INTERVAL)
+            failures = self._failures
+            if _replace_generation():
+                with self._lock:
+                    self.pending = failures != self._failures  # one that failed meanwhile may have committed later
 
 
-def _pay() -> None:
-    while not link.is_even():
-        time.sleep(PAY_SECONDS)
-        if link.owed:  # a reader or writer may already have replaced it
-            _replace()
-
-
-def _nothing_owed() -> bool:
-    if link.owed and link.client() is not None:
-        _replace()
-    return not link.owed
+retry = InvalidationRetry()
 
 
 class _Found(NamedTuple):
-    """Result of a lookup: the generation, and a Listing of this generation, _TOO_LARGE or None."""
+    """Result of a lookup: the generation, and the body of this generation, if any."""
 
     generation: bytes
-    body: Listing | bytes | None
+    cached: CachedList | None
 
 
-def _ask(redis: Redis, key: str) -> _Found | None:
-    """Look up a key; None if Redis fails. Creates a generation if none exists."""
-    name = _name("generation")
-    try:
-        generation, stored = redis.mget(name, key)
+def _look_up(key: str) -> _Found | None:
+    """Look up a key; None if the cache must be bypassed. Creates a generation if none exists."""
+    redis = None if retry.pending else link.client()
+    if redis is None:
+        return None
+    name = key_name("generation")
+    with link.errors_recorded():
+        generation, stored = redis.mget(name, key)  # type: ignore[misc]
         if generation is None:
             redis.set(name, uuid4().hex, nx=True)
-            generation, stored = redis.mget(name, key)
+            generation, stored = redis.mget(name, key)  # type: ignore[misc]
         link.failures = 0
-    except (RedisError, OSError) as error:
-        link.failed(error)
-        return None
-    word = bytes(generation or b"none")  # type: ignore[arg-type]
-    return _Found(word, _opened(stored, word))
-
-
-class _Flight:
-    """A body that one thread of this process fetches or builds for all threads that want it."""
-
-    def __init__(self) -> None:
-        self.landed = threading.Event()
-        self.found: Listing | None = None
-
-
-_flights: dict[tuple[str, bytes], _Flight] = {}
-_flying = threading.Lock()
-
-
-def _cold(redis: Redis, key: str, generation: bytes, build: Callable[[], bytes]) -> Listing:
-    """Build the body, or share one that is being built: by a thread of this process, or through Redis by another.
-
-    A thread that joins a flight has read the same generation as the builder, so the shared body is as recent as its own
-    would be.
-    """
-    name = (key, generation)
-    with _flying:
-        pilot = name not in _flights
-        flight = _flights.setdefault(name, _Flight())
-    if not pilot:
-        flight.landed.wait(WAIT_TIMEOUT)
-        if flight.found is not None:
-            counted("hits")
-            return flight.found
-        counted("misses")
-        return _sealed(build())
-    try:
-        flight.found = _first(redis, key, generation, build)
-        return flight.found
-    finally:
-        with _flying:
-            del _flights[name]
-        flight.landed.set()
-
-
-def _first(redis: Redis, key: str, generation: bytes, build: Callable[[], bytes]) -> Listing:
-    lock = f"{key}:{generation.decode()}:lock"
-    try:
-        first, found = _lock_and_look(redis, lock, key, generation)
-        if not first and found is None:
-            found = _wait(redis, key, generation)
-    except (RedisError, OSError) as error:
-        link.failed(error)
-        return fresh(build)
-    try:
-        if isinstance(found, Listing):
-            counted("hits")
-            return found
-        counted("misses")
-        made = _sealed(build())
-        _quietly(partial(_store, redis, key, generation, made))
-        return made
-    finally:
-        if first:
-            _quietly(partial(redis.delete, lock))
-
-
-def _lock_and_look(redis: Redis, lock: str, key: str, generation: bytes) -> tuple[bool, Listing | bytes | None]:
-    """Return whether the lock was acquired, and the stored value, which may have appeared since the lookup."""
-    pipeline = redis.pipeline(transaction=False)
-    pipeline.set(lock, b"1", nx=True, px=LOCK_MS)
-    pipeline.get(key)
-    first, stored = pipeline.execute()
-    return bool(first), _opened(stored, generation)
-
-
-def _wait(redis: Redis, key: str, generation: bytes) -> Listing | bytes | None:
-    until = time.monotonic() + WAIT_TIMEOUT
-    while time.monotonic() < until:
-        time.sleep(_LOOK_AGAIN)
-        found = _opened(redis.get(key), generation)
-        if found is not None:
-            return found
+        if generation is not None:
+            return _Found(generation, _unpack(stored, generation))
     return None
 
 
-def _store(redis: Redis, key: str, generation: bytes, made: Listing) -> None:
-    value = _TOO_LARGE if len(made.body) > MAX_ENTRY_BYTES else made.etag.encode() + b"\n" + made.body
-    redis.set(key, generation + b"\n" + value, px=int((MAX_AGE - random.uniform(0, JITTER)) * 1000))
+class _Build:
+    """A body that one thread of this process builds for all threads that want it."""
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.result: CachedList | None = None
 
 
-def _quietly(step: Callable[[], object]) -> None:
+_in_flight: dict[tuple[str, bytes], _Build] = {}
+_in_flight_lock = threading.Lock()
+
+
+def _build_once(key: str, generation: bytes, build: Callable[[], bytes]) -> CachedList:
+    """Build the body, or wait for the thread that builds it.
+
+    A thread that waits has read the same generation as the builder, so the shared body is as recent as its own would
+    be.
+    """
+    with _in_flight_lock:
+        is_leader = (key, generation) not in _in_flight
+        flight = _in_flight.setdefault((key, generation), _Build())
+    if not is_leader:
+        flight.done.wait(WAIT_TIMEOUT)
+        if flight.result is None:
+            return _build(build, "misses")
+        count("hits")
+        return flight.result
     try:
-        step()
-    except (RedisError, OSError) as error:
-        link.failed(error)
+        flight.result = peek(key)  # an earlier leader may have stored it since the lookup
+        if flight.result is None:
+            flight.result = _build(build, "misses")
+            _store(key, generation, flight.result)
+        return flight.result
+    finally:
+        with _in_flight_lock:
+            del _in_flight[key, generation]
+        flight.done.set()
 
 
-def fresh(build: Callable[[], bytes]) -> Listing:
-    """Return the list's body from `build`, bypassing the cache."""
-    counted("bypasses")
-    return _sealed(build())
+def _build(build: Callable[[], bytes], counted_as: str) -> CachedList:
+    count(counted_as)
+    body = build()
+    return CachedList(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
 
 
-def _sealed(body: bytes) -> Listing:
-    return Listing(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+def _store(key: str, generation: bytes, made: CachedList) -> None:
+    redis = link.client()
+    if redis is None or len(made.body) > MAX_ENTRY_BYTES:
+        return
+    with link.errors_recorded():
+        value = b"\n".join([generation, made.etag.encode(), made.body])
+        redis.set(key, value, px=int((MAX_AGE - random.uniform(0, JITTER)) * 1000))
 
 
-def _opened(stored: Any, generation: bytes) -> Listing | bytes | None:
-    """Return the stored value if it belongs to this generation, else None."""
+def _unpack(stored: bytes | None, generation: bytes) -> CachedList | None:
+    """Return the stored body if it belongs to this generation."""
     if stored is None:
         return None
-    mark, _, value = bytes(stored).partition(b"\n")
-    if mark != generation:
-        return None
-    if value == _TOO_LARGE:
-        return _TOO_LARGE
-    etag, _, body = value.partition(b"\n")
-    return Listing(body, etag.decode())
-
-
-def _name(name: str) -> str:
-    return str(caches["default"].make_key(f"lists:{name}"))
+    mark, etag, body = stored.split(b"\n", 2)
+    return CachedList(body, etag.decode()) if mark == generation else None

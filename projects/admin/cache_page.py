@@ -9,19 +9,17 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from core.list_cache import redis_link
+from core.list_cache import counts, entries
 
 
 def cache_page(request: HttpRequest) -> HttpResponse:
     """Show the cache's counts. Superusers only, like the other administration pages."""
     if not request.user.is_superuser:
         raise PermissionDenied
-    stats = redis_link.stats()
-    asked = stats.hits + stats.misses + stats.bypasses
     context: dict[str, Any] = {
         **admin.site.each_context(request),
         "title": "List cache",
-        "stats": stats,
-        "share": stats.hits * 100 // asked if asked else None,
+        "counts": counts.totals(),
+        "invalidation_pending": entries.retry.pending,
     }
     return render(request, "projects/cache.html", context)

@@ -40,4 +40,4 @@ def create_fake_projects(total: int, tasks: int = 10) -> None:
         cursor.execute(_PROJECTS, {"names": _NAMES, "kinds": len(_NAMES), "total": total})
         projects = [row[0] for row in cursor.fetchall()]
         cursor.execute(_TASKS, {"projects": projects, "titles": _TITLES, "kinds": len(_TITLES), "tasks": tasks})
-        entries.bump()
+        entries.invalidate()

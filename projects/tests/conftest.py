@@ -6,8 +6,9 @@ from projects.tests.mail_server import serving
 
 
 @pytest.fixture(autouse=True)
-def _fresh_link():
+def _fresh_link(monkeypatch):
     link.forget()
+    monkeypatch.setattr(entries, "retry", entries.InvalidationRetry())
     yield
     link.forget()
 
@@ -17,7 +18,7 @@ def _commits(request, monkeypatch):
     """Renew the list generation immediately, because inside a test's own transaction nothing ever commits."""
     marker = request.node.get_closest_marker("django_db")
     if marker is None or not marker.kwargs.get("transaction"):
-        monkeypatch.setattr(entries, "bump", entries.settle)
+        monkeypatch.setattr(entries, "invalidate", entries.invalidate_now)
 
 
 @pytest.fixture

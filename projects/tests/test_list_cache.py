@@ -13,7 +13,7 @@ from django.test import Client
 from redis import Redis
 
 from accounts.tokens import issue_token
-from core.list_cache import entries, redis_link
+from core.list_cache import counts, entries, redis_link
 from core.list_cache.redis_link import MAX_FAILURES, link
 from projects import services
 from projects.factories import ProjectFactory, TaskFactory
@@ -25,7 +25,7 @@ THREADS = 10  # as many as serve requests: config/asgi.py
 
 
 def key(scope: str = "all", query: str = "") -> str:
-    return entries.question(kind="tasks", scope=scope, query=query)
+    return entries.cache_key(kind="tasks", scope=scope, query=query)
 
 
 class Source:
@@ -36,7 +36,7 @@ class Source:
         self.asked = 0
 
     def read(self, scope: str = "all", query: str = "") -> bytes:
-        return entries.listing(key(scope, query), self.build).body
+        return entries.get_or_build(key(scope, query), self.build).body
 
     def build(self) -> bytes:
         self.asked += 1
@@ -87,7 +87,7 @@ def test_a_slow_reader_cannot_bring_back_what_was_replaced():
 
     def read(wait: bool) -> None:
         try:
-            got.append(entries.listing(key(), lambda: build(wait)).body)
+            got.append(entries.get_or_build(key(), lambda: build(wait)).body)
         finally:
             connection.close()
 
@@ -126,15 +126,15 @@ def test_the_generation_is_replaced_on_commit_and_not_by_a_rollback():
     source.read()
 
     with transaction.atomic():
-        entries.bump()
+        entries.invalidate()
         source.read()
         transaction.set_rollback(True)
     source.read()
     assert source.asked == 1
 
     with transaction.atomic():
-        entries.bump()
-        entries.bump()
+        entries.invalidate()
+        entries.invalidate()
         source.read()
     source.read()
     assert source.asked == 2
@@ -150,7 +150,7 @@ def test_two_hundred_cold_readers_ask_the_database_a_few_times():
         return b"[]"
 
     def read(_: int) -> bytes:
-        return entries.listing(key(query="cold"), build).body
+        return entries.get_or_build(key(query="cold"), build).body
 
     with ThreadPoolExecutor(16) as readers:
         assert list(readers.map(read, range(200))) == [b"[]"] * 200
@@ -159,14 +159,15 @@ def test_two_hundred_cold_readers_ask_the_database_a_few_times():
 
 
 def test_a_reader_who_asked_too_early_takes_what_was_stored_since(monkeypatch):
-    source, asked_early = Source(), entries._ask(link.connection(), key())
+    source, look_up = Source(), entries._look_up
+    asked_early = look_up(key())
     source.read()
-    monkeypatch.setattr(entries, "_ask", lambda redis, name: asked_early)
+    lookups = iter([lambda _: asked_early, look_up])
+    monkeypatch.setattr(entries, "_look_up", lambda name: next(lookups)(name))
 
     assert source.read() == b"[]"
 
     assert source.asked == 1
-    assert not list(link.connection().scan_iter("*:lock"))
 
 
 @committed
@@ -189,7 +190,7 @@ def test_writers_and_readers_never_meet_an_old_list(planner):
     def read() -> None:
         while time.monotonic() < stop:
             at_least = known[0]
-            found = int(entries.listing(key(), build).body)
+            found = int(entries.get_or_build(key(), build).body)
             if found < at_least:
                 stale.append((found, at_least))
         connections.close_all()
@@ -216,11 +217,10 @@ def test_without_redis_lists_come_from_the_database(away):
 def test_a_replacement_that_failed_is_owed_and_made_up_for(settings, monkeypatch, away):
     woken: list[str] = []
     monkeypatch.setattr(entries, "wake", woken.append)
-    working = link
 
-    entries.settle()
-    assert working.owed
-    assert woken == ["projects.tasks.retry_invalidation"]
+    entries.invalidate_now()
+    assert entries.retry.pending
+    assert woken == ["core.tasks.retry_invalidation"]
     assert Source().read() == b"[]"
 
 
@@ -233,43 +233,53 @@ def test_a_process_that_reads_no_lists_makes_up_for_what_it_could_not_replace(se
     link.forget()
 
     for _ in range(3):
-        entries.settle()
+        entries.invalidate_now()
     time.sleep(seconds)
     settings.REDIS_URL = there
     link._redis = None  # Redis is back, but this process neither reads nor writes
 
     until = time.monotonic() + 5
-    while link.owed or link.is_paying:
+    while entries.retry.pending:
         assert time.monotonic() < until
         time.sleep(0.01)
     reader.read()
     assert reader.asked == 2
 
 
-def test_what_fails_while_another_replacement_succeeds_is_still_owed():
-    missed = link.missed
-    link.owes()
+def test_an_invalidation_that_fails_while_a_retry_succeeds_is_retried_as_well(monkeypatch):
+    replaced = threading.Semaphore(0)
 
-    link.pays(missed)
-    assert link.owed
+    def replace() -> bool:
+        if replaced.acquire(blocking=False):
+            return True
+        entries.retry.start()  # another writer's invalidation fails meanwhile
+        replaced.release()
+        return True
 
-    link.pays(link.missed)
-    assert not link.owed
+    monkeypatch.setattr(entries, "wake", lambda task: None)
+    monkeypatch.setattr(entries, "RETRY_INTERVAL", 0.0)
+    monkeypatch.setattr(entries, "_replace_generation", replace)
+
+    entries.retry.start()
+
+    until = time.monotonic() + 5
+    while entries.retry.pending:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert not replaced.acquire(blocking=False)  # the second attempt came after the second failure
 
 
-def test_nothing_is_read_from_redis_while_a_replacement_is_owed(monkeypatch):
+def test_nothing_is_read_from_redis_while_an_invalidation_is_pending():
     source = Source()
     source.read()
-    link.owed = True
-    monkeypatch.setattr(link, "rest_until", time.monotonic() + 60)
+    entries.retry.pending = True
 
     source.read()
     assert source.asked == 2
 
-    link.rest_until = 0.0
+    entries.retry.pending = False
     source.read()
-    assert source.asked == 3
-    assert not link.owed
+    assert source.asked == 2
 
 
 def test_a_silent_redis_is_left_alone_after_a_few_failures(settings):
@@ -307,23 +317,24 @@ def test_no_reader_waits_for_a_body_that_could_not_be_built(monkeypatch):
 
     for _ in range(2):
         with pytest.raises(LookupError):
-            entries.listing(key(), broken)
+            entries.get_or_build(key(), broken)
 
 
 def test_hits_misses_and_bypasses_are_counted():
     source = Source()
-    redis_link.reset()
+    before = counts.totals()
 
     source.read()
     source.read()
     source.read()
-    link.rest_until = time.monotonic() + 60
+    link.paused_until = time.monotonic() + 60
     source.read()
-    link.rest_until = 0.0
+    link.paused_until = 0.0
 
-    found = redis_link.stats()
-    assert (found.misses, found.hits, found.bypasses, found.percent) == (1, 2, 1, 50)
-    assert found.reachable
+    after = counts.totals()
+    assert [after[number] - before[number] for number in range(3)] == [2, 1, 1]  # hits, misses, bypasses
+    assert after.reachable
+    assert counts.ReadCounts(hits=2, misses=1, bypasses=1, reachable=True).percent == 50
 
 
 @lists

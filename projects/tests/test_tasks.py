@@ -26,4 +26,4 @@ def test_what_beat_sends_is_there_and_may_be_sent_twice(name, settings, mailoutb
 def test_a_process_that_could_not_reach_redis_has_a_worker_do_it():
     app.loader.import_default_modules()
 
-    assert app.tasks["projects.tasks.retry_invalidation"].apply().successful()
+    assert app.tasks["core.tasks.retry_invalidation"].apply().successful()
