@@ -58,11 +58,12 @@ def ask(connection: http.client.HTTPConnection, method: str, path: str, headers:
 
 def cancel(pk: int) -> None:
     """Cancel a broadcast whose sending has started, and wait until the workers are idle."""
+    from chats import services
     from chats.models import Broadcast, BroadcastNotAllowed
 
     wait_until(lambda: Broadcast.objects.get(pk=pk).status != "queued", "the broadcast is prepared")
     with suppress(BroadcastNotAllowed):  # it is already sent
-        Broadcast.objects.get(pk=pk).cancel(None)
+        services.cancel(broadcast=Broadcast.objects.get(pk=pk), actor=None)
     busy = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'worker' AND state <> 'idle'"
     wait_until(lambda: sql(busy) == 0, "the workers rest")
 

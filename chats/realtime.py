@@ -1,13 +1,10 @@
 """Live messages about chats. Every payload is built here and published on commit."""
 
-from typing import Any
-
+from chats.models import Broadcast, Message
 from live.publish import publish, publish_many
 
-# Arguments are typed as Any, because the models import this module and it must not import them.
 
-
-def broadcast_progress(broadcast: Any) -> None:
+def broadcast_progress(broadcast: Broadcast) -> None:
     """Publish a broadcast's progress from the row's values, on its own topic and on the topic of all broadcasts."""
     progress = {
         "id": broadcast.pk,
@@ -20,15 +17,15 @@ def broadcast_progress(broadcast: Any) -> None:
     publish_many((topic, "broadcast.progress", progress) for topic in _topics(broadcast))
 
 
-def broadcast_deleted(broadcast: Any) -> None:
+def broadcast_deleted(broadcast: Broadcast) -> None:
     """Publish that a broadcast was deleted, on its own topic and on the topic of all broadcasts."""
     publish_many((topic, "broadcast.deleted", {"id": broadcast.pk}) for topic in _topics(broadcast))
 
 
-def _topics(broadcast: Any) -> tuple[str, str]:
+def _topics(broadcast: Broadcast) -> tuple[str, str]:
     return "broadcasts", f"broadcast:{broadcast.pk}"
 
 
-def message_created(message: Any) -> None:
+def message_created(message: Message) -> None:
     """Publish a chat's new personal message. Messages of a broadcast are published only as its progress."""
     publish(f"chat:{message.chat_id}", "message.created", {"id": message.pk, "text": message.own_text})

@@ -2,21 +2,18 @@
 
 from datetime import datetime
 from typing import Any, ClassVar
-from uuid import UUID
 
 from django.http import QueryDict
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from chats.models import Banner, Broadcast, Chat, Message
+from chats.models import ALL_CHATS, Audience, Banner, Broadcast, Chat, ListedUsers, Message
 from core.images.conversion import ImageRefused, Picture, reencode
 from core.rest.bounded_lists import BoundedList
 from core.rest.datetime_field import ZonedDateTimeField
 from core.rest.strict_bodies import StrictModelSerializer, StrictSerializer
 from core.rest.strict_json import NotStrictJson, read_json
-
-MAX_LISTED_USERS = 200_000
 
 
 class PictureField(serializers.FileField):
@@ -82,13 +79,13 @@ class ReadMarksSerializer(serializers.Serializer):
 @extend_schema_field(
     {
         "oneOf": [
-            {"type": "string", "enum": ["all"]},
-            {"type": "array", "items": {"type": "string", "format": "uuid"}, "maxItems": MAX_LISTED_USERS},
+            {"type": "string", "enum": [ALL_CHATS.kind]},
+            {"type": "array", "items": {"type": "string", "format": "uuid"}, "maxItems": ListedUsers.MAX_USERS},
         ]
     }
 )
 class AudienceField(serializers.Field):
-    """`"all"`, or a list of user UUIDs. Internally None or a list.
+    """`"all"`, or a list of user UUIDs. Internally an Audience.
 
     A multipart form, which can carry a picture, has one part per user, or one part with the list as JSON.
     """
@@ -101,22 +98,22 @@ class AudienceField(serializers.Field):
             return super().get_value(dictionary)
         parts = dictionary.getlist(name)
         if len(parts) > 1 or not parts[0].lstrip().startswith("["):
-            return parts[0] if parts == ["all"] else parts
+            return parts[0] if parts == [ALL_CHATS.kind] else parts
         try:
             return read_json(parts[0].encode())
         except NotStrictJson:
             return parts[0]  # to_internal_value rejects it with an error message
 
-    def to_internal_value(self, data: Any) -> list[UUID] | None:
-        if data == "all":
-            return None
+    def to_internal_value(self, data: Any) -> Audience:
+        if data == ALL_CHATS.kind:
+            return ALL_CHATS
         if not isinstance(data, list) or not data:
             raise serializers.ValidationError('Must be "all" or a list of user UUIDs.')
         if not all(isinstance(each, str) for each in data):
             raise serializers.ValidationError("Each user must be a UUID, as text.")
-        words = {"max_length": f"At most {MAX_LISTED_USERS:,} users."}
-        users = BoundedList(child=serializers.UUIDField(), max_length=MAX_LISTED_USERS, error_messages=words)
-        return users.run_validation(data)
+        words = {"max_length": f"At most {ListedUsers.MAX_USERS:,} users."}
+        users = BoundedList(child=serializers.UUIDField(), max_length=ListedUsers.MAX_USERS, error_messages=words)
+        return ListedUsers(users.run_validation(data))
 
     def to_representation(self, value: Any) -> Any:
         return value

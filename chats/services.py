@@ -5,28 +5,43 @@ They write rows first and wake workers on commit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Iterable
+from collections.abc import Callable, Collection, Generator
 from contextlib import closing
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Max, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from chats import realtime
 from chats.banners.api_client import NothingLeft, Photo, photos, turn
-from chats.models import Banner, Broadcast, BroadcastNotAllowed, Chat, Message
+from chats.broadcasts.state_changes import (
+    cancel,
+    pause,
+    queue_when_due,
+    release_banner,
+    restore,
+    resume,
+    retract,
+    retry,
+    wake_workers,
+)
+from chats.models import ALL_CHATS, Audience, Banner, Broadcast, BroadcastNotAllowed, Chat, Message
 from chats.stored_images import discard, discard_on_commit, stored
 from core.database.deadlocks import retried
 from core.images.conversion import Picture
 from core.timezones import with_zone
-from core.wake import wake
 
-PREPARE, FAN_OUT = "chats.tasks.prepare_broadcast", "chats.tasks.fan_out_broadcast"
+__all__ = [
+    "BroadcastChanged", "cancel", "compose", "delete_broadcast", "mark_read", "open_chat", "pause", "post_message",
+    "restore", "resume", "retract", "retry", "send_next_banner", "send_photo", "skip_banner", "sweep_broadcasts",
+    "unsent_photos", "unskip_banner", "update_scheduled", "wake_workers",
+]  # fmt: skip
+
 QUIET = timedelta(seconds=5)  # a broadcast without progress for this long may have lost its wake-up message
 API_SECONDS = 5.0  # seconds per request for all calls of the banner API
 
@@ -95,11 +110,11 @@ def compose(
     actor: Any,
     text: str = "",
     image: Picture | str | None = None,
-    user_uuids: Iterable[UUID] | None = None,
+    audience: Audience = ALL_CHATS,
     send_at: datetime | None = None,
     request_key: UUID | None = None,
 ) -> Broadcast:
-    """Queue a broadcast, or schedule it for `send_at`, to all chats or to `user_uuids`.
+    """Queue a broadcast, or schedule it for `send_at`, to an audience.
 
     `image` is a re-encoded picture, or the name of one that is already stored for this broadcast. A repeated
     `request_key` returns the broadcast it created the first time. Raises ValueError without text and image,
@@ -112,19 +127,19 @@ def compose(
         broadcast = Broadcast(
             text=text.strip(),
             image=name,
-            audience=Broadcast.Audience.ALL if user_uuids is None else Broadcast.Audience.LISTED,
+            audience=audience.kind,
             send_at=send_at if later else None,
             status=Broadcast.Status.SCHEDULED if later else Broadcast.Status.QUEUED,
             created_by=actor,
             request_key=request_key,
         )
-        made = _created_once(broadcast, actor, user_uuids)
+        made = _created_once(broadcast, actor, audience)
     if made is not broadcast:
         discard(name)
     return made
 
 
-def amend(
+def update_scheduled(
     *,
     broadcast: Broadcast,
     actor: Any,
@@ -143,14 +158,16 @@ def amend(
         raise ValueError("A broadcast needs a text or an image.")
     fields = {"text": text.strip(), "send_at": send_at or timezone.now()}
     if image and image == broadcast.image.name:
-        _amend(broadcast, actor, {**fields, "image": image}, keeps_image=True, seen=seen)
+        _update_scheduled(broadcast, actor, {**fields, "image": image}, keeps_image=True, seen=seen)
         return
     with stored(image, folder="messages") as name:
-        _amend(broadcast, actor, {**fields, "image": name}, keeps_image=False, seen=seen)
+        _update_scheduled(broadcast, actor, {**fields, "image": name}, keeps_image=False, seen=seen)
 
 
 @retried
-def _amend(broadcast: Broadcast, actor: Any, fields: dict[str, Any], *, keeps_image: bool, seen: int | None) -> None:
+def _update_scheduled(
+    broadcast: Broadcast, actor: Any, fields: dict[str, Any], *, keeps_image: bool, seen: int | None
+) -> None:
     with transaction.atomic():
         scheduled = Broadcast.objects.changeable().select_for_update().filter(pk=broadcast.pk).first()
         if scheduled is None:
@@ -196,35 +213,25 @@ def _why_it_stays(broadcast: Broadcast) -> str:
     return f"Sending of broadcast {broadcast.pk} has begun, so it cannot be deleted. Cancel or retract it instead."
 
 
-def _created_once(broadcast: Broadcast, actor: Any, user_uuids: Iterable[UUID] | None = None) -> Broadcast:
-    """Save a new broadcast with its list, first step and wake-up.
+def _created_once(broadcast: Broadcast, actor: Any, audience: Audience = ALL_CHATS) -> Broadcast:
+    """Save a new broadcast with its audience, first step and wake-up.
 
     Return the existing one if its request_key is known.
     """
     try:
         with transaction.atomic():
             broadcast.save()
-            if user_uuids is not None:
-                _list(broadcast, user_uuids)
+            audience.store(broadcast)
             broadcast.steps.create(verb=broadcast.status, actor=actor)
             realtime.broadcast_progress(broadcast)
             if broadcast.status == Broadcast.Status.QUEUED:
-                wake(PREPARE, broadcast.pk)
+                wake_workers(broadcast)
     except IntegrityError:
         earlier = Broadcast.objects.filter(request_key=broadcast.request_key, request_key__isnull=False).first()
         if earlier is None:
             raise
         return earlier
     return broadcast
-
-
-def _list(broadcast: Broadcast, user_uuids: Iterable[UUID]) -> None:
-    """Insert each user into the broadcast's list once, in the order given, in one statement."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO chats_recipient (broadcast_id, user_uuid) SELECT %s, unnest(%s::uuid[])",
-            [broadcast.pk, [str(uuid) for uuid in dict.fromkeys(user_uuids)]],
-        )
 
 
 def send_next_banner(*, actor: Any, request_key: UUID | None = None) -> Broadcast:
@@ -248,10 +255,10 @@ def unsent_photos() -> Generator[Photo, None, None]:
     API_SECONDS. Raises BannerApiError; its subclass NothingLeft means that all photos were sent.
     """
     found = photos(api_url=settings.BANNER_API_URL, budget=API_SECONDS, trusted_origins=settings.BANNER_TRUSTED_ORIGINS)
-    spoken_for = set(Banner.objects.spoken_for().values_list("source_url", flat=True))
+    unavailable = set(Banner.objects.unavailable().values_list("source_url", flat=True))
     with turn():
         for photo in found:
-            if photo.url not in spoken_for:
+            if photo.url not in unavailable:
                 yield photo
     raise NothingLeft(found.unusable)
 
@@ -288,57 +295,26 @@ def unskip_banner(*, banner: Banner) -> None:
     Banner.objects.filter(pk=banner.pk).update(skipped_at=None, skip_reason="")
 
 
-def resume(*, broadcast: Broadcast, actor: Any) -> None:
-    """Continue a paused broadcast, or send a missed one now. Raises BroadcastNotAllowed for any other state."""
-    with transaction.atomic():
-        broadcast.resume(actor)
-        call_workers(broadcast)
-
-
-@retried
-def retry(*, broadcast: Broadcast, actor: Any) -> None:
-    """Retry a failed broadcast, with its own banner unless another broadcast has sent it meanwhile."""
-    try:
-        with transaction.atomic():
-            banner = None
-            if broadcast.banner_url:
-                banner = Banner.objects.select_for_update().get(source_url=broadcast.banner_url)
-                Banner.objects.filter(pk=banner.pk).update(skipped_at=None, skip_reason="")
-            broadcast.requeue(actor, banner=banner)
-            wake(PREPARE, broadcast.pk)
-    except IntegrityError as error:
-        raise BroadcastNotAllowed("Its banner has been sent by another broadcast meanwhile.") from error
-
-
-def call_workers(broadcast: Broadcast) -> None:
-    """Wake up to BROADCAST_WORKERS workers to send this broadcast, or one to prepare it."""
-    if broadcast.status == Broadcast.Status.QUEUED:
-        wake(PREPARE, broadcast.pk)
-        return
-    for _ in range(settings.BROADCAST_WORKERS):
-        wake(FAN_OUT, broadcast.pk)
-
-
 def sweep_broadcasts() -> None:
     """Queue scheduled broadcasts that are due, and wake workers for those without progress.
 
     Progress stops when a wake-up message is lost or a worker dies.
     """
     for due in Broadcast.objects.scheduled().filter(send_at__lte=Now()):
-        _ignoring_races(due.queue_when_due)
+        _ignoring_races(queue_when_due, due)
     for cancelled in Broadcast.objects.keeping_a_banner():
-        cancelled.give_back_banner()
+        release_banner(cancelled)
     idle = Now() - QUIET
     abandoned = Q(lease_until=None) | Q(lease_until__lt=Now())
     for queued in Broadcast.objects.queued().filter(abandoned):
-        call_workers(queued)
+        wake_workers(queued)
     quiet = Broadcast.objects.sending().annotate(moved_at=Max("chunks__done_at"))
     for sending in quiet.filter(Q(moved_at=None) | Q(moved_at__lt=idle)):
-        call_workers(sending)
+        wake_workers(sending)
 
 
-def _ignoring_races(verb: Callable[[], None]) -> None:
+def _ignoring_races(verb: Callable[[Broadcast], None], broadcast: Broadcast) -> None:
     try:
-        verb()
+        verb(broadcast)
     except (BroadcastNotAllowed, Broadcast.DoesNotExist):
         return  # the broadcast was changed concurrently

@@ -1,5 +1,6 @@
 from chats import files, services
 from chats.broadcasts import fanout, prepare
+from chats.broadcasts.state_changes import FAN_OUT
 from chats.models import Broadcast
 from core.bounded_tasks import bounded_task
 from core.wake import wake
@@ -12,7 +13,7 @@ def prepare_broadcast(broadcast_id: int) -> None:
     """Download the banner and freeze the audience, then wake the workers for the fan-out."""
     broadcast = Broadcast.objects.filter(pk=broadcast_id).first()
     if broadcast is not None and prepare.prepare(broadcast):
-        services.call_workers(broadcast)
+        services.wake_workers(broadcast)
 
 
 @bounded_task(60)
@@ -20,7 +21,7 @@ def fan_out_broadcast(broadcast_id: int) -> None:
     """Send for SLICE seconds. If messages remain, re-enqueue behind the queue's other tasks."""
     broadcast = Broadcast.objects.sending().filter(pk=broadcast_id).first()
     if broadcast is not None and fanout.run(broadcast, seconds=SLICE):
-        wake(services.FAN_OUT, broadcast_id)
+        wake(FAN_OUT, broadcast_id)
 
 
 @bounded_task(30)

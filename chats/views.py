@@ -152,8 +152,7 @@ class BroadcastsView(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin,
         return self.once(partial(_valid, serializers.NewBroadcastSerializer, request), self._compose)
 
     def _compose(self, given: dict[str, Any]) -> Response:
-        content = {name: value for name, value in given.items() if name != "audience"}
-        broadcast = services.compose(actor=self.request.user, user_uuids=given["audience"], **content)
+        broadcast = services.compose(actor=self.request.user, **given)
         return Response(self.get_serializer(broadcast).data, status=202)
 
     @extend_schema(request=serializers.BroadcastChangeSerializer, responses=serializers.BroadcastSerializer)
@@ -170,7 +169,9 @@ class BroadcastsView(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin,
             with self.if_match(broadcast):
                 if wanted != now:
                     image = wanted["image"].name if wanted["image"] == broadcast.image else wanted["image"]
-                    services.amend(broadcast=broadcast, actor=request.user, **{**wanted, "image": image or None})
+                    services.update_scheduled(
+                        broadcast=broadcast, actor=request.user, **{**wanted, "image": image or None}
+                    )
         except BroadcastNotAllowed as error:
             self._refuse(error)
         return Response(self.get_serializer(self.get_object()).data)
@@ -223,43 +224,43 @@ class BroadcastsView(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin,
     @action(detail=True, methods=["post"])
     def pause(self, request: Request, pk: int) -> Response:
         """Pause after the chunks in progress."""
-        return self._after(lambda broadcast: broadcast.pause(request.user))
+        return self._after(services.pause)
 
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, pk: int) -> Response:
         """Continue a paused broadcast, or send a missed one now."""
-        return self._after(lambda broadcast: services.resume(broadcast=broadcast, actor=request.user))
+        return self._after(services.resume)
 
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: int) -> Response:
         """Stop permanently. Delivered messages stay until the broadcast is retracted."""
-        return self._after(lambda broadcast: broadcast.cancel(request.user))
+        return self._after(services.cancel)
 
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])
     def retract(self, request: Request, pk: int) -> Response:
         """Hide a broadcast from all chats at once."""
-        return self._after(lambda broadcast: broadcast.retract(request.user))
+        return self._after(services.retract)
 
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])
     def restore(self, request: Request, pk: int) -> Response:
         """Undo a retraction."""
-        return self._after(lambda broadcast: broadcast.restore(request.user))
+        return self._after(services.restore)
 
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, pk: int) -> Response:
         """Retry a failed broadcast."""
-        return self._after(lambda broadcast: services.retry(broadcast=broadcast, actor=request.user))
+        return self._after(services.retry)
 
     def _after(self, verb: Any) -> Response:
         broadcast = self.get_object()
         try:
             with self.if_match(broadcast, first=partial(_hold_banner, broadcast)):
-                verb(broadcast)
+                verb(broadcast=broadcast, actor=self.request.user)
         except BroadcastNotAllowed as error:
             self._refuse(error)
         return Response(self.get_serializer(broadcast).data)

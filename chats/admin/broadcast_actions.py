@@ -1,4 +1,4 @@
-"""The actions on a broadcast's page: when each is available, its consequence in numbers, and the service it calls."""
+"""The actions on a broadcast's page: when each is available, what it confirms, and the service it calls."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from chats.models import Broadcast
 Status = Broadcast.Status
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BroadcastAction:
-    """A button of the page. The confirmation shows `consequence`; the page shows `done` afterwards.
+    """A button of the page. The confirmation shows `confirm_text`; the page shows `success_text` afterwards.
 
-    `firmly` is the label of the confirmation's button, where `label` alone could be misunderstood. `leaves_page` is
-    False if the broadcast has no page after the action.
+    `confirm_label` is the label of the confirmation's button, where `label` alone could be misunderstood. `leaves_page`
+    is False if the broadcast has no page after the action.
     """
 
     name: str
     label: str
     icon: str
-    fits: Callable[[Broadcast], bool]
-    consequence: Callable[[Broadcast], str]
-    done: str
-    do: Callable[[Broadcast, Any], None]
+    is_available: Callable[[Broadcast], bool]
+    confirm_text: Callable[[Broadcast], str]
+    success_text: str
+    run: Callable[..., None]  # a service with `broadcast` and `actor`
     is_dangerous: bool = False
-    firmly: str = ""
+    confirm_label: str = ""
     leaves_page: bool = True
 
 
-def verbs_for(broadcast: Broadcast) -> list[BroadcastAction]:
+def actions_for(broadcast: Broadcast) -> list[BroadcastAction]:
     """Return the actions available in the broadcast's current state, in the order of the buttons."""
-    return [verb for verb in VERBS.values() if verb.fits(broadcast)]
+    return [action for action in ACTIONS.values() if action.is_available(broadcast)]
 
 
 def chats(number: int) -> str:
@@ -82,67 +82,64 @@ def _retrying(broadcast: Broadcast) -> str:
 
 
 def _deleting(broadcast: Broadcast) -> str:
-    listed = "" if broadcast.listed_size is None else f" Its list of {broadcast.listed_size:,} users is deleted, too."
-    return f"It has not been sent to any chat.{listed} This cannot be undone."
+    note = broadcast.kind.of(broadcast).deletion_note
+    return " ".join(filter(None, ["It has not been sent to any chat.", note, "This cannot be undone."]))
 
 
-_MAY_BE_HIDDEN = [Status.PAUSED, Status.SENT, Status.CANCELLED]
-VERBS = {
-    verb.name: verb
-    for verb in (
+def _delete(*, broadcast: Broadcast, actor: Any) -> None:
+    services.delete_broadcast(broadcast=broadcast)
+
+
+ACTIONS = {
+    action.name: action
+    for action in (
         BroadcastAction(
-            "resume", "Resume", "play_arrow",
-            lambda broadcast: broadcast.status == Status.PAUSED,
-            _resuming, "The broadcast goes on.",
-            lambda broadcast, actor: services.resume(broadcast=broadcast, actor=actor),
+            name="resume", label="Resume", icon="play_arrow", run=services.resume,
+            is_available=lambda broadcast: broadcast.status == Status.PAUSED,
+            confirm_text=_resuming, success_text="The broadcast goes on.",
         ),
         BroadcastAction(
-            "send-now", "Send now", "send",
-            lambda broadcast: broadcast.status == Status.MISSED,
-            lambda broadcast: "Its time has passed. It goes to its audience now.", "The broadcast is on its way.",
-            lambda broadcast, actor: services.resume(broadcast=broadcast, actor=actor),
+            name="send-now", label="Send now", icon="send", run=services.resume,
+            is_available=lambda broadcast: broadcast.status == Status.MISSED,
+            confirm_text=lambda broadcast: "Its time has passed. It goes to its audience now.",
+            success_text="The broadcast is on its way.",
         ),
         BroadcastAction(
-            "pause", "Pause", "pause",
-            lambda broadcast: broadcast.status in (Status.QUEUED, Status.SENDING),
-            _pausing, "The broadcast is paused.",
-            lambda broadcast, actor: broadcast.pause(actor),
+            name="pause", label="Pause", icon="pause", run=services.pause,
+            is_available=lambda broadcast: broadcast.status in (Status.QUEUED, Status.SENDING),
+            confirm_text=_pausing, success_text="The broadcast is paused.",
         ),
         BroadcastAction(
-            "retry", "Try again", "refresh",
-            lambda broadcast: broadcast.status == Status.FAILED,
-            _retrying, "The broadcast is tried again.",
-            lambda broadcast, actor: services.retry(broadcast=broadcast, actor=actor),
+            name="retry", label="Try again", icon="refresh", run=services.retry,
+            is_available=lambda broadcast: broadcast.status == Status.FAILED,
+            confirm_text=_retrying, success_text="The broadcast is tried again.",
         ),
         BroadcastAction(
-            "restore", "Show again", "visibility",
-            lambda broadcast: broadcast.retracted_at is not None,
-            lambda broadcast: f"Shows it again in {chats(broadcast.delivered)}, as it was, read marks and all.",
-            "Every chat shows the broadcast again.",
-            lambda broadcast, actor: broadcast.restore(actor),
-        ),
-        BroadcastAction(
-            "retract", "Retract", "visibility_off",
-            lambda broadcast: bool(
-                broadcast.delivered and not broadcast.retracted_at and broadcast.status in _MAY_BE_HIDDEN
+            name="restore", label="Show again", icon="visibility", run=services.restore,
+            is_available=lambda broadcast: broadcast.retracted_at is not None,
+            confirm_text=lambda broadcast: (
+                f"Shows it again in {chats(broadcast.delivered)}, as it was, read marks and all."
             ),
-            _retracting, "The broadcast is hidden from every chat.",
-            lambda broadcast, actor: broadcast.retract(actor),
-            is_dangerous=True,
+            success_text="Every chat shows the broadcast again.",
         ),
         BroadcastAction(
-            "cancel", "Cancel", "block",
-            lambda broadcast: not broadcast.is_finished,
-            _cancelling, "The broadcast is cancelled.",
-            lambda broadcast, actor: broadcast.cancel(actor),
-            is_dangerous=True, firmly="Cancel the broadcast",
+            name="retract", label="Retract", icon="visibility_off", run=services.retract, is_dangerous=True,
+            is_available=lambda broadcast: bool(
+                broadcast.delivered and not broadcast.retracted_at and broadcast.status in Broadcast.RETRACTABLE
+            ),
+            confirm_text=_retracting, success_text="The broadcast is hidden from every chat.",
         ),
         BroadcastAction(
-            "delete", "Delete", "delete",
-            lambda broadcast: broadcast.is_deletable,
-            _deleting, "The broadcast is deleted.",
-            lambda broadcast, actor: services.delete_broadcast(broadcast=broadcast),
-            is_dangerous=True, firmly="Delete the broadcast", leaves_page=False,
+            name="cancel", label="Cancel", icon="block", run=services.cancel, is_dangerous=True,
+            is_available=lambda broadcast: not broadcast.is_finished,
+            confirm_text=_cancelling, confirm_label="Cancel the broadcast",
+            success_text="The broadcast is cancelled.",
+        ),
+        BroadcastAction(
+            name="delete", label="Delete", icon="delete", run=_delete, is_dangerous=True, leaves_page=False,
+            is_available=lambda broadcast: broadcast.is_deletable,
+            confirm_text=_deleting, confirm_label="Delete the broadcast",
+            success_text="The broadcast is deleted.",
         ),
     )
 }  # fmt: skip

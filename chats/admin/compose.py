@@ -18,8 +18,7 @@ from chats import services
 from chats.admin.compose_form import ComposeForm
 from chats.admin.send import may_send, page_of
 from chats.broadcasts import drafts
-from chats.broadcasts.user_list import MAX_LISTED_USERS, how_many_have_a_chat
-from chats.models import Broadcast, BroadcastNotAllowed, Chat
+from chats.models import ALL_CHATS, Broadcast, BroadcastNotAllowed, ListedUsers
 from core.storage_failure import StorageFailure
 from core.timezones import zone_words
 
@@ -80,7 +79,10 @@ class ComposeAdmin(admin.ModelAdmin):
             return self._send(request, form, broadcast)
         if request.method == "POST":
             return self._go_to_preview(request, form, broadcast)
-        return self._page(request, "chats/compose_preview.html", form, broadcast, **_reach(form, broadcast))
+        audience = broadcast.kind.of(broadcast) if broadcast else form.chosen_audience
+        reach = audience.count_chats()
+        counts = {"audience": audience, "reach": reach, "without": (audience.size or reach) - reach}
+        return self._page(request, "chats/compose_preview.html", form, broadcast, **counts)
 
     def _write(self, request: HttpRequest, form: ComposeForm, broadcast: Broadcast | None) -> HttpResponse:
         if broadcast is None and (selected := request.session.pop("compose_uuids", None)):
@@ -109,15 +111,14 @@ class ComposeAdmin(admin.ModelAdmin):
         except StorageFailure as error:
             return self._refused(request, form, broadcast, f"The picture could not be stored. {error}")
         if broadcast is None:
-            user_uuids = form.listed.user_uuids if form.listed else None
             broadcast = services.compose(
-                actor=request.user, text=text, image=image, user_uuids=user_uuids, send_at=send_at,
+                actor=request.user, text=text, image=image, audience=form.chosen_audience, send_at=send_at,
                 request_key=form.key_of_content(),
             )  # fmt: skip
             messages.success(request, "The broadcast is scheduled." if form.moment else "The broadcast is on its way.")
             return HttpResponseRedirect(page_of(broadcast))
         try:
-            services.amend(
+            services.update_scheduled(
                 broadcast=broadcast, actor=request.user, text=text, image=image, send_at=send_at, seen=_seen(form)
             )
             messages.success(request, "The broadcast is changed.")
@@ -148,7 +149,8 @@ class ComposeAdmin(admin.ModelAdmin):
             "zone": zone_words(timezone.get_current_timezone()),
             "version": _seen(form) if form.is_bound or broadcast is None else broadcast.version,
             "edit": urlencode({"edit": request.GET.get("preview", "")}),
-            "longest_list": MAX_LISTED_USERS,
+            "audience": broadcast and broadcast.kind.of(broadcast),
+            "longest_list": ListedUsers.MAX_USERS,
             "shows_errors": True,
         }
         return render(request, template, {**context, **more})
@@ -164,7 +166,7 @@ def _prefill(form: ComposeForm, request: HttpRequest, broadcast: Broadcast | Non
     """Fill a new form with the list from the chat list, or with the broadcast to be changed."""
     if broadcast is None:
         form.listed_file = drafts.find(request.GET.get("users", ""), owner=request.user, suffix=".txt")
-        form.initial["audience"] = "listed" if form.listed_file else "all"
+        form.initial["audience"] = ListedUsers.kind if form.listed_file else ALL_CHATS.kind
         return
     form.initial.update(text=broadcast.text, when="later", send_at=broadcast.send_at)
     if broadcast.image.name:
@@ -183,15 +185,3 @@ def _seen(form: ComposeForm) -> int | None:
     """Return the version of the broadcast that the form was first rendered with."""
     given = form.data.get("version", "")
     return int(given) if given.isascii() and given.isdigit() and len(given) < 19 else None
-
-
-def _reach(form: ComposeForm, broadcast: Broadcast | None) -> dict[str, int]:
-    """Return the exact number of chats the broadcast will reach."""
-    if broadcast is not None and broadcast.audience == Broadcast.Audience.LISTED:
-        listed = list(broadcast.recipients.values_list("user_uuid", flat=True))
-    elif form.listed is not None:
-        listed = form.listed.user_uuids
-    else:
-        return {"reach": Chat.objects.count()}
-    reach = how_many_have_a_chat(listed)
-    return {"reach": reach, "listed": len(listed), "without": len(listed) - reach}

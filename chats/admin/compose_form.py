@@ -17,7 +17,9 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from chats.admin.text import MultilineField
 from chats.broadcasts import drafts
 from chats.broadcasts.drafts import Draft
-from chats.broadcasts.user_list import MAX_LISTED_USERS, Listed, read_list
+from chats.broadcasts.user_list import Listed, read_list
+from chats.models import ALL_CHATS, Audience, ListedUsers
+from chats.models.audience import KINDS
 from core.admin.datetime_field import MomentField, MomentInput
 from core.busy import Busy
 from core.images.conversion import ImageRefused, reencode
@@ -25,7 +27,6 @@ from core.storage_failure import StorageFailure
 
 MAX_IMAGE_BYTES = 5 * 1024 * 1024
 MAX_LIST_FILE_BYTES = 20 * 1024 * 1024  # 200,000 UUIDs with a few other columns
-AUDIENCES = {"all": "All chats", "listed": "Listed users"}
 TIMES = {"now": "Now", "later": "Later"}
 
 
@@ -44,7 +45,7 @@ class ComposeForm(forms.Form):
     )
     picture_file = forms.FileField(required=False)
     picture_kept = forms.CharField(required=False)
-    audience = forms.ChoiceField(choices=AUDIENCES.items(), initial="all")
+    audience = forms.ChoiceField(choices=[(kind, kind) for kind in KINDS], initial=ALL_CHATS.kind)
     users = forms.CharField(
         required=False, strip=False, widget=UnfoldAdminTextareaWidget({"rows": 5, "spellcheck": "false"})
     )
@@ -62,6 +63,11 @@ class ComposeForm(forms.Form):
         self.picture: Draft | None = None
         self.listed_file: Draft | None = None
         self.listed: Listed | None = None
+
+    @property
+    def chosen_audience(self) -> Audience:
+        """The audience of a valid form."""
+        return ListedUsers(self.listed.user_uuids) if self.listed else ALL_CHATS
 
     @cached_property
     def key(self) -> UUID:
@@ -122,7 +128,7 @@ class ComposeForm(forms.Form):
             self.add_error("picture_file", drafts.GONE)
         elif not data.get("text", "").strip() and self.picture is None and not self.errors:
             self.add_error("text", "Write a text or add a picture.")
-        if data.get("audience") == "listed" and "users_file" not in self.errors:
+        if data.get("audience") == ListedUsers.kind and "users_file" not in self.errors:
             self._clean_list()
         self._clean_time(data)
         return data
@@ -139,9 +145,9 @@ class ComposeForm(forms.Form):
             return
         if not self.listed.user_uuids:
             self.add_error("users", "There is no UUID in this list.")
-        elif self.listed.is_too_long:
+        elif len(self.listed.user_uuids) > ListedUsers.MAX_USERS:
             self.add_error(
-                "users", f"At most {MAX_LISTED_USERS:,} users; this list has {len(self.listed.user_uuids):,}."
+                "users", f"At most {ListedUsers.MAX_USERS:,} users; this list has {len(self.listed.user_uuids):,}."
             )
 
     def _clean_time(self, data: dict[str, Any]) -> None:
@@ -174,7 +180,7 @@ class ComposeForm(forms.Form):
     def values(self) -> dict[str, Any]:
         """Return the values for the page's fields: the submitted ones, even if they are invalid."""
         source = self.data if self.is_bound else self.initial
-        defaults = {"text": "", "audience": "all", "when": "now", "zone": timezone.get_current_timezone_name()}
+        defaults = {"text": "", "audience": ALL_CHATS.kind, "when": "now", "zone": timezone.get_current_timezone_name()}
         return {name: source.get(name) or default for name, default in defaults.items()}
 
     @property

@@ -13,7 +13,7 @@ from django.urls import URLPattern, path, re_path, reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from chats.admin.broadcast_actions import VERBS, BroadcastAction, verbs_for
+from chats.admin.broadcast_actions import ACTIONS, BroadcastAction, actions_for
 from chats.admin.send import go_to, may_send, page_of
 from chats.broadcasts.progress import in_words, progress_of
 from chats.models import Banner, Broadcast, BroadcastNotAllowed, Step
@@ -35,7 +35,9 @@ class BroadcastPagesAdmin(RowHistoryAdmin):
         return [
             path("<int:pk>/live/", wrap(require_safe(self.live_view)), name="chats_broadcast_live"),
             path("<int:pk>/cells/", wrap(require_safe(self.cells_view)), name="chats_broadcast_cells"),
-            re_path(rf"^(?P<pk>\d+)/(?P<verb>{'|'.join(VERBS)})/$", wrap(self.verb_view), name="chats_broadcast_verb"),
+            re_path(
+                rf"^(?P<pk>\d+)/(?P<verb>{'|'.join(ACTIONS)})/$", wrap(self.action_view), name="chats_broadcast_verb"
+            ),
             *super().get_urls(),
         ]
 
@@ -63,32 +65,32 @@ class BroadcastPagesAdmin(RowHistoryAdmin):
         """Return state and progress of one row of the list. The list requests it while the broadcast is in progress."""
         return render(request, "chats/broadcast_cells.html", {"broadcast": self._broadcast(request, str(pk))})
 
-    def verb_view(self, request: HttpRequest, pk: str, verb: str) -> HttpResponse:
+    def action_view(self, request: HttpRequest, pk: str, verb: str) -> HttpResponse:
         """GET shows a confirmation with the consequence in numbers; POST executes the action."""
         if not may_send(request):
             raise PermissionDenied
-        broadcast = self._broadcast(request, pk)
+        broadcast, action = self._broadcast(request, pk), ACTIONS[verb]
         if request.method != "POST":
-            return self._confirmation(request, broadcast, VERBS[verb])
+            return self._confirmation(request, broadcast, action)
         try:
-            VERBS[verb].do(broadcast, request.user)
-            messages.success(request, VERBS[verb].done)
-            if not VERBS[verb].leaves_page:
+            action.run(broadcast=broadcast, actor=request.user)
+            messages.success(request, action.success_text)
+            if not action.leaves_page:
                 return go_to(request, reverse("admin:chats_broadcast_changelist"))
         except BroadcastNotAllowed as error:
             messages.error(request, str(error))
         return go_to(request, page_of(broadcast))
 
-    def _confirmation(self, request: HttpRequest, broadcast: Broadcast, verb: BroadcastAction) -> HttpResponse:
+    def _confirmation(self, request: HttpRequest, broadcast: Broadcast, action: BroadcastAction) -> HttpResponse:
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "original": broadcast,
             "broadcast": broadcast,
-            "verb": verb,
-            "title": f"{verb.label}: {broadcast}",
-            "fits": verb.fits(broadcast),
-            "consequence": verb.consequence(broadcast),
+            "action": action,
+            "title": f"{action.label}: {broadcast}",
+            "is_available": action.is_available(broadcast),
+            "confirm_text": action.confirm_text(broadcast),
             "back": page_of(broadcast),
             "media": self.media,
         }
@@ -113,14 +115,14 @@ class BroadcastPagesAdmin(RowHistoryAdmin):
             "remaining": in_words(progress.remaining),
             "took": in_words(progress.took),
             "timeline": [(step, *_look_of(step)) for step in reversed(steps)],
-            "verbs": verbs_for(broadcast) if may_send(request) else [],
+            "actions": actions_for(broadcast) if may_send(request) else [],
             "may_edit": may_send(request) and broadcast.status in Broadcast.CHANGEABLE,
             "every": None if broadcast.is_finished else EVERY,
             "nobody_comes": broadcast.status == Broadcast.Status.QUEUED and waited > WORKERS_SHOULD_HAVE_COME,
             "is_useless": broadcast.status == Broadcast.Status.FAILED
             and Banner.objects.filter(source_url=broadcast.banner_url, skipped_at__isnull=False).exists(),
             "left": (broadcast.audience_size or 0) - broadcast.delivered - broadcast.skipped,
-            "listed": broadcast.listed_size,
+            "audience": broadcast.kind.of(broadcast),
         }
 
 

@@ -46,13 +46,13 @@ def look_ahead() -> Outlook:
     found = photos(
         api_url=settings.BANNER_API_URL, budget=LOOK_SECONDS, trusted_origins=settings.BANNER_TRUSTED_ORIGINS
     )
-    spoken_for = set(Banner.objects.spoken_for().values_list("source_url", flat=True))
+    unavailable = set(Banner.objects.unavailable().values_list("source_url", flat=True))
     following: Photo | None = None
     left = 0
     try:
         with turn():
             for photo in found:
-                if photo.url not in spoken_for:
+                if photo.url not in unavailable:
                     following = following or photo
                     left += 1
     except BannerApiError as error:

@@ -35,10 +35,6 @@ ATTEMPTS = 5  # per chunk whose chats are being deleted concurrently
 
 _BOUND = "SELECT coalesce(max(id), 0) FROM chats_chat"
 
-_RANGES = {
-    Broadcast.Audience.ALL: "SELECT id FROM chats_chat WHERE id <= %(bound)s",
-    Broadcast.Audience.LISTED: "SELECT id FROM chats_recipient WHERE broadcast_id = %(broadcast)s",
-}
 # Walks along the index from the end of one range to the end of the next: four times as fast as numbering every row.
 _FREEZE = """
     WITH RECURSIVE walk (number, first_id, last_id, size) AS (
@@ -55,18 +51,11 @@ _FREEZE = """
     SELECT %(broadcast)s, number, first_id, last_id, size FROM walk WHERE number >= 0
 """
 
-_MEMBERS = {
-    Broadcast.Audience.ALL: "SELECT id FROM chats_chat WHERE id BETWEEN %(first)s AND %(last)s",
-    Broadcast.Audience.LISTED: """
-        SELECT chats_chat.id FROM chats_recipient JOIN chats_chat USING (user_uuid)
-        WHERE broadcast_id = %(broadcast)s AND chats_recipient.id BETWEEN %(first)s AND %(last)s
-    """,
-}
 # Ordered by id, so that two writers cannot deadlock. Without ON CONFLICT: a second message in one chat is a bug that
 # must raise an error, not be hidden.
 _INSERT = """
     INSERT INTO chats_message (chat_id, broadcast_id)
-    SELECT id, %(broadcast)s FROM ({members}) AS member ORDER BY id
+    SELECT id, %(broadcast)s FROM ({chats}) AS chat ORDER BY id
 """
 
 
@@ -89,11 +78,11 @@ def freeze(broadcast: Broadcast, *, largest_chunk: int) -> bool:
 
     The audience consists of the chats that exist now. Chats opened later are not included.
     """
-    bound = audience_bound() if broadcast.audience == Broadcast.Audience.ALL else 0
+    bound = audience_bound() if broadcast.kind.is_growing else 0
     with transaction.atomic():
         if not Broadcast.objects.held_by(broadcast).select_for_update().exists():
             return False
-        members = _RANGES[Broadcast.Audience(broadcast.audience)]
+        members = broadcast.kind.members_sql
         arguments = {"broadcast": broadcast.pk, "bound": bound}
         with connection.cursor() as cursor:
             cursor.execute(f"SELECT count(*) FROM ({members}) AS member", arguments)  # noqa: S608
@@ -146,10 +135,9 @@ def _send_next_chunk(broadcast: Broadcast) -> bool:
 
 
 def _insert_messages(broadcast: Broadcast, chunk: Chunk) -> int:
-    members = _MEMBERS[Broadcast.Audience(broadcast.audience)]
     with connection.cursor() as cursor:
         cursor.execute(
-            _INSERT.format(members=members),
+            _INSERT.format(chats=broadcast.kind.chats_sql),
             {"broadcast": broadcast.pk, "first": chunk.first_id, "last": chunk.last_id},
         )
         return cursor.rowcount

@@ -12,7 +12,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from chats import realtime
-from chats.broadcasts import fanout
+from chats.broadcasts import fanout, state_changes
 from chats.models import Banner, Broadcast, BroadcastNotAllowed
 from chats.stored_images import stored
 from core.busy import Busy
@@ -62,7 +62,7 @@ def _lease(broadcast: Broadcast) -> bool:
 
 def _is_missed(broadcast: Broadcast) -> bool:
     try:
-        broadcast.miss()
+        state_changes.miss(broadcast)
     except BroadcastNotAllowed:
         return False
     return True
@@ -109,7 +109,7 @@ def _give_up(broadcast: Broadcast, banner: Banner, reason: str, *, useless: str 
     try:
         with transaction.atomic():
             Banner.objects.select_for_update().get(pk=banner.pk)  # prevents its reservation before it is skipped
-            broadcast.fail(reason)
+            state_changes.fail(broadcast, reason)
             if useless:
                 Banner.objects.filter(pk=banner.pk, skipped_at=None).update(skipped_at=Now(), skip_reason=useless[:500])
     except BroadcastNotAllowed:

@@ -1,15 +1,11 @@
-"""Parser of a pasted or uploaded list of users: its UUIDs, its invalid lines, and how many of the users have a chat."""
+"""Parser of a pasted or uploaded list of users: its UUIDs and its invalid lines."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db import connection
-
-MAX_LISTED_USERS = 200_000  # users per broadcast
 MAX_SHOWN = 5  # invalid lines shown as examples
 _UUID = re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
 _HEADERS = {"uuid", "user_uuid", "user", "user_id", "id"}
@@ -23,10 +19,6 @@ class Listed:
     repeated: int
     unusable: int
     examples: list[str]
-
-    @property
-    def is_too_long(self) -> bool:
-        return len(self.user_uuids) > MAX_LISTED_USERS
 
 
 def read_list(text: str) -> Listed:
@@ -47,17 +39,6 @@ def read_list(text: str) -> Listed:
         if len(examples) < MAX_SHOWN:
             examples.append(line.strip()[:60])
     return Listed(list(found), total - len(found), unusable, examples)
-
-
-def how_many_have_a_chat(user_uuids: Iterable[UUID]) -> int:
-    """Count the users who have a chat, by the unique index.
-
-    The UUIDs are one array parameter, not 200,000 parameters.
-    """
-    listed = [str(uuid) for uuid in user_uuids]
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM chats_chat WHERE user_uuid = ANY(%s::uuid[])", [listed])
-        return cursor.fetchone()[0]
 
 
 def _is_header(line: str) -> bool:

@@ -6,7 +6,7 @@ from django.db.models.functions import Now
 
 
 class BannerQuerySet(models.QuerySet["Banner"]):
-    def spoken_for(self) -> BannerQuerySet:
+    def unavailable(self) -> BannerQuerySet:
         """Banners that must not be sent again: reserved or sent by a broadcast, or skipped."""
         return self.filter(Q(broadcast__isnull=False) | Q(skipped_at__isnull=False))
 

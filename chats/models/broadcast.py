@@ -1,21 +1,12 @@
 from __future__ import annotations
 
-from contextlib import suppress
-from datetime import timedelta
-from typing import Any
-
-import structlog
 from django.conf import settings
-from django.core.cache import cache
-from django.db import OperationalError, connection, models, transaction
-from django.db.models import Case, F, Max, Q, Value, When
+from django.db import models
+from django.db.models import F, Max, Q
 from django.db.models.functions import Now
-from django.utils import timezone
 from simple_history.models import HistoricalRecords
 
-from chats import realtime
-
-log = structlog.get_logger(__name__)
+from chats.models.audience import ALL_CHATS, KINDS, Audience
 
 
 class BroadcastNotAllowed(Exception):
@@ -69,21 +60,20 @@ class Broadcast(models.Model):
         FAILED = "failed"
         MISSED = "missed"  # its time passed while no worker was running: a user decides whether to send it
 
-    class Audience(models.TextChoices):
-        ALL = "all", "all chats"
-        LISTED = "listed", "listed users"
-
     CHANGEABLE = [Status.SCHEDULED, Status.MISSED]
     DELETABLE = [Status.SCHEDULED, Status.MISSED, Status.CANCELLED, Status.FAILED]
     MOVING = [Status.SCHEDULED, Status.QUEUED, Status.SENDING, Status.PAUSED]
     FINISHED = [Status.SENT, Status.CANCELLED, Status.FAILED]
+    RETRACTABLE = [Status.PAUSED, Status.SENT, Status.CANCELLED]
 
     text = models.TextField(blank=True, default="", max_length=4000)
     image = models.FileField(blank=True, max_length=200, default="")
     # One-to-one: no banner is sent twice. A failed broadcast releases its banner and keeps the address.
     banner = models.OneToOneField("chats.Banner", models.PROTECT, null=True, blank=True, related_name="broadcast")
     banner_url = models.CharField(max_length=2000, blank=True, default="", editable=False)
-    audience = models.CharField(max_length=10, choices=Audience, default=Audience.ALL)
+    audience = models.CharField(
+        max_length=10, choices=[(kind.kind, kind.label) for kind in KINDS.values()], default=ALL_CHATS.kind
+    )
     send_at = models.DateTimeField("send at", null=True, blank=True)
 
     status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED, editable=False)
@@ -130,7 +120,7 @@ class Broadcast(models.Model):
                 ),
                 name="chats_broadcast_status",
             ),
-            models.CheckConstraint(condition=Q(audience__in=["all", "listed"]), name="chats_broadcast_audience"),
+            models.CheckConstraint(condition=Q(audience__in=list(KINDS)), name="chats_broadcast_audience"),
             models.CheckConstraint(condition=~Q(text="", image="", banner_url=""), name="chats_broadcast_content"),
             models.CheckConstraint(
                 condition=Q(banner__isnull=True) | ~Q(banner_url=""), name="chats_broadcast_banner_url"
@@ -183,7 +173,7 @@ class Broadcast(models.Model):
         return self.status in self.DELETABLE and self.audience_size is None
 
     @property
-    def may_move(self) -> bool:
+    def is_changing(self) -> bool:
         """Whether its status may still change: all but sent or cancelled broadcasts. A failed one may be retried."""
         return self.status not in (self.Status.SENT, self.Status.CANCELLED)
 
@@ -193,13 +183,9 @@ class Broadcast(models.Model):
         return self.steps.aggregate(last=Max("pk"))["last"] or 0
 
     @property
-    def listed_size(self) -> int | None:
-        """The number of listed users, or None if it is for all chats. A list never changes, so it is counted once."""
-        if self.audience == self.Audience.ALL:
-            return None
-        if self.audience_size is not None:
-            return self.audience_size
-        return cache.get_or_set(f"chats.listed.{self.pk}", self.recipients.count, 24 * 3600)
+    def kind(self) -> type[Audience]:
+        """The class of its audience."""
+        return KINDS[self.audience]
 
     @property
     def percent(self) -> int:
@@ -207,123 +193,3 @@ class Broadcast(models.Model):
         if not self.audience_size:
             return 100 if self.status == self.Status.SENT else 0
         return (self.delivered + self.skipped) * 100 // self.audience_size
-
-    def pause(self, actor: Any) -> None:
-        """Stop after the chunks that have already committed. `resume` continues from there."""
-        self._move(self.Status.PAUSED, [self.Status.QUEUED, self.Status.SENDING], actor)
-
-    def resume(self, actor: Any) -> None:
-        """Continue a paused or missed broadcast: with sending if the audience is frozen, otherwise with preparing."""
-        frozen = When(audience_size__isnull=False, then=Value(self.Status.SENDING))
-        to = Case(frozen, default=Value(self.Status.QUEUED))
-        self._move(to, [self.Status.PAUSED, self.Status.MISSED], actor, wanted="resumed", send_at=_due_again())
-
-    def cancel(self, actor: Any) -> None:
-        """Stop permanently. Delivered messages stay until the broadcast is retracted; an unsent banner is released."""
-        self._move(self.Status.CANCELLED, [*self.MOVING, self.Status.MISSED], actor, finished_at=Now())
-        self.give_back_banner()
-
-    def give_back_banner(self) -> None:
-        """Release the banner of a cancelled broadcast that delivered no message.
-
-        This needs its own transaction after the new status is committed. The banner column is unique, so changing it
-        takes the strongest row lock, which waits for workers that have inserted messages of this broadcast. These
-        workers roll back when they see the status; before its commit, they would wait for this transaction: a deadlock.
-        If they take long, the sweeper tries again.
-        """
-        try:
-            with transaction.atomic(), connection.cursor() as cursor:
-                cursor.execute("SET LOCAL lock_timeout = '2s'")  # longer than a chunk takes
-                Broadcast.objects.keeping_a_banner().filter(pk=self.pk).update(banner=None)
-        except OperationalError as error:
-            log.warning("banner_not_given_back_yet", broadcast=self.pk, error=str(error))
-        with suppress(Broadcast.DoesNotExist):  # a cancelled broadcast can be deleted immediately
-            self.refresh_from_db()
-
-    def requeue(self, actor: Any, **fields: Any) -> None:
-        """Queue a failed broadcast again."""
-        fields |= {"error": "", "finished_at": None, "send_at": _due_again()}
-        self._move(self.Status.QUEUED, [self.Status.FAILED], actor, **fields)
-
-    def queue_when_due(self) -> None:
-        """Queue a scheduled broadcast if its time has come. It may have been postponed meanwhile.
-
-        A broadcast that is late by more than BROADCAST_GRACE_MINUTES becomes missed instead.
-        """
-        to = Case(When(_too_late(), then=Value(self.Status.MISSED)), default=Value(self.Status.QUEUED))
-        self._move(to, [self.Status.SCHEDULED], None, wanted="queued", only=Q(send_at__lte=Now()))
-
-    def miss(self) -> None:
-        """Mark a queued broadcast as missed if it is prepared too late.
-
-        This object must hold the lease of the preparation.
-        """
-        only = _too_late() & Q(lease_until=self.lease_until)
-        self._move(self.Status.MISSED, [self.Status.QUEUED], None, only=only)
-
-    def fail(self, reason: str) -> None:
-        """Record why nothing could be sent, and release the banner. Only while this worker's lease is valid."""
-        self._move(
-            self.Status.FAILED, [self.Status.QUEUED], None, only=Q(lease_until=self.lease_until), note=reason[:500],
-            error=reason[:500], banner=None, finished_at=Now(),
-        )  # fmt: skip
-
-    def retract(self, actor: Any) -> None:
-        """Hide this broadcast's messages from all chats at once."""
-        self._set_retracted(True, actor)
-
-    def restore(self, actor: Any) -> None:
-        """Undo `retract`: the messages are visible again, with their read marks."""
-        self._set_retracted(False, actor)
-
-    def _set_retracted(self, wanted: bool, actor: Any) -> None:
-        may = [self.Status.PAUSED, self.Status.SENT, self.Status.CANCELLED]
-        with transaction.atomic():
-            changed = Broadcast.objects.filter(
-                pk=self.pk, status__in=may, delivered__gt=0, retracted_at__isnull=wanted
-            ).update(retracted_at=timezone.now() if wanted else None)
-            if not changed:
-                raise BroadcastNotAllowed(self._why_not("retracted" if wanted else "restored"))
-            self.steps.create(verb="retracted" if wanted else "restored", actor=actor)
-            self.refresh_from_db()
-            realtime.broadcast_progress(self)
-
-    def _move(
-        self,
-        to: Broadcast.Status | Case,
-        allowed: list[Broadcast.Status],
-        actor: Any,
-        *,
-        wanted: str = "",
-        only: Q | None = None,
-        note: str = "",
-        **fields: Any,
-    ) -> None:
-        """Change the status if it is still one of `allowed` and `only` holds. Exactly one concurrent caller succeeds.
-
-        The UPDATE decides everything, because this object may be older than the row.
-        """
-        with transaction.atomic():
-            row = Broadcast.objects.filter(only or Q(), pk=self.pk, status__in=allowed)
-            if not row.update(status=to, lease_until=None, **fields):
-                raise BroadcastNotAllowed(self._why_not(wanted or str(to)))
-            self.refresh_from_db()
-            self.steps.create(verb=self.status, actor=actor, note=note)
-            realtime.broadcast_progress(self)
-
-    def _why_not(self, wanted: str) -> str:
-        try:
-            self.refresh_from_db()
-        except Broadcast.DoesNotExist:
-            return f"Broadcast {self.pk} was deleted."
-        state = "retracted" if self.retracted_at else self.status
-        return f"Broadcast {self.pk} is {state} and cannot be {wanted} now."
-
-
-def _too_late() -> Q:
-    return Q(send_at__lt=Now() - timedelta(minutes=settings.BROADCAST_GRACE_MINUTES))
-
-
-def _due_again() -> Case:
-    """The new time of a scheduled broadcast that a user sends now, so that it does not count as late."""
-    return Case(When(audience_size__isnull=True, send_at__isnull=False, then=Now()), default=F("send_at"))

@@ -13,11 +13,11 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from chats import services
-from chats.admin.broadcast_actions import VERBS
+from chats.admin.broadcast_actions import ACTIONS
 from chats.broadcasts.fanout import freeze, run, send_next_chunk
 from chats.demo.fake import create_fake_chats
 from chats.factories import BannerFactory, BroadcastFactory, ChatFactory
-from chats.models import Broadcast, Message
+from chats.models import Broadcast, ListedUsers, Message
 
 pytestmark = pytest.mark.django_db
 LIST = "/admin/chats/broadcast/"
@@ -149,7 +149,7 @@ def test_the_page_says_how_far_it_is(as_viewer, broadcast):
 
 
 def test_the_page_shows_who_did_what_and_when(as_marketer, marketer, broadcast):
-    broadcast.pause(marketer)
+    services.pause(broadcast=broadcast, actor=marketer)
 
     page = as_marketer.get(page_of(broadcast)).content.decode()
     steps = re.findall(r"<li>.*?</li>", page, re.S)
@@ -275,12 +275,12 @@ def test_the_buttons_fit_the_state(as_marketer, marketer, broadcast):
         return buttons(as_marketer.get(live(broadcast)).content.decode())
 
     assert offered() == {"pause", "cancel"}
-    broadcast.pause(marketer)
+    services.pause(broadcast=broadcast, actor=marketer)
     assert offered() == {"resume", "retract", "cancel"}
-    broadcast.resume(marketer)
+    services.resume(broadcast=broadcast, actor=marketer)
     sent(broadcast)
     assert offered() == {"retract"}
-    broadcast.retract(marketer)
+    services.retract(broadcast=broadcast, actor=marketer)
     assert offered() == {"restore"}
     assert buttons(as_marketer.get(page_of(BroadcastFactory(failed=True))).content.decode()) == {"retry", "delete"}
     assert buttons(as_marketer.get(page_of(BroadcastFactory(scheduled=True))).content.decode()) == {
@@ -302,7 +302,7 @@ CONSEQUENCES = {
 @pytest.mark.parametrize("name", CONSEQUENCES)
 def test_the_confirmation_has_the_consequence_in_numbers(as_marketer, marketer, broadcast, name):
     if name == "retract":
-        broadcast.pause(marketer)
+        services.pause(broadcast=broadcast, actor=marketer)
 
     in_dialog = text_of(as_marketer.get(verb(broadcast, name), headers={"HX-Request": "true"}))
     as_page = text_of(as_marketer.get(verb(broadcast, name)))
@@ -311,7 +311,7 @@ def test_the_confirmation_has_the_consequence_in_numbers(as_marketer, marketer, 
     assert CONSEQUENCES[name] in as_page
 
 
-@pytest.mark.parametrize("name", VERBS)
+@pytest.mark.parametrize("name", ACTIONS)
 def test_asking_for_a_confirmation_changes_nothing(as_marketer, broadcast, name):
     before = Broadcast.objects.filter(pk=broadcast.pk).values().get()
 
@@ -363,7 +363,7 @@ def test_what_cannot_be_done_any_more_is_one_clear_message(as_marketer, broadcas
     assert words(response) == [f"Broadcast {broadcast.pk} is sent and cannot be cancelled now."]
 
 
-@pytest.mark.parametrize("name", VERBS)
+@pytest.mark.parametrize("name", ACTIONS)
 @pytest.mark.parametrize("who", ["as_viewer", "as_stranger"])
 def test_nobody_else_may_press_the_buttons(request, broadcast, who, name):
     client = request.getfixturevalue(who)
@@ -420,7 +420,7 @@ def test_a_row_of_the_list_moves_while_its_state_can_change(as_marketer, fields,
 
 
 def test_a_list_of_users_is_counted_once_for_all_who_watch(as_marketer, as_superuser, marketer):
-    broadcast = services.compose(actor=marketer, text="Hello", user_uuids=[uuid4(), uuid4()])
+    broadcast = services.compose(actor=marketer, text="Hello", audience=ListedUsers([uuid4(), uuid4()]))
 
     with CaptureQueriesContext(connection) as asked:
         for client in (as_marketer, as_superuser, as_marketer):

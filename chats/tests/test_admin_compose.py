@@ -268,7 +268,7 @@ def test_a_list_of_nobody_is_refused(as_marketer, users, sentence):
 
 
 def test_a_list_that_is_too_long_is_refused(as_marketer, monkeypatch):
-    monkeypatch.setattr("chats.broadcasts.user_list.MAX_LISTED_USERS", 2)
+    monkeypatch.setattr("chats.models.ListedUsers.MAX_USERS", 2)
     users = "\n".join(str(uuid4()) for _ in range(3))
 
     page = shown(as_marketer, form(audience="listed", users=users))
@@ -384,11 +384,11 @@ def test_a_scheduled_broadcast_is_changed(as_marketer, marketer):
 
 def test_a_change_that_another_editor_has_not_seen_is_not_lost(as_marketer, as_superuser, marketer):
     broadcast = BroadcastFactory(scheduled=True, text="Befor")
-    services.amend(broadcast=broadcast, actor=None, text="Befor", image=None, send_at=NEXT_CENTURY)
+    services.update_scheduled(broadcast=broadcast, actor=None, text="Befor", image=None, send_at=NEXT_CENTURY)
     address = f"/admin/chats/broadcast/{broadcast.pk}/edit/"
     opened = as_superuser.get(address)
     seen = {"version": opened.context["version"]}
-    services.amend(broadcast=broadcast, actor=marketer, text="Not yet", image=None, send_at=NEXT_CENTURY)
+    services.update_scheduled(broadcast=broadcast, actor=marketer, text="Not yet", image=None, send_at=NEXT_CENTURY)
 
     corrected = form(text="Before", when="later", send_at="2999-01-01T10:00", **seen)
     preview = shown(as_superuser, corrected, address)

@@ -41,7 +41,7 @@ def test_a_retraction_is_told(marketer):
     fanout.freeze(broadcast, largest_chunk=60)
     fanout.run(broadcast, seconds=10)
 
-    broadcast.retract(marketer)
+    services.retract(broadcast=broadcast, actor=marketer)
 
     assert told("broadcasts")[-1]["retracted_at"] is not None
 

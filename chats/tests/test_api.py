@@ -11,7 +11,7 @@ from PIL import Image
 from chats.broadcasts import fanout
 from chats.demo.fake import create_fake_chats
 from chats.factories import BroadcastFactory, ChatFactory, MessageFactory
-from chats.models import Broadcast, Chat, Message
+from chats.models import Broadcast, Chat, ListedUsers, Message
 
 pytestmark = pytest.mark.django_db
 
@@ -171,7 +171,7 @@ def test_a_broadcast_to_some_counts_each_of_them_once(marketer_api):
     body = marketer_api.post("/broadcasts/", {"text": "You!", "audience": audience}).json()
 
     broadcast = Broadcast.objects.get(pk=body["id"])
-    assert broadcast.audience == Broadcast.Audience.LISTED
+    assert broadcast.audience == ListedUsers.kind
     assert broadcast.recipients.count() == 2
 
 

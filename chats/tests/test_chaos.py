@@ -24,7 +24,7 @@ from chats import services
 from chats.models import Broadcast
 from core.wake import wake
 for _ in range(10):
-    wake(services.FAN_OUT, Broadcast.objects.get().pk)
+    wake(state_changes.FAN_OUT, Broadcast.objects.get().pk)
 """
 
 

@@ -3,7 +3,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from chats.factories import BannerFactory, BroadcastFactory, ChatFactory, MessageFactory
-from chats.models import Broadcast, Chunk, Message, Recipient
+from chats.models import Chunk, ListedUsers, Message, Recipient
 
 pytestmark = pytest.mark.django_db
 
@@ -92,7 +92,7 @@ def test_a_range_is_done_only_when_everybody_in_it_is_accounted_for():
 
 
 def test_a_user_is_listed_once():
-    chat, broadcast = ChatFactory(), BroadcastFactory(audience=Broadcast.Audience.LISTED)
+    chat, broadcast = ChatFactory(), BroadcastFactory(audience=ListedUsers.kind)
     Recipient.objects.create(broadcast=broadcast, user_uuid=chat.user_uuid)
 
     with refused("chats_recipient_once"):

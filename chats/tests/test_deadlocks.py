@@ -11,10 +11,10 @@ from django.utils import timezone
 
 from chats import services
 from chats.banners.api_client import Photo
-from chats.broadcasts import fanout
+from chats.broadcasts import fanout, state_changes
 from chats.demo.fake import create_fake_chats
 from chats.factories import BannerFactory, BroadcastFactory, ChatFactory, MessageFactory
-from chats.models import Broadcast, BroadcastNotAllowed, Chat, Message
+from chats.models import Broadcast, BroadcastNotAllowed, Chat, ListedUsers, Message
 from chats.tests.test_fanout import in_another_connection, wait_until_somebody_waits_for_a_lock
 from core.tests.together import together
 
@@ -51,7 +51,9 @@ def test_a_cancel_while_a_worker_has_inserted_messages_stops_it_and_frees_the_ba
 
     worker = in_another_connection(lambda: noting(lambda: fanout.send_next_chunk(broadcast)))
     inserted.wait(10)
-    canceller = in_another_connection(lambda: noting(lambda: Broadcast.objects.get().cancel(None)))
+    canceller = in_another_connection(
+        lambda: noting(lambda: services.cancel(broadcast=Broadcast.objects.get(), actor=None))
+    )
     wait_until_somebody_waits_for_a_lock()
     may_count.set()
     worker.join(10)
@@ -79,7 +81,7 @@ def test_many_cancels_under_way_of_many_workers_never_fail():
         again = Broadcast.objects.get(pk=broadcast.pk)
         workers = [lambda pk=broadcast.pk: fanout.run(Broadcast.objects.get(pk=pk), seconds=20) for _ in range(4)]
 
-        raised = together(*workers, lambda again=again: again.cancel(None))
+        raised = together(*workers, lambda again=again: services.cancel(broadcast=again, actor=None))
 
         again.refresh_from_db()
         assert [error for error in raised if not isinstance(error, BroadcastNotAllowed)] == []
@@ -125,7 +127,7 @@ class Scene:
         self.paused = BroadcastFactory()
         fanout.freeze(self.paused, largest_chunk=50)
         fanout.send_next_chunk(self.paused)
-        self.paused.pause(None)
+        services.pause(broadcast=self.paused, actor=None)
         self.skipped = BannerFactory(skipped_at=timezone.now(), skip_reason="Not this one.")
         self.failed = BroadcastFactory(failed=True, text="", banner_url=self.skipped.source_url)
         self.key = uuid4()
@@ -137,22 +139,22 @@ class Scene:
 VERBS = {
     "fan-out": lambda scene: fanout.run(scene.fresh(scene.sending), seconds=10),
     "freeze": lambda scene: fanout.freeze(scene.fresh(scene.queued), largest_chunk=50),
-    "pause": lambda scene: scene.fresh(scene.sending).pause(None),
-    "pause queued": lambda scene: scene.fresh(scene.queued).pause(None),
+    "pause": lambda scene: services.pause(broadcast=scene.fresh(scene.sending), actor=None),
+    "pause queued": lambda scene: services.pause(broadcast=scene.fresh(scene.queued), actor=None),
     "resume": lambda scene: services.resume(broadcast=scene.fresh(scene.paused), actor=None),
-    "cancel": lambda scene: scene.fresh(scene.sending).cancel(None),
-    "retract": lambda scene: scene.fresh(scene.paused).retract(None),
+    "cancel": lambda scene: services.cancel(broadcast=scene.fresh(scene.sending), actor=None),
+    "retract": lambda scene: services.retract(broadcast=scene.fresh(scene.paused), actor=None),
     "retry": lambda scene: services.retry(broadcast=scene.fresh(scene.failed), actor=None),
-    "fail": lambda scene: scene.fresh(scene.queued).fail("It did not work."),
+    "fail": lambda scene: state_changes.fail(scene.fresh(scene.queued), "It did not work."),
     "reserve": lambda scene: services.send_photo(
         photo=Photo(scene.skipped.source_url, ""), actor=None, request_key=scene.key
     ),
     "skip": lambda scene: services.skip_banner(url=scene.skipped.source_url, title="", actor="Mara"),
     "unskip": lambda scene: services.unskip_banner(banner=scene.skipped),
     "compose": lambda scene: services.compose(
-        actor=None, text="Hello", request_key=scene.key, user_uuids=[scene.chat.user_uuid]
+        actor=None, text="Hello", request_key=scene.key, audience=ListedUsers([scene.chat.user_uuid])
     ),
-    "amend": lambda scene: services.amend(
+    "update": lambda scene: services.update_scheduled(
         broadcast=scene.scheduled, actor=None, text="Later", image=None, send_at=timezone.now() + timedelta(hours=1)
     ),
     "sweep": lambda scene: services.sweep_broadcasts(),

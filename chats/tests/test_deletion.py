@@ -11,11 +11,12 @@ from django.db import transaction
 from django.utils import timezone
 
 from chats import services
+from chats.broadcasts import state_changes
 from chats.broadcasts.fanout import freeze
 from chats.broadcasts.prepare import prepare
 from chats.demo.fake import create_fake_chats
 from chats.factories import BannerFactory, BroadcastFactory
-from chats.models import Banner, Broadcast, BroadcastNotAllowed, Recipient, Step
+from chats.models import Banner, Broadcast, BroadcastNotAllowed, ListedUsers, Recipient, Step
 from chats.stored_images import store_content
 from chats.tests.test_fanout import in_another_connection, wait_until_somebody_waits_for_a_lock
 from live.models import OutboxMessage as Announcement
@@ -29,7 +30,7 @@ def address(broadcast: Broadcast) -> str:
 
 def cancelled(**more) -> Broadcast:
     broadcast = BroadcastFactory(**more)
-    broadcast.cancel(None)
+    services.cancel(broadcast=broadcast, actor=None)
     return broadcast
 
 
@@ -65,7 +66,7 @@ def test_its_list_and_its_picture_go_with_it_and_watchers_hear_of_it(marketer_ap
     broadcast = services.compose(
         actor=None,
         image=store_content(b"picture", folder="messages", suffix=".webp"),
-        user_uuids=[uuid4(), uuid4()],
+        audience=ListedUsers([uuid4(), uuid4()]),
         send_at=timezone.now() + timedelta(days=1),
     )
 
@@ -88,7 +89,7 @@ def test_the_banner_of_a_cancelled_broadcast_stays_and_can_be_sent(marketer_api)
 
     assert marketer_api.delete(address(broadcast)).status_code == 204
 
-    assert Banner.objects.get() == banner and not Banner.objects.spoken_for().exists()
+    assert Banner.objects.get() == banner and not Banner.objects.unavailable().exists()
 
 
 @pytest.mark.django_db
@@ -96,7 +97,7 @@ def test_the_banner_of_a_cancelled_broadcast_stays_and_can_be_sent(marketer_api)
 def test_a_broadcast_on_its_way_has_to_be_cancelled_first(marketer_api, status):
     broadcast = BroadcastFactory()
     if status == "paused":
-        broadcast.pause(None)
+        services.pause(broadcast=broadcast, actor=None)
 
     answer = marketer_api.delete(address(broadcast))
 
@@ -112,7 +113,7 @@ def test_a_broadcast_whose_sending_has_begun_stays(marketer_api, is_cancelled):
     broadcast = BroadcastFactory()
     freeze(broadcast, largest_chunk=10)
     if is_cancelled:
-        broadcast.cancel(None)
+        services.cancel(broadcast=broadcast, actor=None)
 
     answer = marketer_api.delete(address(broadcast))
 
@@ -125,7 +126,7 @@ def test_a_broadcast_whose_sending_has_begun_stays(marketer_api, is_cancelled):
 def test_another_etag_than_the_present_one_deletes_nothing(marketer_api):
     broadcast = BroadcastFactory(scheduled=True)
     etag = marketer_api.get(address(broadcast)).headers["ETag"]
-    services.amend(broadcast=broadcast, actor=None, text="Changed", image=None, send_at=broadcast.send_at)
+    services.update_scheduled(broadcast=broadcast, actor=None, text="Changed", image=None, send_at=broadcast.send_at)
 
     assert marketer_api.delete(address(broadcast), headers={"if-match": etag}).status_code == 412
     etag = marketer_api.get(address(broadcast)).headers["ETag"]
@@ -162,7 +163,7 @@ def test_the_page_offers_no_deletion_where_sending_has_begun(as_marketer):
     create_fake_chats(1)
     broadcast = BroadcastFactory()
     freeze(broadcast, largest_chunk=10)
-    broadcast.cancel(None)
+    services.cancel(broadcast=broadcast, actor=None)
 
     assert "/delete/" not in as_marketer.get(f"{LIST}{broadcast.pk}/change/").content.decode()
     as_marketer.post(f"{LIST}{broadcast.pk}/delete/")
@@ -174,9 +175,9 @@ def test_verbs_of_a_broadcast_that_was_deleted_meanwhile_end_in_words(marketer_a
     broadcast = BroadcastFactory(scheduled=True)
     Broadcast.objects.get().delete()
 
-    for verb in (broadcast.pause, broadcast.resume, broadcast.cancel, broadcast.retract):
+    for verb in (services.pause, services.resume, services.cancel, services.retract):
         with pytest.raises(BroadcastNotAllowed, match="was deleted"):
-            verb(None)
+            verb(broadcast=broadcast, actor=None)
     assert not prepare(broadcast)
 
 
@@ -205,7 +206,7 @@ def test_a_broadcast_that_is_queued_while_its_deletion_waits_stays():
             refused.append(str(error))
 
     with transaction.atomic():
-        Broadcast.objects.get().queue_when_due()
+        state_changes.queue_when_due(Broadcast.objects.get())
         deleting = in_another_connection(delete)
         wait_until_somebody_waits_for_a_lock()
     deleting.join(10)

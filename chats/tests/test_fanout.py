@@ -9,10 +9,11 @@ from itertools import pairwise
 import pytest
 from django.db import OperationalError, connection, connections, transaction
 
+from chats import services
 from chats.broadcasts import fanout
 from chats.demo.fake import create_fake_chats
 from chats.factories import BroadcastFactory, ChatFactory
-from chats.models import Broadcast, BroadcastNotAllowed, Chat, Message, Recipient
+from chats.models import Broadcast, BroadcastNotAllowed, Chat, ListedUsers, Message, Recipient
 from chats.tasks import prepare_broadcast
 
 
@@ -99,7 +100,7 @@ def test_an_audience_of_nobody_is_sent_at_once():
 def test_a_list_reaches_those_on_it_who_have_a_chat():
     create_fake_chats(5)
     listed, other = ChatFactory(), ChatFactory()
-    broadcast = BroadcastFactory(audience=Broadcast.Audience.LISTED)
+    broadcast = BroadcastFactory(audience=ListedUsers.kind)
     for user_uuid in (listed.user_uuid, uuid.uuid4()):
         Recipient.objects.create(broadcast=broadcast, user_uuid=user_uuid)
 
@@ -114,7 +115,7 @@ def test_a_list_reaches_those_on_it_who_have_a_chat():
 @pytest.mark.django_db
 def test_only_a_queued_broadcast_is_frozen():
     broadcast = BroadcastFactory()
-    broadcast.cancel(None)
+    services.cancel(broadcast=broadcast, actor=None)
 
     assert fanout.freeze(broadcast, largest_chunk=10) is False
     assert not broadcast.chunks.exists()
@@ -124,7 +125,7 @@ def test_only_a_queued_broadcast_is_frozen():
 def test_whoever_prepares_a_broadcast_calls_every_worker_that_may_send_it(monkeypatch, settings):
     settings.BROADCAST_WORKERS = 3
     called = []
-    for module in ("chats.services", "chats.tasks"):
+    for module in ("chats.broadcasts.state_changes", "chats.tasks"):
         monkeypatch.setattr(f"{module}.wake", lambda task, pk: called.append(task))
 
     prepare_broadcast(BroadcastFactory().pk)
@@ -150,7 +151,7 @@ def test_nothing_is_sent_after_a_stop(verb: str):
     create_fake_chats(200)
     broadcast = frozen()
     fanout.send_next_chunk(broadcast)
-    getattr(broadcast, verb)(None)
+    getattr(services, verb)(broadcast=broadcast, actor=None)
 
     assert fanout.run(broadcast, seconds=10) is False
 
@@ -163,8 +164,8 @@ def test_a_resumed_broadcast_goes_on_where_it_stopped():
     create_fake_chats(200)
     broadcast = frozen()
     fanout.send_next_chunk(broadcast)
-    broadcast.pause(None)
-    broadcast.resume(None)
+    services.pause(broadcast=broadcast, actor=None)
+    services.resume(broadcast=broadcast, actor=None)
 
     fanout.run(broadcast, seconds=10)
 
@@ -188,7 +189,7 @@ def test_a_chunk_that_is_being_sent_is_taken_back_when_the_broadcast_is_cancelle
 
     with transaction.atomic():
         # Another worker has inserted its messages and waits for the counters, which the cancel has locked.
-        Broadcast.objects.get(pk=broadcast.pk).cancel(None)
+        services.cancel(broadcast=Broadcast.objects.get(pk=broadcast.pk), actor=None)
         worker = in_another_connection(lambda: fanout.send_next_chunk(broadcast))
         wait_until_somebody_waits_for_a_lock()
     worker.join(10)
@@ -274,7 +275,7 @@ def test_what_is_finished_cannot_be_paused():
     fanout.run(broadcast, seconds=10)
 
     with pytest.raises(BroadcastNotAllowed, match="is sent and cannot be paused"):
-        broadcast.pause(None)
+        services.pause(broadcast=broadcast, actor=None)
 
 
 def wait_until_somebody_waits_for_a_lock(number: int = 1) -> None:

@@ -112,11 +112,11 @@ def test_a_retracted_broadcasts_picture_is_gone_until_it_is_restored(picture, as
     address = f"/media/{broadcast.image.name}"
     page = f"/admin/chats/broadcast/{broadcast.pk}/change/"
 
-    broadcast.retract(None)
+    services.retract(broadcast=broadcast, actor=None)
     assert status(as_superuser, address) == 404
     assert address not in as_superuser.get(page).content.decode()
 
-    broadcast.restore(None)
+    services.restore(broadcast=broadcast, actor=None)
     assert status(as_superuser, address) == 200
 
 
@@ -155,10 +155,10 @@ def test_a_replaced_picture_goes_and_a_kept_one_stays(picture):
     broadcast = services.compose(actor=None, image=picture, text="", send_at=later)
     first = broadcast.image.name
 
-    services.amend(broadcast=broadcast, actor=None, text="New words", image=first, send_at=later)
+    services.update_scheduled(broadcast=broadcast, actor=None, text="New words", image=first, send_at=later)
     assert stored() == [first]
 
-    services.amend(broadcast=broadcast, actor=None, text="", image=picture, send_at=later)
+    services.update_scheduled(broadcast=broadcast, actor=None, text="", image=picture, send_at=later)
     broadcast.refresh_from_db()
     assert stored() == [broadcast.image.name] != [first]
 
@@ -168,15 +168,15 @@ def test_a_change_that_keeps_a_picture_which_another_editor_replaced_is_refused(
     later = timezone.now() + timedelta(hours=1)
     broadcast = services.compose(actor=None, image=picture, text="", send_at=later)
     mine = Broadcast.objects.get()
-    services.amend(broadcast=broadcast, actor=None, text="", image=picture, send_at=later)
+    services.update_scheduled(broadcast=broadcast, actor=None, text="", image=picture, send_at=later)
 
     with pytest.raises(BroadcastNotAllowed, match="was replaced meanwhile"):
-        services.amend(broadcast=mine, actor=None, text="Mine", image=mine.image.name, send_at=later)
+        services.update_scheduled(broadcast=mine, actor=None, text="Mine", image=mine.image.name, send_at=later)
 
 
 def too_late(picture: Picture) -> None:
     broadcast = BroadcastFactory()
-    services.amend(broadcast=broadcast, actor=None, text="", image=picture, send_at=None)
+    services.update_scheduled(broadcast=broadcast, actor=None, text="", image=picture, send_at=None)
 
 
 def into_a_deleted_chat(picture: Picture) -> None:

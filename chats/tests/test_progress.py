@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from chats import services
 from chats.broadcasts.progress import in_words, progress_of
 from chats.factories import BroadcastFactory
 from chats.models import Broadcast
@@ -78,7 +79,7 @@ def test_where_nothing_moves_the_time_left_is_unknown(now):
 def test_a_paused_broadcast_has_no_rate(now):
     broadcast = sending(now, started=60, done=10)
     chunk(broadcast, now, ago=1, delivered=10)
-    broadcast.pause(None)
+    services.pause(broadcast=broadcast, actor=None)
 
     assert progress_of(broadcast, now=now).rate is None
 

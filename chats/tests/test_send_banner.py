@@ -145,7 +145,7 @@ def test_entries_without_a_usable_address_are_passed_over_and_counted(api, marke
 
 
 def test_a_cancelled_broadcast_of_which_nothing_was_sent_gives_its_banner_back(api, marketer):
-    services.send_next_banner(actor=marketer).cancel(marketer)
+    services.cancel(broadcast=services.send_next_banner(actor=marketer), actor=marketer)
 
     assert services.send_next_banner(actor=marketer).banner_url == f"{api.origin}/1.png"
 

@@ -8,7 +8,7 @@ from django.db import connections, transaction
 from django.utils import timezone
 
 from chats import services
-from chats.broadcasts import fanout
+from chats.broadcasts import fanout, state_changes
 from chats.broadcasts.prepare import LEASE, prepare
 from chats.demo.fake import create_fake_chats
 from chats.factories import BannerFactory, BroadcastFactory
@@ -30,7 +30,7 @@ def test_a_broadcast_that_is_postponed_while_the_sweeper_looks_is_not_sent():
     next_week = timezone.now() + timedelta(days=7)
 
     with transaction.atomic():
-        services.amend(broadcast=due, actor=None, text="Not yet", image=None, send_at=next_week)
+        services.update_scheduled(broadcast=due, actor=None, text="Not yet", image=None, send_at=next_week)
         sweeping = in_another_connection(services.sweep_broadcasts)  # it has already read the old time
         wait_until_somebody_waits_for_a_lock()
     sweeping.join(10)
@@ -42,7 +42,7 @@ def test_a_broadcast_that_is_postponed_while_the_sweeper_looks_is_not_sent():
 @pytest.mark.django_db
 def test_a_scheduled_broadcast_is_not_queued_before_its_time():
     with pytest.raises(BroadcastNotAllowed):
-        BroadcastFactory(scheduled=True).queue_when_due()
+        state_changes.queue_when_due(BroadcastFactory(scheduled=True))
 
 
 @pytest.mark.django_db
@@ -69,9 +69,9 @@ def test_a_resume_that_read_the_row_before_the_freeze_goes_on_sending():
     broadcast = BroadcastFactory()
     read_early = stale(broadcast)
     fanout.freeze(broadcast, largest_chunk=10)
-    broadcast.pause(None)
+    services.pause(broadcast=broadcast, actor=None)
 
-    read_early.resume(None)
+    services.resume(broadcast=read_early, actor=None)
 
     assert read_early.status == "sending"
     assert [step.verb for step in broadcast.steps.all()] == ["sending", "paused", "sending"]
@@ -83,22 +83,22 @@ def test_a_resume_that_read_the_row_before_the_freeze_goes_on_sending():
 @pytest.mark.django_db
 def test_a_resume_before_the_freeze_queues_and_only_a_paused_broadcast_is_resumed():
     broadcast = BroadcastFactory()
-    broadcast.pause(None)
+    services.pause(broadcast=broadcast, actor=None)
 
-    broadcast.resume(None)
+    services.resume(broadcast=broadcast, actor=None)
 
     assert broadcast.status == "queued"
     with pytest.raises(BroadcastNotAllowed, match="is queued and cannot be resumed"):
-        broadcast.resume(None)
+        services.resume(broadcast=broadcast, actor=None)
 
 
 def paused_and_resumed(broadcast: Broadcast) -> None:
-    broadcast.pause(None)
-    broadcast.resume(None)
+    services.pause(broadcast=broadcast, actor=None)
+    services.resume(broadcast=broadcast, actor=None)
 
 
 def cancelled(broadcast: Broadcast) -> None:
-    broadcast.cancel(None)
+    services.cancel(broadcast=broadcast, actor=None)
 
 
 def lease_run_out_and_taken_by_another(broadcast: Broadcast) -> None:

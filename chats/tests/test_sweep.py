@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from chats import services
-from chats.broadcasts import fanout
+from chats.broadcasts import fanout, state_changes
 from chats.broadcasts.prepare import prepare
 from chats.demo.fake import create_fake_chats
 from chats.factories import BroadcastFactory
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def woken(monkeypatch) -> list[tuple]:
     calls: list[tuple] = []
-    monkeypatch.setattr(services, "wake", lambda task, *args: calls.append((task, *args)))
+    monkeypatch.setattr(state_changes, "wake", lambda task, *args: calls.append((task, *args)))
     return calls
 
 
@@ -32,7 +32,7 @@ def test_a_scheduled_broadcast_is_queued_when_its_time_has_come(woken):
     due.refresh_from_db()
     later.refresh_from_db()
     assert (due.status, later.status) == ("queued", "scheduled")
-    assert woken == [(services.PREPARE, due.pk)]
+    assert woken == [(state_changes.PREPARE, due.pk)]
 
 
 def test_a_queued_broadcast_is_left_alone_while_somebody_prepares_it(woken):
@@ -48,7 +48,7 @@ def test_a_broadcast_whose_preparer_died_is_prepared_again(woken):
 
     services.sweep_broadcasts()
 
-    assert woken == [(services.PREPARE, broadcast.pk)]
+    assert woken == [(state_changes.PREPARE, broadcast.pk)]
 
 
 def test_workers_are_called_to_a_broadcast_that_does_not_move(woken, settings):
@@ -58,7 +58,7 @@ def test_workers_are_called_to_a_broadcast_that_does_not_move(woken, settings):
 
     services.sweep_broadcasts()
 
-    assert woken == [(services.FAN_OUT, broadcast.pk)] * settings.BROADCAST_WORKERS
+    assert woken == [(state_changes.FAN_OUT, broadcast.pk)] * settings.BROADCAST_WORKERS
 
 
 def test_a_broadcast_that_moves_is_left_alone(woken):
@@ -73,8 +73,8 @@ def test_a_broadcast_that_moves_is_left_alone(woken):
 
 
 def test_what_is_paused_or_finished_is_left_alone(woken):
-    BroadcastFactory().pause(None)
-    BroadcastFactory().cancel(None)
+    services.pause(broadcast=BroadcastFactory(), actor=None)
+    services.cancel(broadcast=BroadcastFactory(), actor=None)
     BroadcastFactory(failed=True)
 
     services.sweep_broadcasts()
@@ -89,7 +89,7 @@ TOO_LATE, LATE = timedelta(minutes=61), timedelta(minutes=59)
 
 def missed() -> Broadcast:
     broadcast = BroadcastFactory(scheduled=True, send_at=timezone.now() - TOO_LATE)
-    broadcast.queue_when_due()
+    state_changes.queue_when_due(broadcast)
     return broadcast
 
 
@@ -134,8 +134,8 @@ def test_a_missed_broadcast_gets_another_time_or_is_cancelled(marketer):
     first, second = missed(), missed()
     tomorrow = timezone.now() + timedelta(days=1)
 
-    services.amend(broadcast=first, actor=marketer, text="Tomorrow", image=None, send_at=tomorrow)
-    second.cancel(marketer)
+    services.update_scheduled(broadcast=first, actor=marketer, text="Tomorrow", image=None, send_at=tomorrow)
+    services.cancel(broadcast=second, actor=marketer)
 
     first.refresh_from_db()
     assert (first.status, first.send_at, second.status) == ("scheduled", tomorrow, "cancelled")

@@ -56,7 +56,7 @@ def test_every_moment_of_a_day_can_be_scheduled_and_does_not_move_when_it_is_edi
 
     for at in minutes_of(zone, day)[::150]:
         later = at.replace(year=at.year + 400)  # the calendar and the clock changes repeat after 400 years
-        services.amend(broadcast=broadcast, actor=None, text="Hello", image=None, send_at=later)
+        services.update_scheduled(broadcast=broadcast, actor=None, text="Hello", image=None, send_at=later)
         field = as_marketer.get(address).context["form"]["send_at"]
         local = later.astimezone(ZoneInfo(zone))
         page = str(as_marketer.get(address).content.decode())
@@ -72,7 +72,7 @@ def test_an_editor_hears_of_a_change_on_the_own_clock(as_marketer, marketer):
     broadcast = BroadcastFactory(scheduled=True, text="Before")
     seen = broadcast.version
     at = datetime(2426, 10, 25, 1, 30, tzinfo=UTC)
-    services.amend(broadcast=broadcast, actor=None, text="Between", image=None, send_at=at)
+    services.update_scheduled(broadcast=broadcast, actor=None, text="Between", image=None, send_at=at)
 
     form = {"text": "After", "when": "later", "send_at": "2999-01-01T10:00", "step": "send", "version": seen}
     page = as_marketer.post(f"/admin/chats/broadcast/{broadcast.pk}/edit/", form).content.decode()

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from typing import NamedTuple
 
-from core.list_cache.redis_link import key_name, link
+from core.list_cache.redis_link import AWAY, key_name, link
 
 FLUSH_INTERVAL = 1.0  # seconds
 
@@ -48,12 +48,13 @@ def count(result: str) -> None:
 
 def totals() -> ReadCounts:
     _save()
-    saved: dict[bytes, bytes] | None = None
-    with link.errors_recorded():
-        saved = dict(link.connection().hgetall(key_name("counts")))  # type: ignore[arg-type]
+    try:
+        saved, reachable = dict(link.connection().hgetall(key_name("counts"))), True
+    except AWAY:
+        saved, reachable = {}, False
     with _lock:
-        sums = [int((saved or {}).get(name.encode(), 0)) + _unsaved[name] for name in ("hits", "misses", "bypasses")]
-    return ReadCounts(*sums, reachable=saved is not None)
+        sums = {name: int(saved.get(name.encode(), 0)) + _unsaved[name] for name in ("hits", "misses", "bypasses")}
+    return ReadCounts(**sums, reachable=reachable)
 
 
 def _save() -> None:
@@ -63,11 +64,12 @@ def _save() -> None:
     with _lock:
         taken = Counter(_unsaved)
         _unsaved.clear()
-    with link.errors_recorded():
+    try:
         pipeline = redis.pipeline(transaction=False)
         for name, number in taken.items():
             pipeline.hincrby(key_name("counts"), name, number)
         pipeline.execute()
-        return
-    with _lock:
-        _unsaved.update(taken)
+    except AWAY as error:
+        link.record(error)
+        with _lock:
+            _unsaved.update(taken)

@@ -24,13 +24,13 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from django.db import transaction
 
 from core.list_cache.counts import count
-from core.list_cache.redis_link import key_name, link
+from core.list_cache.redis_link import AWAY, key_name, link
 from core.wake import wake
 
 MAX_AGE = 60.0  # seconds; the longest time a list may be outdated if its writer was killed, see 3
@@ -100,10 +100,12 @@ def invalidate_now() -> None:
 
 
 def _replace_generation() -> bool:
-    with link.errors_recorded():
+    try:
         link.connection().set(key_name("generation"), uuid4().hex)
-        return True
-    return False
+    except AWAY as error:
+        link.record(error)
+        return False
+    return True
 
 
 class InvalidationRetry:
@@ -147,15 +149,16 @@ def _look_up(key: str) -> _Found | None:
     if redis is None:
         return None
     name = key_name("generation")
-    with link.errors_recorded():
-        generation, stored = redis.mget(name, key)  # type: ignore[misc]
+    try:
+        generation, stored = redis.mget(name, key)
         if generation is None:
             redis.set(name, uuid4().hex, nx=True)
-            generation, stored = redis.mget(name, key)  # type: ignore[misc]
-        link.failures = 0
-        if generation is not None:
-            return _Found(generation, _unpack(stored, generation))
-    return None
+            generation, stored = redis.mget(name, key)
+    except AWAY as error:
+        link.record(error)
+        return None
+    link.failures = 0
+    return _Found(generation, _unpack(stored, generation)) if isinstance(generation, bytes) else None
 
 
 class _Build:
@@ -207,12 +210,14 @@ def _store(key: str, generation: bytes, made: CachedList) -> None:
     redis = link.client()
     if redis is None or len(made.body) > MAX_ENTRY_BYTES:
         return
-    with link.errors_recorded():
-        value = b"\n".join([generation, made.etag.encode(), made.body])
+    value = b"\n".join([generation, made.etag.encode(), made.body])
+    try:
         redis.set(key, value, px=int((MAX_AGE - random.uniform(0, JITTER)) * 1000))
+    except AWAY as error:
+        link.record(error)
 
 
-def _unpack(stored: bytes | None, generation: bytes) -> CachedList | None:
+def _unpack(stored: Any, generation: bytes) -> CachedList | None:
     """Return the stored body if it belongs to this generation."""
     if stored is None:
         return None

@@ -6,8 +6,6 @@ Django's cache is not used: it hides errors, and the list cache must know which 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +19,7 @@ from redis.retry import Retry
 
 log = structlog.get_logger(__name__)
 
+AWAY = (RedisError, OSError)
 TIMEOUT = 0.2  # seconds; building a list from the database takes about as long
 MAX_FAILURES = 3  # in a row: a machine that is busy for a moment must not send every reader to the database
 PAUSE_SECONDS = 2.0
@@ -47,16 +46,12 @@ class RedisLink:
             self._redis = Redis.from_url(settings.REDIS_URL, **options)
         return self._redis
 
-    @contextmanager
-    def errors_recorded(self) -> Iterator[None]:
-        """Suppress and record an error of Redis; after MAX_FAILURES in a row, pause for PAUSE_SECONDS."""
-        try:
-            yield
-        except (RedisError, OSError) as error:
-            self.failures += 1
-            if self.failures >= MAX_FAILURES:
-                self.failures, self.paused_until = 0, time.monotonic() + PAUSE_SECONDS
-            log.warning("list_cache_away", error=f"{type(error).__name__}: {error}")
+    def record(self, error: Exception) -> None:
+        """Record a failure; after MAX_FAILURES in a row, pause for PAUSE_SECONDS."""
+        self.failures += 1
+        if self.failures >= MAX_FAILURES:
+            self.failures, self.paused_until = 0, time.monotonic() + PAUSE_SECONDS
+        log.warning("list_cache_away", error=f"{type(error).__name__}: {error}")
 
     def forget(self) -> None:
         """Reset to the current settings: for tests that move Redis."""
