@@ -1,7 +1,7 @@
 """One run of a trivial test in the executor, compared to `python -m pytest` on the same file.
 
 Both run without installed plugins: the executor disables them, and they would slow down the peer. The difference is the
-cost of the guard, the sandbox, the pipes and the clean-up. The sandbox is probed before, as a worker does once.
+cost of the supervisor, the sandbox, the pipes and the clean-up. The sandbox is probed before, as a worker does once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SAMPLE = Path(__file__).parents[1] / "sample_tests" / "test_success.py"
 def measure() -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "runs"
-        print(f"walls: {probe(root).words}")
+        print(f"walls: {probe(root).description}")
         file = Path(folder) / SAMPLE.name
         file.write_bytes(SAMPLE.read_bytes())
         for _ in range(2):  # warm-up of the disk cache

@@ -170,7 +170,7 @@ class NewRunSerializer(StrictSerializer):
     request_key = serializers.UUIDField(required=False, help_text=ONCE)
 
     def validate_files(self, ids: Sequence[int]) -> list[TestFile]:
-        found = TestFile.objects.there().in_bulk(ids)
+        found = TestFile.objects.existing().in_bulk(ids)
         if missing := [each for each in ids if each not in found]:
             raise serializers.ValidationError(f'Invalid pk "{missing[0]}" - object does not exist.')
         return [found[each] for each in ids]

@@ -18,7 +18,7 @@ from testrunner.files.snapshot import Snapshot, files_key
 from testrunner.models import Root, RunNotAllowed, TestEnvironment, TestRun
 from testrunner.queue import claims, quotas
 from testrunner.sandbox.redaction import STARS
-from testrunner.sandbox.results.nodeids import to_select
+from testrunner.sandbox.results.nodeids import selection_for
 
 MAX_FILES = 200
 MAX_BYTES = 20 * 2**20  # of all files of a run
@@ -47,7 +47,7 @@ def start_run(
     QuotaExceeded if too many runs are waiting.
     """
     _check(files, wall_seconds)
-    return _queued_once(
+    return _enqueue_once(
         TestRun(
             environment=environment,
             requested_by=requested_by.strip()[:255] or user.get_username(),
@@ -74,7 +74,7 @@ def rerun(*, run: TestRun, user: Any, failed_only: bool = False, request_key: UU
     files = [Snapshot(file.root, file.path, bytes(file.content), file.comes_along) for file in run.files.all()]
     if any(len(file.content) != stored.size for file, stored in zip(files, run.files.all(), strict=True)):
         raise RunNotAllowed(f"The files of run {run.pk} are not kept any more: start a new run.")
-    return _queued_once(
+    return _enqueue_once(
         TestRun(
             environment_id=run.environment_id, requested_by=user.get_username(), created_by=user, rerun_of=run,
             selection=selection, wall_seconds=run.wall_seconds, files_key=files_key(files, selection),
@@ -205,7 +205,7 @@ def _too_much(files: Sequence[Snapshot]) -> str:
 def _failed_of(run: TestRun) -> list[str]:
     """Return the pytest selection that reruns all tests of a run that did not pass."""
     failed = run.results.filter(outcome__in=["failed", "error"]).values_list("nodeid", flat=True)
-    selection = list(dict.fromkeys(to_select(nodeid) for nodeid in failed))
+    selection = list(dict.fromkeys(selection_for(nodeid) for nodeid in failed))
     if not selection:
         raise RunNotAllowed(f"No test of run {run.pk} failed.")
     if any(STARS in chosen for chosen in selection):
@@ -213,11 +213,11 @@ def _failed_of(run: TestRun) -> list[str]:
     return selection
 
 
-def _queued_once(run: TestRun, files: Sequence[Snapshot]) -> TestRun:
+def _enqueue_once(run: TestRun, files: Sequence[Snapshot]) -> TestRun:
     """Queue a run, unless the same request has queued it already."""
-    run.request_key = run.request_key and uuid5(run.request_key, _wish(run, files))
+    run.request_key = run.request_key and uuid5(run.request_key, _request_content(run, files))
     try:
-        return _queued(run, files)
+        return _enqueue(run, files)
     except IntegrityError as error:  # found at the commit
         if "foreign key" not in str(error):
             raise
@@ -227,9 +227,9 @@ def _queued_once(run: TestRun, files: Sequence[Snapshot]) -> TestRun:
 
 
 @retried
-def _queued(run: TestRun, files: Sequence[Snapshot]) -> TestRun:
+def _enqueue(run: TestRun, files: Sequence[Snapshot]) -> TestRun:
     with transaction.atomic():
-        quotas.lock_wishes_of(run.created_by_id)
+        quotas.lock_requests_of(run.created_by_id)
         with claims.locked(run.environment_id):  # this serializes two deliveries of one click
             made = run.request_key and TestRun.objects.filter(request_key=run.request_key).first()
             if not made:
@@ -237,7 +237,7 @@ def _queued(run: TestRun, files: Sequence[Snapshot]) -> TestRun:
             return made or claims.enqueue(run, files)
 
 
-def _wish(run: TestRun, files: Sequence[Snapshot]) -> str:
+def _request_content(run: TestRun, files: Sequence[Snapshot]) -> str:
     """Return the content of the request as one line: a changed request with the same key is a different run."""
     what = [f"{file.root}/{file.path} {file.sha256}" for file in files]
     where = [run.created_by_id, run.requested_by, run.environment_id, run.rerun_of_id, run.wall_seconds]
@@ -248,4 +248,4 @@ def _save(row: TestEnvironment, user: Any, fields: list[str]) -> None:
     row._history_user = user  # type: ignore[attr-defined]
     row.save(update_fields=fields)
     realtime.environment_updated(row)
-    claims.call_worker(row.pk)
+    claims.wake_worker(row.pk)

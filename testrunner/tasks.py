@@ -16,26 +16,26 @@ def run_tests(environment_id: int) -> None:
     """Execute runs until none can start now, in any environment: see claims.py. The argument only labels
     the wake-up.
     """
-    runner.work(current_task.request.hostname or "somewhere")
+    runner.execute_runs(current_task.request.hostname or "somewhere")
 
 
 @bounded_task(30)
 def sweep_runs() -> None:
     """Handle events that are not announced: dead workers, lost wake-ups, expired reservations, tasks that are due."""
     sweeper.sweep()
-    sweeper.attempt(failure_tasks.sweep)
+    sweeper.run_step(failure_tasks.sweep)
 
 
 @bounded_task(60)
 def update_failure_tasks(environment_id: int) -> None:
     """Open, comment on and complete the tasks of tests that fail, or no longer do, in this environment."""
-    failure_tasks.settle(environment_id)
+    failure_tasks.update_tasks(environment_id)
 
 
 @bounded_task(180)
 def delete_old_logs() -> None:
     """Remove old logs."""
-    retention.forget_old_logs()
+    retention.delete_old_logs()
 
 
 @worker_shutting_down.connect

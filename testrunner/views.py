@@ -151,7 +151,7 @@ class TestFilesView(
     """The test files that can be run, as they are in the file system now. POST uploads a file."""
 
     __test__ = False
-    queryset = TestFile.objects.there().select_related("uploaded_by")
+    queryset = TestFile.objects.existing().select_related("uploaded_by")
     serializer_class = serializers.TestFileSerializer
     filterset_class = TestFileFilter
     pagination_class = TestFilePagination
@@ -163,7 +163,7 @@ class TestFilesView(
         return [MayUpload()] if self.action == "create" else list(super().get_permissions())
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        discovery.look()
+        discovery.refresh()
         return super().list(request, *args, **kwargs)
 
     @extend_schema(
@@ -177,12 +177,12 @@ class TestFilesView(
         """Upload a test file into an existing or new directory. It can be run at once."""
         try:
             return self.once(self._checked, self._stored)
-        except uploads.Taken as taken:
+        except uploads.NameTaken as taken:
             raise Conflict(str(taken)) from taken
         except uploads.UploadRefused as refused:
             raise ValidationError({refused.field: [str(refused)]}) from refused
 
-    def _checked(self) -> tuple[uploads.Checked, bool]:
+    def _checked(self) -> tuple[uploads.CheckedUpload, bool]:
         given = serializers.UploadSerializer(data=self.request.data)
         given.is_valid(raise_exception=True)
         asked = given.validated_data
@@ -190,7 +190,7 @@ class TestFilesView(
         content = sent.read(discovery.MAX_FILE_BYTES + 1)
         return uploads.check(name=sent.name, directory=asked["directory"], content=content), asked["overwrite"]
 
-    def _stored(self, checked: tuple[uploads.Checked, bool]) -> Response:
+    def _stored(self, checked: tuple[uploads.CheckedUpload, bool]) -> Response:
         file, overwrite = checked
         row = uploads.store(file, user=self.request.user, overwrite=overwrite)
         return Response(self.get_serializer(row).data, status=201)
@@ -252,7 +252,7 @@ class TestRunsView(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, v
     @extend_schema(request=serializers.NewRunSerializer, responses={201: serializers.RunSerializer, 429: NO_ROOM})
     def create(self, request: Request) -> Response:
         """Queue a run of these files with their current content. Later changes of a file do not affect it."""
-        discovery.look()
+        discovery.refresh()
         given = serializers.NewRunSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         asked = dict(given.validated_data)

@@ -113,7 +113,7 @@ def test_tests_find_no_data_in_their_container_and_are_not_the_user_who_knows_th
     runner = {**COMPOSE["x-opsroom"], **SERVICES["testrunner-worker"]}
 
     assert runner["volumes"] == []
-    assert runner["user"] == "0:0"  # so that each run gets its own user: testrunner/tests/test_modes.py
+    assert runner["user"] == "0:0"  # so that each run gets its own user: testrunner/tests/test_isolation_modes.py
     assert runner["cap_drop"] == ["ALL"]
     assert not {"SYS_ADMIN", "SYS_PTRACE", "NET_ADMIN"} & set(runner["cap_add"])
 

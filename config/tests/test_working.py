@@ -14,7 +14,7 @@ from celery.worker import state
 
 from config.processes.pulse import CREDIT, RunningTime
 from config.processes.worker_progress import STOPPED, STUCK, Working, is_stopped
-from testrunner.queue.leases import Lease, keeper
+from testrunner.queue.leases import Lease, renewer
 from testrunner.sandbox.boottime import boottime
 
 
@@ -114,11 +114,11 @@ def test_a_run_in_a_thread_may_take_as_long_as_it_likes(worker, clock):
 
 
 def test_a_runner_of_which_no_run_ends_is_stuck(worker, clock, monkeypatch):
-    over, active = Lease(1, 1, heard=-math.inf, ends=0.0), Lease(2, 1, heard=boottime())
-    monkeypatch.setattr(keeper, "_leases", {1: over, 2: active})
+    over, active = Lease(1, 1, renewed_at=-math.inf, overdue_at=0.0), Lease(2, 1, renewed_at=boottime())
+    monkeypatch.setattr(renewer, "_leases", {1: over, 2: active})
     assert clock.problem() is None
 
-    monkeypatch.setattr(keeper, "_leases", {1: over})
+    monkeypatch.setattr(renewer, "_leases", {1: over})
     assert clock.problem() == "no test run comes to its end"
 
 

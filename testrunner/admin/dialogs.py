@@ -14,29 +14,29 @@ from django.shortcuts import render
 
 @dataclass(frozen=True)
 class RunDialog:
-    """Content of a confirmation dialog. `words` explain the consequence; `firmly` is the label of the confirming
+    """Content of a confirmation dialog. `text` explains the consequence; `confirm_label` is the label of the confirming
     button.
 
-    Without `firmly` the dialog has no button, and the words say why.
+    Without `confirm_label` the dialog has no button, and the text says why.
     """
 
     title: str
-    words: str
-    back: str
-    firmly: str = ""
+    text: str
+    back_url: str
+    confirm_label: str = ""
     is_dangerous: bool = False
     form: forms.Form | None = None
     key: UUID | None = None  # sent along as `request_key`, to distinguish a second click from a second request
 
 
-def ask(admin: ModelAdmin, request: HttpRequest, question: RunDialog, original: Any) -> HttpResponse:
-    """Show the question. Its form is posted to the same address."""
+def show_dialog(admin: ModelAdmin, request: HttpRequest, dialog: RunDialog, original: Any) -> HttpResponse:
+    """Show the dialog. Its form is posted to the same address."""
     context = {
         **admin.admin_site.each_context(request),
         "opts": admin.opts,
         "original": original,
-        "title": question.title,
-        "question": question,
+        "title": dialog.title,
+        "dialog": dialog,
         "address": request.get_full_path(),
     }
     in_dialog = request.headers.get("HX-Request")

@@ -17,17 +17,17 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from testrunner import services
-from testrunner.admin.dialogs import RunDialog, ask
+from testrunner.admin.dialogs import RunDialog, show_dialog
 from testrunner.models import RunNotAllowed, TestEnvironment
 from testrunner.queue import queue_status
 
 MAX_PAST_RUNS = 20  # runs on the page; the others are in the table
-LENGTHS = [(15, "15 minutes"), (30, "30 minutes"), (60, "1 hour"), (120, "2 hours"), (480, "8 hours"), (1440, "1 day")]
+DURATIONS = {15: "15 minutes", 30: "30 minutes", 60: "1 hour", 120: "2 hours", 480: "8 hours", 1440: "1 day"}
 
 
 class ReserveForm(forms.Form):
     minutes = forms.TypedChoiceField(
-        label="For", choices=LENGTHS, coerce=int, initial=60, widget=forms.Select({"class": "tr-input"})
+        label="For", choices=DURATIONS.items(), coerce=int, initial=60, widget=forms.Select({"class": "tr-input"})
     )
     after_current = forms.BooleanField(label="Count from the end of the run that is active now", required=False)
     note = forms.CharField(
@@ -86,11 +86,11 @@ class EnvironmentPagesAdmin(ModelAdmin):
         if request.method == "POST" and form.is_valid():
             given = dict(form.cleaned_data)
             duration = timedelta(minutes=given.pop("minutes"))
-            return self._do(
+            return self._run_action(
                 request, environment, "Reserved for your runs.", services.reserve, duration=duration, **given
             )
         words = f"Runs of others wait until it is over or released. {_waiting(environment)}"
-        return ask(
+        return show_dialog(
             self,
             request,
             RunDialog(f"Reserve {environment}?", words, _page(environment), "Reserve", form=form),
@@ -100,30 +100,30 @@ class EnvironmentPagesAdmin(ModelAdmin):
     def release_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         environment = self._environment(request, str(pk), "testrunner.reserve_testenvironment")
         if request.method == "POST":
-            return self._do(request, environment, "Released.", services.release)
+            return self._run_action(request, environment, "Released.", services.release)
         words = f"{environment.reserved_by} holds it. The history records that you released it. {_waiting(environment)}"
-        question = RunDialog(f"Release {environment}?", words, _page(environment), "Release", is_dangerous=True)
+        dialog = RunDialog(f"Release {environment}?", words, _page(environment), "Release", is_dangerous=True)
         nothing = RunDialog(f"{environment} is not reserved", "There is nothing to release.", _page(environment))
-        return ask(self, request, question if environment.is_reserved() else nothing, environment)
+        return show_dialog(self, request, dialog if environment.is_reserved() else nothing, environment)
 
     def enable_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         environment = self._environment(request, str(pk), "testrunner.change_testenvironment")
         if request.method == "POST":
-            return self._do(request, environment, "Open again.", services.enable)
+            return self._run_action(request, environment, "Open again.", services.enable)
         words = f"Runs start here again. {_waiting(environment)}"
-        return ask(
+        return show_dialog(
             self, request, RunDialog(f"Enable {environment}?", words, _page(environment), "Enable it"), environment
         )
 
     def disable_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         environment = self._environment(request, str(pk), "testrunner.change_testenvironment")
         if request.method == "POST":
-            return self._do(request, environment, "Closed: no run starts here.", services.disable)
+            return self._run_action(request, environment, "Closed: no run starts here.", services.disable)
         words = f"No run starts here until it is enabled. {_waiting(environment)}"
-        question = RunDialog(f"Disable {environment}?", words, _page(environment), "Disable it", is_dangerous=True)
-        return ask(self, request, question, environment)
+        dialog = RunDialog(f"Disable {environment}?", words, _page(environment), "Disable it", is_dangerous=True)
+        return show_dialog(self, request, dialog, environment)
 
-    def _do(
+    def _run_action(
         self, request: HttpRequest, environment: TestEnvironment, done: str, verb: Any, **more: Any
     ) -> HttpResponse:
         try:

@@ -16,7 +16,7 @@ from unfold.admin import ModelAdmin
 
 from core.busy import Busy
 from core.storage_failure import StorageFailure
-from testrunner.admin.dialogs import RunDialog, ask
+from testrunner.admin.dialogs import RunDialog, show_dialog
 from testrunner.admin.tree import Leaf, tree_of
 from testrunner.files import discovery, uploads
 from testrunner.models import Root, TestFile
@@ -42,7 +42,7 @@ class FileAdmin(ModelAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        discovery.look()
+        discovery.refresh()
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -86,7 +86,7 @@ class FileAdmin(ModelAdmin):
         page = reverse("admin:testrunner_testfile_change", args=[file.pk])
         if request.method != "POST":
             words = "It can no longer be chosen. Earlier runs keep their copy. This cannot be undone."
-            return ask(
+            return show_dialog(
                 self, request, RunDialog(f"Delete {file}?", words, page, "Delete the file", is_dangerous=True), file
             )
         try:
@@ -113,7 +113,7 @@ class FileAdmin(ModelAdmin):
                 overwrite=request.POST.get("overwrite") == "yes",
             )
         except uploads.UploadRefused as refused:
-            taken = isinstance(refused, uploads.Taken)
+            taken = isinstance(refused, uploads.NameTaken)
             answer = {"field": refused.field, "detail": str(refused), "taken": taken}
             return JsonResponse(answer, status=409 if taken else 400)
         except (StorageFailure, Busy) as failure:

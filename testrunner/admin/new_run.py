@@ -26,7 +26,7 @@ class NewRunForm(forms.Form):
         TestEnvironment.objects.all(), error_messages={"required": "Choose an environment."}
     )
     tests = forms.ModelMultipleChoiceField(
-        TestFile.objects.there().filter(path__endswith=".py"),
+        TestFile.objects.existing().filter(path__endswith=".py"),
         error_messages={
             "required": "Choose at least one test file.",
             "invalid_choice": "One of the files is gone meanwhile.",
@@ -52,7 +52,7 @@ class NewRunAdmin(ModelAdmin):
     ) -> HttpResponse:
         if not self.has_add_permission(request):
             raise PermissionDenied
-        discovery.look()
+        discovery.refresh()
         form = NewRunForm(request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid() and (run := self._start(request, form)) is not None:
             return self._go_on(request, run)
@@ -86,7 +86,7 @@ class NewRunAdmin(ModelAdmin):
         chosen = set(request.POST.getlist("tests")) if request.method == "POST" else set(request.GET.getlist("file"))
         environments = list(TestEnvironment.objects.select_related("reserved_by").prefetch_related("variables"))
         queue_status.add_to_environments(environments)
-        queue_status.add_arrivals(environments, request.user)
+        queue_status.add_new_run_positions(environments, request.user)
         return {
             **self.admin_site.each_context(request),
             "opts": self.opts,

@@ -20,7 +20,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from testrunner import services
-from testrunner.admin.dialogs import RunDialog, ask
+from testrunner.admin.dialogs import RunDialog, show_dialog
 from testrunner.models import FailureTask, RunNotAllowed, TestResult, TestRun
 from testrunner.queue import queue_status
 from testrunner.records.downloads import junit_response, log_response
@@ -83,13 +83,13 @@ class RunPagesAdmin(ModelAdmin):
         if not _may_cancel(request, run):
             raise PermissionDenied
         if request.method == "POST":
-            return self._do(request, run, _cancelled, lambda: services.cancel_run(run=run, user=request.user))
+            return self._run_action(request, run, _cancelled, lambda: services.cancel_run(run=run, user=request.user))
         words = (
             "It is taken out of the queue." if run.status == TestRun.Status.QUEUED else "Its tests are stopped at once."
         )
-        question = RunDialog(f"Cancel run {run.pk}?", words, _page(run), "Cancel the run", is_dangerous=True)
+        dialog = RunDialog(f"Cancel run {run.pk}?", words, _page(run), "Cancel the run", is_dangerous=True)
         ended = RunDialog(f"Run {run.pk} has ended", "There is nothing left to cancel.", _page(run))
-        return ask(self, request, ended if run.is_finished else question, run)
+        return show_dialog(self, request, ended if run.is_finished else dialog, run)
 
     def rerun_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         return self._rerun(request, pk, "the same files, with the bytes they had then", failed_only=False)
@@ -102,17 +102,17 @@ class RunPagesAdmin(ModelAdmin):
         if not self.has_add_permission(request):
             raise PermissionDenied
         if request.method == "POST":
-            return self._do(
+            return self._run_action(
                 request, run, lambda run: "Queued again.",
                 lambda: services.rerun(
                     run=run, user=request.user, failed_only=failed_only, request_key=_request_key(request)
                 ),
             )  # fmt: skip
         words = f"It runs {what}, in {run.environment}, as soon as all who wait there had their turn."
-        question = RunDialog(f"Run {run.pk} again?", words, _page(run), "Run it again", key=uuid4())
-        return ask(self, request, question, run)
+        dialog = RunDialog(f"Run {run.pk} again?", words, _page(run), "Run it again", key=uuid4())
+        return show_dialog(self, request, dialog, run)
 
-    def _do(
+    def _run_action(
         self, request: HttpRequest, run: TestRun, done: Callable[[TestRun], str], verb: Callable[[], TestRun]
     ) -> HttpResponse:
         try:
@@ -159,7 +159,7 @@ def _folded(run: TestRun, shown: list[TestResult]) -> dict[str, list[TestResult]
     if not run.is_finished or len(shown) <= MAX_UNFOLDED:
         plain = []
     folded = {result.pk for result in plain}
-    return {"telling": [result for result in shown if result.pk not in folded], "passed": plain}
+    return {"unfolded": [result for result in shown if result.pk not in folded], "passed": plain}
 
 
 def failures_first(results: QuerySet[TestResult]) -> QuerySet[TestResult]:

@@ -23,7 +23,7 @@ from testrunner.queue import queue_status
 
 @admin.register(TestRun)
 class RunAdmin(NewRunAdmin, RunPagesAdmin, TestHistoryAdmin, ModelAdmin):
-    list_display = ["what", "state", "where", "who", "turn", "outcome"]
+    list_display = ["run_cell", "state", "environment_cell", "requester", "position_or_duration", "test_counts"]
     list_display_links = None  # the first cell contains its own link to the run
     list_filter = [("status", MultipleChoicesDropdownFilter), ("environment", RelatedDropdownFilter)]
     list_filter_submit = True
@@ -57,7 +57,7 @@ class RunAdmin(NewRunAdmin, RunPagesAdmin, TestHistoryAdmin, ModelAdmin):
         return redirect("admin:testrunner_testrun_test_history")
 
     @display(description="Run", ordering="id")
-    def what(self, run: TestRun) -> str:
+    def run_cell(self, run: TestRun) -> str:
         return render_to_string(
             "testrunner/run_cell.html",
             {"run": run, "files": [file for file in run.files.all() if not file.comes_along]},
@@ -68,17 +68,17 @@ class RunAdmin(NewRunAdmin, RunPagesAdmin, TestHistoryAdmin, ModelAdmin):
         return render_to_string("testrunner/run_state.html", {"run": run})
 
     @display(description="Environment", ordering="environment")
-    def where(self, run: TestRun) -> str:
+    def environment_cell(self, run: TestRun) -> str:
         return render_to_string("testrunner/environment_link.html", {"environment": run.environment})
 
     @display(description="Requested by", ordering="requested_by")
-    def who(self, run: TestRun) -> str:
+    def requester(self, run: TestRun) -> str:
         return run.requested_by
 
     @display(description="Queue position or duration")
-    def turn(self, run: TestRun) -> str:
+    def position_or_duration(self, run: TestRun) -> str:
         return render_to_string("testrunner/run_turn.html", {"run": run, "took": run.duration()})
 
     @display(description="Tests")
-    def outcome(self, run: TestRun) -> str:
+    def test_counts(self, run: TestRun) -> str:
         return render_to_string("testrunner/run_counts.html", {"run": run})

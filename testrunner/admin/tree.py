@@ -35,7 +35,7 @@ class Branch:
 def tree_of(chosen: Container[str] = ()) -> list[Branch]:
     """Return all files by directory. Files whose ids are in `chosen` are marked, and their branches are open."""
     branches: dict[tuple[str, str], Branch] = {}
-    for file in TestFile.objects.there().select_related("uploaded_by").order_by("root", "path"):
+    for file in TestFile.objects.existing().select_related("uploaded_by").order_by("root", "path"):
         key = (file.root, file.directory)
         if key not in branches:
             branches[key] = Branch(file.root, _name(file), file.root in OPEN)

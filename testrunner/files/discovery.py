@@ -4,7 +4,7 @@
     project   Opsroom's own tests, the test_*.py of its apps, if everything they need is installed
     uploads   settings.TEST_UPLOADS_DIR, where testrunner/files/uploads.py stores them
 
-The file system is the source of truth. `look()` updates the rows and is called before files are offered for choice.
+The file system is the source of truth. `refresh()` updates the rows and is called before files are offered for choice.
 Symbolic links are never followed, so nothing outside a root can be chosen. A link that is created later is not read,
 either.
 """
@@ -27,7 +27,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from testrunner.files.snapshot import Snapshot
-from testrunner.files.support_files import beside
+from testrunner.files.support_files import support_files_of
 from testrunner.models import Root, TestFile
 from testrunner.models.file import MAX_PATH_LENGTH
 
@@ -36,7 +36,7 @@ MAX_FILES = 5_000  # below one root; the list is made for people to choose from
 LOCK = 0x7E57F11E  # Postgres advisory lock: "test file"
 STEADY_NS = 5 * 10**9  # age of a file's last change, in ns, from which on its times show whether it has changed again
 # Extensions of data files that may be beside tests. pytest's configuration files are excluded: a run has its own.
-DATA = {
+DATA_EXTENSIONS = {
     "json",
     "jsonl",
     "csv",
@@ -54,7 +54,7 @@ DATA = {
     "log",
     "dat",
 }
-DATA |= {
+DATA_EXTENSIONS |= {
     "bin",
     "pem",
     "crt",
@@ -72,10 +72,10 @@ DATA |= {
     "tar",
     "xlsx",
 }
-MAX_KNOWN = 20_000  # files whose digests a process caches
+MAX_CACHED = 20_000  # files whose digests a process caches
 BROWSER = b"mark.browser"  # in Opsroom's own tests; a run has no browser, so these are not offered
 # Without these, pytest rejects the project's pytest.ini or finds no database. A production image does not have them.
-OWN_NEED = {
+OWN_TESTS_REQUIRE = {
     "pytest_django": "pytest-django",
     "pytest_asyncio": "pytest-asyncio",
     "pytest_timeout": "pytest-timeout",
@@ -84,7 +84,7 @@ OWN_NEED = {
 }
 
 
-_known: dict[str, tuple[tuple[int, ...], Found]] = {}  # path → the file's state when it was last read
+_cache: dict[str, tuple[tuple[int, ...], FileState]] = {}  # path → the file's state when it was last read
 
 
 class TestFileGone(Exception):
@@ -92,7 +92,7 @@ class TestFileGone(Exception):
 
 
 @dataclass(frozen=True)
-class Found:
+class FileState:
     """A file below a root as it is now. `path` is relative to the root, with "/"."""
 
     path: str
@@ -101,7 +101,7 @@ class Found:
     needs_browser: bool
 
 
-def folder(root: str) -> Path:
+def directory_of(root: str) -> Path:
     """Return the directory of a root."""
     if root == Root.SAMPLES:
         return Path(settings.BASE_DIR) / "sample_tests"
@@ -112,23 +112,23 @@ def folder(root: str) -> Path:
 
 def cannot_run_own() -> str:
     """Return why Opsroom's own tests are not offered on this machine, as a sentence; empty if they are."""
-    missing = [name for module, name in OWN_NEED.items() if find_spec(module) is None]
+    missing = [name for module, name in OWN_TESTS_REQUIRE.items() if find_spec(module) is None]
     if not missing:
         return ""
     words = f"{', '.join(missing[:-1])} and {missing[-1]}" if missing[1:] else missing[0]
     return f"Opsroom's own tests cannot be run here: {words} must be installed, as make run does."
 
 
-def look() -> None:
+def refresh() -> None:
     """Update the rows of all roots to match the file system: new, changed and deleted files."""
     for root in Root:
-        _look_below(root)
+        _refresh_root(root)
 
 
 def read(file: TestFile) -> bytes:
     """Return the file's current bytes. Raises TestFileGone."""
     try:
-        return _read(folder(file.root), file.path)
+        return _read(directory_of(file.root), file.path)
     except (OSError, ValueError) as error:
         raise TestFileGone(f"{file} is not there any more, or cannot be read.") from error
 
@@ -153,7 +153,7 @@ def snapshots(chosen: Iterable[TestFile]) -> list[Snapshot]:
     if others := [str(file) for file in chosen if not file.is_python]:
         raise TestFileGone(f"{others[0]} is not a Python file. It comes along with the tests in its folder.")
     own = [Snapshot(file.root, file.path, read(file)) for file in chosen]
-    return own + [Snapshot(file.root, file.path, read(file), comes_along=True) for file in beside(chosen)]
+    return own + [Snapshot(file.root, file.path, read(file), comes_along=True) for file in support_files_of(chosen)]
 
 
 def digest(content: bytes) -> str:
@@ -171,7 +171,7 @@ def lock() -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
 
 
-def _look_below(root: Root) -> None:
+def _refresh_root(root: Root) -> None:
     if not _differences(root):
         return
     # A file that is uploaded or deleted between the two reads (rows, then files) also appears as a difference. Under
@@ -179,10 +179,10 @@ def _look_below(root: Root) -> None:
     with transaction.atomic():
         lock()
         if differences := _differences(root):
-            _bring_up_to_date(root, *differences)
+            _save_differences(root, *differences)
 
 
-def _differences(root: Root) -> tuple[list[Found], list[int]] | None:
+def _differences(root: Root) -> tuple[list[FileState], list[int]] | None:
     """Return the files whose rows are missing or differ, and the ids of rows whose files are gone; None
     if all agree.
     """
@@ -197,7 +197,7 @@ def _differences(root: Root) -> tuple[list[Found], list[int]] | None:
     return (changed, gone) if changed or gone else None
 
 
-def _bring_up_to_date(root: Root, changed: list[Found], gone: list[int]) -> None:
+def _save_differences(root: Root, changed: list[FileState], gone: list[int]) -> None:
     TestFile.objects.bulk_create(
         [TestFile(root=root, path=file.path, sha256=file.sha256, size=file.size) for file in changed],
         update_conflicts=True,
@@ -207,8 +207,8 @@ def _bring_up_to_date(root: Root, changed: list[Found], gone: list[int]) -> None
     TestFile.objects.filter(pk__in=gone).update(removed=True)
 
 
-def _walk(root: Root) -> Iterator[Found]:
-    below = folder(root)
+def _walk(root: Root) -> Iterator[FileState]:
+    below = directory_of(root)
     starts = [below]
     if root == Root.PROJECT:
         starts = [] if cannot_run_own() else sorted(below.glob("*/tests"))
@@ -220,14 +220,14 @@ def _walk(root: Root) -> Iterator[Found]:
                 path = Path(directory, name).relative_to(below).as_posix()
                 if not _is_chosen(root, name) or not _can_be_stored(path) or left == 0:
                     continue
-                file = _found(below, path)
+                file = _file_state(below, path)
                 if file is None or (root == Root.PROJECT and file.needs_browser):
                     continue
                 left -= 1
                 yield file
 
 
-def _found(below: Path, path: str) -> Found | None:
+def _file_state(below: Path, path: str) -> FileState | None:
     """Return the file as it is now; None if it cannot be chosen: a link, too large, or deleted meanwhile.
 
     As in Git, a file is read again only if its times, size or inode number changed. A file that was changed within the
@@ -237,15 +237,15 @@ def _found(below: Path, path: str) -> Found | None:
     try:
         about = os.lstat(place)
         mark = (about.st_mtime_ns, about.st_ctime_ns, about.st_size, about.st_ino, about.st_dev)
-        if (known := _known.get(place)) and known[0] == mark:
+        if (known := _cache.get(place)) and known[0] == mark:
             return known[1]
         content = _read(below, path)
     except (OSError, ValueError):
-        _known.pop(place, None)
+        _cache.pop(place, None)
         return None
-    file = Found(path, digest(content), len(content), BROWSER in content)
-    if time.time_ns() - max(mark[:2]) > STEADY_NS and len(_known) < MAX_KNOWN:
-        _known[place] = mark, file
+    file = FileState(path, digest(content), len(content), BROWSER in content)
+    if time.time_ns() - max(mark[:2]) > STEADY_NS and len(_cache) < MAX_CACHED:
+        _cache[place] = mark, file
     return file
 
 
@@ -257,7 +257,7 @@ def _is_chosen(root: Root, name: str) -> bool:
 
 def is_data(name: str) -> bool:
     """Whether a file with this name may be beside tests, as their data."""
-    return name.rpartition(".")[2].lower() in DATA and "." in name
+    return name.rpartition(".")[2].lower() in DATA_EXTENSIONS and "." in name
 
 
 def _can_be_stored(path: str) -> bool:

@@ -24,19 +24,19 @@ def is_test(path: str) -> bool:
     return name.endswith(".py") and (name.startswith("test_") or name.endswith("_test.py"))
 
 
-def beside(chosen: Iterable[TestFile]) -> list[TestFile]:
+def support_files_of(chosen: Iterable[TestFile]) -> list[TestFile]:
     """Return the support files of these tests, in the order of their paths."""
     chosen = list(chosen)
     found = {}
     for root in {file.root for file in chosen} - {Root.PROJECT}:
         mine = {file.path for file in chosen if file.root == root}
-        others = list(TestFile.objects.there().filter(root=root).order_by("path"))
-        paths = _beside(mine, [file.path for file in others])
+        others = list(TestFile.objects.existing().filter(root=root).order_by("path"))
+        paths = _support_paths(mine, [file.path for file in others])
         found.update({(root, file.path): file for file in others if file.path in paths})
     return list(found.values())
 
 
-def _beside(chosen: set[str], paths: list[str]) -> set[str]:
+def _support_paths(chosen: set[str], paths: list[str]) -> set[str]:
     with_tests = {folder for path in paths if is_test(path) for folder in _folders(path)}
     own = {path.rpartition("/")[0] for path in chosen}
     above = {folder for path in chosen for folder in _folders(path)}

@@ -38,12 +38,12 @@ MAX_NAME_LENGTH = 100  # characters of a file name or directory name
 MAX_DEPTH = 5  # nested directories
 COMPILE_SECONDS = 5  # of wall time, and about as many of CPU time
 COMPILERS = 2  # concurrent in this process, with 1 GiB of memory each
-WAIT_SECONDS = 3.0  # waiting time for a free compiler
+COMPILER_WAIT_TIMEOUT = 3.0  # waiting time for a free compiler
 EMPTY = "The file is empty, so it holds no test. Of Python files only __init__.py and conftest.py may be empty."
 BUSY = "Several other files are being checked. Please try again in a moment."
 # Compiles its standard input and prints an error as one line. It has limits, because a few bytes can keep a compiler
 # busy.
-COMPILE = """
+COMPILE_PROGRAM = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
 resource.setrlimit(resource.RLIMIT_CPU, (5, 5))
@@ -67,7 +67,7 @@ class UploadRefused(Exception):
         self.field = field
 
 
-class Taken(UploadRefused):
+class NameTaken(UploadRefused):
     """A file with this name exists already, and the request does not allow replacing it."""
 
 
@@ -76,35 +76,35 @@ class TestFileChanged(UploadRefused):
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckedUpload:
     """A validated file: its path below the uploads, and its bytes."""
 
     path: str
     content: bytes
 
 
-def check(*, name: str, directory: str, content: bytes) -> Checked:
+def check(*, name: str, directory: str, content: bytes) -> CheckedUpload:
     """Validate a test, or a support file, for an existing or new directory.
 
     `directory` is relative to the root, with "/", and may be empty. Raises UploadRefused, and Busy if too many files
     are being checked. Call it outside a transaction, because a subprocess compiles the file.
     """
     path = _path(directory, name)
-    _vet(name, content)
-    return Checked(path, content)
+    _check_content(name, content)
+    return CheckedUpload(path, content)
 
 
 @retried
-def store(file: Checked, *, user: Any, overwrite: bool = False) -> TestFile:
+def store(file: CheckedUpload, *, user: Any, overwrite: bool = False) -> TestFile:
     """Store a file below the uploads; return its row.
 
-    Raises UploadRefused; Taken if the file exists and `overwrite` is false; StorageFailure if it cannot be stored, and
-    then no part of it remains.
+    Raises UploadRefused; NameTaken if the file exists and `overwrite` is false; StorageFailure if it cannot be stored,
+    and then no part of it remains.
     """
-    root = discovery.folder(Root.UPLOADS)
+    root = discovery.directory_of(Root.UPLOADS)
     new = _write(root, file.path, file.content)
     try:
-        return _put_and_record(new, root / file.path, file.path, file.content, user, overwrite)
+        return _commit_file(new, root / file.path, file.path, file.content, user, overwrite)
     finally:
         new.unlink(missing_ok=True)
 
@@ -115,36 +115,36 @@ def upload(*, name: str, directory: str, content: bytes, user: Any, overwrite: b
 
 
 @transaction.atomic
-def _put_and_record(new: Path, target: Path, path: str, content: bytes, user: Any, overwrite: bool) -> TestFile:
+def _commit_file(new: Path, target: Path, path: str, content: bytes, user: Any, overwrite: bool) -> TestFile:
     """Write the row, rename the file to its final name, and commit, all under the lock that deletions also take.
 
     The file is renamed last, so that an error of the database leaves no file without a row.
     """
     discovery.lock()
-    _find_room(path)
+    _check_count(path)
     if target.is_dir():
         raise UploadRefused("file", "There is a directory of this name.")
     replaces = os.path.lexists(target)
-    is_left_over = replaces and _is_left_over(path, content)
-    if replaces and not overwrite and not is_left_over:
-        raise Taken("file", f"There is {path} already. Say that it is to be replaced, or choose another name.")
-    row = _record(path, content, user, CHANGE if replaces and not is_left_over else ADDITION)
-    _give_name(new, target, path, replaces=replaces)
+    is_uncommitted = replaces and _is_uncommitted_upload(path, content)
+    if replaces and not overwrite and not is_uncommitted:
+        raise NameTaken("file", f"There is {path} already. Say that it is to be replaced, or choose another name.")
+    row = _save_row(path, content, user, CHANGE if replaces and not is_uncommitted else ADDITION)
+    _move_into_place(new, target, path, replaces=replaces)
     return row
 
 
-def _is_left_over(path: str, content: bytes) -> bool:
+def _is_uncommitted_upload(path: str, content: bytes) -> bool:
     """Whether an existing file is left from an upload that did not commit: same bytes, and no row of an
     uploaded file.
     """
-    if TestFile.objects.there().filter(root=Root.UPLOADS, path=path, uploaded_at__isnull=False).exists():
+    if TestFile.objects.existing().filter(root=Root.UPLOADS, path=path, uploaded_at__isnull=False).exists():
         return False
     with suppress(discovery.TestFileGone):
         return discovery.read(TestFile(root=Root.UPLOADS, path=path)) == content
     return False
 
 
-def _give_name(new: Path, target: Path, path: str, *, replaces: bool) -> None:
+def _move_into_place(new: Path, target: Path, path: str, *, replaces: bool) -> None:
     with storing():
         if replaces:
             os.replace(new, target)
@@ -152,7 +152,7 @@ def _give_name(new: Path, target: Path, path: str, *, replaces: bool) -> None:
         try:
             os.link(new, target)  # fails if another program has created the file meanwhile
         except FileExistsError:
-            raise Taken("file", f"There is {path} already.") from None
+            raise NameTaken("file", f"There is {path} already.") from None
 
 
 @retried
@@ -166,20 +166,20 @@ def remove(*, file: TestFile, user: Any) -> None:
         raise UploadRefused("file", f"{file} was not uploaded: it belongs to Opsroom.")
     with transaction.atomic():
         discovery.lock()
-        same = TestFile.objects.there().filter(pk=file.pk, sha256=file.sha256, uploaded_at=file.uploaded_at)
+        same = TestFile.objects.existing().filter(pk=file.pk, sha256=file.sha256, uploaded_at=file.uploaded_at)
         if not same.update(removed=True):
             raise TestFileChanged(
                 "file", f"{file} was replaced or deleted meanwhile. Look at it again before you delete it."
             )
-        _write_down(user, file, DELETION)
+        _log_action(user, file, DELETION)
         # Before the commit, which releases the lock: after it, the name may belong to the next upload.
         with storing():
-            (discovery.folder(Root.UPLOADS) / file.path).unlink(missing_ok=True)
+            (discovery.directory_of(Root.UPLOADS) / file.path).unlink(missing_ok=True)
 
 
 def directories() -> list[str]:
     """Return the directories below the uploads, to choose from."""
-    root = discovery.folder(Root.UPLOADS)
+    root = discovery.directory_of(Root.UPLOADS)
     found = (Path(place).relative_to(root).as_posix() for place, _, _ in os.walk(root))
     return sorted(path for path in found if path != "." and not path.startswith("."))[: discovery.MAX_FILES]
 
@@ -187,7 +187,7 @@ def directories() -> list[str]:
 def _path(directory: str, name: str) -> str:
     if len(name) > MAX_NAME_LENGTH:
         raise UploadRefused("file", f"The file's name has {len(name)} characters; {MAX_NAME_LENGTH} are the most.")
-    _vet_name(name)
+    _check_name(name)
     if directory.startswith("/"):
         raise UploadRefused("directory", "The directory is one below uploads/: it cannot begin with /.")
     parts = directory.strip("/").split("/") if directory.strip("/") else []
@@ -208,7 +208,7 @@ def _path(directory: str, name: str) -> str:
     return path
 
 
-def _vet_name(name: str) -> None:
+def _check_name(name: str) -> None:
     if not name.endswith(".py") and not discovery.is_data(name):
         taken = "Only Python files and data such as .json, .csv, .txt or .png are taken."
         raise UploadRefused("file", f"{taken} This one is called {name!r}.")
@@ -216,14 +216,14 @@ def _vet_name(name: str) -> None:
         raise UploadRefused("file", f"The name may hold letters, digits, _ and -. This one is called {name!r}.")
 
 
-def _find_room(path: str) -> None:
+def _check_count(path: str) -> None:
     """Refuse an upload beyond MAX_FILES: lists show only that many, so it would be stored and never seen."""
-    others = TestFile.objects.there().filter(root=Root.UPLOADS).exclude(path=path)
+    others = TestFile.objects.existing().filter(root=Root.UPLOADS).exclude(path=path)
     if others.count() >= discovery.MAX_FILES:
         raise UploadRefused("file", f"There are {discovery.MAX_FILES:,} uploaded files already. Delete some first.")
 
 
-def _vet(name: str, content: bytes) -> None:
+def _check_content(name: str, content: bytes) -> None:
     if len(content) > discovery.MAX_FILE_BYTES:
         most = f"{discovery.MAX_FILE_BYTES // 2**20} MiB ({discovery.MAX_FILE_BYTES:,} bytes)"
         raise UploadRefused("file", f"The file is larger than {most}, the limit for one file.")
@@ -233,12 +233,12 @@ def _vet(name: str, content: bytes) -> None:
         raise UploadRefused("file", EMPTY)
     if b"\0" in content:
         raise UploadRefused("file", "The file holds a NUL byte, which Python source cannot.")
-    _vet_encoding(content)
+    _check_encoding(content)
     if (fault := _compile(content)) is not None:
         raise UploadRefused("file", f"The file does not compile: {fault}.")
 
 
-def _vet_encoding(content: bytes) -> None:
+def _check_encoding(content: bytes) -> None:
     """Refuse a file that is not valid UTF-8 and declares no other encoding. The compiler checks other encodings."""
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
@@ -256,8 +256,8 @@ def _vet_encoding(content: bytes) -> None:
 
 def _compile(content: bytes) -> str | None:
     """Return the compiler's error message, or None. Raises Busy if too many files are being compiled."""
-    command = [sys.executable, "-I", "-S", "-W", "ignore", "-c", COMPILE]
-    if not _compilers.acquire(timeout=WAIT_SECONDS):
+    command = [sys.executable, "-I", "-S", "-W", "ignore", "-c", COMPILE_PROGRAM]
+    if not _compilers.acquire(timeout=COMPILER_WAIT_TIMEOUT):
         raise Busy(BUSY)
     try:
         done = subprocess.run(  # noqa: S603 - our own interpreter and program; the upload is its input
@@ -295,7 +295,7 @@ def _write(root: Path, path: str, content: bytes) -> Path:
     return new
 
 
-def _record(path: str, content: bytes, user: Any, flag: int) -> TestFile:
+def _save_row(path: str, content: bytes, user: Any, flag: int) -> TestFile:
     file, _ = TestFile.objects.update_or_create(
         root=Root.UPLOADS,
         path=path,
@@ -307,11 +307,11 @@ def _record(path: str, content: bytes, user: Any, flag: int) -> TestFile:
             "removed": False,
         },
     )
-    _write_down(user, file, flag)
+    _log_action(user, file, flag)
     return file
 
 
-def _write_down(user: Any, file: TestFile, flag: int) -> None:
+def _log_action(user: Any, file: TestFile, flag: int) -> None:
     word = {ADDITION: "Uploaded", CHANGE: "Replaced", DELETION: "Deleted"}[flag]
     LogEntry.objects.log_actions(
         user.pk, [file], flag, change_message=f"{word}: SHA-256 {file.sha256}, {file.size:,} bytes.", single_object=True

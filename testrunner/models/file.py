@@ -16,7 +16,7 @@ class Root(models.TextChoices):
 
 
 class TestFileQuerySet(models.QuerySet["TestFile"]):
-    def there(self) -> TestFileQuerySet:
+    def existing(self) -> TestFileQuerySet:
         """Files that can be chosen."""
         return self.filter(removed=False)
 

@@ -38,7 +38,7 @@ from testrunner.models import RunFile, TestEnvironment, TestRun
 
 log = structlog.get_logger(__name__)
 
-WORK = "testrunner.tasks.run_tests"
+RUN_TESTS = "testrunner.tasks.run_tests"
 # A worker renews its leases every 5 s and gives up its runs after 15 s without success (testrunner/queue/leases.py).
 LEASE = timedelta(seconds=30)
 RESERVATION = ["reserved_by", "reserved_for", "reserved_from", "reserved_until", "reservation_note"]
@@ -54,9 +54,9 @@ def locked(environment_id: int) -> Iterator[TestEnvironment]:
         yield TestEnvironment.objects.select_for_update(no_key=True).get(pk=environment_id)
 
 
-def call_worker(environment_id: int) -> None:
+def wake_worker(environment_id: int) -> None:
     """Wake a worker. The message expires after 30 s, because the sweeper repeats it while all slots are busy."""
-    wake(WORK, environment_id, expires=30)
+    wake(RUN_TESTS, environment_id, expires=30)
 
 
 @retried
@@ -75,7 +75,7 @@ def enqueue(run: TestRun, files: Sequence[Snapshot]) -> TestRun:
         run.refresh_from_db(fields=["queued_at"])
         realtime.run_updated(run)
         realtime.environment_updated(environment)
-        call_worker(run.environment_id)
+        wake_worker(run.environment_id)
     return run
 
 
@@ -147,13 +147,13 @@ def _activate(run: TestRun, environment: TestEnvironment, worker: str) -> TestRu
 
 
 @retried
-def end(run: TestRun, still: Q, status: TestRun.Status, **fields: Any) -> bool:
-    """Write the outcome of a run if it still matches the condition `still`; return whether it did.
+def end(run: TestRun, condition: Q, status: TestRun.Status, **fields: Any) -> bool:
+    """Write the outcome of a run if it still matches `condition`; return whether it did.
 
-    `still` names the token, or the state, that entitles the caller to end the run.
+    `condition` names the token, or the state, that entitles the caller to end the run.
     """
     with locked(run.environment_id) as environment:
-        ended = TestRun.objects.filter(still, pk=run.pk).update(
+        ended = TestRun.objects.filter(condition, pk=run.pk).update(
             status=status, finished_at=not_before("queued_at", "started_at"), lease_until=None, **fields
         )
         if not ended:

@@ -18,7 +18,7 @@ from django.db import connection
 from testrunner.clock import database_now
 from testrunner.models import TestEnvironment, TestRun
 
-LAST = 20  # number of runs in a median
+SAMPLE_SIZE = 20  # number of runs in a median
 _MEDIANS = """
 SELECT wanted.files_key, wanted.environment_id, percentile_cont(0.5) WITHIN GROUP (ORDER BY took)
 FROM unnest(%(keys)s::text[], %(environments)s::int[]) AS wanted (files_key, environment_id)
@@ -47,7 +47,7 @@ SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY took) FROM (
 
 
 @dataclass(frozen=True)
-class Turn:
+class QueuePosition:
     """A waiting run's position (1 starts next) and expected start; None while the environment is disabled."""
 
     position: int
@@ -76,17 +76,17 @@ def queues(environments: Iterable[TestEnvironment], now: datetime) -> dict[int, 
     return found
 
 
-def arrivals(
+def new_run_positions(
     environments: Iterable[TestEnvironment], found: dict[int, Queue], user: Any, now: datetime
-) -> dict[int, Turn]:
+) -> dict[int, QueuePosition]:
     """Return the turn that a run queued now by this user would get, by environment id."""
     joined = {}
     for environment in environments:
         run, queue = TestRun(pk=-environment.pk, environment=environment, created_by=user), found[environment.pk]
         run.wall_seconds = 0  # its own duration would delay only later runs
         joined[environment.pk] = Queue(queue.active, _in_order(environment, [*queue.waiting, run], now))
-    told = turns(environments, joined, now)
-    return {environment.pk: told[-environment.pk] for environment in environments}
+    found_positions = positions(environments, joined, now)
+    return {environment.pk: found_positions[-environment.pk] for environment in environments}
 
 
 def _in_order(environment: TestEnvironment, waiting: list[TestRun], now: datetime) -> list[TestRun]:
@@ -95,33 +95,33 @@ def _in_order(environment: TestEnvironment, waiting: list[TestRun], now: datetim
     return sorted(waiting, key=lambda run: run.created_by_id != environment.reserved_by_id)
 
 
-def turns(
+def positions(
     environments: Iterable[TestEnvironment], found: dict[int, Queue] | None = None, now: datetime | None = None
-) -> dict[int, Turn]:
-    """Return the turns of all waiting runs in these environments, by run id."""
+) -> dict[int, QueuePosition]:
+    """Return the positions of all waiting runs in these environments, by run id."""
     environments, now = list(environments), now or database_now()
     found = found if found is not None else queues(environments, now)
-    everybody = [run for queue in found.values() for run in [*filter(None, [queue.active]), *queue.waiting]]
-    takes = _durations(everybody)
-    all_turns: dict[int, Turn] = {}
+    all_runs = [run for queue in found.values() for run in [*filter(None, [queue.active]), *queue.waiting]]
+    takes = _durations(all_runs)
+    all_positions: dict[int, QueuePosition] = {}
     for environment in environments:
-        all_turns |= _turns_in(environment, found[environment.pk], takes, now)
-    return all_turns
+        all_positions |= _positions_in(environment, found[environment.pk], takes, now)
+    return all_positions
 
 
-def _turns_in(
+def _positions_in(
     environment: TestEnvironment, queue: Queue, takes: dict[int, timedelta], now: datetime
-) -> dict[int, Turn]:
+) -> dict[int, QueuePosition]:
     free = now
     if queue.active is not None and queue.active.started_at is not None:
         free = max(now, queue.active.started_at + takes[queue.active.pk])
-    told = {}
+    found_positions = {}
     for position, run in enumerate(queue.waiting, start=1):
         if environment.is_reserved(now) and run.created_by_id != environment.reserved_by_id:
             free = max(free, environment.reserved_until or free + (environment.reserved_for or timedelta()))
-        told[run.pk] = Turn(position, free if environment.enabled else None)
+        found_positions[run.pk] = QueuePosition(position, free if environment.enabled else None)
         free += takes[run.pk]
-    return told
+    return found_positions
 
 
 def _durations(runs: list[TestRun]) -> dict[int, timedelta]:
@@ -130,10 +130,10 @@ def _durations(runs: list[TestRun]) -> dict[int, timedelta]:
         return {}
     kinds = sorted({(run.files_key, run.environment_id) for run in runs})
     keys = [key for key, _ in kinds]
-    here = {(key, place): took for key, place, took in _ask(_MEDIANS, keys=keys, environments=[p for _, p in kinds])}
+    here = {(key, place): took for key, place, took in _query(_MEDIANS, keys=keys, environments=[p for _, p in kinds])}
     unknown = sorted({key for key, place in kinds if (key, place) not in here})
-    anywhere = dict(_ask(_MEDIANS_ANYWHERE, keys=unknown)) if unknown else {}
-    [(of_all,)] = _ask(_MEDIAN_OF_ALL) if set(unknown) - set(anywhere) else [(None,)]
+    anywhere = dict(_query(_MEDIANS_ANYWHERE, keys=unknown)) if unknown else {}
+    [(of_all,)] = _query(_MEDIAN_OF_ALL) if set(unknown) - set(anywhere) else [(None,)]
 
     def seconds(run: TestRun) -> float:
         for took in (here.get((run.files_key, run.environment_id)), anywhere.get(run.files_key), of_all):
@@ -144,7 +144,7 @@ def _durations(runs: list[TestRun]) -> dict[int, timedelta]:
     return {run.pk: timedelta(seconds=seconds(run)) for run in runs}
 
 
-def _ask(query: str, **values: Any) -> list[tuple[Any, ...]]:
+def _query(query: str, **values: Any) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
-        cursor.execute(query, {"last": LAST, **values})
+        cursor.execute(query, {"last": SAMPLE_SIZE, **values})
         return cursor.fetchall()

@@ -17,7 +17,7 @@ from testrunner.queue import estimates
 
 MAX_DETAILS = 200  # tracebacks in one response; a run may have 20,000 results
 MAX_DETAILS_BYTES = 4 * 2**20  # characters of these tracebacks together
-NOT_WAITING = estimates.Turn(0, None)
+NOT_WAITING = estimates.QueuePosition(0, None)
 
 
 def add_to_environments(environments: Iterable[TestEnvironment]) -> None:
@@ -25,39 +25,42 @@ def add_to_environments(environments: Iterable[TestEnvironment]) -> None:
     environments = list(environments)
     now = database_now()
     found = estimates.queues(environments, now)
-    turns = estimates.turns(environments, found, now)
+    positions = estimates.positions(environments, found, now)
     row: Any
     for environment in environments:
         queue, row = found[environment.pk], environment
         for run in queue.waiting:
-            _add_turn(run, turns[run.pk])
+            _add_position(run, positions[run.pk])
         row.active, row.queue = queue.active, queue.waiting
         row.holder = str(environment.reserved_by) if environment.is_reserved(now) else None
         row.state = _state(environment, queue.active, now)
         row.shown_variables = [shown(variable) for variable in environment.variables.all()]
 
 
-def add_arrivals(environments: Iterable[TestEnvironment], user: Any) -> None:
-    """Add `arrival` and `arrives_in` to each environment.
+def add_new_run_positions(environments: Iterable[TestEnvironment], user: Any) -> None:
+    """Add `new_run_position` and `new_run_starts_in` to each environment.
 
     They are the queue position of a run that this user would queue now, and the estimated time until it starts.
     """
     environments = list(environments)
     now = database_now()
-    told = estimates.arrivals(environments, estimates.queues(environments, now), user, now)
+    positions = estimates.new_run_positions(environments, estimates.queues(environments, now), user, now)
     row: Any
     for environment in environments:
-        row, turn = environment, told[environment.pk]
-        row.arrival, row.arrives_in = turn.position, turn.start and max(turn.start - now, timedelta())
+        row, found = environment, positions[environment.pk]
+        row.new_run_position, row.new_run_starts_in = (
+            found.position,
+            found.start and max(found.start - now, timedelta()),
+        )
 
 
 def add_to_runs(runs: Iterable[TestRun]) -> None:
     """Add `position` and `expected_start` to each run; None if it is not waiting."""
     runs = list(runs)
     places = {run.environment_id for run in runs if run.status == TestRun.Status.QUEUED}
-    turns = estimates.turns(TestEnvironment.objects.filter(pk__in=places)) if places else {}
+    positions = estimates.positions(TestEnvironment.objects.filter(pk__in=places)) if places else {}
     for run in runs:
-        _add_turn(run, turns.get(run.pk, NOT_WAITING))
+        _add_position(run, positions.get(run.pk, NOT_WAITING))
 
 
 def file_ids(runs: Sequence[TestRun]) -> Callable[[TestRun], list[int]]:
@@ -100,6 +103,6 @@ def _state(environment: TestEnvironment, active: TestRun | None, now: datetime) 
     return "reserved" if environment.is_reserved(now) else "free"
 
 
-def _add_turn(run: TestRun, turn: estimates.Turn) -> None:
+def _add_position(run: TestRun, position: estimates.QueuePosition) -> None:
     row: Any = run
-    row.position, row.expected_start = turn.position or None, turn.start
+    row.position, row.expected_start = position.position or None, position.start

@@ -12,17 +12,17 @@ from django.db.models import Sum
 
 from testrunner.models import RunFile, RunNotAllowed, TestRun
 
-WISHES = 0x7E57  # namespace of Postgres advisory locks: "test"
+LOCK_NAMESPACE = 0x7E57  # namespace of Postgres advisory locks: "test"
 
 
 class QuotaExceeded(RunNotAllowed):
     """A quota leaves no room for another run. The text says which limit applies and what to do."""
 
 
-def lock_wishes_of(user_id: int | None) -> None:
+def lock_requests_of(user_id: int | None) -> None:
     """Serialize a user's requests for new runs in all environments, because their files are counted together."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [WISHES, user_id or 0])
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [LOCK_NAMESPACE, user_id or 0])
 
 
 def check(run: TestRun, size: int) -> None:

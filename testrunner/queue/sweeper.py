@@ -28,17 +28,17 @@ from testrunner.queue import claims
 
 log = structlog.get_logger(__name__)
 
-GRACE = timedelta(seconds=5)  # from the end of a lease until the run is marked as lost
+LOST_DELAY = timedelta(seconds=5)  # from the end of a lease until the run is marked as lost
 MAX_WAKE_UPS = 8  # in one sweep; each worker that finds more to do wakes another one
 
 
 def sweep() -> None:
     """Mark lost runs, end expired reservations, and wake workers for the runs that could start."""
-    for step in (shorten_leases, reap, end_reservations, wake_workers):
-        attempt(step)
+    for step in (shorten_leases, mark_lost_runs, end_reservations, wake_workers):
+        run_step(step)
 
 
-def attempt(step: Callable[..., Any], *given: Any) -> Any:
+def run_step(step: Callable[..., Any], *given: Any) -> Any:
     """Return the result of this step of a sweep; log an error, so that the next step follows."""
     try:
         return step(*given)
@@ -55,14 +55,14 @@ def shorten_leases() -> None:
         too_long.filter(pk=run_id).update(lease_until=longest)
 
 
-def reap() -> int:
+def mark_lost_runs() -> int:
     """Mark the runs as lost whose worker has been silent for too long; return how many there were."""
-    overdue = Q(lease_until__lt=ClockNow() - GRACE)
-    return sum(bool(attempt(_end_lost, run, overdue)) for run in TestRun.objects.running().filter(overdue))
+    overdue = Q(lease_until__lt=ClockNow() - LOST_DELAY)
+    return sum(bool(run_step(_end_lost, run, overdue)) for run in TestRun.objects.running().filter(overdue))
 
 
 def _end_lost(run: TestRun, overdue: Q) -> bool:
-    silent = claims.LEASE + GRACE
+    silent = claims.LEASE + LOST_DELAY
     reason = f"Its worker {run.worker} was not heard of for {silent.total_seconds():.0f} s."
     mine = overdue & Q(status=TestRun.Status.RUNNING, lease_token=run.lease_token)
     return claims.end(run, mine, TestRun.Status.LOST, reason=reason[:500])
@@ -71,7 +71,7 @@ def _end_lost(run: TestRun, overdue: Q) -> bool:
 def end_reservations() -> None:
     """Clear expired reservations. They have had no effect since they expired."""
     for over in TestEnvironment.objects.filter(reserved_until__lte=ClockNow()).values_list("pk", flat=True):
-        attempt(_end_reservation, over)
+        run_step(_end_reservation, over)
 
 
 def _end_reservation(environment_id: int) -> None:
@@ -84,4 +84,4 @@ def _end_reservation(environment_id: int) -> None:
 
 def wake_workers() -> None:
     for _, environment_id in claims.startable()[:MAX_WAKE_UPS]:
-        claims.call_worker(environment_id)
+        claims.wake_worker(environment_id)

@@ -22,7 +22,7 @@ from celery.worker.strategy import default
 log = get_task_logger(__name__)
 
 
-def at_once(task: Any, app: Any, consumer: Any, **options: Any) -> Any:
+def acknowledge_at_once(task: Any, app: Any, consumer: Any, **options: Any) -> Any:
     """Message handling strategy for Celery's consumer (`Task.Strategy`)."""
     handle = default(task, app, consumer, **options)
 
@@ -30,7 +30,7 @@ def at_once(task: Any, app: Any, consumer: Any, **options: Any) -> Any:
         ack(log, consumer.connection_errors)
         if len(state.reserved_requests) >= 2 * consumer.pool.num_processes:  # running or waiting
             return None
-        return handle(message, body, _is_done, _is_done, callbacks, **more)
+        return handle(message, body, _already_acknowledged, _already_acknowledged, callbacks, **more)
 
     return on_message
 
@@ -39,8 +39,8 @@ class WakeUp(Task):
     """Base class of tasks whose messages are received in this way."""
 
     abstract = True
-    Strategy = f"{__name__}:{at_once.__name__}"
+    Strategy = f"{__name__}:{acknowledge_at_once.__name__}"
 
 
-def _is_done(*_: Any) -> None:
+def _already_acknowledged(*_: Any) -> None:
     """Replaces acknowledge and reject, because the message is already acknowledged."""

@@ -15,12 +15,12 @@ from django.db.models import QuerySet
 from testrunner.clock import ClockNow
 from testrunner.models import LogChunk, RunFile, TestResult, TestRun
 
-RUNS_AT_ONCE = 10  # runs deleted per transaction
-AT_ONCE = 50  # runs per transaction; each may have 20,000 results
-SECONDS = 60.0  # per call; the next call comes in an hour
+RUNS_BATCH_SIZE = 10  # runs deleted per transaction
+LOGS_BATCH_SIZE = 50  # runs per transaction; each may have 20,000 results
+TIME_BUDGET = 60.0  # per call; the next call comes in an hour
 
 
-def forget_old_logs(seconds: float = SECONDS) -> int:
+def delete_old_logs(seconds: float = TIME_BUDGET) -> int:
     """Remove logs, reports, tracebacks and file copies that are older than TESTRUN_LOG_DAYS.
 
     Stops after about `seconds`; returns the number of runs.
@@ -29,7 +29,7 @@ def forget_old_logs(seconds: float = SECONDS) -> int:
     before = ClockNow() - timedelta(days=settings.TESTRUN_LOG_DAYS)
     old = TestRun.objects.filter(is_kept=True, finished_at__lt=before).order_by("finished_at")
     forgotten = 0
-    while some := _forget_some(old):
+    while some := _delete_logs_batch(old):
         forgotten += some
         if time.monotonic() >= until:
             break
@@ -37,10 +37,10 @@ def forget_old_logs(seconds: float = SECONDS) -> int:
 
 
 @transaction.atomic
-def _forget_some(old: QuerySet[TestRun]) -> int:
+def _delete_logs_batch(old: QuerySet[TestRun]) -> int:
     # A run that another transaction has locked is left for the next call, so that no two calls wait for each other.
     locked = old.select_for_update(skip_locked=True, no_key=True, of=("self",))
-    ids = list(locked.values_list("pk", flat=True)[:AT_ONCE])
+    ids = list(locked.values_list("pk", flat=True)[:LOGS_BATCH_SIZE])
     LogChunk.objects.filter(run__in=ids).delete()
     RunFile.objects.filter(run__in=ids).update(content=b"")
     TestResult.objects.filter(run__in=ids).exclude(details="").update(details="")
@@ -63,7 +63,7 @@ def count_old_runs() -> int:
 def delete_old_runs() -> int:
     """Delete some of the old runs with their results, logs and files; return their number."""
     locked = old_runs().select_for_update(skip_locked=True, of=("self",))
-    ids = list(locked.values_list("pk", flat=True)[:RUNS_AT_ONCE])
+    ids = list(locked.values_list("pk", flat=True)[:RUNS_BATCH_SIZE])
     for model in (LogChunk, RunFile, TestResult):
         model.objects.filter(run__in=ids).delete()
     TestRun.objects.filter(pk__in=ids).delete()

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from testrunner.sandbox.isolation import Mode, RunLimits
-from testrunner.sandbox.walls.held import SystemVObject, system_v
-from testrunner.sandbox.walls.leftovers import SHARED, files_of, remove_all_of, remove_entries
+from testrunner.sandbox.linux.leftovers import SHARED, files_of, remove_all_of, remove_entries
+from testrunner.sandbox.linux.resource_usage import SystemVObject, system_v
 
 MEMORY = ("/dev/shm",)  # noqa: S108 - a run of the worker's own user may write there, too
 
 
-class Written:
+class DiskUsage:
     """Tracks what a run writes to its directory and to the directories that all users share.
 
     If the run has a user of its own, its files are those of that user. Otherwise they are the files and System V
@@ -30,7 +30,7 @@ class Written:
         self.files_before = set() if mode.change_user else {path for path, _ in self._all()}
         self.entries_before = set() if mode.change_user else {entry for entry, _ in self._all_entries()}
 
-    def is_too_much(self, limits: RunLimits) -> bool:
+    def exceeds(self, limits: RunLimits) -> bool:
         return uses_more_than([str(self.directory), *self.outside()], limits)
 
     def outside(self) -> list[str]:

@@ -6,8 +6,8 @@ The mode in force is part of every run's record, as text. testrunner/sandbox/iso
    worker that is root also gives each run a user of its own, so that the limit of processes counts this run only.
 2. *user-namespace*: the same without root, as the worker's own user.
 3. *user*: where namespaces are forbidden (in most containers), a worker that is root still gives each run its own user.
-4. *plain*: limits, process group and guard only. Runs can read what the worker's user can read: a shared user is not a
-   boundary.
+4. *plain*: limits, process group and supervisor only. Runs can read what the worker's user can read: a shared user is
+   not a boundary.
 
 The network stays open in all modes, because tests call services.
 """
@@ -30,7 +30,7 @@ from pathlib import Path
 KIB, MIB, GIB = 2**10, 2**20, 2**30
 USERS = range(61184, 65520)  # systemd reserves these for short-lived users, so they own no files
 NOBODY = 65534
-CLAIMS = (Path("/run/opsroom-users"), Path("/tmp/opsroom-users"))  # noqa: S108 - used only if root alone has access
+CLAIM_DIRECTORIES = (Path("/run/opsroom-users"), Path("/tmp/opsroom-users"))  # noqa: S108 - used only if root alone has access
 MARK = "OPSROOM_RUN"  # environment variable of every process of a run
 
 
@@ -54,7 +54,7 @@ class RunLimits:
     report_bytes: int = 64 * MIB
     junit_bytes: int = 8 * MIB
 
-    def in_words(self) -> str:
+    def description(self) -> str:
         return (
             f"{size(self.memory_bytes)} memory a process, {size(self.total_memory_bytes)} together,"
             f" {size(self.disk_bytes)} of files,"
@@ -71,7 +71,7 @@ class Mode:
     """One isolation mode."""
 
     name: str  # as in TESTRUN_MIN_ISOLATION
-    words: str
+    description: str
     namespaces: bool = False
     user_namespace: bool = False
     change_user: bool = False
@@ -86,13 +86,13 @@ MODES = (
 PLAIN = MODES[-1]
 
 
-def named_mode(name: str) -> Mode:
+def mode_named(name: str) -> Mode:
     """Return the mode with this name. Raises StopIteration if it is unknown; the settings are checked at the start."""
     return next(mode for mode in MODES if mode.name == name)
 
 
 @contextlib.contextmanager
-def user_for_a_run(mode: Mode) -> Iterator[int]:
+def exclusive_user(mode: Mode) -> Iterator[int]:
     """Yield a user id that no other run on this machine has, until the end of the block or of the process.
 
     The claim is a file lock in a directory that only root can access, so no run can create or lock a claim. The kernel
@@ -101,29 +101,31 @@ def user_for_a_run(mode: Mode) -> Iterator[int]:
     if not mode.change_user:
         yield os.geteuid() or NOBODY
         return
-    user, claim = _first_free(_directory_of_claims())
+    user, claim = _claim_free_user(_claim_directory())
     try:
         yield user
     finally:
         os.close(claim)
 
 
-def _directory_of_claims() -> Path:
+def _claim_directory() -> Path:
     """Return the directory of this machine's claims. Raises OSError if no directory is safe to use."""
-    for place in CLAIMS:
+    for place in CLAIM_DIRECTORIES:
         with contextlib.suppress(OSError):
             place.mkdir(mode=0o700, exist_ok=True)
             about = place.lstat()
             if stat.S_ISDIR(about.st_mode) and about.st_uid == 0 and not about.st_mode & 0o077:
                 return place
-    raise OSError(f"No directory for the users of runs: {' and '.join(map(str, CLAIMS))} are not root's alone.")
+    raise OSError(
+        f"No directory for the users of runs: {' and '.join(map(str, CLAIM_DIRECTORIES))} are not root's alone."
+    )
 
 
-def _first_free(claims: Path) -> tuple[int, int]:
+def _claim_free_user(claims: Path) -> tuple[int, int]:
     """Return a free user id and the descriptor that holds its lock."""
     alive = users_alive()
     for user in random.sample(USERS, len(USERS)):
-        if user in alive:  # systemd uses it, or a run whose worker and guard were killed left a process
+        if user in alive:  # systemd uses it, or a run whose worker and supervisor were killed left a process
             continue
         claim = os.open(claims / str(user), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
@@ -183,9 +185,9 @@ def make_undumpable() -> None:
 def sweep(run_name: str, patience: float = 5) -> int:
     """Kill every process of this machine that carries the run's mark, and wait until they exit; return their number.
 
-    `patience` is the longest wait in seconds. For the modes without namespaces, after a run whose guard may have been
-    killed. Two kinds of processes are not found. A process started with an emptied environment carries no mark. After a
-    -9 to both worker and guard, sweep() is not called. These processes end with the container.
+    `patience` is the longest wait in seconds. For the modes without namespaces, after a run whose supervisor may have
+    been killed. Two kinds of processes are not found. A process started with an emptied environment carries no mark.
+    After a -9 to both worker and supervisor, sweep() is not called. These processes end with the container.
     """
     killed: set[int] = set()
     until = time.monotonic() + patience

@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from testrunner.sandbox.isolation import MODES, PLAIN, Mode, RunLimits, closed_directories, python, user_for_a_run
+from testrunner.sandbox.isolation import MODES, PLAIN, Mode, RunLimits, closed_directories, exclusive_user, python
+from testrunner.sandbox.linux.leftovers import remove_directory
 from testrunner.sandbox.pytest_command import Invocation
-from testrunner.sandbox.supervisor_client import Guard, make_directory, plan
-from testrunner.sandbox.walls.leftovers import remove_directory
+from testrunner.sandbox.supervisor_client import SupervisorClient, make_directory, plan
 
 TRIAL_SECONDS = 30.0  # a trial takes 0.5 s on an idle machine
 PROGRAM = "import pytest, tempfile; tempfile.TemporaryFile().close()"
@@ -51,7 +51,7 @@ class Trial:
     why: str = ""
 
 
-class NoWalls(Exception):
+class IsolationUnavailable(Exception):
     """No acceptable isolation mode was found. The text is a sentence for users."""
 
 
@@ -63,7 +63,8 @@ def probe(root: Path, least: Mode = PLAIN) -> Mode:
     """Return the strongest mode in which this machine runs pytest below `root`. Modes are tried at first use, then
     cached.
 
-    Raises NoWalls if that mode is weaker than `least`, or if the trial of a stronger one had no clear result.
+    Raises IsolationUnavailable if that mode is weaker than `least`, or if the trial of a stronger one had no clear
+    result.
     """
     root.mkdir(parents=True, exist_ok=True)
     with _probe_lock:
@@ -72,11 +73,11 @@ def probe(root: Path, least: Mode = PLAIN) -> Mode:
             if trial.result is Result.WORKS:
                 return mode
             if trial.result is Result.UNKNOWN:
-                raise NoWalls(
+                raise IsolationUnavailable(
                     f"It could not be determined whether this machine allows the isolation {mode.name!r}"
                     f" ({trial.why}), and no weaker one is used instead. Start the run again."
                 )
-    raise NoWalls(
+    raise IsolationUnavailable(
         f"This machine does not allow the isolation {least.name!r}, the least that TESTRUN_MIN_ISOLATION accepts:"
         f" {trial.why}."
     )
@@ -98,7 +99,7 @@ def attempt(mode: Mode, root: Path) -> Trial:
     if mode == PLAIN:
         return Trial(Result.WORKS)  # it needs nothing that could be refused
     try:
-        with user_for_a_run(mode) as user, tempfile.TemporaryFile() as output:
+        with exclusive_user(mode) as user, tempfile.TemporaryFile() as output:
             directory = make_directory(root, "trial", mode, user)
             try:
                 return _judged(_run(mode, user, directory, output.fileno()))
@@ -127,21 +128,21 @@ def _cannot_be(mode: Mode, root: Path) -> str:
     return ""
 
 
-def _run(mode: Mode, user: int, directory: Path, output: int) -> Guard:
+def _run(mode: Mode, user: int, directory: Path, output: int) -> SupervisorClient:
     program = Invocation([python(), "-I", "-B", "-c", PROGRAM])
     what = plan(program, mode, user=user, directory=directory, limits=RunLimits())
-    guard = Guard(what, output=output, descriptors=[])
+    supervisor = SupervisorClient(what, output=output, descriptors=[])
     try:
-        guard.control.settimeout(TRIAL_SECONDS)
-        while guard.listen():
+        supervisor.control.settimeout(TRIAL_SECONDS)
+        while supervisor.listen():
             pass
     finally:
-        guard.close()
-    return guard
+        supervisor.close()
+    return supervisor
 
 
-def _judged(guard: Guard) -> Trial:
-    messages = guard.messages
+def _judged(supervisor: SupervisorClient) -> Trial:
+    messages = supervisor.messages
     if messages.get("exit") == 0:
         return Trial(Result.WORKS)
     if "failed" in messages:

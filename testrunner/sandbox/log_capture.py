@@ -1,4 +1,5 @@
-"""Log of a run: made safe for storage and display, and capped by leaving out its middle. Memory holds only the tail.
+"""LogCapture of a run: made safe for storage and display, and capped by leaving out its middle. Memory holds only the
+tail.
 
 Readers want the beginning while it is written, and the end, where the traceback is. So the head is passed on live.
 After it, only the last bytes are kept, raw because that is cheap, and cleaned when the run is over.
@@ -10,13 +11,13 @@ import codecs
 import time
 from collections.abc import Callable
 
-from testrunner.sandbox.redaction import Mask
+from testrunner.sandbox.redaction import Redactor
 
 LINE = 16 * 2**10
 FLUSH_BYTES, FLUSH_SECONDS = 64 * 2**10, 0.25
 
 
-class Cleaner:
+class LogCleaner:
     """Incremental decoder that returns valid UTF-8 without NUL, and cuts lines at 16 KiB with a note of how much is
     missing.
 
@@ -33,18 +34,18 @@ class Cleaner:
         cleaned = _head(first, max(0, LINE - self._column))
         self._column += len(first)
         if rest := text[len(first) :]:
-            cleaned += _mark(self._column)
+            cleaned += _cut_note(self._column)
             end = max(rest.rfind(b"\n"), rest.rfind(b"\r")) + 1
-            cleaned += _each_cut(rest[:end]) + _head(rest[end:], LINE)
+            cleaned += _cut_lines(rest[:end]) + _head(rest[end:], LINE)
             self._column = len(rest) - end
-        return cleaned + (_mark(self._column) if final else b"")
+        return cleaned + (_cut_note(self._column) if final else b"")
 
     def unfinished(self) -> bytes:
         """Return the first bytes of a character whose remaining bytes have not arrived yet."""
         return self._decoder.getstate()[0]
 
 
-def _each_cut(lines: bytes) -> bytes:
+def _cut_lines(lines: bytes) -> bytes:
     """Cut each line, and each overwritten state of a line (separated by carriage returns), to LINE bytes."""
     if len(lines) <= LINE:
         return lines
@@ -52,24 +53,24 @@ def _each_cut(lines: bytes) -> bytes:
 
 
 def _states_cut(line: bytes) -> bytes:
-    return b"\r".join([_head(state, LINE) + _mark(len(state)) for state in line.split(b"\r")])
+    return b"\r".join([_head(state, LINE) + _cut_note(len(state)) for state in line.split(b"\r")])
 
 
-def _mark(length: int) -> bytes:
+def _cut_note(length: int) -> bytes:
     """Return the note at the end of a line of this length; empty if it was not cut."""
     return f" [{length - LINE:,} bytes cut]".encode() if length > LINE else b""
 
 
 def _head(text: bytes, most: int) -> bytes:
-    return text if len(text) <= most else _whole(text[:most])
+    return text if len(text) <= most else _without_partial_character(text[:most])
 
 
-def _whole(text: bytes) -> bytes:
+def _without_partial_character(text: bytes) -> bytes:
     """Return the text without an incomplete character at its end."""
     return text.decode(errors="ignore").encode()
 
 
-class Log:
+class LogCapture:
     """Receives the output of the tests and passes on the head, a line that states how much was left out, and the tail.
 
     Secrets are redacted before anything is cut: lines, the end of the head, the beginning of the tail.
@@ -81,10 +82,10 @@ class Log:
         *,
         head: int,
         tail: int,
-        mask: Mask = Mask(),  # noqa: B008
+        redactor: Redactor = Redactor(),  # noqa: B008
     ) -> None:
-        self._pass_on, self._head_room, self._tail_size, self._mask = pass_on, head, tail, mask
-        self._cleaner = Cleaner()
+        self._pass_on, self._head_room, self._tail_size, self._redactor = pass_on, head, tail, redactor
+        self._cleaner = LogCleaner()
         self._waiting = bytearray()
         self._flushed = time.monotonic()
         self._tail = bytearray()  # up to twice its size: trimming it at every write would move 3 MiB per byte
@@ -95,15 +96,15 @@ class Log:
         self.bytes += len(raw)
         if self._head_room == 0:
             self._tail += raw
-            if len(self._tail) > 2 * self._tail_size + self._mask.longest:
-                self._drop(len(self._tail) - self._tail_size - self._mask.longest)
+            if len(self._tail) > 2 * self._tail_size + self._redactor.longest:
+                self._drop(len(self._tail) - self._tail_size - self._redactor.longest)
             return
-        text = self._cleaner.clean(self._mask.stream(raw))
-        head = text if len(text) <= self._head_room else _whole(text[: self._head_room])
+        text = self._cleaner.clean(self._redactor.stream(raw))
+        head = text if len(text) <= self._head_room else _without_partial_character(text[: self._head_room])
         self._waiting += head
         if len(text) >= self._head_room:
             self._head_room = 0
-            self._tail += text[len(head) :] + self._cleaner.unfinished() + self._mask.rest()
+            self._tail += text[len(head) :] + self._cleaner.unfinished() + self._redactor.rest()
         else:
             self._head_room -= len(head)
         self.flush(now=len(self._waiting) >= FLUSH_BYTES)
@@ -123,14 +124,14 @@ class Log:
     def close(self) -> None:
         """Pass on the rest: the waiting text, the line about the gap, and the tail from its first whole line."""
         if self._head_room:
-            self._waiting += self._cleaner.clean(self._mask.rest(), final=True)
+            self._waiting += self._cleaner.clean(self._redactor.rest(), final=True)
         self.flush(now=True)
         surplus = max(0, len(self._tail) - self._tail_size)
         if self.dropped or surplus:
             start = self._tail.find(b"\n", surplus, surplus + LINE) + 1 or surplus
-            self._drop(self._mask.beyond(self._tail, start))
-        tail = self._mask.whole(bytes(self._tail))
-        text = Cleaner().clean(tail, final=True)[-self._tail_size :].decode(errors="ignore").encode()
+            self._drop(self._redactor.beyond(self._tail, start))
+        tail = self._redactor.whole(bytes(self._tail))
+        text = LogCleaner().clean(tail, final=True)[-self._tail_size :].decode(errors="ignore").encode()
         if self.dropped:
             text = f"\n… {self.dropped:,} bytes left out …\n".encode() + text
         self._tail.clear()

@@ -17,27 +17,27 @@ class Pipe:
     """
 
     def __init__(self, owner: int | None) -> None:
-        self.ours, self.theirs = os.pipe()
-        os.set_blocking(self.ours, False)
+        self.read_end, self.write_end = os.pipe()
+        os.set_blocking(self.read_end, False)
         with contextlib.suppress(OSError, AttributeError):
-            fcntl.fcntl(self.theirs, fcntl.F_SETPIPE_SZ, 2**18)
+            fcntl.fcntl(self.write_end, fcntl.F_SETPIPE_SZ, 2**18)
         if owner is not None:
-            os.fchown(self.theirs, owner, owner)
+            os.fchown(self.write_end, owner, owner)
 
-    def close_theirs(self) -> None:
-        if self.theirs >= 0:
-            os.close(self.theirs)
-            self.theirs = -1
+    def close_write_end(self) -> None:
+        if self.write_end >= 0:
+            os.close(self.write_end)
+            self.write_end = -1
 
     def __enter__(self) -> Pipe:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close_theirs()
-        os.close(self.ours)
+        self.close_write_end()
+        os.close(self.read_end)
 
 
-class Bounded:
+class BoundedBuffer:
     """Buffer with a size limit. Once more bytes arrive than fit, it is emptied and stays empty."""
 
     def __init__(self, most: int) -> None:

@@ -29,7 +29,7 @@ OWN = "project/"  # prefix of the paths and node ids of the project's own tests
 
 @dataclass(frozen=True)
 class Invocation:
-    """What the guard needs to start a run, besides its isolation."""
+    """What the supervisor needs to start a run, besides its isolation."""
 
     command: list[str]
     environment: dict[str, str] = field(default_factory=dict)

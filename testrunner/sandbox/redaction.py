@@ -26,7 +26,7 @@ IN_ATTRIBUTES = {'"': "&quot;", "\t": "&#09;", "\n": "&#10;", "\r": "&#13;"}
 MIN_SECRET_LENGTH = 4  # characters: redacting every "1" would protect nothing and make logs unreadable
 
 
-class Mask:
+class Redactor:
     """Replaces secret values in the output of a run, also when a value arrives in two pieces."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:

@@ -1,4 +1,4 @@
-"""The executor's side of the guard, which is the process that runs `supervisor_process.py`."""
+"""The executor's side of the supervisor, which is the process that runs `supervisor_process.py`."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from testrunner.sandbox.pytest_command import Invocation
 LAUNCH = Path(__file__).with_name("supervisor_process.py")
 
 
-class Guard:
-    """A started guard process. `messages` collects what it has reported: pid, failed, errno, ended, exit, stopped.
+class SupervisorClient:
+    """A started supervisor process. `messages` collects what it has reported: pid, failed, errno, ended, exit, stopped.
 
-    The plan is passed in an unnamed temporary file, so neither a large plan nor a guard that dies early can block the
-    worker. The guard gets an empty environment, so that no variable of the worker is in a /proc/<pid>/environ that a
-    test can read.
+    The plan is passed in an unnamed temporary file, so neither a large plan nor a supervisor that dies early can block
+    the worker. The supervisor gets an empty environment, so that no variable of the worker is in a /proc/<pid>/environ
+    that a test can read.
     """
 
     def __init__(self, plan: Mapping[str, Any], *, output: int, descriptors: Sequence[int]) -> None:
@@ -55,7 +55,7 @@ class Guard:
         self.control.setblocking(False)
 
     def listen(self) -> bool:
-        """Read the guard's new messages; return False once the guard has closed its end."""
+        """Read the supervisor's new messages; return False once the supervisor has closed its end."""
         try:
             words = self.control.recv(65536)
         except BlockingIOError:
@@ -68,7 +68,7 @@ class Guard:
         return bool(words)
 
     def send_signal(self, number: int) -> None:
-        """Let the guard send SIGINT to pytest, or SIGTERM to everything in the run."""
+        """Let the supervisor send SIGINT to pytest, or SIGTERM to everything in the run."""
         self._order(signal=number)
 
     def extend_lease(self, seconds: float) -> None:
@@ -76,18 +76,18 @@ class Guard:
         self._order(lease=seconds)
 
     def _order(self, **words: float) -> None:
-        # The lock keeps `close` from releasing the descriptor in between. A guard that does not read may fill the
+        # The lock keeps `close` from releasing the descriptor in between. A supervisor that does not read may fill the
         # socket; then the lease ends.
         with self._closing, contextlib.suppress(OSError):
             self.control.send(json.dumps(words).encode() + b"\n")
 
     def kill(self) -> None:
-        """Ask the guard to kill everything, by ending the control stream."""
+        """Ask the supervisor to kill everything, by ending the control stream."""
         with contextlib.suppress(OSError):
             self.control.shutdown(socket.SHUT_WR)
 
     def close(self, patience: float = 5) -> None:
-        """Kill the remaining processes and wait for the guard, which exits last."""
+        """Kill the remaining processes and wait for the supervisor, which exits last."""
         self.kill()
         try:
             self.process.wait(patience)

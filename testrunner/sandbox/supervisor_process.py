@@ -1,21 +1,21 @@
-"""Guard process of one run: `python -I -S supervisor_process.py`. The executor starts it, outside Django and the
+"""Supervisor process of one run: `python -I -S supervisor_process.py`. The executor starts it, outside Django and the
 project.
 
 A separate process is used instead of `preexec_fn` because almost nothing is safe between fork and exec of a process
-that has threads. It also has to outlive the worker: when the worker is killed with -9, the guard ends and takes the run
-with it.
+that has threads. It also has to outlive the worker: when the worker is killed with -9, the supervisor ends and takes
+the run with it.
 
-    worker ── guard ── [init, in namespaces of its own ──] pytest ── everything that the tests start
+    worker ── supervisor ── [init, in namespaces of its own ──] pytest ── everything that the tests start
 
-1. The guard reads the plan (JSON, from standard input) and listens on the control socket, one line of JSON per order.
-   `signal` is sent to pytest (SIGINT) or to everything (SIGTERM). `lease` is how long the run may continue, in seconds.
-   The end of the lease, or end of file (the executor closed the socket, or died), kills everything. A guard that is
-   stopped itself is killed by the kernel (walls/kill_timer.py), and the run dies with it.
+1. The supervisor reads the plan (JSON, from standard input) and listens on the control socket, one line of JSON per
+   order. `signal` is sent to pytest (SIGINT) or to everything (SIGTERM). `lease` is how long the run may continue, in
+   seconds. The end of the lease, or end of file (the executor closed the socket, or died), kills everything. A
+   supervisor that is stopped itself is killed by the kernel (linux/kill_timer.py), and the run dies with it.
 2. With namespaces, its child is process 1 of a process namespace. When process 1 ends, for any reason, the kernel kills
-   all other processes of the namespace before the guard's `waitpid` returns. Neither `setsid` nor a double fork lets a
-   process leave.
-3. Without namespaces, the guard is the subreaper of all its descendants. It freezes and kills descendants until none is
-   left.
+   all other processes of the namespace before the supervisor's `waitpid` returns. Neither `setsid` nor a double fork
+   lets a process leave.
+3. Without namespaces, the supervisor is the subreaper of all its descendants. It freezes and kills descendants until
+   none is left.
 4. pytest's exit code goes through the control socket as a line of JSON, together with the flag whether a stop was
    ordered before. Then the run's directory is removed.
 
@@ -42,7 +42,13 @@ sys.path.append(
     os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 )  # last in sys.path, so that it shadows no module of Python
 from testrunner.sandbox.boottime import boottime
-from testrunner.sandbox.walls.calls import (
+from testrunner.sandbox.linux.cgroup import ControlGroup, create_group
+from testrunner.sandbox.linux.kill_timer import KillTimer
+from testrunner.sandbox.linux.landlock import write_only_below
+from testrunner.sandbox.linux.leftovers import remove_all_of, remove_directory
+from testrunner.sandbox.linux.resource_usage import system_v
+from testrunner.sandbox.linux.seccomp import CLONE_NEWUSER, install_filter
+from testrunner.sandbox.linux.system_calls import (
     LINUX,
     PR_SET_CHILD_SUBREAPER,
     PR_SET_NO_NEW_PRIVS,
@@ -51,13 +57,7 @@ from testrunner.sandbox.walls.calls import (
     libc,
     prctl,
 )
-from testrunner.sandbox.walls.cgroup import ControlGroup, make_group
-from testrunner.sandbox.walls.forbidden import CLONE_NEWUSER, forbid
-from testrunner.sandbox.walls.held import system_v
-from testrunner.sandbox.walls.kill_timer import KillTimer
-from testrunner.sandbox.walls.leftovers import remove_all_of, remove_directory
-from testrunner.sandbox.walls.meter import Meter
-from testrunner.sandbox.walls.own_directory import write_only_below
+from testrunner.sandbox.linux.usage_monitor import UsageMonitor
 
 Plan = dict[str, Any]
 
@@ -65,8 +65,8 @@ CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWPID = 0x00020000, 0x08000000, 0x20000000
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 0x2, 0x4, 0x8, 0x1000, 0x4000, 0x40000
 SYS_MOUNT_SETATTR, AT_RECURSIVE, MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID = 442, 0x8000, 0x1, 0x2
 
-TICK = 0.5  # seconds between two measurements of a run; without a cgroup the kernel limits only each process
-KILL_DELAY = 3.0  # seconds from the end of the lease until the kernel kills a guard that has not acted
+CHECK_INTERVAL = 0.5  # seconds between two measurements of a run; without a cgroup the kernel limits only each process
+KILL_DELAY = 3.0  # seconds from the end of the lease until the kernel kills a supervisor that has not acted
 
 
 class Control:
@@ -79,12 +79,12 @@ class Control:
         self.lease_until = float("inf")  # boottime
         self._partial = b""
 
-    def tell(self, **words: Any) -> None:
+    def send(self, **words: Any) -> None:
         with contextlib.suppress(OSError):  # the executor has gone, so the message is not needed
             self.socket.sendall(json.dumps(words).encode() + b"\n")
 
-    def tell_failure(self, problem: BaseException) -> None:
-        self.tell(failed=f"{type(problem).__name__}: {problem}", errno=getattr(problem, "errno", None))
+    def send_failure(self, problem: BaseException) -> None:
+        self.send(failed=f"{type(problem).__name__}: {problem}", errno=getattr(problem, "errno", None))
 
     def signals(self) -> list[int] | None:
         """Read the new orders: apply renewals of the lease, and return the ordered signals; None at end of file."""
@@ -103,46 +103,46 @@ class Control:
 def main() -> NoReturn:
     plan: Plan = json.load(sys.stdin.buffer)
     control = Control(plan["control"])
-    wake_up = wake_up_on(signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP)
+    wake_up = signal_descriptor(signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # the socket alone is not enough: a forked child of the worker could hold it open
     prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
-    plan["limits"]["processes"] += counted_with_the_run(plan)
-    group = make_group(plan["name"], plan["limits"]["total_memory_bytes"] + plan["limits"]["disk_bytes"])
+    plan["limits"]["processes"] += threads_outside_run(plan)
+    group = create_group(plan["name"], plan["limits"]["total_memory_bytes"] + plan["limits"]["disk_bytes"])
     alive, mine = os.pipe()
     try:
         if plan["namespaces"]:
             enter_namespaces(plan)
         child = os.fork()
     except OSError as problem:
-        control.tell_failure(problem)
-        tidy_up(plan, group)
+        control.send_failure(problem)
+        clean_up(plan, group)
         os._exit(127)
     if child == 0:
         os.close(mine)
-        guarded(control, lambda: in_its_place(plan, control, alive, group))
-    control.tell(pid=child)
-    status = watch(child, control, wake_up, plan)
+        run_in_child(control, lambda: start_child(plan, control, alive, group))
+    control.send(pid=child)
+    status = supervise(child, control, wake_up, plan)
     if not plan["namespaces"] and status is not None:
-        control.tell(exit=os.waitstatus_to_exitcode(status), stopped=plan.get("stopped", False))
-    kill_the_rest(plan, child)
+        control.send(exit=os.waitstatus_to_exitcode(status), stopped=plan.get("stopped", False))
+    kill_remaining(plan, child)
     control.kill_timer.set(0)  # only files are left
-    if group is not None and group.was_too_small():
-        control.tell(ended="memory")
-    tidy_up(plan, group)
+    if group is not None and group.hit_limit():
+        control.send(ended="memory")
+    clean_up(plan, group)
     os._exit(0)
 
 
-def in_its_place(plan: Plan, control: Control, alive: int, group: ControlGroup | None) -> NoReturn:
+def start_child(plan: Plan, control: Control, alive: int, group: ControlGroup | None) -> NoReturn:
     if group is not None:
         group.join()
     if plan["namespaces"]:
-        init(plan, control, alive)
-    become_pytest(plan, alive)
+        run_init(plan, control, alive)
+    exec_pytest(plan, alive)
 
 
-def tidy_up(plan: Plan, group: ControlGroup | None) -> None:
+def clean_up(plan: Plan, group: ControlGroup | None) -> None:
     if group is not None:
         group.remove()
     remove_directory(plan["directory"])
@@ -150,7 +150,7 @@ def tidy_up(plan: Plan, group: ControlGroup | None) -> None:
         remove_all_of(plan["user"])
 
 
-def wake_up_on(*signals: int) -> int:
+def signal_descriptor(*signals: int) -> int:
     """Return a descriptor from which the numbers of these signals can be read as they arrive."""
     readable, writable = os.pipe()
     os.set_blocking(readable, False)
@@ -161,7 +161,7 @@ def wake_up_on(*signals: int) -> int:
     return readable
 
 
-def guarded(control: Control, act: Any) -> NoReturn:
+def run_in_child(control: Control, act: Any) -> NoReturn:
     """Run `act` in a freshly forked child and exit. An exception is sent to the executor as a message, without a
     traceback.
 
@@ -170,31 +170,31 @@ def guarded(control: Control, act: Any) -> NoReturn:
     try:
         act()
     except BaseException as problem:
-        control.tell_failure(problem)
+        control.send_failure(problem)
     finally:
         os._exit(127)
 
 
-def watch(child: int, control: Control, wake_up: int, plan: Plan) -> int | None:
-    """Return the child's wait status, or None if the guard killed the child.
+def supervise(child: int, control: Control, wake_up: int, plan: Plan) -> int | None:
+    """Return the child's wait status, or None if the supervisor killed the child.
 
-    The guard kills it when the control socket closes, when the lease ends, when a termination signal arrives or when a
-    limit is exceeded.
+    The supervisor kills it when the control socket closes, when the lease ends, when a termination signal arrives or
+    when a limit is exceeded.
     """
     poll = select.poll()
     poll.register(control.socket, select.POLLIN)
     poll.register(wake_up, select.POLLIN)
     before = {(entry.kind, entry.id) for entry in system_v()}
-    meter = Meter(plan, counts=lambda entry: is_of_the_run(entry, plan, before))
+    monitor = UsageMonitor(plan, belongs=lambda entry: belongs_to_run(entry, plan, before))
     while True:
-        if not plan["namespaces"] and (exceeded := meter.look(descendants(os.getpid()))):
-            control.tell(ended=exceeded)
+        if not plan["namespaces"] and (exceeded := monitor.exceeded_limit(descendants(os.getpid()))):
+            control.send(ended=exceeded)
             kill_and_wait(child)
             return None
         if (rest := control.lease_until - boottime()) <= 0:
             kill_and_wait(child)
             return None
-        for descriptor, _ in poll.poll(min(TICK, rest) * 1_000):
+        for descriptor, _ in poll.poll(min(CHECK_INTERVAL, rest) * 1_000):
             if descriptor == wake_up:
                 if {signal.SIGTERM, signal.SIGHUP} & set(os.read(wake_up, 4096)):
                     kill_and_wait(child)
@@ -216,7 +216,7 @@ def watch(child: int, control: Control, wake_up: int, plan: Plan) -> int | None:
                         send_all(descendants(os.getpid()), signal.SIGTERM)
 
 
-def is_of_the_run(entry: Any, plan: Plan, before: set[tuple[str, int]]) -> bool:
+def belongs_to_run(entry: Any, plan: Plan, before: set[tuple[str, int]]) -> bool:
     """Whether a System V entry belongs to the run.
 
     It does if it is owned by the run's own user. For a run of the worker's user, it must also be newer than the run.
@@ -233,7 +233,7 @@ def kill_and_wait(child: int) -> int:
 
 
 def enter_namespaces(plan: Plan) -> None:
-    """Put the guard's future children into a process namespace. Without root, also into a new user namespace."""
+    """Put the supervisor's future children into a process namespace. Without root, also into a new user namespace."""
     if plan["user_namespace"]:
         user, group = os.geteuid(), os.getegid()
         call(libc.unshare(CLONE_NEWUSER | CLONE_NEWPID), "unshare")
@@ -244,12 +244,12 @@ def enter_namespaces(plan: Plan) -> None:
         call(libc.unshare(CLONE_NEWPID), "unshare")
 
 
-def init(plan: Plan, control: Control, alive: int) -> NoReturn:
+def run_init(plan: Plan, control: Control, alive: int) -> NoReturn:
     """Act as process 1 of the namespace: build the walls, start pytest, reap orphans, exit when pytest exits."""
-    die_with_guard(alive)
+    die_with_supervisor(alive)
     signal.set_wakeup_fd(-1)
     call(libc.unshare(CLONE_NEWNS | CLONE_NEWIPC), "unshare")
-    build_walls(plan)
+    build_file_system(plan)
     # From pytest's start on, any process in here may be terminated except this one: the kernel protects process 1.
     main_process, stopped = 0, False
 
@@ -264,38 +264,39 @@ def init(plan: Plan, control: Control, alive: int) -> NoReturn:
     signal.signal(signal.SIGINT, lambda *_: stop([main_process] if main_process else [], signal.SIGINT))
     main_process = os.fork()
     if main_process == 0:
-        guarded(control, lambda: become_pytest(plan, alive))
-    measure_again_and_again(plan, control)
+        run_in_child(control, lambda: exec_pytest(plan, alive))
+    measure_periodically(plan, control)
     while True:
         ended, status = os.wait()
         if ended == main_process:
-            control.tell(exit=os.waitstatus_to_exitcode(status), stopped=stopped)
+            control.send(exit=os.waitstatus_to_exitcode(status), stopped=stopped)
             os._exit(0)
 
 
-def measure_again_and_again(plan: Plan, control: Control) -> None:
+def measure_periodically(plan: Plan, control: Control) -> None:
     """Measure all other processes of the namespace and its System V tables at every tick.
 
     If a limit is exceeded, this process exits, and the kernel ends the namespace.
     """
-    meter = Meter(plan, counts=lambda _: True)
+    monitor = UsageMonitor(plan, belongs=lambda _: True)
 
     def look(*_: Any) -> None:
-        if exceeded := meter.look(int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1"):
-            control.tell(ended=exceeded)
+        others = (int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1")
+        if exceeded := monitor.exceeded_limit(others):
+            control.send(ended=exceeded)
             os._exit(0)
 
     signal.signal(signal.SIGALRM, look)
-    signal.setitimer(signal.ITIMER_REAL, TICK, TICK)
+    signal.setitimer(signal.ITIMER_REAL, CHECK_INTERVAL, CHECK_INTERVAL)
 
 
-def die_with_guard(alive: int) -> None:
+def die_with_supervisor(alive: int) -> None:
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if select.select([alive], [], [], 0)[0]:
-        os._exit(127)  # the guard died before PDEATHSIG was set
+        os._exit(127)  # the supervisor died before PDEATHSIG was set
 
 
-def build_walls(plan: Plan) -> None:
+def build_file_system(plan: Plan) -> None:
     """Make everything read-only except one size-limited tmpfs, which holds the run's directory and serves as /tmp.
 
     `hidden` directories are empty for the run, except for the `kept` paths below them (mostly the interpreter).
@@ -311,7 +312,7 @@ def build_walls(plan: Plan) -> None:
     for name in ("files", "home"):
         os.mkdir(f"{directory}/{name}", 0o700)
         os.chown(f"{directory}/{name}", plan["user"], plan["user"])
-    name_the_user(plan)
+    add_passwd_entry(plan)
     kept = {path: os.open(path, os.O_PATH) for path in [*plan["kept"], directory]}
     shared = os.open(temporary, os.O_PATH)
     for path in sorted([*plan["hidden"], *filter(is_own_directory, ("/tmp", "/var/tmp", "/dev/shm"))]):  # noqa: S108
@@ -325,11 +326,11 @@ def build_walls(plan: Plan) -> None:
             mount_memory(path, "size=1m,nr_inodes=1000,mode=755")
         for inside in sorted(kept):
             if inside.startswith(path.rstrip("/") + "/"):
-                put_back(kept[inside], inside)
+                bind_below(kept[inside], inside)
     call(libc.mount(b"proc", b"/proc", b"proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, None), "mount /proc")
 
 
-def name_the_user(plan: Plan) -> None:
+def add_passwd_entry(plan: Plan) -> None:
     """Give the run's user an entry in /etc/passwd: initdb and other programs refuse to run without a user name."""
     users = f"{plan['directory']}/passwd"
     write(
@@ -345,7 +346,7 @@ def is_own_directory(path: str) -> bool:
     return os.path.isdir(path) and not os.path.islink(path)
 
 
-def put_back(descriptor: int, path: str) -> None:
+def bind_below(descriptor: int, path: str) -> None:
     if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
         os.makedirs(os.path.dirname(path), exist_ok=True)
         if not os.path.exists(path):
@@ -366,7 +367,7 @@ def mount_memory(path: str, options: str) -> None:
 # --- pytest ---------------------------------------------------------------------------------------
 
 
-def become_pytest(plan: Plan, alive: int) -> NoReturn:
+def exec_pytest(plan: Plan, alive: int) -> NoReturn:
     """Apply the limits, write the test files as the user who will run them, and replace this process with pytest."""
     os.setsid()
     signal.set_wakeup_fd(-1)
@@ -378,16 +379,16 @@ def become_pytest(plan: Plan, alive: int) -> NoReturn:
         os.setgroups([])
         os.setresgid(plan["user"], plan["user"], plan["user"])
         os.setresuid(plan["user"], plan["user"], plan["user"])
-    die_with_guard(alive)  # after the change of user, which clears PDEATHSIG
+    die_with_supervisor(alive)  # after the change of user, which clears PDEATHSIG
     prctl(PR_SET_NO_NEW_PRIVS, 1)
     if LINUX:
-        forbid(queues=not plan["namespaces"] and not plan["change_user"])
+        install_filter(forbid_queues=not plan["namespaces"] and not plan["change_user"])
         if not plan["namespaces"]:
             write_only_below(plan["directory"])
-    put_down(plan)
+    write_files(plan)
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
-    pass_on(plan["descriptors"], plan["control"])
+    close_other_descriptors(plan["descriptors"], plan["control"])
     os.execve(plan["command"][0], plan["command"], plan["environment"])  # noqa: S606
 
 
@@ -409,7 +410,7 @@ def set_limits(plan: Plan) -> None:
     limit("RLIMIT_CPU", limits["cpu_seconds"], limits["cpu_seconds"] + 2)
 
 
-def counted_with_the_run(plan: Plan) -> int:
+def threads_outside_run(plan: Plan) -> int:
     """Return how many threads outside the run count toward its process limit, because the kernel counts threads per
     user.
 
@@ -441,7 +442,7 @@ def limit(name: str, soft: int, hard: int) -> None:
             raise
 
 
-def put_down(plan: Plan) -> None:
+def write_files(plan: Plan) -> None:
     """Write the test files, as the run's own user and into directories that were empty, so that no path is taken."""
     for name in ("files", "home", "tmp"):
         os.makedirs(f"{plan['directory']}/{name}", exist_ok=True)
@@ -455,7 +456,7 @@ def put_down(plan: Plan) -> None:
     os.chdir(plan["working_directory"])
 
 
-def pass_on(kept: list[int], control: int) -> None:
+def close_other_descriptors(kept: list[int], control: int) -> None:
     """Close all descriptors except `kept` and the standard ones. The control socket stays open until pytest has
     started.
     """
@@ -471,7 +472,7 @@ def pass_on(kept: list[int], control: int) -> None:
 # --- the end --------------------------------------------------------------------------------------
 
 
-def kill_the_rest(plan: Plan, child: int) -> None:
+def kill_remaining(plan: Plan, child: int) -> None:
     """Kill all remaining descendants. With namespaces all are dead already, and a single call confirms it."""
     if plan["change_user"] and not plan["namespaces"]:
         kill_everything_of(plan["user"])

@@ -12,7 +12,7 @@ from django.contrib.auth.models import Group, User
 
 from testrunner.files.snapshot import Snapshot
 from testrunner.models import TestEnvironment
-from testrunner.sandbox.isolation import MODES, user_for_a_run
+from testrunner.sandbox.isolation import MODES, exclusive_user
 from testrunner.tests.workers import OWN_USER, POWERS, PROJECT, become
 
 
@@ -64,7 +64,7 @@ def unprivileged(tmp_path):
         if os.geteuid() != 0:
             said = subprocess.check_output(worker, cwd=PROJECT, env=environment)
             return [json.loads(line) for line in said.splitlines()]
-        with user_for_a_run(MODES[int(OWN_USER)]) as user:
+        with exclusive_user(MODES[int(OWN_USER)]) as user:
             os.chown(root, user, user)
             return become(user, [], worker, [sys.prefix, sys.base_prefix, str(PROJECT), str(root)], environment)
 

@@ -115,7 +115,7 @@ def main(folder: Path, slots: int, how: str) -> None:
 
     def work() -> None:
         try:
-            runner.work(f"racer-{os.getpid()}", execute)
+            runner.execute_runs(f"racer-{os.getpid()}", execute)
         except Exception:
             (folder / f"problem-{os.getpid()}").write_text(repr(sys.exc_info()))
             raise

@@ -64,7 +64,7 @@ def run(
         on_log=ran.chunks.append,
         on_result=ran.told.append,
         should_stop=stop,
-        on_started=lambda guard: ran.pids.append(guard.process.pid),
+        on_started=lambda supervisor: ran.pids.append(supervisor.process.pid),
     )
     ran.log = b"".join(ran.chunks)
     return ran

@@ -47,7 +47,7 @@ def run(tester, environment, settings, root):
             if path not in case.tests
         ]
         made = services.start_run(user=tester, environment=environment, files=[*chosen, *others], wall_seconds=100)
-        assert runner.work("agreement") == 1
+        assert runner.execute_runs("agreement") == 1
         made.refresh_from_db()
         return made
 

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from config.tests.instance import RECOVERY, Instance, running_instance
-from testrunner.queue.leases import SILENCE
+from testrunner.queue.leases import GIVE_UP_AFTER
 from testrunner.tests.running import processes_of
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
@@ -73,7 +73,9 @@ class House:
         self.instance.wait_for(lambda: self.column(run, "log_size") > 500)
 
     def processes(self, run: int) -> list[int]:
-        """Return all processes that carry the run's mark. The guard has an empty environment, so it is not included."""
+        """Return all processes that carry the run's mark. The supervisor has an empty environment, so it is not
+        included.
+        """
         return processes_of(f"run-{run}-{self.column(run, 'lease_token')}")
 
     def worker_of(self, run: int) -> psutil.Process:
@@ -107,14 +109,14 @@ def house(tmp_path_factory) -> Iterator[House]:
 def test_a_killed_workers_run_is_lost_its_processes_gone_and_the_next_one_started(house):
     run, following = house.queue(1, ENDLESS, QUICK)
     house.wait_for_log(run)
-    worker, guards = house.worker_of(run), house.worker_of(run).children(recursive=True)
+    worker, supervisors = house.worker_of(run), house.worker_of(run).children(recursive=True)
     assert house.processes(run)
 
     worker.send_signal(signal.SIGKILL)
     killed = time.monotonic()
 
     house.instance.wait_for(lambda: not house.processes(run), 10)
-    assert not psutil.wait_procs(guards, timeout=10)[1]
+    assert not psutil.wait_procs(supervisors, timeout=10)[1]
     house.wait_for(run, "lost")
     print(f"lost {time.monotonic() - killed:.1f} s after the kill")
     house.wait_for(following, "success")
@@ -123,7 +125,7 @@ def test_a_killed_workers_run_is_lost_its_processes_gone_and_the_next_one_starte
     house.replace(worker)
 
 
-def test_the_run_of_a_stopped_worker_is_ended_by_its_guard_and_late_writes_are_refused(house):
+def test_the_run_of_a_stopped_worker_is_ended_by_its_supervisor_and_late_writes_are_refused(house):
     run, following = house.queue(2, ENDLESS, QUICK)
     house.wait_for_log(run)
     worker = house.worker_of(run)
@@ -131,7 +133,7 @@ def test_the_run_of_a_stopped_worker_is_ended_by_its_guard_and_late_writes_are_r
     worker.send_signal(signal.SIGSTOP)
     stopped = time.monotonic()
 
-    house.instance.wait_for(lambda: not house.processes(run), SILENCE + 10)
+    house.instance.wait_for(lambda: not house.processes(run), GIVE_UP_AFTER + 10)
     print(f"no process of it {time.monotonic() - stopped:.1f} s after the worker was stopped")
     assert house.column(run, "status") == "running"
     house.wait_for(run, "lost", seconds=RECOVERY - (time.monotonic() - stopped))

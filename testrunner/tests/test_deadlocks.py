@@ -45,7 +45,7 @@ def prepare(tester: Any) -> dict[str, Callable[[], Any]]:
             ResultFactory(run=old, name=f"test_{number:02}", outcome="failed")
         if not tasks_due:
             TestRun.objects.filter(pk=old.pk).update(tasks_due=True)
-            failure_tasks.settle(17)
+            failure_tasks.update_tasks(17)
     waiting = RunFactory(created_by=tester)
     lost = RunFactory(running=True, environment_id=17)
     TestRun.objects.filter(pk=lost.pk).update(lease_until=claims.database_now() - MINUTE)
@@ -62,7 +62,7 @@ def prepare(tester: Any) -> dict[str, Callable[[], Any]]:
         "reap": sweeper.reap,
         "end_reservations": sweeper.end_reservations,
         "retain": lambda: retention.forget_old_logs(),
-        "settle": lambda: failure_tasks.settle(17),
+        "settle": lambda: failure_tasks.update_tasks(17),
         "upload": lambda: uploads.upload(
             name="test_it.py", directory="", content=b"x = 2\n", user=tester, overwrite=True
         ),
@@ -97,7 +97,7 @@ for shares_tasks in ("change", "settle", "claim", "reap"):
 
 @pytest.mark.parametrize("one", PARTNERS)
 def test_two_verbs_that_share_rows_do_not_deadlock(one, tester, settings, monkeypatch):
-    monkeypatch.setattr(failure_tasks, "call_worker", lambda environment_id: None)
+    monkeypatch.setattr(failure_tasks, "wake_worker", lambda environment_id: None)
     settings.TESTRUN_LOG_DAYS = 0
     for other in PARTNERS[one]:
         for _ in range(ROUNDS):
@@ -136,6 +136,6 @@ def test_a_failure_is_settled_after_all_when_its_project_is_being_deleted(tester
 
         assert together(verbs["settle"], verbs["delete_project"], verbs["update_tasks"], refusals=REFUSALS) == []
 
-        failure_tasks.settle(17)
+        failure_tasks.update_tasks(17)
         assert not TestRun.objects.filter(tasks_due=True).exists()
         assert not Task.objects.exists()

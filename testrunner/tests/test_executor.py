@@ -282,7 +282,7 @@ def test_the_record_says_which_walls_stood(tmp_path):
     ran = run(tmp_path, SAMPLES / "test_success.py")
 
     walls, _, limits = ran.finished.sandbox.partition("; ")
-    assert walls == probe(tmp_path).words
+    assert walls == probe(tmp_path).description
     assert limits == "2 GiB memory a process, 4 GiB together, 512 MiB of files, 128 processes, network open"
     assert Path(f"/proc/{ran.pids[0]}").exists() is False
 
@@ -301,7 +301,7 @@ def test_a_wish_to_stop_that_comes_after_pytests_end_changes_nothing(tmp_path):
             return True
 
     def wish_once_it_is_over(ran) -> str | None:
-        """Request a stop after the last result was reported, but not before pytest and its guard have ended."""
+        """Request a stop after the last result was reported, but not before pytest and its supervisor have ended."""
         if not ran.told:
             return None
         assert any(gone(ran.pids[0]) or time.sleep(0.05) for _ in range(400))

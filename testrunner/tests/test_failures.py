@@ -32,7 +32,7 @@ def ran(**outcomes: str) -> TestRun:
     run = RunFactory(failure=True, tasks_due=True)
     for name, outcome in outcomes.items():
         ResultFactory(run=run, name=name, outcome=outcome, message="assert 1 == 2" if outcome == "failed" else "")
-    failure_tasks.settle(17)
+    failure_tasks.update_tasks(17)
     return run
 
 
@@ -83,7 +83,7 @@ def test_the_same_test_in_another_environment_has_a_task_of_its_own(project):
     run = RunFactory(failure=True, tasks_due=True, environment_id=18)
     ResultFactory(run=run, name="test_pay", outcome="failed")
 
-    failure_tasks.settle(18)
+    failure_tasks.update_tasks(18)
 
     assert Task.objects.count() == 2
 
@@ -100,7 +100,7 @@ def test_a_task_that_was_deleted_is_opened_anew(project):
 def test_doing_it_twice_changes_nothing(project):
     ran(test_pay="failed")
 
-    assert failure_tasks.settle(17) == 0
+    assert failure_tasks.update_tasks(17) == 0
     assert Task.objects.count() == 1
 
 
@@ -118,7 +118,7 @@ def test_what_went_wrong_half_way_is_done_later_and_once(project, monkeypatch):
     assert not FailureTask.objects.filter(nodeid__endswith="test_b").exists()
     monkeypatch.setattr(failure_tasks.projects, "create_task", usual)
 
-    failure_tasks.settle(17)
+    failure_tasks.update_tasks(17)
 
     assert Task.objects.count() == 2
 
@@ -137,7 +137,7 @@ def test_without_a_project_nothing_is_opened():
 
 def test_a_worker_is_called_for_what_is_still_due(project, monkeypatch):
     called = []
-    monkeypatch.setattr(failure_tasks, "call_worker", called.append)
+    monkeypatch.setattr(failure_tasks, "wake_worker", called.append)
     RunFactory(failure=True, tasks_due=True)
     RunFactory(failure=True)
 
@@ -172,7 +172,7 @@ def test_a_run_that_judged_its_tests_marks_that_there_is_something_to_do(
     project, tester, environment, file, monkeypatch, outcome, test, all_ran, due
 ):
     called = []
-    monkeypatch.setattr(failure_tasks, "call_worker", called.append)
+    monkeypatch.setattr(failure_tasks, "wake_worker", called.append)
     run = services.start_run(user=tester, environment=environment, files=[file])
 
     def failing(spec, *, on_result, **_):
@@ -180,7 +180,7 @@ def test_a_run_that_judged_its_tests_marks_that_there_is_something_to_do(
         on_result(TestOutcome("samples/test_a.py::test_a", test))
         return Finished(outcome, "1 of 1 test failed.", 1, all_ran=all_ran)
 
-    runner.work("w", failing)
+    runner.execute_runs("w", failing)
 
     run.refresh_from_db()
     assert (run.tasks_due, called) == (due, [17] if due else [])
@@ -190,17 +190,17 @@ def test_settling_stops_after_its_time_and_leaves_the_rest_due(project):
     for _ in range(3):
         RunFactory(failure=True, tasks_due=True)
 
-    assert failure_tasks.settle(17, seconds=0) == 1
+    assert failure_tasks.update_tasks(17, seconds=0) == 1
     assert TestRun.objects.filter(tasks_due=True).count() == 2
-    assert failure_tasks.settle(17) == 2
+    assert failure_tasks.update_tasks(17) == 2
 
 
 def test_a_run_of_many_tests_is_settled_in_steps_each_test_once(project, monkeypatch):
-    monkeypatch.setattr(failure_tasks, "AT_ONCE", 2)
+    monkeypatch.setattr(failure_tasks, "BATCH_SIZE", 2)
     run = RunFactory(failure=True, tasks_due=True)
     for number in range(5):
         ResultFactory(run=run, name=f"test_{number}", outcome="failed")
-    usual, steps = failure_tasks._settle, []
+    usual, steps = failure_tasks._update_tasks, []
 
     def fails_at_the_second(*given):
         steps.append(given)
@@ -208,18 +208,18 @@ def test_a_run_of_many_tests_is_settled_in_steps_each_test_once(project, monkeyp
             raise RuntimeError("the worker is killed")
         usual(*given)
 
-    monkeypatch.setattr(failure_tasks, "_settle", fails_at_the_second)
-    assert failure_tasks.settle(17) == 0
+    monkeypatch.setattr(failure_tasks, "_update_tasks", fails_at_the_second)
+    assert failure_tasks.update_tasks(17) == 0
     assert sorted(Task.objects.values_list("title", flat=True)) == [f"test_{n} fails in Environment 17" for n in (0, 1)]
 
-    assert failure_tasks.settle(17) == 1
+    assert failure_tasks.update_tasks(17) == 1
     assert (Task.objects.count(), FailureTask.objects.count(), Comment.objects.count()) == (5, 5, 0)
     run.refresh_from_db()
     assert (run.tasks_due, run.tasks_opened) == (False, 5)
 
 
 def test_no_more_tasks_are_opened_in_all_steps_than_for_one_run(project, monkeypatch):
-    monkeypatch.setattr(failure_tasks, "AT_ONCE", 2)
+    monkeypatch.setattr(failure_tasks, "BATCH_SIZE", 2)
     monkeypatch.setattr(failure_tasks, "MAX_NEW_TASKS", 3)
 
     ran(**{f"test_{number}": "failed" for number in range(5)})
@@ -239,11 +239,11 @@ def test_what_a_later_run_says_of_a_test_counts_where_an_earlier_one_is_settled_
         cursor.execute("SELECT 1 FROM testrunner_testrun WHERE id = %s FOR UPDATE", [first.pk])
         with connection.cursor() as ours:
             ours.execute("SET lock_timeout = '100ms'")
-        failure_tasks.settle(17)
+        failure_tasks.update_tasks(17)
         assert list(TestRun.objects.filter(tasks_due=True)) == [first]
         other.rollback()
     connection.close()
-    failure_tasks.settle(17)
+    failure_tasks.update_tasks(17)
 
     assert not TestRun.objects.filter(tasks_due=True).exists()
     titles = Task.objects.filter(status="pending").values_list("title", flat=True)
@@ -254,8 +254,8 @@ def test_what_a_later_run_says_of_a_test_counts_where_an_earlier_one_is_settled_
 def test_a_run_that_cannot_be_settled_stops_no_later_one(project, monkeypatch):
     first = RunFactory(failure=True, tasks_due=True)
     ResultFactory(run=first, name="test_a", outcome="failed")
-    usual = failure_tasks._settle
-    monkeypatch.setattr(failure_tasks, "_settle", lambda run, *more: 1 / 0 if run == first else usual(run, *more))
+    usual = failure_tasks._update_tasks
+    monkeypatch.setattr(failure_tasks, "_update_tasks", lambda run, *more: 1 / 0 if run == first else usual(run, *more))
 
     second = ran(test_b="failed")
 

@@ -21,8 +21,8 @@ def uploads(tmp_path: Path, settings) -> Path:
 
 
 def names(root: str = Root.UPLOADS) -> list[str]:
-    discovery.look()
-    return list(TestFile.objects.there().filter(root=root).values_list("path", flat=True))
+    discovery.refresh()
+    return list(TestFile.objects.existing().filter(root=root).values_list("path", flat=True))
 
 
 def test_a_file_that_appears_is_a_choice_at_once(uploads: Path):
@@ -62,10 +62,10 @@ def test_a_file_that_goes_is_no_choice_any_more_but_comes_back_as_the_same(uploa
 
 def test_looking_twice_changes_nothing(uploads: Path, django_assert_num_queries):
     (uploads / "test_it.py").write_text("one")
-    discovery.look()
+    discovery.refresh()
 
     with django_assert_num_queries(3):  # one per root
-        discovery.look()
+        discovery.refresh()
 
 
 def test_a_link_is_no_choice_and_nothing_is_read_through_one(uploads: Path, tmp_path: Path):

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import pytest
 
 from testrunner.sandbox.isolation import RunLimits
-from testrunner.sandbox.redaction import Mask
+from testrunner.sandbox.redaction import Redactor
 from testrunner.sandbox.results.junit import is_junit, junit_xml, made_from
 from testrunner.sandbox.results.outcome import DETAILS, MAX_DURATION, Outcome, Stop, TestOutcome
 from testrunner.sandbox.results.phases import UNREADABLE
@@ -33,7 +33,7 @@ def phases(nodeid: str, *outcomes: str, **more: object) -> bytes:
 PASSED = ("passed", "passed", "passed")
 
 
-def report_of(*pieces: bytes, **more: int | Mask) -> ReportReader:
+def report_of(*pieces: bytes, **more: int | Redactor) -> ReportReader:
     report = ReportReader(lambda result: None, **{"most_bytes": 2**20, "most_results": 100, **more})
     for piece in pieces:
         report.write(piece)
@@ -193,7 +193,7 @@ def test_tests_with_long_ids_stay_apart():
 def test_tests_that_differ_in_a_secret_stay_apart():
     report = report_of(
         *whole(*(phases(f"test_a.py::test_x[{word}]", *PASSED) for word in ("hush-one", "hush-two"))),
-        mask=Mask(["hush-one", "hush-two"]),
+        redactor=Redactor(["hush-one", "hush-two"]),
     )
 
     assert [result.nodeid for result in report.results] == ["test_a.py::test_x[***]", "test_a.py::test_x[***]~2"]
@@ -206,7 +206,7 @@ def test_no_cut_leaves_the_beginning_of_a_secret():
         f"test_a.py::test_x[{'n' * 950}{secret}]", "passed", "failed", "passed", message="m" * 980 + secret, text=text
     )
 
-    (result,) = report_of(*whole(test), mask=Mask([secret])).results
+    (result,) = report_of(*whole(test), redactor=Redactor([secret])).results
 
     assert "s3cret" not in result.nodeid + result.message + result.details
 
@@ -293,13 +293,13 @@ def test_terminal_codes_and_control_characters_are_left_out():
 def test_junit_has_no_colours():
     coloured = made_from([TestOutcome("a.py::test_x", "failed", 0, "#x1B[31mred#x1B[0m")], reason="")
 
-    assert "#x1B" not in junit_xml(coloured, [], reason="", mask=Mask())
+    assert "#x1B" not in junit_xml(coloured, [], reason="", redactor=Redactor())
 
 
 def test_junit_is_pytests_own_if_it_is_whole():
     own = made_from([TestOutcome("a.py::test_x", "passed")], reason="")
 
-    assert 'name="test_x"' in junit_xml(own, [], reason="", mask=Mask())
+    assert 'name="test_x"' in junit_xml(own, [], reason="", redactor=Redactor())
 
 
 @pytest.mark.parametrize(
@@ -321,7 +321,7 @@ def test_junit_is_made_from_the_results_where_pytests_own_is_no_document(written
         TestOutcome("smoke/test_a.py::test_z", "error"),
     ]
 
-    document = junit_xml(written, results, reason="It went wrong.", mask=Mask())
+    document = junit_xml(written, results, reason="It went wrong.", redactor=Redactor())
 
     assert is_junit(document.encode())
     suite = ElementTree.fromstring(document)[0]

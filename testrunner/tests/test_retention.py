@@ -24,14 +24,14 @@ def test_old_logs_and_copies_of_files_go_and_results_stay(settings):
     settings.TESTRUN_LOG_DAYS = 90
     old, young = finished(days_ago=91), finished(days_ago=89)
 
-    assert retention.forget_old_logs() == 1
+    assert retention.delete_old_logs() == 1
 
     old.refresh_from_db()
     assert (old.log.count(), old.log_size, old.junit_xml, old.results.count()) == (0, 0, "", 1)
     assert (old.results.get().details, old.results.get().message) == ("", "assert 1 == 2")
     assert bytes(old.files.get().content) == b""
     assert (young.log.count(), bytes(young.files.get().content)) == (1, b"1")
-    assert retention.forget_old_logs() == 0
+    assert retention.delete_old_logs() == 0
 
 
 @pytest.mark.parametrize("status", ["cancelled", "lost"])
@@ -42,21 +42,21 @@ def test_what_never_wrote_a_line_is_let_go_of_too(status, tester):
         status=status, reason="It never began.", log_size=0, junit_xml="", cancel_requested_at=old.finished_at
     )
 
-    assert retention.forget_old_logs() == 1
+    assert retention.delete_old_logs() == 1
     assert bytes(old.files.get().content) == b""
-    assert retention.forget_old_logs() == 0
+    assert retention.delete_old_logs() == 0
 
 
 def test_a_run_whose_files_are_gone_is_not_rerun(tester):
     old = finished(days_ago=91)
-    retention.forget_old_logs()
+    retention.delete_old_logs()
 
     with pytest.raises(RunNotAllowed, match="not kept any more"):
         services.rerun(run=old, user=tester)
 
 
 def test_it_stops_after_its_time_and_the_next_call_continues(monkeypatch):
-    monkeypatch.setattr(retention, "AT_ONCE", 1)
+    monkeypatch.setattr(retention, "LOGS_BATCH_SIZE", 1)
     finished(days_ago=91), finished(days_ago=92)
 
-    assert [retention.forget_old_logs(seconds=0) for _ in range(3)] == [1, 1, 0]
+    assert [retention.delete_old_logs(seconds=0) for _ in range(3)] == [1, 1, 0]

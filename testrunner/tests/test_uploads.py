@@ -49,7 +49,7 @@ def test_it_is_written_down_who_uploaded_what(send, superuser):
 def test_nothing_is_replaced_unless_somebody_says_so(send, place: Path):
     send()
 
-    with pytest.raises(uploads.Taken, match=r"There is test_it\.py already"):
+    with pytest.raises(uploads.NameTaken, match=r"There is test_it\.py already"):
         send(content=b"x = 1\n")
 
     assert (place / "test_it.py").read_bytes() == GOOD
@@ -220,7 +220,7 @@ def test_a_link_in_the_way_is_not_followed(send, place: Path, tmp_path: Path):
 
     with pytest.raises(uploads.UploadRefused, match="leads elsewhere"):
         send(directory="smoke")
-    with pytest.raises(uploads.Taken):
+    with pytest.raises(uploads.NameTaken):
         send()
     send(overwrite=True)
 
@@ -243,7 +243,7 @@ def test_of_two_who_upload_the_same_name_at_once_one_is_told(send, place: Path):
         together.wait()
         try:
             outcomes.append(send(content=content).sha256)
-        except uploads.Taken as taken:
+        except uploads.NameTaken as taken:
             outcomes.append(taken)
         finally:
             connection.close()
@@ -265,7 +265,7 @@ def test_a_removed_upload_is_gone_and_written_down(send, place: Path, superuser)
     uploads.remove(file=file, user=superuser)
 
     assert not (place / "smoke" / "test_it.py").exists()
-    assert not TestFile.objects.there().filter(pk=file.pk).exists()
+    assert not TestFile.objects.existing().filter(pk=file.pk).exists()
     assert LogEntry.objects.filter(object_id=file.pk, action_flag=DELETION).count() == 1
 
 
@@ -305,8 +305,8 @@ def test_an_acknowledged_upload_is_not_taken_by_an_earlier_deletion(send, place:
 
         assert "replace" in outcomes
         assert (place / "test_it.py").read_bytes() == f"x = {number + 1}\n".encode()
-        discovery.look()
-        assert TestFile.objects.there().get(path="test_it.py").uploaded_at > seen.uploaded_at
+        discovery.refresh()
+        assert TestFile.objects.existing().get(path="test_it.py").uploaded_at > seen.uploaded_at
 
 
 def test_a_file_that_was_replaced_since_it_was_seen_is_not_deleted(send, place: Path, superuser):
@@ -322,7 +322,7 @@ def test_a_file_that_was_replaced_since_it_was_seen_is_not_deleted(send, place: 
 
 
 def test_few_files_are_compiled_at_a_time(send, monkeypatch):
-    monkeypatch.setattr(uploads, "WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(uploads, "COMPILER_WAIT_TIMEOUT", 0.1)
     with uploads._compilers, uploads._compilers, pytest.raises(Busy, match="Please try again in a moment"):
         send()
 

@@ -14,7 +14,7 @@ from config.tests.instance import Instance, running_instance
 from testrunner.tests.test_chaos import ENDLESS, QUEUE, QUICK
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
-WAKE = "from testrunner.queue.claims import call_worker\nfor number in range({number}): call_worker(1)"
+WAKE = "from testrunner.queue.claims import wake_worker\nfor number in range({number}): wake_worker(1)"
 
 
 @pytest.fixture

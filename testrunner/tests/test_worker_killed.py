@@ -67,22 +67,22 @@ def test_nobody_outlives_a_worker_killed_with_9(worker, tmp_path, file):
     assert eventually(lambda: list(tmp_path.iterdir()) == [])
 
 
-def test_nobody_outlives_a_guard_killed_with_9(worker, tmp_path):
+def test_nobody_outlives_a_supervisor_killed_with_9(worker, tmp_path):
     process = worker("best", SAMPLES / "test_slow.py")
-    guard = json.loads(process.stdout.readline())["started"]
+    supervisor = json.loads(process.stdout.readline())["started"]
     until(process, "::test_")
 
-    os.kill(guard, signal.SIGKILL)
+    os.kill(supervisor, signal.SIGKILL)
 
     until(process, '"outcome": "error"')
     assert eventually(lambda: processes_of(f"run-{tmp_path.name}") == [])
     assert eventually(lambda: list(tmp_path.iterdir()) == [])
 
 
-@pytest.mark.parametrize("stopped", [["worker"], ["guard"], ["worker", "guard"]], ids=" and ".join)
+@pytest.mark.parametrize("stopped", [["worker"], ["supervisor"], ["worker", "supervisor"]], ids=" and ".join)
 def test_a_run_ends_with_its_lease_if_its_processes_are_stopped(worker, tmp_path, stopped):
     process = worker("best", SAMPLES / "test_slow.py", lease="3")
-    pids = {"worker": process.pid, "guard": json.loads(process.stdout.readline())["started"]}
+    pids = {"worker": process.pid, "supervisor": json.loads(process.stdout.readline())["started"]}
     until(process, "::test_")
 
     for name in stopped:
@@ -94,12 +94,12 @@ def test_a_run_ends_with_its_lease_if_its_processes_are_stopped(worker, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_ends_though_its_worker_is_killed_and_its_guard_stopped(worker, tmp_path):
+def test_a_run_ends_though_its_worker_is_killed_and_its_supervisor_stopped(worker, tmp_path):
     process = worker("best", SAMPLES / "test_slow.py", lease="3")
-    guard = json.loads(process.stdout.readline())["started"]
+    supervisor = json.loads(process.stdout.readline())["started"]
     until(process, "::test_")
 
-    os.kill(guard, signal.SIGSTOP)
+    os.kill(supervisor, signal.SIGSTOP)
     os.kill(process.pid, signal.SIGKILL)
 
     assert eventually(lambda: processes_of(f"run-{tmp_path.name}") == [], 3 + KILL_DELAY + 2)

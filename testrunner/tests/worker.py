@@ -16,7 +16,7 @@ from testrunner.sandbox.executor import execute
 from testrunner.sandbox.isolation import MIB, MODES, RunLimits, make_undumpable
 from testrunner.sandbox.isolation_check import probe
 from testrunner.sandbox.run_spec import RunSpec, TestBytes
-from testrunner.sandbox.supervisor_client import Guard
+from testrunner.sandbox.supervisor_client import SupervisorClient
 from testrunner.tests.running import processes_of
 
 LIMITS = RunLimits(
@@ -32,10 +32,10 @@ def say(**words: object) -> None:
     print(json.dumps(words), flush=True)
 
 
-def started(guard: Guard) -> None:
+def started(supervisor: SupervisorClient) -> None:
     if seconds := os.environ.get("WORKER_LEASE"):
-        guard.extend_lease(float(seconds))
-    say(started=guard.process.pid)
+        supervisor.extend_lease(float(seconds))
+    say(started=supervisor.process.pid)
 
 
 def main(root: Path, mode: str, seconds: str, *files: str) -> None:

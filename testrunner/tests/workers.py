@@ -25,7 +25,7 @@ for path in closed:
     process.mount_memory(path, "mode=755")
     for inside in sorted(held):
         if inside.startswith(path + "/"):
-            process.put_back(held[inside], inside)
+            process.bind_below(held[inside], inside)
 process.mount_memory("/sys/fs/cgroup", "mode=755")  # no memory cgroup can be made
 for power in range(64):
     if power not in powers:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-FLUSH = 0.25  # seconds; the longest delay of a live page
-RETRY = 0.5  # seconds
+FLUSH_INTERVAL = 0.25  # seconds; the longest delay of a live page
+RETRY_INTERVAL = 0.5  # seconds
 MAX_CHUNK_BYTES = 256 * 1024  # bytes of log in one row
 MAX_BATCH = 1_000  # results in one statement
 MAX_PUBLISHED = 20  # results in one message; clients that count more fetch them
@@ -65,25 +65,25 @@ class ResultWriter:
         if (self._log or self._results) and boottime() >= self._next_flush:
             try:
                 self._flush()
-                pause = FLUSH
+                pause = FLUSH_INTERVAL
             except Error as error:
-                _hang_up_or_raise(error)
-                pause = RETRY
+                _close_connection_or_raise(error)
+                pause = RETRY_INTERVAL
             self._next_flush = boottime() + pause
 
     def flush(self) -> None:
         """Write all remaining data, with retries until it is written. Raises LeaseLost."""
         while self._log or self._results:
-            insist(self.lease, self._flush)
+            retry_until_lease_lost(self.lease, self._flush)
 
-    def flush_what_can_be(self) -> None:
+    def flush_or_log(self) -> None:
         """Write the remaining data of a failed run, and log an error of the database. Raises LeaseLost."""
         try:
             self.flush()
         except Error:
             log.exception("rest_not_written", run=self.run.pk)
 
-    def figures(self) -> dict[str, int]:
+    def totals(self) -> dict[str, int]:
         """Return the five counts of the run's row.
 
         A test that fails in its call and in its teardown counts as failed and as an error. An expected failure counts
@@ -114,7 +114,7 @@ class ResultWriter:
         size = self.run.log_size + len(piece)
         # The update comes first, to lock the row: either the sweeper waits for this write, or this write finds that the
         # run was marked as lost.
-        if not TestRun.objects.filter(self.lease.mine).update(log_size=size, **self.figures()):
+        if not TestRun.objects.filter(self.lease.mine).update(log_size=size, **self.totals()):
             raise LeaseLost
         if piece:
             chunk = LogChunk(run=self.run, offset=self.run.log_size, data=piece)
@@ -127,7 +127,7 @@ class ResultWriter:
             update_fields=["outcome", "duration", "message", "details"],
         )  # fmt: skip
         told = [{"nodeid": result.nodeid, "outcome": result.outcome} for result in results[-MAX_PUBLISHED:]]
-        realtime.run_progressed(self.run.pk, size=size, tests=self.figures(), results=told)
+        realtime.run_progressed(self.run.pk, size=size, tests=self.totals(), results=told)
 
     def _row(self, told: Reported) -> TestResult:
         path, _, name = told.nodeid.partition("::")
@@ -138,18 +138,18 @@ class ResultWriter:
         )  # fmt: skip
 
 
-def insist(lease: Lease, write: Callable[[], None]) -> None:
+def retry_until_lease_lost(lease: Lease, write: Callable[[], None]) -> None:
     """Call `write` until the database accepts it. Raises LeaseLost when the lease has run out."""
     while not lease.is_lost:
         try:
             return write()
         except Error as error:
-            _hang_up_or_raise(error)
-            time.sleep(RETRY)
+            _close_connection_or_raise(error)
+            time.sleep(RETRY_INTERVAL)
     raise LeaseLost
 
 
-def _hang_up_or_raise(error: Error) -> None:
+def _close_connection_or_raise(error: Error) -> None:
     """Close the connection if the error is temporary, so that the next attempt opens a new one; otherwise raise the
     error.
 

@@ -21,15 +21,15 @@ from django.conf import settings
 
 from testrunner.models import TestRun
 from testrunner.queue import claims, leases
-from testrunner.queue.leases import Lease, LeaseLost, keeper
+from testrunner.queue.leases import Lease, LeaseLost, renewer
 from testrunner.records import failure_tasks
 from testrunner.sandbox import executor
 from testrunner.sandbox.boottime import boottime
-from testrunner.sandbox.isolation import RunLimits, named_mode
-from testrunner.sandbox.redaction import Mask
+from testrunner.sandbox.isolation import RunLimits, mode_named
+from testrunner.sandbox.redaction import Redactor
 from testrunner.sandbox.results.outcome import Finished, Outcome, Stop
 from testrunner.sandbox.run_spec import RunSpec, TestBytes
-from testrunner.worker.result_writer import ResultWriter, insist
+from testrunner.worker.result_writer import ResultWriter, retry_until_lease_lost
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +50,7 @@ def stop_soon() -> None:
     _Stop.at = boottime()
 
 
-def work(worker: str, execute: Execute | None = None) -> int:
+def execute_runs(worker: str, execute: Execute | None = None) -> int:
     """Execute runs until none can start now; return their number."""
     done = 0
     while _Stop.at is None:
@@ -60,35 +60,35 @@ def work(worker: str, execute: Execute | None = None) -> int:
             break
         assert run.lease_token is not None  # noqa: S101 - a claimed run has a token
         if others := claims.startable():
-            claims.call_worker(others[0][1])
-        carry_out(run, Lease(run.pk, run.lease_token, asked), execute or executor.execute)
+            claims.wake_worker(others[0][1])
+        execute_run(run, Lease(run.pk, run.lease_token, asked), execute or executor.execute)
         done += 1
     return done
 
 
-def carry_out(run: TestRun, lease: Lease, execute: Execute) -> None:
+def execute_run(run: TestRun, lease: Lease, execute: Execute) -> None:
     """Execute a run that this worker has claimed, and record its outcome unless the lease is lost."""
-    lease.ends = boottime() + run.wall_seconds + leases.OVERTIME
+    lease.overdue_at = boottime() + run.wall_seconds + leases.MAX_OVERTIME
     try:
-        with keeper.keeping(lease):
+        with renewer.renewing(lease):
             try:
-                _carry_out(run, lease, execute)
+                _execute_and_record(run, lease, execute)
             except LeaseLost:
                 raise
             except BaseException as error:  # any error: the run must not seem to be still running
                 log.exception("run_not_recorded", run=run.pk)
                 reason = f"Its outcome could not be written down ({type(error).__name__}): see the worker's log."
-                insist(lease, lambda: _end_as_error(run, lease, reason))
+                retry_until_lease_lost(lease, lambda: _end_as_error(run, lease, reason))
                 if not isinstance(error, Exception):
                     raise
     except LeaseLost:
         log.warning("lease_lost", run=run.pk, token=lease.token)
 
 
-def _carry_out(run: TestRun, lease: Lease, execute: Execute) -> None:
+def _execute_and_record(run: TestRun, lease: Lease, execute: Execute) -> None:
     recorder = ResultWriter(run, lease)
     finished = _executed(_spec(run, lease), lease, execute, recorder)
-    insist(lease, lambda: _end(run, lease, finished, recorder))
+    retry_until_lease_lost(lease, lambda: _end(run, lease, finished, recorder))
 
 
 def _end_as_error(run: TestRun, lease: Lease, reason: str) -> None:
@@ -111,8 +111,8 @@ def _spec(run: TestRun, lease: Lease) -> RunSpec:
         selection=run.selection,
         secrets=[variable.value for variable in variables if variable.secret],
         limits=RunLimits(wall_seconds=run.wall_seconds),
-        min_mode=named_mode(settings.TESTRUN_MIN_ISOLATION),
-        hidden=[base, base / ".env", base / ".git", *map(Path, _folders())],
+        min_mode=mode_named(settings.TESTRUN_MIN_ISOLATION),
+        hidden=[base, base / ".env", base / ".git", *map(Path, _own_directories())],
         project=base,
     )
 
@@ -120,7 +120,7 @@ def _spec(run: TestRun, lease: Lease) -> RunSpec:
 def _executed(spec: RunSpec, lease: Lease, execute: Execute, recorder: ResultWriter) -> Finished:
     def should_stop() -> Stop | None:
         recorder.flush_if_due()
-        return why_stop(lease)
+        return stop_request(lease)
 
     try:
         finished = execute(
@@ -128,7 +128,7 @@ def _executed(spec: RunSpec, lease: Lease, execute: Execute, recorder: ResultWri
             on_log=recorder.log,
             on_result=recorder.result,
             should_stop=should_stop,
-            on_started=lambda guard: lease.pass_on_to(guard.extend_lease),
+            on_started=lambda supervisor: lease.bind_to_run(supervisor.extend_lease),
         )
         recorder.flush()
         return finished
@@ -136,21 +136,21 @@ def _executed(spec: RunSpec, lease: Lease, execute: Execute, recorder: ResultWri
         raise
     except Exception as error:  # any error: the run's processes are gone, and users wait for an outcome
         log.exception("run_not_executed", run=lease.run_id)
-        recorder.flush_what_can_be()
-        problem = Mask(spec.secrets).text(f"{type(error).__name__}: {error}")
+        recorder.flush_or_log()
+        problem = Redactor(spec.secrets).text(f"{type(error).__name__}: {error}")
         return Finished(Outcome.ERROR, f"The test runner could not run it: {problem}", None)
 
 
-def why_stop(lease: Lease) -> Stop | None:
+def stop_request(lease: Lease) -> Stop | None:
     """Return the decision if the run must stop now: it was cancelled, or the worker stops. Raises LeaseLost."""
     if lease.is_lost:
         raise LeaseLost
     if _Stop.at is not None and boottime() - _Stop.at >= settings.TESTRUN_STOP_SECONDS:
         return Stop(Outcome.LOST, STOPPED)
-    return Stop(Outcome.CANCELLED, lease.wish) if lease.wish else None
+    return Stop(Outcome.CANCELLED, lease.cancel_reason) if lease.cancel_reason else None
 
 
-def _folders() -> list[str]:
+def _own_directories() -> list[str]:
     """Return Opsroom's own folders, wherever they are. Tests must not see their contents."""
     own = [settings.HOME, settings.MEDIA_ROOT, settings.STATIC_ROOT, settings.TEST_UPLOADS_DIR, settings.TESTRUN_DIR]
     return [str(folder) for folder in own if folder]
@@ -163,22 +163,22 @@ def isolation() -> str:
 
 
 def _end(run: TestRun, lease: Lease, finished: Finished, recorder: ResultWriter) -> None:
-    figures = recorder.figures()
+    counts = recorder.totals()
     status = TestRun.Status(finished.outcome.value)
     written = claims.end(
         run,
         lease.mine,
         status,
-        **figures,
+        **counts,
         reason=finished.reason[:500],
         exit_code=finished.exit_code,
         sandbox=finished.sandbox[:200],
         junit_xml=finished.junit_xml,
         log_dropped=finished.log_dropped,
-        tasks_due=failure_tasks.are_due(run, status, set_ups_failed=finished.all_ran and figures["errors"] > 0),
+        tasks_due=failure_tasks.are_due(run, status, set_ups_failed=finished.all_ran and counts["errors"] > 0),
     )
     if run.tasks_due:
-        failure_tasks.call_worker(run.environment_id)
+        failure_tasks.wake_worker(run.environment_id)
     if not written and not _was_written(run, lease, status):
         raise LeaseLost
 

@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 from xml.parsers import expat
 from xml.sax.saxutils import escape, quoteattr
 
-from testrunner.sandbox.redaction import Mask
+from testrunner.sandbox.redaction import Redactor
 from testrunner.sandbox.results.outcome import TestOutcome
 from testrunner.sandbox.results.plain_text import plain_junit
 
@@ -20,22 +20,22 @@ OWN_WORDS |= {"time", "timestamp", "type", "value"}
 FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def junit_xml(written: bytes | None, results: Sequence[TestOutcome], *, reason: str, mask: Mask) -> str:
+def junit_xml(written: bytes | None, results: Sequence[TestOutcome], *, reason: str, redactor: Redactor) -> str:
     """Return well-formed JUnit XML without colours and secrets.
 
     `written` is pytest's own document; None if it was too large.
     """
     own = plain_junit(written) if written and is_junit(written) else made_from(results, reason=reason)
-    return masked(own, mask)
+    return masked(own, redactor)
 
 
-def masked(document: bytes, mask: Mask) -> str:
+def masked(document: bytes, redactor: Redactor) -> str:
     """Return a well-formed document with secrets redacted in its values and texts; empty if it is not well-formed.
 
     Names of the format, such as "testcase", stay even if they equal a secret. Attributes that a test added are left out
     if their name contains a secret.
     """
-    rest = _Masked(mask)
+    rest = _RedactedCopy(redactor)
     parser = expat.ParserCreate()
     parser.StartElementHandler, parser.EndElementHandler = rest.start, rest.end
     parser.CharacterDataHandler = rest.pieces.append
@@ -46,16 +46,16 @@ def masked(document: bytes, mask: Mask) -> str:
     return "".join(rest.written)
 
 
-class _Masked:
+class _RedactedCopy:
     """Writes a redacted copy of a document while it is parsed."""
 
-    def __init__(self, mask: Mask) -> None:
-        self.mask, self.pieces = mask, list[str]()  # the parser may split a text into several pieces
+    def __init__(self, redactor: Redactor) -> None:
+        self.redactor, self.pieces = redactor, list[str]()  # the parser may split a text into several pieces
         self.written = ['<?xml version="1.0" encoding="utf-8"?>\n']
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         self._finish_text()
-        shown = {key: value for key, value in attributes.items() if key in OWN_WORDS or self.mask.text(key) == key}
+        shown = {key: value for key, value in attributes.items() if key in OWN_WORDS or self.redactor.text(key) == key}
         values = "".join(f" {key}={quoteattr(self._hide(value), NEWLINES)}" for key, value in shown.items())
         self.written.append(f"<{name}{values}>")
 
@@ -68,7 +68,7 @@ class _Masked:
         self.pieces.clear()
 
     def _hide(self, text: str) -> str:
-        return _allowed(self.mask.text(text))
+        return _allowed(self.redactor.text(text))
 
 
 def is_junit(document: bytes) -> bool:

@@ -15,7 +15,7 @@ def shortened(nodeid: str, most: int = MAX_NODEID_LENGTH) -> str:
     return f"{nodeid[: most - 17]}~{hashlib.sha256(nodeid.encode(errors='replace')).hexdigest()[:16]}"
 
 
-def to_select(nodeid: str) -> str:
+def selection_for(nodeid: str) -> str:
     """Return the argument that makes pytest run the test with this stored id.
 
     It is the id itself. If the stored id is incomplete (shortened or redacted), it is a larger selection: the test with

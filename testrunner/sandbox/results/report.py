@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from testrunner.sandbox.redaction import Mask
+from testrunner.sandbox.redaction import Redactor
 from testrunner.sandbox.results.nodeids import shortened
 from testrunner.sandbox.results.outcome import DETAILS, MAX_DURATION, MESSAGE, NODEID, TestOutcome
 from testrunner.sandbox.results.phases import PHASES, Phase, RunningTest, left_out, middle_cut, one_line
@@ -35,10 +35,10 @@ class ReportReader:
         most_bytes: int,
         most_results: int,
         prefix: str = "",
-        mask: Mask = Mask(),  # noqa: B008 - without secrets it has no state
+        redactor: Redactor = Redactor(),  # noqa: B008 - without secrets it has no state
     ) -> None:
         self._on_result, self._bytes_left, self._most_results = on_result, most_bytes, most_results
-        self._prefix, self._mask = prefix, mask
+        self._prefix, self._redactor = prefix, redactor
         self._partial, self._is_skipping = b"", False
         self._ids: dict[str, str] = {}  # pytest's id, or its shortened form → the stored id
         self._alike: Counter[str] = Counter()  # how many tests would have the same stored id
@@ -125,7 +125,7 @@ class ReportReader:
         if key not in self._ids:
             if len(self._ids) > 2 * self._most_results:
                 raise ValueError("more tests than a run can have")
-            name = shortened(self._mask.text(self._prefix + whole), NODEID)
+            name = shortened(self._redactor.text(self._prefix + whole), NODEID)
             self._alike[name] += 1
             again = self._alike[name]
             self._ids[key] = name if again == 1 else shortened(f"{name}~{again}", NODEID)
@@ -190,7 +190,7 @@ class ReportReader:
 
     def _text(self, value: Any, most: int) -> str:
         """Return the value as one line of at most `most` characters, without secrets and terminal codes."""
-        return one_line(self._mask.text(plain(str(value))).partition("\n")[0].strip(), most)
+        return one_line(self._redactor.text(plain(str(value))).partition("\n")[0].strip(), most)
 
     def _cut(self, ends: Any) -> str:
         """Return a text that the child may have cut, with how much is missing.
@@ -198,10 +198,10 @@ class ReportReader:
         The text beside the cut is removed as far as a part of a secret could reach.
         """
         head, tail, missing = str(ends[0]), str(ends[1]), int(ends[2])
-        head, tail = self._mask.text(plain(head)), self._mask.text(plain(tail))
+        head, tail = self._redactor.text(plain(head)), self._redactor.text(plain(tail))
         if missing <= 0:
             return head
-        edge = self._mask.longest
+        edge = self._redactor.longest
         kept = head[: max(0, len(head) - edge)], tail[min(edge, len(tail)) :]
         missing += len(head) + len(tail) - len(kept[0]) - len(kept[1])
         return f"{kept[0]}\n{left_out(missing)}\n{kept[1]}"

@@ -20,9 +20,10 @@ HINTS = {
 
 
 def stop_in_effect(stop: Stop | None, messages: Mapping[str, Any], limits: RunLimits) -> Stop | None:
-    """Return why a run was stopped: by the worker (`stop`), or by the guard for a limit; None if it ended by itself.
+    """Return why a run was stopped: by the worker (`stop`), or by the supervisor for a limit; None if it ended by
+    itself.
 
-    `messages` are the guard's. A stop that comes when pytest has just ended by itself has no effect.
+    `messages` are the supervisor's. A stop that comes when pytest has just ended by itself has no effect.
     """
     if "ended" in messages:
         return Stop(Outcome.ERROR, _exceeded(messages["ended"], limits))

@@ -6,7 +6,7 @@ import pytest
 
 from testrunner import services
 from testrunner.files import discovery
-from testrunner.files.support_files import beside
+from testrunner.files.support_files import support_files_of
 from testrunner.models import Root, TestFile
 
 pytestmark = pytest.mark.django_db
@@ -38,7 +38,7 @@ def uploads(tmp_path: Path, settings) -> Path:
         file = tmp_path / "uploads" / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("")
-    discovery.look()
+    discovery.refresh()
     return tmp_path / "uploads"
 
 
@@ -47,7 +47,7 @@ def chosen(*paths: str) -> list[TestFile]:
 
 
 def test_helpers_data_and_conftest_of_the_folder_and_above_come_along(uploads: Path):
-    found = [file.path for file in beside(chosen("shop/smoke/test_login.py"))]
+    found = [file.path for file in support_files_of(chosen("shop/smoke/test_login.py"))]
 
     assert found == [
         "conftest.py",
@@ -63,7 +63,7 @@ def test_helpers_data_and_conftest_of_the_folder_and_above_come_along(uploads: P
 
 
 def test_what_is_chosen_does_not_come_along_as_well(uploads: Path):
-    found = [file.path for file in beside(chosen("test_top.py", "helpers.py"))]
+    found = [file.path for file in support_files_of(chosen("test_top.py", "helpers.py"))]
 
     assert found == ["conftest.py"]
 
@@ -71,12 +71,12 @@ def test_what_is_chosen_does_not_come_along_as_well(uploads: Path):
 def test_opsrooms_own_tests_take_nothing_along(uploads: Path):
     own = TestFile.objects.filter(root=Root.PROJECT).first()
 
-    assert beside([own]) == []
+    assert support_files_of([own]) == []
 
 
 def test_a_run_and_its_rerun_name_the_files_that_came_along(uploads: Path, tester, tester_api, environment):
     (uploads / "shop/smoke/helpers.py").write_text("x = 1\n")
-    discovery.look()
+    discovery.refresh()
     (file,) = chosen("shop/smoke/test_login.py")
 
     answer = tester_api.post("/test-runs/", {"environment": environment.pk, "files": [file.pk]})

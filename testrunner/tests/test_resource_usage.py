@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from testrunner.sandbox.isolation import MIB, MODES, RunLimits, _first_free, user_for_a_run
+from testrunner.sandbox.isolation import MIB, MODES, RunLimits, _claim_free_user, exclusive_user
 from testrunner.sandbox.isolation_check import Result, attempt
+from testrunner.sandbox.linux import cgroup
+from testrunner.sandbox.linux.resource_usage import ResourceUsage, system_v, usage_of
+from testrunner.sandbox.linux.system_calls import libc
+from testrunner.sandbox.linux.usage_monitor import measure_as
 from testrunner.sandbox.results.outcome import Outcome
-from testrunner.sandbox.walls import cgroup
-from testrunner.sandbox.walls.calls import libc
-from testrunner.sandbox.walls.held import Held, held_by, system_v
-from testrunner.sandbox.walls.meter import looked_at_as
 from testrunner.tests.running import CORPUS, SAMPLES, Ran, run
 from testrunner.tests.workers import OWN_USER, PLAIN, USER_NAMESPACE
 
@@ -74,7 +74,7 @@ def test_a_process_whose_first_thread_has_ended_does_not_outlive_the_run(walled)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-def test_the_memory_group_of_a_run_whose_guard_was_killed_is_removed_by_the_next_run(tmp_path):
+def test_the_memory_group_of_a_run_whose_supervisor_was_killed_is_removed_by_the_next_run(tmp_path):
     def kill(ran: Ran) -> str | None:
         if "started" in b"".join(ran.chunks).decode():
             os.kill(ran.pids[0], signal.SIGKILL)
@@ -99,7 +99,7 @@ def groups_of(ran: Ran) -> list[str]:
 
 @contextlib.contextmanager
 def held_group(name: str) -> Iterator[str]:
-    group = cgroup.make_group(name, 64 * MIB)
+    group = cgroup.create_group(name, 64 * MIB)
     try:
         yield group.place
     finally:
@@ -109,15 +109,15 @@ def held_group(name: str) -> Iterator[str]:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_a_process_that_is_ending_is_no_unknown_to_a_user_who_may_not_read_its_files():
-    with user_for_a_run(MODES[int(OWN_USER)]) as user:
+    with exclusive_user(MODES[int(OWN_USER)]) as user:
         ended = subprocess.Popen(["/bin/true"], user=user, group=user, extra_groups=[])
         os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and is not reaped yet
 
-        assert looked_at_as(user, lambda: held_by([ended.pid], [], 0)) == Held(0, 0)
+        assert measure_as(user, lambda: usage_of([ended.pid], [], 0)) == ResourceUsage(0, 0)
 
         alive = subprocess.Popen(["/bin/sleep", "100"])  # of another user
         try:
-            assert looked_at_as(user, lambda: held_by([alive.pid], [], 0)) is None
+            assert measure_as(user, lambda: usage_of([alive.pid], [], 0)) is None
         finally:
             alive.kill()
             alive.wait()
@@ -185,19 +185,19 @@ def elsewhere():
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_users_are_claimed_where_no_run_can_claim_them(tmp_path, monkeypatch):
     monkeypatch.setattr("testrunner.sandbox.isolation.USERS", range(64_000, 64_002))
-    monkeypatch.setattr("testrunner.sandbox.isolation.CLAIMS", (tmp_path / "claims",))
+    monkeypatch.setattr("testrunner.sandbox.isolation.CLAIM_DIRECTORIES", (tmp_path / "claims",))
     mode = MODES[int(OWN_USER)]
 
-    with user_for_a_run(mode) as one, user_for_a_run(mode) as other:
+    with exclusive_user(mode) as one, exclusive_user(mode) as other:
         assert {one, other} == {64_000, 64_001}
         with pytest.raises(OSError, match="All users for runs are taken"):
-            _first_free(tmp_path / "claims")
-    with user_for_a_run(mode) as again:
+            _claim_free_user(tmp_path / "claims")
+    with exclusive_user(mode) as again:
         assert again in (one, other)
 
     assert (tmp_path / "claims").stat().st_mode & 0o077 == 0
     (tmp_path / "claims").chmod(0o777)
-    with pytest.raises(OSError, match="are not root's alone"), user_for_a_run(mode):
+    with pytest.raises(OSError, match="are not root's alone"), exclusive_user(mode):
         pass
 
 

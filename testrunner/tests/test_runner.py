@@ -35,7 +35,7 @@ def run(tester, environment, file) -> TestRun:
 def _no_connection_left():
     """Wait until the lease thread has no lease left, because it then closes its connection to the test's database."""
     yield
-    assert eventually(lambda: not leases.keeper._leases)
+    assert eventually(lambda: not leases.renewer._leases)
 
 
 def eventually(condition) -> bool:
@@ -58,7 +58,7 @@ def log_of(run: TestRun) -> bytes:
 
 
 def test_a_run_leaves_its_outcome_log_and_results(run):
-    assert runner.work("runner@here", success) == 1
+    assert runner.execute_runs("runner@here", success) == 1
 
     assert (ended(run).status, run.reason, run.exit_code, run.worker) == ("success", "", 0, "runner@here")
     assert (run.tests, run.passed, run.failed) == (1, 1, 0)
@@ -82,7 +82,7 @@ def test_the_tests_get_the_bytes_and_what_their_environment_says(run):
         seen.append(spec)
         return success(spec, **callbacks)
 
-    runner.work("w", look)
+    runner.execute_runs("w", look)
 
     (spec,) = seen
     (file,) = spec.files
@@ -99,7 +99,7 @@ def test_a_worker_that_cannot_run_it_says_why(run):
     def broken(*_, **__):
         raise OSError(28, "No space left on device")
 
-    runner.work("w", broken)
+    runner.execute_runs("w", broken)
 
     assert ended(run).status == "error"
     assert "No space left on device" in run.reason
@@ -112,7 +112,7 @@ def test_what_was_told_before_it_went_wrong_is_kept(run):
         on_result(PASSED)
         raise OverflowError("cannot convert float infinity to integer")
 
-    runner.work("w", breaks)
+    runner.execute_runs("w", breaks)
 
     assert (ended(run).status, log_of(run), run.results.count()) == ("error", b"one\ntwo\n", 1)
 
@@ -123,12 +123,12 @@ def test_results_and_log_are_there_while_it_runs(run):
     def slow(spec, *, on_log, on_result, should_stop, **_):
         on_log(b"one\n")
         on_result(FAILED)
-        time.sleep(result_writer.FLUSH)
+        time.sleep(result_writer.FLUSH_INTERVAL)
         should_stop()
         seen.append((log_of(run), list(run.results.values_list("outcome", flat=True)), ended(run).failed))
         return Finished(Outcome.FAILED, "1 failed.", 1, [FAILED])
 
-    runner.work("w", slow)
+    runner.execute_runs("w", slow)
 
     assert seen == [(b"one\n", ["failed"], 1)]
 
@@ -136,13 +136,13 @@ def test_results_and_log_are_there_while_it_runs(run):
 def test_a_worker_goes_on_until_nothing_can_start(tester, environment, file, run):
     later = services.start_run(user=tester, environment=environment, files=[file])
 
-    assert runner.work("w", success) == 2
-    assert runner.work("w", success) == 0
+    assert runner.execute_runs("w", success) == 2
+    assert runner.execute_runs("w", success) == 0
     assert ended(run).finished_at <= ended(later).started_at
 
 
 def test_whoever_asks_to_cancel_stops_the_run(run, tester, monkeypatch):
-    monkeypatch.setattr(leases, "TICK", 0.05)
+    monkeypatch.setattr(leases, "CHECK_INTERVAL", 0.05)
 
     def endless(spec, *, should_stop, **_):
         services.cancel_run(run=run, user=tester)
@@ -150,14 +150,14 @@ def test_whoever_asks_to_cancel_stops_the_run(run, tester, monkeypatch):
             time.sleep(0.02)
         return Finished(reason.outcome, reason.reason, None)
 
-    runner.work("w", endless)
+    runner.execute_runs("w", endless)
 
     assert (ended(run).status, run.reason) == ("cancelled", "Cancelled by tess while it ran.")
 
 
 def test_a_lease_is_renewed_by_the_databases_clock(run, monkeypatch):
-    monkeypatch.setattr(leases, "TICK", 0.05)
-    monkeypatch.setattr(leases, "BEAT", 0.1)
+    monkeypatch.setattr(leases, "CHECK_INTERVAL", 0.05)
+    monkeypatch.setattr(leases, "RENEW_INTERVAL", 0.1)
     found = []
 
     def long(spec, **_):
@@ -165,15 +165,15 @@ def test_a_lease_is_renewed_by_the_databases_clock(run, monkeypatch):
         found.append(eventually(lambda: ended(run).lease_until - claims.database_now() > timedelta(seconds=29)))
         return Finished(Outcome.ERROR, "enough", 1)
 
-    runner.work("w", long)
+    runner.execute_runs("w", long)
 
     assert found == [True]
 
 
 @pytest.mark.parametrize("kind", [OperationalError, OSError, RuntimeError])
 def test_leases_are_renewed_after_whatever_went_wrong_once(run, monkeypatch, kind):
-    monkeypatch.setattr(leases, "TICK", 0.05)
-    monkeypatch.setattr(leases, "BEAT", 0.1)
+    monkeypatch.setattr(leases, "CHECK_INTERVAL", 0.05)
+    monkeypatch.setattr(leases, "RENEW_INTERVAL", 0.1)
     usual, failures = leases.Lease.renew, [kind("once")]
     found = []
 
@@ -189,40 +189,40 @@ def test_leases_are_renewed_after_whatever_went_wrong_once(run, monkeypatch, kin
         found.append(eventually(lambda: ended(run).lease_until - claims.database_now() > timedelta(seconds=29)))
         return Finished(Outcome.ERROR, "enough", 1)
 
-    runner.work("w", long)
+    runner.execute_runs("w", long)
 
     assert (found, failures) == ([True], [])
 
 
 def test_a_keeper_whose_thread_has_died_starts_another(monkeypatch):
-    monkeypatch.setattr(leases, "TICK", 0.01)
-    keeper, lease = leases.Keeper(), Lease(0, 0, boottime())
-    keeper._thread = threading.Thread(target=lambda: None)
-    keeper._thread.start()
-    keeper._thread.join()
-    monkeypatch.setattr(keeper, "_renew_for_ever", lambda: time.sleep(0.5))
+    monkeypatch.setattr(leases, "CHECK_INTERVAL", 0.01)
+    renewer, lease = leases.LeaseRenewer(), Lease(0, 0, boottime())
+    renewer._thread = threading.Thread(target=lambda: None)
+    renewer._thread.start()
+    renewer._thread.join()
+    monkeypatch.setattr(renewer, "_renew_periodically", lambda: time.sleep(0.5))
 
-    with keeper.keeping(lease):
-        assert keeper._thread.is_alive()
+    with renewer.renewing(lease):
+        assert renewer._thread.is_alive()
 
 
-def test_the_guard_is_told_how_long_the_lease_lasts(run, monkeypatch):
-    monkeypatch.setattr(leases, "TICK", 0.05)
-    monkeypatch.setattr(leases, "BEAT", 0.1)
+def test_the_supervisor_is_told_how_long_the_lease_lasts(run, monkeypatch):
+    monkeypatch.setattr(leases, "CHECK_INTERVAL", 0.05)
+    monkeypatch.setattr(leases, "RENEW_INTERVAL", 0.1)
     told = []
 
-    class Guard:
+    class SupervisorClient:
         extend_lease = told.append
 
     def long(spec, *, on_started, **_):
-        on_started(Guard)
+        on_started(SupervisorClient)
         assert eventually(lambda: len(told) > 2)
         return Finished(Outcome.ERROR, "enough", 1)
 
-    runner.work("w", long)
+    runner.execute_runs("w", long)
 
     assert ended(run).reason == "enough"
-    assert all(leases.SILENCE - 5 < seconds <= leases.SILENCE for seconds in told)
+    assert all(leases.GIVE_UP_AFTER - 5 < seconds <= leases.GIVE_UP_AFTER for seconds in told)
 
 
 def test_a_worker_whose_run_was_taken_writes_nothing_more(run, monkeypatch):
@@ -237,7 +237,7 @@ def test_a_worker_whose_run_was_taken_writes_nothing_more(run, monkeypatch):
         stopped.set()
         raise AssertionError("nobody stopped it")
 
-    runner.work("w", late)
+    runner.execute_runs("w", late)
 
     assert (ended(run).status, run.log_size, log_of(run)) == ("lost", 0, b"")
     assert not stopped.is_set()
@@ -248,7 +248,7 @@ def test_an_old_token_is_refused_though_the_run_is_active(run):
     mine = Lease(claimed.pk, claimed.lease_token, boottime())
     TestRun.objects.update(lease_token=F("lease_token") + 1)
 
-    runner.carry_out(claimed, mine, success)
+    runner.execute_run(claimed, mine, success)
 
     assert (ended(run).status, run.log_size, run.results.count()) == ("running", 0, 0)
 
@@ -264,23 +264,28 @@ def test_without_a_renewal_for_15_seconds_the_run_is_given_up(run, monkeypatch):
         should_stop()
         raise AssertionError("nobody stopped it")
 
-    runner.carry_out(claimed, lease, careful)
+    runner.execute_run(claimed, lease, careful)
 
     assert (asked, ended(run).status) == ([1], "running")
 
 
 def test_a_run_whose_thread_does_nothing_any_more_is_given_up_though_its_worker_lives(run, monkeypatch):
-    for name, seconds in {"TICK": 0.05, "BEAT": 0.1, "SILENCE": 0.5, "OVERTIME": 0.0}.items():
+    for name, seconds in {
+        "CHECK_INTERVAL": 0.05,
+        "RENEW_INTERVAL": 0.1,
+        "GIVE_UP_AFTER": 0.5,
+        "MAX_OVERTIME": 0.0,
+    }.items():
         monkeypatch.setattr(leases, name, seconds)
     TestRun.objects.filter(pk=run.pk).update(wall_seconds=1)
     found = []
 
     def hangs(spec, **_):
-        found.append(leases.keeper.is_stuck())
-        found.append(eventually(leases.keeper.is_stuck))
+        found.append(leases.renewer.is_stuck())
+        found.append(eventually(leases.renewer.is_stuck))
         return success(spec, on_log=lambda piece: None, on_result=lambda result: None)
 
-    runner.work("w", hangs)
+    runner.execute_runs("w", hangs)
 
     assert found == [False, True]
     assert ended(run).status == "running"  # until the sweeper finds that its lease has expired
@@ -299,7 +304,7 @@ def test_a_worker_that_is_told_to_stop_ends_its_run_as_lost_and_claims_no_other(
         stop = should_stop()
         return Finished(stop.outcome, stop.reason, None)
 
-    assert runner.work("w", long) == 1
+    assert runner.execute_runs("w", long) == 1
     assert (ended(run).status, run.reason) == ("lost", "The worker was stopped while the run was active.")
     assert ended(waiting).status == "queued"
 
@@ -318,7 +323,7 @@ def database_away(monkeypatch, kind: type[Exception], times: int):
             raise kind("server closed the connection unexpectedly")
 
     monkeypatch.setattr(result_writer.ResultWriter, "_write", write)
-    monkeypatch.setattr(result_writer, "RETRY", 0.01)
+    monkeypatch.setattr(result_writer, "RETRY_INTERVAL", 0.01)
     yield
 
 
@@ -332,7 +337,7 @@ def test_what_was_committed_though_nobody_heard_of_it_is_not_there_twice(run, mo
         return Finished(Outcome.FAILED, "5 failed.", 1)
 
     with database_away(monkeypatch, kind, times=3):
-        runner.work("w", chatty)
+        runner.execute_runs("w", chatty)
 
     assert ended(run).status == "failed"
     assert log_of(run) == b"line 0\nline 1\nline 2\nline 3\nline 4\n"
@@ -352,7 +357,7 @@ def test_postgres_gone_for_a_moment_is_waited_for(run):
         on_log(b"after\n")
         return Finished(Outcome.ERROR, "enough", 1)
 
-    runner.work("w", unlucky)
+    runner.execute_runs("w", unlucky)
 
     assert (ended(run).status, log_of(run)) == ("error", b"before\nafter\n")
 
@@ -365,12 +370,12 @@ def test_an_id_too_long_for_an_index_is_stored_all_the_same(run):
             on_result(TestOutcome(name, "failed"))
         return Finished(Outcome.FAILED, "2 failed.", 1)
 
-    runner.work("w", many)
+    runner.execute_runs("w", many)
 
     assert run.results.count() == 2
 
 
-@pytest.mark.parametrize("pause", [0, 2 * result_writer.FLUSH])
+@pytest.mark.parametrize("pause", [0, 2 * result_writer.FLUSH_INTERVAL])
 def test_a_test_that_is_told_of_twice_has_the_last_result(run, pause):
     """A forged line of a report names the same test as another one, in the same batch or in a later one."""
 
@@ -381,7 +386,7 @@ def test_a_test_that_is_told_of_twice_has_the_last_result(run, pause):
             should_stop()
         return Finished(Outcome.FAILED, "1 failed.", 1)
 
-    runner.work("w", forged)
+    runner.execute_runs("w", forged)
 
     assert (ended(run).status, run.reason) == ("failed", "1 failed.")
     assert (run.tests, run.passed, run.failed) == (1, 0, 1)
@@ -403,7 +408,7 @@ def test_secrets_stay_out_of_everything(tester, environment):
     EnvironmentVariable.objects.create(environment_id=17, name="API_KEY", value="hush-hush", secret=True)
     run = services.start_run(user=tester, environment=environment, files=[Snapshot("samples", "test_a.py", LEAKY)])
 
-    runner.work("w")
+    runner.execute_runs("w")
 
     result = run.results.get()
     assert b"the key is ***, and hush\n" in log_of(run)
@@ -426,7 +431,7 @@ def test_a_secret_in_the_reason_why_a_run_could_not_start_is_redacted(run):
     def broken(spec, **_):
         raise OSError(2, "No such file", "/srv/hush-hush")
 
-    runner.work("w", broken)
+    runner.execute_runs("w", broken)
 
     assert ended(run).reason.endswith("No such file: '/srv/***'")
 
@@ -437,7 +442,7 @@ def test_a_result_that_cannot_be_stored_ends_the_run_in_words(run, monkeypatch):
 
     monkeypatch.setattr(result_writer.ResultWriter, "_write", broken)
 
-    runner.work("w", success)
+    runner.execute_runs("w", success)
 
     assert ended(run).status == "error"
     assert "value too long" in run.reason
@@ -451,7 +456,7 @@ def test_many_tests_with_long_names_do_not_break_the_run_that_announces_them(run
             on_result(result)
         return Finished(Outcome.SUCCESS, "", 0, told)
 
-    runner.work("w", names)
+    runner.execute_runs("w", names)
 
     assert (ended(run).status, run.tests, run.results.count()) == ("success", 25, 25)
     messages = [json.loads(event.data) for event in OutboxMessage.objects.filter(type="testrun.log")]
@@ -469,7 +474,7 @@ def test_an_outcome_that_cannot_be_written_ends_the_run_as_an_error_and_the_next
         return replace(finished, exit_code=2**40, outcome=Outcome.FAILED) if not done else finished
 
     done: list[int] = []
-    assert runner.work("w", lambda *given, **more: (strange(*given, **more), done.append(1))[0]) == 2
+    assert runner.execute_runs("w", lambda *given, **more: (strange(*given, **more), done.append(1))[0]) == 2
 
     assert ended(run).status == "error"
     assert run.reason == "Its outcome could not be written down (DataError): see the worker's log."
@@ -482,7 +487,7 @@ def test_variables_that_cannot_be_read_end_the_run_as_an_error(run, monkeypatch)
 
     monkeypatch.setattr(runner, "_spec", broken)
 
-    runner.work("w", success)
+    runner.execute_runs("w", success)
 
     assert (ended(run).status, run.reason.partition("(")[2][:12]) == ("error", "RuntimeError")
 
@@ -492,7 +497,7 @@ def test_a_clock_that_is_set_back_takes_no_success_away(run):
     later = claims.database_now() + timedelta(hours=1)
     TestRun.objects.filter(pk=run.pk).update(queued_at=later)
 
-    runner.work("w", success)
+    runner.execute_runs("w", success)
 
     assert (ended(run).status, run.queued_at, run.started_at, run.finished_at) == ("success", later, later, later)
 
@@ -500,7 +505,7 @@ def test_a_clock_that_is_set_back_takes_no_success_away(run):
 def test_starting_a_run_writes_no_history_of_its_environment(run, environment):
     before = environment.history.count()
 
-    runner.work("w", success)
+    runner.execute_runs("w", success)
 
     assert ended(run).lease_token == TestEnvironment.objects.get(pk=17).generation
     assert environment.history.count() == before

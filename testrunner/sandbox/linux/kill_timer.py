@@ -7,7 +7,7 @@ import signal
 import struct
 import time
 
-from testrunner.sandbox.walls.calls import LINUX, call, libc
+from testrunner.sandbox.linux.system_calls import LINUX, call, libc
 
 SIGEV_SIGNAL = 0
 

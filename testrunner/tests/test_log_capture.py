@@ -4,13 +4,15 @@ import random
 
 import pytest
 
-from testrunner.sandbox.log_capture import LINE, Cleaner, Log
-from testrunner.sandbox.redaction import Mask
+from testrunner.sandbox.log_capture import LINE, LogCapture, LogCleaner
+from testrunner.sandbox.redaction import Redactor
 
 
-def logged(*pieces: bytes, head: int = 1000, tail: int = 3000, mask: Mask | None = None) -> tuple[bytes, Log]:
+def logged(
+    *pieces: bytes, head: int = 1000, tail: int = 3000, redactor: Redactor | None = None
+) -> tuple[bytes, LogCapture]:
     chunks: list[bytes] = []
-    log = Log(chunks.append, head=head, tail=tail, mask=mask or Mask())
+    log = LogCapture(chunks.append, head=head, tail=tail, redactor=redactor or Redactor())
     for piece in pieces:
         log.write(piece)
     log.close()
@@ -45,12 +47,12 @@ def test_pieces_make_no_difference(seed):
     raw = "aé☃😀\0\n".encode() * 50 + b"\xff\xc3\xed\xa0\x80" + b"z" * (LINE + 5) + "😀\nend".encode()
     raw = b"99 %\r100 %\r" + raw[:-3] + b"q" * (LINE + 5) + b"\r" + b"r" * (LINE - 5) + b"\rend"
     cuts = sorted(chance.choices(range(len(raw)), k=40))
-    cleaner = Cleaner()
+    cleaner = LogCleaner()
 
     pieces = [cleaner.clean(raw[start:end]) for start, end in zip([0, *cuts], [*cuts, len(raw)], strict=True)]
     text = b"".join(pieces) + cleaner.clean(b"", final=True)
 
-    assert text == Cleaner().clean(raw, final=True)
+    assert text == LogCleaner().clean(raw, final=True)
     assert b"\0" not in text
     assert text.decode().endswith("r" * (LINE - 5) + "\rend")
     assert text.count(b" bytes cut]") == 2
@@ -83,7 +85,9 @@ def test_no_cut_leaves_a_piece_of_a_secret(before, line):
     secret = b"abcdefghijklmnopqrstuvw"
     raw = b"-" * before + line + (secret + line) * 2_000 + b"." * (3_000 - before) + b"\n" + b"-" * (LINE - 10) + secret
 
-    text, log = logged(*(raw[start : start + 777] for start in range(0, len(raw), 777)), mask=Mask([secret.decode()]))
+    text, log = logged(
+        *(raw[start : start + 777] for start in range(0, len(raw), 777)), redactor=Redactor([secret.decode()])
+    )
 
     assert log.dropped
     assert not set("abcdefghijklmnopqrstuvw") & set(
@@ -93,7 +97,7 @@ def test_no_cut_leaves_a_piece_of_a_secret(before, line):
 
 def test_every_chunk_is_text_by_itself():
     chunks: list[bytes] = []
-    log = Log(chunks.append, head=2**20, tail=2**20)
+    log = LogCapture(chunks.append, head=2**20, tail=2**20)
 
     for byte in "☃😀\n".encode() * 30_000:
         log.write(bytes([byte]))

@@ -7,7 +7,7 @@ import pytest
 from config.tests.test_safety import refusal
 from testrunner.sandbox import isolation, isolation_check
 from testrunner.sandbox.isolation import MODES, PLAIN
-from testrunner.sandbox.isolation_check import NoWalls, Result, Trial, attempt, probe
+from testrunner.sandbox.isolation_check import IsolationUnavailable, Result, Trial, attempt, probe
 from testrunner.sandbox.results.outcome import Outcome
 from testrunner.tests.running import run
 
@@ -49,7 +49,7 @@ def test_a_root_without_free_users_is_unknown(tmp_path, monkeypatch):
     monkeypatch.setattr(isolation_check.os, "geteuid", lambda: 0)
 
     assert attempt(MODES[0], tmp_path).result is Result.UNKNOWN
-    with pytest.raises(NoWalls, match="All users for runs are taken"):
+    with pytest.raises(IsolationUnavailable, match="All users for runs are taken"):
         probe(tmp_path)
 
 
@@ -92,15 +92,15 @@ def test_only_what_lasts_is_a_refusal(tmp_path, monkeypatch, number, limits, res
     limit.write_text(limits)
     monkeypatch.setattr(isolation_check, "NO_NAMESPACES", (str(limit),))
 
-    class Guard:
+    class SupervisorClient:
         messages = {"failed": "OSError: unshare", "errno": number}
 
-    assert isolation_check._judged(Guard()).result is result
+    assert isolation_check._judged(SupervisorClient()).result is result
 
 
 @pytest.mark.parametrize("name", [mode.name for mode in MODES])
 def test_every_mode_can_be_the_least_accepted_one(name):
-    assert isolation.named_mode(name).name == name
+    assert isolation.mode_named(name).name == name
     assert refusal(TESTRUN_MIN_ISOLATION=name) == ""
 
 

@@ -17,7 +17,7 @@ HOUR = timedelta(hours=1)
 def woken(monkeypatch) -> list[int]:
     """The environments for which a worker was woken."""
     called: list[int] = []
-    monkeypatch.setattr(claims, "call_worker", called.append)
+    monkeypatch.setattr(claims, "wake_worker", called.append)
     return called
 
 
@@ -47,7 +47,7 @@ def test_the_run_of_a_silent_worker_is_lost_and_the_next_one_may_start(tester, e
 def test_a_worker_that_may_still_be_there_is_left_alone(seconds, woken):
     run = silent_for(RunFactory(running=True), seconds)
 
-    assert sweeper.reap() == 0
+    assert sweeper.mark_lost_runs() == 0
 
     run.refresh_from_db()
     assert run.status == "running"
@@ -74,7 +74,7 @@ def test_a_lease_that_was_renewed_meanwhile_is_left_alone(woken, monkeypatch):
 
     monkeypatch.setattr(claims, "end", renewed_just_before)
 
-    assert sweeper.reap() == 0
+    assert sweeper.mark_lost_runs() == 0
     run.refresh_from_db()
     assert run.status == "running"
 
@@ -83,7 +83,7 @@ def test_a_late_worker_cannot_end_what_was_reaped(tester, environment, file):
     services.start_run(user=tester, environment=environment, files=[file])
     late = claims.claim(17, "late")
     reaper_saw = silent_for(TestRun.objects.get(pk=late.pk), 36)
-    sweeper.reap()
+    sweeper.mark_lost_runs()
 
     mine = Q(lease_token=late.lease_token, status=TestRun.Status.RUNNING)
     assert not claims.end(late, mine, TestRun.Status.SUCCESS, exit_code=0, tests=1)

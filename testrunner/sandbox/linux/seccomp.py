@@ -17,7 +17,7 @@ import errno
 import os
 import struct
 
-from testrunner.sandbox.walls.calls import PR_SET_SECCOMP, call, libc
+from testrunner.sandbox.linux.system_calls import PR_SET_SECCOMP, call, libc
 
 CLONE_NEWUSER = 0x10000000
 FILTER = 2  # SECCOMP_MODE_FILTER
@@ -35,8 +35,8 @@ MACHINES = {
 LIMIT = "/proc/sys/user/max_user_namespaces"
 
 
-def forbid(*, queues: bool) -> None:
-    """Forbid user namespaces, and with `queues` System V queues and semaphores, to this process and its future
+def install_filter(*, forbid_queues: bool) -> None:
+    """Forbid user namespaces, and with `forbid_queues` System V queues and semaphores, to this process and its future
     children.
 
     The process must have set no_new_privs before. Raises OSError if no filter is known for this architecture or the
@@ -47,7 +47,7 @@ def forbid(*, queues: bool) -> None:
         if _has_none():
             return
         raise OSError(errno.ENOSYS, f"no filter against user namespaces is known for {machine}")
-    steps = _program(*MACHINES[machine], queues=queues)
+    steps = _program(*MACHINES[machine], forbid_queues=forbid_queues)
     code = ctypes.create_string_buffer(b"".join(steps))
     program = ctypes.create_string_buffer(struct.pack("@HP", len(steps), ctypes.addressof(code)))
     call(libc.prctl(PR_SET_SECCOMP, FILTER, program, 0, 0), "prctl seccomp")
@@ -62,10 +62,10 @@ def _has_none() -> bool:
 
 
 def _program(
-    interface: int, clone: int, unshare: int, setns: int, semget: int, msgget: int, *, queues: bool
+    interface: int, clone: int, unshare: int, setns: int, semget: int, msgget: int, *, forbid_queues: bool
 ) -> list[bytes]:
     """Return the filter's instructions. Every call of another interface (32 bits, x32) is refused."""
-    missing = {CLONE3, IO_URING_SETUP, *([semget, msgget] if queues else [])}
+    missing = {CLONE3, IO_URING_SETUP, *([semget, msgget] if forbid_queues else [])}
     tests = [
         *((EQUAL, number, errno.ENOSYS) for number in sorted(missing)),
         (AT_LEAST, X32, errno.EPERM),

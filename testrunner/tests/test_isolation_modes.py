@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from testrunner.sandbox.disk_usage import uses_more_than
-from testrunner.sandbox.isolation import MODES, RunLimits, user_for_a_run, users_alive
+from testrunner.sandbox.isolation import MODES, RunLimits, exclusive_user, users_alive
+from testrunner.sandbox.linux.leftovers import remove_directory
 from testrunner.sandbox.supervisor_client import kill_everything_of
-from testrunner.sandbox.walls.leftovers import remove_directory
 from testrunner.tests.running import CORPUS, SAMPLES
 from testrunner.tests.workers import OWN_USER, PLAIN, USER_NAMESPACE
 
@@ -39,7 +39,7 @@ def test_in_a_container_no_test_reads_what_the_container_was_told(container, bys
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_a_user_is_no_runs_while_anybody_of_it_is_alive_and_is_not_left_alive():
-    with user_for_a_run(MODES[int(OWN_USER)]) as user:
+    with exclusive_user(MODES[int(OWN_USER)]) as user:
         orphan = subprocess.Popen(["/bin/sleep", "100"], user=user, group=user, extra_groups=[])
         assert user in users_alive()
 
@@ -87,7 +87,7 @@ def test_in_a_container_it_ends_as_stated(container, name, outcome):
 def test_it_ends_as_stated_in_weaker_walls(unprivileged, mode, file, outcome):
     said = unprivileged(mode, file, seconds=4 if outcome == "timed_out" else 60)
 
-    if outcome is None:  # a file that can kill its guard ends as an error
+    if outcome is None:  # a file that can kill its supervisor ends as an error
         outcome = "success" if mode == USER_NAMESPACE else "error"
     assert said[-1]["outcome"] == outcome, said
     assert said[-1]["left"] == said[-1]["alive"] == []

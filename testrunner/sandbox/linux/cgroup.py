@@ -1,11 +1,11 @@
 """Memory cgroup of a run, where one can be created. The kernel counts all memory in it, sockets and pipes included.
 
 Supports versions 1 and 2, below the worker's own group or beside it. A worker without root, or in a container, usually
-may not create one. The limits that held.py measures apply in any case.
+may not create one. The limits that resource_usage.py measures apply in any case.
 
-The guard removes its group. A guard that is killed leaves an empty group, and the next guard removes it. A lock on the
-group's directory, which the kernel releases with the guard, distinguishes a leftover from a new group that has no
-process yet.
+The supervisor removes its group. A supervisor that is killed leaves an empty group, and the next supervisor removes it.
+A lock on the group's directory, which the kernel releases with the supervisor, distinguishes a leftover from a new
+group that has no process yet.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class ControlGroup:
         with open(f"{self.place}/cgroup.procs", "w") as file:
             file.write("0")
 
-    def was_too_small(self) -> bool:
+    def hit_limit(self) -> bool:
         """Return whether the kernel has killed a process because the group reached its limit."""
         for name in ("memory.events", "memory.oom_control"):
             with contextlib.suppress(OSError), open(f"{self.place}/{name}") as file:
@@ -61,7 +61,7 @@ class ControlGroup:
             return False
 
 
-def make_group(name: str, most: int) -> ControlGroup | None:
+def create_group(name: str, most: int) -> ControlGroup | None:
     """Create a group limited to `most` bytes; return None where that is not possible."""
     if os.geteuid() != 0:
         return None
@@ -80,15 +80,15 @@ def make_group(name: str, most: int) -> ControlGroup | None:
 
 
 def remove_leftovers(parent: str) -> None:
-    """Remove the groups below `parent` that no guard has locked and that contain no process."""
+    """Remove the groups below `parent` that no supervisor has locked and that contain no process."""
     with contextlib.suppress(OSError):
         for name in os.listdir(parent):
             if name.startswith(PREFIX):
                 with contextlib.suppress(OSError):
-                    _remove_unless_held(f"{parent}/{name}")
+                    _remove_unless_locked(f"{parent}/{name}")
 
 
-def _remove_unless_held(place: str) -> None:
+def _remove_unless_locked(place: str) -> None:
     lock = _opened(place)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -101,7 +101,7 @@ def _make(place: str) -> int:
     """Create a group and return the descriptor that holds its lock. Raises OSError if it cannot be created."""
     while True:
         os.mkdir(place, 0o755)
-        with contextlib.suppress(FileNotFoundError):  # another guard removed it as a leftover before it was locked
+        with contextlib.suppress(FileNotFoundError):  # another supervisor removed it as a leftover before it was locked
             lock = _opened(place)
             fcntl.flock(lock, fcntl.LOCK_EX)
             if os.path.exists(place):

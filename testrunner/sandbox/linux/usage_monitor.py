@@ -9,43 +9,43 @@ import signal
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from testrunner.sandbox.walls.held import Held, SystemVObject, Unknown, held_by, system_v
+from testrunner.sandbox.linux.resource_usage import ResourceUsage, SystemVObject, UsageUnknown, system_v, usage_of
 
-PATIENCE = 2.0  # seconds for a measurement by another process
+TIMEOUT = 2.0  # seconds for a measurement by another process
 MAX_MISSES = 3  # failed measurements in a row after which the run is ended: it may be preventing them
 
 
-class Meter:
-    """Compares what a run holds with its limits. `counts` selects the System V entries that belong to the run."""
+class UsageMonitor:
+    """Compares what a run holds with its limits. `belongs` selects the System V entries that belong to the run."""
 
-    def __init__(self, plan: dict[str, Any], *, counts: Callable[[SystemVObject], bool]) -> None:
-        self.limits, self.counts, self.misses = plan["limits"], counts, 0
+    def __init__(self, plan: dict[str, Any], *, belongs: Callable[[SystemVObject], bool]) -> None:
+        self.limits, self.belongs, self.misses = plan["limits"], belongs, 0
         self.disk_is_bounded = plan["namespaces"]
         self.user = plan["user"] if plan["change_user"] else None
 
-    def look(self, processes: Iterable[int]) -> str:
+    def exceeded_limit(self, processes: Iterable[int]) -> str:
         """Return the exceeded limit, "memory" or "disk"; "unknown" after too many failed measurements; otherwise ""."""
-        held = self._held(list(processes))
-        self.misses = self.misses + 1 if held is None else 0
-        if held is None:
+        usage = self._usage(list(processes))
+        self.misses = self.misses + 1 if usage is None else 0
+        if usage is None:
             return "unknown" if self.misses >= MAX_MISSES else ""
-        if held.memory > self.limits["total_memory_bytes"]:
+        if usage.memory > self.limits["total_memory_bytes"]:
             return "memory"
-        too_much = held.nameless > self.limits["disk_bytes"]
+        too_much = usage.deleted_files > self.limits["disk_bytes"]
         return "disk" if too_much and not self.disk_is_bounded else ""
 
-    def _held(self, processes: list[int]) -> Held | None:
-        entries = [entry for entry in system_v() if self.counts(entry)]
+    def _usage(self, processes: list[int]) -> ResourceUsage | None:
+        entries = [entry for entry in system_v() if self.belongs(entry)]
         try:
-            return held_by(processes, entries, self.limits["file_bytes"])
-        except Unknown:
+            return usage_of(processes, entries, self.limits["file_bytes"])
+        except UsageUnknown:
             if self.user is None:
                 return None
         # Root without CAP_SYS_PTRACE, as in a container, may not read the processes' files. The run's own user may.
-        return looked_at_as(self.user, lambda: held_by(processes, entries, self.limits["file_bytes"]))
+        return measure_as(self.user, lambda: usage_of(processes, entries, self.limits["file_bytes"]))
 
 
-def looked_at_as(user: int, look: Callable[[], Held]) -> Held | None:
+def measure_as(user: int, look: Callable[[], ResourceUsage]) -> ResourceUsage | None:
     """Return what `look` finds in a child process of this user; None if it fails or takes too long."""
     ours, theirs = os.pipe()
     child = os.fork()
@@ -55,14 +55,14 @@ def looked_at_as(user: int, look: Callable[[], Held]) -> Held | None:
             os.setgroups([])
             os.setresgid(user, user, user)
             os.setresuid(user, user, user)
-            held = look()
-            os.write(theirs, f"{held.memory} {held.nameless}\n".encode())
+            usage = look()
+            os.write(theirs, f"{usage.memory} {usage.deleted_files}\n".encode())
         os._exit(0)
     os.close(theirs)
     try:
-        ready, _, _ = select.select([ours], [], [], PATIENCE)
+        ready, _, _ = select.select([ours], [], [], TIMEOUT)
         words = os.read(ours, 100).split() if ready else []
-        return Held(int(words[0]), int(words[1])) if len(words) == 2 else None
+        return ResourceUsage(int(words[0]), int(words[1])) if len(words) == 2 else None
     finally:
         os.close(ours)
         with contextlib.suppress(ProcessLookupError):

@@ -43,7 +43,7 @@ def waits(files_key: str = A, **more):
 def turn(run) -> tuple[int, float]:
     """Return the position, and the time until the start in whole seconds."""
     now = database_now()
-    told = estimates.turns(TestEnvironment.objects.filter(pk=run.environment_id), None, now)[run.pk]
+    told = estimates.positions(TestEnvironment.objects.filter(pk=run.environment_id), None, now)[run.pk]
     return told.position, round((told.start - now).total_seconds())
 
 
@@ -107,7 +107,7 @@ def test_nobody_can_tell_while_the_environment_is_closed():
     TestEnvironment.objects.filter(pk=17).update(enabled=False)
     run = waits()
 
-    assert estimates.turns(TestEnvironment.objects.filter(pk=17))[run.pk] == estimates.Turn(1, None)
+    assert estimates.positions(TestEnvironment.objects.filter(pk=17))[run.pk] == estimates.QueuePosition(1, None)
 
 
 def test_many_environments_take_no_more_queries_than_one(django_assert_num_queries):
@@ -117,6 +117,6 @@ def test_many_environments_take_no_more_queries_than_one(django_assert_num_queri
         waits(B, environment_id=environment)
 
     with django_assert_num_queries(6):  # the clock, the environments, their runs, three kinds of medians
-        found = estimates.turns(TestEnvironment.objects.all())
+        found = estimates.positions(TestEnvironment.objects.all())
 
     assert len(found) == 40

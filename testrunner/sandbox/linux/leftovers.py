@@ -12,8 +12,8 @@ import os
 import stat
 from collections.abc import Iterator
 
-from testrunner.sandbox.walls.calls import LINUX, libc
-from testrunner.sandbox.walls.held import SystemVObject, system_v
+from testrunner.sandbox.linux.resource_usage import SystemVObject, system_v
+from testrunner.sandbox.linux.system_calls import LINUX, libc
 
 SHARED = ("/tmp", "/var/tmp", "/dev/shm", "/run/lock", "/run/shm", "/dev/mqueue")  # noqa: S108
 MAX_DEPTH = 4  # levels of nested directories of other users

@@ -17,15 +17,15 @@ SEMAPHORE = 64  # bytes of kernel memory
 TABLES = {"shm": (1, 7, 9), "msg": (1, 7, 9), "sem": (1, 4, 6)}
 
 
-class Unknown(Exception):
+class UsageUnknown(Exception):
     """A process of the run could not be measured."""
 
 
-class Held(NamedTuple):
+class ResourceUsage(NamedTuple):
     """Bytes of memory, and bytes of deleted files that are still open."""
 
     memory: int = 0
-    nameless: int = 0
+    deleted_files: int = 0
 
 
 class SystemVObject(NamedTuple):
@@ -38,13 +38,13 @@ class SystemVObject(NamedTuple):
     attached: int  # number of attached processes
 
 
-def held_by(processes: Iterable[int], entries: Iterable[SystemVObject], largest_file: int) -> Held:
+def usage_of(processes: Iterable[int], entries: Iterable[SystemVObject], largest_file: int) -> ResourceUsage:
     """Return what these processes and System V objects hold.
 
     Shared resident pages are counted once for each process. A file in flight (sent through a socket and not yet
     received) is in no table of a process, so each one counts as the largest file that a run may have.
     """
-    memory, nameless = sum(entry.bytes for entry in entries), 0
+    memory, deleted_files = sum(entry.bytes for entry in entries), 0
     seen: set[tuple[int, int]] = set()
     for place in filter(None, map(_place_of, processes)):
         memory += _resident(place)
@@ -56,8 +56,8 @@ def held_by(processes: Iterable[int], entries: Iterable[SystemVObject], largest_
                 if link.startswith("/memfd:"):
                     memory += size
                 else:
-                    nameless += size
-    return Held(memory, nameless)
+                    deleted_files += size
+    return ResourceUsage(memory, deleted_files)
 
 
 def _place_of(process: int) -> str | None:
@@ -103,7 +103,7 @@ def _files_of(place: str) -> Iterator[tuple[str, str]]:
 def _check_that_it_ended(place: str, error: OSError) -> None:
     """Raise Unknown if the files of a living process may not be read."""
     if isinstance(error, PermissionError) and _resident(place):
-        raise Unknown(place) from error
+        raise UsageUnknown(place) from error
 
 
 def _size_of(path: str, seen: set[tuple[int, int]]) -> int:

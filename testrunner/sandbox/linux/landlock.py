@@ -12,7 +12,7 @@ import ctypes
 import os
 import struct
 
-from testrunner.sandbox.walls.calls import LINUX, call, libc
+from testrunner.sandbox.linux.system_calls import LINUX, call, libc
 
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446  # the same on every architecture
 VERSION, PATH_BENEATH = 1, 1

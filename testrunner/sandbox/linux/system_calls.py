@@ -1,4 +1,6 @@
-"""Linux system calls through ctypes. Like the whole package it uses only the standard library: the guard imports it."""
+"""Linux system calls through ctypes. Like the whole package it uses only the standard library: the supervisor imports
+it.
+"""
 
 from __future__ import annotations
 
