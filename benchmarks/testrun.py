@@ -26,7 +26,7 @@ SAMPLE = Path(__file__).parents[1] / "sample_tests" / "test_success.py"
 def measure() -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "runs"
-        print(f"walls: {probe(root).description}")
+        print(f"isolation: {probe(root).description}")
         file = Path(folder) / SAMPLE.name
         file.write_bytes(SAMPLE.read_bytes())
         for _ in range(2):  # warm-up of the disk cache

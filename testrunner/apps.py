@@ -24,7 +24,7 @@ class TestrunnerConfig(AppConfig):
         from core.data.retention import Work
         from testrunner.admin import front_page
         from testrunner.demo.content import create_demo_test_runs
-        from testrunner.queue.leases import keeper
+        from testrunner.queue.leases import renewer
         from testrunner.records import retention
         from testrunner.worker.runner import isolation
 
@@ -58,7 +58,7 @@ class TestrunnerConfig(AppConfig):
                     ScheduledTask("forget old logs", "testrunner.tasks.delete_old_logs", every=3_600, expires=3_600),
                 ],
                 queues={"testrunner.tasks.run_tests": "testruns"},
-                worker_problem=lambda: "no test run comes to its end" if keeper.is_stuck() else None,
+                worker_problem=lambda: "no test run comes to its end" if renewer.is_stuck() else None,
                 health={"isolation": isolation},
                 retention=[Work("test runs", "TESTRUN_DAYS", retention.count_old_runs, retention.delete_old_runs)],
                 create_demo=create_demo_test_runs,

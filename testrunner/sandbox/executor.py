@@ -1,6 +1,6 @@
 """Execution of one run of pytest, from the bytes of its files to a verdict. Uses no models, no database, no settings.
 
-    execute ── LogCapture (log_capture.py), Report (results/report.py) ◄── pipes ◄── pytest in its walls (isolation.py)
+    execute ── LogCapture (log_capture.py), Report (results/report.py) ◄── pipes ◄── pytest, isolated (isolation.py)
        └────── SupervisorClient (supervisor_client.py) ◄── control socket ──► supervisor_process.py, which exits last
 
 1. pytest's log, report and JUnit XML come through pipes. The worker never opens a file that a test wrote, so no link

@@ -229,7 +229,7 @@ def kill_and_wait(child: int) -> int:
     return os.waitpid(child, 0)[1]
 
 
-# --- walls ----------------------------------------------------------------------------------------
+# --- isolation --------------------------------------------------------------------------------------
 
 
 def enter_namespaces(plan: Plan) -> None:
@@ -245,7 +245,7 @@ def enter_namespaces(plan: Plan) -> None:
 
 
 def run_init(plan: Plan, control: Control, alive: int) -> NoReturn:
-    """Act as process 1 of the namespace: build the walls, start pytest, reap orphans, exit when pytest exits."""
+    """Act as process 1 of the namespace: build its file system, start pytest, reap orphans, exit when pytest exits."""
     die_with_supervisor(alive)
     signal.set_wakeup_fd(-1)
     call(libc.unshare(CLONE_NEWNS | CLONE_NEWIPC), "unshare")

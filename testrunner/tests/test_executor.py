@@ -278,11 +278,11 @@ def test_helpers_beside_a_test_in_a_package_are_found_by_both_of_their_names(tmp
     assert ran.finished.outcome == Outcome.SUCCESS, ran.log.decode()
 
 
-def test_the_record_says_which_walls_stood(tmp_path):
+def test_the_record_says_which_isolation_was_used(tmp_path):
     ran = run(tmp_path, SAMPLES / "test_success.py")
 
-    walls, _, limits = ran.finished.sandbox.partition("; ")
-    assert walls == probe(tmp_path).description
+    isolation, _, limits = ran.finished.sandbox.partition("; ")
+    assert isolation == probe(tmp_path).description
     assert limits == "2 GiB memory a process, 4 GiB together, 512 MiB of files, 128 processes, network open"
     assert Path(f"/proc/{ran.pids[0]}").exists() is False
 

@@ -106,10 +106,10 @@ def test_the_end_of_a_gigabyte_is_kept(hostile):
 
 
 def test_killing_the_parent_is_no_way_out_where_the_parent_is_another_user_or_the_kernels_own(hostile, tmp_path):
-    walls = probe(tmp_path)
+    mode = probe(tmp_path)
     ran = hostile("kills_its_parent")
 
-    spared = walls.namespaces or walls.change_user
+    spared = mode.namespaces or mode.change_user
     assert ran.finished.outcome == (Outcome.SUCCESS if spared else Outcome.ERROR)
     assert ran.outcomes == {"test_it": "passed" if spared else "error"}
 

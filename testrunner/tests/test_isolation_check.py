@@ -31,7 +31,7 @@ def refused(monkeypatch):
 def test_a_trial_that_does_not_end_in_time_is_unknown_and_is_tried_again(tmp_path, monkeypatch):
     strongest = probe(tmp_path / "other")
     if strongest == PLAIN:
-        pytest.skip("nothing is tried before the weakest walls")
+        pytest.skip("nothing is tried before the weakest mode")
     monkeypatch.setattr(isolation_check, "TRIAL_SECONDS", 0.001)
 
     ran = run(tmp_path, TEST)
@@ -61,7 +61,7 @@ def test_what_the_kernel_refuses_is_remembered_and_the_next_mode_is_used(tmp_pat
 
 
 @pytest.mark.parametrize("least", MODES[:-1], ids=lambda mode: mode.name)
-def test_a_run_is_not_started_in_weaker_walls_than_the_least_accepted(tmp_path, refused, least):
+def test_a_run_is_not_started_in_a_weaker_mode_than_the_minimum(tmp_path, refused, least):
     refused("namespaces", "user-namespace", "user")
 
     ran = run(tmp_path, TEST, min_mode=least)

@@ -84,7 +84,7 @@ def test_in_a_container_it_ends_as_stated(container, name, outcome):
     ],
     ids=lambda value: value.stem if isinstance(value, Path) else None,
 )
-def test_it_ends_as_stated_in_weaker_walls(unprivileged, mode, file, outcome):
+def test_it_ends_as_stated_in_weaker_modes(unprivileged, mode, file, outcome):
     said = unprivileged(mode, file, seconds=4 if outcome == "timed_out" else 60)
 
     if outcome is None:  # a file that can kill its supervisor ends as an error
@@ -94,7 +94,7 @@ def test_it_ends_as_stated_in_weaker_walls(unprivileged, mode, file, outcome):
 
 
 @pytest.mark.parametrize("mode", [USER_NAMESPACE, PLAIN])
-def test_a_test_may_spawn_processes_behind_weaker_walls(unprivileged, mode):
+def test_a_test_may_spawn_processes_in_weaker_modes(unprivileged, mode):
     said = unprivileged(mode, CORPUS / "spawns_processes.py")
 
     assert said[-1]["outcome"] == "success", said

@@ -33,7 +33,7 @@ SHARED = ("/tmp", "/var/tmp", "/dev/shm", "/run/lock", "/run", "/dev/mqueue", "/
 
 
 @pytest.fixture(params=[mode.name for mode in MODES])
-def walled(request, tmp_path):
+def run_in_mode(request, tmp_path):
     """Run a file of the corpus in one of the modes; return its outcome, its reason, and its log."""
 
     def run_it(name: str) -> tuple[str, str, str]:
@@ -58,14 +58,14 @@ def walled(request, tmp_path):
 @pytest.mark.parametrize(
     "name", ["holds_memory_files", "holds_memory_in_flight", "holds_shared_memory", "holds_memory_in_a_thread"]
 )
-def test_memory_that_no_process_seems_to_hold_counts(walled, name):
-    outcome, reason, log = walled(name)
+def test_memory_that_no_process_seems_to_hold_counts(run_in_mode, name):
+    outcome, reason, log = run_in_mode(name)
 
     assert (outcome, reason) == (Outcome.ERROR, TOO_MUCH_MEMORY), log
 
 
-def test_a_process_whose_first_thread_has_ended_does_not_outlive_the_run(walled):
-    outcome, reason, log = walled("leaves_a_thread")
+def test_a_process_whose_first_thread_has_ended_does_not_outlive_the_run(run_in_mode):
+    outcome, reason, log = run_in_mode("leaves_a_thread")
 
     assert (outcome, reason) == (Outcome.SUCCESS, ""), log
     (port,) = re.findall(r"port (\d+)", log)
@@ -124,36 +124,36 @@ def test_a_process_that_is_ending_is_no_unknown_to_a_user_who_may_not_read_its_f
             ended.wait()
 
 
-def test_files_without_a_name_count(walled):
-    outcome, reason, log = walled("holds_deleted_files")
+def test_files_without_a_name_count(run_in_mode):
+    outcome, reason, log = run_in_mode("holds_deleted_files")
 
-    if walled.mode in ("namespaces", "user-namespace"):
+    if run_in_mode.mode in ("namespaces", "user-namespace"):
         assert outcome == Outcome.FAILED
         assert "No space left on device" in log
     else:
         assert (outcome, reason) == (Outcome.ERROR, DELETED), log
 
 
-def test_many_files_in_shared_memory_count(walled):
-    outcome, reason, log = walled("fills_shared_memory")
+def test_many_files_in_shared_memory_count(run_in_mode):
+    outcome, reason, log = run_in_mode("fills_shared_memory")
 
-    if walled.mode in ("namespaces", "user-namespace"):
+    if run_in_mode.mode in ("namespaces", "user-namespace"):
         assert outcome == Outcome.FAILED
         assert "No space left on device" in log
     else:
         assert reason == "More than 64 MiB or 50,000 files were written, or too deep to measure.", log
 
 
-def test_no_user_namespace_can_be_made(walled):
-    outcome, _, log = walled("makes_namespaces")
+def test_no_user_namespace_can_be_made(run_in_mode):
+    outcome, _, log = run_in_mode("makes_namespaces")
 
     assert outcome == Outcome.SUCCESS, log
 
 
-def test_nothing_stays_behind(walled):
+def test_nothing_stays_behind(run_in_mode):
     before = {(entry.kind, entry.id) for entry in system_v()}
 
-    outcome, _, log = walled("leaves_things_behind")
+    outcome, _, log = run_in_mode("leaves_things_behind")
 
     assert outcome == Outcome.SUCCESS, log
     assert "written: /dev/shm" in log  # it has left a file
@@ -162,7 +162,7 @@ def test_nothing_stays_behind(walled):
     user = int(log.partition("user: ")[2].split()[0])
     new = [entry for entry in system_v() if (entry.kind, entry.id) not in before and user in entry.owners]
     assert [entry for entry in new if not entry.attached] == []
-    if walled.mode in ("user", "plain"):
+    if run_in_mode.mode in ("user", "plain"):
         assert "written: /tmp" not in log and "written: /var/tmp" not in log  # where the kernel supports Landlock
 
 
