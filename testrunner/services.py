@@ -142,19 +142,9 @@ def release(*, environment: TestEnvironment, user: Any) -> TestEnvironment:
     return row
 
 
-def enable(*, environment: TestEnvironment, user: Any) -> TestEnvironment:
-    """Allow runs to start in this environment (again). Waiting runs continue."""
-    return change_environment(environment=environment, user=user, enabled=True)
-
-
-def disable(*, environment: TestEnvironment, user: Any) -> TestEnvironment:
-    """Stop runs from starting in this environment; queued runs wait. Raises RunNotAllowed while a run is active."""
-    return change_environment(environment=environment, user=user, enabled=False)
-
-
 @retried
 def change_environment(*, environment: TestEnvironment, user: Any, **changes: Any) -> TestEnvironment:
-    """Set `name`, `description`, `enabled`, `project`.
+    """Set `name`, `description`, `enabled`, `project`. Where it is not enabled, no run starts and queued runs wait.
 
     Raises RunNotAllowed for disabling an environment with an active run, for a name that was taken meanwhile, and for a
     project that was deleted meanwhile. Raises ValueError for any other field.

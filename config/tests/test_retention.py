@@ -132,7 +132,7 @@ def exists(row: Any) -> bool:
 
 
 def test_more_rows_than_fit_into_a_transaction_all_go(settings, superuser, monkeypatch):
-    monkeypatch.setattr(retention, "LOGS_BATCH_SIZE", 2)
+    monkeypatch.setattr(retention, "AT_ONCE", 2)
     settings.ADMIN_LOG_DAYS = 30
     for age in range(31, 36):
         admin_entry(timezone.now() - timedelta(days=age), superuser)

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from django import forms
-from django.contrib import messages
 from django.contrib.admin import ModelAdmin
-from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from testrunner import services
-from testrunner.admin.dialogs import RunDialog, show_dialog
-from testrunner.models import RunNotAllowed, TestEnvironment
+from testrunner.admin.object_pages import (
+    RunDialog,
+    page_context,
+    page_of,
+    run_action,
+    show_dialog,
+    visible_object,
+)
+from testrunner.models import TestEnvironment
 from testrunner.queue import queue_status
 
 MAX_PAST_RUNS = 20  # runs on the page; the others are in the table
@@ -45,27 +51,21 @@ class EnvironmentPagesAdmin(ModelAdmin):
             path("<int:pk>/settings/", wrap(self.settings_view), name=f"{name}settings"),
             path("<int:pk>/reserve/", wrap(self.reserve_view), name=f"{name}reserve"),
             path("<int:pk>/release/", wrap(self.release_view), name=f"{name}release"),
-            path("<int:pk>/enable/", wrap(self.enable_view), name=f"{name}enable"),
-            path("<int:pk>/disable/", wrap(self.disable_view), name=f"{name}disable"),
+            path("<int:pk>/enable/", wrap(self.switch_view), {"enabled": True}, name=f"{name}enable"),
+            path("<int:pk>/disable/", wrap(self.switch_view), {"enabled": False}, name=f"{name}disable"),
             *super().get_urls(),
         ]
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        environment = self._environment(request, object_id)
-        context = {
-            **self.admin_site.each_context(request),
-            **self._context(request, environment),
-            "opts": self.opts,
-            "original": environment,
-            "title": str(environment),
-        }
+        environment = visible_object(self, request, object_id)
+        context = page_context(self, request, str(environment), environment) | self._context(request, environment)
         return TemplateResponse(request, "testrunner/environment.html", context)
 
     def live_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Fragment with everything that other users can change."""
-        environment = self._environment(request, str(pk))
+        environment = visible_object(self, request, pk)
         return render(request, "testrunner/environment_live.html", self._context(request, environment))
 
     def settings_view(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -78,68 +78,41 @@ class EnvironmentPagesAdmin(ModelAdmin):
         )
 
     def response_post_save_change(self, request: HttpRequest, obj: Any) -> HttpResponseRedirect:
-        return HttpResponseRedirect(_page(obj))
+        return HttpResponseRedirect(page_of(obj))
 
     def reserve_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        environment = self._environment(request, str(pk), "testrunner.reserve_testenvironment")
+        environment = visible_object(self, request, pk, "testrunner.reserve_testenvironment")
         form = ReserveForm(request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():
             given = dict(form.cleaned_data)
             duration = timedelta(minutes=given.pop("minutes"))
-            return self._run_action(
-                request, environment, "Reserved for your runs.", services.reserve, duration=duration, **given
-            )
-        words = f"Runs of others wait until it is over or released. {_waiting(environment)}"
-        return show_dialog(
-            self,
-            request,
-            RunDialog(f"Reserve {environment}?", words, _page(environment), "Reserve", form=form),
-            environment,
-        )
-
-    def release_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        environment = self._environment(request, str(pk), "testrunner.reserve_testenvironment")
-        if request.method == "POST":
-            return self._run_action(request, environment, "Released.", services.release)
-        words = f"{environment.reserved_by} holds it. The history records that you released it. {_waiting(environment)}"
-        dialog = RunDialog(f"Release {environment}?", words, _page(environment), "Release", is_dangerous=True)
-        nothing = RunDialog(f"{environment} is not reserved", "There is nothing to release.", _page(environment))
-        return show_dialog(self, request, dialog if environment.is_reserved() else nothing, environment)
-
-    def enable_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        environment = self._environment(request, str(pk), "testrunner.change_testenvironment")
-        if request.method == "POST":
-            return self._run_action(request, environment, "Open again.", services.enable)
-        words = f"Runs start here again. {_waiting(environment)}"
-        return show_dialog(
-            self, request, RunDialog(f"Enable {environment}?", words, _page(environment), "Enable it"), environment
-        )
-
-    def disable_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        environment = self._environment(request, str(pk), "testrunner.change_testenvironment")
-        if request.method == "POST":
-            return self._run_action(request, environment, "Closed: no run starts here.", services.disable)
-        words = f"No run starts here until it is enabled. {_waiting(environment)}"
-        dialog = RunDialog(f"Disable {environment}?", words, _page(environment), "Disable it", is_dangerous=True)
+            reserve = partial(services.reserve, environment=environment, user=request.user, duration=duration, **given)
+            return run_action(request, page_of(environment), reserve, "Reserved for your runs.")
+        text = f"Runs of others wait until it is over or released. {_waiting(environment)}"
+        dialog = RunDialog(f"Reserve {environment}?", text, page_of(environment), "Reserve", form=form)
         return show_dialog(self, request, dialog, environment)
 
-    def _run_action(
-        self, request: HttpRequest, environment: TestEnvironment, done: str, verb: Any, **more: Any
-    ) -> HttpResponse:
-        try:
-            verb(environment=environment, user=request.user, **more)
-            messages.success(request, done)
-        except RunNotAllowed as refusal:
-            messages.error(request, str(refusal))
-        return HttpResponseRedirect(_page(environment))
+    def release_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        environment = visible_object(self, request, pk, "testrunner.reserve_testenvironment")
+        page = page_of(environment)
+        if request.method == "POST":
+            release = partial(services.release, environment=environment, user=request.user)
+            return run_action(request, page, release, "Released.")
+        text = f"{environment.reserved_by} holds it. The history records that you released it. {_waiting(environment)}"
+        dialog = RunDialog(f"Release {environment}?", text, page, "Release", is_dangerous=True)
+        nothing = RunDialog(f"{environment} is not reserved", "There is nothing to release.", page)
+        return show_dialog(self, request, dialog if environment.is_reserved() else nothing, environment)
 
-    def _environment(self, request: HttpRequest, object_id: str, permission: str = "") -> TestEnvironment:
-        environment = self.get_object(request, object_id)
-        if environment is None:
-            raise Http404
-        if not self.has_view_permission(request, environment) or (permission and not request.user.has_perm(permission)):
-            raise PermissionDenied
-        return environment
+    def switch_view(self, request: HttpRequest, pk: int, enabled: bool) -> HttpResponse:
+        environment = visible_object(self, request, pk, "testrunner.change_testenvironment")
+        page, verb = page_of(environment), "Enable" if enabled else "Disable"
+        if request.method == "POST":
+            change = partial(services.change_environment, environment=environment, user=request.user, enabled=enabled)
+            return run_action(request, page, change, "Open again." if enabled else "Closed: no run starts here.")
+        text = "Runs start here again." if enabled else "No run starts here until it is enabled."
+        text = f"{text} {_waiting(environment)}"
+        dialog = RunDialog(f"{verb} {environment}?", text, page, f"{verb} it", is_dangerous=not enabled)
+        return show_dialog(self, request, dialog, environment)
 
     def _context(self, request: HttpRequest, environment: TestEnvironment) -> dict[str, Any]:
         queue_status.add_to_environments([environment])
@@ -156,12 +129,5 @@ class EnvironmentPagesAdmin(ModelAdmin):
 
 def _waiting(environment: TestEnvironment) -> str:
     waiting = environment.runs.queued().count()
-    return (
-        f"{waiting} run{' is' if waiting == 1 else 's are'} waiting there now."
-        if waiting
-        else "No run is waiting there."
-    )
-
-
-def _page(environment: TestEnvironment) -> str:
-    return reverse("admin:testrunner_testenvironment_change", args=[environment.pk])
+    number = f"{waiting} run{' is' if waiting == 1 else 's are'}"
+    return f"{number} waiting there now." if waiting else "No run is waiting there."

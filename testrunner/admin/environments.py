@@ -19,6 +19,7 @@ from unfold.admin import ModelAdmin
 from core.admin.concurrent_forms import ConcurrentFormsAdmin
 from core.admin.row_history import RowHistoryAdmin
 from testrunner.admin.environment_page import EnvironmentPagesAdmin
+from testrunner.admin.object_pages import page_context
 from testrunner.admin.variables import VariableInline
 from testrunner.models import TestEnvironment
 from testrunner.queue import queue_status
@@ -49,10 +50,8 @@ class EnvironmentAdmin(ConcurrentFormsAdmin, EnvironmentPagesAdmin, RowHistoryAd
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         context = {
-            **self.admin_site.each_context(request),
+            **page_context(self, request, "Environments"),
             **self._tiles(request),
-            "opts": self.opts,
-            "title": "Environments",
         }
         return TemplateResponse(request, "testrunner/environments.html", context)
 

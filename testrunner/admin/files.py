@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -16,10 +17,19 @@ from unfold.admin import ModelAdmin
 
 from core.busy import Busy
 from core.storage_failure import StorageFailure
-from testrunner.admin.dialogs import RunDialog, show_dialog
+from testrunner.admin.object_pages import (
+    RunDialog,
+    page_context,
+    page_of,
+    run_action,
+    show_dialog,
+    visible_object,
+)
 from testrunner.admin.tree import Leaf, tree_of
 from testrunner.files import discovery, uploads
 from testrunner.models import Root, TestFile
+
+CHANGELIST = "admin:testrunner_testfile_changelist"
 
 
 @admin.register(TestFile)
@@ -44,9 +54,7 @@ class FileAdmin(ModelAdmin):
             raise PermissionDenied
         discovery.refresh()
         context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": "Test files",
+            **page_context(self, request, "Test files"),
             "tree": tree_of(),
             "cannot_run_own": discovery.cannot_run_own(),
             "may_upload": request.user.has_perm("testrunner.upload_testfile"),
@@ -65,10 +73,7 @@ class FileAdmin(ModelAdmin):
             text, problem = "", str(gone)
         problem = problem or ("" if text is not None else "This file is not text, so it is not shown.")
         context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "original": file,
-            "title": str(file),
+            **page_context(self, request, str(file), file),
             "file": file,
             "lines": (text or "").splitlines(),
             "problem": problem,
@@ -83,19 +88,12 @@ class FileAdmin(ModelAdmin):
         file = self._file(request, object_id)
         if not self.has_delete_permission(request, file):
             raise PermissionDenied
-        page = reverse("admin:testrunner_testfile_change", args=[file.pk])
-        if request.method != "POST":
-            words = "It can no longer be chosen. Earlier runs keep their copy. This cannot be undone."
-            return show_dialog(
-                self, request, RunDialog(f"Delete {file}?", words, page, "Delete the file", is_dangerous=True), file
-            )
-        try:
-            uploads.remove(file=file, user=request.user)
-        except (uploads.UploadRefused, StorageFailure) as refused:
-            messages.error(request, str(refused))
-            return HttpResponseRedirect(page)
-        messages.success(request, f"{file} is deleted.")
-        return HttpResponseRedirect(reverse("admin:testrunner_testfile_changelist"))
+        if request.method == "POST":
+            remove = partial(uploads.remove, file=file, user=request.user)
+            return run_action(request, page_of(file), remove, f"{file} is deleted.", lambda _: reverse(CHANGELIST))
+        text = "It can no longer be chosen. Earlier runs keep their copy. This cannot be undone."
+        dialog = RunDialog(f"Delete {file}?", text, page_of(file), "Delete the file", is_dangerous=True)
+        return show_dialog(self, request, dialog, file)
 
     def upload_view(self, request: HttpRequest) -> HttpResponse:
         """Accept one file from a page's script; return its row for the tree as JSON, or the error and its field."""
@@ -122,9 +120,7 @@ class FileAdmin(ModelAdmin):
         return JsonResponse({"id": file.pk, "path": str(file), "directory": file.directory, "leaf": leaf}, status=201)
 
     def _file(self, request: HttpRequest, object_id: str) -> TestFile:
-        file = self.get_object(request, object_id)
-        if file is None or file.removed:
+        file: TestFile = visible_object(self, request, object_id)
+        if file.removed:
             raise Http404
-        if not self.has_view_permission(request, file):
-            raise PermissionDenied
         return file

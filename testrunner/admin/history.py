@@ -16,6 +16,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.views.decorators.http import require_safe
 
+from testrunner.admin.object_pages import page_context
 from testrunner.models import TestResult
 
 RECENT_RUNS = 500  # recent runs whose tests are listed
@@ -62,9 +63,7 @@ class TestHistoryAdmin(ModelAdmin):
         test, words = request.GET.get("test", ""), request.GET.get("q", "").replace("\x00", "").strip()[:200]
         lines = lines_of(test) if test else recent_lines(words)
         context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": test or "Tests over time",
+            **page_context(self, request, test or "Tests over time"),
             "lines": lines,
             "test": test,
             "words": words,

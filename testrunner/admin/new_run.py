@@ -15,6 +15,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from testrunner import services
+from testrunner.admin.object_pages import page_context
 from testrunner.admin.tree import tree_of
 from testrunner.files import discovery, uploads
 from testrunner.models import RunNotAllowed, TestEnvironment, TestFile, TestRun
@@ -88,9 +89,7 @@ class NewRunAdmin(ModelAdmin):
         queue_status.add_to_environments(environments)
         queue_status.add_new_run_positions(environments, request.user)
         return {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": "New run",
+            **page_context(self, request, "New run"),
             "form": form,
             "environments": environments,
             # Not "environment", because the theme shows that one in its header.

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
-from django.contrib import messages
 from django.contrib.admin import ModelAdmin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Case, Q, QuerySet, Value, When
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from testrunner import services
-from testrunner.admin.dialogs import RunDialog, show_dialog
-from testrunner.models import FailureTask, RunNotAllowed, TestResult, TestRun
+from testrunner.admin.object_pages import (
+    RunDialog,
+    page_context,
+    page_of,
+    run_action,
+    show_dialog,
+    visible_object,
+)
+from testrunner.models import FailureTask, TestResult, TestRun
 from testrunner.queue import queue_status
 from testrunner.records.downloads import junit_response, log_response
 from testrunner.sandbox.isolation import RunLimits
@@ -43,92 +49,66 @@ class RunPagesAdmin(ModelAdmin):
                 "<int:pk>/results/<int:result>/", wrap(require_safe(self.result_view)), name="testrunner_testrun_result"
             ),
             path("<int:pk>/cancel/", wrap(self.cancel_view), name="testrunner_testrun_cancel"),
-            path("<int:pk>/rerun/", wrap(self.rerun_view), name="testrunner_testrun_rerun"),
-            path("<int:pk>/rerun-failed/", wrap(self.rerun_failed_view), name="testrunner_testrun_rerun_failed"),
+            path("<int:pk>/rerun/", wrap(self.rerun_view), {"failed_only": False}, name="testrunner_testrun_rerun"),
+            path(
+                "<int:pk>/rerun-failed/",
+                wrap(self.rerun_view),
+                {"failed_only": True},
+                name="testrunner_testrun_rerun_failed",
+            ),
             *super().get_urls(),
         ]
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        run = self._run(request, object_id)
+        run = visible_object(self, request, object_id)
         context = {
-            **self.admin_site.each_context(request),
+            **page_context(self, request, str(run), run),
             **self._live_context(request, run),
-            "opts": self.opts,
-            "original": run,
-            "title": str(run),
             "log_head": RunLimits().log_head,
         }
         return TemplateResponse(request, "testrunner/run.html", context)
 
     def live_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Fragment with everything on the page except the log."""
-        run = self._run(request, str(pk))
+        run = visible_object(self, request, pk)
         return render(request, "testrunner/run_live.html", self._live_context(request, run))
 
     def log_view(self, request: HttpRequest, pk: int) -> HttpResponseBase:
-        return log_response(self._run(request, str(pk)), request.headers.get("Range", ""))
+        return log_response(visible_object(self, request, pk), request.headers.get("Range", ""))
 
     def junit_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        return junit_response(self._run(request, str(pk)))
+        return junit_response(visible_object(self, request, pk))
 
     def result_view(self, request: HttpRequest, pk: int, result: int) -> HttpResponse:
         """Fragment with the traceback of one test, fetched when it is unfolded."""
-        found = get_object_or_404(self._run(request, str(pk)).results, pk=result)
+        found = get_object_or_404(visible_object(self, request, pk).results, pk=result)
         return render(request, "testrunner/traceback.html", {"result": found})
 
     def cancel_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        run = self._run(request, str(pk))
+        run = visible_object(self, request, pk)
         if not _may_cancel(request, run):
             raise PermissionDenied
         if request.method == "POST":
-            return self._run_action(request, run, _cancelled, lambda: services.cancel_run(run=run, user=request.user))
-        words = (
-            "It is taken out of the queue." if run.status == TestRun.Status.QUEUED else "Its tests are stopped at once."
-        )
-        dialog = RunDialog(f"Cancel run {run.pk}?", words, _page(run), "Cancel the run", is_dangerous=True)
-        ended = RunDialog(f"Run {run.pk} has ended", "There is nothing left to cancel.", _page(run))
+            cancel = partial(services.cancel_run, run=run, user=request.user)
+            return run_action(request, page_of(run), cancel, _cancelled)
+        queued = run.status == TestRun.Status.QUEUED
+        text = "It is taken out of the queue." if queued else "Its tests are stopped at once."
+        dialog = RunDialog(f"Cancel run {run.pk}?", text, page_of(run), "Cancel the run", is_dangerous=True)
+        ended = RunDialog(f"Run {run.pk} has ended", "There is nothing left to cancel.", page_of(run))
         return show_dialog(self, request, ended if run.is_finished else dialog, run)
 
-    def rerun_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        return self._rerun(request, pk, "the same files, with the bytes they had then", failed_only=False)
-
-    def rerun_failed_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        return self._rerun(request, pk, "only the tests that did not pass", failed_only=True)
-
-    def _rerun(self, request: HttpRequest, pk: int, what: str, *, failed_only: bool) -> HttpResponse:
-        run = self._run(request, str(pk))
-        if not self.has_add_permission(request):
-            raise PermissionDenied
+    def rerun_view(self, request: HttpRequest, pk: int, failed_only: bool) -> HttpResponse:
+        run = visible_object(self, request, pk, "testrunner.add_testrun")
         if request.method == "POST":
-            return self._run_action(
-                request, run, lambda run: "Queued again.",
-                lambda: services.rerun(
-                    run=run, user=request.user, failed_only=failed_only, request_key=_request_key(request)
-                ),
-            )  # fmt: skip
-        words = f"It runs {what}, in {run.environment}, as soon as all who wait there had their turn."
-        dialog = RunDialog(f"Run {run.pk} again?", words, _page(run), "Run it again", key=uuid4())
+            key = _request_key(request)
+            rerun = partial(services.rerun, run=run, user=request.user, failed_only=failed_only, request_key=key)
+            return run_action(request, page_of(run), rerun, "Queued again.", page_of)
+        files = "only the tests that did not pass" if failed_only else "the same files, with the bytes they had then"
+        text = f"It runs {files}, in {run.environment}, as soon as all who wait there had their turn."
+        dialog = RunDialog(f"Run {run.pk} again?", text, page_of(run), "Run it again", key=uuid4())
         return show_dialog(self, request, dialog, run)
-
-    def _run_action(
-        self, request: HttpRequest, run: TestRun, done: Callable[[TestRun], str], verb: Callable[[], TestRun]
-    ) -> HttpResponse:
-        try:
-            run = verb()
-            messages.success(request, done(run))
-        except RunNotAllowed as refusal:
-            messages.error(request, str(refusal))
-        return HttpResponseRedirect(_page(run))
-
-    def _run(self, request: HttpRequest, object_id: str) -> TestRun:
-        run = self.get_object(request, object_id)
-        if run is None:
-            raise Http404
-        if not self.has_view_permission(request, run):
-            raise PermissionDenied
-        return run
 
     def _live_context(self, request: HttpRequest, run: TestRun) -> dict[str, Any]:
         queue_status.add_to_runs([run])
@@ -191,7 +171,3 @@ def _tasks(request: HttpRequest, run: TestRun, results: list[TestResult]) -> dic
         return {}
     links = FailureTask.objects.filter(environment=run.environment_id, nodeid__in=wrong)
     return dict(links.values_list("nodeid", "task"))
-
-
-def _page(run: TestRun) -> str:
-    return reverse("admin:testrunner_testrun_change", args=[run.pk])

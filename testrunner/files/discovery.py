@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import stat
 import time
 import tokenize
@@ -36,42 +37,11 @@ MAX_FILES = 5_000  # below one root; the list is made for people to choose from
 LOCK = 0x7E57F11E  # Postgres advisory lock: "test file"
 STEADY_NS = 5 * 10**9  # age of a file's last change, in ns, from which on its times show whether it has changed again
 # Extensions of data files that may be beside tests. pytest's configuration files are excluded: a run has its own.
-DATA_EXTENSIONS = {
-    "json",
-    "jsonl",
-    "csv",
-    "tsv",
-    "txt",
-    "md",
-    "rst",
-    "yaml",
-    "yml",
-    "xml",
-    "html",
-    "css",
-    "js",
-    "sql",
-    "log",
-    "dat",
-}
-DATA_EXTENSIONS |= {
-    "bin",
-    "pem",
-    "crt",
-    "ics",
-    "eml",
-    "png",
-    "jpg",
-    "jpeg",
-    "gif",
-    "webp",
-    "svg",
-    "pdf",
-    "zip",
-    "gz",
-    "tar",
-    "xlsx",
-}
+DATA_NAME = re.compile(
+    r".*\.(json|jsonl|csv|tsv|txt|md|rst|yaml|yml|xml|html|css|js|sql|log|dat|bin|pem|crt|ics|eml|png|jpg|jpeg|gif|webp"
+    r"|svg|pdf|zip|gz|tar|xlsx)",
+    re.IGNORECASE | re.DOTALL,
+)
 MAX_CACHED = 20_000  # files whose digests a process caches
 BROWSER = b"mark.browser"  # in Opsroom's own tests; a run has no browser, so these are not offered
 # Without these, pytest rejects the project's pytest.ini or finds no database. A production image does not have them.
@@ -257,7 +227,7 @@ def _is_chosen(root: Root, name: str) -> bool:
 
 def is_data(name: str) -> bool:
     """Whether a file with this name may be beside tests, as their data."""
-    return name.rpartition(".")[2].lower() in DATA_EXTENSIONS and "." in name
+    return DATA_NAME.fullmatch(name) is not None
 
 
 def _can_be_stored(path: str) -> bool:

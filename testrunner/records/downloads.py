@@ -23,7 +23,7 @@ def log_response(run: TestRun, wanted: str) -> HttpResponseBase:
     except log_store.Unsatisfiable:
         return _nothing_there(run.log_size)
     whole = span is None
-    span = span or log_store.ByteRange(0, run.log_size)
+    span = span or range(0, run.log_size)
     response = StreamingHttpResponse(
         log_store.read(run.pk, span),
         status=200 if whole else 206,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from testrunner.models import LogChunk
 
@@ -17,19 +16,11 @@ _RANGE = re.compile(r"\s*bytes\s*=\s*(\d*)\s*-\s*(\d*)\s*", re.ASCII)
 MAX_DIGITS = 18  # of a number in a Range header
 
 
-@dataclass(frozen=True)
-class ByteRange:
-    """Bytes from `start` up to, but not including, `stop`."""
-
-    start: int
-    stop: int
-
-
 class Unsatisfiable(Exception):
     """The range begins beyond the end of the log: RFC 9110, section 14.4."""
 
 
-def wanted(header: str, size: int) -> ByteRange | None:
+def wanted(header: str, size: int) -> range | None:
     """Return the range that a Range header requests of a log of `size` bytes; None for the whole log.
 
     A missing header, several ranges and an invalid range all give None, because a range that is not understood is
@@ -42,15 +33,15 @@ def wanted(header: str, size: int) -> ByteRange | None:
     if not first:  # a suffix range: the last n bytes
         if not int(last) or not size:
             raise Unsatisfiable
-        return ByteRange(max(0, size - int(last)), size)
+        return range(max(0, size - int(last)), size)
     if last and int(last) < int(first):
         return None
     if int(first) >= size:
         raise Unsatisfiable
-    return ByteRange(int(first), min(int(last) + 1, size) if last else size)
+    return range(int(first), min(int(last) + 1, size) if last else size)
 
 
-def read(run_id: int, span: ByteRange) -> Iterator[bytes]:
+def read(run_id: int, span: range) -> Iterator[bytes]:
     """Yield the bytes of the range, chunk by chunk. Memory use does not depend on its length."""
     chunks = LogChunk.objects.filter(run_id=run_id).order_by("offset")
     begins = chunks.filter(offset__lte=span.start).order_by("-offset").values_list("offset", flat=True).first() or 0

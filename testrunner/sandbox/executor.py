@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from testrunner.sandbox.disk_usage import DiskUsage
-from testrunner.sandbox.isolation import Mode, exclusive_user, sweep
+from testrunner.sandbox.isolation import Mode, exclusive_user, kill_marked
 from testrunner.sandbox.isolation_check import IsolationUnavailable, probe
 from testrunner.sandbox.linux.leftovers import remove_directory
 from testrunner.sandbox.log_capture import LogCapture
@@ -109,7 +109,7 @@ def execute(
         finally:
             supervisor.close()
             if disk_usage is not None:
-                sweep_up(spec.run_name, mode, user)
+                kill_remaining(spec.run_name, mode, user)
                 disk_usage.clean_up()
         drain(readers)
     log.close()
@@ -135,11 +135,11 @@ def execute(
     )
 
 
-def sweep_up(run_name: str, mode: Mode, user: int) -> None:
+def kill_remaining(run_name: str, mode: Mode, user: int) -> None:
     """Kill the run's remaining processes where the kernel does not. Needed only if the supervisor was killed itself."""
     if mode.change_user:
-        kill_everything_of(user)  # root without CAP_SYS_PTRACE cannot read the marks that sweep() finds
-    sweep(run_name)
+        kill_everything_of(user)  # root without CAP_SYS_PTRACE cannot read the marks that kill_marked() finds
+    kill_marked(run_name)
 
 
 def own_temporary(mode: Mode) -> str:

@@ -19,13 +19,14 @@ import ctypes
 import fcntl
 import os
 import random
-import signal
 import stat
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from testrunner.sandbox.linux.processes import freeze_and_kill
 
 KIB, MIB, GIB = 2**10, 2**20, 2**30
 USERS = range(61184, 65520)  # systemd reserves these for short-lived users, so they own no files
@@ -182,25 +183,16 @@ def make_undumpable() -> None:
         ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
 
 
-def sweep(run_name: str, patience: float = 5) -> int:
-    """Kill every process of this machine that carries the run's mark, and wait until they exit; return their number.
+def kill_marked(run_name: str, timeout: float = 5) -> None:
+    """Kill every process of this machine that carries the run's mark, and wait at most `timeout` until they exit.
 
-    `patience` is the longest wait in seconds. For the modes without namespaces, after a run whose supervisor may have
-    been killed. Two kinds of processes are not found. A process started with an emptied environment carries no mark.
-    After a -9 to both worker and supervisor, sweep() is not called. These processes end with the container.
+    For the modes without namespaces, after a run whose supervisor may have been killed. Two kinds of processes are not
+    found. A process started with an emptied environment carries no mark. After a -9 to both worker and supervisor,
+    nothing calls this function. These processes end with the container.
     """
-    killed: set[int] = set()
-    until = time.monotonic() + patience
-    while (found := set(_marked(run_name))) and time.monotonic() < until:
-        frozen: set[int] = set()
-        while new := found - frozen:  # a frozen process cannot fork while others are being found
-            _send(new, signal.SIGSTOP)
-            frozen |= new
-            found = set(_marked(run_name))
-        _send(frozen, signal.SIGKILL)
-        killed |= frozen
-        time.sleep(0.01)  # the killed processes need a moment to exit
-    return len(killed)
+    until = time.monotonic() + timeout
+    while any(_marked(run_name)) and time.monotonic() < until:
+        freeze_and_kill(lambda: _marked(run_name), 0.01)
 
 
 def _marked(run_name: str) -> Iterator[int]:
@@ -209,9 +201,3 @@ def _marked(run_name: str) -> Iterator[int]:
         with contextlib.suppress(OSError):
             if mark in (entry / "environ").read_bytes().split(b"\0") and int(entry.name) != os.getpid():
                 yield int(entry.name)
-
-
-def _send(processes: set[int], number: int) -> None:
-    for process in processes:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(process, number)

@@ -46,6 +46,7 @@ from testrunner.sandbox.linux.cgroup import ControlGroup, create_group
 from testrunner.sandbox.linux.kill_timer import KillTimer
 from testrunner.sandbox.linux.landlock import write_only_below
 from testrunner.sandbox.linux.leftovers import remove_all_of, remove_directory
+from testrunner.sandbox.linux.processes import become, descendants, freeze_and_kill, run_as, send_all
 from testrunner.sandbox.linux.resource_usage import system_v
 from testrunner.sandbox.linux.seccomp import CLONE_NEWUSER, install_filter
 from testrunner.sandbox.linux.system_calls import (
@@ -376,9 +377,7 @@ def exec_pytest(plan: Plan, alive: int) -> NoReturn:
     os.umask(0o077)
     set_limits(plan)
     if plan["change_user"]:
-        os.setgroups([])
-        os.setresgid(plan["user"], plan["user"], plan["user"])
-        os.setresuid(plan["user"], plan["user"], plan["user"])
+        become(plan["user"])
     die_with_supervisor(alive)  # after the change of user, which clears PDEATHSIG
     prctl(PR_SET_NO_NEW_PRIVS, 1)
     if LINUX:
@@ -475,18 +474,13 @@ def close_other_descriptors(kept: list[int], control: int) -> None:
 def kill_remaining(plan: Plan, child: int) -> None:
     """Kill all remaining descendants. With namespaces all are dead already, and a single call confirms it."""
     if plan["change_user"] and not plan["namespaces"]:
-        kill_everything_of(plan["user"])
+        # a single call made as the run's user, so no fork can outrun it
+        run_as(plan["user"], lambda: os.kill(-1, signal.SIGKILL))
     if not LINUX:
         with contextlib.suppress(OSError):
             os.killpg(child, signal.SIGKILL)
     while has_children():
-        frozen: set[int] = set()
-        # a frozen process cannot fork while others are being found
-        while new := set(descendants(os.getpid())) - frozen:
-            send_all(new, signal.SIGSTOP)
-            frozen |= new
-        send_all(frozen, signal.SIGKILL)
-        select.select([], [], [], 0.002)  # the killed processes need a moment to exit
+        freeze_and_kill(lambda: descendants(os.getpid()), 0.002)
 
 
 def has_children() -> bool:
@@ -497,41 +491,6 @@ def has_children() -> bool:
         return True
     except ChildProcessError:
         return False
-
-
-def kill_everything_of(user: int) -> None:
-    """Kill every process that this user may kill. It is a single call made as this user, so no fork can outrun it."""
-    child = os.fork()
-    if child == 0:
-        try:
-            os.setresuid(user, user, user)
-            os.kill(-1, signal.SIGKILL)
-        finally:
-            os._exit(0)
-    os.waitpid(child, 0)
-
-
-def descendants(of: int) -> list[int]:
-    """Return all living descendants of this process. A process is alive as long as one of its threads is."""
-    children: dict[int, list[int]] = {}
-    for name in os.listdir("/proc") if LINUX else []:
-        if name.isdigit():
-            with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{name}/stat", "rb") as file:
-                fields = file.read().rpartition(b")")[2].split()
-                if fields[0] != b"Z" or int(fields[17]) > 1:  # the state shown is that of the first thread only
-                    children.setdefault(int(fields[1]), []).append(int(name))
-    found, open_ends = [], [of]
-    while open_ends:
-        below = children.get(open_ends.pop(), [])
-        found += below
-        open_ends += below
-    return found
-
-
-def send_all(processes: Any, number: int) -> None:
-    for process in processes:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(process, number)
 
 
 def write(path: str, words: str) -> None:

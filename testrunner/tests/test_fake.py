@@ -42,8 +42,8 @@ def test_a_real_run_of_the_same_file_is_expected_to_take_as_long():
 
     assert known.files_key == files_key([Snapshot(file.root, file.path, b"")])
     waiting = RunFactory(environment_id=known.environment_id, files_key=known.files_key)
-    turns = estimates.turns(TestEnvironment.objects.filter(pk=known.environment_id))
-    assert turns[waiting.pk].position == 1
+    positions = estimates.positions(TestEnvironment.objects.filter(pk=known.environment_id))
+    assert positions[waiting.pk].position == 1
 
 
 def test_the_command_says_what_it_did(capsys):

@@ -41,7 +41,7 @@ def test_a_trial_that_does_not_end_in_time_is_unknown_and_is_tried_again(tmp_pat
 
     monkeypatch.setattr(isolation_check, "TRIAL_SECONDS", 60)
     assert probe(tmp_path) == strongest
-    assert run(tmp_path, TEST).finished.sandbox.startswith(strongest.words)
+    assert run(tmp_path, TEST).finished.sandbox.startswith(strongest.description)
 
 
 def test_a_root_without_free_users_is_unknown(tmp_path, monkeypatch):

@@ -20,7 +20,7 @@ FAILED = TestRun.Status.FAILED
 
 
 @pytest.fixture
-def support_files_of():
+def beside():
     """Run a function in a thread with a connection of its own."""
     pool = ThreadPoolExecutor(max_workers=8)
 
@@ -124,7 +124,7 @@ def test_of_eight_who_claim_at_once_one_gets_the_run(tester, file, beside):
         together.wait()
         return claims.claim(17, "w")
 
-    claimed = [future.result() for future in [support_files_of(claim) for _ in range(8)]]
+    claimed = [future.result() for future in [beside(claim) for _ in range(8)]]
 
     assert [it for it in claimed if it] == [run]
 
@@ -134,7 +134,7 @@ def test_ids_are_in_the_order_of_commits(tester, file, beside):
     """A run that commits later has a higher id, so no run is overtaken by one that was not visible yet."""
     with transaction.atomic():
         first = start(tester, file)
-        late = support_files_of(lambda: start(tester, file))
+        late = beside(lambda: start(tester, file))
         with pytest.raises(TimeoutError):
             late.result(timeout=0.3)  # it waits for our commit, without an id
 
@@ -146,7 +146,7 @@ def test_ids_are_in_the_order_of_commits(tester, file, beside):
 def test_a_claim_waits_for_whoever_holds_the_environment_and_then_sees_what_he_did(tester, file, beside):
     start(tester, file)
     with claims.locked(17):
-        late = support_files_of(lambda: claims.claim(17, "w"))
+        late = beside(lambda: claims.claim(17, "w"))
         with pytest.raises(TimeoutError):
             late.result(timeout=0.3)
         TestEnvironment.objects.filter(pk=17).update(enabled=False)

@@ -90,11 +90,11 @@ class House:
 
     def disable(self, place: int, who: str) -> None:
         with self.refused_if(place in self.model.active and place not in self.model.closed):
-            services.disable(environment=TestEnvironment(pk=place), user=self.users[who])
+            services.change_environment(environment=TestEnvironment(pk=place), user=self.users[who], enabled=False)
             self.model.closed.add(place)
 
     def enable(self, place: int, who: str) -> None:
-        services.enable(environment=TestEnvironment(pk=place), user=self.users[who])
+        services.change_environment(environment=TestEnvironment(pk=place), user=self.users[who], enabled=True)
         self.model.closed.discard(place)
 
     @staticmethod

@@ -76,8 +76,8 @@ def test_a_press_whose_first_attempt_met_a_deadlock_is_one_run(tester, environme
         cursor.execute("SELECT 1 FROM testrunner_testenvironment WHERE id = 17 FOR UPDATE")
         starting = pool.submit(start_it)
         held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND (classid, objid) = (%s, %s) AND granted"
-        _wait_for(cursor, held, [quotas.WISHES, tester.pk])
-        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [quotas.WISHES, tester.pk])
+        _wait_for(cursor, held, [quotas.LOCK_NAMESPACE, tester.pk])
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [quotas.LOCK_NAMESPACE, tester.pk])
         other.commit()
         first = starting.result()
 
@@ -331,12 +331,12 @@ def test_there_is_nothing_to_release_where_nothing_is_reserved(tester, environme
 
 
 def test_runs_of_a_disabled_environment_wait_until_it_is_enabled(tester, environment):
-    services.disable(environment=environment, user=tester)
+    services.change_environment(environment=environment, user=tester, enabled=False)
     run = start(tester, environment)
 
     assert claims.claim_next("w") is None
     assert claims.claim(17, "w") is None
-    services.enable(environment=environment, user=tester)
+    services.change_environment(environment=environment, user=tester, enabled=True)
     assert claims.claim_next("w") == run
 
 
@@ -345,7 +345,7 @@ def test_an_environment_with_an_active_run_is_not_disabled(tester, environment):
     claims.claim(17, "w")
 
     with pytest.raises(RunNotAllowed, match=f"Run {run.pk} is active"):
-        services.disable(environment=environment, user=tester)
+        services.change_environment(environment=environment, user=tester, enabled=False)
 
 
 def test_changes_of_an_environment_are_in_its_history(tester, environment):

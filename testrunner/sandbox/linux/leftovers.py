@@ -12,6 +12,7 @@ import os
 import stat
 from collections.abc import Iterator
 
+from testrunner.sandbox.linux.processes import run_as
 from testrunner.sandbox.linux.resource_usage import SystemVObject, system_v
 from testrunner.sandbox.linux.system_calls import LINUX, libc
 
@@ -49,22 +50,7 @@ def remove_all_of(user: int, *, but: str = "") -> None:
             with contextlib.suppress(OSError):
                 os.unlink(path)
     if entries := [entry for entry in system_v() if user in entry.owners]:
-        _remove_entries(user, entries)
-
-
-def _remove_entries(user: int, entries: list[SystemVObject]) -> None:
-    """Remove the entries in a child process that runs as their owner: root without CAP_SYS_ADMIN may not."""
-    child = os.fork()
-    if child == 0:
-        try:
-            if os.geteuid() == 0:
-                os.setgroups([])
-                os.setresgid(user, user, user)
-                os.setresuid(user, user, user)
-            remove_entries(entries)
-        finally:
-            os._exit(0)
-    os.waitpid(child, 0)
+        run_as(user, lambda: remove_entries(entries))  # as their owner: root without CAP_SYS_ADMIN may not
 
 
 def remove_entries(entries: list[SystemVObject]) -> None:

@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from testrunner.sandbox.linux.processes import become
 from testrunner.sandbox.linux.resource_usage import ResourceUsage, SystemVObject, UsageUnknown, system_v, usage_of
 
 TIMEOUT = 2.0  # seconds for a measurement by another process
@@ -52,9 +53,7 @@ def measure_as(user: int, look: Callable[[], ResourceUsage]) -> ResourceUsage | 
     if child == 0:
         with contextlib.suppress(BaseException):
             signal.set_wakeup_fd(-1)
-            os.setgroups([])
-            os.setresgid(user, user, user)
-            os.setresuid(user, user, user)
+            become(user)
             usage = look()
             os.write(theirs, f"{usage.memory} {usage.deleted_files}\n".encode())
         os._exit(0)

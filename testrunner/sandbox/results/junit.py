@@ -25,25 +25,30 @@ def junit_xml(written: bytes | None, results: Sequence[TestOutcome], *, reason: 
 
     `written` is pytest's own document; None if it was too large.
     """
-    own = plain_junit(written) if written and is_junit(written) else made_from(results, reason=reason)
-    return masked(own, redactor)
+    own = redacted(plain_junit(written), redactor) if written else ""
+    return own or redacted(made_from(results, reason=reason), redactor)
 
 
-def masked(document: bytes, redactor: Redactor) -> str:
-    """Return a well-formed document with secrets redacted in its values and texts; empty if it is not well-formed.
+def redacted(document: bytes, redactor: Redactor) -> str:
+    """Return a JUnit document with secrets redacted in its values and texts; empty if it is not one complete document.
 
     Names of the format, such as "testcase", stay even if they equal a secret. Attributes that a test added are left out
-    if their name contains a secret.
+    if their name contains a secret. A document type is refused, because of entities and external files.
     """
-    rest = _RedactedCopy(redactor)
+
+    def refuse(*_: object) -> None:
+        raise ValueError("a document type")
+
+    copy = _RedactedCopy(redactor)
     parser = expat.ParserCreate()
-    parser.StartElementHandler, parser.EndElementHandler = rest.start, rest.end
-    parser.CharacterDataHandler = rest.pieces.append
+    parser.StartDoctypeDeclHandler = refuse
+    parser.StartElementHandler, parser.EndElementHandler = copy.start, copy.end
+    parser.CharacterDataHandler = copy.pieces.append
     try:
         parser.Parse(document, True)
-    except expat.ExpatError:
+    except (expat.ExpatError, ValueError):
         return ""
-    return "".join(rest.written)
+    return "".join(copy.written)
 
 
 class _RedactedCopy:
@@ -54,6 +59,8 @@ class _RedactedCopy:
         self.written = ['<?xml version="1.0" encoding="utf-8"?>\n']
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
+        if len(self.written) == 1 and name not in ("testsuites", "testsuite"):
+            raise ValueError("not JUnit")
         self._finish_text()
         shown = {key: value for key, value in attributes.items() if key in OWN_WORDS or self.redactor.text(key) == key}
         values = "".join(f" {key}={quoteattr(self._hide(value), NEWLINES)}" for key, value in shown.items())
@@ -69,25 +76,6 @@ class _RedactedCopy:
 
     def _hide(self, text: str) -> str:
         return _allowed(self.redactor.text(text))
-
-
-def is_junit(document: bytes) -> bool:
-    """Return whether this is one complete JUnit document. A document type is refused, because of entities and external
-    files.
-    """
-    roots: list[str] = []
-
-    def refuse(*_: object) -> None:
-        raise ValueError("a document type")
-
-    parser = expat.ParserCreate()
-    parser.StartDoctypeDeclHandler = refuse
-    parser.StartElementHandler = lambda name, _: roots.append(name) if not roots else None
-    try:
-        parser.Parse(document, True)
-    except (expat.ExpatError, ValueError):
-        return False
-    return roots in (["testsuites"], ["testsuite"])
 
 
 def made_from(results: Sequence[TestOutcome], *, reason: str) -> bytes:
