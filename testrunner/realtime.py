@@ -32,7 +32,7 @@ def run_updated(run: Any) -> None:
         "started_at": run.started_at,
         "finished_at": run.finished_at,
         "cancel_requested_at": run.cancel_requested_at,
-        **counts(run),
+        **run.counts,
         "log_size": run.log_size,
     }
     publish_many((topic, "testrun.updated", data) for topic in ("testruns", f"testrun:{run.pk}"))
@@ -49,10 +49,6 @@ def _newest_that_fit(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
     while first and (room := room - len(json.dumps(results[first - 1]))) >= 0:
         first -= 1
     return results[first:]
-
-
-def counts(run: Any) -> dict[str, int]:
-    return {name: getattr(run, name) for name in ("tests", "passed", "failed", "skipped", "errors")}
 
 
 def environment_updated(environment: Any) -> None:

@@ -129,8 +129,7 @@ class RunSummarySerializer(serializers.ModelSerializer):
         model = TestRun
         fields = [
             "id", "environment", "files", "requested_by", "status", "reason", "position", "expected_start",
-            "queued_at", "started_at", "finished_at", "cancel_requested", "tests", "passed", "failed", "skipped",
-            "errors", "rerun_of",
+            "queued_at", "started_at", "finished_at", "cancel_requested", *TestRun.COUNTS, "rerun_of",
         ]  # fmt: skip
         read_only_fields = fields
 

@@ -15,7 +15,7 @@ from core.database.deadlocks import retried
 from testrunner import realtime
 from testrunner.clock import ClockNow, database_now
 from testrunner.files.snapshot import Snapshot, files_key
-from testrunner.models import Root, RunNotAllowed, TestEnvironment, TestRun
+from testrunner.models import Root, RunNotAllowed, TestEnvironment, TestResult, TestRun
 from testrunner.queue import claims, quotas
 from testrunner.sandbox.redaction import STARS
 from testrunner.sandbox.results.nodeids import selection_for
@@ -68,17 +68,16 @@ def rerun(*, run: TestRun, user: Any, failed_only: bool = False, request_key: UU
     """
     if not run.is_finished:
         raise RunNotAllowed(f"Run {run.pk} has not finished yet.")
-    selection: list[str] = run.selection
+    options = {name: getattr(run, name) for name in TestRun.OPTIONS}
     if failed_only:
-        selection = _failed_of(run)
+        options["selection"] = _failed_of(run)
     files = [Snapshot(file.root, file.path, bytes(file.content), file.comes_along) for file in run.files.all()]
     if any(len(file.content) != stored.size for file, stored in zip(files, run.files.all(), strict=True)):
         raise RunNotAllowed(f"The files of run {run.pk} are not kept any more: start a new run.")
     return _enqueue_once(
         TestRun(
-            environment_id=run.environment_id, requested_by=user.get_username(), created_by=user, rerun_of=run,
-            selection=selection, wall_seconds=run.wall_seconds, files_key=files_key(files, selection),
-            request_key=request_key,
+            requested_by=user.get_username(), created_by=user, rerun_of=run, request_key=request_key,
+            files_key=files_key(files, options["selection"]), **options,
         ),
         files,
     )  # fmt: skip
@@ -194,7 +193,7 @@ def _too_much(files: Sequence[Snapshot]) -> str:
 
 def _failed_of(run: TestRun) -> list[str]:
     """Return the pytest selection that reruns all tests of a run that did not pass."""
-    failed = run.results.filter(outcome__in=["failed", "error"]).values_list("nodeid", flat=True)
+    failed = run.results.filter(outcome__in=TestResult.FAILURES).values_list("nodeid", flat=True)
     selection = list(dict.fromkeys(selection_for(nodeid) for nodeid in failed))
     if not selection:
         raise RunNotAllowed(f"No test of run {run.pk} failed.")
@@ -229,9 +228,9 @@ def _enqueue(run: TestRun, files: Sequence[Snapshot]) -> TestRun:
 
 def _request_content(run: TestRun, files: Sequence[Snapshot]) -> str:
     """Return the content of the request as one line: a changed request with the same key is a different run."""
-    what = [f"{file.root}/{file.path} {file.sha256}" for file in files]
-    where = [run.created_by_id, run.requested_by, run.environment_id, run.rerun_of_id, run.wall_seconds]
-    return repr([*where, run.selection, *what])
+    options = [getattr(run, name) for name in TestRun.OPTIONS]
+    contents = [f"{file.root}/{file.path} {file.sha256}" for file in files]
+    return repr([run.created_by_id, run.requested_by, run.rerun_of_id, *options, *contents])
 
 
 def _save(row: TestEnvironment, user: Any, fields: list[str]) -> None:

@@ -16,14 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from testrunner import services
-from testrunner.admin.object_pages import (
-    RunDialog,
-    page_context,
-    page_of,
-    run_action,
-    show_dialog,
-    visible_object,
-)
+from testrunner.admin.object_pages import RunDialog, page_context, page_of, run_action, show_dialog, visible_object
 from testrunner.models import TestEnvironment
 from testrunner.queue import queue_status
 

@@ -17,14 +17,7 @@ from unfold.admin import ModelAdmin
 
 from core.busy import Busy
 from core.storage_failure import StorageFailure
-from testrunner.admin.object_pages import (
-    RunDialog,
-    page_context,
-    page_of,
-    run_action,
-    show_dialog,
-    visible_object,
-)
+from testrunner.admin.object_pages import RunDialog, page_context, page_of, run_action, show_dialog, visible_object
 from testrunner.admin.tree import Leaf, tree_of
 from testrunner.files import discovery, uploads
 from testrunner.models import Root, TestFile

@@ -23,7 +23,6 @@ RECENT_RUNS = 500  # recent runs whose tests are listed
 LAST = 40  # outcomes in one line
 MAX_TESTS = 200
 FLIPS = 3  # changes between pass and failure among the last outcomes that make a test flaky; a fix alone is one change
-_GOOD = {"passed": True, "xfailed": True, "failed": False, "error": False}
 
 
 @dataclass(frozen=True)
@@ -37,12 +36,12 @@ class OutcomeLine:
     @property
     def is_flaky(self) -> bool:
         """Whether the outcome changed at least FLIPS times: one change is a fault, two are a fault and its fix."""
-        good = [_GOOD[result.outcome] for result in self.results if result.outcome in _GOOD]
+        good = [result.outcome in TestResult.PASSES for result in self.results if result.outcome in TestResult.JUDGED]
         return sum(one != other for one, other in pairwise(good)) >= FLIPS
 
     @property
     def failures(self) -> int:
-        return sum(result.outcome in ("failed", "error") for result in self.results)
+        return sum(result.outcome in TestResult.FAILURES for result in self.results)
 
     @property
     def typical(self) -> float:

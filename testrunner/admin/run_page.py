@@ -19,14 +19,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from testrunner import services
-from testrunner.admin.object_pages import (
-    RunDialog,
-    page_context,
-    page_of,
-    run_action,
-    show_dialog,
-    visible_object,
-)
+from testrunner.admin.object_pages import RunDialog, page_context, page_of, run_action, show_dialog, visible_object
 from testrunner.models import FailureTask, TestResult, TestRun
 from testrunner.queue import queue_status
 from testrunner.records.downloads import junit_response, log_response
@@ -144,7 +137,7 @@ def _folded(run: TestRun, shown: list[TestResult]) -> dict[str, list[TestResult]
 
 def failures_first(results: QuerySet[TestResult]) -> QuerySet[TestResult]:
     """Order the results: failures first, then the rest, each in the order of the tests."""
-    wrong = Case(When(outcome__in=["failed", "error"], then=Value(0)), default=Value(1))
+    wrong = Case(When(outcome__in=TestResult.FAILURES, then=Value(0)), default=Value(1))
     return results.order_by(wrong, "id")
 
 
@@ -166,7 +159,7 @@ def _request_key(request: HttpRequest) -> UUID | None:
 
 def _tasks(request: HttpRequest, run: TestRun, results: list[TestResult]) -> dict[str, int]:
     """Return the tasks of failed tests by test id; empty for users who may not see tasks."""
-    wrong = [result.nodeid for result in results if result.outcome in ("failed", "error")]
+    wrong = [result.nodeid for result in results if result.outcome in TestResult.FAILURES]
     if not wrong or not request.user.has_perm("projects.view_task"):
         return {}
     links = FailureTask.objects.filter(environment=run.environment_id, nodeid__in=wrong)

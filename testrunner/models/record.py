@@ -50,6 +50,10 @@ class TestResult(models.Model):
         XFAILED = "xfailed", "failed as expected"
         XPASSED = "xpassed", "passed unexpectedly"
 
+    FAILURES = [Outcome.FAILED, Outcome.ERROR]
+    PASSES = [Outcome.PASSED, Outcome.XFAILED]
+    JUDGED = FAILURES + PASSES
+
     run = models.ForeignKey(TestRun, models.CASCADE, related_name="results", db_index=False)
     environment = models.ForeignKey(TestEnvironment, models.PROTECT, related_name="+", db_index=False)
     nodeid = models.CharField(max_length=MAX_NODEID_LENGTH)

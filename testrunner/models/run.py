@@ -57,6 +57,9 @@ class TestRun(models.Model):
     JUDGED = [Status.SUCCESS, Status.FAILED]
     FINISHED = [Status.SUCCESS, Status.FAILED, Status.ERROR, Status.TIMED_OUT, Status.CANCELLED, Status.LOST]
 
+    COUNTS = ["tests", "passed", "failed", "skipped", "errors"]  # the fields that count its tests, in this order
+    OPTIONS = ["environment_id", "wall_seconds", "selection"]  # what a request chooses besides files; reruns repeat it
+
     environment = models.ForeignKey(TestEnvironment, models.PROTECT, related_name="runs", db_index=False)
     requested_by = models.CharField(max_length=255)
     created_by = models.ForeignKey(
@@ -192,6 +195,10 @@ class TestRun(models.Model):
     @property
     def is_finished(self) -> bool:
         return self.status in self.FINISHED
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return {name: getattr(self, name) for name in self.COUNTS}
 
     def duration(self, now: datetime | None = None) -> timedelta | None:
         """Return how long the run took, or has been running so far; None if it never started."""

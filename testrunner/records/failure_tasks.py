@@ -36,7 +36,6 @@ AUTHOR = "test runner"
 SECONDS = 20.0  # per call; the sweeper triggers the rest
 BATCH_SIZE = 200  # results per transaction
 MAX_NEW_TASKS = 50  # tasks that one run opens; if everything fails, fifty tasks are as informative as a thousand
-FAILS, PASSES = ("failed", "error"), ("passed", "xfailed")
 
 
 def are_due(run: TestRun, status: TestRun.Status, *, set_ups_failed: bool) -> bool:
@@ -97,7 +96,7 @@ def _update_batch(run_id: int) -> bool:
 
 
 def _next_results(run: TestRun) -> list[TestResult]:
-    return list(run.results.filter(outcome__in=[*FAILS, *PASSES], pk__gt=run.tasks_after).order_by("pk")[:BATCH_SIZE])
+    return list(run.results.filter(outcome__in=TestResult.JUDGED, pk__gt=run.tasks_after).order_by("pk")[:BATCH_SIZE])
 
 
 def _update_tasks(run: TestRun, project: Project, results: list[TestResult]) -> None:
@@ -107,9 +106,9 @@ def _update_tasks(run: TestRun, project: Project, results: list[TestResult]) -> 
             continue
         if (failure := known.get(result.nodeid)) is not None:
             _update_task(run, result, failure)
-        elif result.outcome in FAILS and run.tasks_opened < MAX_NEW_TASKS:
+        elif result.outcome in TestResult.FAILURES and run.tasks_opened < MAX_NEW_TASKS:
             _open(run, project, result)
-        elif result.outcome in FAILS:
+        elif result.outcome in TestResult.FAILURES:
             log.warning("too_many_failures_for_tasks", run=run.pk, nodeid=result.nodeid)
 
 
@@ -130,7 +129,7 @@ def _outdated(run: TestRun, results: list[TestResult]) -> set[str]:
     """Return the ids of the tests for which a later, already processed run in this environment has a result."""
     later = TestResult.objects.filter(environment=run.environment_id, nodeid__in=[result.nodeid for result in results])
     completed = Q(run__tasks_due=False) & Q(run__status__in=TestRun.JUDGED)
-    later = later.filter(completed, run__gt=run.pk, outcome__in=[*FAILS, *PASSES])
+    later = later.filter(completed, run__gt=run.pk, outcome__in=TestResult.JUDGED)
     return set(later.values_list("nodeid", flat=True))
 
 
@@ -146,9 +145,9 @@ def _open(run: TestRun, project: Project, result: TestResult) -> None:
 
 def _update_task(run: TestRun, result: TestResult, failure: FailureTask) -> None:
     completed = failure.task.status == Task.Status.COMPLETED
-    if result.outcome in PASSES and completed:
+    if result.outcome in TestResult.PASSES and completed:
         return
-    if result.outcome in PASSES:
+    if result.outcome in TestResult.PASSES:
         projects.add_comment(task=failure.task, author=AUTHOR, content=f"Passes again: {_run_url(run)}")
         projects.move_task(task=failure.task, status=Task.Status.COMPLETED)
     else:

@@ -187,34 +187,36 @@ def supervise(child: int, control: Control, wake_up: int, plan: Plan) -> int | N
     poll.register(wake_up, select.POLLIN)
     before = {(entry.kind, entry.id) for entry in system_v()}
     monitor = UsageMonitor(plan, belongs=lambda entry: belongs_to_run(entry, plan, before))
-    while True:
+    while (rest := control.lease_until - boottime()) > 0:
         if not plan["namespaces"] and (exceeded := monitor.exceeded_limit(descendants(os.getpid()))):
             control.send(ended=exceeded)
-            kill_and_wait(child)
-            return None
-        if (rest := control.lease_until - boottime()) <= 0:
-            kill_and_wait(child)
-            return None
-        for descriptor, _ in poll.poll(min(CHECK_INTERVAL, rest) * 1_000):
-            if descriptor == wake_up:
-                if {signal.SIGTERM, signal.SIGHUP} & set(os.read(wake_up, 4096)):
-                    kill_and_wait(child)
-                    return None
-                ended, status = os.waitpid(-1, os.WNOHANG)
-                while ended:  # the others are orphans, which this process reaps
-                    if ended == child:
-                        return status
-                    ended, status = os.waitpid(-1, os.WNOHANG)
-            else:
-                signals = control.signals()
-                if signals is None:
-                    kill_and_wait(child)
-                    return None
-                for number in signals:
-                    plan["stopped"] = True
-                    os.kill(child, number)
-                    if number == signal.SIGTERM and not plan["namespaces"]:
-                        send_all(descendants(os.getpid()), signal.SIGTERM)
+            break
+        ready = {descriptor for descriptor, _ in poll.poll(min(CHECK_INTERVAL, rest) * 1_000)}
+        if wake_up in ready:
+            if {signal.SIGTERM, signal.SIGHUP} & set(os.read(wake_up, 4096)):
+                break
+            if (status := reap(child)) is not None:
+                return status
+        if ready - {wake_up}:
+            signals = control.signals()
+            if signals is None:
+                break
+            for number in signals:
+                plan["stopped"] = True
+                os.kill(child, number)
+                if number == signal.SIGTERM and not plan["namespaces"]:
+                    send_all(descendants(os.getpid()), signal.SIGTERM)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return None
+
+
+def reap(child: int) -> int | None:
+    """Return the child's wait status; None if it is alive. The others that have ended are orphans."""
+    ended, status = os.waitpid(-1, os.WNOHANG)
+    while ended and ended != child:
+        ended, status = os.waitpid(-1, os.WNOHANG)
+    return status if ended else None
 
 
 def belongs_to_run(entry: Any, plan: Plan, before: set[tuple[str, int]]) -> bool:
@@ -223,11 +225,6 @@ def belongs_to_run(entry: Any, plan: Plan, before: set[tuple[str, int]]) -> bool
     It does if it is owned by the run's own user. For a run of the worker's user, it must also be newer than the run.
     """
     return plan["user"] in entry.owners and (plan["change_user"] or (entry.kind, entry.id) not in before)
-
-
-def kill_and_wait(child: int) -> int:
-    os.kill(child, signal.SIGKILL)
-    return os.waitpid(child, 0)[1]
 
 
 # --- isolation --------------------------------------------------------------------------------------

@@ -112,7 +112,7 @@ def _known(words: str, known: dict[str, str]) -> str:
 
 
 def counts_of(run: TestRun) -> dict[str, int]:
-    return {name: getattr(run, name) for name in ("tests", "passed", "failed", "skipped", "errors")}
+    return run.counts
 
 
 def expected_counts(outcomes: dict[str, str], double: set[str]) -> dict[str, int]:
