@@ -16,8 +16,6 @@ import os
 import sys
 import tempfile
 import threading
-from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 
 from testrunner.sandbox.isolation import MODES, PLAIN, Mode, RunLimits, closed_directories, exclusive_user, python
@@ -37,81 +35,65 @@ NO_NAMESPACES = (  # a limit of 0 is reported as ENOSPC, as is a limit that is e
 )
 
 
-class Result(Enum):
-    WORKS = "works"
-    REFUSED = "refused"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True)
-class Trial:
-    """The result of trying one mode; `why` is set if it did not work."""
-
-    result: Result
-    why: str = ""
-
-
 class IsolationUnavailable(Exception):
     """No acceptable isolation mode was found. The text is a sentence for users."""
 
 
+class UnclearTrial(Exception):
+    """A trial without a clear result. The text says why."""
+
+
 _probe_lock = threading.Lock()
-_known: dict[tuple[str, Mode], Trial] = {}
+_refusals: dict[tuple[str, Mode], str] = {}  # results of trials: why a mode was refused; empty: it works
 
 
-def probe(root: Path, least: Mode = PLAIN) -> Mode:
+def probe(root: Path, min_mode: Mode = PLAIN) -> Mode:
     """Return the strongest mode in which this machine runs pytest below `root`. Modes are tried at first use, then
     cached.
 
-    Raises IsolationUnavailable if that mode is weaker than `least`, or if the trial of a stronger one had no clear
+    Raises IsolationUnavailable if that mode is weaker than `min_mode`, or if the trial of a stronger one had no clear
     result.
     """
     root.mkdir(parents=True, exist_ok=True)
     with _probe_lock:
-        for mode in MODES[: MODES.index(least) + 1]:
-            trial = _result_of(mode, root)
-            if trial.result is Result.WORKS:
-                return mode
-            if trial.result is Result.UNKNOWN:
+        for mode in MODES[: MODES.index(min_mode) + 1]:
+            key = str(root), mode
+            try:
+                if key not in _refusals:
+                    _refusals[key] = try_mode(mode, root)
+            except UnclearTrial as problem:
                 raise IsolationUnavailable(
                     f"It could not be determined whether this machine allows the isolation {mode.name!r}"
-                    f" ({trial.why}), and no weaker one is used instead. Start the run again."
-                )
+                    f" ({problem}), and no weaker one is used instead. Start the run again."
+                ) from problem
+            if not _refusals[key]:
+                return mode
     raise IsolationUnavailable(
-        f"This machine does not allow the isolation {least.name!r}, the least that TESTRUN_MIN_ISOLATION accepts:"
-        f" {trial.why}."
+        f"This machine does not allow the isolation {min_mode.name!r}, the least that TESTRUN_MIN_ISOLATION accepts:"
+        f" {_refusals[str(root), min_mode]}."
     )
 
 
-def _result_of(mode: Mode, root: Path) -> Trial:
-    known = _known.get((str(root), mode))
-    if known is None:
-        known = attempt(mode, root)
-        if known.result is not Result.UNKNOWN:
-            _known[str(root), mode] = known
-    return known
-
-
-def attempt(mode: Mode, root: Path) -> Trial:
-    """Run a small program in this mode."""
-    if refusal := _cannot_be(mode, root):
-        return Trial(Result.REFUSED, refusal)
-    if mode == PLAIN:
-        return Trial(Result.WORKS)  # it needs nothing that could be refused
+def try_mode(mode: Mode, root: Path) -> str:
+    """Run a small program in this mode. Return why it was refused; empty if it works. Raises UnclearTrial."""
+    obstacle = _obstacle(mode, root)
+    if obstacle or mode == PLAIN:  # the plain mode needs nothing that could be refused
+        return obstacle
     try:
         with exclusive_user(mode) as user, tempfile.TemporaryFile() as output:
             directory = make_directory(root, "trial", mode, user)
             try:
-                return _judged(_run(mode, user, directory, output.fileno()))
+                return _refusal(_run(mode, user, directory, output.fileno()))
             finally:
                 remove_directory(str(directory))
     except OSError as error:
         # In some containers root may not change the owner of files. That is permanent, so the mode counts as refused.
-        gives = isinstance(error, PermissionError) and mode.change_user and not mode.namespaces
-        return Trial(Result.REFUSED if gives else Result.UNKNOWN, f"{type(error).__name__}: {error}")
+        if isinstance(error, PermissionError) and mode.change_user and not mode.namespaces:
+            return f"{type(error).__name__}: {error}"
+        raise UnclearTrial(f"{type(error).__name__}: {error}") from error
 
 
-def _cannot_be(mode: Mode, root: Path) -> str:
+def _obstacle(mode: Mode, root: Path) -> str:
     """Return why this mode is impossible here, before asking the kernel; empty if it can be tried."""
     if mode == PLAIN:
         return ""
@@ -141,15 +123,15 @@ def _run(mode: Mode, user: int, directory: Path, output: int) -> SupervisorClien
     return supervisor
 
 
-def _judged(supervisor: SupervisorClient) -> Trial:
+def _refusal(supervisor: SupervisorClient) -> str:
     messages = supervisor.messages
     if messages.get("exit") == 0:
-        return Trial(Result.WORKS)
-    if "failed" in messages:
-        return Trial(Result.REFUSED if _is_refusal(messages.get("errno")) else Result.UNKNOWN, messages["failed"])
+        return ""
+    if "failed" in messages and _is_refusal(messages.get("errno")):
+        return str(messages["failed"])
     if "exit" in messages:
-        return Trial(Result.UNKNOWN, f"the program of the trial ended with exit code {messages['exit']}")
-    return Trial(Result.UNKNOWN, f"the trial did not end within {TRIAL_SECONDS:g} s")
+        raise UnclearTrial(f"the program of the trial ended with exit code {messages['exit']}")
+    raise UnclearTrial(messages.get("failed", f"the trial did not end within {TRIAL_SECONDS:g} s"))
 
 
 def _is_refusal(number: int | None) -> bool:

@@ -59,9 +59,9 @@ def prepare(tester: Any) -> dict[str, Callable[[], Any]]:
         "reserve": lambda: services.reserve(environment=environment, user=tester, duration=MINUTE),
         "release": lambda: services.release(environment=environment, user=tester),
         "change": lambda: services.change_environment(environment=environment, user=tester, project=another),
-        "reap": sweeper.reap,
+        "reap": sweeper.mark_lost_runs,
         "end_reservations": sweeper.end_reservations,
-        "retain": lambda: retention.forget_old_logs(),
+        "retain": lambda: retention.delete_old_logs(),
         "settle": lambda: failure_tasks.update_tasks(17),
         "upload": lambda: uploads.upload(
             name="test_it.py", directory="", content=b"x = 2\n", user=tester, overwrite=True

@@ -1,5 +1,6 @@
 """Choice of the isolation mode: an unknown result never leads to a weaker mode."""
 
+import contextlib
 import errno
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from config.tests.test_safety import refusal
 from testrunner.sandbox import isolation, isolation_check
 from testrunner.sandbox.isolation import MODES, PLAIN
-from testrunner.sandbox.isolation_check import IsolationUnavailable, Result, Trial, attempt, probe
+from testrunner.sandbox.isolation_check import IsolationUnavailable, UnclearTrial, probe, try_mode
 from testrunner.sandbox.results.outcome import Outcome
 from testrunner.tests.running import run
 
@@ -19,10 +20,9 @@ def refused(monkeypatch):
     """Let the kernel refuse these modes; the others are tried."""
 
     def refuse(*names: str) -> None:
-        real = isolation_check.attempt
-        no = Trial(Result.REFUSED, "PermissionError: unshare: EPERM")
+        real, no = isolation_check.try_mode, "PermissionError: unshare: EPERM"
         monkeypatch.setattr(
-            isolation_check, "attempt", lambda mode, root: no if mode.name in names else real(mode, root)
+            isolation_check, "try_mode", lambda mode, root: no if mode.name in names else real(mode, root)
         )
 
     return refuse
@@ -48,7 +48,8 @@ def test_a_root_without_free_users_is_unknown(tmp_path, monkeypatch):
     monkeypatch.setattr(isolation, "USERS", range(0))
     monkeypatch.setattr(isolation_check.os, "geteuid", lambda: 0)
 
-    assert attempt(MODES[0], tmp_path).result is Result.UNKNOWN
+    with pytest.raises(UnclearTrial):
+        try_mode(MODES[0], tmp_path)
     with pytest.raises(IsolationUnavailable, match="All users for runs are taken"):
         probe(tmp_path)
 
@@ -57,7 +58,7 @@ def test_what_the_kernel_refuses_is_remembered_and_the_next_mode_is_used(tmp_pat
     refused("namespaces", "user-namespace", "user")
 
     assert probe(tmp_path) == probe(tmp_path) == PLAIN
-    assert isolation_check._known[str(tmp_path), MODES[0]].result is Result.REFUSED
+    assert isolation_check._refusals[str(tmp_path), MODES[0]]
 
 
 @pytest.mark.parametrize("least", MODES[:-1], ids=lambda mode: mode.name)
@@ -76,18 +77,18 @@ def test_a_run_is_not_started_in_a_weaker_mode_than_the_minimum(tmp_path, refuse
 
 
 @pytest.mark.parametrize(
-    ("number", "limits", "result"),
+    ("number", "limits", "is_refusal"),
     [
-        (errno.EPERM, "1", Result.REFUSED),
-        (errno.ENOSYS, "1", Result.REFUSED),
-        (errno.ENOSPC, "0", Result.REFUSED),
-        (errno.ENOSPC, "1", Result.UNKNOWN),
-        (errno.ENOMEM, "1", Result.UNKNOWN),
-        (errno.EAGAIN, "1", Result.UNKNOWN),
-        (None, "1", Result.UNKNOWN),
+        (errno.EPERM, "1", True),
+        (errno.ENOSYS, "1", True),
+        (errno.ENOSPC, "0", True),
+        (errno.ENOSPC, "1", False),
+        (errno.ENOMEM, "1", False),
+        (errno.EAGAIN, "1", False),
+        (None, "1", False),
     ],
 )
-def test_only_what_lasts_is_a_refusal(tmp_path, monkeypatch, number, limits, result):
+def test_only_what_lasts_is_a_refusal(tmp_path, monkeypatch, number, limits, is_refusal):
     limit = tmp_path / "max_user_namespaces"
     limit.write_text(limits)
     monkeypatch.setattr(isolation_check, "NO_NAMESPACES", (str(limit),))
@@ -95,7 +96,8 @@ def test_only_what_lasts_is_a_refusal(tmp_path, monkeypatch, number, limits, res
     class SupervisorClient:
         messages = {"failed": "OSError: unshare", "errno": number}
 
-    assert isolation_check._judged(SupervisorClient()).result is result
+    with contextlib.nullcontext() if is_refusal else pytest.raises(UnclearTrial):
+        assert isolation_check._refusal(SupervisorClient()) == "OSError: unshare"
 
 
 @pytest.mark.parametrize("name", [mode.name for mode in MODES])

@@ -67,8 +67,8 @@ class House:
     def die(self, place: int, who: str) -> None:
         if place in self.model.active:
             silent = TestRun.objects.filter(pk=self.model.active.pop(place))
-            silent.update(lease_until=claims.database_now() - sweeper.GRACE - timedelta(seconds=1))
-            assert sweeper.reap() == 1
+            silent.update(lease_until=claims.database_now() - sweeper.LOST_DELAY - timedelta(seconds=1))
+            assert sweeper.mark_lost_runs() == 1
 
     def cancel(self, place: int, who: str) -> None:
         if self.model.waiting[place]:

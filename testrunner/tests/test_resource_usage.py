@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from testrunner.sandbox.isolation import MIB, MODES, RunLimits, _claim_free_user, exclusive_user
-from testrunner.sandbox.isolation_check import Result, attempt
+from testrunner.sandbox.isolation_check import try_mode
 from testrunner.sandbox.linux import cgroup
 from testrunner.sandbox.linux.resource_usage import ResourceUsage, system_v, usage_of
 from testrunner.sandbox.linux.system_calls import libc
@@ -39,7 +39,7 @@ def run_in_mode(request, tmp_path):
     def run_it(name: str) -> tuple[str, str, str]:
         file = CORPUS / f"{name}.py"
         if request.param == "namespaces":
-            if attempt(MODES[0], tmp_path).result is not Result.WORKS:
+            if try_mode(MODES[0], tmp_path):
                 pytest.skip("needs root with namespaces")
             ran = run(tmp_path, file, limits=LIMITS, mode=MODES[0])
             return ran.finished.outcome, ran.finished.reason, ran.log.decode()
@@ -209,10 +209,10 @@ def test_a_run_sees_none_of_the_folders_that_are_hidden(elsewhere, settings):
         (folder / "other.txt").write_text("secret")
     settings.TEST_UPLOADS_DIR, settings.STATIC_ROOT = str(folders["uploads"]), str(folders["static"])
     settings.MEDIA_ROOT, settings.TESTRUN_DIR = str(folders["media"]), str(folders["runs"])
-    from testrunner.worker.runner import _folders
+    from testrunner.worker.runner import _own_directories
 
-    assert {str(folder) for folder in folders.values()} <= set(_folders())
-    if attempt(MODES[0], elsewhere).result is not Result.WORKS:
+    assert {str(folder) for folder in folders.values()} <= set(_own_directories())
+    if try_mode(MODES[0], elsewhere):
         pytest.skip("needs root with namespaces")
     text = f"""import os
 def test_it():
@@ -220,6 +220,8 @@ def test_it():
         assert [name for name in os.listdir(place) if not name.startswith("run-")] == [], place
     assert open("test_it.py").read()
 """
-    ran = run(folders["runs"], ("test_it.py", text), mode=MODES[0], hidden=[Path(place) for place in _folders()])
+    ran = run(
+        folders["runs"], ("test_it.py", text), mode=MODES[0], hidden=[Path(place) for place in _own_directories()]
+    )
 
     assert ran.finished.outcome == Outcome.SUCCESS, json.dumps(ran.log.decode())
