@@ -20,9 +20,9 @@ from testrunner.admin.object_pages import page_context
 from testrunner.models import TestResult
 
 RECENT_RUNS = 500  # recent runs whose tests are listed
-LAST = 40  # outcomes in one line
+MAX_OUTCOMES = 40  # outcomes in one line
 MAX_TESTS = 200
-FLIPS = 3  # changes between pass and failure among the last outcomes that make a test flaky; a fix alone is one change
+FLAKY_CHANGES = 3  # changes between pass and failure that make a test flaky; a fix alone is one change
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class OutcomeLine:
 
     @property
     def is_flaky(self) -> bool:
-        """Whether the outcome changed at least FLIPS times: one change is a fault, two are a fault and its fix."""
+        """Whether the outcome changed often: one change is a fault, two are a fault and its fix."""
         good = [result.outcome in TestResult.PASSES for result in self.results if result.outcome in TestResult.JUDGED]
-        return sum(one != other for one, other in pairwise(good)) >= FLIPS
+        return sum(one != other for one, other in pairwise(good)) >= FLAKY_CHANGES
 
     @property
     def failures(self) -> int:
@@ -71,26 +71,26 @@ class TestHistoryAdmin(ModelAdmin):
 
 
 def lines_of(nodeid: str) -> list[OutcomeLine]:
-    """Return the outcomes of one test by environment, from its latest LAST * 20 results."""
+    """Return the outcomes of one test by environment, from its latest MAX_OUTCOMES * 20 results."""
     results = TestResult.objects.filter(nodeid=nodeid.replace("\x00", "")).select_related("environment")
-    return _lines(results.defer("message", "details").order_by("-run")[: LAST * 20])
+    return _lines(results.defer("message", "details").order_by("-run")[: MAX_OUTCOMES * 20])
 
 
 def recent_lines(words: str = "") -> list[OutcomeLine]:
-    """Return the tests of the latest LAST * MAX_TESTS results, flaky ones first, then by number of failures."""
+    """Return the tests of the latest MAX_OUTCOMES * MAX_TESTS results, flaky ones first, then by number of failures."""
     last = TestResult.objects.order_by("-run").values_list("run", flat=True)[:1]
     since = max((last[0] if last else 0) - RECENT_RUNS, 0)
     results = TestResult.objects.filter(run__gt=since).select_related("environment")
     results = results.defer("message", "details")
     if words:
         results = results.filter(nodeid__icontains=words)
-    lines = _lines(results.order_by("-run")[: LAST * MAX_TESTS])
+    lines = _lines(results.order_by("-run")[: MAX_OUTCOMES * MAX_TESTS])
     return sorted(lines, key=lambda line: (not line.is_flaky, -line.failures, line.nodeid))[:MAX_TESTS]
 
 
 def _lines(results: Any) -> list[OutcomeLine]:
     found: dict[tuple[str, int], list[TestResult]] = defaultdict(list)
     for result in results:
-        if len(found[result.nodeid, result.environment_id]) < LAST:
+        if len(found[result.nodeid, result.environment_id]) < MAX_OUTCOMES:
             found[result.nodeid, result.environment_id].append(result)
     return [OutcomeLine(nodeid, strip[0].environment, strip[::-1]) for (nodeid, _), strip in sorted(found.items())]

@@ -13,9 +13,9 @@ from testrunner.sandbox.pytest_command import STEERING
 
 FIRST, LAST = 1, 100  # the first and last environment id
 # Names that a shell can export. Names that the runner sets itself, or that would change how tests are run, are reserved
-# (OUR_NAMES). All others reach the tests.
+# (RESERVED_NAMES). All others reach the tests.
 VARIABLE_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
-OUR_NAMES = rf"^(TEST_ENVIRONMENT_.*|{STEERING})$"
+RESERVED_NAMES = rf"^(TEST_ENVIRONMENT_.*|{STEERING})$"
 
 
 class TestEnvironmentQuerySet(models.QuerySet["TestEnvironment"]):
@@ -105,7 +105,7 @@ class EnvironmentVariable(models.Model):
         max_length=100,
         validators=[
             RegexValidator(VARIABLE_NAME, "Letters, digits and _ only, and no digit first."),
-            RegexValidator(OUR_NAMES, "The test runner sets this one itself.", inverse_match=True),
+            RegexValidator(RESERVED_NAMES, "The test runner sets this one itself.", inverse_match=True),
         ],
     )
     value = models.TextField(blank=True, default="", max_length=10_000)
@@ -117,7 +117,7 @@ class EnvironmentVariable(models.Model):
             # Its index also serves the lookup of an environment's variables.
             models.UniqueConstraint(fields=["environment", "name"], name="testrunner_environmentvariable_once"),
             models.CheckConstraint(
-                condition=Q(name__regex=VARIABLE_NAME) & ~Q(name__regex=OUR_NAMES),
+                condition=Q(name__regex=VARIABLE_NAME) & ~Q(name__regex=RESERVED_NAMES),
                 name="testrunner_environmentvariable_name",
             ),
         ]

@@ -51,7 +51,7 @@ class QueuePosition:
     """A waiting run's position (1 starts next) and expected start; None while the environment is disabled."""
 
     position: int
-    start: datetime | None
+    expected_start: datetime | None
 
 
 @dataclass
@@ -102,25 +102,25 @@ def positions(
     environments, now = list(environments), now or database_now()
     found = found if found is not None else queues(environments, now)
     all_runs = [run for queue in found.values() for run in [*filter(None, [queue.active]), *queue.waiting]]
-    takes = _durations(all_runs)
+    durations = _durations(all_runs)
     all_positions: dict[int, QueuePosition] = {}
     for environment in environments:
-        all_positions |= _positions_in(environment, found[environment.pk], takes, now)
+        all_positions |= _positions_in(environment, found[environment.pk], durations, now)
     return all_positions
 
 
 def _positions_in(
-    environment: TestEnvironment, queue: Queue, takes: dict[int, timedelta], now: datetime
+    environment: TestEnvironment, queue: Queue, durations: dict[int, timedelta], now: datetime
 ) -> dict[int, QueuePosition]:
     free = now
     if queue.active is not None and queue.active.started_at is not None:
-        free = max(now, queue.active.started_at + takes[queue.active.pk])
+        free = max(now, queue.active.started_at + durations[queue.active.pk])
     found_positions = {}
     for position, run in enumerate(queue.waiting, start=1):
         if environment.is_reserved(now) and run.created_by_id != environment.reserved_by_id:
             free = max(free, environment.reserved_until or free + (environment.reserved_for or timedelta()))
         found_positions[run.pk] = QueuePosition(position, free if environment.enabled else None)
-        free += takes[run.pk]
+        free += durations[run.pk]
     return found_positions
 
 

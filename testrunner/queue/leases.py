@@ -58,7 +58,7 @@ class Lease:
     overdue_at: float = math.inf  # boottime after which the lease is not renewed
 
     @property
-    def mine(self) -> Q:
+    def condition(self) -> Q:
         """The condition of every write: the run is still running under our token."""
         return Q(pk=self.run_id, lease_token=self.token, status=TestRun.Status.RUNNING)
 
@@ -77,9 +77,9 @@ class Lease:
 
     def renew(self) -> None:
         """Extend the lease by the database's clock, or find out that it was lost."""
-        asked = boottime()
-        if TestRun.objects.filter(self.mine).update(lease_until=ClockNow() + LEASE):
-            self.renewed_at = asked
+        sent_at = boottime()
+        if TestRun.objects.filter(self.condition).update(lease_until=ClockNow() + LEASE):
+            self.renewed_at = sent_at
             if self.extend is not None:
                 self.extend(self.seconds_left)
         else:

@@ -48,10 +48,8 @@ def add_new_run_positions(environments: Iterable[TestEnvironment], user: Any) ->
     row: Any
     for environment in environments:
         row, found = environment, positions[environment.pk]
-        row.new_run_position, row.new_run_starts_in = (
-            found.position,
-            found.start and max(found.start - now, timedelta()),
-        )
+        row.new_run_position = found.position
+        row.new_run_starts_in = found.expected_start and max(found.expected_start - now, timedelta())
 
 
 def add_to_runs(runs: Iterable[TestRun]) -> None:
@@ -105,4 +103,4 @@ def _state(environment: TestEnvironment, active: TestRun | None, now: datetime) 
 
 def _add_position(run: TestRun, position: estimates.QueuePosition) -> None:
     row: Any = run
-    row.position, row.expected_start = position.position or None, position.start
+    row.position, row.expected_start = position.position or None, position.expected_start

@@ -9,7 +9,7 @@ from testrunner.models import TestRun
 from testrunner.records import log_store
 
 # The content is written by tests, so it is served as plain text and must never be rendered as a page of ours.
-SAFE = {
+SAFETY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "Cache-Control": "private, no-store",
@@ -19,9 +19,9 @@ SAFE = {
 def log_response(run: TestRun, wanted: str) -> HttpResponseBase:
     """Return the log so far, or the part that a Range header (`wanted`) names: RFC 9110, section 14."""
     try:
-        span = log_store.wanted(wanted, run.log_size)
+        span = log_store.parse_range(wanted, run.log_size)
     except log_store.Unsatisfiable:
-        return _nothing_there(run.log_size)
+        return _unsatisfiable(run.log_size)
     whole = span is None
     span = span or range(0, run.log_size)
     response = StreamingHttpResponse(
@@ -29,7 +29,7 @@ def log_response(run: TestRun, wanted: str) -> HttpResponseBase:
         status=200 if whole else 206,
         content_type="text/plain; charset=utf-8",
         headers={
-            **SAFE,
+            **SAFETY_HEADERS,
             "Accept-Ranges": "bytes",
             "Content-Length": str(span.stop - span.start),
             "Content-Disposition": f'inline; filename="run-{run.pk}.log"',
@@ -47,11 +47,11 @@ def junit_response(run: TestRun) -> HttpResponse:
     return HttpResponse(
         run.junit_xml,
         content_type="application/xml; charset=utf-8",
-        headers={**SAFE, "Content-Disposition": f'attachment; filename="run-{run.pk}.xml"'},
+        headers={**SAFETY_HEADERS, "Content-Disposition": f'attachment; filename="run-{run.pk}.xml"'},
     )
 
 
-def _nothing_there(size: int) -> HttpResponse:
+def _unsatisfiable(size: int) -> HttpResponse:
     problem = {
         "type": "about:blank",
         "title": "Range Not Satisfiable",

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from testrunner.models import LogChunk
 
-AT_ONCE = 16  # chunks per query
+CHUNKS_PER_QUERY = 16  # chunks per query
 _RANGE = re.compile(r"\s*bytes\s*=\s*(\d*)\s*-\s*(\d*)\s*", re.ASCII)
 MAX_DIGITS = 18  # of a number in a Range header
 
@@ -20,7 +20,7 @@ class Unsatisfiable(Exception):
     """The range begins beyond the end of the log: RFC 9110, section 14.4."""
 
 
-def wanted(header: str, size: int) -> range | None:
+def parse_range(header: str, size: int) -> range | None:
     """Return the range that a Range header requests of a log of `size` bytes; None for the whole log.
 
     A missing header, several ranges and an invalid range all give None, because a range that is not understood is
@@ -46,7 +46,8 @@ def read(run_id: int, span: range) -> Iterator[bytes]:
     chunks = LogChunk.objects.filter(run_id=run_id).order_by("offset")
     begins = chunks.filter(offset__lte=span.start).order_by("-offset").values_list("offset", flat=True).first() or 0
     while begins < span.stop:
-        pieces = list(chunks.filter(offset__gte=begins, offset__lt=span.stop).values_list("offset", "data")[:AT_ONCE])
+        following = chunks.filter(offset__gte=begins, offset__lt=span.stop).values_list("offset", "data")
+        pieces = list(following[:CHUNKS_PER_QUERY])
         if not pieces:
             return
         for offset, data in pieces:

@@ -78,8 +78,8 @@ def execute(
     log = LogCapture(on_log, head=limits.log_head, tail=limits.log_tail, redactor=redactor)
     report = ReportReader(
         on_result,
-        most_bytes=limits.report_bytes,
-        most_results=limits.results,
+        max_bytes=limits.report_bytes,
+        max_results=limits.results,
         prefix=prefix_of(spec),
         redactor=redactor,
     )
@@ -118,7 +118,7 @@ def execute(
     exit_code = None if failed_to_start else supervisor.messages.get("exit")
     stop = stop_in_effect(stop, supervisor.messages, limits)
     outcome, reason = verdict(report, exit_code, stop=stop, limits=limits, failed_to_start=failed_to_start)
-    reason = redactor.text(reason)
+    reason = redactor.redact(reason)
     # pytest's own report does not contain a test that never ended.
     own_junit = None if report.running else junit.content
     return Finished(
@@ -151,9 +151,8 @@ def own_temporary(mode: Mode) -> str:
 
 
 def not_started(reason: str, redactor: Redactor) -> Finished:
-    return Finished(
-        Outcome.ERROR, redactor.text(reason), None, junit_xml=junit_xml(None, [], reason=reason, redactor=redactor)
-    )
+    document = junit_xml(None, [], reason=reason, redactor=redactor)
+    return Finished(Outcome.ERROR, redactor.redact(reason), None, junit_xml=document)
 
 
 @contextlib.contextmanager

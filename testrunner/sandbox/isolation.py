@@ -32,7 +32,7 @@ KIB, MIB, GIB = 2**10, 2**20, 2**30
 USERS = range(61184, 65520)  # systemd reserves these for short-lived users, so they own no files
 NOBODY = 65534
 CLAIM_DIRECTORIES = (Path("/run/opsroom-users"), Path("/tmp/opsroom-users"))  # noqa: S108 - used only if root alone has access
-MARK = "OPSROOM_RUN"  # environment variable of every process of a run
+RUN_VARIABLE = "OPSROOM_RUN"  # environment variable of every process of a run
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ def kill_marked(run_name: str, timeout: float = 5) -> None:
 
 
 def _marked(run_name: str) -> Iterator[int]:
-    mark = f"{MARK}={run_name}".encode()
+    mark = f"{RUN_VARIABLE}={run_name}".encode()
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if mark in (entry / "environ").read_bytes().split(b"\0") and int(entry.name) != os.getpid():

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from testrunner.sandbox.redaction import Redactor
 
-LINE = 16 * 2**10
+MAX_LINE = 16 * 2**10
 FLUSH_BYTES, FLUSH_SECONDS = 64 * 2**10, 0.25
 
 
@@ -31,12 +31,12 @@ class LogCleaner:
     def clean(self, raw: bytes, *, final: bool = False) -> bytes:
         text = self._decoder.decode(raw.translate(None, b"\0"), final).encode()
         first = text.partition(b"\n")[0].partition(b"\r")[0]
-        cleaned = _head(first, max(0, LINE - self._column))
+        cleaned = _head(first, max(0, MAX_LINE - self._column))
         self._column += len(first)
         if rest := text[len(first) :]:
             cleaned += _cut_note(self._column)
             end = max(rest.rfind(b"\n"), rest.rfind(b"\r")) + 1
-            cleaned += _cut_lines(rest[:end]) + _head(rest[end:], LINE)
+            cleaned += _cut_lines(rest[:end]) + _head(rest[end:], MAX_LINE)
             self._column = len(rest) - end
         return cleaned + (_cut_note(self._column) if final else b"")
 
@@ -46,19 +46,19 @@ class LogCleaner:
 
 
 def _cut_lines(lines: bytes) -> bytes:
-    """Cut each line, and each overwritten state of a line (separated by carriage returns), to LINE bytes."""
-    if len(lines) <= LINE:
+    """Cut each line, and each overwritten state of a line (separated by carriage returns), to MAX_LINE bytes."""
+    if len(lines) <= MAX_LINE:
         return lines
-    return b"\n".join([line if len(line) <= LINE else _states_cut(line) for line in lines.split(b"\n")])
+    return b"\n".join([line if len(line) <= MAX_LINE else _states_cut(line) for line in lines.split(b"\n")])
 
 
 def _states_cut(line: bytes) -> bytes:
-    return b"\r".join([_head(state, LINE) + _cut_note(len(state)) for state in line.split(b"\r")])
+    return b"\r".join([_head(state, MAX_LINE) + _cut_note(len(state)) for state in line.split(b"\r")])
 
 
 def _cut_note(length: int) -> bytes:
     """Return the note at the end of a line of this length; empty if it was not cut."""
-    return f" [{length - LINE:,} bytes cut]".encode() if length > LINE else b""
+    return f" [{length - MAX_LINE:,} bytes cut]".encode() if length > MAX_LINE else b""
 
 
 def _head(text: bytes, most: int) -> bytes:
@@ -96,15 +96,15 @@ class LogCapture:
         self.bytes += len(raw)
         if self._head_room == 0:
             self._tail += raw
-            if len(self._tail) > 2 * self._tail_size + self._redactor.longest:
-                self._drop(len(self._tail) - self._tail_size - self._redactor.longest)
+            if len(self._tail) > 2 * self._tail_size + self._redactor.max_length:
+                self._drop(len(self._tail) - self._tail_size - self._redactor.max_length)
             return
-        text = self._cleaner.clean(self._redactor.stream(raw))
+        text = self._cleaner.clean(self._redactor.redact_stream(raw))
         head = text if len(text) <= self._head_room else _without_partial_character(text[: self._head_room])
         self._waiting += head
         if len(text) >= self._head_room:
             self._head_room = 0
-            self._tail += text[len(head) :] + self._cleaner.unfinished() + self._redactor.rest()
+            self._tail += text[len(head) :] + self._cleaner.unfinished() + self._redactor.end_stream()
         else:
             self._head_room -= len(head)
         self.flush(now=len(self._waiting) >= FLUSH_BYTES)
@@ -124,13 +124,13 @@ class LogCapture:
     def close(self) -> None:
         """Pass on the rest: the waiting text, the line about the gap, and the tail from its first whole line."""
         if self._head_room:
-            self._waiting += self._cleaner.clean(self._redactor.rest(), final=True)
+            self._waiting += self._cleaner.clean(self._redactor.end_stream(), final=True)
         self.flush(now=True)
         surplus = max(0, len(self._tail) - self._tail_size)
         if self.dropped or surplus:
-            start = self._tail.find(b"\n", surplus, surplus + LINE) + 1 or surplus
-            self._drop(self._redactor.beyond(self._tail, start))
-        tail = self._redactor.whole(bytes(self._tail))
+            start = self._tail.find(b"\n", surplus, surplus + MAX_LINE) + 1 or surplus
+            self._drop(self._redactor.safe_cut(self._tail, start))
+        tail = self._redactor.redact_bytes(bytes(self._tail))
         text = LogCleaner().clean(tail, final=True)[-self._tail_size :].decode(errors="ignore").encode()
         if self.dropped:
             text = f"\n… {self.dropped:,} bytes left out …\n".encode() + text

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 
-PIECE = 64 * 2**10
+READ_SIZE = 64 * 2**10
 
 
 class Pipe:
@@ -59,7 +59,7 @@ class BoundedBuffer:
 def read_piece(descriptor: int) -> bytes:
     """Return the available bytes; empty at end of file, or if nothing has arrived yet."""
     try:
-        return os.read(descriptor, PIECE)
+        return os.read(descriptor, READ_SIZE)
     except BlockingIOError:
         return b""
 

@@ -19,8 +19,8 @@ from importlib.metadata import entry_points
 from importlib.resources import files as resources
 from pathlib import Path, PurePosixPath
 
-from testrunner.sandbox.isolation import MARK, python
-from testrunner.sandbox.results.outcome import DETAILS
+from testrunner.sandbox.isolation import RUN_VARIABLE, python
+from testrunner.sandbox.results.outcome import MAX_DETAILS
 from testrunner.sandbox.run_spec import RunSpec, TestBytes
 
 PROGRAM = (resources("testrunner.sandbox") / "pytest_entry.py").read_text()
@@ -115,7 +115,7 @@ def tests_of(files: Sequence[TestBytes]) -> list[str]:
 # -s and log_cli: the log shows live what a test prints and logs. Log levels keep pytest's defaults, because a test may
 # check what was logged. Assertion differences are shown up to the size of a result's details; without a limit, pytest
 # takes minutes for large ones.
-TRUNCATION = ["-o", "truncation_limit_lines=2000", "-o", f"truncation_limit_chars={DETAILS - 4096}"]
+TRUNCATION = ["-o", "truncation_limit_lines=2000", "-o", f"truncation_limit_chars={MAX_DETAILS - 4096}"]
 COMMON = ["--color=yes", "-v", "-s", "-o", "log_cli=true", *TRUNCATION]
 
 
@@ -174,5 +174,5 @@ def _environment(directory: Path, run_name: str, temporary: str) -> dict[str, st
         "MALLOC_ARENA_MAX": "2",  # the memory limit counts addresses, and every thread's arena takes 64 MiB
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
-        MARK: run_name,
+        RUN_VARIABLE: run_name,
     }

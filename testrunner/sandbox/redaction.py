@@ -35,20 +35,20 @@ class Redactor:
         lines = {line.strip() for secret in secrets for line in (secret, *secret.splitlines())}
         spelled = {form for line in lines if len(line) >= MIN_SECRET_LENGTH for form in spellings(line)}
         self._secrets = sorted((form.encode(errors="replace") for form in spelled), key=len, reverse=True)
-        self._held = b""
+        self._withheld = b""
         self._hidden = 0  # bytes at the start of _held that belong to a secret whose stars were already written
-        self.longest = max(map(len, self._secrets), default=0)  # length of the longest form, in bytes
+        self.max_length = max(map(len, self._secrets), default=0)  # length of the longest form, in bytes
 
-    def text(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         """Return the text without secrets, and without NUL, which Postgres cannot store."""
-        masked = self.whole(text.encode(errors="replace")).decode(errors="replace")
-        return masked.replace("\0", "\N{REPLACEMENT CHARACTER}")
+        redacted = self.redact_bytes(text.encode(errors="replace")).decode(errors="replace")
+        return redacted.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
-    def whole(self, content: bytes) -> bytes:
+    def redact_bytes(self, content: bytes) -> bytes:
         """Return the complete content without secrets."""
-        return self._masked(content, self._spans(content), len(content)) if self._secrets else content
+        return self._with_stars(content, self._spans(content), len(content)) if self._secrets else content
 
-    def stream(self, piece: bytes) -> bytes:
+    def redact_stream(self, piece: bytes) -> bytes:
         """Return the next piece of a stream without secrets. Bytes that may begin a secret are held back for now.
 
         Secrets are searched in the original bytes, not in the redacted ones. A secret may begin with a shorter one, or
@@ -56,27 +56,27 @@ class Redactor:
         """
         if not self._secrets:
             return piece
-        content = self._held + piece
+        content = self._withheld + piece
         end = len(content) - max(_overlap(content, secret) for secret in self._secrets)
         spans = self._spans(content, self._hidden)
-        masked = self._masked(content, spans, end, self._hidden)
+        redacted = self._with_stars(content, spans, end, self._hidden)
         written = [stop for start, stop in spans if start < end or (start == 0 and self._hidden > 0)]
         self._hidden = max((stop - end for stop in written), default=0)
-        self._held = content[end:]
-        return masked
+        self._withheld = content[end:]
+        return redacted
 
-    def rest(self) -> bytes:
+    def end_stream(self) -> bytes:
         """Return the bytes held back at the end of the stream, redacted: nothing follows that could complete a longer
         secret.
         """
-        held, hidden, self._held, self._hidden = self._held, max(self._hidden, 0), b"", 0
-        return self._masked(held, self._spans(held, hidden), len(held), hidden)
+        held, hidden, self._withheld, self._hidden = self._withheld, max(self._hidden, 0), b"", 0
+        return self._with_stars(held, self._spans(held, hidden), len(held), hidden)
 
-    def beyond(self, content: bytes | bytearray, place: int) -> int:
+    def safe_cut(self, content: bytes | bytearray, place: int) -> int:
         """Return the first position from `place` on at which the content can be cut without cutting a secret."""
         while True:
-            first = max(0, place - self.longest)
-            around = bytes(content[first : place + self.longest])
+            first = max(0, place - self.max_length)
+            around = bytes(content[first : place + self.max_length])
             cut = [stop for start, stop in self._spans(around) if start < place - first < stop]
             if not cut:
                 return place
@@ -101,7 +101,7 @@ class Redactor:
                 merged.append((start, stop))
         return merged
 
-    def _masked(self, content: bytes, spans: list[tuple[int, int]], end: int, hidden: int = 0) -> bytes:
+    def _with_stars(self, content: bytes, spans: list[tuple[int, int]], end: int, hidden: int = 0) -> bytes:
         """Return the content up to `end` with stars for each span. The `hidden` bytes at the start already have their
         stars.
         """

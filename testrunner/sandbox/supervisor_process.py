@@ -278,13 +278,13 @@ def measure_periodically(plan: Plan, control: Control) -> None:
     """
     monitor = UsageMonitor(plan, belongs=lambda _: True)
 
-    def look(*_: Any) -> None:
+    def check(*_: Any) -> None:
         others = (int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1")
         if exceeded := monitor.exceeded_limit(others):
             control.send(ended=exceeded)
             os._exit(0)
 
-    signal.signal(signal.SIGALRM, look)
+    signal.signal(signal.SIGALRM, check)
     signal.setitimer(signal.ITIMER_REAL, CHECK_INTERVAL, CHECK_INTERVAL)
 
 

@@ -11,7 +11,7 @@ from testrunner import services
 from testrunner.files.snapshot import Snapshot
 from testrunner.models import TestRun
 from testrunner.sandbox.results.nodeids import shortened
-from testrunner.sandbox.results.outcome import NODEID
+from testrunner.sandbox.results.outcome import MAX_NODEID
 from testrunner.sandbox.results.plain_text import plain
 from testrunner.tests.agreement import bare, outcomes, places, processes
 from testrunner.tests.agreement.case import Case
@@ -80,7 +80,7 @@ def test_opsroom_agrees_with_bare_pytest(case: Case, run, tmp_path, tester_api, 
 
 def as_stored(nodeid: str) -> str:
     whole = plain(nodeid).replace("\n", " ")
-    return shortened(shortened(whole, NODEID))
+    return shortened(shortened(whole, MAX_NODEID))
 
 
 def results_by_rest(api, run: TestRun) -> dict[str, str]:

@@ -259,7 +259,7 @@ def test_why_a_test_failed_is_explained_in_full(tmp_path):
     ran = run(tmp_path, ("test_it.py", _dedent(text)))
 
     difference, cause, passed = ran.told
-    assert (difference.counted, passed.outcome) == (("failed", "error"), "passed")
+    assert (difference.counts_as, passed.outcome) == (("failed", "error"), "passed")
     for words in ("'key 0': 0,", "'key 100': 100,", "E         ?", "test_it.py:9: AssertionError", "not deleted"):
         assert words in difference.details
     assert "teardown: RuntimeError: not deleted" in difference.message

@@ -29,19 +29,19 @@ from testrunner.records import log_store
     ],
 )
 def test_a_range_is_understood_or_ignored(header: str, span: range | None):
-    assert log_store.wanted(header, 10) == span
+    assert log_store.parse_range(header, 10) == span
 
 
 @pytest.mark.parametrize("header", ["bytes=10-", "bytes=10-12", "bytes=-0"])
 def test_a_range_where_nothing_is_yet_is_refused(header: str):
     with pytest.raises(log_store.Unsatisfiable):
-        log_store.wanted(header, 10)
+        log_store.parse_range(header, 10)
 
 
 @given(header=st.text(max_size=40), size=st.integers(0, 1_000))
 def test_whatever_is_asked_for_lies_within_the_log(header: str, size: int):
     try:
-        span = log_store.wanted(header, size)
+        span = log_store.parse_range(header, size)
     except log_store.Unsatisfiable:
         return
 
@@ -50,7 +50,7 @@ def test_whatever_is_asked_for_lies_within_the_log(header: str, size: int):
 
 @pytest.mark.django_db
 def test_every_range_is_made_of_the_pieces_it_touches(monkeypatch):
-    monkeypatch.setattr(log_store, "AT_ONCE", 2)
+    monkeypatch.setattr(log_store, "CHUNKS_PER_QUERY", 2)
     run, whole = RunFactory(success=True), b"0123456789abcdefghij"
     for start, stop in [(0, 4), (4, 5), (5, 11), (11, 20)]:
         LogChunk.objects.create(run=run, offset=start, data=whole[start:stop])

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from testrunner.sandbox.log_capture import LINE, LogCapture, LogCleaner
+from testrunner.sandbox.log_capture import MAX_LINE, LogCapture, LogCleaner
 from testrunner.sandbox.redaction import Redactor
 
 
@@ -44,8 +44,8 @@ def test_the_middle_is_left_out_and_counted():
 @pytest.mark.parametrize("seed", range(20))
 def test_pieces_make_no_difference(seed):
     chance = random.Random(seed)
-    raw = "aé☃😀\0\n".encode() * 50 + b"\xff\xc3\xed\xa0\x80" + b"z" * (LINE + 5) + "😀\nend".encode()
-    raw = b"99 %\r100 %\r" + raw[:-3] + b"q" * (LINE + 5) + b"\r" + b"r" * (LINE - 5) + b"\rend"
+    raw = "aé☃😀\0\n".encode() * 50 + b"\xff\xc3\xed\xa0\x80" + b"z" * (MAX_LINE + 5) + "😀\nend".encode()
+    raw = b"99 %\r100 %\r" + raw[:-3] + b"q" * (MAX_LINE + 5) + b"\r" + b"r" * (MAX_LINE - 5) + b"\rend"
     cuts = sorted(chance.choices(range(len(raw)), k=40))
     cleaner = LogCleaner()
 
@@ -54,14 +54,16 @@ def test_pieces_make_no_difference(seed):
 
     assert text == LogCleaner().clean(raw, final=True)
     assert b"\0" not in text
-    assert text.decode().endswith("r" * (LINE - 5) + "\rend")
+    assert text.decode().endswith("r" * (MAX_LINE - 5) + "\rend")
     assert text.count(b" bytes cut]") == 2
 
 
 def test_a_line_that_is_cut_says_how_much_is_missing():
-    text, _ = logged(b"a" * LINE, b"b" * 1_000, b"c" * 234 + b"\nshort\n", b"d" * (LINE + 7), head=2**20, tail=100)
+    text, _ = logged(
+        b"a" * MAX_LINE, b"b" * 1_000, b"c" * 234 + b"\nshort\n", b"d" * (MAX_LINE + 7), head=2**20, tail=100
+    )
 
-    assert text == b"a" * LINE + b" [1,234 bytes cut]\nshort\n" + b"d" * LINE + b" [7 bytes cut]"
+    assert text == b"a" * MAX_LINE + b" [1,234 bytes cut]\nshort\n" + b"d" * MAX_LINE + b" [7 bytes cut]"
 
 
 def test_a_progress_bar_is_never_cut_however_often_it_is_written_over():
@@ -83,7 +85,15 @@ def test_a_character_across_the_cap_stays_whole():
 @pytest.mark.parametrize("line", [b"", b"\n"])
 def test_no_cut_leaves_a_piece_of_a_secret(before, line):
     secret = b"abcdefghijklmnopqrstuvw"
-    raw = b"-" * before + line + (secret + line) * 2_000 + b"." * (3_000 - before) + b"\n" + b"-" * (LINE - 10) + secret
+    raw = (
+        b"-" * before
+        + line
+        + (secret + line) * 2_000
+        + b"." * (3_000 - before)
+        + b"\n"
+        + b"-" * (MAX_LINE - 10)
+        + secret
+    )
 
     text, log = logged(
         *(raw[start : start + 777] for start in range(0, len(raw), 777)), redactor=Redactor([secret.decode()])

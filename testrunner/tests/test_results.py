@@ -8,7 +8,7 @@ import pytest
 from testrunner.sandbox.isolation import RunLimits
 from testrunner.sandbox.redaction import Redactor
 from testrunner.sandbox.results.junit import junit_xml, made_from
-from testrunner.sandbox.results.outcome import DETAILS, MAX_DURATION, Outcome, Stop, TestOutcome
+from testrunner.sandbox.results.outcome import MAX_DETAILS, MAX_DURATION, Outcome, Stop, TestOutcome
 from testrunner.sandbox.results.phases import UNREADABLE
 from testrunner.sandbox.results.report import ReportReader
 from testrunner.sandbox.results.verdict import stop_in_effect, verdict
@@ -34,7 +34,7 @@ PASSED = ("passed", "passed", "passed")
 
 
 def report_of(*pieces: bytes, **more: int | Redactor) -> ReportReader:
-    report = ReportReader(lambda result: None, **{"most_bytes": 2**20, "most_results": 100, **more})
+    report = ReportReader(lambda result: None, **{"max_bytes": 2**20, "max_results": 100, **more})
     for piece in pieces:
         report.write(piece)
     report.close()
@@ -75,7 +75,7 @@ def test_a_forged_duration_is_one_that_rows_and_pages_hold(duration):
 
 def test_a_result_is_told_as_soon_as_its_last_phase_is_there():
     told: list[TestOutcome] = []
-    report = ReportReader(told.append, most_bytes=2**20, most_results=100)
+    report = ReportReader(told.append, max_bytes=2**20, max_results=100)
     text = phases("test_a.py::test_x", *PASSED)
 
     report.write(text[:-1])
@@ -108,7 +108,7 @@ GARBAGE = [
 
 @pytest.mark.parametrize("garbage", GARBAGE)
 def test_a_line_that_cannot_be_read_costs_only_itself(garbage):
-    report = report_of(garbage + b"\n", *whole(phases("test_a.py::test_x", *PASSED)), garbage, most_bytes=2**24)
+    report = report_of(garbage + b"\n", *whole(phases("test_a.py::test_x", *PASSED)), garbage, max_bytes=2**24)
 
     assert report.unreadable == 2
     assert [result.outcome for result in report.results] == ["passed"]
@@ -170,14 +170,14 @@ def test_a_test_that_never_ended_is_an_error_and_told():
 
 
 def test_too_many_tests_and_too_long_words_are_bounded():
-    many = report_of(*(phases(str(number), *PASSED) for number in range(7)), most_results=5)
+    many = report_of(*(phases(str(number), *PASSED) for number in range(7)), max_results=5)
     text = ["é" * 40_000, "z" * 40_000, 123]
     long = report_of(*whole(phases("n" * 5000, "passed", "failed", "passed", text=text)))
 
     assert len(many.results) == 5
     assert many.problem == "it has too many tests"
     assert len(long.results[0].nodeid) == 1000
-    assert len(long.results[0].details) <= DETAILS + 100
+    assert len(long.results[0].details) <= MAX_DETAILS + 100
     assert "characters left out" in long.results[0].details
 
 
@@ -223,7 +223,7 @@ def test_call_and_teardown_are_both_explained_and_counted():
     report = report_of(*whole(b"".join(lines), exit_status=1))
 
     (result,) = report.results
-    assert (result.outcome, result.counted) == ("failed", ("failed", "error"))
+    assert (result.outcome, result.counts_as) == ("failed", ("failed", "error"))
     assert result.message == "assert 1 == 2; teardown: RuntimeError: no"
     assert "E assert 1 == 2" in result.details and "E RuntimeError: no" in result.details
     assert "= Call =" in result.details and "= Teardown =" in result.details
@@ -236,7 +236,7 @@ def test_a_failed_subtest_fails_its_test_though_pytest_says_that_this_one_passed
 
     (result,) = report_of(*whole(b"".join(test), exit_status=1)).results
 
-    assert (result.outcome, result.counted, result.message) == ("failed", ("failed",), "subtest [one] (i=1): 1 == 1")
+    assert (result.outcome, result.counts_as, result.message) == ("failed", ("failed",), "subtest [one] (i=1): 1 == 1")
 
 
 def test_a_test_that_passes_after_reruns_passed():

@@ -55,8 +55,8 @@ class ResultWriter:
         """Add a test's result. The result of a rerun replaces the earlier one and contains its messages."""
         result = replace(result, nodeid=shortened(result.nodeid))
         self.counts.subtract(self._counted.get(result.nodeid, ()))
-        self.counts.update(result.counted)
-        self._counted[result.nodeid] = result.counted
+        self.counts.update(result.counts_as)
+        self._counted[result.nodeid] = result.counts_as
         self._results.append(result)
         self.flush_if_due()
 
@@ -114,7 +114,7 @@ class ResultWriter:
         size = self.run.log_size + len(piece)
         # The update comes first, to lock the row: either the sweeper waits for this write, or this write finds that the
         # run was marked as lost.
-        if not TestRun.objects.filter(self.lease.mine).update(log_size=size, **self.totals()):
+        if not TestRun.objects.filter(self.lease.condition).update(log_size=size, **self.totals()):
             raise LeaseLost
         if piece:
             chunk = LogChunk(run=self.run, offset=self.run.log_size, data=piece)
@@ -126,15 +126,15 @@ class ResultWriter:
             update_conflicts=True, unique_fields=["run", "nodeid"],
             update_fields=["outcome", "duration", "message", "details"],
         )  # fmt: skip
-        told = [{"nodeid": result.nodeid, "outcome": result.outcome} for result in results[-MAX_PUBLISHED:]]
-        realtime.run_progressed(self.run.pk, size=size, tests=self.totals(), results=told)
+        published = [{"nodeid": result.nodeid, "outcome": result.outcome} for result in results[-MAX_PUBLISHED:]]
+        realtime.run_progressed(self.run.pk, size=size, tests=self.totals(), results=published)
 
-    def _row(self, told: Reported) -> TestResult:
-        path, _, name = told.nodeid.partition("::")
+    def _row(self, result: Reported) -> TestResult:
+        path, _, name = result.nodeid.partition("::")
         return TestResult(
-            run=self.run, environment_id=self.run.environment_id, nodeid=told.nodeid, path=path[:MAX_PATH_LENGTH],
-            name=name or told.nodeid, outcome=told.outcome, duration=told.seconds, message=told.message,
-            details=told.details,
+            run=self.run, environment_id=self.run.environment_id, nodeid=result.nodeid, path=path[:MAX_PATH_LENGTH],
+            name=name or result.nodeid, outcome=result.outcome, duration=result.seconds, message=result.message,
+            details=result.details,
         )  # fmt: skip
 
 

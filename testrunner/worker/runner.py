@@ -54,14 +54,14 @@ def execute_runs(worker: str, execute: Execute | None = None) -> int:
     """Execute runs until none can start now; return their number."""
     done = 0
     while _Stop.at is None:
-        asked = boottime()
+        claimed_at = boottime()
         run = claims.claim_next(worker)
         if run is None:
             break
         assert run.lease_token is not None  # noqa: S101 - a claimed run has a token
         if others := claims.startable():
             claims.wake_worker(others[0][1])
-        execute_run(run, Lease(run.pk, run.lease_token, asked), execute or executor.execute)
+        execute_run(run, Lease(run.pk, run.lease_token, claimed_at), execute or executor.execute)
         done += 1
     return done
 
@@ -86,14 +86,14 @@ def execute_run(run: TestRun, lease: Lease, execute: Execute) -> None:
 
 
 def _execute_and_record(run: TestRun, lease: Lease, execute: Execute) -> None:
-    recorder = ResultWriter(run, lease)
-    finished = _executed(_spec(run, lease), lease, execute, recorder)
-    retry_until_lease_lost(lease, lambda: _end(run, lease, finished, recorder))
+    writer = ResultWriter(run, lease)
+    finished = _executed(_spec(run, lease), lease, execute, writer)
+    retry_until_lease_lost(lease, lambda: _end(run, lease, finished, writer))
 
 
 def _end_as_error(run: TestRun, lease: Lease, reason: str) -> None:
     """Record only that the run has ended, because the other data may be what cannot be written."""
-    claims.end(run, lease.mine, TestRun.Status.ERROR, reason=reason)
+    claims.end(run, lease.condition, TestRun.Status.ERROR, reason=reason)
 
 
 def _spec(run: TestRun, lease: Lease) -> RunSpec:
@@ -117,27 +117,27 @@ def _spec(run: TestRun, lease: Lease) -> RunSpec:
     )
 
 
-def _executed(spec: RunSpec, lease: Lease, execute: Execute, recorder: ResultWriter) -> Finished:
+def _executed(spec: RunSpec, lease: Lease, execute: Execute, writer: ResultWriter) -> Finished:
     def should_stop() -> Stop | None:
-        recorder.flush_if_due()
+        writer.flush_if_due()
         return stop_request(lease)
 
     try:
         finished = execute(
             spec,
-            on_log=recorder.log,
-            on_result=recorder.result,
+            on_log=writer.log,
+            on_result=writer.result,
             should_stop=should_stop,
             on_started=lambda supervisor: lease.bind_to_run(supervisor.extend_lease),
         )
-        recorder.flush()
+        writer.flush()
         return finished
     except LeaseLost:
         raise
     except Exception as error:  # any error: the run's processes are gone, and users wait for an outcome
         log.exception("run_not_executed", run=lease.run_id)
-        recorder.flush_or_log()
-        problem = Redactor(spec.secrets).text(f"{type(error).__name__}: {error}")
+        writer.flush_or_log()
+        problem = Redactor(spec.secrets).redact(f"{type(error).__name__}: {error}")
         return Finished(Outcome.ERROR, f"The test runner could not run it: {problem}", None)
 
 
@@ -162,12 +162,12 @@ def isolation() -> str:
     return f"{newest[1]} (run {newest[0]})" if newest else "no run yet"
 
 
-def _end(run: TestRun, lease: Lease, finished: Finished, recorder: ResultWriter) -> None:
-    counts = recorder.totals()
+def _end(run: TestRun, lease: Lease, finished: Finished, writer: ResultWriter) -> None:
+    counts = writer.totals()
     status = TestRun.Status(finished.outcome.value)
     written = claims.end(
         run,
-        lease.mine,
+        lease.condition,
         status,
         **counts,
         reason=finished.reason[:500],

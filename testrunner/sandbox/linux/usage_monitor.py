@@ -46,15 +46,15 @@ class UsageMonitor:
         return measure_as(self.user, lambda: usage_of(processes, entries, self.limits["file_bytes"]))
 
 
-def measure_as(user: int, look: Callable[[], ResourceUsage]) -> ResourceUsage | None:
-    """Return what `look` finds in a child process of this user; None if it fails or takes too long."""
+def measure_as(user: int, measure: Callable[[], ResourceUsage]) -> ResourceUsage | None:
+    """Return what `measure` finds in a child process of this user; None if it fails or takes too long."""
     ours, theirs = os.pipe()
     child = os.fork()
     if child == 0:
         with contextlib.suppress(BaseException):
             signal.set_wakeup_fd(-1)
             become(user)
-            usage = look()
+            usage = measure()
             os.write(theirs, f"{usage.memory} {usage.deleted_files}\n".encode())
         os._exit(0)
     os.close(theirs)

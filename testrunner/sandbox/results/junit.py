@@ -62,8 +62,8 @@ class _RedactedCopy:
         if len(self.written) == 1 and name not in ("testsuites", "testsuite"):
             raise ValueError("not JUnit")
         self._finish_text()
-        shown = {key: value for key, value in attributes.items() if key in OWN_WORDS or self.redactor.text(key) == key}
-        values = "".join(f" {key}={quoteattr(self._hide(value), NEWLINES)}" for key, value in shown.items())
+        shown = (key for key in attributes if key in OWN_WORDS or self.redactor.redact(key) == key)
+        values = "".join(f" {key}={quoteattr(self._hide(attributes[key]), NEWLINES)}" for key in shown)
         self.written.append(f"<{name}{values}>")
 
     def end(self, name: str) -> None:
@@ -75,12 +75,12 @@ class _RedactedCopy:
         self.pieces.clear()
 
     def _hide(self, text: str) -> str:
-        return _allowed(self.redactor.text(text))
+        return _allowed(self.redactor.redact(text))
 
 
 def made_from(results: Sequence[TestOutcome], *, reason: str) -> bytes:
     """Return a document in pytest's format, with the run's reason where there is one."""
-    outcomes = [outcome for result in results for outcome in result.counted]
+    outcomes = [outcome for result in results for outcome in result.counts_as]
     suites = Element("testsuites", name="pytest tests")
     suite = SubElement(
         suites,

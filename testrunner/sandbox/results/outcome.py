@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
 
-NODEID, MESSAGE, DETAILS = 1_000, 300, 64 * 2**10  # characters
+MAX_NODEID, MAX_MESSAGE, MAX_DETAILS = 1_000, 300, 64 * 2**10  # characters
 MAX_DURATION = 604_800.0  # seconds of one test (a week): longer than any run, and small enough for rows and pages
 
 
@@ -40,12 +40,12 @@ class TestOutcome:
     nodeid: str
     outcome: str  # passed | failed | error | skipped | xfailed | xpassed
     seconds: float = 0.0  # set-up, call and teardown together; at most MAX_DURATION
-    message: str = ""  # one line: the exception, or why it was skipped; at most MESSAGE characters
-    details: str = ""  # the traceback as plain text, of call and teardown; at most about DETAILS characters
+    message: str = ""  # one line: the exception, or why it was skipped; at most MAX_MESSAGE characters
+    details: str = ""  # the traceback as plain text, of call and teardown; at most about MAX_DETAILS characters
     fails_twice: bool = False  # the call failed, and so did the set-up or teardown
 
     @property
-    def counted(self) -> tuple[str, ...]:
+    def counts_as(self) -> tuple[str, ...]:
         """Return the outcomes as which this test is counted. As in pytest, a failure and an error of one test count as
         two.
         """

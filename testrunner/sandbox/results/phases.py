@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from testrunner.sandbox.results.outcome import DETAILS, MAX_DURATION, MESSAGE, TestOutcome
+from testrunner.sandbox.results.outcome import MAX_DETAILS, MAX_DURATION, MAX_MESSAGE, TestOutcome
 
 UNREADABLE = "pytest's report about this test is incomplete."
 PHASES = ("setup", "call", "teardown")
@@ -80,7 +80,7 @@ class RunningTest:
             nodeid=nodeid,
             outcome=outcome,
             seconds=self.seconds,
-            message=one_line("; ".join(dict.fromkeys(messages)), MESSAGE),
+            message=one_line("; ".join(dict.fromkeys(messages)), MAX_MESSAGE),
             details=self._details(),
             fails_twice=outcome == "failed" and self.breaks,
         )
@@ -102,7 +102,7 @@ class RunningTest:
             message = f"{phase.title[0].lower()}{phase.title[1:]}: {message}"
         if len(self.messages) < MAX_MESSAGES and message:
             self.messages.append(message)
-        if phase.text and self.size > 2 * DETAILS:
+        if phase.text and self.size > 2 * MAX_DETAILS:
             self.left_out += len(phase.text)
         elif phase.text:
             self.texts.append((phase.title, phase.text))
@@ -115,7 +115,7 @@ class RunningTest:
             text = "\n\n".join(f"{f' {title} ':=^36}\n{text}" for title, text in self.texts)
         if self.left_out:
             text += f"\n\n{left_out(self.left_out)}"
-        return middle_cut(text, DETAILS)
+        return cut_middle(text, MAX_DETAILS)
 
 
 KNOWN = {"", "passed", "failed", "error", "skipped", "xfailed", "xpassed", "rerun", "subtests passed"}
@@ -133,7 +133,7 @@ def left_out(count: int) -> str:
     return f"… {count:,} characters left out …"
 
 
-def middle_cut(text: str, most: int) -> str:
+def cut_middle(text: str, most: int) -> str:
     """Return the text; if it is longer than `most` characters, its beginning and end, and how much is missing between
     them.
     """

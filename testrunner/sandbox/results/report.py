@@ -16,13 +16,13 @@ from typing import Any, ClassVar
 
 from testrunner.sandbox.redaction import Redactor
 from testrunner.sandbox.results.nodeids import shortened
-from testrunner.sandbox.results.outcome import DETAILS, MAX_DURATION, MESSAGE, NODEID, TestOutcome
-from testrunner.sandbox.results.phases import PHASES, Phase, RunningTest, left_out, middle_cut, one_line
+from testrunner.sandbox.results.outcome import MAX_DETAILS, MAX_DURATION, MAX_MESSAGE, MAX_NODEID, TestOutcome
+from testrunner.sandbox.results.phases import PHASES, Phase, RunningTest, cut_middle, left_out, one_line
 from testrunner.sandbox.results.plain_text import plain
 
-LINE_BYTES = 2**20  # the child keeps its lines below half of that
+MAX_LINE_BYTES = 2**20  # the child keeps its lines below half of that
 MAX_OPEN = 100  # tests open at a time; pytest runs them one after the other
-MAX_DETAILS_BYTES = 32 * 2**20  # characters of all tests' details; after that, each has at most MESSAGE characters
+MAX_DETAILS_BYTES = 32 * 2**20  # characters of all tests' details; after that, each has at most MAX_MESSAGE characters
 
 
 class ReportReader:
@@ -32,12 +32,12 @@ class ReportReader:
         self,
         on_result: Callable[[TestOutcome], None],
         *,
-        most_bytes: int,
-        most_results: int,
+        max_bytes: int,
+        max_results: int,
         prefix: str = "",
         redactor: Redactor = Redactor(),  # noqa: B008 - without secrets it has no state
     ) -> None:
-        self._on_result, self._bytes_left, self._most_results = on_result, most_bytes, most_results
+        self._on_result, self._bytes_left, self._max_results = on_result, max_bytes, max_results
         self._prefix, self._redactor = prefix, redactor
         self._partial, self._is_skipping = b"", False
         self._ids: dict[str, str] = {}  # pytest's id, or its shortened form → the stored id
@@ -77,7 +77,7 @@ class ReportReader:
         *lines, self._partial = (self._partial + raw).split(b"\n")
         for line in lines:
             self._take(line)
-        if len(self._partial) > LINE_BYTES:
+        if len(self._partial) > MAX_LINE_BYTES:
             self._partial, self._is_skipping = b"", True
         self._pass_on()
 
@@ -93,7 +93,7 @@ class ReportReader:
         self._pass_on()
 
     def _take(self, line: bytes) -> None:
-        if self._is_skipping or len(line) > LINE_BYTES:
+        if self._is_skipping or len(line) > MAX_LINE_BYTES:
             self._is_skipping = False
             self.unreadable += 1
             return
@@ -121,14 +121,14 @@ class ReportReader:
     def _id_of(self, record: dict[str, Any]) -> str:
         """Return the id under which this test is stored: see `TestOutcome.nodeid`."""
         whole = plain(str(record["id"])).replace("\n", " ")
-        key = shortened(whole, NODEID)
+        key = shortened(whole, MAX_NODEID)
         if key not in self._ids:
-            if len(self._ids) > 2 * self._most_results:
+            if len(self._ids) > 2 * self._max_results:
                 raise ValueError("more tests than a run can have")
-            name = shortened(self._redactor.text(self._prefix + whole), NODEID)
+            name = shortened(self._redactor.redact(self._prefix + whole), MAX_NODEID)
             self._alike[name] += 1
             again = self._alike[name]
-            self._ids[key] = name if again == 1 else shortened(f"{name}~{again}", NODEID)
+            self._ids[key] = name if again == 1 else shortened(f"{name}~{again}", MAX_NODEID)
         return self._ids[key]
 
     def _on_collected(self, record: dict[str, Any]) -> None:
@@ -136,7 +136,7 @@ class ReportReader:
 
     def _on_uncollected(self, record: dict[str, Any]) -> None:
         nodeid, outcome = self._id_of(record) or "collection", record["outcome"]
-        message, details = self._text(record["message"], MESSAGE), self._cut(record["text"])
+        message, details = self._text(record["message"], MAX_MESSAGE), self._cut(record["text"])
         if outcome != "skipped":
             outcome = "error"
             if len(self.uncollectable) < MAX_OPEN:
@@ -152,9 +152,9 @@ class ReportReader:
             outcome=str(record["outcome"]),
             category=self._text(record["category"], 50),
             expected=bool(record["expected"]),
-            subtest=self._text(record["subtest"], MESSAGE),
+            subtest=self._text(record["subtest"], MAX_MESSAGE),
             seconds=min(max(0.0, seconds), MAX_DURATION) if math.isfinite(seconds) else 0.0,
-            message=self._text(record["message"], MESSAGE),
+            message=self._text(record["message"], MAX_MESSAGE),
             text=self._cut(record["text"]),
         )
         self._open_test(record).add(phase)
@@ -171,15 +171,15 @@ class ReportReader:
         self._add(result)
 
     def _on_finished(self, record: dict[str, Any]) -> None:
-        self.exit_status, self.why = int(record["status"]), self._text(record["why"], MESSAGE)
+        self.exit_status, self.why = int(record["status"]), self._text(record["why"], MAX_MESSAGE)
 
     def _add(self, result: TestOutcome) -> None:
-        if result.nodeid not in self._by_id and len(self._by_id) >= self._most_results:
+        if result.nodeid not in self._by_id and len(self._by_id) >= self._max_results:
             self.problem = self.problem or "it has too many tests"
             return
-        most = DETAILS if self._details_left > 0 else MESSAGE
+        most = MAX_DETAILS if self._details_left > 0 else MAX_MESSAGE
         if len(result.details) > most + 100:
-            result = replace(result, details=middle_cut(result.details, most))
+            result = replace(result, details=cut_middle(result.details, most))
         self._details_left -= len(result.details)
         self._by_id[result.nodeid] = result
         self._waiting.append(result)
@@ -190,7 +190,7 @@ class ReportReader:
 
     def _text(self, value: Any, most: int) -> str:
         """Return the value as one line of at most `most` characters, without secrets and terminal codes."""
-        return one_line(self._redactor.text(plain(str(value))).partition("\n")[0].strip(), most)
+        return one_line(self._redactor.redact(plain(str(value))).partition("\n")[0].strip(), most)
 
     def _cut(self, ends: Any) -> str:
         """Return a text that the child may have cut, with how much is missing.
@@ -198,10 +198,10 @@ class ReportReader:
         The text beside the cut is removed as far as a part of a secret could reach.
         """
         head, tail, missing = str(ends[0]), str(ends[1]), int(ends[2])
-        head, tail = self._redactor.text(plain(head)), self._redactor.text(plain(tail))
+        head, tail = self._redactor.redact(plain(head)), self._redactor.redact(plain(tail))
         if missing <= 0:
             return head
-        edge = self._redactor.longest
+        edge = self._redactor.max_length
         kept = head[: max(0, len(head) - edge)], tail[min(edge, len(tail)) :]
         missing += len(head) + len(tail) - len(kept[0]) - len(kept[1])
         return f"{kept[0]}\n{left_out(missing)}\n{kept[1]}"
