@@ -40,8 +40,8 @@ def run_updated(run: Any) -> None:
 
 def run_progressed(run_id: int, *, size: int, tests: dict[str, int], results: list[dict[str, Any]]) -> None:
     """Publish the log size, the counts so far and the new results of a run to its watchers."""
-    told = _newest_that_fit(results)
-    publish(f"testrun:{run_id}", "testrun.log", {"id": run_id, "size": size, **tests, "results": told})
+    newest = _newest_that_fit(results)
+    publish(f"testrun:{run_id}", "testrun.log", {"id": run_id, "size": size, **tests, "results": newest})
 
 
 def _newest_that_fit(results: list[dict[str, Any]]) -> list[dict[str, Any]]:

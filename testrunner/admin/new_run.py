@@ -56,7 +56,7 @@ class NewRunAdmin(ModelAdmin):
         discovery.refresh()
         form = NewRunForm(request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid() and (run := self._start(request, form)) is not None:
-            return self._go_on(request, run)
+            return self._redirect(request, run)
         return TemplateResponse(request, "testrunner/new_run.html", self._context(request, form))
 
     def _start(self, request: HttpRequest, form: NewRunForm) -> TestRun | None:
@@ -74,7 +74,7 @@ class NewRunAdmin(ModelAdmin):
             form.add_error("minutes" if isinstance(refused, services.InvalidTimeLimit) else "tests", str(refused))
             return None
 
-    def _go_on(self, request: HttpRequest, run: TestRun) -> HttpResponse:
+    def _redirect(self, request: HttpRequest, run: TestRun) -> HttpResponse:
         if "watch" in request.POST:
             return HttpResponseRedirect(reverse("admin:testrunner_testrun_change", args=[run.pk]))
         queue_status.add_to_runs([run])

@@ -163,18 +163,18 @@ def _differences(root: Root) -> tuple[list[FileState], list[int]] | None:
         for path, file in found.items()
         if path not in known or known[path].removed or known[path].sha256 != file.sha256
     ]
-    gone = [row.pk for path, row in known.items() if path not in found and not row.removed]
-    return (changed, gone) if changed or gone else None
+    missing = [row.pk for path, row in known.items() if path not in found and not row.removed]
+    return (changed, missing) if changed or missing else None
 
 
-def _save_differences(root: Root, changed: list[FileState], gone: list[int]) -> None:
+def _save_differences(root: Root, changed: list[FileState], missing: list[int]) -> None:
     TestFile.objects.bulk_create(
         [TestFile(root=root, path=file.path, sha256=file.sha256, size=file.size) for file in changed],
         update_conflicts=True,
         unique_fields=["root", "path"],
         update_fields=["sha256", "size", "removed"],
     )
-    TestFile.objects.filter(pk__in=gone).update(removed=True)
+    TestFile.objects.filter(pk__in=missing).update(removed=True)
 
 
 def _walk(root: Root) -> Iterator[FileState]:

@@ -267,8 +267,8 @@ def _compile(content: bytes) -> str | None:
         return "the compiler did not come to an end"
     finally:
         _compilers.release()
-    said = done.stdout.decode(errors="replace").strip()
-    return None if said == "compiles" else said or "the compiler gave up on it"
+    message = done.stdout.decode(errors="replace").strip()
+    return None if message == "compiles" else message or "the compiler gave up on it"
 
 
 def _write(root: Path, path: str, content: bytes) -> Path:
