@@ -44,7 +44,7 @@ def turn(run) -> tuple[int, float]:
     """Return the position, and the time until the start in whole seconds."""
     now = database_now()
     told = estimates.positions(TestEnvironment.objects.filter(pk=run.environment_id), None, now)[run.pk]
-    return told.position, round((told.start - now).total_seconds())
+    return told.position, round((told.expected_start - now).total_seconds())
 
 
 def test_who_is_first_in_a_free_environment_starts_now():
