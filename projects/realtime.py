@@ -79,17 +79,8 @@ def tell(messages: Iterable[Message]) -> None:
 
 
 def _task(task: Task) -> dict[str, Any]:
-    return {
-        "id": task.pk,
-        "project": task.project_id,
-        "title": task.title,
-        "status": task.status,
-        "priority": task.priority,
-        "due_date": task.due_date,
-        "assignee": task.assignee.get_username() if task.assignee else None,
-        "updated_at": task.updated_at,
-        "completed_at": task.completed_at,
-    }
+    names = ("id", *Task.EDITABLE, "updated_at", "completed_at")
+    return {name: _plain(getattr(task, name)) for name in names if name != "description"}
 
 
 def _changes(changes: Changes) -> dict[str, list[Any]]:

@@ -31,7 +31,7 @@ class ProjectSerializer(StrictModelSerializer):
 
     class Meta:
         model = Project
-        fields = ["id", "name", "description", "owner", "created_at", "updated_at"]
+        fields = ["id", *Project.EDITABLE, "created_at", "updated_at"]
 
 
 class TaskSerializer(StrictModelSerializer):
@@ -48,10 +48,7 @@ class TaskSerializer(StrictModelSerializer):
 
     class Meta:
         model = Task
-        fields = [
-            "id", "project", "title", "description", "status", "due_date", "assignee", "priority", "created_at",
-            "updated_at", "completed_at",
-        ]  # fmt: skip
+        fields = ["id", *Task.EDITABLE, "created_at", "updated_at", "completed_at"]
 
 
 class CommentSerializer(StrictModelSerializer):

@@ -10,7 +10,6 @@ checks. Rows of another app that follow a deletion may be locked in another orde
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 
 from django.contrib.admin.models import CHANGE, LogEntry
@@ -49,12 +48,12 @@ def create_project(*, name: str, description: str = "", owner: Any = None, actor
 
 @retried
 def update_project(*, project: Project, actor: Any = None, **changes: Any) -> Project:
-    """Set `name`, `description` or `owner`. Only fields that differ are written and published.
+    """Set any of Project.EDITABLE. Only fields that differ are written and published.
 
     Returns the project as it is now. Raises Project.DoesNotExist if it was deleted, RelatedRowGone if its new owner
     was.
     """
-    if unknown := set(changes) - {"name", "description", "owner"}:
+    if unknown := set(changes) - {*Project.EDITABLE}:
         raise ValueError(f"Not to be set on a project: {', '.join(sorted(unknown))}.")
     with transaction.atomic():
         project = Project.objects.select_for_update(of=("self",)).select_related("owner").get(pk=project.pk)
@@ -93,22 +92,15 @@ def delete_project(*, project: Project, actor: Any = None) -> None:
 
 
 @retried
-def create_task(
-    *,
-    project: Project,
-    title: str,
-    description: str = "",
-    status: str = Task.Status.PENDING,
-    due_date: datetime | None = None,
-    assignee: Any = None,
-    priority: str = Task.Priority.NORMAL,
-    actor: Any = None,
-) -> Task:
-    """Create a task in a project. Raises RelatedRowGone if the project or the assignee was deleted."""
-    task = Task(
-        project=project, title=title, description=description, status=status, due_date=due_date, assignee=assignee,
-        priority=priority, completed_at=timezone.now() if status == Task.Status.COMPLETED else None,
-    )  # fmt: skip
+def create_task(*, project: Project, title: str, actor: Any = None, **fields: Any) -> Task:
+    """Create a task in a project, with any of Task.EDITABLE.
+
+    Raises RelatedRowGone if the project or the assignee was deleted.
+    """
+    if unknown := set(fields) - {*Task.EDITABLE}:
+        raise ValueError(f"Not to be set on a task: {', '.join(sorted(unknown))}.")
+    task = Task(project=project, title=title, **fields)
+    task.completed_at = timezone.now() if task.status == Task.Status.COMPLETED else None
     with transaction.atomic():
         with still_there("project"):
             _save(task, actor)
@@ -119,9 +111,7 @@ def create_task(
 
 @retried
 def update_task(*, task: Task, actor: Any = None, seen: dict[str, Any] | None = None, **changes: Any) -> Task:
-    """Set any of project, title, description, status, due_date, assignee, priority.
-
-    Only fields that differ are written.
+    """Set any of Task.EDITABLE. Only fields that differ are written.
 
     `seen` maps fields to the values they must still have. Returns the task as it is now. Raises Task.DoesNotExist if it
     was deleted, RelatedRowGone if its new project was, TaskChanged if a field differs from `seen`.

@@ -29,7 +29,6 @@ class TaskChanged(Exception):
     """A task differs from what the caller saw: another user changed a field that the caller's change depends on."""
 
 
-CHANGEABLE = frozenset({"project", "title", "description", "status", "due_date", "assignee", "priority"})
 _AT_ONCE = 1_000  # tasks in memory at a time
 
 
@@ -41,7 +40,7 @@ def change_tasks(
     Ids of deleted tasks are skipped. Raises ValueError for a field that cannot be set, RelatedRowGone if the project
     they are moved to was deleted, and TaskChanged if a field differs from its value in `seen`.
     """
-    if unknown := set(wanted) - CHANGEABLE:
+    if unknown := set(wanted) - {*Task.EDITABLE}:
         raise ValueError(f"Not to be set on a task: {', '.join(sorted(unknown))}.")
     changed: list[Task] = []
     with transaction.atomic():

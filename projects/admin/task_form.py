@@ -7,6 +7,7 @@ from typing import Any, cast
 from django import forms
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
+from django.forms.models import fields_for_model
 
 from core.admin.datetime_field import MomentField
 from core.sorting import by_name
@@ -43,9 +44,9 @@ class TaskForm(forms.Form):
 
     def __init__(self, *args: Any, task: Task | None = None, **kwargs: Any) -> None:
         if task is not None:
-            kwargs["initial"] = {name: getattr(task, name) for name in self.base_fields}
-            kwargs["initial"] |= {"project": task.project_id, "assignee": task.assignee_id}
+            kwargs["initial"] = {name: task.serializable_value(name) for name in Task.EDITABLE}
         super().__init__(*args, **kwargs)
+        self.fields.update(fields_for_model(Task, Task.PLAIN))
         self._offer("project", Project.objects.order_by(by_name("name"), "name"))
         self._offer("assignee", people(task.assignee_id if task else None))
         for name, field in self.fields.items():
@@ -59,6 +60,10 @@ class TaskForm(forms.Form):
 
     def _offer(self, name: str, choices: QuerySet[Any]) -> None:
         cast(forms.ModelChoiceField, self.fields[name]).queryset = choices
+
+    @property
+    def plain_fields(self) -> list[forms.BoundField]:
+        return [self[name] for name in Task.PLAIN]
 
     def changes(self) -> dict[str, Any]:
         return {name: self.cleaned_data[name] for name in self.changed_data}

@@ -11,8 +11,6 @@ from core.admin.row_history import worded
 from projects.models import Task
 
 MAX_STEPS = 12
-TOLD = {"title", "description", "status", "due_date", "assignee", "priority", "project"}
-WORDS = {"due_date": "due date"}
 
 
 @dataclass(frozen=True)
@@ -38,19 +36,14 @@ def _first(record: Any) -> TaskStep:
 
 
 def _changed(newer: Any, older: Any) -> TaskStep:
-    delta = newer.diff_against(older, included_fields=sorted(TOLD & set(_fields(newer))), foreign_keys_are_objs=True)
+    delta = newer.diff_against(older, included_fields=Task.EDITABLE, foreign_keys_are_objs=True)
     return TaskStep([_line(change) for change in delta.changes], _who(newer), _at(newer))
 
 
-def _fields(record: Any) -> list[str]:
-    return [field.name for field in record.tracked_fields]
-
-
 def _line(change: Any) -> str:
-    name = WORDS.get(change.field, change.field)
     if change.field == "description":
         return "Changed the description"
-    return f"{name.capitalize()}: {_shown(change.old)} → {_shown(change.new)}"
+    return f"{change.field.replace('_', ' ').capitalize()}: {_shown(change.old)} → {_shown(change.new)}"
 
 
 def _shown(value: Any) -> str:

@@ -170,9 +170,9 @@ class TaskPagesAdmin(CommentsAdmin):
 
 def shown_by(task: Task) -> dict[str, Any]:
     """Return the values that the form of a task shows. Times are cut to the minute, as in the form's field."""
-    values = {name: getattr(task, name) for name in ("title", "description", "status", "priority")}
+    values = {name: task.serializable_value(name) for name in Task.EDITABLE}
     due = task.due_date.replace(second=0, microsecond=0) if task.due_date else None
-    return {**values, "project": task.project_id, "assignee": task.assignee_id, "due_date": due}
+    return {**values, "due_date": due}
 
 
 def page_of(pk: int) -> str:

@@ -49,7 +49,7 @@ class DueFilter(admin.SimpleListFilter):
 
 @admin.register(Task)
 class TaskAdmin(CalendarAdmin, TaskPagesAdmin, DeletionAdmin, RowHistoryAdmin, SnapshotLists, ModelAdmin):
-    list_display = ["titled", "in_project", "state", "due", "assignee", "rank"]
+    list_display = ["titled", "in_project", "state", "due", "assignee", "rank", *Task.PLAIN]
     list_filter = [
         ("project", RelatedDropdownFilter),
         ("status", ChoicesDropdownFilter),

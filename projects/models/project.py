@@ -23,6 +23,8 @@ class ProjectQuerySet(models.QuerySet["Project"]):
 class Project(models.Model):
     """A named group of tasks. Deleting the project deletes its tasks."""
 
+    EDITABLE = ("name", "description", "owner")  # the fields that users set
+
     name = models.CharField(max_length=255)
     description = models.TextField(blank=True, default="", max_length=20_000)
     owner = models.ForeignKey(

@@ -55,6 +55,12 @@ class Task(models.Model):
         NORMAL = "normal"
         HIGH = "high"
 
+    # The fields that users set, which REST, the CSV export, live messages and the history follow. The list, the board
+    # and the form have code for each, and show those of PLAIN without: a new field needs its column, a migration and
+    # its name in PLAIN.
+    PLAIN: tuple[str, ...] = ()
+    EDITABLE = ("project", "title", "description", "status", "priority", "due_date", "assignee", *PLAIN)
+
     project = models.ForeignKey(Project, models.CASCADE, related_name="tasks", db_index=False)
     title = models.CharField(max_length=255)
     description = models.TextField(blank=True, default="", max_length=20_000)
@@ -109,6 +115,10 @@ class Task(models.Model):
     @property
     def is_overdue(self) -> bool:
         return self.status != self.Status.COMPLETED and self.due_date is not None and self.due_date < timezone.now()
+
+    @property
+    def plain_values(self) -> list[tuple[str, Any]]:
+        return [(name.capitalize(), value) for name in self.PLAIN if (value := getattr(self, name))]
 
 
 class Comment(models.Model):
