@@ -12,7 +12,7 @@ _ESTIMATE = """
 """
 
 
-class Census(NamedTuple):
+class ChatCount(NamedTuple):
     """A number of chats. `exact` is False for the planner's estimate."""
 
     number: int
@@ -24,13 +24,13 @@ class Census(NamedTuple):
         return f"about {round(self.number, 1 - len(str(self.number)) + 2):,}"  # three digits, its precision
 
 
-def count_chats() -> Census:
+def count_chats() -> ChatCount:
     """Return the exact number up to EXACT_UP_TO, and the estimate of the last ANALYZE beyond it."""
     with connection.cursor() as cursor:
         cursor.execute(_ESTIMATE)
         estimated = int(cursor.fetchone()[0] or 0)
         if estimated > 2 * EXACT_UP_TO:  # far above the limit, so counting up to it is pointless
-            return Census(estimated, False)
+            return ChatCount(estimated, False)
         cursor.execute("SELECT count(*) FROM (SELECT FROM chats_chat LIMIT %s) AS first", [EXACT_UP_TO + 1])
         counted = cursor.fetchone()[0]
-    return Census(counted, True) if counted <= EXACT_UP_TO else Census(max(counted, estimated), False)
+    return ChatCount(counted, True) if counted <= EXACT_UP_TO else ChatCount(max(counted, estimated), False)

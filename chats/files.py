@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 FOLDERS = ("messages", "banners")
 AGE = timedelta(days=1)  # a file is written before its row commits; no request or task takes that long
-A_ROUND = 500  # files per folder
+MAX_FILES_PER_SWEEP = 500  # files per folder
 
 
 def may_see(name: str, user: Any) -> bool | None:
@@ -57,7 +57,7 @@ def _rights(name: str) -> Iterator[list[str]]:
 
 
 def sweep() -> int:
-    """Delete unreferenced files, at most A_ROUND per folder, and old drafts. Return how many were deleted.
+    """Delete unreferenced files, at most MAX_FILES_PER_SWEEP per folder, and old drafts. Return how many were deleted.
 
     Such files remain if a process is killed between writing the file and committing its row. The next call continues
     after the last name of this one.
@@ -75,7 +75,7 @@ def sweep() -> int:
 
 
 def _next_names(folder: str) -> list[str]:
-    """Return the next A_ROUND names of a folder.
+    """Return the next MAX_FILES_PER_SWEEP names of a folder.
 
     The position is only in the cache; losing it restarts at the beginning.
     """
@@ -85,8 +85,8 @@ def _next_names(folder: str) -> list[str]:
     except FileNotFoundError:
         return []
     after = cache.get(key) or ""
-    found = nsmallest(A_ROUND, (name for name in names if name > after))
-    cache.set(key, found[-1] if len(found) == A_ROUND else "", None)
+    found = nsmallest(MAX_FILES_PER_SWEEP, (name for name in names if name > after))
+    cache.set(key, found[-1] if len(found) == MAX_FILES_PER_SWEEP else "", None)
     return [f"{folder}/{name}" for name in found]
 
 

@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from chats import realtime
-from chats.banners.api_client import NothingLeft, Photo, photos, turn
+from chats.banners.api_client import NothingLeft, Photo, photos, request_slot
 from chats.broadcasts.state_changes import (
     cancel,
     pause,
@@ -76,7 +76,7 @@ def post_message(*, chat: Chat, text: str = "", image: Picture | None = None) ->
     if not text.strip() and image is None:
         raise ValueError("A message needs a text or an image.")
     with stored(image, folder="messages") as name, transaction.atomic():
-        _hold(chat)
+        _lock_chat(chat)
         message = Message.objects.create(chat=chat, own_text=text.strip(), own_image=name)
         realtime.message_created(message)
     return message
@@ -91,7 +91,7 @@ def mark_read(*, chat: Chat, up_to: int | None = None, ids: Collection[int] | No
     Chat.DoesNotExist if the chat was deleted meanwhile.
     """
     with transaction.atomic():
-        _hold(chat)  # two concurrent calls would update the messages in different orders and could deadlock
+        _lock_chat(chat)  # two concurrent calls would update the messages in different orders and could deadlock
         unread = chat.messages.visible().unread()
         if up_to is not None:
             unread = unread.filter(pk__lte=up_to)
@@ -100,7 +100,7 @@ def mark_read(*, chat: Chat, up_to: int | None = None, ids: Collection[int] | No
         return unread.update(read_at=timezone.now())
 
 
-def _hold(chat: Chat) -> None:
+def _lock_chat(chat: Chat) -> None:
     """Lock the chat against deletion until the commit, without blocking a fan-out. Raises Chat.DoesNotExist."""
     Chat.objects.select_for_update(no_key=True).get(pk=chat.pk)
 
@@ -200,14 +200,14 @@ def delete_broadcast(*, broadcast: Broadcast) -> None:
         if row is None:
             raise BroadcastNotAllowed(f"Broadcast {broadcast.pk} was deleted.")
         if not row.is_deletable:
-            raise BroadcastNotAllowed(_why_it_stays(row))
+            raise BroadcastNotAllowed(_why_not_deletable(row))
         if not row.banner_url:  # a banner keeps its picture
             discard_on_commit(row.image.name or "")
         realtime.broadcast_deleted(row)
         row.delete()
 
 
-def _why_it_stays(broadcast: Broadcast) -> str:
+def _why_not_deletable(broadcast: Broadcast) -> str:
     if broadcast.audience_size is None:
         return f"Broadcast {broadcast.pk} is {broadcast.status}. Cancel it first, then delete it."
     return f"Sending of broadcast {broadcast.pk} has begun, so it cannot be deleted. Cancel or retract it instead."
@@ -256,7 +256,7 @@ def unsent_photos() -> Generator[Photo, None, None]:
     """
     found = photos(api_url=settings.BANNER_API_URL, budget=API_SECONDS, trusted_origins=settings.BANNER_TRUSTED_ORIGINS)
     unavailable = set(Banner.objects.unavailable().values_list("source_url", flat=True))
-    with turn():
+    with request_slot():
         for photo in found:
             if photo.url not in unavailable:
                 yield photo

@@ -16,6 +16,7 @@ from core.images.conversion import Picture
 from core.storage_failure import storing
 
 log = structlog.get_logger(__name__)
+MAX_IMAGE_BYTES = 5 * 1024 * 1024  # of an uploaded or downloaded picture
 
 
 def store(picture: Picture, *, folder: str, prefix: str = "") -> str:

@@ -259,7 +259,7 @@ class BroadcastsView(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin,
     def _after(self, verb: Any) -> Response:
         broadcast = self.get_object()
         try:
-            with self.if_match(broadcast, first=partial(_hold_banner, broadcast)):
+            with self.if_match(broadcast, first=partial(_lock_banner, broadcast)):
                 verb(broadcast=broadcast, actor=self.request.user)
         except BroadcastNotAllowed as error:
             self._refuse(error)
@@ -271,7 +271,7 @@ class BroadcastsView(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin,
         raise Conflict(str(error)) from error
 
 
-def _hold_banner(broadcast: Broadcast) -> None:
+def _lock_banner(broadcast: Broadcast) -> None:
     """Lock the banner before the broadcast, as the services do."""
     if broadcast.banner_url:
         Banner.objects.select_for_update().filter(source_url=broadcast.banner_url).first()

@@ -29,7 +29,7 @@ from django.db import Error as DatabaseError
 from core.rest.strict_json import read_json
 from live import subscriber as closing
 from live.access import Credential, credential_of, look_up, protocol_of
-from live.hub import encode, the_hub
+from live.hub import encode, get_hub
 from live.numbering import replay
 from live.origin import origin_allowed
 from live.subscriber import Subscriber
@@ -67,18 +67,18 @@ class LiveConsumer(AsyncWebsocketConsumer):
             return
         visitor = known[credential]
         # No await until the hub has added this socket, so two handshakes cannot both take the last place.
-        if the_hub().sockets_of(visitor.user_id) >= settings.LIVE_SOCKETS_PER_USER:
+        if get_hub().sockets_of(visitor.user_id) >= settings.LIVE_SOCKETS_PER_USER:
             closing.dropped.labels(code=closing.TOO_MANY_SOCKETS).inc()
             await self.close(closing.TOO_MANY_SOCKETS, "too many sockets")
             return
         self.subscriber = Subscriber(
             credential, visitor, send=self.send, close=self.close, wire=Wire(self.base_send)
         )  # fmt: skip
-        await the_hub().enter(self.subscriber)
+        await get_hub().enter(self.subscriber)
 
     async def disconnect(self, code: int) -> None:
         if self.subscriber is not None:
-            the_hub().leave(self.subscriber)
+            get_hub().leave(self.subscriber)
             self.subscriber.stop()
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
@@ -105,27 +105,29 @@ class LiveConsumer(AsyncWebsocketConsumer):
             message = read_json(text.encode())
             verb = verbs[message["type"]]
         except (ValueError, TypeError, KeyError):
-            await subscriber.say({"type": "error", "detail": f"Expected one of {', '.join(verbs)}, as a JSON object."})
+            await subscriber.answer(
+                {"type": "error", "detail": f"Expected one of {', '.join(verbs)}, as a JSON object."}
+            )
             return
         try:
             await verb(subscriber, message)
         except ValueError as error:
-            await subscriber.say({"type": "error", "detail": str(error)})
+            await subscriber.answer({"type": "error", "detail": str(error)})
         except DatabaseError:
             subscriber.drop(closing.TRY_LATER, "try again later")
 
     async def _ping(self, subscriber: Subscriber, message: dict[str, Any]) -> None:
-        await subscriber.say({"type": "pong"})
+        await subscriber.answer({"type": "pong"})
 
     async def _unsubscribe(self, subscriber: Subscriber, message: dict[str, Any]) -> None:
         topics = _topics(message)
-        the_hub().part(subscriber, topics)
-        await subscriber.say({"type": "unsubscribed", "topics": topics})
+        get_hub().part(subscriber, topics)
+        await subscriber.answer({"type": "unsubscribed", "topics": topics})
 
     async def _subscribe(self, subscriber: Subscriber, message: dict[str, Any]) -> None:
         since, wanted = _since(message), _topics(message)
         topics = await self._admitted(subscriber, wanted)
-        hub = the_hub()
+        hub = get_hub()
         if since is not None and since > hub.position:
             await hub.catch_up()  # another process may already have read later messages
         subscriber.hold()
@@ -133,7 +135,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
             position = hub.join(subscriber, topics)
             if since is not None and topics:
                 await self._replay(subscriber, topics, since, position)
-            await subscriber.say({"type": "subscribed", "topics": topics, "seq": position})
+            await subscriber.answer({"type": "subscribed", "topics": topics, "seq": position})
         finally:
             await subscriber.release()
 
@@ -142,9 +144,9 @@ class LiveConsumer(AsyncWebsocketConsumer):
         admitted: list[str] = []
         for topic in wanted:
             if not subscriber.visitor.may_watch(topic):
-                await subscriber.say({"type": "error", "topic": topic, "detail": NO_TOPIC})
+                await subscriber.answer({"type": "error", "topic": topic, "detail": NO_TOPIC})
             elif len(subscriber.topics.union(admitted, [topic])) > MAX_TOPICS:
-                await subscriber.say({"type": "error", "topic": topic, "detail": FULL})
+                await subscriber.answer({"type": "error", "topic": topic, "detail": FULL})
             else:
                 admitted.append(topic)
         return admitted
@@ -152,7 +154,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
     async def _replay(self, subscriber: Subscriber, topics: list[str], since: int, position: int) -> None:
         missed = await database_sync_to_async(replay)(topics, since, position)
         if missed is None:
-            await subscriber.say({"type": "reload", "topics": topics})
+            await subscriber.answer({"type": "reload", "topics": topics})
         for message in missed or ():
             await subscriber.put(encode(message))
 

@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 1.0
 CHECK_SECONDS = 30.0  # a revoked user gets messages for at most this long, plus the check itself
-CHECK_AGAIN_SECONDS = 2.0  # delay after a failed check
+CHECK_RETRY_SECONDS = 2.0  # delay after a failed check
 IDLE_SECONDS = 60.0
 START_SECONDS = 5.0
 ROWS = 100  # per query: half a subscriber's queue, so that a single burst cannot make a reader too slow
@@ -157,14 +157,14 @@ class Hub:
                 pause = CHECK_SECONDS
             except Exception as error:  # no error may keep revoked users connected
                 log.warning("live_check_failed", error=f"{type(error).__name__}: {error}")
-                pause = CHECK_AGAIN_SECONDS
+                pause = CHECK_RETRY_SECONDS
 
     async def check(self) -> None:
         """Close the sockets of users that were signed out, deactivated, or lost a permission that they need."""
         present = tuple(self._subscribers)
         known = await self._reader.run(look_up, {subscriber.credential for subscriber in present})
         for subscriber in present:
-            subscriber.judge(known.get(subscriber.credential))
+            subscriber.update_visitor(known.get(subscriber.credential))
 
     async def close(self) -> None:
         """Stop at once. The next `enter` starts the hub again."""
@@ -193,6 +193,6 @@ def _first_position() -> int:
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
 
 
-def the_hub() -> Hub:
+def get_hub() -> Hub:
     """Return the hub of this process, or more exactly of this event loop."""
     return _hubs.setdefault(asyncio.get_running_loop(), Hub())

@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 TIMEOUT = 0.2  # seconds per step; with the retry, a publisher loses less than half a second
 REST_SECONDS = 5.0  # pause of sending after a failure
-SILENCE = 10.0  # seconds without a hint after which a listener pings Redis
+SILENCE_TIMEOUT = 10.0  # seconds without a hint after which a listener pings Redis
 RECONNECT = 1.0  # seconds
 failures = Counter("opsroom_live_hint_failures", "Hints that could not be sent; hubs look by themselves a second later")
 
@@ -69,13 +69,13 @@ async def hints() -> AsyncGenerator[None, None]:
 
 
 async def _listen() -> AsyncGenerator[None, None]:
-    # No read timeout, because a listener is normally idle. Instead it pings after SILENCE.
+    # No read timeout, because a listener is normally idle. Instead it pings after SILENCE_TIMEOUT.
     client = redis.asyncio.Redis.from_url(settings.REDIS_URL, socket_timeout=None, socket_connect_timeout=2)
     async with client, client.pubsub() as pubsub:
         await pubsub.subscribe(channel())
         asked = False
         while True:
-            heard = await pubsub.get_message(timeout=SILENCE)
+            heard = await pubsub.get_message(timeout=SILENCE_TIMEOUT)
             if heard is not None:
                 asked = False
                 yield

@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 MAX_QUEUE_LENGTH = 200  # messages
 SEND_TIMEOUT = 20.0  # seconds to send one message
 CLOSE_TIMEOUT = 2.0  # seconds to send the close frame
-LINGER = 12.0  # seconds after which a closed connection is aborted if the peer has not closed it either
+ABORT_TIMEOUT = 12.0  # seconds after which a closed connection is aborted if the peer has not closed it either
 
 SIGNED_OUT, FORBIDDEN, TOO_SLOW, TOO_MANY, TOO_BIG, NOT_TEXT, TRY_LATER = 4401, 4403, 4408, 4429, 1009, 1003, 1013
 TOO_MANY_SOCKETS = 4409
@@ -62,7 +62,7 @@ class Subscriber:
     def _idle(self) -> bool:
         return self._held is None and not self._sending and self._queue.empty()
 
-    async def say(self, message: dict[str, object]) -> None:
+    async def answer(self, message: dict[str, object]) -> None:
         """Queue an answer, waiting for room: a client that does not read its answers has to wait with requests too."""
         await self.put(json.dumps(message))
 
@@ -80,7 +80,7 @@ class Subscriber:
             await self.put(self._held.pop(0))
         self._held = None
 
-    def judge(self, visitor: Visitor | None) -> None:
+    def update_visitor(self, visitor: Visitor | None) -> None:
         """Apply the current state of the user: close the socket if signed out, or if a permission was withdrawn."""
         if visitor is None:
             self.drop(SIGNED_OUT, "signed out")
@@ -126,4 +126,4 @@ class Subscriber:
             self._wire.abort()
         else:
             # The server waits for unsent bytes before it closes a connection, without limit.
-            asyncio.get_running_loop().call_later(LINGER, self._wire.abort)
+            asyncio.get_running_loop().call_later(ABORT_TIMEOUT, self._wire.abort)

@@ -18,7 +18,7 @@ class ProjectsConfig(AppConfig):
         topics.register("project", "projects.view_task")
         for signal in (post_save, post_delete):
             signal.connect(_invalidate_lists, settings.AUTH_USER_MODEL, dispatch_uid=f"lists {signal}")
-        pre_delete.connect(_let_go, settings.AUTH_USER_MODEL, dispatch_uid="what was theirs")
+        pre_delete.connect(_unassign_user, settings.AUTH_USER_MODEL, dispatch_uid="what was theirs")
         from core.data.retention import Rule
         from projects.admin import front_page, mails
         from projects.demo.content import create_demo_projects
@@ -90,8 +90,8 @@ def _invalidate_lists(*, update_fields: Any = None, **_: Any) -> None:
         entries.invalidate()
 
 
-def _let_go(instance: Any, **_: Any) -> None:
+def _unassign_user(instance: Any, **_: Any) -> None:
     """Signal receiver for deleted users, needed because another app deletes the accounts."""
     from projects import services
 
-    services.let_go(person=instance)
+    services.unassign_user(person=instance)

@@ -42,9 +42,9 @@ class CachedListView(ListModelMixin):
             return bytes(JSONRenderer().render(super(CachedListView, self).list(request, *args, **kwargs).data))
 
         if _depends_on_the_time(request):
-            return _answer(request, entries.build_uncached(build))
+            return _response(request, entries.build_uncached(build))
         held = [permission for permission in SCOPE if request.user.has_perm(permission)]
-        return _answer(request, entries.get_or_build(_cache_key(type(self).__name__, request, held), build))
+        return _response(request, entries.get_or_build(_cache_key(type(self).__name__, request, held), build))
 
 
 class CachedListMiddleware:
@@ -54,9 +54,9 @@ class CachedListMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        return self._at_once(request) or self.get_response(request)
+        return self._from_cache(request) or self.get_response(request)
 
-    def _at_once(self, request: HttpRequest) -> HttpResponse | None:
+    def _from_cache(self, request: HttpRequest) -> HttpResponse | None:
         if request.method != "GET" or "Authorization" not in request.headers or not _wants_json(request):
             return None
         if _depends_on_the_time(request):
@@ -69,7 +69,7 @@ class CachedListMiddleware:
         found = entries.peek(_cache_key(route.kind, request, held))
         if found is None:
             return None
-        response = _answer(request, found)
+        response = _response(request, found)
         response["Allow"] = route.allow
         log.info("list_at_once", request=request.get_full_path(), code=response.status_code, user_id=caller.user_id)
         return response
@@ -114,8 +114,8 @@ def _depends_on_the_time(request: HttpRequest | Request) -> bool:
     return "overdue" in request.GET
 
 
-def _answer(request: HttpRequest | Request, found: entries.CachedList) -> HttpResponse:
-    if found.etag in _known(request):
+def _response(request: HttpRequest | Request, found: entries.CachedList) -> HttpResponse:
+    if found.etag in _client_etags(request):
         response: HttpResponse = HttpResponseNotModified()
     else:
         response = HttpResponse(found.body, content_type="application/json")
@@ -129,6 +129,6 @@ def _query(request: HttpRequest | Request) -> str:
     return request.build_absolute_uri()
 
 
-def _known(request: HttpRequest | Request) -> list[str]:
+def _client_etags(request: HttpRequest | Request) -> list[str]:
     """Return the client's ETags. A proxy may have made them weak; the `W/` prefix is ignored."""
     return [etag.removeprefix("W/") for etag in parse_etags(request.headers.get("If-None-Match", ""))]

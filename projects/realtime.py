@@ -69,7 +69,7 @@ def reminders_updated() -> Message:
     return set(), "reminders.updated", {}
 
 
-def tell(messages: Iterable[Message]) -> None:
+def publish(messages: Iterable[Message]) -> None:
     """Publish each message to all its topics when the transaction commits."""
     publish_many(
         (topic, type, data)

@@ -32,7 +32,7 @@ from core import mail
 from core.timezones import in_full
 from projects import realtime
 from projects.models import Reminder, Task
-from projects.models.ledger import MAX_ATTEMPTS, update_free
+from projects.models.attempts import MAX_ATTEMPTS, update_unlocked
 
 log = structlog.get_logger(__name__)
 
@@ -76,7 +76,7 @@ class _ReminderClaim(NamedTuple):
     id: int
     attempt: int
 
-    def ended(self, **outcome: object) -> None:
+    def record(self, **outcome: object) -> None:
         mine = Reminder.objects.filter(pk=self.id, status=Reminder.Status.PENDING, attempts=self.attempt)
         mine.update(lease_until=None, **outcome)
 
@@ -92,12 +92,12 @@ def send_due(*, seconds: float = 30.0) -> int:
         try:
             sent += _send(claim)
         except mail.MailRefused as refused:
-            _try_again(claim, str(refused), for_good=refused.for_good)
+            _record_failure(claim, str(refused), for_good=refused.for_good)
         except OSError as error:
-            _try_again(claim, f"{type(error).__name__}: {error}")
+            _record_failure(claim, f"{type(error).__name__}: {error}")
             break  # the next mail would fail too and use up an attempt
     if moved:
-        realtime.tell([realtime.reminders_updated()])
+        realtime.publish([realtime.reminders_updated()])
     return sent
 
 
@@ -108,7 +108,7 @@ def arm() -> int:
     """
     now = timezone.now()
     lost = Reminder.objects.filter(status=Reminder.Status.PENDING, attempts__gte=MAX_ATTEMPTS, lease_until__lte=now)
-    given_up = len(update_free(lost, status=Reminder.Status.FAILED, error="The worker died while it was sending."))
+    given_up = len(update_unlocked(lost, status=Reminder.Status.FAILED, error="The worker died while it was sending."))
     with connection.cursor() as cursor:
         cursor.execute(_ARM, {"first": now - GRACE, "last": now + AHEAD})
         return given_up + int(cursor.rowcount)
@@ -117,8 +117,8 @@ def arm() -> int:
 def retry_reminders(*, ids: Iterable[int]) -> list[int]:
     """Reset failed reminders to pending with no attempts. Return the ids of those that had failed."""
     failed = Reminder.objects.filter(pk__in=ids, status=Reminder.Status.FAILED)
-    tried = update_free(failed, status=Reminder.Status.PENDING, attempts=0, lease_until=None, error="")
-    realtime.tell([realtime.reminders_updated()] if tried else [])
+    tried = update_unlocked(failed, status=Reminder.Status.PENDING, attempts=0, lease_until=None, error="")
+    realtime.publish([realtime.reminders_updated()] if tried else [])
     return tried
 
 
@@ -138,12 +138,12 @@ def _send(claim: _ReminderClaim) -> bool:
         return False  # its task was deleted in the meantime
     task, now = reminder.task, timezone.now()
     person = _person(task)
-    if reason := _needless(task, reminder, person, now):
-        claim.ended(status=Reminder.Status.DROPPED, error=reason)
+    if reason := _reason_to_drop(task, reminder, person, now):
+        claim.record(status=Reminder.Status.DROPPED, error=reason)
         return False
     address = person.email if person else settings.REMINDER_FALLBACK_EMAIL
     if not address:
-        claim.ended(status=Reminder.Status.FAILED, error="There is no e-mail address to send the reminder to.")
+        claim.record(status=Reminder.Status.FAILED, error="There is no e-mail address to send the reminder to.")
         return False
     late = reminder.due_date < now
     mail.send(
@@ -153,11 +153,11 @@ def _send(claim: _ReminderClaim) -> bool:
         context={"task": task, "late": late, "due": in_full(reminder.due_date, zone_of(person))},
         identity=f"reminder-{reminder.pk}-{reminder.due_date:%Y%m%d%H%M%S}",
     )
-    claim.ended(status=Reminder.Status.SENT, sent_at=timezone.now(), recipient=address, error="")
+    claim.record(status=Reminder.Status.SENT, sent_at=timezone.now(), recipient=address, error="")
     return True
 
 
-def _needless(task: Task, reminder: Reminder, person: Any, now: datetime) -> str:
+def _reason_to_drop(task: Task, reminder: Reminder, person: Any, now: datetime) -> str:
     if task.status == Task.Status.COMPLETED:
         return "The task was completed before."
     if task.due_date != reminder.due_date:
@@ -172,14 +172,14 @@ def _person(task: Task) -> Any:
 
     None if neither is.
     """
-    people = [person for person in (task.assignee, task.project.owner) if person is not None and person.is_active]
-    return next((person for person in people if person.email), None)
+    candidates = [person for person in (task.assignee, task.project.owner) if person is not None and person.is_active]
+    return next((person for person in candidates if person.email), None)
 
 
-def _try_again(claim: _ReminderClaim, reason: str, *, for_good: bool = False) -> None:
+def _record_failure(claim: _ReminderClaim, reason: str, *, for_good: bool = False) -> None:
     log.warning("reminder_not_sent", reminder=claim.id, attempt=claim.attempt, error=reason)
     if for_good or claim.attempt >= MAX_ATTEMPTS:
-        claim.ended(status=Reminder.Status.FAILED, error=reason[:500])
+        claim.record(status=Reminder.Status.FAILED, error=reason[:500])
         return
     mine = Reminder.objects.filter(pk=claim.id, status=Reminder.Status.PENDING, attempts=claim.attempt)
     mine.update(lease_until=timezone.now() + mail.AGAIN[claim.attempt - 1], error=reason[:500])

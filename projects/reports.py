@@ -29,7 +29,7 @@ from core.timezones import day_before, day_bounds, zone_words
 from core.wake import wake
 from projects import realtime
 from projects.models import Report, Task
-from projects.models.ledger import MAX_ATTEMPTS, update_free
+from projects.models.attempts import MAX_ATTEMPTS, update_unlocked
 
 __all__ = ["NotResent", "count", "generate_report", "mail_reports", "register", "resend", "run_daily"]
 
@@ -71,7 +71,7 @@ def generate_report(*, day: date | None = None) -> tuple[Report, bool]:
     try:
         with transaction.atomic():
             report = Report.objects.create(date=day, data=data)
-            realtime.tell([realtime.report_generated(report)])
+            realtime.publish([realtime.report_generated(report)])
     except IntegrityError:
         return Report.objects.get(date=day), False  # a concurrent call created it
     return report, True
@@ -121,13 +121,13 @@ def resend(*, report: Report, actor: Any, mailed_at: datetime | None) -> None:
         raise NotResent("The report has no recipients: REPORT_EMAILS is empty.")
     now = timezone.now()
     with transaction.atomic():
-        unasked = Q(resend_at=None) | Q(attempts=MAX_ATTEMPTS)  # or requested, with all attempts used up
-        idle = Report.objects.filter(unasked, _nobody_is_at_it(now), pk=report.pk, mailed_at=mailed_at)
-        if not idle.update(resend_at=now, attempts=0, lease_until=None, error=""):
+        is_not_requested = Q(resend_at=None) | Q(attempts=MAX_ATTEMPTS)  # or requested, with all attempts used up
+        free = Report.objects.filter(is_not_requested, _is_unclaimed(now), pk=report.pk, mailed_at=mailed_at)
+        if not free.update(resend_at=now, attempts=0, lease_until=None, error=""):
             raise NotResent(_why_not(report, mailed_at))
-        told = f"Had it mailed again to {', '.join(settings.REPORT_EMAILS)}."
-        LogEntry.objects.log_actions(actor.pk, [report], CHANGE, told, single_object=True)
-        realtime.tell([realtime.report_updated(report)])
+        log_text = f"Had it mailed again to {', '.join(settings.REPORT_EMAILS)}."
+        LogEntry.objects.log_actions(actor.pk, [report], CHANGE, log_text, single_object=True)
+        realtime.publish([realtime.report_updated(report)])
         wake(MAIL)
 
 
@@ -138,7 +138,7 @@ def _why_not(report: Report, mailed_at: datetime | None) -> str:
     return "A mail of this report is on its way already, and is not sent twice."
 
 
-def _nobody_is_at_it(now: datetime) -> Q:
+def _is_unclaimed(now: datetime) -> Q:
     return Q(lease_until=None) | Q(lease_until__lte=now)
 
 
@@ -151,13 +151,13 @@ def mail_reports(seconds: float = MAIL_SECONDS) -> int:
     """
     now, sent, until = timezone.now(), 0, time.monotonic() + seconds
     lost = Report.objects.filter(attempts__gte=MAX_ATTEMPTS, lease_until__lte=now)
-    update_free(lost, lease_until=None, error="The worker died while it was sending.")
+    update_unlocked(lost, lease_until=None, error="The worker died while it was sending.")
     if not settings.REPORT_EMAILS:
         return 0
     first = timezone.localdate(now - MAILED_FOR, timezone.get_default_timezone())
     is_news = Q(mailed_at=None, date__gte=first, data__totals__total__gt=0)
     wanted = Report.objects.filter(is_news | Q(resend_at__isnull=False))
-    for report in wanted.filter(_nobody_is_at_it(now), attempts__lt=MAX_ATTEMPTS).order_by("pk"):
+    for report in wanted.filter(_is_unclaimed(now), attempts__lt=MAX_ATTEMPTS).order_by("pk"):
         sent += _mail(report, now)
         if time.monotonic() >= until:
             break
@@ -169,11 +169,11 @@ def _mail(report: Report, now: datetime) -> bool:
 
     The claim is a conditional update: the row is unchanged since it was read, and exactly one row was updated.
     """
-    wish = Report.objects.filter(pk=report.pk, mailed_at=report.mailed_at, resend_at=report.resend_at)
+    unchanged = Report.objects.filter(pk=report.pk, mailed_at=report.mailed_at, resend_at=report.resend_at)
     lease = now + timedelta(seconds=mail.LEASE_SECONDS)
-    if not wish.filter(attempts=report.attempts).update(attempts=F("attempts") + 1, lease_until=lease):
+    if not unchanged.filter(attempts=report.attempts).update(attempts=F("attempts") + 1, lease_until=lease):
         return False
-    claimed = wish.filter(attempts=report.attempts + 1)
+    claimed = unchanged.filter(attempts=report.attempts + 1)
     try:
         mail.send(
             to=settings.REPORT_EMAILS,
@@ -189,22 +189,22 @@ def _mail(report: Report, now: datetime) -> bool:
             identity=_identity(report),
         )
     except mail.MailRefused as refused:
-        _note(claimed, report, str(refused))
+        _record_failure(claimed, report, str(refused))
         return False
     except OSError as error:
-        _note(claimed, report, f"{type(error).__name__}: {error}")
+        _record_failure(claimed, report, f"{type(error).__name__}: {error}")
         return False
     if claimed.update(mailed_at=timezone.now(), resend_at=None, lease_until=None, error=""):
-        realtime.tell([realtime.report_updated(report)])
+        realtime.publish([realtime.report_updated(report)])
     return True
 
 
-def _note(claimed: QuerySet[Report], report: Report, reason: str) -> None:
+def _record_failure(claimed: QuerySet[Report], report: Report, reason: str) -> None:
     """Record why the mail was not accepted and when to retry. The last attempt is not retried."""
     log.warning("report_not_mailed", date=str(report.date), error=reason)
     pause = mail.AGAIN[report.attempts] if report.attempts < len(mail.AGAIN) else None
     claimed.update(lease_until=pause and timezone.now() + pause, error=reason[:500])
-    realtime.tell([realtime.report_updated(report)])
+    realtime.publish([realtime.report_updated(report)])
 
 
 def _identity(report: Report) -> str:

@@ -22,11 +22,24 @@ from core.errors import still_there
 from core.list_cache import entries
 from projects import realtime
 from projects.models import Comment, Project, Task
-from projects.task_updates import TaskChanged, change_tasks, hold, known
+from projects.task_updates import TaskChanged, change_tasks, known, lock_project
 
 __all__ = [
-    "TaskChanged", "add_comment", "create_project", "create_task", "delete_comment", "delete_project", "delete_task",
-    "delete_tasks", "hold", "let_go", "move_task", "update_comment", "update_project", "update_task", "update_tasks",
+    "TaskChanged",
+    "add_comment",
+    "create_project",
+    "create_task",
+    "delete_comment",
+    "delete_project",
+    "delete_task",
+    "delete_tasks",
+    "lock_project",
+    "move_task",
+    "unassign_user",
+    "update_comment",
+    "update_project",
+    "update_task",
+    "update_tasks",
 ]  # fmt: skip
 
 MAX_MESSAGES = (
@@ -41,7 +54,7 @@ def create_project(*, name: str, description: str = "", owner: Any = None, actor
     with transaction.atomic():
         with still_there("owner"):
             _save(project, actor)
-        realtime.tell([realtime.project_changed("created", project)])
+        realtime.publish([realtime.project_changed("created", project)])
         entries.invalidate()
     return project
 
@@ -64,7 +77,7 @@ def update_project(*, project: Project, actor: Any = None, **changes: Any) -> Pr
             project.updated_at = timezone.now()
             with still_there("owner"):
                 _save(project, actor, [*found, "updated_at"])
-            realtime.tell([realtime.project_changed("updated", project)])
+            realtime.publish([realtime.project_changed("updated", project)])
             entries.invalidate()
     return project
 
@@ -81,7 +94,7 @@ def delete_project(*, project: Project, actor: Any = None) -> None:
         found = Task.objects.filter(project=locked).order_by("pk")
         pks = list(found.select_for_update().values_list("pk", flat=True))
         told = [realtime.task_deleted(task) for task in found] if len(pks) <= MAX_MESSAGES else []
-        realtime.tell([*told, realtime.project_changed("deleted", locked)])
+        realtime.publish([*told, realtime.project_changed("deleted", locked)])
         pk, begun = locked.pk, timezone.now()
         locked._history_user = actor  # type: ignore[attr-defined]
         with still_there("actor"):
@@ -104,7 +117,7 @@ def create_task(*, project: Project, title: str, actor: Any = None, **fields: An
     with transaction.atomic():
         with still_there("project"):
             _save(task, actor)
-        realtime.tell([realtime.task_created(task)])
+        realtime.publish([realtime.task_created(task)])
         entries.invalidate()
     return task
 
@@ -150,7 +163,7 @@ def delete_tasks(*, ids: Iterable[int], actor: Any = None) -> int:
         locked = list(Task.objects.filter(pk__in=list(ids)).order_by("pk").select_for_update())
         if not locked:
             return 0
-        realtime.tell([realtime.task_deleted(task) for task in locked])
+        realtime.publish([realtime.task_deleted(task) for task in locked])
         gone = [task.pk for task in locked]
         with still_there("actor"):
             Task.objects.filter(pk__in=gone).delete()
@@ -159,7 +172,7 @@ def delete_tasks(*, ids: Iterable[int], actor: Any = None) -> int:
     return len(locked)
 
 
-def let_go(*, person: Any) -> None:
+def unassign_user(*, person: Any) -> None:
     """Remove a person from their projects and tasks before the account is deleted. Each change is published."""
     with transaction.atomic():
         # The query itself locks the rows, so that those reassigned to another person in the meantime are left
@@ -182,7 +195,7 @@ def add_comment(*, task: Task, content: str, author: str = "", actor: Any = None
     with transaction.atomic():
         with still_there("task"):
             comment.save()
-        realtime.tell([realtime.comment_changed("created", comment)])
+        realtime.publish([realtime.comment_changed("created", comment)])
     return comment
 
 
@@ -204,7 +217,7 @@ def update_comment(*, comment: Comment, actor: Any = None, seen: str | None = No
                 setattr(locked, name, changes[name])
             locked.edited_at, locked.edited_by = timezone.now(), _name(actor)
             locked.save(update_fields=[*found, "edited_at", "edited_by"])
-            realtime.tell([realtime.comment_changed("updated", locked)])
+            realtime.publish([realtime.comment_changed("updated", locked)])
     return locked
 
 
@@ -219,7 +232,7 @@ def delete_comment(*, comment: Comment, actor: Any = None) -> None:
         if locked is None:
             return
         _check_writer(locked, actor)
-        realtime.tell([realtime.comment_changed("deleted", locked)])
+        realtime.publish([realtime.comment_changed("deleted", locked)])
         if actor is not None and locked.written_by_id != actor.pk:
             words = f"Deleted a comment of {locked.author}."
             LogEntry.objects.log_actions(actor.pk, [locked.task], CHANGE, words, single_object=True)

@@ -45,7 +45,7 @@ def change_tasks(
     changed: list[Task] = []
     with transaction.atomic():
         if "project" in wanted:
-            hold(wanted["project"])
+            lock_project(wanted["project"])
         for some in _chunks(sorted(set(ids))):
             changed += _change(some, actor, wanted, seen or {})
         if changed:
@@ -68,11 +68,11 @@ def _change(ids: list[int], actor: Any, wanted: dict[str, Any], seen: dict[str, 
         )
         # The given actor or None; by default simple_history would take the user of the thread's current request.
         Task.history.bulk_history_create(tasks, update=True, default_user=known(actor))
-    realtime.tell(realtime.task_updated(task, found) for task, found in differences)
+    realtime.publish(realtime.task_updated(task, found) for task, found in differences)
     return tasks
 
 
-def hold(project: Project) -> None:
+def lock_project(project: Project) -> None:
     """Lock the project that tasks are moved to against deletion, because projects are locked before tasks.
 
     If it was already deleted, the foreign key check raises the error, provided there is a task to move.

@@ -92,9 +92,9 @@ class TasksView(RestView, CachedListView, viewsets.ModelViewSet):
     def perform_update(self, serializer: BaseSerializer) -> None:
         task: Any = serializer.instance
         wanted = serializer.validated_data
-        hold = partial(services.hold, wanted["project"]) if "project" in wanted else lambda: None
+        lock = partial(services.lock_project, wanted["project"]) if "project" in wanted else lambda: None
         try:
-            with self.if_match(task, first=hold):
+            with self.if_match(task, first=lock):
                 serializer.instance = services.update_task(task=task, actor=self.request.user, **wanted)
         except Task.DoesNotExist as gone:
             raise exceptions.NotFound() from gone

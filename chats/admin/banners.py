@@ -18,7 +18,7 @@ from unfold.admin import ModelAdmin
 
 from chats import services
 from chats.admin.send import SendBannerAdmin, go_to, may_send
-from chats.banners.next_banner import NoPreview, look_ahead, preview
+from chats.banners.next_banner import NoPreview, find_next_banner, preview
 from chats.models import Banner, BroadcastNotAllowed
 from core.rest.snapshots import SnapshotLists
 
@@ -96,9 +96,9 @@ class BannerAdmin(SendBannerAdmin, SnapshotLists, ModelAdmin):
     def next_view(self, request: HttpRequest) -> HttpResponse:
         """Return the part of the page that calls the banner API and may be slow. Only for users who may send."""
         self._may_ask(request)
-        outlook = look_ahead()
-        token = signing.dumps([outlook.photo.url, outlook.photo.title], salt=SALT) if outlook.photo else ""
-        context = {"outlook": outlook, "token": token, "may_send": True}
+        next_banner = find_next_banner()
+        token = signing.dumps([next_banner.photo.url, next_banner.photo.title], salt=SALT) if next_banner.photo else ""
+        context = {"next_banner": next_banner, "token": token, "may_send": True}
         return render(request, "chats/banner_next.html", context)
 
     def preview_view(self, request: HttpRequest, token: str) -> HttpResponse:

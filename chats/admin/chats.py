@@ -61,7 +61,7 @@ class ChatAdmin(ConcurrentFormsAdmin, SendBannerAdmin, ConversationAdmin, ModelA
         return (queryset.matching(search_term) if search_term.strip() else queryset), False
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        return super().changelist_view(request, {"title": "Chats", "census": count_chats, **(extra_context or {})})
+        return super().changelist_view(request, {"title": "Chats", "chat_count": count_chats, **(extra_context or {})})
 
     @display(description="UUID")
     def uuid(self, chat: Chat) -> str:

@@ -105,9 +105,9 @@ class ComposeAdmin(admin.ModelAdmin):
         text, send_at = form.cleaned_data["text"], form.moment
         try:
             own = (broadcast.image.name or "") if broadcast else ""
-            image = drafts.settle(form.picture, own=own) if form.picture else None
-        except drafts.Forgotten:
-            return self._refused(request, form, broadcast, drafts.GONE)
+            image = drafts.store_permanently(form.picture, own=own) if form.picture else None
+        except drafts.DraftGone:
+            return self._refused(request, form, broadcast, drafts.PICTURE_GONE)
         except StorageFailure as error:
             return self._refused(request, form, broadcast, f"The picture could not be stored. {error}")
         if broadcast is None:
@@ -177,7 +177,7 @@ def _kept(draft: drafts.Draft | None) -> dict[str, str] | None:
     """Return the fields of a form that was kept for its preview, or None if the draft was deleted."""
     try:
         return dict(json.loads(draft.read())) if draft else None
-    except drafts.Forgotten:
+    except drafts.DraftGone:
         return None
 
 

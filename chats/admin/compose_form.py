@@ -20,12 +20,12 @@ from chats.broadcasts.drafts import Draft
 from chats.broadcasts.user_list import Listed, read_list
 from chats.models import ALL_CHATS, Audience, ListedUsers
 from chats.models.audience import KINDS
+from chats.stored_images import MAX_IMAGE_BYTES
 from core.admin.datetime_field import MomentField, MomentInput
 from core.busy import Busy
 from core.images.conversion import ImageRefused, reencode
 from core.storage_failure import StorageFailure
 
-MAX_IMAGE_BYTES = 5 * 1024 * 1024
 MAX_LIST_FILE_BYTES = 20 * 1024 * 1024  # 200,000 UUIDs with a few other columns
 TIMES = {"now": "Now", "later": "Later"}
 
@@ -125,7 +125,7 @@ class ComposeForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
         if self.data.get("picture_kept") and self.picture is None and "picture_file" not in self.errors:
-            self.add_error("picture_file", drafts.GONE)
+            self.add_error("picture_file", drafts.PICTURE_GONE)
         elif not data.get("text", "").strip() and self.picture is None and not self.errors:
             self.add_error("text", "Write a text or add a picture.")
         if data.get("audience") == ListedUsers.kind and "users_file" not in self.errors:
@@ -139,7 +139,7 @@ class ComposeForm(forms.Form):
             return
         try:
             self.listed = read_list(self.listed_file.read().decode(errors="replace"))
-        except drafts.Forgotten:
+        except drafts.DraftGone:
             self.listed_file = None
             self.add_error("users", "The list is not kept any more. Please choose it again.")
             return
@@ -189,7 +189,7 @@ class ComposeForm(forms.Form):
         if self.is_bound and self.data.get("users"):
             return self.data["users"]
         if self.listed_file is not None and not self.listed_file.title:
-            with suppress(drafts.Forgotten):
+            with suppress(drafts.DraftGone):
                 return self.listed_file.read().decode(errors="replace")
         return ""
 

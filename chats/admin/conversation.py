@@ -23,7 +23,7 @@ from core.storage_failure import StorageFailure
 
 PAGE = 50
 MAX_TEXT_LENGTH = 4000
-LOOK_BEHIND = 100  # messages; more than a chat gets while a transaction is open
+MAX_SEEN_IDS = 100  # messages; more than a chat gets while a transaction is open
 MAX_PAGE_NUMBERS = 5_000  # per request
 
 
@@ -70,22 +70,22 @@ class ConversationAdmin(ModelAdmin):
         chat = self.get_object(request, unquote(object_id))
         if chat is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
-        self._let_in(request, chat)
+        self._check_access(request, chat)
         form = MessageForm()
         if request.method == "POST":
             form = MessageForm(request.POST, request.FILES)
             try:
-                if self._written(request, chat, form):
+                if self._post_message(request, chat, form):
                     return HttpResponseRedirect(f"{request.path}#newest")
             except Chat.DoesNotExist:  # deleted meanwhile
                 return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
         return render(request, "chats/chat.html", self._page_context(request, chat, form))
 
-    def _let_in(self, request: HttpRequest, chat: Model | None = None) -> None:
+    def _check_access(self, request: HttpRequest, chat: Model | None = None) -> None:
         if not (self.has_view_permission(request, chat) and request.user.has_perm("chats.view_message")):
             raise PermissionDenied
 
-    def _written(self, request: HttpRequest, chat: Chat, form: MessageForm) -> bool:
+    def _post_message(self, request: HttpRequest, chat: Chat, form: MessageForm) -> bool:
         if not request.user.has_perm("chats.add_message"):
             raise PermissionDenied
         if not form.is_valid():
@@ -138,7 +138,7 @@ class ConversationAdmin(ModelAdmin):
             "messages_shown": shown,
             "has_more": len(found) > PAGE,
             "may_mark": request.user.has_perm("chats.change_message"),
-            **_mark(floor, [*seen, *(message.pk for message in shown)]),
+            **_position(floor, [*seen, *(message.pk for message in shown)]),
         }
         return render(request, "chats/messages_newer.html", context)
 
@@ -157,7 +157,7 @@ class ConversationAdmin(ModelAdmin):
         return HttpResponseRedirect(reverse("admin:chats_chat_change", args=[chat.pk]))
 
     def _chat(self, request: HttpRequest, pk: int) -> Chat:
-        self._let_in(request)
+        self._check_access(request)
         return get_object_or_404(Chat, pk=pk)
 
 
@@ -173,18 +173,18 @@ def _messages(chat: Chat, before: int | None = None) -> dict[str, Any]:
         "chat": chat,
         "messages_shown": shown,
         "earlier_than": shown[0].pk if has_earlier else None,
-        **_mark(shown[0].pk if has_earlier else 0, [message.pk for message in shown]),
+        **_position(shown[0].pk if has_earlier else 0, [message.pk for message in shown]),
     }
 
 
-def _mark(floor: int, seen: list[int]) -> dict[str, Any]:
+def _position(floor: int, seen: list[int]) -> dict[str, Any]:
     """Return the page's position: all messages up to `floor` were shown, and of the later ones those in `seen`.
 
     One number is not enough. A fan-out takes its ids some time before its commit, so a message may appear below others
     that are already shown.
     """
     seen = sorted({number for number in seen if number > floor})
-    behind, kept = seen[:-LOOK_BEHIND], seen[-LOOK_BEHIND:]
+    behind, kept = seen[:-MAX_SEEN_IDS], seen[-MAX_SEEN_IDS:]
     return {"floor": behind[-1] if behind else floor, "seen": ",".join(map(str, kept))}
 
 

@@ -19,8 +19,8 @@ from chats.broadcasts.progress import in_words, progress_of
 from chats.models import Banner, Broadcast, BroadcastNotAllowed, Step
 from core.admin.row_history import RowHistoryAdmin
 
-WORKERS_SHOULD_HAVE_COME = 10  # seconds
-EVERY = 5  # seconds between two refreshes of the live part: the rate also falls when nothing happens
+WORKER_START_TIMEOUT = 10  # seconds
+REFRESH_INTERVAL = 5  # seconds between two refreshes of the live part: the rate also falls when nothing happens
 
 
 # Timeline steps that are not states: the state whose style they use, and their label.
@@ -117,8 +117,8 @@ class BroadcastPagesAdmin(RowHistoryAdmin):
             "timeline": [(step, *_look_of(step)) for step in reversed(steps)],
             "actions": actions_for(broadcast) if may_send(request) else [],
             "may_edit": may_send(request) and broadcast.status in Broadcast.CHANGEABLE,
-            "every": None if broadcast.is_finished else EVERY,
-            "nobody_comes": broadcast.status == Broadcast.Status.QUEUED and waited > WORKERS_SHOULD_HAVE_COME,
+            "every": None if broadcast.is_finished else REFRESH_INTERVAL,
+            "is_waiting_for_worker": broadcast.status == Broadcast.Status.QUEUED and waited > WORKER_START_TIMEOUT,
             "is_useless": broadcast.status == Broadcast.Status.FAILED
             and Banner.objects.filter(source_url=broadcast.banner_url, skipped_at__isnull=False).exists(),
             "left": (broadcast.audience_size or 0) - broadcast.delivered - broadcast.skipped,

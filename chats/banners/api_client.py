@@ -14,8 +14,12 @@ from threading import BoundedSemaphore
 from typing import Any, TypeGuard
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from django.conf import settings
+
+from chats.stored_images import MAX_IMAGE_BYTES
 from core.http.safe_download import fetch
 from core.http.url_policy import Deadline, DownloadError, origin
+from core.images.conversion import Picture, reencode
 
 PAGE = 100  # photos requested per page; the service may return fewer
 MAX_PAGES = 1000  # limit for a list that never ends
@@ -48,7 +52,7 @@ class NothingLeft(BannerApiError):
 
 
 @contextmanager
-def turn() -> Iterator[None]:
+def request_slot() -> Iterator[None]:
     """Hold one of this process's few slots for requests that wait for the external API.
 
     A slow API can hold MAX_WAITING threads, never all threads that serve pages. Raises BannerApiError if no slot is
@@ -126,6 +130,12 @@ def photos(*, api_url: str, budget: float, trusted_origins: Collection[str] = ()
     The time starts now and also runs while the caller processes a photo. `trusted_origins` as in `fetch`.
     """
     return Photos(api_url, Deadline.after(budget), trusted_origins)
+
+
+def download(url: str, *, seconds: float) -> Picture:
+    """Return the photo at `url`, re-encoded. Raises DownloadError, ImageRefused and Busy."""
+    origins = settings.BANNER_TRUSTED_ORIGINS
+    return reencode(fetch(url, deadline=seconds, max_bytes=MAX_IMAGE_BYTES, trusted_origins=origins).body)
 
 
 def _origin_of(api_url: str) -> set[str]:

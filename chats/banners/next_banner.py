@@ -8,22 +8,20 @@ from hashlib import sha256
 from django.conf import settings
 from django.core.cache import cache
 
-from chats.banners.api_client import BannerApiError, Photo, photos, turn
-from chats.broadcasts.prepare import MAX_IMAGE_BYTES
+from chats.banners.api_client import BannerApiError, Photo, download, photos, request_slot
 from chats.models import Banner
 from core.busy import Busy
-from core.http.safe_download import fetch
 from core.http.url_policy import DownloadError
-from core.images.conversion import ImageRefused, reencode
+from core.images.conversion import ImageRefused
 
-LOOK_SECONDS = 5.0  # for reading the API's list
+LIST_SECONDS = 5.0  # for reading the API's list
 PICTURE_SECONDS = 8.0
 KEPT_SECONDS = 10 * 60  # for a cached preview
 REFUSED_SECONDS = 60  # for a cached failure
 
 
 @dataclass(frozen=True)
-class Outlook:
+class NextBanner:
     """The next photo that was never sent, if any, and the number of unsent photos, including it.
 
     `counted_all` is False if the API was too slow to be read to its end; then at least `left` photos are unsent.
@@ -41,23 +39,23 @@ class NoPreview(Exception):
     """The picture cannot be shown. The exception's text is a sentence for the user."""
 
 
-def look_ahead() -> Outlook:
-    """Read the API's list for at most LOOK_SECONDS. Return the next photo and the number of unsent ones."""
+def find_next_banner() -> NextBanner:
+    """Read the API's list for at most LIST_SECONDS. Return the next photo and the number of unsent ones."""
     found = photos(
-        api_url=settings.BANNER_API_URL, budget=LOOK_SECONDS, trusted_origins=settings.BANNER_TRUSTED_ORIGINS
+        api_url=settings.BANNER_API_URL, budget=LIST_SECONDS, trusted_origins=settings.BANNER_TRUSTED_ORIGINS
     )
     unavailable = set(Banner.objects.unavailable().values_list("source_url", flat=True))
     following: Photo | None = None
     left = 0
     try:
-        with turn():
+        with request_slot():
             for photo in found:
                 if photo.url not in unavailable:
                     following = following or photo
                     left += 1
     except BannerApiError as error:
-        return Outlook(following, left, False, found.unusable, "" if following else error.reason)
-    return Outlook(following, left, True, found.unusable, "")
+        return NextBanner(following, left, False, found.unusable, "" if following else error.reason)
+    return NextBanner(following, left, True, found.unusable, "")
 
 
 def preview(url: str) -> bytes:
@@ -69,16 +67,10 @@ def preview(url: str) -> bytes:
     if kept is not None:
         return kept
     try:
-        with turn():
-            fetched = fetch(
-                url,
-                deadline=PICTURE_SECONDS,
-                max_bytes=MAX_IMAGE_BYTES,
-                trusted_origins=settings.BANNER_TRUSTED_ORIGINS,
-            )
-        content = reencode(fetched.body).content
+        with request_slot():
+            content = download(url, seconds=PICTURE_SECONDS).content
     except BannerApiError as error:
-        raise Busy(error.reason) from error  # the only BannerApiError raised by `turn`
+        raise Busy(error.reason) from error  # the only BannerApiError raised by `request_slot`
     except (DownloadError, ImageRefused) as error:
         cache.set(key, error.reason, REFUSED_SECONDS)
         raise NoPreview(error.reason) from error

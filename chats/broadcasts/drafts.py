@@ -19,10 +19,10 @@ from core.images.conversion import Picture
 
 FOLDER = "drafts"
 KEPT = timedelta(days=1)  # chats/files.py deletes older drafts
-GONE = "The picture is not kept any more. Please choose it again."
+PICTURE_GONE = "The picture is not kept any more. Please choose it again."
 
 
-class Forgotten(Exception):
+class DraftGone(Exception):
     """The draft's file was deleted."""
 
 
@@ -39,20 +39,20 @@ class Draft:
         return default_storage.url(self.name)
 
     def read(self) -> bytes:
-        """Return the content. Raises Forgotten if it was deleted."""
+        """Return the content. Raises DraftGone if it was deleted."""
         try:
             with default_storage.open(self.name) as file:
                 return file.read()
         except FileNotFoundError as error:
-            raise Forgotten from error
+            raise DraftGone from error
 
 
-def settle(draft: Draft, *, own: str = "") -> str:
+def store_permanently(draft: Draft, *, own: str = "") -> str:
     """Store a kept picture permanently and return its name.
 
     A picture that is the broadcast's `own` already is kept as it is.
 
-    Any other picture is copied, because no two rows share a file. Raises Forgotten or StorageFailure.
+    Any other picture is copied, because no two rows share a file. Raises DraftGone or StorageFailure.
     """
     if own and draft.name == own:
         return own

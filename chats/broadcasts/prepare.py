@@ -12,13 +12,13 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from chats import realtime
+from chats.banners.api_client import download
 from chats.broadcasts import fanout, state_changes
 from chats.models import Banner, Broadcast, BroadcastNotAllowed
 from chats.stored_images import stored
 from core.busy import Busy
-from core.http.safe_download import fetch
 from core.http.url_policy import DownloadError
-from core.images.conversion import ImageRefused, Picture, reencode
+from core.images.conversion import ImageRefused, Picture
 from core.storage_failure import StorageFailure
 
 log = structlog.get_logger(__name__)
@@ -26,7 +26,6 @@ log = structlog.get_logger(__name__)
 LEASE = timedelta(seconds=30)  # longer than DOWNLOAD_SECONDS plus re-encoding, and short enough for a user who waits
 DOWNLOAD_SECONDS = 15.0
 NO_DOWNLOAD = "The banner could not be downloaded:"
-MAX_IMAGE_BYTES = 5 * 1024 * 1024
 
 
 def prepare(broadcast: Broadcast) -> bool:
@@ -70,13 +69,7 @@ def _is_missed(broadcast: Broadcast) -> bool:
 
 def _download(broadcast: Broadcast, banner: Banner) -> bool:
     try:
-        fetched = fetch(
-            banner.source_url,
-            deadline=DOWNLOAD_SECONDS,
-            max_bytes=MAX_IMAGE_BYTES,
-            trusted_origins=settings.BANNER_TRUSTED_ORIGINS,
-        )
-        picture = reencode(fetched.body)
+        picture = download(banner.source_url, seconds=DOWNLOAD_SECONDS)
     except DownloadError as error:
         _give_up(broadcast, banner, f"{NO_DOWNLOAD} {error.reason}", useless=error.reason if error.permanent else "")
         return False

@@ -36,7 +36,7 @@ def progress_of(broadcast: Broadcast, *, now: datetime | None = None) -> Broadca
     took = _seconds(broadcast.started_at, broadcast.finished_at)
     rate = remaining = None
     if broadcast.status == Broadcast.Status.SENDING:
-        rate = present_rate(broadcast, now=now)
+        rate = current_rate(broadcast, now=now)
         if rate and broadcast.audience_size is not None:
             remaining = (broadcast.audience_size - done) / rate
     elif broadcast.status == Broadcast.Status.SENT and took:
@@ -44,10 +44,10 @@ def progress_of(broadcast: Broadcast, *, now: datetime | None = None) -> Broadca
     return BroadcastProgress(done, broadcast.audience_size, broadcast.percent, rate, remaining, took)
 
 
-def present_rate(broadcast: Broadcast, *, now: datetime) -> float | None:
+def current_rate(broadcast: Broadcast, *, now: datetime) -> float | None:
     """Return the messages per second of the last WINDOW, or since sending started or resumed if that is more recent."""
-    went_on = broadcast.steps.filter(verb="sending").order_by("-id").values_list("at", flat=True).first()
-    since = max(filter(None, (now - WINDOW, broadcast.started_at, went_on)))
+    resumed_at = broadcast.steps.filter(verb="sending").order_by("-id").values_list("at", flat=True).first()
+    since = max(filter(None, (now - WINDOW, broadcast.started_at, resumed_at)))
     seconds = (now - since).total_seconds()
     if seconds < MIN_ELAPSED:
         return None

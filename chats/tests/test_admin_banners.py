@@ -10,7 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from chats.admin.banners import SALT
-from chats.banners.api_client import MAX_WAITING, turn
+from chats.banners.api_client import MAX_WAITING, request_slot
 from chats.factories import BannerFactory, BroadcastFactory
 from chats.models import Banner
 from chats.tests import evil_server as evil
@@ -113,7 +113,7 @@ def test_a_slow_api_holds_a_few_requests_and_refuses_more_at_once(as_marketer, m
     banner_list.offers(1)
     with ExitStack() as waiting:
         for _ in range(MAX_WAITING):
-            waiting.enter_context(turn())
+            waiting.enter_context(request_slot())
 
         page = as_marketer.get(f"{PAGE}next/")
         press = marketer_api.post("/broadcasts/banner/")

@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 from PIL import Image
 
-from chats.chat_count import Census, count_chats
+from chats.chat_count import ChatCount, count_chats
 from chats.demo.fake import create_fake_chats
 from chats.factories import BroadcastFactory, ChatFactory, MessageFactory
 from chats.models import Broadcast, Chat, Message
@@ -115,9 +115,9 @@ def test_an_empty_list_says_what_belongs_here_and_offers_it(as_marketer, as_view
 
 
 def test_the_total_is_exact_while_it_is_cheap(chat):
-    assert count_chats() == Census(1, True)
-    assert str(Census(1_000, True)) == "1,000"
-    assert str(Census(1_003_271, False)) == "about 1,000,000"
+    assert count_chats() == ChatCount(1, True)
+    assert str(ChatCount(1_000, True)) == "1,000"
+    assert str(ChatCount(1_003_271, False)) == "about 1,000,000"
 
 
 def test_a_large_total_is_estimated(monkeypatch):

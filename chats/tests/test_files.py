@@ -244,7 +244,7 @@ def test_the_sweeper_deletes_old_files_that_no_row_has(picture):
 
 
 def test_each_round_looks_at_a_bounded_number_and_the_rounds_reach_every_file(monkeypatch):
-    monkeypatch.setattr(files, "A_ROUND", 3)
+    monkeypatch.setattr(files, "MAX_FILES_PER_SWEEP", 3)
     kept = [put(f"messages/{number}.webp", timedelta(0)) for number in range(4)]
     put("messages/9.webp", 2 * files.AGE)
 

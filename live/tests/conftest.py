@@ -91,8 +91,8 @@ def marketer(transactional_db) -> User:
 
 @pytest_asyncio.fixture
 async def hub(transactional_db) -> AsyncIterator[hub_module.Hub]:
-    yield hub_module.the_hub()
-    await hub_module.the_hub().close()
+    yield hub_module.get_hub()
+    await hub_module.get_hub().close()
     await sync_to_async(connections.close_all)()
     for thread in threading.enumerate():
         if thread.name.startswith("live"):

@@ -20,7 +20,7 @@ from core.errors import RelatedRowGone
 from core.numerals import number
 from core.rest.snapshots import one_snapshot
 from projects import services
-from projects.admin.json_responses import done, people, refused
+from projects.admin.json_responses import error_response, no_content, people
 from projects.admin.task_form import CardForm
 from projects.models import Project, Task
 
@@ -121,31 +121,31 @@ class BoardAdmin(ModelAdmin):
     def move(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Set the status of the card `task` to its new column, if it is still in the column `from`."""
         if not request.user.has_perm("projects.change_task"):
-            return refused("You may look at this board, but not move its cards.", 403)
+            return error_response("You may look at this board, but not move its cards.", 403)
         status = request.POST.get("status", "")
         if status not in Task.Status.values:
-            return refused("There is no such column.")
+            return error_response("There is no such column.")
         try:
             task = Task.objects.get(pk=number(request.POST.get("task", "")), project=pk)
             services.move_task(task=task, status=status, seen=request.POST.get("from"), actor=request.user)
         except Task.DoesNotExist:
-            return refused("It was deleted or moved to another project.", 404)
+            return error_response("It was deleted or moved to another project.", 404)
         except services.TaskChanged:
-            return refused("Another user moved it meanwhile.", 409)
-        return done()
+            return error_response("Another user moved it meanwhile.", 409)
+        return no_content()
 
     def add_card(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Add a task with a title to the column in which the card was written."""
         if not request.user.has_perm("projects.add_task"):
-            return refused("You may look at this board, but not add cards.", 403)
+            return error_response("You may look at this board, but not add cards.", 403)
         form = CardForm(request.POST)
         if not form.is_valid():
-            return refused(" ".join(str(error) for errors in form.errors.values() for error in errors))
+            return error_response(" ".join(str(error) for errors in form.errors.values() for error in errors))
         try:
             services.create_task(project=Project.objects.get(pk=pk), actor=request.user, **form.cleaned_data)
         except (Project.DoesNotExist, RelatedRowGone):
-            return refused("This project was deleted.", 404)
-        return done()
+            return error_response("This project was deleted.", 404)
+        return no_content()
 
     def _project(self, request: HttpRequest, pk: int) -> Project:
         project = Project.objects.select_related("owner").filter(pk=pk).first()

@@ -23,7 +23,7 @@ from core.sorting import by_name
 from core.timezones import same_clock_on
 from projects import services
 from projects.admin.calendar_grid import CalendarRange, days_of, parse_day
-from projects.admin.json_responses import done, refused
+from projects.admin.json_responses import error_response, no_content
 from projects.calendar import feed
 from projects.models import CalendarToken, Project, Task
 
@@ -58,26 +58,26 @@ class CalendarAdmin(ModelAdmin):
         A time that does not exist on that day becomes the next valid one.
         """
         if not request.user.has_perm("projects.change_task"):
-            return refused("You may look at the calendar, but not move its dates.", 403)
+            return error_response("You may look at the calendar, but not move its dates.", 403)
         day = parse_day(request.POST.get("day", ""))
         if day is None:
-            return refused("There is no such day.")
+            return error_response("There is no such day.")
         task = Task.objects.filter(pk=number(request.POST.get("task", ""))).first()
         if task is None or task.due_date is None:
-            return refused("This task was deleted, or has no due date any more.", 404)
+            return error_response("This task was deleted, or has no due date any more.", 404)
         before = timezone.localtime(task.due_date).date().isoformat()
         due = same_clock_on(day, task.due_date, timezone.get_current_timezone())
         if due is None:
-            return refused("This day does not exist in your time zone.")
+            return error_response("This day does not exist in your time zone.")
         try:
             if request.POST.get("from", before) != before:
                 raise services.TaskChanged
             services.update_task(task=task, seen={"due_date": task.due_date}, due_date=due, actor=request.user)
         except Task.DoesNotExist:
-            return refused("This task was deleted.", 404)
+            return error_response("This task was deleted.", 404)
         except services.TaskChanged:
-            return refused("Another user changed its date meanwhile.", 409)
-        return done()
+            return error_response("Another user changed its date meanwhile.", 409)
+        return no_content()
 
     def calendar_link(self, request: HttpRequest) -> HttpResponse:
         """Create a new address of the user's iCalendar feed, shown once, or revoke the current one."""

@@ -11,11 +11,11 @@ from django.http import JsonResponse
 from core.sorting import by_name
 
 
-def done(**more: Any) -> JsonResponse:
+def no_content(**more: Any) -> JsonResponse:
     return JsonResponse({"ok": True, **more})
 
 
-def refused(detail: str, status: int = 400) -> JsonResponse:
+def error_response(detail: str, status: int = 400) -> JsonResponse:
     """Return an error whose `detail` is the sentence the page shows."""
     return JsonResponse({"detail": detail}, status=status)
 

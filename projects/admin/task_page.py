@@ -78,7 +78,7 @@ class TaskPagesAdmin(CommentsAdmin):
         if not request.user.has_perm("projects.add_comment"):
             raise PermissionDenied
         form = CommentForm(request.POST)
-        said = self._say(request, task, form)
+        said = self._add_comment(request, task, form)
         if request.headers.get("HX-Request"):
             context = {**thread_of(request, task), "comment_form": None if said else form}
             return render(request, "projects/task_said.html", context)
@@ -95,7 +95,7 @@ class TaskPagesAdmin(CommentsAdmin):
         return render(request, "projects/task_aside.html", {"task": task, "history": steps_of(task)})
 
     # --- Helpers --------------------------------------------------------------------------------
-    def _say(self, request: HttpRequest, task: Task, form: CommentForm) -> Any:
+    def _add_comment(self, request: HttpRequest, task: Task, form: CommentForm) -> Any:
         if not form.is_valid():
             return None
         return self._attempt(form, lambda: services.add_comment(task=task, actor=request.user, **form.cleaned_data))

@@ -30,14 +30,14 @@ def paula(planner) -> Client:
 def at_once(monkeypatch) -> list[bool]:
     """For each request, whether the middleware answered it."""
     answered = []
-    ask = CachedListMiddleware._at_once
+    ask = CachedListMiddleware._from_cache
 
     def watched(*args, **kwargs):
         found = ask(*args, **kwargs)
         answered.append(found is not None)
         return found
 
-    monkeypatch.setattr(CachedListMiddleware, "_at_once", watched)
+    monkeypatch.setattr(CachedListMiddleware, "_from_cache", watched)
     return answered
 
 
@@ -45,7 +45,7 @@ def at_once(monkeypatch) -> list[bool]:
 def test_the_answer_is_the_ordinary_one_to_the_letter(path, paula, monkeypatch, django_assert_num_queries):
     with django_assert_num_queries(1):
         quick = paula.get(path)
-    monkeypatch.setattr(CachedListMiddleware, "_at_once", lambda *_: None)
+    monkeypatch.setattr(CachedListMiddleware, "_from_cache", lambda *_: None)
 
     ordinary = paula.get(path)
 

@@ -211,7 +211,7 @@ def test_an_attempt_that_was_given_up_cannot_write_its_outcome(task):
     with at(timezone.now() + timedelta(minutes=6)):
         assert reminders._claim() is not None
 
-    late.ended(status="failed", error="too late")
+    late.record(status="failed", error="too late")
 
     assert Reminder.objects.get().status == "pending"
 

@@ -1,30 +1,11 @@
-"""Records of what must happen once: a reminder per due date and person, a report per day. Also the calendar token."""
-
 from __future__ import annotations
 
-from typing import Any
-
-from django.conf import settings
-from django.db import models, transaction
+from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from accounts.passwords import PasswordBound
+from projects.models.attempts import MAX_ATTEMPTS
 from projects.models.task import Task
-
-MAX_ATTEMPTS = 5
-
-
-def update_free(rows: models.QuerySet[Any], **values: Any) -> list[int]:
-    """Update the rows that no other transaction has locked. Return their ids.
-
-    A statement that waits for one row while it holds others can deadlock with a deletion. Locked rows are being deleted
-    or claimed; the next run handles those that remain.
-    """
-    with transaction.atomic():
-        free = list(rows.order_by("pk").select_for_update(skip_locked=True).values_list("pk", flat=True))
-        rows.model._base_manager.filter(pk__in=free).update(**values)
-    return free
 
 
 class Reminder(models.Model):
@@ -81,57 +62,3 @@ class Reminder(models.Model):
 
     def __str__(self) -> str:
         return f"Reminder of task {self.task_id}, due {self.due_date:%Y-%m-%d %H:%M}"
-
-
-class Report(models.Model):
-    """The summary of one day in TIME_ZONE, as of the time it was made.
-
-    projects/reports.py describes the format of `data`.
-    """
-
-    date = models.DateField()
-    data = models.JSONField()
-    created_at = models.DateTimeField("created", db_default=Now(), editable=False)
-    mailed_at = models.DateTimeField("mailed", null=True, editable=False)
-    resend_at = models.DateTimeField(null=True, editable=False)  # set while another mail is requested
-    lease_until = models.DateTimeField(null=True, editable=False)
-    attempts = models.PositiveSmallIntegerField(default=0, editable=False)
-    error = models.CharField(max_length=500, blank=True, default="", editable=False)
-
-    class Meta:
-        ordering = ["-date"]
-        default_permissions = ("view",)
-        permissions = [("resend_report", "Can mail a report again")]
-        indexes = [
-            # Query run every 30 seconds: which reports have to be mailed?
-            models.Index(
-                fields=["id"],
-                condition=Q(mailed_at__isnull=True) | Q(resend_at__isnull=False),
-                name="projects_report_to_mail",
-            ),
-        ]
-        constraints = [
-            models.UniqueConstraint(fields=["date"], name="projects_report_once_a_day"),
-            models.CheckConstraint(condition=Q(attempts__lte=MAX_ATTEMPTS), name="projects_report_attempts"),
-        ]
-
-    def __str__(self) -> str:
-        return f"Report of {self.date}"
-
-
-class CalendarToken(PasswordBound):
-    """The secret in the address of a user's iCalendar feed. Only its SHA-256 is stored.
-
-    It becomes invalid when it is revoked or when the user's password changes.
-    """
-
-    user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, related_name="calendar_token")
-    key_hash = models.CharField(max_length=64, unique=True, editable=False)
-    created_at = models.DateTimeField("created", db_default=Now(), editable=False)
-    last_used_at = models.DateTimeField("last used", null=True, editable=False)
-
-    class Meta:
-        default_permissions = ()  # each user has their own; the feed itself requires the permission to view tasks
-
-    def __str__(self) -> str:
-        return f"Calendar of {self.user}"
