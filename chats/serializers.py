@@ -27,11 +27,15 @@ class PictureField(serializers.FileField):
             raise serializers.ValidationError(error.reason) from error
 
 
-def in_the_future(moment: datetime | None) -> datetime | None:
-    """Return the timestamp. Raises ValidationError if it has passed."""
-    if moment is not None and moment <= timezone.now():
+def check_future(moment: datetime) -> None:
+    """Raise ValidationError if the time has passed."""
+    if moment <= timezone.now():
         raise serializers.ValidationError("This time has passed.")
-    return moment
+
+
+def _send_at(**more: Any) -> ZonedDateTimeField:
+    help_text = "With its zone, in the future. null: at once."
+    return ZonedDateTimeField(required=False, allow_null=True, validators=[check_future], help_text=help_text, **more)
 
 
 class ChatSerializer(StrictModelSerializer):
@@ -123,12 +127,7 @@ class NewBroadcastSerializer(_Content):
     """Request body of a broadcast: a text, an image or both, to all chats or listed users, now or at a given time."""
 
     audience = AudienceField(write_only=True)
-    send_at = ZonedDateTimeField(
-        required=False, allow_null=True, default=None, help_text="With its zone, in the future. null: at once."
-    )
-
-    def validate_send_at(self, value: datetime | None) -> datetime | None:
-        return in_the_future(value)
+    send_at = _send_at(default=None)
 
 
 class BroadcastChangeSerializer(StrictModelSerializer):
@@ -136,9 +135,7 @@ class BroadcastChangeSerializer(StrictModelSerializer):
 
     text = serializers.CharField(required=False, allow_blank=True, max_length=4000)
     image = PictureField(required=False, allow_null=True, help_text="PNG, JPEG, WebP or GIF, 5 MB. null: none.")
-    send_at = ZonedDateTimeField(
-        required=False, allow_null=True, help_text="With its zone, in the future. null: at once."
-    )
+    send_at = _send_at()
 
     class Meta:
         model = Broadcast
@@ -156,9 +153,6 @@ class BroadcastChangeSerializer(StrictModelSerializer):
         if not text.strip() and not image:
             raise serializers.ValidationError({"text": ["Write a text or add an image."]})
         return values
-
-    def validate_send_at(self, value: datetime | None) -> datetime | None:
-        return in_the_future(value)
 
 
 class BannerSerializer(serializers.ModelSerializer):

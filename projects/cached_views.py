@@ -98,7 +98,8 @@ def _routes() -> dict[str, _Route]:
 
 
 def _cache_key(kind: str, request: HttpRequest | Request, held: Iterable[str]) -> str:
-    return entries.cache_key(kind=kind, scope=" ".join(held), query=_query(request))
+    # The full URL as sent, because the order of repeated parameters can change the result.
+    return entries.cache_key(kind=kind, scope=" ".join(held), query=request.build_absolute_uri())
 
 
 def _wants_json(request: HttpRequest) -> bool:
@@ -122,11 +123,6 @@ def _response(request: HttpRequest | Request, found: entries.CachedList) -> Http
     response["ETag"] = found.etag
     response["Cache-Control"] = "private, no-cache"  # may be stored, but must be revalidated each time
     return response
-
-
-def _query(request: HttpRequest | Request) -> str:
-    """Return the full URL as sent, because the order of repeated parameters can change the result."""
-    return request.build_absolute_uri()
 
 
 def _client_etags(request: HttpRequest | Request) -> list[str]:
