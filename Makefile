@@ -49,7 +49,7 @@ chaos: setup  ## The tests that kill and restart things
 	@$(PYTEST) -m chaos --timeout 600 $(ARGS)
 
 coverage: setup  ## The suite with branch coverage, and what it misses
-	@$(PYTEST) $(PARALLEL) -m "not browser and not chaos and not clients" --cov --cov-branch --cov-report=term-missing:skip-covered $(ARGS)
+	@$(PYTEST) $(PARALLEL) -m "not browser and not chaos and not clients" --cov --cov-report=term-missing:skip-covered $(ARGS)
 
 .PHONY: fmt lint bench loadtest screenshots lock
 fmt: setup  ## Format the code
@@ -76,7 +76,7 @@ loadtest:  ## Load on the running local instance, with a report (PORT=8001, USER
 		--host http://127.0.0.1:$(PORT) --users $(USERS) --spawn-rate $(USERS) --run-time $(SECONDS)s $(ARGS)
 
 screenshots: setup  ## The pictures in docs/, anew (needs chromium)
-	@$(BIN) -m docs.take_screenshots
+	@$(BIN) -m config.tests.screenshots
 
 lock: setup  ## Lock the newest versions that the .in files allow, for every platform, with hashes
 	@$(BIN) -m uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --upgrade requirements-dev.in -o requirements-dev.txt

@@ -18,9 +18,9 @@ from playwright.sync_api import Browser, Page
 from chats.fake_banner_api.pictures import picture
 from config.tests.browser import find_chromium, log_in, running_browser
 from config.tests.instance import Instance, running_instance
-from docs import events_screens, testrunner_screens
+from config.tests.screenshots import events, testrunner
 
-FOLDER = Path(__file__).parent / "screenshots"
+FOLDER = Path(__file__).resolve().parents[3] / "docs" / "screenshots"
 WIDTHS = {"wide": (1300, 860), "narrow": (400, 860)}
 CHATS = 250_000
 TEXT = "The weekend is close: 20 % off everything in the shop, until Sunday evening."
@@ -267,10 +267,10 @@ def main() -> None:
             }  # fmt: skip
             take(browser, instance, finished)
             take_projects(browser, instance)
-            testrunner_screens.prepare(instance)
-            take(browser, instance, testrunner_screens.SCREENS, "tester")
-            events_screens.prepare(instance)
-            take(browser, instance, events_screens.SCREENS, "analyst")
+            testrunner.prepare(instance)
+            take(browser, instance, testrunner.SCREENS, "tester")
+            events.prepare(instance)
+            take(browser, instance, events.SCREENS, "analyst")
             take(browser, instance, ADMINISTRATION, "admin")
         with running_instance(home, BANNER_API_URL="http://127.0.0.1:9/photos/") as instance:
             instance.start_web()

@@ -1,4 +1,4 @@
-"""The test runner's screens for docs/take_screenshots.py: what is done before, and how each is reached."""
+"""The test runner's screens for `make screenshots`: what is done before, and how each is reached."""
 
 from __future__ import annotations
 

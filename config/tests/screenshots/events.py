@@ -1,4 +1,4 @@
-"""The screens of events, as the analyst sees them, for docs/take_screenshots.py."""
+"""The screens of events, as the analyst sees them, for `make screenshots`."""
 
 from __future__ import annotations
 
