@@ -103,7 +103,7 @@ def test_a_viewer_sees_the_gallery_and_never_has_the_api_asked(as_viewer, banner
     page = as_viewer.get(PAGE)
 
     assert page.status_code == 200
-    assert "bn-next" not in page.content.decode()
+    assert "chats-next" not in page.content.decode()
     for path in ("next/", f"preview/{token}/"):
         assert as_viewer.get(f"{PAGE}{path}").status_code == 403
     assert banner_list.asked == []

@@ -37,7 +37,7 @@ def live(broadcast: Broadcast) -> str:
 
 def buttons(html: str) -> set[str]:
     """Return the actions that the page offers."""
-    return set(re.findall(r'id="bc-(\w+)" class="button', html))
+    return set(re.findall(r'id="chats-(\w+)" class="button', html))
 
 
 def words(response) -> list[str]:
@@ -153,7 +153,7 @@ def test_the_page_shows_who_did_what_and_when(as_marketer, marketer, broadcast):
 
     page = as_marketer.get(page_of(broadcast)).content.decode()
     steps = re.findall(r"<li>.*?</li>", page, re.S)
-    shown = [" ".join(re.sub(r"<[^>]+>", " ", step).split()) for step in steps if "bc-steps__state" in step]
+    shown = [" ".join(re.sub(r"<[^>]+>", " ", step).split()) for step in steps if "chats-steps__state" in step]
 
     assert "Paused" in shown[0] and "mara" in shown[0]
     assert "Sending" in shown[1] and "to 200 chats" in shown[1]

@@ -156,7 +156,7 @@ def test_the_pages_ask_what_becomes_of_a_missed_broadcast(as_marketer):
     front = as_marketer.get("/admin/").content.decode()
 
     assert "while no worker was running" in page
-    assert set(re.findall(r'id="bc-([\w-]+)" class="button', page)) == {"send-now", "edit", "cancel", "delete"}
+    assert set(re.findall(r'id="chats-([\w-]+)" class="button', page)) == {"send-now", "edit", "cancel", "delete"}
     assert f"moving-{broadcast.pk}" in front
     as_marketer.post(f"/admin/chats/broadcast/{broadcast.pk}/send-now/")
     broadcast.refresh_from_db()

@@ -63,7 +63,9 @@ class EventTypeAdmin(EventTypePageAdmin, DeletionAdmin, RowHistoryAdmin, Snapsho
 
     @display(description="Rejected, 24 hours")
     def wrong(self, row: Any) -> str:
-        return format_html('<span class="number {}">{}</span>', "ev-bad" if row.wrong else "faint", f"{row.wrong:,}")
+        return format_html(
+            '<span class="number {}">{}</span>', "events-bad" if row.wrong else "faint", f"{row.wrong:,}"
+        )
 
     @display(description="Changed")
     def changed(self, row: EventType) -> str:

@@ -57,7 +57,7 @@ class TimeRange:
 
     def inputs(self) -> dict[str, SafeString]:
         """Return the two form fields, in the viewer's time zone."""
-        widget = MomentInput({"class": "ev-input"})
+        widget = MomentInput({"class": "events-input"})
         return {
             "start": widget.render("from", self.start, {"aria-label": "From"}),
             "end": widget.render("to", self.end, {"aria-label": "To"}),

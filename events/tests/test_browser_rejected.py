@@ -118,7 +118,7 @@ def test_the_explorer_hears_of_an_event_and_is_zoomed_by_dragging_and_by_the_key
 
     send(instance, {"total": 2})
     expect(shown).to_have_count(before + 1, timeout=30_000)
-    shown.first.locator(".ev-row").click()
+    shown.first.locator(".events-row").click()
     expect(anna.locator("#explorer-beside .json")).to_contain_text('"total": 2')
     assert anna.evaluate("window.notReloaded")
 
@@ -126,7 +126,7 @@ def test_the_explorer_hears_of_an_event_and_is_zoomed_by_dragging_and_by_the_key
     anna.keyboard.press("End")
     anna.keyboard.press("Shift+Home")  # the caption counts all that is chosen, not the bar that was reached last
     all_of_it = sum(int(bar.get_attribute("data-events") or "") for bar in anna.locator("#chart-plot g").all())
-    expect(anna.locator(".ev-chart__said")).to_contain_text(f": {all_of_it} event")
+    expect(anna.locator(".events-chart__said")).to_contain_text(f": {all_of_it} event")
     for key in ("End", "Shift+ArrowLeft", "Shift+ArrowLeft", "Enter"):
         anna.keyboard.press(key)
     anna.wait_for_url(re.compile("from="))

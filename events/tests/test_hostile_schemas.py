@@ -65,7 +65,7 @@ def test_the_admin_and_rest_refuse_it_in_words_or_publish_it(schema, as_analyst)
     else:
         assert event_type.version == 1
         assert (published.status_code, by_rest.status_code, rest_dry.status_code) == (200, 400, 400)
-        assert "Schema not readable" in checked.content.decode() or "ev-error" in checked.content.decode()
+        assert "Schema not readable" in checked.content.decode() or "events-error" in checked.content.decode()
         assert by_rest.json()["errors"]["schema"] if "errors" in by_rest.json() else by_rest.json()["detail"]
         assert EventType.objects.count() == 1
 

@@ -14,7 +14,7 @@ from core.sorting import by_name
 from projects.admin.json_responses import people
 from projects.models import Project, Task, check_due
 
-INPUT = "pr-input"
+INPUT = "projects-input"
 
 
 class PersonField(forms.ModelChoiceField):

@@ -88,7 +88,7 @@ def test_a_refused_form_says_why_and_keeps_what_was_typed(as_planner, task, fiel
 
     page = as_planner.post(page_of(task), form).content.decode()
 
-    assert "What you typed is kept" in page and 'class="pr-error"' in page
+    assert "What you typed is kept" in page and 'class="projects-error"' in page
     assert "typed for an hour" in page
     assert Task.objects.get().description == ""
 

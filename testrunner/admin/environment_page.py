@@ -26,11 +26,11 @@ DURATIONS = {15: "15 minutes", 30: "30 minutes", 60: "1 hour", 120: "2 hours", 4
 
 class ReserveForm(forms.Form):
     minutes = forms.TypedChoiceField(
-        label="For", choices=DURATIONS.items(), coerce=int, initial=60, widget=forms.Select({"class": "tr-input"})
+        label="For", choices=DURATIONS.items(), coerce=int, initial=60, widget=forms.Select({"class": "testrunner-input"})
     )
     after_current = forms.BooleanField(label="Count from the end of the run that is active now", required=False)
     note = forms.CharField(
-        label="Purpose", required=False, max_length=200, widget=forms.TextInput({"class": "tr-input"})
+        label="Purpose", required=False, max_length=200, widget=forms.TextInput({"class": "testrunner-input"})
     )
 
 

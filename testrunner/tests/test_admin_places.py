@@ -68,7 +68,7 @@ def test_the_tiles_alone_are_a_fragment_for_the_live_page(as_viewer):
         as_viewer.get(f"{BOARD}tiles/")
         .content.decode()
         .strip()
-        .startswith('<div id="tr-tiles" data-live="environments"')
+        .startswith('<div id="testrunner-tiles" data-live="environments"')
     )
 
 

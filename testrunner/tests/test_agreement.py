@@ -96,9 +96,11 @@ def results_by_page(client: Client, run: TestRun) -> dict[str, str]:
     page = client.get(f"/admin/testrunner/testrun/{run.pk}/change/").content.decode()
     words = {"failed as expected": "xfailed", "passed unexpectedly": "xpassed"}
     found = {}
-    for item in re.findall(r"<li>(.*?)</li>", page.partition('class="tr-results"')[2].partition("</ul>")[0], re.S):
-        state = re.sub("<[^>]*>", " ", item.partition('<a class="tr-result__name')[0]).split()
-        name = re.search(r"tr-result__name[^>]*>(.*?)</a>", item, re.S)
+    for item in re.findall(
+        r"<li>(.*?)</li>", page.partition('class="testrunner-results"')[2].partition("</ul>")[0], re.S
+    ):
+        state = re.sub("<[^>]*>", " ", item.partition('<a class="testrunner-result__name')[0]).split()
+        name = re.search(r"testrunner-result__name[^>]*>(.*?)</a>", item, re.S)
         outcome = " ".join(word for word in state if not re.match("^[a-z_]+$", word) or len(state) > 1)
         found[html.unescape(name[1])] = _known(outcome.lower(), words)
     return found

@@ -111,16 +111,16 @@ def test_a_traceback_that_was_unfolded_stays_so_while_the_run_goes_on(page: Page
     upload(page, tmp_path, "test_goes_on.py", FAILS_AND_GOES_ON, directory="unfolded")
     expect(page.locator("[data-upload-said]")).to_contain_text("uploaded as")
     start(page, instance, 20, "uploads/unfolded/test_goes_on.py")
-    page.locator(".tr-trace > summary", has_text="Traceback").click()
-    expect(page.locator(".tr-trace")).to_contain_text("test_goes_on.py:6: AssertionError")
+    page.locator(".testrunner-trace > summary", has_text="Traceback").click()
+    expect(page.locator(".testrunner-trace")).to_contain_text("test_goes_on.py:6: AssertionError")
 
     expect(page.locator("#run-live h2")).to_contain_text("Failed", timeout=60_000)
     expect(page.locator("#run-live")).to_contain_text("test_then")
 
-    expect(page.locator(".tr-trace pre")).to_be_visible()
-    expect(page.locator(".tr-trace pre")).to_contain_text("unlike")
-    page.locator(".tr-result__time").first.click()
-    expect(page.locator(".tr-trace pre")).to_be_hidden()
+    expect(page.locator(".testrunner-trace pre")).to_be_visible()
+    expect(page.locator(".testrunner-trace pre")).to_contain_text("unlike")
+    page.locator(".testrunner-result__time").first.click()
+    expect(page.locator(".testrunner-trace pre")).to_be_hidden()
 
 
 PROGRESS = """
@@ -151,9 +151,9 @@ def test_a_progress_bar_shows_its_last_state_and_no_terminal_code_is_on_the_page
     row = page.locator(".log-row code", has_text="loading")
     expect(row).to_have_text("loading 100 %")
     expect(row.locator(".ansi-fg-2")).to_have_text("loading 100 %")
-    expect(page.locator(".tr-facts")).to_contain_text("uploads/bars/helpers.py")
-    page.locator(".tr-trace > summary", has_text="Traceback").click()
-    expect(page.locator(".tr-trace pre")).to_contain_text("Subtest [number] (n=1)")
+    expect(page.locator(".testrunner-facts")).to_contain_text("uploads/bars/helpers.py")
+    page.locator(".testrunner-trace > summary", has_text="Traceback").click()
+    expect(page.locator(".testrunner-trace pre")).to_contain_text("Subtest [number] (n=1)")
     assert "\x1b" not in page.locator("#run-live").inner_text()
 
 

@@ -38,7 +38,7 @@ def prepare(instance: Instance) -> None:
 
 def explorer(page: Page, instance: Instance) -> None:
     page.goto(f"{instance.url}/admin/events/event/?range=7d")
-    page.locator(".ev-row").nth(2).click()
+    page.locator(".events-row").nth(2).click()
     page.locator("#explorer-beside .json").wait_for()
     page.wait_for_timeout(700)
     page.evaluate("scrollTo(0, 0)")

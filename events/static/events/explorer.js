@@ -7,7 +7,7 @@
 
   const plotOf = (target) => target.closest && target.closest("[data-chart]");
   const bars = (plot) => [...plot.querySelectorAll("g")];
-  const say = (plot, text) => { plot.parentElement.querySelector(".ev-chart__said").textContent = text; };
+  const say = (plot, text) => { plot.parentElement.querySelector(".events-chart__said").textContent = text; };
   const barAt = (plot, x) => {
     const box = plot.getBoundingClientRect();
     const count = bars(plot).length;
@@ -21,7 +21,7 @@
   };
 
   const show = (plot) => {
-    const zone = plot.querySelector(".ev-chart__zone");
+    const zone = plot.querySelector(".events-chart__zone");
     const all = bars(plot);
     zone.hidden = from === null || !all.length;
     if (zone.hidden) return say(plot, "");
@@ -110,16 +110,16 @@
   };
   document.addEventListener("click", (event) => { // all of a row is as good as its link
     const row = event.target.closest("#explorer-rows tr[data-event]");
-    if (row && !event.target.closest("a") && !String(getSelection())) row.querySelector(".ev-row").click();
+    if (row && !event.target.closest("a") && !String(getSelection())) row.querySelector(".events-row").click();
   });
   document.addEventListener("keydown", (event) => {
     const way = { ArrowUp: "previousElementSibling", ArrowDown: "nextElementSibling" }[event.key];
-    if (!way || !event.target.matches(".ev-row")) return;
+    if (!way || !event.target.matches(".events-row")) return;
     const row = event.target.closest("tr")[way];
     if (!row) return;
     event.preventDefault();
-    row.querySelector(".ev-row").focus();
-    row.querySelector(".ev-row").click();
+    row.querySelector(".events-row").focus();
+    row.querySelector(".events-row").click();
   });
 
   document.addEventListener("htmx:beforeSwap", (event) => {

@@ -42,7 +42,7 @@
     (isOpen ? form.elements.title : form.querySelector(".board-add__open")).focus();
   };
   const add = async (form) => {
-    const error = form.querySelector(".pr-error");
+    const error = form.querySelector(".projects-error");
     const title = form.elements.title.value;
     error.hidden = true;
     try {

@@ -30,7 +30,7 @@
       let branch = [...tree.querySelectorAll("details")].find((each) => each.dataset.branch === name);
       if (!branch) {
         branch = document.createElement("details");
-        branch.className = "tr-branch";
+        branch.className = "testrunner-branch";
         branch.dataset.branch = name;
         const summary = document.createElement("summary");
         summary.textContent = name;
