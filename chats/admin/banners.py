@@ -17,9 +17,10 @@ from django.views.decorators.http import require_safe
 from unfold.admin import ModelAdmin
 
 from chats import services
-from chats.admin.send import SendBannerAdmin, go_to, may_send
+from chats.admin.send import SendBannerAdmin, may_send
 from chats.banners.next_banner import NoPreview, find_next_banner, preview
 from chats.models import Banner, BroadcastNotAllowed
+from core.admin.dialog import ConfirmDialog, ask, go_to
 from core.rest.snapshots import SnapshotLists
 
 SALT = "chats.banner"
@@ -139,20 +140,9 @@ class BannerAdmin(SendBannerAdmin, SnapshotLists, ModelAdmin):
         messages.success(request, f"“{banner}” may be sent again.")
         return go_to(request, reverse("admin:chats_banner_changelist"))
 
-    def _ask(self, request: HttpRequest, question: str, words: str, button: str) -> HttpResponse:
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": question,
-            "question": question,
-            "words": words,
-            "button": button,
-            "address": request.path,
-            "back": reverse("admin:chats_banner_changelist"),
-            "media": self.media,
-        }
-        in_dialog = request.headers.get("HX-Request")
-        return render(request, "chats/banner_dialog.html" if in_dialog else "chats/banner_confirm.html", context)
+    def _ask(self, request: HttpRequest, title: str, words: str, button: str) -> HttpResponse:
+        question = ConfirmDialog(title, reverse("admin:chats_banner_changelist"), button, words)
+        return ask(request, question, model_admin=self)
 
     def _may_ask(self, request: HttpRequest) -> None:
         """Require the permission to send as well: a request to the external API occupies a thread for seconds."""

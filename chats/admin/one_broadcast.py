@@ -14,9 +14,10 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from chats.admin.broadcast_actions import ACTIONS, BroadcastAction, actions_for
-from chats.admin.send import go_to, may_send, page_of
+from chats.admin.send import may_send, page_of
 from chats.broadcasts.progress import in_words, progress_of
 from chats.models import Banner, Broadcast, BroadcastNotAllowed, Step
+from core.admin.dialog import ConfirmDialog, ask, go_to
 from core.admin.row_history import RowHistoryAdmin
 
 WORKER_START_TIMEOUT = 10  # seconds
@@ -82,20 +83,14 @@ class BroadcastPagesAdmin(RowHistoryAdmin):
         return go_to(request, page_of(broadcast))
 
     def _confirmation(self, request: HttpRequest, broadcast: Broadcast, action: BroadcastAction) -> HttpResponse:
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "original": broadcast,
-            "broadcast": broadcast,
-            "action": action,
-            "title": f"{action.label}: {broadcast}",
-            "is_available": action.is_available(broadcast),
-            "confirm_text": action.confirm_text(broadcast),
-            "back": page_of(broadcast),
-            "media": self.media,
-        }
-        in_dialog = request.headers.get("HX-Request")
-        return render(request, "chats/broadcast_dialog.html" if in_dialog else "chats/broadcast_confirm.html", context)
+        button, page = action.confirm_label or action.label, page_of(broadcast)
+        if action.is_available(broadcast):
+            words = action.confirm_text(broadcast)
+            question = ConfirmDialog(f"{button}?", page, button, words, is_dangerous=action.is_dangerous)
+        else:
+            words = f"The broadcast is {broadcast.status} now: this is not possible any more."
+            question = ConfirmDialog(f"{button}?", page, words=words)
+        return ask(request, question, model_admin=self, original=broadcast)
 
     def _broadcast(self, request: HttpRequest, object_id: str) -> Broadcast:
         broadcast = self.get_object(request, object_id)

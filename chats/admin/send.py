@@ -9,9 +9,8 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from django_htmx.http import HttpResponseClientRedirect
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 from unfold.forms import ActionForm, BaseDialogForm
@@ -19,6 +18,7 @@ from unfold.forms import ActionForm, BaseDialogForm
 from chats import services
 from chats.banners.api_client import BannerApiError
 from chats.models import Broadcast, BroadcastNotAllowed, Chat
+from core.admin.dialog import go_to
 from core.http.named_urls import split_url
 from core.numerals import number
 
@@ -32,13 +32,6 @@ def may_send(request: HttpRequest) -> bool:
 
 def page_of(broadcast: Broadcast) -> str:
     return reverse("admin:chats_broadcast_change", args=[broadcast.pk])
-
-
-def go_to(request: HttpRequest, address: str) -> HttpResponse:
-    """Redirect the whole page. An ordinary redirect of an htmx request would load the page into the dialog."""
-    if request.headers.get("HX-Request"):
-        return HttpResponseClientRedirect(address)
-    return HttpResponseRedirect(address)
 
 
 class SendBannerForm(BaseDialogForm):

@@ -13,10 +13,10 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 
+from core.admin.dialog import ConfirmDialog, ask, go_to
 from core.admin.shown_once import show_once
 from events import services
 from events.admin.application_page import ApplicationPageAdmin, page_of
-from events.admin.widgets.dialog import ConfirmDialog, ask, go_to
 from events.models import Application
 from events.services.applications import MAX_OVERLAP_HOURS
 
@@ -50,7 +50,10 @@ class ApplicationActionsAdmin(ApplicationPageAdmin):
             return show_once(request, go_to(request, page), path=page, secret=made.write_key)
         context = {"application": application, "rotate": form, "longest": MAX_OVERLAP_HOURS}
         return ask(
-            request, ConfirmDialog("Rotate key", "events/rotate_question.html", "Create new key", page_of(pk), context)
+            request,
+            ConfirmDialog(
+                "Rotate key", page_of(pk), "Create new key", template="events/rotate_question.html", context=context
+            ),
         )
 
     def pause(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -62,8 +65,8 @@ class ApplicationActionsAdmin(ApplicationPageAdmin):
         if request.method != "POST":
             word = "Resume" if application.paused else "Pause"
             question = ConfirmDialog(
-                f"{word} {application}?", "events/pause_question.html", word, page_of(pk), {"application": application},
-                is_dangerous=not application.paused,
+                f"{word} {application}?", page_of(pk), word, template="events/pause_question.html",
+                context={"application": application}, is_dangerous=not application.paused,
             )  # fmt: skip
             return ask(request, question)
         if request.POST.get("to", "active" if application.paused else "paused") == "active":
@@ -86,8 +89,8 @@ class ApplicationActionsAdmin(ApplicationPageAdmin):
                 other.expires_at is None or other.expires_at > now for other in application.keys.exclude(pk=key)
             )
             question = ConfirmDialog(
-                f"Revoke {found}?", "events/revoke_question.html", "Revoke it", page_of(pk), {"others": others},
-                is_dangerous=True,
+                f"Revoke {found}?", page_of(pk), "Revoke it", template="events/revoke_question.html",
+                context={"others": others}, is_dangerous=True,
             )  # fmt: skip
             return ask(request, question)
         services.revoke_key(key=found, actor=request.user)
@@ -104,8 +107,9 @@ class ApplicationActionsAdmin(ApplicationPageAdmin):
         page = page_of(application.pk)
         if request.method != "POST":
             question = ConfirmDialog(
-                f"Delete {application}?", "events/application_delete_question.html", "Delete application", page,
-                {"application": application}, is_dangerous=True,
+                f"Delete {application}?", page, "Delete application",
+                template="events/application_delete_question.html", context={"application": application},
+                is_dangerous=True,
             )  # fmt: skip
             return ask(request, question)
         try:

@@ -19,11 +19,11 @@ from django.urls import URLPattern, path, reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from core.admin.dialog import ConfirmDialog, ask, go_to
 from core.errors import RelatedRowGone
 from core.sorting import by_name
 from events import services
 from events.admin.rejected_group import GroupKey
-from events.admin.widgets.dialog import ConfirmDialog, ask, go_to
 from events.models import Application, RejectedMute, Replay
 from projects.models import Project
 from projects.services import create_task
@@ -97,7 +97,9 @@ class RejectedActionsAdmin(ModelAdmin):
             button = f"Replay {total:,} event{'' if total == 1 else 's'}" if total else ""
             return ask(
                 request,
-                ConfirmDialog("Replay", "events/replay_question.html", button, _page(key), context, is_wide=True),
+                ConfirmDialog(
+                    "Replay", _page(key), button, template="events/replay_question.html", context=context, is_wide=True
+                ),
             )
         try:
             services.start_replay(selection=key.selection(), actor=request.user)
@@ -129,7 +131,9 @@ class RejectedActionsAdmin(ModelAdmin):
                 return go_to(request, reverse("admin:projects_task_change", args=[task.pk]))
         return ask(
             request,
-            ConfirmDialog("Create task", "events/task_question.html", "Create task", _page(key), {"form": form}),
+            ConfirmDialog(
+                "Create task", _page(key), "Create task", template="events/task_question.html", context={"form": form}
+            ),
         )
 
     def mute(self, request: HttpRequest) -> HttpResponse:
@@ -143,7 +147,10 @@ class RejectedActionsAdmin(ModelAdmin):
             word = "Unmute" if mute else "Mute"
             context = {"mute": mute, "count": key.rows().count()}
             return ask(
-                request, ConfirmDialog(f"{word} this group?", "events/mute_question.html", word, _page(key), context)
+                request,
+                ConfirmDialog(
+                    f"{word} this group?", _page(key), word, template="events/mute_question.html", context=context
+                ),
             )
         if request.POST.get("to", "shown" if mute else "muted") == "shown":
             if mute is not None:
@@ -165,8 +172,8 @@ class RejectedActionsAdmin(ModelAdmin):
             now = min(count, MAX_DELETED)
             context = {"count": count, "now": now, "button": f"Delete {now:,}"}
             question = ConfirmDialog(
-                "Delete rejected events?", "events/delete_question.html", f"Delete {now:,}" if now else "", _page(key),
-                context, is_dangerous=True,
+                "Delete rejected events?", _page(key), f"Delete {now:,}" if now else "",
+                template="events/delete_question.html", context=context, is_dangerous=True,
             )  # fmt: skip
             return ask(request, question)
         deleted = _delete(key, request.user)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
+from core.admin.dialog import ConfirmDialog, ask
 from events import services
 from events.models import Notification
 
@@ -51,12 +50,13 @@ class ResendNotificationAdmin(ModelAdmin):
         return HttpResponseRedirect(reverse("admin:events_notification_change", args=[pk]))
 
     def _question(self, request: HttpRequest, notification: Notification) -> HttpResponse:
-        context: dict[str, Any] = {
-            **self.admin_site.each_context(request),
-            "title": f"Send the notification to {notification.user_id} again",
-            "opts": self.opts,
-            "original": notification,
-            "notification": notification,
-        }
-        in_dialog = request.headers.get("HX-Request")
-        return render(request, f"events/resend_{'dialog' if in_dialog else 'page'}.html", context)
+        back = reverse("admin:events_notification_change", args=[notification.pk])
+        if notification.status == Notification.Status.PROCESSED or notification.has_failed:
+            question = ConfirmDialog(
+                f"Send it to {notification.user_id} again?", back, "Send it again",
+                template="events/resend_question.html", context={"notification": notification},
+            )  # fmt: skip
+        else:
+            words = f"The notification to {notification.user_id} is still being retried automatically."
+            question = ConfirmDialog("It is still in progress", back, words=words)
+        return ask(request, question, model_admin=self, original=notification)

@@ -15,8 +15,9 @@ from django.urls import URLPattern, path
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from core.admin.dialog import ConfirmDialog, ask
 from testrunner import services
-from testrunner.admin.object_pages import RunDialog, page_context, page_of, run_action, show_dialog, visible_object
+from testrunner.admin.object_pages import page_context, page_of, run_action, visible_object
 from testrunner.models import TestEnvironment
 from testrunner.queue import queue_status
 
@@ -26,7 +27,11 @@ DURATIONS = {15: "15 minutes", 30: "30 minutes", 60: "1 hour", 120: "2 hours", 4
 
 class ReserveForm(forms.Form):
     minutes = forms.TypedChoiceField(
-        label="For", choices=DURATIONS.items(), coerce=int, initial=60, widget=forms.Select({"class": "testrunner-input"})
+        label="For",
+        choices=DURATIONS.items(),
+        coerce=int,
+        initial=60,
+        widget=forms.Select({"class": "testrunner-input"}),
     )
     after_current = forms.BooleanField(label="Count from the end of the run that is active now", required=False)
     note = forms.CharField(
@@ -82,8 +87,8 @@ class EnvironmentPagesAdmin(ModelAdmin):
             reserve = partial(services.reserve, environment=environment, user=request.user, duration=duration, **given)
             return run_action(request, page_of(environment), reserve, "Reserved for your runs.")
         text = f"Runs of others wait until it is over or released. {_waiting(environment)}"
-        dialog = RunDialog(f"Reserve {environment}?", text, page_of(environment), "Reserve", form=form)
-        return show_dialog(self, request, dialog, environment)
+        dialog = ConfirmDialog(f"Reserve {environment}?", page_of(environment), "Reserve", text, form=form)
+        return ask(request, dialog, model_admin=self, original=environment)
 
     def release_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         environment = visible_object(self, request, pk, "testrunner.reserve_testenvironment")
@@ -92,9 +97,9 @@ class EnvironmentPagesAdmin(ModelAdmin):
             release = partial(services.release, environment=environment, user=request.user)
             return run_action(request, page, release, "Released.")
         text = f"{environment.reserved_by} holds it. The history records that you released it. {_waiting(environment)}"
-        dialog = RunDialog(f"Release {environment}?", text, page, "Release", is_dangerous=True)
-        nothing = RunDialog(f"{environment} is not reserved", "There is nothing to release.", page)
-        return show_dialog(self, request, dialog if environment.is_reserved() else nothing, environment)
+        dialog = ConfirmDialog(f"Release {environment}?", page, "Release", text, is_dangerous=True)
+        nothing = ConfirmDialog(f"{environment} is not reserved", page, words="There is nothing to release.")
+        return ask(request, dialog if environment.is_reserved() else nothing, model_admin=self, original=environment)
 
     def switch_view(self, request: HttpRequest, pk: int, enabled: bool) -> HttpResponse:
         environment = visible_object(self, request, pk, "testrunner.change_testenvironment")
@@ -104,8 +109,8 @@ class EnvironmentPagesAdmin(ModelAdmin):
             return run_action(request, page, change, "Open again." if enabled else "Closed: no run starts here.")
         text = "Runs start here again." if enabled else "No run starts here until it is enabled."
         text = f"{text} {_waiting(environment)}"
-        dialog = RunDialog(f"{verb} {environment}?", text, page, f"{verb} it", is_dangerous=not enabled)
-        return show_dialog(self, request, dialog, environment)
+        dialog = ConfirmDialog(f"{verb} {environment}?", page, f"{verb} it", text, is_dangerous=not enabled)
+        return ask(request, dialog, model_admin=self, original=environment)
 
     def _context(self, request: HttpRequest, environment: TestEnvironment) -> dict[str, Any]:
         queue_status.add_to_environments([environment])

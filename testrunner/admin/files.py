@@ -15,9 +15,10 @@ from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
 
+from core.admin.dialog import ConfirmDialog, ask
 from core.busy import Busy
 from core.storage_failure import StorageFailure
-from testrunner.admin.object_pages import RunDialog, page_context, page_of, run_action, show_dialog, visible_object
+from testrunner.admin.object_pages import page_context, page_of, run_action, visible_object
 from testrunner.admin.tree import Leaf, tree_of
 from testrunner.files import discovery, uploads
 from testrunner.models import Root, TestFile
@@ -85,8 +86,8 @@ class FileAdmin(ModelAdmin):
             remove = partial(uploads.remove, file=file, user=request.user)
             return run_action(request, page_of(file), remove, f"{file} is deleted.", lambda _: reverse(CHANGELIST))
         text = "It can no longer be chosen. Earlier runs keep their copy. This cannot be undone."
-        dialog = RunDialog(f"Delete {file}?", text, page_of(file), "Delete the file", is_dangerous=True)
-        return show_dialog(self, request, dialog, file)
+        dialog = ConfirmDialog(f"Delete {file}?", page_of(file), "Delete the file", text, is_dangerous=True)
+        return ask(request, dialog, model_admin=self, original=file)
 
     def upload_view(self, request: HttpRequest) -> HttpResponse:
         """Accept one file from a page's script; return its row for the tree as JSON, or the error and its field."""

@@ -1,51 +1,19 @@
-"""What the pages of one run, environment or file have in common: access, context, confirmation dialogs and actions."""
+"""What the pages of one run, environment or file have in common: access, context and actions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
-from django import forms
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import render
 from django.urls import reverse
 
 from core.storage_failure import StorageFailure
 from testrunner.files.uploads import UploadRefused
 from testrunner.models import RunNotAllowed
-
-
-@dataclass(frozen=True)
-class RunDialog:
-    """Content of a confirmation dialog. `text` explains the consequence; `confirm_label` is the label of the confirming
-    button.
-
-    Without `confirm_label` the dialog has no button, and the text says why.
-    """
-
-    title: str
-    text: str
-    back_url: str
-    confirm_label: str = ""
-    is_dangerous: bool = False
-    form: forms.Form | None = None
-    key: UUID | None = None  # sent along as `request_key`, to distinguish a second click from a second request
-
-
-def show_dialog(admin: ModelAdmin, request: HttpRequest, dialog: RunDialog, original: Any) -> HttpResponse:
-    """Show the dialog: in a dialog if the page can open one, otherwise on a page. Its form is posted here."""
-    context = {
-        **page_context(admin, request, dialog.title, original),
-        "dialog": dialog,
-        "address": request.get_full_path(),
-    }
-    in_dialog = request.headers.get("HX-Request")
-    return render(request, f"testrunner/{'dialog' if in_dialog else 'dialog_page'}.html", context)
 
 
 def page_context(admin: ModelAdmin, request: HttpRequest, title: str, original: Any = None) -> dict[str, Any]:

@@ -18,8 +18,9 @@ from django.urls import URLPattern, path
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from core.admin.dialog import ConfirmDialog, ask
 from testrunner import services
-from testrunner.admin.object_pages import RunDialog, page_context, page_of, run_action, show_dialog, visible_object
+from testrunner.admin.object_pages import page_context, page_of, run_action, visible_object
 from testrunner.models import FailureTask, TestResult, TestRun
 from testrunner.queue import queue_status
 from testrunner.records.downloads import junit_response, log_response
@@ -88,9 +89,9 @@ class RunPagesAdmin(ModelAdmin):
             return run_action(request, page_of(run), cancel, _cancelled)
         queued = run.status == TestRun.Status.QUEUED
         text = "It is taken out of the queue." if queued else "Its tests are stopped at once."
-        dialog = RunDialog(f"Cancel run {run.pk}?", text, page_of(run), "Cancel the run", is_dangerous=True)
-        ended = RunDialog(f"Run {run.pk} has ended", "There is nothing left to cancel.", page_of(run))
-        return show_dialog(self, request, ended if run.is_finished else dialog, run)
+        dialog = ConfirmDialog(f"Cancel run {run.pk}?", page_of(run), "Cancel the run", text, is_dangerous=True)
+        ended = ConfirmDialog(f"Run {run.pk} has ended", page_of(run), words="There is nothing left to cancel.")
+        return ask(request, ended if run.is_finished else dialog, model_admin=self, original=run)
 
     def rerun_view(self, request: HttpRequest, pk: int, failed_only: bool) -> HttpResponse:
         run = visible_object(self, request, pk, "testrunner.add_testrun")
@@ -100,8 +101,8 @@ class RunPagesAdmin(ModelAdmin):
             return run_action(request, page_of(run), rerun, "Queued again.", page_of)
         files = "only the tests that did not pass" if failed_only else "the same files, with the bytes they had then"
         text = f"It runs {files}, in {run.environment}, as soon as all who wait there had their turn."
-        dialog = RunDialog(f"Run {run.pk} again?", text, page_of(run), "Run it again", key=uuid4())
-        return show_dialog(self, request, dialog, run)
+        dialog = ConfirmDialog(f"Run {run.pk} again?", page_of(run), "Run it again", text, request_key=uuid4())
+        return ask(request, dialog, model_admin=self, original=run)
 
     def _live_context(self, request: HttpRequest, run: TestRun) -> dict[str, Any]:
         queue_status.add_to_runs([run])

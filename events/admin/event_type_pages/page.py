@@ -20,13 +20,13 @@ from django.views.decorators.http import require_POST, require_safe
 
 from core import numerals
 from core.admin import form_versions
+from core.admin.dialog import ConfirmDialog, ask, go_to
 from core.busy import Busy
 from events import services
 from events.admin.event_type_pages.form import EventTypeForm, NextVersionForm, SchemaForm
 from events.admin.event_type_pages.schema_playground import dry_run_of, example_of, verdict_on
 from events.admin.event_type_pages.schema_text import DiffLine, changed_lines, differences, write_json
 from events.admin.rejected_group import GroupKey
-from events.admin.widgets.dialog import ConfirmDialog, ask, go_to
 from events.models import EventType, SchemaVersion
 from events.models.event_type import anything
 
@@ -132,7 +132,10 @@ class EventTypePageAdmin(ModelAdmin):
             context = {"version": version, "type": type, "lines": differences(type.schema, version.schema)}
             button = f"Go back to version {number}" if may else ""
             title = f"Version {number} of {type}"
-            return ask(request, ConfirmDialog(title, "events/version.html", button, page_of(pk), context, is_wide=True))
+            question = ConfirmDialog(
+                title, page_of(pk), button, template="events/version.html", context=context, is_wide=True
+            )
+            return ask(request, question)
         if not may:
             raise PermissionDenied
         seen = numerals.number(request.POST.get("instead_of", "")) or None

@@ -10,12 +10,12 @@ from django.contrib import messages
 from django.contrib.admin import ModelAdmin
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
+from core.admin.dialog import ConfirmDialog, ask
 from projects import reports
 from projects.models import Report
 
@@ -51,17 +51,17 @@ class ResendReportAdmin(ModelAdmin):
         return HttpResponseRedirect(reverse("admin:projects_report_change", args=[pk]))
 
     def _question(self, request: HttpRequest, report: Report) -> HttpResponse:
-        context: dict[str, Any] = {
-            **self.admin_site.each_context(request),
-            "title": f"Mail the report of {report.date.day} {report.date:%B %Y} again",
-            "opts": self.opts,
-            "original": report,
-            "report": report,
-            "recipients": settings.REPORT_EMAILS,
-            "known": report.mailed_at.isoformat() if report.mailed_at else "",
-        }
-        in_dialog = request.headers.get("HX-Request")
-        return render(request, f"projects/resend_{'dialog' if in_dialog else 'page'}.html", context)
+        title = f"Mail the report of {report.date.day} {report.date:%B %Y} again?"
+        back = reverse("admin:projects_report_change", args=[report.pk])
+        known = report.mailed_at.isoformat() if report.mailed_at else ""
+        if settings.REPORT_EMAILS:
+            context = {"report": report, "recipients": settings.REPORT_EMAILS, "known": known}
+            question = ConfirmDialog(
+                title, back, "Mail it again", template="projects/resend_question.html", context=context
+            )
+        else:
+            question = ConfirmDialog(title, back, words="The report has no recipients: REPORT_EMAILS is empty.")
+        return ask(request, question, model_admin=self, original=report)
 
 
 def _moment(given: str) -> Any:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
+from django import forms
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
@@ -13,22 +15,30 @@ from django_htmx.http import HttpResponseClientRedirect
 
 @dataclass(frozen=True)
 class ConfirmDialog:
-    """The content of a confirmation. `template` is rendered with `context` between title and buttons.
+    """The content of a confirmation: `words`, then `template` with `context`, then the fields of `form`.
 
-    Without `button` it is only information.
+    `back` is the page behind it. Without `button` it is only information.
     """
 
     title: str
-    template: str
-    button: str
     back: str
+    button: str = ""
+    words: str = ""
+    template: str = ""
     context: dict[str, Any] = field(default_factory=dict)
+    form: forms.Form | None = None
+    request_key: UUID | None = None  # sent along, to distinguish a second click from a second request
     is_dangerous: bool = False
     is_wide: bool = False
 
 
-def ask(request: HttpRequest, question: ConfirmDialog) -> HttpResponse:
-    """Show the confirmation. Its form is submitted to the same URL by POST."""
+def ask(
+    request: HttpRequest, question: ConfirmDialog, *, model_admin: admin.ModelAdmin | None = None, original: Any = None
+) -> HttpResponse:
+    """Show the confirmation. Its form is submitted to the same URL by POST.
+
+    `model_admin` and `original` are for the breadcrumbs of a page of its own.
+    """
     context = {
         **question.context,
         "question": question,
@@ -36,8 +46,12 @@ def ask(request: HttpRequest, question: ConfirmDialog) -> HttpResponse:
         "title": question.title,
     }
     if request.headers.get("HX-Request"):
-        return render(request, "events/dialog.html", context)
-    return render(request, "events/dialog_page.html", {**admin.site.each_context(request), **context})
+        return render(request, "core/dialog.html", context)
+    app = question.template.partition("/")[0]
+    context["style_sheet"] = f"{app}/{app}.css" if app else ""
+    if model_admin:
+        context |= {"opts": model_admin.opts, "original": original}
+    return render(request, "core/dialog_page.html", {**admin.site.each_context(request), **context})
 
 
 def go_to(request: HttpRequest, address: str) -> HttpResponse:
