@@ -7,8 +7,6 @@ AT_ONCE and MAX_DURATION limit exports.
 
 from __future__ import annotations
 
-import codecs
-import csv
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +18,7 @@ from django.db.models import QuerySet, TextField
 from django.db.models.functions import Cast
 
 from core.busy import Busy
+from core.csv_export import csv_lines
 from events.models import Event
 from events.query.pages import all_pages
 from events.query.time_slices import TimeSlices
@@ -29,10 +28,9 @@ COLUMNS = [
     "id", "application_id", "event_id", "session_id", "category", "name", "timestamp", "received_at", "data"
 ]  # fmt: skip
 PAGE = 2_000  # maximum rows in memory; fewer if they slices MAX_PAGE_BYTES of events/query/pages.py
+_NAMES = ["application" if name == "application_id" else name for name in COLUMNS]
 AT_ONCE = 2  # concurrent exports in one web process
 MAX_DURATION = 1_800.0  # seconds; then the response is cut off, which the client detects
-# A spreadsheet evaluates a cell that begins with one of these: https://owasp.org/www-community/attacks/CSV_Injection
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _places = threading.BoundedSemaphore(AT_ONCE)
 
 
@@ -93,43 +91,20 @@ def _rows(events: QuerySet[Event], slices: TimeSlices) -> Iterator[Page]:
             raise TimeoutError(f"An export has {MAX_DURATION:.0f} seconds.")
 
 
-class _Lines:
-    """A file-like object that collects what is written to it until `take` is called."""
-
-    def __init__(self) -> None:
-        self._written: list[str] = []
-        self.write = self._written.append
-
-    def take(self) -> bytes:
-        text = "".join(self._written)
-        self._written.clear()
-        return text.encode()
-
-
 def _csv(pages: Iterator[Page]) -> Iterator[bytes]:
-    lines = _Lines()
-    writer = csv.writer(lines)
-    writer.writerow(["application" if name == "application_id" else name for name in COLUMNS])
-    yield codecs.BOM_UTF8 + lines.take()  # without the BOM, Excel decodes the file with the local legacy encoding
-    for page in pages:
-        for id, application, event_id, session_id, category, name, timestamp, received_at, data in page:
-            texts = [disarmed(text) for text in (session_id, category, name)]
-            moments = [timestamp.isoformat(), received_at.isoformat()]
-            writer.writerow([id, application, event_id, *texts, *moments, data])
-        yield lines.take()
+    return csv_lines(_NAMES, (map(_cells, page) for page in pages))
+
+
+def _cells(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    *before, timestamp, received_at, data = row
+    return (*before, timestamp.isoformat(), received_at.isoformat(), data)
 
 
 def _ndjson(pages: Iterator[Page]) -> Iterator[bytes]:
-    names = ["application" if name == "application_id" else name for name in COLUMNS]
     for page in pages:
         yield b"".join(
-            orjson.dumps(dict(zip(names, (*row, orjson.Fragment(data)), strict=True))) + b"\n" for *row, data in page
+            orjson.dumps(dict(zip(_NAMES, (*row, orjson.Fragment(data)), strict=True))) + b"\n" for *row, data in page
         )
-
-
-def disarmed(text: str) -> str:
-    """Return the text in a form that no spreadsheet evaluates as a formula: with a leading apostrophe if necessary."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 _FORMS: dict[str, Callable[[Iterator[Page]], Iterator[bytes]]] = {"csv": _csv, "ndjson": _ndjson}
