@@ -38,7 +38,7 @@ def _own_media(tmp_path: Path, settings) -> None:
 
 @pytest.fixture(autouse=True)
 def _own_cache(monkeypatch) -> None:
-    """A part of the cache that nobody else knows: the server may be shared with other tests, or with a person."""
+    """A key prefix of its own for each test: the server may be shared with other tests, or with a person."""
     prefix = f"test-{uuid4().hex}"
     monkeypatch.setattr(caches["default"], "key_prefix", prefix)
     monkeypatch.setitem(caches.settings["default"], "KEY_PREFIX", prefix)  # every thread makes a cache of its own

@@ -6,7 +6,7 @@ from django.contrib.auth import get_user_model
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from config.rest.error_handlers import problem_response
+from core.http.problem import problem_response
 
 WORDS = "Too many wrong passwords. Please try again in 15 minutes."
 

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 
 from config.processes.heartbeats import signs
-from config.rest.error_handlers import problem_response
+from core.http.problem import problem_response
 
 
 class Processes(Collector):

@@ -1,13 +1,12 @@
 """Error responses of the REST API, all in one shape: RFC 9457 problem details (application/problem+json)."""
 
 import sys
-from http import HTTPStatus
 from typing import Any
 
 import structlog
 from django.core.exceptions import PermissionDenied
 from django.db import DataError, IntegrityError, InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.defaults import page_not_found, permission_denied
 from rest_framework.exceptions import ValidationError
@@ -16,53 +15,33 @@ from rest_framework.views import exception_handler as drf_exception_handler
 
 from config.pages.kept_forms import fields_of
 from core.busy import Busy
+from core.http.problem import CONTENT_TYPE, Body, problem, problem_response
 from core.rest.unknown_names import CODE as SAYS_THE_NAME
 from core.storage_failure import storage_failure
 
 log = structlog.get_logger(__name__)
 
-CONTENT_TYPE = "application/problem+json"
 OUT_OF_RANGE = "A value is beyond what can be stored or compared."
 STORAGE_RETRY = "60"  # seconds: an operator has to free space
 GONE_MEANWHILE = "Something that this request refers to was deleted meanwhile. Nothing was changed."
 DATABASE_AWAY = "The database does not answer. Please try again in a moment."
-Body = dict[str, Any]
-
-
-def problem(status: int, detail: str, **more: Any) -> Body:
-    """Return problem details: the title from the status, `detail` as text, and `errors` by field if given."""
-    return {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **more}
-
-
-def problem_response(status: int, detail: str, *, retry_after: int | None = None) -> HttpResponse:
-    """Return a problem response outside REST framework's views. `retry_after` is in seconds."""
-    response = JsonResponse(problem(status, detail), status=status, content_type=CONTENT_TYPE)
-    if retry_after is not None:
-        response["Retry-After"] = str(retry_after)
-    return response
 
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
     """REST framework's exception handler: API exceptions, 404 and 403 become problem details; others stay a 500."""
     if isinstance(exc, OperationalError | InterfaceError):
-        return Response(
-            problem(503, DATABASE_AWAY), status=503, headers={"Retry-After": "5"}, content_type=CONTENT_TYPE
-        )
+        return _response(503, DATABASE_AWAY, "5")
     if isinstance(exc, IntegrityError) and "foreign key" in str(exc):
-        return Response(problem(409, GONE_MEANWHILE), status=409, content_type=CONTENT_TYPE)
+        return _response(409, GONE_MEANWHILE)
     if isinstance(exc, DataError):
         # Values that pass field validation but not Postgres, such as a timestamp with offset +19:55.
         log.warning("value_out_of_range", error=str(exc))
-        return Response(problem(400, OUT_OF_RANGE), status=400, content_type=CONTENT_TYPE)
+        return _response(400, OUT_OF_RANGE)
     if isinstance(exc, Busy):
-        return Response(
-            problem(503, str(exc)), status=503, headers={"Retry-After": str(exc.seconds)}, content_type=CONTENT_TYPE
-        )
+        return _response(503, str(exc), str(exc.seconds))
     if words := storage_failure(exc):
         log.error("storage_failed", error=words, exc_info=exc)
-        return Response(
-            problem(503, words), status=503, headers={"Retry-After": STORAGE_RETRY}, content_type=CONTENT_TYPE
-        )
+        return _response(503, words, STORAGE_RETRY)
     response = drf_exception_handler(exc, context)
     if response is None:
         return None
@@ -71,9 +50,13 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
         response.data = _validation_problem(exc)
     else:
         detail = response.data.get("detail", "") if isinstance(response.data, dict) else str(response.data)
-        more = {key: value for key, value in (getattr(exc, "more", None) or {}).items()}
-        response.data = problem(response.status_code, str(detail), **more)
+        response.data = problem(response.status_code, str(detail), **(getattr(exc, "more", None) or {}))
     return response
+
+
+def _response(status: int, detail: str, retry_after: str = "") -> Response:
+    headers = {"Retry-After": retry_after} if retry_after else None
+    return Response(problem(status, detail), status=status, headers=headers, content_type=CONTENT_TYPE)
 
 
 def _validation_problem(exc: ValidationError) -> Body:

@@ -14,14 +14,15 @@ closes the connection, and aborts it after LINGER seconds.
 from __future__ import annotations
 
 import asyncio
-import json
 from http import HTTPStatus
 from typing import Any
 
+import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from config.server.connections import Admission, connections_of, cut, limit_kernel
+from core.http.problem import CONTENT_TYPE, problem
 
 MAX_HEAD_BYTES = 64 * 1024  # bytes
 MAX_HEADERS = 200
@@ -199,11 +200,10 @@ class LimitedSocket(WebSocketsSansIOProtocol):
 
 
 def _refusal(status: int) -> bytes:
-    phrase = HTTPStatus(status).phrase
-    body = json.dumps({"type": "about:blank", "title": phrase, "status": status, "detail": WORDS[status]}).encode()
+    body = orjson.dumps(problem(status, WORDS[status]))
     lines = [
-        f"HTTP/1.1 {status} {phrase}",
-        "Content-Type: application/problem+json",
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+        f"Content-Type: {CONTENT_TYPE}",
         f"Content-Length: {len(body)}",
         *(["Retry-After: 5"] if status == 503 else []),
         "Connection: close",

@@ -15,13 +15,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import math
 import os
 import time
-from http import HTTPStatus
 from typing import Any
 
+import orjson
 import structlog
 from django.conf import settings
 from django.template.loader import render_to_string
@@ -31,6 +30,7 @@ from config.middleware import DEFAULTS
 from config.server.sending import Receive, Send
 from config.server.turns import Allowance, TooMany, Turns
 from core.http.client_ip import address_of, network_of
+from core.http.problem import CONTENT_TYPE, problem
 
 log = structlog.get_logger(__name__)
 
@@ -152,13 +152,12 @@ def _address(scope: dict[str, Any]) -> str:
 async def _refuse(scope: dict[str, Any], send: Send, error: LoginRefused) -> None:
     """Respond with a page for people or problem details for programs, and stop reading."""
     refused.labels(status=error.status).inc()
-    words, phrase = WORDS[error.status].format(seconds=error.seconds), HTTPStatus(error.status).phrase
+    words = WORDS[error.status].format(seconds=error.seconds)
     if scope["path"].startswith("/admin/"):
         page: str = render_to_string("429.html", {"words": words, "status": error.status})
         kind, body = "text/html; charset=utf-8", page.encode()
     else:
-        problem = {"type": "about:blank", "title": phrase, "status": error.status, "detail": words}
-        kind, body = "application/problem+json", json.dumps(problem).encode()
+        kind, body = CONTENT_TYPE, orjson.dumps(problem(error.status, words))
     headers = DEFAULTS | {"content-type": kind, "content-length": str(len(body)), "connection": "close"}
     if error.seconds:
         headers["retry-after"] = str(error.seconds)

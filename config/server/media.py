@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 from rest_framework.exceptions import APIException
 
 from accounts.authentication import TokenAuthentication
-from config.rest.error_handlers import problem_response
+from core.http.problem import problem_response
 from core.registry import all_apps
 
 # Only what core/images/conversion.py writes; other files under the root are not served.

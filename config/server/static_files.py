@@ -5,7 +5,6 @@ Source maps are not served: pages do not need them, and they are the largest fil
 
 from __future__ import annotations
 
-import json
 from io import BytesIO
 from typing import Any
 
@@ -15,6 +14,7 @@ from whitenoise.middleware import WhiteNoiseMiddleware
 from config.middleware import DEFAULTS
 from config.server.response_buffer import HungUp
 from config.server.sending import FileBody, Receive, Send, hang_up, send_file
+from core.http.problem import send_problem
 
 SOURCE_MAPS = (".map", ".map.gz", ".map.br")
 
@@ -28,7 +28,7 @@ class StaticFiles:
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         file = None if scope["path"].endswith(SOURCE_MAPS) else self._find(scope["path"])
         if file is None:
-            await _not_found(send)
+            await send_problem(send, 404, "There is no such file.")
             return
         asked = {_variable(name): value.decode("latin-1") for name, value in scope["headers"]}
         found = file.get_response(scope["method"], asked)
@@ -54,10 +54,3 @@ def _headers(own: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
 def _variable(name: bytes) -> str:
     """Return a header's name in WSGI form, which whitenoise expects."""
     return "HTTP_" + name.decode("latin-1").upper().replace("-", "_")
-
-
-async def _not_found(send: Send) -> None:
-    body = json.dumps({"type": "about:blank", "title": "Not Found", "status": 404, "detail": "There is no such file."})
-    headers = [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": 404, "headers": headers})
-    await send({"type": "http.response.body", "body": body.encode()})

@@ -20,11 +20,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import json
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from http import HTTPStatus
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
@@ -33,11 +31,13 @@ from django.db import close_old_connections
 
 from config.server.response_buffer import AT_ONCE, MAX_RESPONSE_BYTES, HungUp, ResponseBuffer
 from config.server.sending import FileBody, Receive, Send, hang_up, send_file, send_parts
+from core.http.problem import send_problem
 
 MAX_BODY_BYTES = 64 * 1024 * 1024  # each form has its own smaller limit and error message
 IN_MEMORY = 64 * 1024  # bytes of a body; a larger one goes to a file
 BODY_TIMEOUT = 30.0  # seconds for the next part of a body
 MIN_BODY_RATE = 1024  # bytes per second for the whole body, after BODY_TIMEOUT seconds
+REFUSALS = {408: "The request did not arrive in time.", 413: "The request is too large."}
 STREAMS = 4  # concurrent streams; further ones wait
 
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
@@ -56,7 +56,7 @@ class Bridge:
         try:
             with SpooledTemporaryFile(max_size=IN_MEMORY) as body:
                 if refused := await _take_in(body, scope, receive):
-                    await _refuse(send, refused)
+                    await send_problem(send, refused, REFUSALS[refused], (b"connection", b"close"))
                     return
                 environ = _environ(scope, body)
                 in_thread = partial(contextvars.copy_context().run, self._run, environ, answer)
@@ -211,14 +211,3 @@ def _environ(scope: dict[str, Any], body: IO[bytes]) -> dict[str, Any]:
     environ["wsgi.file_wrapper"] = FileBody
     body.seek(0)
     return environ
-
-
-async def _refuse(send: Send, status: int) -> None:
-    """Send problem details, in the shape of config/rest/error_handlers.py, and close the connection."""
-    phrase = HTTPStatus(status).phrase
-    detail = {408: "The request did not arrive in time.", 413: "The request is too large."}[status]
-    content = json.dumps({"type": "about:blank", "title": phrase, "status": status, "detail": detail}).encode()
-    headers = [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(content))]
-    headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": content})

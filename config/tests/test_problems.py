@@ -3,7 +3,8 @@
 import pytest
 from django.db import DataError, OperationalError
 
-from config.rest.error_handlers import CONTENT_TYPE, exception_handler
+from config.rest.error_handlers import exception_handler
+from core.http.problem import CONTENT_TYPE
 
 pytestmark = pytest.mark.django_db
 

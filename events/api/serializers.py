@@ -207,7 +207,7 @@ class SchemaVersionSerializer(serializers.ModelSerializer):
 class AskForDryRun(StrictSerializer):
     schema = ObjectField()
     last = serializers.IntegerField(
-        default=LAST, min_value=1, max_value=MAX_EVENTS, help_text="So many of the last events."
+        default=LAST, min_value=1, max_value=MAX_EVENTS, help_text="Number of newest events to validate."
     )
 
     def validate_schema(self, schema: Any) -> Any:
@@ -303,7 +303,7 @@ class GroupSerializer(serializers.Serializer):
 
 
 class DryRunFlag(StrictSerializer):
-    dry_run = serializers.BooleanField(default=False, help_text="Only tell what would become of them.")
+    dry_run = serializers.BooleanField(default=False, help_text="Only return what would become of them.")
 
 
 class AskForReplay(DryRunFlag):

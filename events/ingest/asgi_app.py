@@ -25,7 +25,6 @@ import time
 from collections import Counter as Counts
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -34,6 +33,7 @@ import structlog
 from django.conf import settings
 from prometheus_client import Counter, Gauge
 
+from core.http.problem import CONTENT_TYPE, problem
 from events.ingest.bulk_insert import Store
 from events.ingest.check_process import CheckProcess, TooHeavy, read_here
 from events.ingest.db_thread import DatabaseThread, Unavailable
@@ -281,12 +281,11 @@ def _allow(headers: dict[bytes, bytes], status: int = 202) -> list[tuple[bytes, 
 
 
 async def _refuse(send: Any, headers: dict[bytes, bytes], refused: RequestRefused) -> None:
-    """Send problem details in the same shape as the rest of the API (config/rest/error_handlers.py)."""
+    """Send problem details, with the headers for browsers."""
     status = refused.status
     refused_total.labels(status).inc()
-    title = HTTPStatus(status).phrase
-    body = {"type": "about:blank", "title": title, "status": status, "detail": refused.detail, **refused.more}
-    more = [(b"content-type", b"application/problem+json"), *_allow(headers, status)]
+    body = problem(status, refused.detail, **refused.more)
+    more = [(b"content-type", CONTENT_TYPE.encode()), *_allow(headers, status)]
     if refused.retry_after is not None:
         more.append((b"retry-after", str(refused.retry_after).encode()))
     if status == 401:

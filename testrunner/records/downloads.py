@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from django.http import Http404, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
+from core.http.problem import problem_response
 from testrunner.models import TestRun
 from testrunner.records import log_store
 
@@ -52,12 +53,4 @@ def junit_response(run: TestRun) -> HttpResponse:
 
 
 def _unsatisfiable(size: int) -> HttpResponse:
-    problem = {
-        "type": "about:blank",
-        "title": "Range Not Satisfiable",
-        "status": 416,
-        "detail": f"The log has {size:,} bytes so far.",
-    }
-    return JsonResponse(
-        problem, status=416, content_type="application/problem+json", headers={"Content-Range": f"bytes */{size}"}
-    )
+    return problem_response(416, f"The log has {size:,} bytes so far.", headers={"Content-Range": f"bytes */{size}"})
