@@ -20,11 +20,11 @@ FILE = b"def test_nothing():\n    pass\n"
 def measure() -> list[Figure]:
     from django.core.cache import cache
 
-    from config.processes.heartbeats import sign_age
+    from config.processes.heartbeats import heartbeat_age
 
     cache.clear()
     with process("runner", command("runner")):
-        wait_until(lambda: sign_age("runner") is not None, "the runner lives")
+        wait_until(lambda: heartbeat_age("runner") is not None, "the runner lives")
         first = queue_runs(RUNS)
         wait_until(
             lambda: sql(f"SELECT count(*) FROM testrunner_testrun WHERE id >= {first} AND status = 'success'") == RUNS,

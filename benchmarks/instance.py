@@ -101,13 +101,13 @@ def worker(processes: int = 2) -> Iterator[subprocess.Popen[bytes]]:
     """Run the launcher's Celery worker. Yields once it has sent a heartbeat."""
     from django.core.cache import cache
 
-    from config.processes.heartbeats import sign_age
+    from config.processes.heartbeats import heartbeat_age
 
     cache.clear()
     argv = command("worker")
     argv[argv.index("-c") + 1] = str(processes)
     with process("worker", argv) as child:
-        wait_until(lambda: sign_age("worker") is not None, "the worker lives")
+        wait_until(lambda: heartbeat_age("worker") is not None, "the worker lives")
         yield child
 
 

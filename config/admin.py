@@ -39,7 +39,7 @@ schedule_pages.register()
 class ReadOnlyAdmin(SnapshotLists, ModelAdmin):
     """Admin of a log: readable, deletable with the delete permission, never editable."""
 
-    change_list_template = "config/house_list.html"
+    change_list_template = "config/read_only_list.html"
     empty_icon = "verified_user"
     empty_title = "No entries"
     empty_words = "Entries are added automatically."

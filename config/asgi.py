@@ -4,9 +4,9 @@ uvicorn reads the requests with config/server/http_protocol.py, which limits hea
 
     /ws/notifications/  Channels: the one WebSocket, for all live messages (live/consumer.py). Reads the database in two
                         threads of its own, with one connection each, however many sockets are open
-    /ping/, /health/    the event loop (config/server/health_door.py)
+    /ping/, /health/    the event loop (config/server/health_endpoint.py)
     /static/…           files, sent by the event loop (config/server/static_files.py)
-    /admin/login/ …     requests that check a password: config/server/login_door.py, then Django
+    /admin/login/ …     requests that check a password: config/server/login_throttle.py, then Django
     paths of apps       ASGI applications that an app registers, such as the ingest of events at POST /events/
                         (events/ingest/asgi_app.py), and paths for which it needs a separate pool of threads
                         (core/registry.py)
@@ -26,9 +26,9 @@ from config.wsgi import application as django  # sets Django up, which the other
 
 # isort: split
 from config.server.connections import allow_open_files
-from config.server.health_door import HealthDoor
+from config.server.health_endpoint import HealthEndpoint
 from config.server.lifespan import RequestProgress, lifespan
-from config.server.login_door import LoginDoor
+from config.server.login_throttle import LoginThrottle
 from config.server.memory_limit import limit_memory
 from config.server.static_files import StaticFiles
 from config.server.wsgi_bridge import Bridge
@@ -38,8 +38,8 @@ from live.consumer import LiveConsumer
 THREADS = 10  # one Postgres connection each
 _progress = RequestProgress(django, threads=THREADS)
 _django = Bridge(_progress, threads=THREADS)
-_health = HealthDoor()
-_login = LoginDoor(_django)
+_health = HealthEndpoint()
+_login = LoginThrottle(_django)
 _static = StaticFiles()
 _notifications = LiveConsumer.as_asgi()
 _routes = {
@@ -70,9 +70,9 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
         await send({"type": "websocket.close", "code": 4404})
     elif (route := _routes.get(scope["path"])) and scope["method"] in route[0]:
         await route[1](scope, receive, send)
-    elif HealthDoor.leads(scope):
+    elif HealthEndpoint.handles(scope):
         await _health(scope, receive, send)
-    elif LoginDoor.leads(scope):
+    elif LoginThrottle.handles(scope):
         await _login(scope, receive, send)
     elif scope["path"].startswith(settings.STATIC_URL):
         await _static(scope, receive, send)

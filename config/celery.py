@@ -70,7 +70,7 @@ app.conf.update(
 )
 if str(app.conf.broker_url).startswith("redis"):
     app.conf.broker_transport_options = {
-        "socket_timeout": 3,  # several in a row must stay below the watchdog's SILENCE
+        "socket_timeout": 3,  # several in a row must stay below the watchdog's PROGRESS_TIMEOUT
         "socket_connect_timeout": 2,
         "socket_keepalive": True,
         "health_check_interval": 10,
@@ -84,7 +84,7 @@ else:
 
 app.conf.beat_schedule = beat_schedule
 app.steps["worker"].add(DjangoStructLogInitStep)
-app.steps["worker"].add("config.processes.worker_progress:Working")
+app.steps["worker"].add("config.processes.worker_progress:ProgressStep")
 app.autodiscover_tasks()
 
 

@@ -1,6 +1,6 @@
 """Django's Redis cache that tolerates an unreachable Redis: requests are slower, but do not fail.
 
-After a failure this process does not contact the same Redis for REST_SECONDS, and then with one caller only. So
+After a failure this process does not contact the same Redis for RETRY_INTERVAL, and then with one caller only. So
 timeouts do not add up, neither within one request nor over many.
 """
 
@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisSilent
 
 AWAY = (RedisAway, RedisSilent, OSError)
-REST_SECONDS = 5.0
+RETRY_INTERVAL = 5.0
 _rests: dict[str, float] = {}  # by server address: monotonic time until which it is not contacted
 log = structlog.get_logger(__name__)
 
@@ -31,12 +31,12 @@ def _or(default: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[
             if now < _rests.get(server, 0.0):
                 return default(*args, **kwargs)
             if server in _rests:  # it failed before: only this caller tests it
-                _rests[server] = now + REST_SECONDS
+                _rests[server] = now + RETRY_INTERVAL
             try:
                 answer = method(self, *args, **kwargs)
             except (RedisError, OSError) as error:
                 if isinstance(error, AWAY):
-                    _rests[server] = time.monotonic() + REST_SECONDS
+                    _rests[server] = time.monotonic() + RETRY_INTERVAL
                 log.warning("cache_away", error=str(error))
                 return default(*args, **kwargs)
             _rests.pop(server, None)

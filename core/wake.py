@@ -2,8 +2,8 @@
 
 The rows are authoritative, and a sweeper finds rows whose message was lost. So a wake-up that cannot be sent is
 counted and dropped. The caller waits at most WAIT_TIMEOUT seconds, whether the broker refuses, hangs in the middle of a
-handshake, or accepts data without answering. After such a failure nothing is sent for REST_SECONDS, and then by one
-caller only. While a message has been waiting for IMPATIENCE seconds, no other caller waits behind it.
+handshake, or accepts data without answering. After such a failure nothing is sent for RETRY_INTERVAL, and then by one
+caller only. While a message has been waiting for MAX_QUEUE_SECONDS seconds, no other caller waits behind it.
 """
 
 import contextvars
@@ -21,8 +21,8 @@ from prometheus_client import Counter
 log = structlog.get_logger(__name__)
 
 WAIT_TIMEOUT = 3.0  # seconds
-IMPATIENCE = 0.5  # seconds; sending normally takes a millisecond
-REST_SECONDS = 5.0
+MAX_QUEUE_SECONDS = 0.5  # seconds; sending normally takes a millisecond
+RETRY_INTERVAL = 5.0
 failures = Counter("opsroom_wake_failures", "Wake-ups that could not be sent; a sweeper does their work", ["task"])
 
 
@@ -52,7 +52,7 @@ class _Sender:
         now = time.monotonic()
         if now < self.rest_until:
             raise TimeoutError("the broker did not answer a moment ago")
-        if any(self.has_failed or now - since > IMPATIENCE for since in tuple(self.waiting.values())):
+        if any(self.has_failed or now - since > MAX_QUEUE_SECONDS for since in tuple(self.waiting.values())):
             raise TimeoutError("the broker keeps another message waiting")
         context = contextvars.copy_context()  # carries the request's id into the message
         message = object()
@@ -67,7 +67,7 @@ class _Sender:
             future.result(timeout=WAIT_TIMEOUT)
             self.has_failed = False
         except BaseException:
-            self.has_failed, self.rest_until = True, time.monotonic() + REST_SECONDS
+            self.has_failed, self.rest_until = True, time.monotonic() + RETRY_INTERVAL
             if not future.done():
                 self._fresh_pool()  # abandon the stuck thread until its socket times out
             raise

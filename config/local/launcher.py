@@ -55,9 +55,11 @@ def launch() -> int:
         if left := embedded.use():
             print(f"Using {' and '.join(left)}, which an earlier run that was killed has left running.", flush=True)
         if servers:
-            from config.local.embedded.janitor import look_after_this_process  # needs packages of a local installation
+            from config.local.embedded.stop_after_kill import (
+                stop_servers_if_killed,  # needs packages of a local installation
+            )
 
-            look_after_this_process(home)
+            stop_servers_if_killed(home)
         if not own_database or not is_prepared(home.postgres):
             print("Preparing the database", flush=True)
             prepare(home.postgres, demo=own_database)

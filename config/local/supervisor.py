@@ -1,8 +1,8 @@
 """Supervisor that runs a few processes: prints their output side by side, restarts each one, stops all on a signal.
 
 A process that ends is restarted after a pause that doubles with each early end (1 s to MAX_BACKOFF). After running for
-SETTLED seconds the pause starts at one second again. The run ends only by a signal, or when the reader of the output
-closes the pipe. Printing never waits for the reader (config/local/output.py), so signals are always handled.
+SETTLED_SECONDS seconds the pause starts at one second again. The run ends only by a signal, or when the reader of the
+output closes the pipe. Printing never waits for the reader (config/local/output.py), so signals are always handled.
 
 It uses honcho's printer and colours, but not its manager, which forks a process beside each child that outlives a
 kill -9 of its parent, and which never kills children that all hang.
@@ -30,10 +30,12 @@ from honcho.printer import Message, Printer
 
 from config.local.output import Output
 
-PATIENCE = 10.0  # seconds for a graceful stop; Celery finishes the current task
-IMPATIENCE = 0.5  # seconds; a SIGINT later than that after the first signal comes from a person who wants to stop now
+STOP_TIMEOUT = 10.0  # seconds for a graceful stop; Celery finishes the current task
+MIN_SECOND_SIGNAL_SECONDS = (
+    0.5  # seconds; a SIGINT later than that after the first signal comes from a person who wants to stop now
+)
 MAX_BACKOFF = 30.0  # seconds
-SETTLED = 15.0  # seconds; longer than a failing start takes
+SETTLED_SECONDS = 15.0  # seconds; longer than a failing start takes
 MAX_LINE_BYTES = 2**20  # bytes
 
 
@@ -82,7 +84,7 @@ class Supervisor:
         if not self.stop_asked.is_set():
             self.first_asked = time.monotonic()
             self.stop_asked.set()
-        elif number == signal.SIGINT and time.monotonic() - self.first_asked > IMPATIENCE:
+        elif number == signal.SIGINT and time.monotonic() - self.first_asked > MIN_SECOND_SIGNAL_SECONDS:
             self.signal_all(signal.SIGKILL)
 
     async def keep(self, command: ProcessCommand, colour: str) -> None:
@@ -94,7 +96,7 @@ class Supervisor:
             if self.stop_asked.is_set():
                 return
             lived = time.monotonic() - started
-            pause = 1.0 if lived >= SETTLED else pause
+            pause = 1.0 if lived >= SETTLED_SECONDS else pause
             self.output.say(
                 f"The {command.name} process ended {how} after {lived:.0f} s and is started again in {pause:.0f} s."
             )
@@ -143,7 +145,7 @@ class Supervisor:
 
     async def stop(self, keepers: list[asyncio.Task[None]]) -> None:
         self.signal_all(signal.SIGTERM)
-        _, hanging = await asyncio.wait(keepers, timeout=PATIENCE)
+        _, hanging = await asyncio.wait(keepers, timeout=STOP_TIMEOUT)
         if hanging:
             self.signal_all(signal.SIGKILL)
 

@@ -2,7 +2,8 @@
 
 All clients share one check of the parts, which runs in its own threads. The first client, and one that comes more than
 KEPT seconds after the last check, waits for it: slightly more than CHECK_TIMEOUT. Others get the last result while a
-new check runs. config/server/health_door.py responds in the event loop, so neither URL ever waits for Django's threads.
+new check runs. config/server/health_endpoint.py responds in the event loop, so neither URL ever waits for Django's
+threads.
 """
 
 import threading
@@ -21,11 +22,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from redis.exceptions import RedisError
 
-from config.monitoring import probes
+from config.monitoring import service_checks
 from config.monitoring.disk import StorageFull
 from config.monitoring.disk import probe as storage
-from config.monitoring.probes import Unwell
-from config.processes.heartbeats import KINDS, Sign, signs
+from config.monitoring.service_checks import Unusable
+from config.processes.heartbeats import KINDS, Heartbeat, all_heartbeats
 from core.registry import all_apps
 
 CHECK_TIMEOUT = 2.5  # seconds
@@ -75,7 +76,7 @@ def _part(name: str, future: Future[str], until: float) -> Part:
         return Part(name, True, future.result(max(0.0, until - time.monotonic())))
     except TooSlow:
         return Part(name, False, "does not answer in time")
-    except (Unwell, StorageFull) as error:
+    except (Unusable, StorageFull) as error:
         return Part(name, False, str(error))
     except Exception as error:  # any driver error: the page must report it, not fail
         return Part(name, False, f"does not answer ({type(error).__name__})")
@@ -84,7 +85,7 @@ def _part(name: str, future: Future[str], until: float) -> Part:
 def _processes() -> list[Part]:
     """Return one part for each kind of process, from the heartbeats in Redis."""
     try:
-        found = signs()
+        found = all_heartbeats()
     except (RedisError, OSError):
         return _unknown()
     return [_kind(kind, [sign for sign in found if sign.kind == kind]) for kind in KINDS]
@@ -94,7 +95,7 @@ def _unknown() -> list[Part]:
     return [Part(kind, False, "not known without Redis") for kind in KINDS]
 
 
-def _kind(kind: str, found: list[Sign]) -> Part:
+def _kind(kind: str, found: list[Heartbeat]) -> Part:
     """Return whether each process of a kind has a recent heartbeat; `age` is that of the youngest.
 
     A web process without a watchdog may have no heartbeat, but it is responding to this request.
@@ -112,9 +113,9 @@ def parts() -> list[Part]:
     """Check all parts concurrently, and wait at most CHECK_TIMEOUT."""
     until = time.monotonic() + CHECK_TIMEOUT
     checks: dict[str, Callable[[], str]] = {
-        "database": probes.database,
-        "redis": probes.redis,
-        "broker": probes.broker,
+        "database": service_checks.database,
+        "redis": service_checks.redis,
+        "broker": service_checks.broker,
         "storage": storage,
         **{name: partial(_closing, check) for app in all_apps() for name, check in app.health.items()},
     }
@@ -127,36 +128,36 @@ def parts() -> list[Part]:
         return [*answers, *_unknown()]
 
 
-Look = tuple[int, dict[str, Any]]  # status and body
+CheckResult = tuple[int, dict[str, Any]]  # status and body
 
 
-class SharedLook:
+class SharedCheck:
     """The check of all parts that all clients of this process share; one runs at a time."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="look")
-        self._lock = threading.RLock()  # reentrant: a check that ends at once calls `_taken` in the thread of `take`
-        self._running: Future[Look] | None = None
-        self._last: Future[Look] | None = None
+        self._lock = threading.RLock()  # reentrant: a check that ends at once calls `_finished` in the thread of `take`
+        self._running: Future[CheckResult] | None = None
+        self._last: Future[CheckResult] | None = None
         self._taken_at = 0.0
 
-    def take(self) -> Future[Look]:
+    def take(self) -> Future[CheckResult]:
         """Return the last result, or the one that is being computed."""
         with self._lock:
             age = time.monotonic() - self._taken_at if self._last is not None else float("inf")
             if self._running is None and age > FRESH:
-                self._running = self._thread.submit(_look)
-                self._running.add_done_callback(self._taken)
+                self._running = self._thread.submit(_check_all)
+                self._running.add_done_callback(self._finished)
             if self._last is not None and age <= KEPT:
                 return self._last
             return self._running or self._last  # type: ignore[return-value]  # one of them is there
 
-    def _taken(self, look: Future[Look]) -> None:
+    def _finished(self, look: Future[CheckResult]) -> None:
         with self._lock:
             self._running, self._last, self._taken_at = None, look, time.monotonic()
 
 
-def _look() -> Look:
+def _check_all() -> CheckResult:
     found = parts()
     fine = all(part.ok for part in found)
     body = {
@@ -167,7 +168,7 @@ def _look() -> Look:
     return 200 if fine else 503, body
 
 
-shared = SharedLook()
+shared = SharedCheck()
 
 
 def ping_body() -> dict[str, str]:

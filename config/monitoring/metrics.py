@@ -12,7 +12,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 
-from config.processes.heartbeats import signs
+from config.processes.heartbeats import all_heartbeats
 from core.http.problem import problem_response
 
 
@@ -26,7 +26,7 @@ class Processes(Collector):
     def collect(self) -> list[GaugeMetricFamily]:
         (family,) = self.describe()
         with contextlib.suppress(RedisError, OSError):
-            for sign in signs():
+            for sign in all_heartbeats():
                 family.add_metric([sign.kind, sign.name], sign.age)
         return [family]
 

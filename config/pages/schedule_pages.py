@@ -174,7 +174,7 @@ class PeriodicTasks(
     PlainWords, ConcurrentFormsAdmin, ConcurrentDeletionAdmin, beat.PeriodicTaskAdmin, SnapshotLists, ModelAdmin
 ):
     change_form_template = None
-    change_list_template = "config/house_list.html"
+    change_list_template = "config/read_only_list.html"
     empty_icon = "schedule"
     empty_title = "No schedules yet"
     empty_words = "Opsroom’s own schedules are added when beat starts. Others are created here."
@@ -217,7 +217,7 @@ class TasksOfSchedule(beat.PeriodicTaskInline, TabularInline):
 class Schedules(PlainWords, ConcurrentFormsAdmin, ConcurrentDeletionAdmin, SnapshotLists, ModelAdmin):
     """Schedules of one kind, which several tasks may use."""
 
-    change_list_template = "config/house_list.html"
+    change_list_template = "config/read_only_list.html"
     inlines = [TasksOfSchedule]
     list_display = ["words"]
     empty_icon = "schedule"

@@ -1,10 +1,10 @@
-"""The worker's Celery consumer: without delayed delivery, and with a pulse while the broker is unreachable.
+"""The worker's Celery consumer: without delayed delivery, and with progress reports while the broker is unreachable.
 
 With quorum queues Celery declares 28 queues, `celery_delayed_0` to `celery_delayed_27`, for tasks with an ETA or a
 countdown. Opsroom has no such task: later work is a row with a due time, which a sweeper finds.
 
 While Celery tries to connect, no timer of the consumer's loop fires. A worker that is connecting is healthy, and a new
-one would not help, so it keeps beating. But a single attempt has a time limit (CONNECTING).
+one would not help, so it keeps beating. But a single attempt has a time limit (CONNECT_TIMEOUT).
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from celery.worker.consumer import Consumer
 from celery.worker.consumer.delayed_delivery import DelayedDelivery
 
-from config.processes.pulse import CONNECTING, pulse
+from config.processes.watchdog_client import CONNECT_TIMEOUT, watchdog
 
 MAX_RETRY_INTERVAL = 4  # seconds between attempts: beat, worker and runner wait for the broker one after the other
 _DELAYED = f"{DelayedDelivery.__module__}:{DelayedDelivery.__name__}"
@@ -29,7 +29,7 @@ class SteadyConsumer(Consumer):
         connect = conn.ensure_connection
 
         def beating(errback: Any, max_retries: Any = None, *, callback: Any = None, **options: Any) -> Any:
-            with pulse.beating(CONNECTING) as attempt:
+            with watchdog.reporting_progress(CONNECT_TIMEOUT) as attempt:
 
                 def meanwhile() -> None:
                     attempt()

@@ -38,9 +38,9 @@ def web() -> str | None:
 def heard_of(kind: str) -> str | None:
     """Check the last heartbeat of this host's worker, runner or beat, loading only Django's cache."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    from config.processes.heartbeats import sign_age
+    from config.processes.heartbeats import heartbeat_age
 
-    age = sign_age(kind, socket.gethostname())
+    age = heartbeat_age(kind, socket.gethostname())
     if age is None:
         return f"{kind} was never heard of"
     return None if age < STALE else f"{kind} was last heard of {age:.0f} s ago"

@@ -4,8 +4,8 @@ The base class checks Postgres for changes at each tick, and reads the whole sch
 minutes. An error there ends beat, and a server that does not respond blocks it forever. This class differs:
 
 1. The start waits until Postgres responds: without it no task could do anything.
-2. Later the last known schedule stays in use, and Postgres is asked again after REST seconds.
-3. Each statement of this process is abandoned after PATIENCE seconds, even if the server does not respond.
+2. Later the last known schedule stays in use, and Postgres is asked again after RETRY_INTERVAL seconds.
+3. Each statement of this process is abandoned after STATEMENT_TIMEOUT seconds, even if the server does not respond.
 
 Beat compares system clock times, and the clock may be set back. An entry whose last run is in the future would not run
 until then, and would block all entries behind it in the base class's heap. Such an entry is due now, and the heap is
@@ -30,13 +30,13 @@ from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 from psycopg2 import extensions
 
 from config.processes.consumer import MAX_RETRY_INTERVAL
-from config.processes.heartbeats import leave_sign_soon, take_back
-from config.processes.pulse import CONNECTING, pulse
+from config.processes.heartbeats import remove_heartbeat, write_heartbeat_soon
+from config.processes.watchdog_client import CONNECT_TIMEOUT, watchdog
 
 log = structlog.get_logger(__name__)
 
-PATIENCE = 5.0  # seconds per statement; each normally takes milliseconds
-REST = 5.0  # seconds until the next attempt after a failure
+STATEMENT_TIMEOUT = 5.0  # seconds per statement; each normally takes milliseconds
+RETRY_INTERVAL = 5.0  # seconds until the next attempt after a failure
 AWAY = (DatabaseError, InterfaceError)
 REMOVED = ("tick",)  # entries of earlier versions that may still be in the table
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
@@ -75,7 +75,7 @@ class SteadyScheduler(DatabaseScheduler):
         with _ending_at_once():
             while not self._set_up():
                 _beat()
-                time.sleep(REST)
+                time.sleep(RETRY_INTERVAL)
 
     def tick(self, *args: Any, **kwargs: Any) -> Any:
         """Send the due tasks; each tick is beat's proof of progress."""
@@ -88,7 +88,7 @@ class SteadyScheduler(DatabaseScheduler):
 
     def _ensure_connected(self) -> Any:
         """Connect to the broker, however long it takes. Unlike the base class, prove progress meanwhile."""
-        with pulse.beating(CONNECTING) as attempt:
+        with watchdog.reporting_progress(CONNECT_TIMEOUT) as attempt:
 
             def failed(error: Exception, interval: float) -> None:
                 log.warning("schedule_waits_for_broker", error=str(error), seconds=interval)
@@ -97,7 +97,7 @@ class SteadyScheduler(DatabaseScheduler):
 
     def close(self) -> None:
         """Write the schedule back when the process ends."""
-        take_back("beat")
+        remove_heartbeat("beat")
         super().close()
 
     def _set_up(self) -> bool:
@@ -132,7 +132,7 @@ class SteadyScheduler(DatabaseScheduler):
 
     def _keep(self, error: Exception) -> None:
         log.warning("schedule_kept", error=str(error).strip())
-        self._rest_until = time.monotonic() + REST
+        self._rest_until = time.monotonic() + RETRY_INTERVAL
         self._last_timestamp = None  # the whole schedule is read again, with all changes
         self._last_full_sync = self._last_full_sync.min
         connection.close()
@@ -145,19 +145,19 @@ class SteadyScheduler(DatabaseScheduler):
 
 
 def _beat() -> None:
-    if pulse.beat():
-        leave_sign_soon("beat")
+    if watchdog.report_progress():
+        write_heartbeat_soon("beat")
 
 
 def _wait(connected: Any) -> None:
-    """psycopg2's wait callback: waits for the server, but at most PATIENCE seconds."""
-    until = time.monotonic() + PATIENCE
+    """psycopg2's wait callback: waits for the server, but at most STATEMENT_TIMEOUT seconds."""
+    until = time.monotonic() + STATEMENT_TIMEOUT
     while (state := connected.poll()) != extensions.POLL_OK:
         left = max(until - time.monotonic(), 0.0)
         reading = [connected] if state == extensions.POLL_READ else []
         writing = [connected] if state == extensions.POLL_WRITE else []
         if not any(select.select(reading, writing, [], left)):
-            raise psycopg2.OperationalError(f"PostgreSQL did not answer within {PATIENCE:.0f} s")
+            raise psycopg2.OperationalError(f"PostgreSQL did not answer within {STATEMENT_TIMEOUT:.0f} s")
 
 
 @contextmanager

@@ -2,19 +2,19 @@
 ARGUMENTS`.
 
 ARGUMENTS are Python's, as in `python -m config.processes.watchdog worker -m celery …`. NAME is used in messages. The
-process proves its progress through config/processes/pulse.py: it writes a byte into a pipe at each round of its main
-loop. A health page can only report that a process is stopped or deadlocked, but supervisors and containers react to
-exit codes. So the watchdog turns one into the other:
+process proves its progress through config/processes/watchdog_client.py: it writes a byte into a pipe at each round of
+its main loop. A health page can only report that a process is stopped or deadlocked, but supervisors and containers
+react to exit codes. So the watchdog turns one into the other:
 
-1. Without a byte for SILENCE seconds the whole process group, this process included, gets SIGKILL: whatever started it
-   sees a killed process and starts it again. If the process itself reports that it does no work (a worker whose pool
-   is stuck), it is killed at once.
-   A process stopped by a signal (SIGSTOP) is visible as such on Linux, and is killed after STOPPED seconds.
-2. A starting process has START seconds for its first byte. It may be slow on a busy machine, but on Linux a process
-   that uses no processor time for SILENCE seconds is stopped, not slow.
+1. Without a byte for PROGRESS_TIMEOUT seconds the whole process group, this process included, gets SIGKILL: whatever
+   started it sees a killed process and starts it again. If the process itself reports that it does no work (a worker
+   whose pool is stuck), it is killed at once. A process stopped by a signal (SIGSTOP) is visible as such on Linux, and
+   is killed after STOPPED_TIMEOUT seconds.
+2. A starting process has START_TIMEOUT seconds for its first byte. It may be slow on a busy machine, but on Linux a
+   process that uses no processor time for PROGRESS_TIMEOUT seconds is stopped, not slow.
 3. Seconds in which the watchdog itself did not run are not counted: the machine was suspended or starved.
 4. Signals that end a process are passed on. After one the process may be silent for SHUTDOWN_TIMEOUT seconds, which is
-   longer than any supervisor waits; without a supervisor (it was killed) for ORPHANS_END seconds.
+   longer than any supervisor waits; without a supervisor (it was killed) for ORPHAN_TIMEOUT seconds.
 5. The exit status is the process's own; 128 + n if signal n ended it; never 0 without a signal to end.
 
 If this process is killed, the kernel kills the other one (Linux), or its next byte fails and it ends itself.
@@ -38,18 +38,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-SILENCE = 20.0  # seconds; config/processes/pulse.py beats every two
-STOPPED = 8.0  # seconds; who stops a process on purpose stops its watchdog too (Ctrl-Z, a frozen container)
-START = 120.0  # seconds
-LOOK = 1.0  # seconds between two checks
-CREDIT = 2.0  # seconds counted at most between two checks
+PROGRESS_TIMEOUT = 20.0  # seconds; config/processes/watchdog_client.py beats every two
+STOPPED_TIMEOUT = 8.0  # seconds; who stops a process on purpose stops its watchdog too (Ctrl-Z, a frozen container)
+START_TIMEOUT = 120.0  # seconds
+CHECK_INTERVAL = 1.0  # seconds between two checks
+MAX_COUNTED_SECONDS = 2.0  # seconds counted at most between two checks
 SHUTDOWN_TIMEOUT = 150.0  # seconds; docker-compose.yml gives the runner 75
-ORPHANS_END = 15.0  # seconds
-LAST_WORDS = 1.0  # seconds for printing the stack traces of a process before it is killed
+ORPHAN_TIMEOUT = 15.0  # seconds
+STACK_PRINT_SECONDS = 1.0  # seconds for printing the stack traces of a process before it is killed
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
-STACKS = signal.SIGUSR2  # makes the process print the stack of each thread (config/processes/pulse.py)
-GIVES_UP = b"!"  # written to the pipe by a process that detects that it does no work
-PULSE = "OPSROOM_PULSE"  # environment variable with the descriptor of the pipe
+STACKS_SIGNAL = signal.SIGUSR2  # makes the process print the stack of each thread (config/processes/watchdog_client.py)
+STUCK_BYTE = b"!"  # written to the pipe by a process that detects that it does no work
+PIPE_VARIABLE = "OPSROOM_WATCHDOG_PIPE"  # environment variable with the descriptor of the pipe
 
 
 def main(arguments: list[str]) -> int:
@@ -68,7 +68,7 @@ def main(arguments: list[str]) -> int:
     child = subprocess.Popen(  # noqa: S603  our own arguments
         [sys.executable, *command],
         pass_fds=[writing],
-        env=os.environ | {PULSE: str(writing)},
+        env=os.environ | {PIPE_VARIABLE: str(writing)},
         preexec_fn=_die_with(os.getpid()),  # safe: this process has no other thread
     )
     os.close(writing)
@@ -78,9 +78,9 @@ def main(arguments: list[str]) -> int:
 class ProcessWatchdog:
     """Monitors one process."""
 
-    def __init__(self, name: str, child: subprocess.Popen[bytes], pulse: int, waking: int) -> None:
+    def __init__(self, name: str, child: subprocess.Popen[bytes], progress: int, waking: int) -> None:
         self.name, self.child = name, child
-        self.pulse, self.waking = pulse, waking
+        self.progress, self.waking = progress, waking
         self.asked_to_end = False
         self.ending = 0.0  # seconds since the signal to end
         self.supervisor = os.getppid()
@@ -101,14 +101,14 @@ class ProcessWatchdog:
         """Return the exit status of the process, which is killed if it makes no progress."""
         looked = time.monotonic()
         while (status := self.child.poll()) is None:
-            select.select([self.pulse, self.waking], [], [], LOOK)
+            select.select([self.progress, self.waking], [], [], CHECK_INTERVAL)
             drained(self.waking)
             now = time.monotonic()
-            self.look(min(now - looked, CREDIT))
+            self.look(min(now - looked, MAX_COUNTED_SECONDS))
             looked = now
-            if heard := drained(self.pulse):
+            if heard := drained(self.progress):
                 self.has_started, self.silent = True, 0.0
-                if GIVES_UP in heard and not self.asked_to_end:
+                if STUCK_BYTE in heard and not self.asked_to_end:
                     self.kill("does nothing any more")
             time.sleep(0.1)  # limits the rate of rounds, so that this process costs nothing
         if status < 0:
@@ -119,29 +119,29 @@ class ProcessWatchdog:
         """Count the seconds without a byte, and kill a process that is silent for too long."""
         if self.asked_to_end:
             self.ending += seconds
-            if self.ending > (SHUTDOWN_TIMEOUT if os.getppid() == self.supervisor else ORPHANS_END):
+            if self.ending > (SHUTDOWN_TIMEOUT if os.getppid() == self.supervisor else ORPHAN_TIMEOUT):
                 self.kill(f"did not end within {self.ending:.0f} s")
             return
         self.silent += seconds
         self.stopped = self.stopped + seconds if is_stopped(self.child.pid) else 0.0
-        if self.stopped > STOPPED:
+        if self.stopped > STOPPED_TIMEOUT:
             self.kill(f"was stopped for {self.stopped:.0f} s")
         if not self.has_started:
             self.starting += seconds
             used = cpu_used(self.child.pid)
             if used is None or used != self.used:
                 self.used, self.silent = used, 0.0
-        if self.silent > SILENCE and not drained(self.pulse):
+        if self.silent > PROGRESS_TIMEOUT and not drained(self.progress):
             self.kill(f"made no progress for {self.silent:.0f} s")
-        if not self.has_started and self.starting > START:
+        if not self.has_started and self.starting > START_TIMEOUT:
             self.kill(f"was not ready after {self.starting:.0f} s")
 
     def kill(self, why: str) -> None:
         say(self.name, f"The {self.name} process {self.child.pid} {why} and is killed.")
         if self.has_started and not self.stopped:  # a stopped process prints nothing
             with contextlib.suppress(ProcessLookupError):
-                self.child.send_signal(STACKS)
-            time.sleep(LAST_WORDS)
+                self.child.send_signal(STACKS_SIGNAL)
+            time.sleep(STACK_PRINT_SECONDS)
         os.killpg(0, signal.SIGKILL)
 
 

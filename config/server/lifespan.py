@@ -1,9 +1,9 @@
-"""Progress monitoring of a web process: its event loop and Django's threads (config/processes/pulse.py).
+"""Progress monitoring of a web process: its event loop and Django's threads (config/processes/watchdog_client.py).
 
-The pulse beats in the event loop, so it stops with the loop. The process also gives up if every thread of Django's pool
-has made no progress for STUCK seconds. That is longer than any statement may take (statement_timeout), so the threads
-are deadlocked, unless Postgres itself does not respond. In that case a new process would wait as well, so this one
-keeps running: open WebSockets, and the ingest's responses, depend on it.
+The event loop reports progress, so that stops with the loop. The process also gives up if every thread of Django's pool
+has made no progress for STUCK_TIMEOUT seconds. That is longer than any statement may take (statement_timeout), so the
+threads are deadlocked, unless Postgres itself does not respond. In that case a new process would wait as well, so this
+one keeps running: open WebSockets, and the ingest's responses, depend on it.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import structlog
 from django.conf import settings
 from psycopg2 import OperationalError, connect
 
-from config.processes.heartbeats import leave_sign_soon, take_back
-from config.processes.pulse import EVERY, RunningTime, pulse
+from config.processes.heartbeats import remove_heartbeat, write_heartbeat_soon
+from config.processes.watchdog_client import PROGRESS_INTERVAL, RunningTime, watchdog
 
 log = structlog.get_logger(__name__)
 
-STUCK = 35.0  # seconds
+STUCK_TIMEOUT = 35.0  # seconds
 PROBE_SECONDS = 3
 
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
@@ -58,14 +58,14 @@ class RequestProgress:
         self.step = object()
 
     def is_stuck(self) -> bool:
-        """Return whether all threads were busy without any progress for STUCK seconds.
+        """Return whether all threads were busy without any progress for STUCK_TIMEOUT seconds.
 
-        Call it every EVERY seconds.
+        Call it every PROGRESS_INTERVAL seconds.
         """
         now = self._time.read()
         if len(self.running) < self.threads or self.step is not self._seen:
             self._seen, self._since = self.step, now
-        return now - self._since > STUCK
+        return now - self._since > STUCK_TIMEOUT
 
 
 class _Answer:
@@ -97,7 +97,7 @@ async def lifespan(progress: RequestProgress, receive: Any, send: Any) -> None:
     await send({"type": "lifespan.startup.complete"})
     await receive()
     beating.cancel()
-    await asyncio.to_thread(take_back, "web")
+    await asyncio.to_thread(remove_heartbeat, "web")
     await send({"type": "lifespan.shutdown.complete"})
 
 
@@ -105,10 +105,10 @@ async def _beat(progress: RequestProgress) -> None:
     while True:
         if progress.is_stuck() and await asyncio.to_thread(postgres_answers) and progress.is_stuck():
             log.error("web_stuck", threads=progress.threads)
-            pulse.give_up()
-        elif pulse.beat():
-            leave_sign_soon("web")
-        await asyncio.sleep(EVERY)
+            watchdog.request_restart()
+        elif watchdog.report_progress():
+            write_heartbeat_soon("web")
+        await asyncio.sleep(PROGRESS_INTERVAL)
 
 
 def postgres_answers() -> bool:

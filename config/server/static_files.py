@@ -13,7 +13,7 @@ from whitenoise.middleware import WhiteNoiseMiddleware
 
 from config.middleware import DEFAULTS
 from config.server.response_buffer import HungUp
-from config.server.sending import FileBody, Receive, Send, hang_up, send_file
+from config.server.response_sender import FileBody, Receive, Send, hang_up, send_file
 from core.http.problem import send_problem
 
 SOURCE_MAPS = (".map", ".map.gz", ".map.br")

@@ -8,8 +8,8 @@ Threads never wait for clients.
    it happens once. The rest of a long response is buffered in an outbox (config/server/response_buffer.py).
 3. A stream, which may be slow to produce or longer than an outbox, is produced by a thread of a second, small pool, and
    sent meanwhile. The loop sends files itself.
-4. The loop sends (config/server/sending.py). If the client disconnects or does not read for a while, the connection is
-   aborted, and the producer of the response ends.
+4. The loop sends (config/server/response_sender.py). If the client disconnects or does not read for a while, the
+   connection is aborted, and the producer of the response ends.
 
 Headers with an underscore in their names are dropped, as by other WSGI servers: in WSGI, X_Forwarded_Proto, which any
 client may send, would be indistinguishable from X-Forwarded-Proto, which the proxy sets.
@@ -30,7 +30,7 @@ from a2wsgi.wsgi import build_environ
 from django.db import close_old_connections
 
 from config.server.response_buffer import AT_ONCE, MAX_RESPONSE_BYTES, HungUp, ResponseBuffer
-from config.server.sending import FileBody, Receive, Send, hang_up, send_file, send_parts
+from config.server.response_sender import FileBody, Receive, Send, hang_up, send_file, send_parts
 from core.http.problem import send_problem
 
 MAX_BODY_BYTES = 64 * 1024 * 1024  # each form has its own smaller limit and error message

@@ -24,10 +24,10 @@ pytestmark = [
 ASK = """
 import django
 django.setup()
-from config.monitoring import probes
+from config.monitoring import service_checks
 try:
-    print(probes.broker())
-except probes.Unwell as error:
+    print(service_checks.broker())
+except service_checks.Unusable as error:
     print(error)
 """
 # 35 s of wake-ups, each of which tries for 3 s and then pauses for 5 s.

@@ -159,11 +159,11 @@ def test_the_health_check_of_a_worker_looks_for_its_signs(monkeypatch, capsys):
     assert container_healthcheck.main("worker") == 1
     assert capsys.readouterr().err == "worker was never heard of\n"
 
-    monkeypatch.setattr("config.processes.heartbeats.sign_age", lambda kind, host: 31.0)
+    monkeypatch.setattr("config.processes.heartbeats.heartbeat_age", lambda kind, host: 31.0)
     assert container_healthcheck.main("worker") == 1
     assert capsys.readouterr().err == "worker was last heard of 31 s ago\n"
 
-    monkeypatch.setattr("config.processes.heartbeats.sign_age", lambda kind, host: 3.0)
+    monkeypatch.setattr("config.processes.heartbeats.heartbeat_age", lambda kind, host: 3.0)
     assert container_healthcheck.main("worker") == 0
 
 

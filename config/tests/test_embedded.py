@@ -106,14 +106,14 @@ def arrive() -> Iterator[Callable[..., User]]:
     for user in users:
         if user.process.poll() is None:
             user.leave()
-    for keeper in [keeper for home in {user.home for user in users} for keeper in keepers(home)]:
-        keeper.terminate()
-        until_gone(keeper)
+    for stopper in [stopper for home in {user.home for user in users} for stopper in idle_stoppers(home)]:
+        stopper.terminate()
+        until_gone(stopper)
 
 
-def keepers(home: Path) -> list[psutil.Process]:
+def idle_stoppers(home: Path) -> list[psutil.Process]:
     here = [each for each in psutil.process_iter(["cmdline", "cwd"]) if each.info["cwd"] == str(home)]
-    return [each for each in here if "config.local.embedded.keeper" in each.info["cmdline"]]
+    return [each for each in here if "config.local.embedded.stop_when_idle" in each.info["cmdline"]]
 
 
 def all_gone(servers: set[psutil.Process]) -> bool:
@@ -151,10 +151,10 @@ def test_kept_servers_are_used_again_and_end_when_nobody_has_used_them_for_a_whi
 
     second = arrive(home, keep=1.0)
     assert second.servers() == servers and second.query("SELECT 1") == 1
-    [keeper] = keepers(home)
+    [stopper] = idle_stoppers(home)
     second.leave()
 
-    until_gone(keeper)
+    until_gone(stopper)
     assert all_gone(servers)
 
 
@@ -162,41 +162,41 @@ def test_kept_servers_are_used_again_and_end_when_nobody_has_used_them_for_a_whi
 def test_kept_servers_stay_while_they_are_used_and_after_a_kill_until_their_time(home: Path, arrive: Arrive) -> None:
     user = arrive(home, keep=0.2)
     servers = user.servers()
-    [keeper] = keepers(home)
+    [stopper] = idle_stoppers(home)
     time.sleep(1.0)
-    assert not all_gone({keeper}) and not all_gone(servers)
+    assert not all_gone({stopper}) and not all_gone(servers)
 
     user.kill()
 
-    until_gone(keeper)
+    until_gone(stopper)
     assert all_gone(servers)
 
 
 @pytest.mark.thorough
-def test_sigterm_ends_a_keeper_and_its_servers_at_once_unless_they_are_used(home: Path, arrive: Arrive) -> None:
+def test_sigterm_ends_an_idle_stopper_and_its_servers_at_once_unless_they_are_used(home: Path, arrive: Arrive) -> None:
     user = arrive(home, keep=900.0)
     servers = user.servers()
-    [keeper] = keepers(home)
-    while (home / "run" / "keeper.lock").read_text() != f"{keeper.pid}\n":  # until it handles signals
+    [stopper] = idle_stoppers(home)
+    while (home / "run" / "stop_when_idle.lock").read_text() != f"{stopper.pid}\n":  # until it handles signals
         time.sleep(0.05)
-    keeper.terminate()
+    stopper.terminate()
     time.sleep(0.5)
-    assert not all_gone({keeper})
+    assert not all_gone({stopper})
     user.leave()
     assert not all_gone(servers)
 
-    keeper.terminate()
+    stopper.terminate()
 
-    until_gone(keeper)
+    until_gone(stopper)
     assert all_gone(servers)
 
 
-def test_without_their_keeper_the_last_user_stops_the_servers(home: Path, arrive: Arrive) -> None:
+def test_without_their_idle_stopper_the_last_user_stops_the_servers(home: Path, arrive: Arrive) -> None:
     user = arrive(home, keep=900.0)
     servers = user.servers()
-    [keeper] = keepers(home)
-    keeper.kill()
-    until_gone(keeper)
+    [stopper] = idle_stoppers(home)
+    stopper.kill()
+    until_gone(stopper)
 
     user.leave()
 
@@ -207,12 +207,12 @@ def test_without_their_keeper_the_last_user_stops_the_servers(home: Path, arrive
 def test_kept_servers_end_though_their_folder_was_deleted(home: Path, arrive: Arrive) -> None:
     user = arrive(home, keep=0.2)
     servers = user.servers()
-    [keeper] = keepers(home)
+    [stopper] = idle_stoppers(home)
     shutil.rmtree(home, ignore_errors=True)
 
     user.kill()
 
-    until_gone(keeper)
+    until_gone(stopper)
     assert all_gone(servers)
 
 

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from config.monitoring import health, probes
+from config.monitoring import health, service_checks
 from config.processes import heartbeats
-from config.processes.heartbeats import KINDS, leave_sign, sign_age
+from config.processes.heartbeats import KINDS, heartbeat_age, write_heartbeat
 from config.tests.ports import free_port
 
 
@@ -20,7 +20,7 @@ def _a_new_look_each_time(monkeypatch) -> None:
     monkeypatch.setattr(health, "FRESH", -1.0)
     monkeypatch.setattr(health, "KEPT", -1.0)
     # Threads of earlier tests have caches of earlier tests.
-    monkeypatch.setattr(health, "shared", health.SharedLook())
+    monkeypatch.setattr(health, "shared", health.SharedCheck())
     monkeypatch.setattr(health, "_pool", ThreadPoolExecutor(8))
     monkeypatch.setattr(health, "_asked", {})
 
@@ -36,7 +36,7 @@ def test_ping_needs_no_database_and_no_login(client):
 @pytest.mark.django_db(transaction=True)
 def test_health_names_every_part_with_its_state(client):
     for kind in ("worker", "runner", "beat"):
-        leave_sign(kind)
+        write_heartbeat(kind)
 
     answer = client.get("/health/")
 
@@ -50,7 +50,7 @@ def test_health_names_every_part_with_its_state(client):
 
 @pytest.mark.django_db(transaction=True)
 def test_a_worker_that_was_never_heard_of_is_said_so(client):
-    leave_sign("beat")
+    write_heartbeat("beat")
 
     answer = client.get("/health/")
 
@@ -80,7 +80,7 @@ def test_a_part_that_hangs_is_reported_while_it_hangs(client, monkeypatch):
         released.wait(60)
         return "answers"
 
-    monkeypatch.setattr(probes, "broker", hangs)
+    monkeypatch.setattr(service_checks, "broker", hangs)
     try:
         parts = json.loads(client.get("/health/").content)["parts"]
 
@@ -101,7 +101,7 @@ def sign_of(kind: str, host: str, pid: int, seconds_ago: float) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_one_of_two_workers_that_is_silent_is_named(client):
     for kind in ("worker", "runner", "beat"):
-        leave_sign(kind)
+        write_heartbeat(kind)
     sign_of("worker", "host-b", 7, seconds_ago=40)
 
     answer = client.get("/health/")
@@ -119,21 +119,21 @@ def test_one_of_two_workers_that_is_silent_is_named(client):
 def test_a_sign_of_life_grows_older_and_is_forgotten():
     sign_of("worker", "here", 1, seconds_ago=100)
     sign_of("worker", "there", 1, seconds_ago=3)
-    sign_of("worker", "long-gone", 1, seconds_ago=heartbeats.FORGOTTEN + 1)
+    sign_of("worker", "long-gone", 1, seconds_ago=heartbeats.MAX_AGE + 1)
 
-    assert [(sign.host, round(sign.age)) for sign in heartbeats.signs()] == [("there", 3), ("here", 100)]
-    assert round(sign_age("worker")) == 3
-    assert round(sign_age("worker", "here")) == 100
-    assert sign_age("worker", "nowhere") is None and sign_age("beat") is None
+    assert [(sign.host, round(sign.age)) for sign in heartbeats.all_heartbeats()] == [("there", 3), ("here", 100)]
+    assert round(heartbeat_age("worker")) == 3
+    assert round(heartbeat_age("worker", "here")) == 100
+    assert heartbeat_age("worker", "nowhere") is None and heartbeat_age("beat") is None
 
 
 def test_a_process_takes_its_sign_back_when_it_ends():
-    leave_sign("worker")
-    assert sign_age("worker") < 5
+    write_heartbeat("worker")
+    assert heartbeat_age("worker") < 5
 
-    heartbeats.take_back("worker")
+    heartbeats.remove_heartbeat("worker")
 
-    assert sign_age("worker") is None
+    assert heartbeat_age("worker") is None
 
 
 def test_a_loop_that_leaves_signs_does_not_wait_for_a_name_server_that_is_silent(monkeypatch, settings):
@@ -149,14 +149,14 @@ def test_a_loop_that_leaves_signs_does_not_wait_for_a_name_server_that_is_silent
     monkeypatch.setattr(heartbeats, "_client", heartbeats._client.__wrapped__)
     monkeypatch.setattr(heartbeats, "_rest_until", 0.0)
     try:
-        heartbeats.leave_sign_soon("worker")
+        heartbeats.write_heartbeat_soon("worker")
         assert asked.wait(10)
-        heartbeats.leave_sign_soon("worker")
+        heartbeats.write_heartbeat_soon("worker")
 
-        assert heartbeats._leaving.is_alive()
+        assert heartbeats._writing.is_alive()
     finally:
         answered.set()
-        heartbeats._leaving.join()
+        heartbeats._writing.join()
 
 
 def test_the_sign_of_a_dead_process_goes_when_another_takes_its_place(monkeypatch):
@@ -169,17 +169,17 @@ def test_the_sign_of_a_dead_process_goes_when_another_takes_its_place(monkeypatc
 
     monkeypatch.setattr(heartbeats, "_is_first", True)
     monkeypatch.setattr(heartbeats, "_rest_until", time.monotonic() + 60)
-    leave_sign("worker")  # Redis is unreachable at that moment
+    write_heartbeat("worker")  # Redis is unreachable at that moment
     monkeypatch.setattr(heartbeats, "_rest_until", 0.0)
-    leave_sign("worker")
+    write_heartbeat("worker")
 
-    left = {(sign.kind, sign.host) for sign in heartbeats.signs()}
+    left = {(sign.kind, sign.host) for sign in heartbeats.all_heartbeats()}
     assert left == {("worker", here), ("beat", here), ("worker", "host-b")}
-    assert sign_age("worker", here) < 5
+    assert heartbeat_age("worker", here) < 5
 
 
 def test_each_process_is_in_the_metrics(as_superuser):
-    leave_sign("beat")
+    write_heartbeat("beat")
 
     page = as_superuser.get("/metrics").content.decode()
 

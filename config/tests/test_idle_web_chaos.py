@@ -8,8 +8,8 @@ import requests
 from django.db import connection, transaction
 
 from accounts.models import AccessToken
-from config.processes.pulse import EVERY
-from config.server.lifespan import STUCK
+from config.processes.watchdog_client import PROGRESS_INTERVAL
+from config.server.lifespan import STUCK_TIMEOUT
 from config.tests.web_process import web_process
 
 REQUESTS = 12  # config/asgi.py has ten threads
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.django_db(transaction=True)]
 def test_a_web_process_that_was_idle_survives_as_many_slow_requests_as_it_has_threads(tmp_path):
     with web_process(tmp_path) as web:
         assert requests.get(f"{web.url}/admin/login/", timeout=30).ok
-        time.sleep(STUCK + EVERY)
+        time.sleep(STUCK_TIMEOUT + PROGRESS_INTERVAL)
 
         def ask() -> int:
             return requests.get(f"{web.url}/tasks/", headers={"Authorization": "Token unknown"}, timeout=60).status_code
@@ -27,5 +27,5 @@ def test_a_web_process_that_was_idle_survives_as_many_slow_requests_as_it_has_th
         with ThreadPoolExecutor(REQUESTS) as clients, transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(f"LOCK TABLE {AccessToken._meta.db_table} IN ACCESS EXCLUSIVE MODE")
             answers = [clients.submit(ask) for _ in range(REQUESTS)]
-            time.sleep(2 * EVERY)  # until the pool was checked
+            time.sleep(2 * PROGRESS_INTERVAL)  # until the pool was checked
         assert {answer.result() for answer in answers} == {401}

@@ -294,7 +294,7 @@ def test_servers_that_a_killed_run_left_are_used_again_and_that_is_said(
     killed = copy.run(port)
     killed.until_ready()
     for process in copy.processes():
-        if "config.local.embedded.janitor" in process.cmdline():
+        if "config.local.embedded.stop_after_kill" in process.cmdline():
             process.kill()
     killed.launcher().kill()
     killed.process.communicate(timeout=60)

@@ -13,7 +13,7 @@ from django.template.loader import render_to_string
 from django.test import Client
 
 from chats.models import Broadcast
-from core.templatetags.opsroom import LOOKS, UNKNOWN, state, when
+from core.templatetags.opsroom import STATE_STYLES, UNKNOWN, state, when
 
 HERE = Path(settings.BASE_DIR)
 PAGES = ["400.html", "403.html", "403_csrf.html", "404.html", "500.html", "503.html", "admin/locked_out.html"]
@@ -71,7 +71,7 @@ def test_the_login_page_is_calm_and_gives_nothing_away():
 # --- States and times ------------------------------------------------------------------------------------
 @pytest.mark.parametrize("status", Broadcast.Status.values)
 def test_every_state_of_a_broadcast_has_its_look(status):
-    assert LOOKS[status] is not UNKNOWN
+    assert STATE_STYLES[status] is not UNKNOWN
 
 
 def test_a_state_is_a_word_and_an_icon_never_a_colour_alone():

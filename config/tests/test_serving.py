@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from config.processes.pulse import CREDIT, EVERY
-from config.server.lifespan import STUCK, RequestProgress
+from config.processes.watchdog_client import MAX_COUNTED_SECONDS, PROGRESS_INTERVAL
+from config.server.lifespan import STUCK_TIMEOUT, RequestProgress
 
 THREADS = 2
 
@@ -39,7 +39,7 @@ class Pool:
         """Advance the clock, checking the pool at intervals; return whether it is stuck."""
         until = self.now + seconds
         while self.now < until:
-            self.now = min(self.now + EVERY, until)
+            self.now = min(self.now + PROGRESS_INTERVAL, until)
             self.progress.is_stuck()
         return self.progress.is_stuck()
 
@@ -55,30 +55,30 @@ def pool() -> Iterator[Pool]:
 def test_threads_that_are_all_busy_without_a_step_are_stuck(pool):
     pool.begin(THREADS)
 
-    assert not pool.is_stuck_after(STUCK - EVERY)
-    assert pool.is_stuck_after(2 * EVERY)
+    assert not pool.is_stuck_after(STUCK_TIMEOUT - PROGRESS_INTERVAL)
+    assert pool.is_stuck_after(2 * PROGRESS_INTERVAL)
 
 
 def test_a_pool_with_a_free_thread_is_not_stuck(pool):
     pool.begin(THREADS - 1)
 
-    assert not pool.is_stuck_after(10 * STUCK)
+    assert not pool.is_stuck_after(10 * STUCK_TIMEOUT)
 
 
 def test_a_pool_that_was_idle_for_long_is_not_stuck_when_requests_come_for_all_threads_at_once(pool):
-    assert not pool.is_stuck_after(10 * STUCK)
+    assert not pool.is_stuck_after(10 * STUCK_TIMEOUT)
 
     pool.begin(THREADS)
 
-    assert not pool.is_stuck_after(EVERY)
-    assert pool.is_stuck_after(STUCK + EVERY)
+    assert not pool.is_stuck_after(PROGRESS_INTERVAL)
+    assert pool.is_stuck_after(STUCK_TIMEOUT + PROGRESS_INTERVAL)
 
 
 def test_seconds_in_which_the_process_itself_did_not_run_are_not_counted(pool):
     pool.begin(THREADS)
-    assert not pool.is_stuck_after(EVERY)
+    assert not pool.is_stuck_after(PROGRESS_INTERVAL)
 
     pool.now += 3_600  # stopped, or suspended with its machine
 
-    assert not pool.is_stuck_after(EVERY)
-    assert not pool.is_stuck_after(STUCK - CREDIT - 3 * EVERY)
+    assert not pool.is_stuck_after(PROGRESS_INTERVAL)
+    assert not pool.is_stuck_after(STUCK_TIMEOUT - MAX_COUNTED_SECONDS - 3 * PROGRESS_INTERVAL)

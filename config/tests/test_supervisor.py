@@ -25,7 +25,7 @@ from pathlib import Path
 from config.local import supervisor
 from config.local.supervisor import ProcessCommand, Supervisor
 
-supervisor.PATIENCE = float(sys.argv.pop(1))
+supervisor.STOP_TIMEOUT = float(sys.argv.pop(1))
 
 async def meanwhile(output):
     await asyncio.sleep(0.1)

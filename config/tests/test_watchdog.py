@@ -16,21 +16,21 @@ from config.tests.test_supervisor import nobody_is_left
 pytestmark = pytest.mark.thorough
 
 PROJECT = Path(__file__).resolve().parents[2]
-# The real main program with shorter values of SILENCE, STOPPED and START.
+# The real main program with shorter values of PROGRESS_TIMEOUT, STOPPED_TIMEOUT and START_TIMEOUT.
 SCRIPT = """
 import sys
 from config.processes import watchdog
-watchdog.SILENCE, watchdog.START, watchdog.LOOK = float(sys.argv[1]), float(sys.argv[2]), 0.1
-watchdog.STOPPED = 1.0
+watchdog.PROGRESS_TIMEOUT, watchdog.START_TIMEOUT, watchdog.CHECK_INTERVAL = float(sys.argv[1]), float(sys.argv[2]), 0.1
+watchdog.STOPPED_TIMEOUT = 1.0
 sys.exit(watchdog.main(["thing", *sys.argv[3:]]))
 """
 BEATS = """
 import time
-from config.processes import pulse
-pulse.EVERY = 0.2
+from config.processes import watchdog_client
+watchdog_client.PROGRESS_INTERVAL = 0.2
 print("up", flush=True)
 while True:
-    pulse.pulse.beat()
+    watchdog_client.watchdog.report_progress()
     time.sleep(0.1)
 """
 WITH_CHILD = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n" + BEATS
@@ -111,7 +111,10 @@ def test_a_process_that_is_stopped_and_continued_is_left_alone(watched):
 
 
 def test_a_process_that_gives_up_is_killed_at_once(watched):
-    gives_up = BEATS.replace("pulse.pulse.beat()", "pulse.pulse.beat(); time.sleep(1); pulse.pulse.give_up()")
+    gives_up = BEATS.replace(
+        "watchdog_client.watchdog.report_progress()",
+        "watchdog_client.watchdog.report_progress(); time.sleep(1); watchdog_client.watchdog.request_restart()",
+    )
     thing = watched(gives_up, silence=60.0).until_up()
 
     assert thing.status() == -signal.SIGKILL
@@ -213,12 +216,12 @@ def test_a_machine_that_was_suspended_kills_nothing(watched):
     assert thing.lives_for(1)
 
 
-def test_what_the_process_starts_knows_nothing_of_its_pulse(watched):
-    asked = "import os, sys; sys.exit('OPSROOM_PULSE' in os.environ)"
+def test_what_the_process_starts_does_not_inherit_its_pipe(watched):
+    asked = "import os, sys; sys.exit('OPSROOM_WATCHDOG_PIPE' in os.environ)"
     code = f"""
 import subprocess, sys
-from config.processes.pulse import pulse
-assert pulse.pipe
+from config.processes.watchdog_client import watchdog
+assert watchdog.pipe
 sys.exit(40 + subprocess.call([sys.executable, "-c", {asked!r}]))
 """
 
@@ -226,9 +229,9 @@ sys.exit(40 + subprocess.call([sys.executable, "-c", {asked!r}]))
 
 
 def test_a_process_that_tries_to_connect_beats_but_not_for_ever(watched):
-    connecting = "from config.processes import pulse; import time\npulse.EVERY = 0.2\n"
-    connecting += "print('up', flush=True)\npulse.pulse.beat()\n"
-    thing = watched(f"{connecting}with pulse.pulse.beating(6.0): time.sleep(60)").until_up()
+    connecting = "from config.processes import watchdog_client; import time\nwatchdog_client.PROGRESS_INTERVAL = 0.2\n"
+    connecting += "print('up', flush=True)\nwatchdog_client.watchdog.report_progress()\n"
+    thing = watched(f"{connecting}with watchdog_client.watchdog.reporting_progress(6.0): time.sleep(60)").until_up()
 
     assert thing.lives_for(4)
     assert thing.status() == -signal.SIGKILL

@@ -13,24 +13,24 @@ from core.timezones import abbreviation, as_local, is_repeated, zone_words
 register = template.Library()
 
 
-class Look(NamedTuple):
+class StateStyle(NamedTuple):
     """Appearance of a kind of state: an icon beside the word, so that colour is never the only sign."""
 
     kind: str
     icon: str
 
 
-WAITING = Look("waiting", "schedule")  # grey
-MOVING = Look("moving", "autorenew")  # blue
-AMBER = Look("look", "priority_high")  # needs attention
-GOOD = Look("good", "check")  # green
-FAILED = Look("failed", "close")  # red
-LATE = Look("failed", "alarm")  # red: overdue
-STOPPED = Look("stopped", "block")  # striped: ended by a person
-UNKNOWN = Look("waiting", "question_mark")
+WAITING = StateStyle("waiting", "schedule")  # grey
+MOVING = StateStyle("moving", "autorenew")  # blue
+AMBER = StateStyle("attention", "priority_high")  # needs attention
+GOOD = StateStyle("good", "check")  # green
+FAILED = StateStyle("failed", "close")  # red
+LATE = StateStyle("failed", "alarm")  # red: overdue
+STOPPED = StateStyle("stopped", "block")  # striped: ended by a person
+UNKNOWN = StateStyle("waiting", "question_mark")
 
-# The looks of all states. Add each new state of an app here.
-LOOKS: dict[str, Look] = {
+# The styles of all states. Add each new state of an app here.
+STATE_STYLES: dict[str, StateStyle] = {
     **dict.fromkeys(["scheduled", "queued", "waiting", "pending", "open", "disabled", "reserved", "idle"], WAITING),
     **dict.fromkeys(["sending", "running", "preparing", "processing", "active", "in_progress", "busy"], MOVING),
     **dict.fromkeys(["paused", "degraded", "unread", "lost", "skipped", "xpassed", "locked", "muted"], AMBER),
@@ -44,13 +44,13 @@ LOOKS: dict[str, Look] = {
 
 @register.simple_tag
 def state(value: str, word: str = "") -> SafeString:
-    """Return the label of a state, such as "sending". `word` replaces its text, not its look."""
-    look = LOOKS.get(str(value).lower(), UNKNOWN)
+    """Return the label of a state, such as "sending". `word` replaces its text, not its style."""
+    style = STATE_STYLES.get(str(value).lower(), UNKNOWN)
     text = word or str(value).replace("_", " ").capitalize()
     return format_html(
         '<span class="state state-{}"><span class="material-symbols-outlined" aria-hidden="true">{}</span>{}</span>',
-        look.kind,
-        look.icon,
+        style.kind,
+        style.icon,
         text,
     )
 

@@ -140,7 +140,7 @@ def test_after_a_failure_nobody_waits_again_for_a_while(broker, silent_peer):
 
 def test_after_its_rest_one_request_alone_finds_out_whether_the_broker_is_back(broker, silent_peer, monkeypatch):
     broker.conf.broker_url = f"redis://127.0.0.1:{silent_peer.port}/0"
-    monkeypatch.setattr(wake_module, "REST_SECONDS", 0.0)
+    monkeypatch.setattr(wake_module, "RETRY_INTERVAL", 0.0)
     sender = wake_module._sender
     with pytest.raises(TimeoutError):  # the sender's error for no response; another error would prove nothing
         sender.send(TASK, (1,), {})

@@ -24,12 +24,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Callable, NoReturn
 
-from .wire import MOST_BYTES, MOST_EVENTS, Answer, Event, Verdict, Wire, encode
+from .wire import MAX_BYTES, MAX_EVENTS, Answer, Event, Verdict, Wire, encode
 
 log = logging.getLogger("opsroom_events")
 
-MOST_QUEUED_BYTES = 64 * 1024 * 1024
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0  # seconds between attempts
+MAX_QUEUED_BYTES = 64 * 1024 * 1024
+MIN_PAUSE, MAX_PAUSE = 0.5, 60.0  # seconds between attempts
 QUIET = 60.0  # seconds between two warnings of the same kind
 
 
@@ -93,7 +93,7 @@ class Client:
         self._flush_to = 0  # events up to this number are due immediately
         self._flushes = 0  # flushes started
         self._flushes_tried = 0  # flushes started before the last attempt
-        self._batch_limit = MOST_EVENTS  # reduced while the server refuses batches
+        self._batch_limit = MAX_EVENTS  # reduced while the server refuses batches
         self._failures = 0  # in a row
         self._stats = Stats()
         self._last_warning: dict[str, float] = {}
@@ -167,7 +167,7 @@ class Client:
             return replace(self._stats, queued=len(self._queue))
 
     def _has_room(self, event: Event) -> bool:
-        return len(self._queue) < self._max_queue and self._queued_bytes + len(event.body) <= MOST_QUEUED_BYTES
+        return len(self._queue) < self._max_queue and self._queued_bytes + len(event.body) <= MAX_QUEUED_BYTES
 
     def _append(self, event: Event) -> None:
         self._queue.append(event)
@@ -215,14 +215,14 @@ class Client:
         return self._queue[0].taken_at + self._max_age - time.monotonic()
 
     def _is_batch_full(self) -> bool:
-        return len(self._queue) >= self._batch_limit or self._queued_bytes >= MOST_BYTES
+        return len(self._queue) >= self._batch_limit or self._queued_bytes >= MAX_BYTES
 
     def _head(self) -> list[Event]:
         batch: list[Event] = []
         size = len(b"[]")
         for event in itertools.islice(self._queue, self._batch_limit):
             size += len(event.body) + (1 if batch else 0)
-            if size > MOST_BYTES:
+            if size > MAX_BYTES:
                 break
             batch.append(event)
         return batch
@@ -240,7 +240,7 @@ class Client:
             accepted = len(batch) - len(rejected) - duplicates
             self._count(accepted=accepted, duplicates=duplicates, rejected=len(rejected))
             self._settled += len(batch)
-            self._failures, self._batch_limit = 0, min(MOST_EVENTS, self._batch_limit * 2)
+            self._failures, self._batch_limit = 0, min(MAX_EVENTS, self._batch_limit * 2)
             self._changed.notify_all()
 
     def _tell(self, event: Event, errors: list[Any]) -> None:
@@ -266,10 +266,10 @@ class Client:
         A flush that began after the last attempt began ends the pause and gets its own attempt.
         """
         self._warn(answer.verdict.value, "Opsroom does not take events, trying again: %s", answer.problem)
-        longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._failures, 10))
+        longest = min(MAX_PAUSE, MIN_PAUSE * 2 ** min(self._failures, 10))
         shortest = 0.0
         if answer.verdict is Verdict.MISCONFIGURED:
-            shortest, longest = LONGEST_PAUSE / 2, LONGEST_PAUSE
+            shortest, longest = MAX_PAUSE / 2, MAX_PAUSE
         with self._changed:
             self._failures += 1
             self._count(retries=1)

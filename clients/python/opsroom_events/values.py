@@ -15,9 +15,9 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-DEEPEST = 200  # levels; the server's limit is 254
-MOST_VALUES = 100_000  # per event: a larger one would not fit into a request, and would take long to encode
-LONGEST_TEXT = 1_000  # characters of an object of an unknown class
+MAX_DEPTH = 200  # levels; the server's limit is 254
+MAX_VALUES = 100_000  # per event: a larger one would not fit into a request, and would take long to encode
+MAX_TEXT = 1_000  # characters of an object of an unknown class
 INTEGERS = range(-(2**63), 2**64)  # what the server can store
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # NUL and lone surrogates
@@ -48,7 +48,7 @@ class _Converter:
 
     def convert(self, value: Any, level: int) -> Any:
         self._values += 1
-        if level > DEEPEST or self._values > MOST_VALUES:
+        if level > MAX_DEPTH or self._values > MAX_VALUES:
             raise Unsendable("contains itself, is nested too deeply, or has too many parts")
         if isinstance(value, enum.Enum):
             return self.convert(value.value, level + 1)
@@ -141,6 +141,6 @@ def _call(value: Any, method: str) -> Any:
 
 def _words(value: Any) -> str:
     try:
-        return str(value)[:LONGEST_TEXT]
+        return str(value)[:MAX_TEXT]
     except Exception:
         return f"<{type(value).__name__}>"

@@ -17,10 +17,10 @@ import requests
 
 from .values import jsonable, text_of
 
-MOST_EVENTS = 500  # per request; this limit and the next are the server's
-MOST_BYTES = 512 * 1024  # per request body, before compression
+MAX_EVENTS = 500  # per request; this limit and the next are the server's
+MAX_BYTES = 512 * 1024  # per request body, before compression
 WORTH_COMPRESSING = 1024  # bytes
-LONGEST_RETRY_AFTER = 300.0  # seconds; a longer wait is shortened to this
+MAX_RETRY_AFTER = 300.0  # seconds; a longer wait is shortened to this
 TIMEOUT = (3.05, 15)  # seconds to connect, and for each part of the response
 
 
@@ -44,7 +44,7 @@ def encode(session_id: Any, category: str, name: str, data: Any, timestamp: date
         "timestamp": (timestamp or datetime.now(timezone.utc)).astimezone(timezone.utc).isoformat(),
     }
     body = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-    if len(body) + len(b"[]") > MOST_BYTES:
+    if len(body) + len(b"[]") > MAX_BYTES:
         raise ValueError(f"{len(body)} bytes are too many for one request")
     return Event(event_id, body, time.monotonic())
 
@@ -120,4 +120,4 @@ def _retry_after(response: requests.Response) -> float:
         seconds = float(value) if value.isdigit() else parsedate_to_datetime(value).timestamp() - time.time()
     except (TypeError, ValueError, OverflowError):
         return 0.0
-    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER)

@@ -58,7 +58,7 @@ def test_a_full_queue_drops_the_newest_and_says_so_once(make_client, ingest, war
 
 
 def test_a_queue_is_bounded_in_bytes_as_well(make_client, ingest, monkeypatch):
-    monkeypatch.setattr("opsroom_events.client.MOST_QUEUED_BYTES", 10_000)
+    monkeypatch.setattr("opsroom_events.client.MAX_QUEUED_BYTES", 10_000)
     ingest.answers = [status(401)]
     client = make_client(max_age=60)
 

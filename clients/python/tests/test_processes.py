@@ -293,7 +293,7 @@ def server(tmp_path):
 
 
 def test_a_server_that_is_killed_and_started_again_loses_and_doubles_nothing(make_client, server, monkeypatch):
-    monkeypatch.setattr("opsroom_events.client.LONGEST_PAUSE", 0.2)
+    monkeypatch.setattr("opsroom_events.client.MAX_PAUSE", 0.2)
     client = make_client(url=server.url, max_age=0.01)
     idle, ids = threading.Event(), []
 

@@ -18,7 +18,7 @@ from uuid import UUID
 import pytest
 
 from opsroom_events import Stats
-from opsroom_events.values import LONGEST_TEXT, jsonable
+from opsroom_events.values import MAX_TEXT, jsonable
 
 ID = UUID("7c1d8a52-3f0e-4d7b-9a53-0c7a4b9f2e11")
 
@@ -126,7 +126,7 @@ class Surprising(int):
         (Money(), "5 EUR"),
         (Evil(), "<Evil>"),
         (NotText(), "<NotText>"),
-        (Chatty(), "x" * LONGEST_TEXT),
+        (Chatty(), "x" * MAX_TEXT),
         (Surprising(5), 5),
         ("half \ud83d", "half \ufffd"),
         ("nul \x00", "nul \ufffd"),

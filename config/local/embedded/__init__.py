@@ -1,9 +1,9 @@
 """Embedded PostgreSQL and Redis for a local Opsroom without external services: no root, no Docker, no TCP port.
 
 Every process that uses the servers holds a shared lock on `run/users.lock`. A process that starts or stops them holds
-`run/gate.lock` exclusively. The last user stops them, or leaves that to a keeper (config/local/embedded/keeper.py),
-which stops them later. The kernel releases the locks of a killed process, so nothing stays locked: servers that a
-kill -9 left running are found, used and stopped by the next user.
+`run/gate.lock` exclusively. The last user stops them, or leaves that to a process
+(config/local/embedded/stop_when_idle.py), which stops them later. The kernel releases the locks of a killed process, so
+nothing stays locked: servers that a kill -9 left running are found, used and stopped by the next user.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def use_local_settings() -> Home:
 def start(home: Home, *, durable: bool, keep: float) -> list[str]:
     """Start or find the missing servers, and become one of their users; return those that were left running."""
     # Imported here: if all services are named, neither these modules nor the wheels behind them are needed.
-    from . import keeper
+    from . import stop_when_idle
     from .postgres import Postgres
     from .valkey import Valkey
 
@@ -96,7 +96,7 @@ def start(home: Home, *, durable: bool, keep: float) -> list[str]:
         for server in servers:
             server.ensure()
         if keep:
-            keeper.start(home, servers, keep)
+            stop_when_idle.start(home, servers, keep)
     os.environ.update(named)
     return left
 
@@ -104,9 +104,9 @@ def start(home: Home, *, durable: bool, keep: float) -> list[str]:
 def leave_at_exit(home: Home, servers: list[Server], users: IO[str], *, keep: float) -> None:
     """When this process ends (not one forked from it), stop the servers if no other process uses them.
 
-    With `keep` a keeper stops them later.
+    With `keep` a separate process stops them later.
     """
-    from . import keeper
+    from . import stop_when_idle
 
     owner = os.getpid()
 
@@ -121,8 +121,8 @@ def leave_at_exit(home: Home, servers: list[Server], users: IO[str], *, keep: fl
                 fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 return
-            if keep and keeper.is_running(home):
-                os.utime(users.fileno())  # records the time of the last use for the keeper
+            if keep and stop_when_idle.is_running(home):
+                os.utime(users.fileno())  # records the time of the last use
                 return
             for server in servers:
                 server.stop()

@@ -16,17 +16,17 @@
 (() => {
   "use strict";
 
-  const MOST_EVENTS = 100; // in a batch
-  const MOST_BYTES = 60000; // of a batch: a browser takes 64 KiB from pages that are closing
-  const MOST_KEPT = 1024 * 1024; // bytes in localStorage for all tabs together, two a character; the oldest are dropped
+  const MAX_EVENTS = 100; // in a batch
+  const MAX_BYTES = 60000; // of a batch: a browser takes 64 KiB from pages that are closing
+  const MAX_KEPT = 1024 * 1024; // bytes in localStorage for all tabs together, two a character; the oldest are dropped
   const LARGEST = 400000; // characters of an event; the server takes no more than 512 KiB
-  const DEEPEST = 100; // levels of an event's data
+  const MAX_DEPTH = 100; // levels of an event's data
   const LINGER = 1000; // ms that an event waits for others
   const PATIENCE = 15000; // ms for an answer
   const CLAIM = 2 * PATIENCE; // ms after which another tab may send a batch
   const SETTLE = 1000; // ms until other tabs have heard of a change of localStorage
-  const FIRST_PAUSE = 1000, LONGEST_PAUSE = 60000; // ms between attempts
-  const LONGEST_RETRY_AFTER = 10 * 60 * 1000; // ms that a server may ask for
+  const MIN_PAUSE = 1000, MAX_PAUSE = 60000; // ms between attempts
+  const MAX_RETRY_AFTER = 10 * 60 * 1000; // ms that a server may ask for
   const IDLE = 30 * 60 * 1000; // ms without an event that end a session
   const STALE = 7 * 24 * 60 * 60 * 1000; // ms after which the batches of another application are removed
   // Names in localStorage. A batch is BATCH + owner.time.id.skew; the claim of a batch has the same end.
@@ -96,7 +96,7 @@
   // The value as JSON; undefined for what JSON leaves out. Throws for circles and for a BigInt, as JSON does.
   const json = (given, level = 0) => {
     const value = plain(given);
-    if (level > DEEPEST) throw new TypeError("The data of an event is circular or nested too deeply.");
+    if (level > MAX_DEPTH) throw new TypeError("The data of an event is circular or nested too deeply.");
     if (typeof value === "string") return quoted(value);
     if (typeof value === "number") return isFinite(value) ? String(value) : "null";
     if (typeof value === "boolean" || value === null) return String(value);
@@ -163,7 +163,7 @@
 
   // Drops the oldest batches of all tabs, and of this page, until so many characters fit.
   const makeRoom = (length) => {
-    const most = MOST_KEPT / 2 - length;
+    const most = MAX_KEPT / 2 - length;
     stored((storage) => {
       let sum = 0;
       const names = storedNames();
@@ -201,7 +201,7 @@
     if (!target || document.prerendering) return;
     while (waiting.length) {
       let count = 1, size = bytes(waiting[0]) + 2;
-      while (count < Math.min(waiting.length, MOST_EVENTS) && size + bytes(waiting[count]) < MOST_BYTES) {
+      while (count < Math.min(waiting.length, MAX_EVENTS) && size + bytes(waiting[count]) < MAX_BYTES) {
         size += bytes(waiting[count]) + BETWEEN.length;
         count += 1;
       }
@@ -269,7 +269,7 @@
   // --- Sending ---
 
   const viaFetch = async (address, body) => {
-    const keepalive = bytes(body) < MOST_BYTES; // goes on when the page is closed
+    const keepalive = bytes(body) < MAX_BYTES; // goes on when the page is closed
     const answer = await fetch(address, { method: "POST", body, credentials: "omit", keepalive });
     return { status: answer.status, retryAfter: answer.headers.get("Retry-After"), text: await answer.text() };
   };
@@ -327,7 +327,7 @@
     }
     else if (status === 400) safely(countDropped)(eventsOf(body).length, `the server answered ${text}`);
     else {
-      pauseFor(1000 * within(Number(retryAfter), LONGEST_RETRY_AFTER / 1000));
+      pauseFor(1000 * within(Number(retryAfter), MAX_RETRY_AFTER / 1000));
       throw new Error(`answer ${status}`);
     }
     forget(name);
@@ -343,7 +343,7 @@
   const pause = () => {
     const shared = Number(stored((storage) => storage.getItem(PAUSE + owner))) || 0;
     const asked = Math.max(shared, pausedUntil) - Date.now();
-    return Math.max(asked > LONGEST_RETRY_AFTER ? 0 : asked, retryAt - performance.now(), 0);
+    return Math.max(asked > MAX_RETRY_AFTER ? 0 : asked, retryAt - performance.now(), 0);
   };
 
   const retryIn = (time) => {
@@ -372,7 +372,7 @@
         again = true;
       } while (again);
     } catch {
-      retryAt = performance.now() + Math.random() * Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** failures);
+      retryAt = performance.now() + Math.random() * Math.min(MAX_PAUSE, MIN_PAUSE * 2 ** failures);
       failures += 1;
       retryIn(pause());
     } finally {
@@ -411,10 +411,10 @@
       const head = `{"event_id":"${uuid()}","session_id":"${sessionId()}"`;
       const event = `${head},${content},"timestamp":"${new Date(Date.now() + clockSkew()).toISOString()}"}`;
       if (event.length > LARGEST) return countDropped(1, "too large for the server");
-      if (waitingLength + event.length > MOST_KEPT / 2) return countDropped(1, "init() was not called");
+      if (waitingLength + event.length > MAX_KEPT / 2) return countDropped(1, "init() was not called");
       waiting.push(event);
       waitingLength += event.length;
-      if (waiting.length >= MOST_EVENTS) flush();
+      if (waiting.length >= MAX_EVENTS) flush();
       else linger();
     });
   };

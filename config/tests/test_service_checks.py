@@ -12,15 +12,15 @@ from redis import Redis
 
 from config.local.embedded import Home
 from config.local.embedded.valkey import Valkey
-from config.monitoring import disk, probes
+from config.monitoring import disk, service_checks
 from config.monitoring.disk import StorageFull
-from config.monitoring.probes import Unwell
+from config.monitoring.service_checks import Unusable
 
 
 def ask_the_database() -> str:
     """In a thread, as the health page does: the probe closes its thread's connection."""
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(probes.database).result()
+        return pool.submit(service_checks.database).result()
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def read_only_database() -> Iterator[None]:
 def test_a_database_that_takes_no_writes_is_reported():
     assert ask_the_database() == "answers"
 
-    with read_only_database(), pytest.raises(Unwell, match="read-only"):
+    with read_only_database(), pytest.raises(Unusable, match="read-only"):
         ask_the_database()
 
     assert ask_the_database() == "answers"
@@ -59,18 +59,18 @@ def valkey(tmp_path: Path) -> Iterator[Valkey]:
 def test_a_redis_without_memory_is_reported(valkey: Valkey, settings):
     settings.REDIS_URL = valkey.url
     settings.REDIS_TIMEOUTS = {"socket_timeout": 1}
-    assert probes.redis() == "answers"
+    assert service_checks.redis() == "answers"
 
     with Redis.from_url(valkey.url) as client:
         client.config_set("maxmemory-policy", "noeviction")
         client.config_set("maxmemory", "1mb")
 
         with pytest.raises(Exception, match=r"OOM|maxmemory"):
-            probes.redis()
+            service_checks.redis()
 
 
 def test_the_broker_confirms_a_message():
-    assert probes.broker().startswith("answers (")
+    assert service_checks.broker().startswith("answers (")
 
 
 def test_free_space_is_reported_by_folder(tmp_path: Path, settings):

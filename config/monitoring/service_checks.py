@@ -1,7 +1,7 @@
 """Probes of database, Redis and broker for `/health/`: whether they respond and accept a write.
 
 A standby Postgres, a full Redis and a RabbitMQ with a memory or disk alarm all respond but are not usable. Each probe
-returns a text, or raises its driver's errors; Unwell has its own message.
+returns a text, or raises its driver's errors; Unusable has its own message.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ CONFIRM = 1.5  # seconds for a broker to confirm a message
 BLOCKED = "takes no messages: a memory or disk alarm (see rabbitmqctl list_alarms)"
 
 
-class Unwell(Exception):
+class Unusable(Exception):
     """A part responds but cannot work; the message says why."""
 
 
 def database() -> str:
-    """Check that Postgres is writable and has time limits. Raises Unwell if not."""
+    """Check that Postgres is writable and has time limits. Raises Unusable if not."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SHOW transaction_read_only")
             if cursor.fetchone() != ("off",):
-                raise Unwell("is read-only: a standby, or default_transaction_read_only")
+                raise Unusable("is read-only: a standby, or default_transaction_read_only")
             cursor.execute("SHOW statement_timeout")
             if cursor.fetchone() == ("0",):
-                raise Unwell("has no time limits behind the pooler: run migrate, then RECONNECT in PgBouncer")
+                raise Unusable("has no time limits behind the pooler: run migrate, then RECONNECT in PgBouncer")
         return "answers"
     finally:
         connection.close()  # this thread's connection only: the request threads keep theirs
@@ -69,7 +69,7 @@ def _is_amqp() -> bool:
 
 
 def _refuse(reason: str) -> None:
-    raise Unwell(BLOCKED)
+    raise Unusable(BLOCKED)
 
 
 def _publish(conversation: Any) -> None:
@@ -78,7 +78,7 @@ def _publish(conversation: Any) -> None:
     try:
         channel.basic_publish_confirm(message, exchange="", routing_key="opsroom.probe", confirm_timeout=CONFIRM)
     except TimeoutError:
-        raise Unwell(f"did not confirm a message within {CONFIRM} s") from None
+        raise Unusable(f"did not confirm a message within {CONFIRM} s") from None
 
 
 def _write(client: Any, prefix: str) -> None:

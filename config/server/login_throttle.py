@@ -2,11 +2,12 @@
 
 A password check uses a processor for half a second. So, per web process:
 
-1. An address has ALLOWANCE failed attempts, one of which is restored every REFILL seconds: 429 with Retry-After.
+1. An address has MAX_ATTEMPTS failed attempts, one of which is restored every ATTEMPT_INTERVAL seconds: 429 with
+   Retry-After.
 2. A body has at most MAX_BODY_BYTES bytes (413) and BODY_TIMEOUT seconds (408), and is read completely before anything
    else happens.
-3. CHECKS logins are in Django at a time. Others wait without a thread, and addresses take turns; if too many wait, or
-   for too long: 429.
+3. MAX_CONCURRENT logins are in Django at a time. Others wait without a thread, and addresses take turns; if too many
+   wait, or for too long: 429.
 
 Django locks out a pair of name and address after five wrong passwords (config/lockout.py).
 """
@@ -27,20 +28,20 @@ from django.template.loader import render_to_string
 from prometheus_client import Counter
 
 from config.middleware import DEFAULTS
-from config.server.sending import Receive, Send
-from config.server.turns import Allowance, TooMany, Turns
+from config.server.fair_queue import AttemptLimit, FairQueue, QueueFull
+from config.server.response_sender import Receive, Send
 from core.http.client_ip import address_of, network_of
 from core.http.problem import CONTENT_TYPE, problem
 
 log = structlog.get_logger(__name__)
 
-DOORS = {"/admin/login": 302, "/admin/password_change": 302, "/auth/token": 200}  # path: status of a success
+SUCCESS_STATUSES = {"/admin/login": 302, "/admin/password_change": 302, "/auth/token": 200}  # path: status of a success
 MAX_BODY_BYTES = 16 * 1024  # bytes
 BODY_TIMEOUT = 15.0  # seconds
-ALLOWANCE, REFILL = 30, 2.0
-CHECKS = max(1, min(4, (os.cpu_count() or 2) // 2))
+MAX_ATTEMPTS, ATTEMPT_INTERVAL = 30, 2.0
+MAX_CONCURRENT = max(1, min(4, (os.cpu_count() or 2) // 2))
 MAX_WAITING, MAX_WAITING_PER_ADDRESS = 100, 20
-TURN_TIMEOUT = 15.0  # seconds
+QUEUE_TIMEOUT = 15.0  # seconds
 WORDS = {
     408: "The request did not arrive in time.",
     413: f"A login has {MAX_BODY_BYTES // 1024} KiB at most.",
@@ -54,32 +55,32 @@ class LoginRefused(Exception):
         self.status, self.seconds = status, seconds
 
 
-class LoginDoor:
+class LoginThrottle:
     """ASGI application for requests that check a password, in front of Django."""
 
     def __init__(self, django: Any) -> None:
         self._django = django
-        self._turns = Turns(CHECKS, waiting=MAX_WAITING, of_one=MAX_WAITING_PER_ADDRESS)
-        self._allowance = Allowance(ALLOWANCE, REFILL)
+        self._queue = FairQueue(MAX_CONCURRENT, waiting=MAX_WAITING, per_address=MAX_WAITING_PER_ADDRESS)
+        self._attempts = AttemptLimit(MAX_ATTEMPTS, ATTEMPT_INTERVAL)
 
     @staticmethod
-    def leads(scope: dict[str, Any]) -> bool:
+    def handles(scope: dict[str, Any]) -> bool:
         """Return whether this request belongs here: it writes to a path that checks passwords."""
-        return scope["path"].rstrip("/") in DOORS and scope["method"] not in ("GET", "HEAD", "OPTIONS")
+        return scope["path"].rstrip("/") in SUCCESS_STATUSES and scope["method"] not in ("GET", "HEAD", "OPTIONS")
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         address = _address(scope)
         try:
-            if wait := self._allowance.wait(address, time.monotonic()):
+            if wait := self._attempts.wait(address, time.monotonic()):
                 raise LoginRefused(429, math.ceil(wait))
             body = await _body(scope, receive)
             gone = asyncio.ensure_future(receive())
             try:
-                await self._turns.take(address, TURN_TIMEOUT)
+                await self._queue.take(address, QUEUE_TIMEOUT)
                 await self._ask(scope, address, _Replay(body, gone), send)
             finally:
                 gone.cancel()
-        except TooMany:
+        except QueueFull:
             await _refuse(scope, send, LoginRefused(429, 5))
         except LoginRefused as error:
             await _refuse(scope, send, error)
@@ -89,11 +90,11 @@ class LoginDoor:
     async def _ask(self, scope: dict[str, Any], address: str, replay: _Replay, send: Send) -> None:
         """Let Django respond. The turn ends with Django's work, before sending. A failed attempt is counted."""
         turn = contextlib.ExitStack()
-        turn.callback(self._turns.give_back)
+        turn.callback(self._queue.release)
         with turn:
             if replay.gone.done():
                 return
-            self._allowance.use(address, time.monotonic())
+            self._attempts.use(address, time.monotonic())
             status = 0
 
             async def answer(message: dict[str, Any]) -> None:
@@ -105,8 +106,8 @@ class LoginDoor:
             try:
                 await self._django(scope, replay, answer)
             finally:
-                if status == DOORS[scope["path"].rstrip("/")] or status >= 500:
-                    self._allowance.use(address, time.monotonic(), -1)
+                if status == SUCCESS_STATUSES[scope["path"].rstrip("/")] or status >= 500:
+                    self._attempts.use(address, time.monotonic(), -1)
 
 
 class _Replay:

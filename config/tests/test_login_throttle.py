@@ -14,9 +14,9 @@ from django.conf.global_settings import PASSWORD_HASHERS
 from django.contrib.auth.hashers import make_password
 from django.test import Client
 
-from config.server import login_door
-from config.server.login_door import LoginDoor
-from config.server.turns import Allowance
+from config.server import login_throttle
+from config.server.fair_queue import AttemptLimit
+from config.server.login_throttle import LoginThrottle
 from config.tests.serving import Peer, Server, connect, serving, until
 from config.tests.web_process import web_process
 from core.http.client_ip import network_of
@@ -51,16 +51,16 @@ class Checks:
 
 @pytest.fixture
 def checks(monkeypatch) -> Checks:
-    monkeypatch.setattr(login_door, "CHECKS", 2)
+    monkeypatch.setattr(login_throttle, "MAX_CONCURRENT", 2)
     return Checks()
 
 
 @pytest_asyncio.fixture
 async def server(checks: Checks) -> AsyncIterator[Server]:
-    door = LoginDoor(checks)
+    door = LoginThrottle(checks)
 
     async def application(scope, receive, send) -> None:
-        assert LoginDoor.leads(scope)
+        assert LoginThrottle.handles(scope)
         await door(scope, receive, send)
 
     async with serving(application) as server:
@@ -80,8 +80,8 @@ def status_of(answer: bytes) -> int:
 
 @pytest.mark.parametrize("path", ["/auth/token/", "/auth/token", "/admin/login/", "/admin/password_change/"])
 def test_whatever_checks_a_password_leads_through_the_door(path):
-    assert LoginDoor.leads({"path": path, "method": "POST"})
-    assert not LoginDoor.leads({"path": path, "method": "GET"})
+    assert LoginThrottle.handles({"path": path, "method": "POST"})
+    assert not LoginThrottle.handles({"path": path, "method": "GET"})
 
 
 async def test_few_are_checked_at_a_time_and_all_get_their_turn(server, checks):
@@ -94,7 +94,7 @@ async def test_few_are_checked_at_a_time_and_all_get_their_turn(server, checks):
     assert checks.most == 2 and all(status_of(answer) == 400 and answer.endswith(BODY) for answer in answers)
 
 
-async def test_addresses_take_turns_however_many_wait_of_one(server, checks):
+async def test_addresses_take_queue_however_many_wait_of_one(server, checks):
     peers = [await log_in(server) for _ in range(20)]
     await until(lambda: checks.within == 2)
     await asyncio.sleep(0.2)  # the others wait
@@ -109,7 +109,7 @@ async def test_addresses_take_turns_however_many_wait_of_one(server, checks):
 
 
 async def test_where_too_many_wait_of_one_address_it_is_429_and_others_still_wait(server, checks):
-    peers = [await log_in(server) for _ in range(2 + login_door.MAX_WAITING_PER_ADDRESS)]
+    peers = [await log_in(server) for _ in range(2 + login_throttle.MAX_WAITING_PER_ADDRESS)]
     await until(lambda: checks.within == 2)
     await asyncio.sleep(0.3)
 
@@ -125,7 +125,7 @@ async def test_where_too_many_wait_of_one_address_it_is_429_and_others_still_wai
 
 
 async def test_who_waits_too_long_is_429(server, checks, monkeypatch):
-    monkeypatch.setattr(login_door, "TURN_TIMEOUT", 0.2)
+    monkeypatch.setattr(login_throttle, "QUEUE_TIMEOUT", 0.2)
     for _ in range(2):
         await log_in(server)
     await until(lambda: checks.within == 2)
@@ -149,9 +149,9 @@ async def test_a_client_that_goes_while_it_waits_costs_no_check(server, checks):
     assert checks.asked == 3
 
 
-async def test_failures_use_up_the_allowance_of_their_address_alone(server, checks):
+async def test_failures_use_up_the_attempts_of_their_address_alone(server, checks):
     checks.open.set()
-    for _ in range(login_door.ALLOWANCE):
+    for _ in range(login_throttle.MAX_ATTEMPTS):
         assert status_of(await (await log_in(server)).answer()) == 400
 
     refused = await (await log_in(server, path="/admin/login/")).answer()
@@ -164,7 +164,7 @@ async def test_logins_that_succeed_use_up_nothing(server, checks):
     checks.open.set()
     checks.status = 200
 
-    for _ in range(login_door.ALLOWANCE + 5):
+    for _ in range(login_throttle.MAX_ATTEMPTS + 5):
         assert status_of(await (await log_in(server)).answer()) == 200
 
 
@@ -179,7 +179,7 @@ async def test_a_body_of_more_than_16_kib_is_413(server, checks, head):
 
 
 async def test_a_body_that_does_not_come_has_no_turn_and_is_408(server, checks, monkeypatch):
-    monkeypatch.setattr(login_door, "BODY_TIMEOUT", 0.3)
+    monkeypatch.setattr(login_throttle, "BODY_TIMEOUT", 0.3)
     checks.open.set()
     slow = []
     for _ in range(5):
@@ -191,7 +191,7 @@ async def test_a_body_that_does_not_come_has_no_turn_and_is_408(server, checks, 
 
 
 def test_tries_come_back_one_by_one():
-    allowance = Allowance(3, 2.0, most_known=2)
+    allowance = AttemptLimit(3, 2.0, most_known=2)
     for _ in range(3):
         allowance.use("a", 0.0)
 

@@ -1,4 +1,5 @@
-"""Stop embedded servers that are not used any more: `python -m config.local.embedded.keeper SECONDS`, started by tests.
+"""Stop embedded servers that are not used any more: `python -m config.local.embedded.stop_when_idle SECONDS`, started
+by tests.
 
 Between two test runs the servers keep running, so that the second run need not wait for them. This process stops them,
 and ends, after they were unused for SECONDS. On SIGTERM it does so at once, unless they are in use.
@@ -28,7 +29,7 @@ POLL = 10.0  # seconds
 
 
 def start(home: Home, servers: Iterable[Server], seconds: float) -> None:
-    """Start a keeper for these running servers in `home`, unless one is running. The caller holds the gate.
+    """Start this module as a process for these running servers in `home`, unless one runs. The caller holds the gate.
 
     It gets their process ids, so that it can stop them even if the folder is deleted before it has started.
     """
@@ -36,27 +37,27 @@ def start(home: Home, servers: Iterable[Server], seconds: float) -> None:
         if not _locks(lock.fileno()):
             return
         running = [f"{server.name}={server.process.pid}" for server in servers if server.process]
-        keeper = subprocess.Popen(  # noqa: S603  our own arguments
+        process = subprocess.Popen(  # noqa: S603  our own arguments
             [sys.executable, "-m", __name__, str(seconds), *running],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd=home.path,
             env={"OPSROOM_HOME": str(home.path), "PYTHONPATH": str(Path(__file__).resolve().parents[3])},
-            pass_fds=[lock.fileno()],  # the keeper holds the lock as long as it runs
+            pass_fds=[lock.fileno()],  # it holds the lock as long as it runs
             start_new_session=True,  # not reached by Ctrl-C
         )
-        keeper.returncode = 0  # it outlives this process; otherwise subprocess would print a warning
+        process.returncode = 0  # it outlives this process; otherwise subprocess would print a warning
 
 
 def is_running(home: Home) -> bool:
-    """Return whether a keeper is responsible for the servers in `home`."""
+    """Return whether such a process is responsible for the servers in `home`."""
     with _lock_file(home).open("a") as lock:
         return not _locks(lock.fileno())
 
 
 def _lock_file(home: Home) -> Path:
-    return home.run / "keeper.lock"
+    return home.run / "stop_when_idle.lock"
 
 
 def _locks(descriptor: int) -> bool:

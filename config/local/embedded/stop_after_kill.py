@@ -1,8 +1,8 @@
-"""Stop embedded servers whose user was killed: `python -m config.local.embedded.janitor`, started by make run.
+"""Stop embedded servers whose user was killed: `python -m config.local.embedded.stop_after_kill`, started by make run.
 
 It reads its standard input, a pipe from the process that it monitors. A byte means that this process ends normally and
 stops its servers itself. The end of the pipe without a byte means that it was killed: after GRACE seconds, in which its
-children end, the janitor stops the servers, unless another process uses them.
+children end, this process stops the servers, unless another process uses them.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from config.local.embedded.valkey import Valkey
 GRACE = 12.0  # seconds
 
 
-def look_after_this_process(home: Home) -> None:
-    """Start a janitor for the servers in `home`, which this process uses."""
-    janitor = subprocess.Popen(  # noqa: S603  our own arguments
+def stop_servers_if_killed(home: Home) -> None:
+    """Start a process that looks after the servers in `home`, which this process uses."""
+    process = subprocess.Popen(  # noqa: S603  our own arguments
         [sys.executable, "-m", __name__],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
@@ -34,11 +34,11 @@ def look_after_this_process(home: Home) -> None:
     )
 
     def dismiss() -> None:
-        assert janitor.stdin is not None  # noqa: S101  created with a pipe
+        assert process.stdin is not None  # noqa: S101  created with a pipe
         with contextlib.suppress(OSError):
-            janitor.stdin.write(b".")
-            janitor.stdin.close()
-        janitor.wait()
+            process.stdin.write(b".")
+            process.stdin.close()
+        process.wait()
 
     atexit.register(dismiss)
 

@@ -6,23 +6,23 @@ import asyncio
 from collections import OrderedDict, deque
 
 
-class TooMany(Exception):
+class QueueFull(Exception):
     """Too many are waiting already, or the wait timed out."""
 
 
-class Turns:
+class FairQueue:
     """`at_once` callers have a turn at a time. Others wait, and addresses alternate, however many wait of one address.
 
-    At most `waiting` callers wait in total, and `of_one` of one address.
+    At most `waiting` callers wait in total, and `per_address` of one address.
     """
 
-    def __init__(self, at_once: int, *, waiting: int, of_one: int) -> None:
+    def __init__(self, at_once: int, *, waiting: int, per_address: int) -> None:
         self._free = at_once
-        self._waiting, self._of_one = waiting, of_one
+        self._waiting, self._per_address = waiting, per_address
         self._queues: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
     async def take(self, address: str, seconds: float) -> None:
-        """Wait at most `seconds` for a turn, and hold it until `give_back`. Raises TooMany."""
+        """Wait at most `seconds` for a turn, and hold it until `release`. Raises QueueFull."""
         if self._free:
             self._free -= 1
         else:
@@ -30,8 +30,8 @@ class Turns:
 
     async def _wait(self, address: str, seconds: float) -> None:
         queue = self._queues.get(address, deque())
-        if len(queue) >= self._of_one or sum(map(len, self._queues.values())) >= self._waiting:
-            raise TooMany
+        if len(queue) >= self._per_address or sum(map(len, self._queues.values())) >= self._waiting:
+            raise QueueFull
         turn = asyncio.get_running_loop().create_future()
         queue.append(turn)
         self._queues[address] = queue
@@ -40,10 +40,10 @@ class Turns:
                 await turn
         except BaseException as error:
             if turn.done() and not turn.cancelled():  # the turn was granted at the same moment
-                self.give_back()
+                self.release()
             else:
                 self._forget(address, turn)
-            raise TooMany if isinstance(error, TimeoutError) else error from None
+            raise QueueFull if isinstance(error, TimeoutError) else error from None
 
     def _forget(self, address: str, turn: asyncio.Future[None]) -> None:
         """Remove a caller that stopped waiting, so that it does not take a place in the queue."""
@@ -53,7 +53,7 @@ class Turns:
         if not queue:
             self._queues.pop(address, None)
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """Pass the turn to the first caller of the next address, or free it."""
         while self._queues:
             address, queue = self._queues.popitem(last=False)
@@ -66,7 +66,7 @@ class Turns:
         self._free += 1
 
 
-class Allowance:
+class AttemptLimit:
     """`most` attempts per address, one of which is restored every `seconds`. Remembers `most_known` addresses."""
 
     def __init__(self, most: int, seconds: float, most_known: int = 10_000) -> None:

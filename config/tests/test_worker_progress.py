@@ -12,8 +12,8 @@ import pytest
 import time_machine
 from celery.worker import state
 
-from config.processes.pulse import CREDIT, RunningTime
-from config.processes.worker_progress import STOPPED, STUCK, Working, is_stopped
+from config.processes.watchdog_client import MAX_COUNTED_SECONDS, RunningTime
+from config.processes.worker_progress import STOPPED_TIMEOUT, STUCK_TIMEOUT, ProgressStep, is_stopped
 from testrunner.queue.leases import Lease, renewer
 from testrunner.sandbox.boottime import boottime
 
@@ -35,14 +35,14 @@ def worker(monkeypatch):
 
 
 @pytest.fixture
-def working(worker) -> Working:
-    return Working(worker)
+def working(worker) -> ProgressStep:
+    return ProgressStep(worker)
 
 
 class Clock:
     """The clock of the worker's process; `problem` checks the pool at its current time."""
 
-    def __init__(self, working: Working, worker: SimpleNamespace) -> None:
+    def __init__(self, working: ProgressStep, worker: SimpleNamespace) -> None:
         self.now = 0.0
         self.working, self.worker = working, worker
         working.time = RunningTime(lambda: self.now)
@@ -51,7 +51,7 @@ class Clock:
         """Advance the clock, checking the pool at intervals."""
         until = self.now + seconds
         while self.now < until:
-            self.now = min(self.now + CREDIT, until)
+            self.now = min(self.now + MAX_COUNTED_SECONDS, until)
             self.problem()
 
     def problem(self) -> str | None:
@@ -74,7 +74,7 @@ def test_a_task_that_waits_although_there_is_room_means_that_the_pool_is_stuck(w
     reserve(Request("two"), running=False)
 
     assert clock.problem() is None
-    clock.shift(STUCK - 1)
+    clock.shift(STUCK_TIMEOUT - 1)
     assert clock.problem() is None
     clock.shift(2)
     assert clock.problem() == "two waits for a pool that has room"
@@ -87,7 +87,7 @@ def test_a_task_that_waits_for_its_turn_is_no_problem_also_at_the_moment_when_it
 
     for _ in range(5):
         assert clock.problem() is None
-        clock.shift(STUCK)
+        clock.shift(STUCK_TIMEOUT)
     state.active_requests.discard(first)
     state.reserved_requests.discard(first)
 
@@ -98,7 +98,7 @@ def test_a_task_that_outlives_its_time_limit_means_that_the_pool_is_stuck(worker
     reserve(Request("slow", limit=60), running=True)
     assert clock.problem() is None
 
-    clock.shift(60 + STUCK - 1)
+    clock.shift(60 + STUCK_TIMEOUT - 1)
     assert clock.problem() is None
     clock.shift(2)
     assert clock.problem() == "slow runs for 76 s, its limit is 60 s"
@@ -131,7 +131,7 @@ def test_seconds_in_which_the_worker_itself_did_not_run_are_not_counted(clock):
         clock.now += 3_600  # stopped, or suspended with its machine
         assert clock.problem() is None
 
-    clock.shift(STUCK)
+    clock.shift(STUCK_TIMEOUT)
     assert clock.problem() == "two waits for a pool that has room"
 
 
@@ -155,10 +155,10 @@ def test_a_pool_process_that_is_stopped_is_killed_after_a_while_and_another_is_n
         while not is_stopped(stopped.pid):
             time.sleep(0.01)
         working.end_stopped(worker, 1.0)
-        working.end_stopped(worker, 1.0 + STOPPED)
+        working.end_stopped(worker, 1.0 + STOPPED_TIMEOUT)
         assert stopped.poll() is None
 
-        working.end_stopped(worker, 1.1 + STOPPED)
+        working.end_stopped(worker, 1.1 + STOPPED_TIMEOUT)
 
         assert stopped.wait(5) == -signal.SIGKILL
         assert other.poll() is None

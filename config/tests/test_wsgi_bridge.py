@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from config.server import response_buffer, sending, wsgi_bridge
+from config.server import response_buffer, response_sender, wsgi_bridge
 from config.server.wsgi_bridge import Bridge
 from config.tests.serving import until
 
@@ -156,7 +156,7 @@ async def test_a_stream_is_sent_as_it_is_made_and_ends_when_the_client_hangs_up(
 
 
 async def test_a_client_that_takes_nothing_is_given_up(monkeypatch):
-    monkeypatch.setattr(sending, "SEND_TIMEOUT", 0.1)
+    monkeypatch.setattr(response_sender, "SEND_TIMEOUT", 0.1)
     stream, client = Stream(), Client()
     client.reads.clear()
 

@@ -8,14 +8,14 @@ from typing import Any
 
 from config.middleware import DEFAULTS
 from config.monitoring.health import ping_body, shared
-from config.server.sending import Receive, Send
+from config.server.response_sender import Receive, Send
 
 
-class HealthDoor:
+class HealthEndpoint:
     """ASGI application for both paths. config/monitoring/health.py has equivalent views for other servers."""
 
     @staticmethod
-    def leads(scope: dict[str, Any]) -> bool:
+    def handles(scope: dict[str, Any]) -> bool:
         return scope["path"].rstrip("/") in ("/ping", "/health") and scope["method"] in ("GET", "HEAD")
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:

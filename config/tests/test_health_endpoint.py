@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from config.monitoring import health, probes
-from config.monitoring.health import SharedLook
-from config.server.health_door import HealthDoor
+from config.monitoring import health, service_checks
+from config.monitoring.health import SharedCheck
+from config.server.health_endpoint import HealthEndpoint
 from config.tests.serving import connect, serving, until
 from config.tests.web_process import web_process
 from core.redis_cache import ForgivingRedisCache
@@ -70,12 +70,12 @@ async def test_ping_is_answered_while_a_look_hangs_and_others_get_the_last_one(m
             released.wait(60)
         return 200, {"look": len(looks)}
 
-    monkeypatch.setattr(health, "_look", look)
+    monkeypatch.setattr(health, "_check_all", look)
     monkeypatch.setattr(health, "FRESH", 0.0)
     monkeypatch.setattr(health, "KEPT", 600.0)
-    monkeypatch.setattr("config.server.health_door.shared", SharedLook())
+    monkeypatch.setattr("config.server.health_endpoint.shared", SharedCheck())
     try:
-        async with serving(HealthDoor()) as server:
+        async with serving(HealthEndpoint()) as server:
             assert await ask(server, "/health/") == (200, {"look": 1})
             assert await ask(server, "/health/") == (200, {"look": 1})
             await until(lambda: len(looks) == 2)  # and it hangs
@@ -97,7 +97,7 @@ def test_a_check_that_hangs_is_not_begun_again(monkeypatch):
         released.wait(60)
         return "answers"
 
-    monkeypatch.setattr(probes, "redis", hangs)
+    monkeypatch.setattr(service_checks, "redis", hangs)
     monkeypatch.setattr(health, "CHECK_TIMEOUT", 0.3)
     try:
         for _ in range(3):
@@ -122,9 +122,9 @@ def test_the_cache_leaves_a_silent_redis_alone_for_a_while(silent):
 
 def test_after_its_rest_one_caller_alone_asks_a_silent_redis(silent, monkeypatch):
     url, taken = silent
-    monkeypatch.setattr("core.redis_cache.REST_SECONDS", 0.0)
+    monkeypatch.setattr("core.redis_cache.RETRY_INTERVAL", 0.0)
     ForgivingRedisCache(url, {"OPTIONS": {"socket_timeout": 0.2}}).get("key")
-    monkeypatch.setattr("core.redis_cache.REST_SECONDS", 600.0)
+    monkeypatch.setattr("core.redis_cache.RETRY_INTERVAL", 600.0)
     asked = len(taken)
     callers = [ForgivingRedisCache(url, {"OPTIONS": {"socket_timeout": 0.2}}) for _ in range(20)]
 
