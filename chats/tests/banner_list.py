@@ -7,7 +7,7 @@ import io
 import pytest
 from PIL import Image
 
-from chats.tests import evil_server as evil
+from core.tests import evil_server as evil
 
 
 def png(colour: str = "teal", size: tuple[int, int] = (60, 40)) -> bytes:

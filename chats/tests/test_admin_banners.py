@@ -13,8 +13,8 @@ from chats.admin.banners import SALT
 from chats.banners.api_client import MAX_WAITING, request_slot
 from chats.factories import BannerFactory, BroadcastFactory
 from chats.models import Banner
-from chats.tests import evil_server as evil
 from chats.tests.banner_list import png
+from core.tests import evil_server as evil
 
 pytestmark = pytest.mark.django_db
 PAGE = "/admin/chats/banner/"

@@ -9,7 +9,7 @@ from django.test import Client
 
 from chats.factories import BannerFactory, BroadcastFactory, ChatFactory
 from chats.models import Broadcast
-from chats.tests import evil_server as evil
+from core.tests import evil_server as evil
 
 pytestmark = pytest.mark.django_db
 LISTS = ["/admin/chats/chat/", "/admin/chats/banner/", "/admin/chats/broadcast/"]

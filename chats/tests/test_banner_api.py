@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from chats.banners.api_client import BannerApiError, NothingLeft, Photo, Photos, photos
-from chats.tests.evil_server import (
+from core.tests.evil_server import (
     Connection,
     EvilServer,
     answer,

@@ -13,8 +13,8 @@ from chats.banners.api_client import photos as photos_of
 from chats.fake_banner_api.pictures import NUMBER_OF_PICTURES, PROMOTIONS
 from chats.fake_banner_api.pictures import picture as drawn
 from chats.fake_banner_api.views import photos, picture
-from chats.tests.evil_server import Connection, EvilServer, answer
 from core.images.conversion import reencode
+from core.tests.evil_server import Connection, EvilServer, answer
 
 urlpatterns = [path("fake-banner-api/", include("chats.fake_banner_api.views"))]
 pytestmark = pytest.mark.urls(__name__)

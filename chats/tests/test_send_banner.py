@@ -15,7 +15,7 @@ from chats.broadcasts.fanout import run
 from chats.broadcasts.prepare import prepare
 from chats.demo.fake import create_fake_chats
 from chats.models import Banner, Broadcast, BroadcastNotAllowed, Message
-from chats.tests import evil_server as evil
+from core.tests import evil_server as evil
 
 pytestmark = pytest.mark.django_db
 

@@ -13,9 +13,9 @@ from chats.broadcasts.prepare import LEASE, prepare
 from chats.demo.fake import create_fake_chats
 from chats.factories import BannerFactory, BroadcastFactory
 from chats.models import Banner, Broadcast, BroadcastNotAllowed, Chat, Message
-from chats.tests import evil_server as evil
 from chats.tests.test_fanout import in_another_connection, wait_until_somebody_waits_for_a_lock
 from chats.tests.test_send_banner import api, picture
+from core.tests import evil_server as evil
 
 __all__ = ["api"]
 

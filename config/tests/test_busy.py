@@ -18,10 +18,10 @@ from chats.broadcasts.prepare import prepare
 from chats.factories import BroadcastFactory, ChatFactory
 from chats.models import Banner, Broadcast
 from chats.tests.banner_list import banner_list, png  # noqa: F401
-from chats.tests.evil_server import evil_server  # noqa: F401
 from config.tests.rest_routes import ROUTES
 from core.busy import Busy
 from core.images import conversion
+from core.tests.evil_server import evil_server  # noqa: F401
 from events.models import EventType
 from events.query import export
 from events.validation import schema_child

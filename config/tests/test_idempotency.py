@@ -21,9 +21,7 @@ from rest_framework.test import APIClient
 from accounts.models import AccessToken
 from accounts.tokens import issue_token
 from chats.models import Broadcast
-from chats.tests import evil_server as evil
 from chats.tests.banner_list import banner_list  # noqa: F401
-from chats.tests.evil_server import evil_server  # noqa: F401
 from config.tests.matrix import ENVIRONMENT, ID, create_everything
 from config.tests.rest_routes import ROUTES
 from config.tests.test_answers_after_commit import EndBefore
@@ -33,6 +31,8 @@ from core.data import retention
 from core.models import IdempotencyKey
 from core.rest.answer_encryption import seal, unseal
 from core.rest.idempotency import HEADER, REPLAYED
+from core.tests import evil_server as evil
+from core.tests.evil_server import evil_server  # noqa: F401
 from core.tests.together import together
 from events.models import Application, Notification
 from projects.models import Project

@@ -14,10 +14,10 @@ from rest_framework.test import APIClient
 
 from chats.factories import ChatFactory
 from chats.models import Broadcast
-from chats.tests import evil_server as evil
 from chats.tests.banner_list import banner_list, png  # noqa: F401
-from chats.tests.evil_server import evil_server  # noqa: F401
 from core.images import conversion
+from core.tests import evil_server as evil
+from core.tests.evil_server import evil_server  # noqa: F401
 from events.models import EventType
 from events.validation import schema_child
 from testrunner.files import uploads

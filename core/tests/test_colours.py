@@ -9,9 +9,9 @@ from itertools import product
 import pytest
 from PIL import Image, ImageOps
 
-from chats.tests import icc
-from chats.tests.test_images import chunk, encoded, painted, png_of_nothing, refusal
 from core.images.conversion import ImageRefused, reencode
+from core.tests import icc
+from core.tests.test_images import chunk, encoded, painted, png_of_nothing, refusal
 
 COLOURS = [(255, 60, 60), (0, 255, 0), (10, 10, 200), (128, 128, 128), (255, 255, 255), (30, 0, 90), (250, 200, 20)]
 NEAR = 3

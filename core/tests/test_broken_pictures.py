@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from chats.tests.broken_pictures import SOUND, broken
 from core.images.conversion import ImageRefused, reencode
+from core.tests.broken_pictures import SOUND, broken
 
 PROJECT = Path(__file__).resolve().parents[2]
 MEMORY = 2 * 1024**3
 OUTSIDE = """
 import sys
 from core.images.conversion import ImageRefused, reencode
-from chats.tests.broken_pictures import SOUND, broken
+from core.tests.broken_pictures import SOUND, broken
 for name in SOUND:
     for case in broken(name):
         try:

@@ -18,7 +18,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from chats.tests.evil_server import (
+from core.http.safe_download import Fetched, fetch
+from core.http.url_policy import Deadline, DownloadError, origin
+from core.tests.evil_server import (
     Connection,
     EvilServer,
     answer,
@@ -32,8 +34,6 @@ from chats.tests.evil_server import (
     running,
     silent,
 )
-from core.http.safe_download import Fetched, fetch
-from core.http.url_policy import Deadline, DownloadError, origin
 
 MIB = 1024 * 1024
 
