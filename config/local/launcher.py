@@ -102,7 +102,7 @@ def commands(port: int) -> list[ProcessCommand]:
 
 
 def modules(port: int) -> dict[str, list[str]]:
-    """Return module and arguments of each process; docs/architecture.md describes the processes."""
+    """Return module and arguments of each process; docs/architecture/platform.md describes the processes."""
     web = [
         *("uvicorn", "config.asgi:application", "--host", "127.0.0.1", "--port", str(port)),
         *("--lifespan", "on", "--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "5"),

@@ -7,7 +7,7 @@ processed in their order. A run that causes an error is logged and left for the 
 before it, the later run's result for a test counts, and the earlier result is skipped.
 
 Each transaction locks the run, then the environment's project, then the tasks in the order of their ids. That is the
-order in which projects are deleted and tasks are changed (docs/architecture.md).
+order in which projects are deleted and tasks are changed (docs/architecture/platform.md).
 
 - A test fails and has no task: a task is opened. If a user deletes it, the next failure opens a new one.
 - It fails again: a comment is added; a task that was completed meanwhile is reopened.
