@@ -1,13 +1,15 @@
 """`{% load opsroom %}`: display of times and states, the same in every app."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, tzinfo
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django import template
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from core.admin.chart import sparkline_bars
 from core.timezones import abbreviation, as_local, is_repeated, zone_words
 
 register = template.Library()
@@ -53,6 +55,12 @@ def state(value: str, word: str = "") -> SafeString:
         style.icon,
         text,
     )
+
+
+@register.inclusion_tag("core/sparkline.html")
+def sparkline(numbers: Sequence[int | None], label: str) -> dict[str, Any]:
+    """Draw one small bar for each number; `label` says what they are."""
+    return {"bars": sparkline_bars(numbers), "label": label}
 
 
 @register.simple_tag

@@ -18,7 +18,7 @@ from core.admin.deletion import DeletionAdmin
 from core.numerals import number
 from events import services
 from events.admin.rejected_actions import RejectedActionsAdmin
-from events.admin.rejected_group import GroupKey, drawn, sparks
+from events.admin.rejected_group import GroupKey, sparks
 from events.admin.time_range import PRESETS, TimeRange
 from events.admin.widgets.json_html import pretty_raw
 from events.admin.widgets.pagination import page_at
@@ -92,7 +92,7 @@ class RejectedAdmin(RejectedActionsAdmin, DeletionAdmin, ModelAdmin):
             "open_count": len(found) - muted_count,
             "is_cut": len(shown) >= MAX_GROUPS,
             "groups": [
-                (group, key, drawn(counts), words.get(group.sample or 0, ""))
+                (group, key, counts, words.get(group.sample or 0, ""))
                 for (group, key), counts in zip(shown, came, strict=True)
             ],
             "live": f"{reverse('admin:events_rejectedevent_live')}?{request.GET.urlencode()}",
@@ -153,7 +153,7 @@ class RejectedAdmin(RejectedActionsAdmin, DeletionAdmin, ModelAdmin):
         return {
             "key": key,
             **totals,
-            "spark": drawn(counts),
+            "spark": counts,
             "page": page_at(request, rows.defer("raw"), ("-received_at", "-id"), PAGE),
             "rows_address": f"{reverse('admin:events_rejectedevent_rows')}?{request.GET.urlencode()}",
         }

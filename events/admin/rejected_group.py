@@ -93,10 +93,3 @@ def sparks(keys: list[GroupKey], start: datetime | None) -> list[list[int]]:
         for place, part, count in cursor.fetchall():
             found[place - 1][part] = count
     return found
-
-
-def drawn(counts: list[int]) -> list[tuple[float, float]]:
-    """Return bars as (top, height) in units of a 20-unit picture. A bar that is not zero is always visible."""
-    most = max(counts, default=0)
-    tall = [round(max(count * 20 / most, 2), 1) if count else 0.0 for count in counts]
-    return [(round(20 - height, 1), height) for height in tall]

@@ -11,6 +11,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db.models import Count, DateTimeField, Func, IntegerField, Max, Min, Value
 from django.utils import timezone
 
+from core.admin.chart import bar_height
 from core.timezones import abbreviation, boundaries
 from events.admin.explorer_filters import Which
 from events.admin.time_range import written
@@ -142,7 +143,16 @@ def _drawn(counts: dict[int, tuple[int, int]], edges: list[datetime], step: time
 
 def _bar(at: datetime, to: datetime, step: timedelta, events: int, rejected: int, most: int) -> ChartBar:
     label, until = _label(at, step), _label(to - SECOND if step >= DAY else to, step)
-    return ChartBar(at, to, events, rejected, _tall(events, most), _tall(rejected, most), label, until)
+    return ChartBar(
+        at,
+        to,
+        events,
+        rejected,
+        bar_height(events, most, HEIGHT - 4),
+        bar_height(rejected, most, HEIGHT - 4),
+        label,
+        until,
+    )
 
 
 def _label(at: datetime, step: timedelta) -> str:
@@ -161,8 +171,3 @@ def _label(at: datetime, step: timedelta) -> str:
 def _local(at: datetime) -> datetime:
     """Return the time in the viewer's time zone, or in UTC if it could be before the year 1 there."""
     return timezone.localtime(at) if at.year > 1 else at.astimezone(UTC)
-
-
-def _tall(number: int, most: int) -> float:
-    """Return a bar's height. A bar that is not zero is always visible."""
-    return round(max(number / most * (HEIGHT - 4), 1.5), 2) if number else 0.0
