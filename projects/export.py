@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
 
-from core.csv_export import csv_lines
+from core.data.csv_export import csv_lines
 from projects.models import Task
 
 COLUMNS = ["id", *Task.EDITABLE, "created_at", "updated_at", "completed_at"]

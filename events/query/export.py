@@ -18,7 +18,7 @@ from django.db.models import QuerySet, TextField
 from django.db.models.functions import Cast
 
 from core.busy import Busy
-from core.csv_export import csv_lines
+from core.data.csv_export import csv_lines
 from events.models import Event
 from events.query.pages import all_pages
 from events.query.time_slices import TimeSlices
