@@ -3,56 +3,56 @@
   "use strict";
   const form = document.getElementById("compose");
   if (!form) return;
-  const part = (name) => form.querySelector(`[data-${name}]`);
+  const partOf = (name) => form.querySelector(`[data-${name}]`);
   const field = (name) => form.elements[name];
 
   // --- What
   const text = field("text");
-  const drop = part("drop");
-  const thumb = part("thumb");
+  const drop = partOf("drop");
+  const thumb = partOf("thumb");
   const file = field("picture_file");
-  const MOST = 4000;
+  const MAX_TEXT_LENGTH = 4000;
 
-  const show = () => {
+  const showBubble = () => {
     const picture = drop.hasAttribute("data-has") ? thumb.src : "";
     const words = text.value.trim();
-    part("empty").hidden = Boolean(picture || words);
-    part("bubble").hidden = !(picture || words);
-    part("bubble-picture").hidden = !picture;
-    if (picture) part("bubble-picture").src = picture;
-    part("bubble-text").hidden = !words;
-    part("bubble-text").textContent = words;
-    const left = MOST - [...text.value].length; // as the server counts: an emoji is one, and not two
-    part("left").hidden = left > 500;
-    part("left").textContent = left < 0 ? `${-left} characters too many` : `${left} characters left`;
+    partOf("empty").hidden = Boolean(picture || words);
+    partOf("bubble").hidden = !(picture || words);
+    partOf("bubble-picture").hidden = !picture;
+    if (picture) partOf("bubble-picture").src = picture;
+    partOf("bubble-text").hidden = !words;
+    partOf("bubble-text").textContent = words;
+    const left = MAX_TEXT_LENGTH - [...text.value].length; // as the server counts: an emoji is one, and not two
+    partOf("left").hidden = left > 500;
+    partOf("left").textContent = left < 0 ? `${-left} characters too many` : `${left} characters left`;
   };
-  text.addEventListener("input", show);
+  text.addEventListener("input", showBubble);
 
-  const offer = (picture) => {
+  const choosePicture = (picture) => {
     const list = new DataTransfer();
     list.items.add(picture);
     file.files = list.files;
-    look();
+    showChosenPicture();
   };
-  const look = () => {
+  const showChosenPicture = () => {
     const chosen = file.files[0];
     if (!chosen) return;
     if (thumb.src.startsWith("blob:")) URL.revokeObjectURL(thumb.src);
     thumb.src = URL.createObjectURL(chosen);
     drop.setAttribute("data-has", "");
-    part("drop-words").textContent = ` — ${chosen.name}`;
-    show();
+    partOf("drop-words").textContent = ` — ${chosen.name}`;
+    showBubble();
   };
-  file.addEventListener("change", look);
+  file.addEventListener("change", showChosenPicture);
   // The theme expects its own markup around every file input, and throws where it is not there.
   form.querySelectorAll("input[type=file]").forEach((input) => { input.hasChangeListener = true; });
-  part("remove").addEventListener("click", () => {
+  partOf("remove").addEventListener("click", () => {
     file.value = "";
     field("picture_kept").value = "";
     drop.removeAttribute("data-has");
-    part("drop-words").textContent = "";
+    partOf("drop-words").textContent = "";
     file.focus();
-    show();
+    showBubble();
   });
   const isPicture = (item) => item.type.startsWith("image/");
   for (const name of ["dragenter", "dragover"]) {
@@ -69,8 +69,8 @@
     if (!files.length) return;
     event.preventDefault();
     const picture = files.find(isPicture);
-    if (picture) offer(picture);
-    else offerList(event.dataTransfer.files);
+    if (picture) choosePicture(picture);
+    else chooseList(event.dataTransfer.files);
   });
   // Cells of a spreadsheet are in the clipboard as text and as a picture of them: the text is what is meant.
   document.addEventListener("paste", (event) => {
@@ -78,12 +78,12 @@
     const picture = [...(event.clipboardData ? event.clipboardData.files : [])].find(isPicture);
     if (!picture) return;
     event.preventDefault();
-    offer(picture);
+    choosePicture(picture);
   });
 
   // --- To whom
   const list = field("users_file");
-  const offerList = (files) => {
+  const chooseList = (files) => {
     if (!list) return;
     list.files = files;
     form.querySelector("input[name=audience][value=listed]").checked = true;
@@ -91,13 +91,13 @@
   };
   if (list) {
     list.addEventListener("change", () => {
-      if (list.files[0]) part("file-words").textContent = `${list.files[0].name}, ${Math.ceil(list.files[0].size / 1024).toLocaleString("en-GB")} kB`;
+      if (list.files[0]) partOf("file-words").textContent = `${list.files[0].name}, ${Math.ceil(list.files[0].size / 1024).toLocaleString("en-GB")} kB`;
     });
     // Emptying the text area empties the list, also the one that was kept.
     field("users").addEventListener("input", () => { field("users_kept").value = ""; });
   }
 
-  show();
+  showBubble();
   const refused = form.querySelector(".compose__refused");
   if (refused) (form.querySelector("[aria-invalid]") || refused).focus({ preventScroll: false });
 })();

@@ -12,7 +12,7 @@
 (() => {
   "use strict";
 
-  const THROTTLE = 250, ASK = 3000, PING = 25000, PATIENCE = 10000, STEADY = 10000, SHORTEST = 1000, LONGEST = 30000;
+  const THROTTLE_INTERVAL = 250, POLL_INTERVAL = 3000, PING_INTERVAL = 25000, ANSWER_TIMEOUT = 10000, STABLE_AFTER = 10000, MIN_BACKOFF = 1000, MAX_BACKOFF = 30000;
   const SIGNED_OUT = 4401;
   const subscriptions = new Set();
   const pending = new Set(); // topics of which the marked elements haven't been told yet
@@ -24,24 +24,24 @@
   const marked = () => [...document.querySelectorAll("[data-live]")].filter((element) => topicsOf(element).length);
   const wanted = () => new Set([...marked().flatMap(topicsOf), ...[...subscriptions].flatMap(({ topics }) => topics)]);
   const isOpen = () => socket !== null && socket.readyState === WebSocket.OPEN;
-  const say = (message) => isOpen() && socket.send(JSON.stringify(message));
+  const send = (message) => isOpen() && socket.send(JSON.stringify(message));
 
   // --- Telling the page ---
   const flush = () => {
     flushing = null;
     if (document.hidden) return; // told when somebody looks again
     const extra = everything ? document.querySelectorAll("[data-live-refresh]:not([data-live])") : [];
-    const told = marked().filter((element) => everything || topicsOf(element).some((topic) => pending.has(topic)));
+    const updated = marked().filter((element) => everything || topicsOf(element).some((topic) => pending.has(topic)));
     everything = false;
     pending.clear();
-    for (const element of [...told, ...extra]) {
+    for (const element of [...updated, ...extra]) {
       if (element.classList.contains("htmx-request")) late.add(element);
       element.dispatchEvent(new CustomEvent("live"));
     }
   };
   const refresh = (topics) => {
     for (const topic of topics) pending.add(topic);
-    if (flushing === null) flushing = setTimeout(flush, THROTTLE);
+    if (flushing === null) flushing = setTimeout(flush, THROTTLE_INTERVAL);
   };
   // An answer that replaces its element may be older than what the element was told meanwhile, and what htmx has queued
   // for it goes with it: so those in its place are told.
@@ -59,7 +59,7 @@
     }
     refresh(topics);
   };
-  const ask = () => {
+  const poll = () => {
     status("Connection lost. Asking every few seconds.");
     refreshAll([]);
   };
@@ -75,24 +75,24 @@
   const fresh = new Set(); // those of them of which nothing is known before their "subscribed"
   const current = new Set(); // topics of which this page has everything up to `last`, also while it has no socket
   const granted = new Set(); // topics that this page has watched
-  const askFor = (topics, more) => {
+  const requestTopics = (topics, more) => {
     for (const topic of topics) known.add(topic);
-    if (topics.length) say({ type: "subscribe", topics, ...more });
+    if (topics.length) send({ type: "subscribe", topics, ...more });
   };
-  const join = () => {
+  const subscribeWanted = () => {
     const topics = [...wanted()].filter((topic) => !known.has(topic));
     const isBehind = (topic) => last !== null && current.has(topic);
     const others = topics.filter((topic) => !isBehind(topic));
     for (const topic of others) fresh.add(topic);
-    askFor(topics.filter(isBehind), { since: last });
-    askFor(others, {});
+    requestTopics(topics.filter(isBehind), { since: last });
+    requestTopics(others, {});
   };
-  const part = () => {
+  const unsubscribe = () => {
     const topics = [...known].filter((topic) => !wanted().has(topic));
     for (const topic of topics) for (const set of [known, fresh, current]) set.delete(topic);
-    if (topics.length) say({ type: "unsubscribe", topics });
+    if (topics.length) send({ type: "unsubscribe", topics });
   };
-  const hear = ({ data }) => {
+  const receive = ({ data }) => {
     clearTimeout(patience);
     const message = JSON.parse(data);
     if (message.data !== undefined) {
@@ -122,12 +122,12 @@
       clearInterval(away);
       away = null;
       status("");
-      steady = setTimeout(() => { tries = 0; }, STEADY);
+      steady = setTimeout(() => { tries = 0; }, STABLE_AFTER);
       for (const topic of [...current]) if (!wanted().has(topic)) current.delete(topic);
-      join();
+      subscribeWanted();
     };
-    mine.onmessage = hear;
-    mine.onclose = ({ code }) => { if (socket === mine) lose(code); };
+    mine.onmessage = receive;
+    mine.onclose = ({ code }) => { if (socket === mine) onClosed(code); };
   };
   const forget = () => {
     socket = null;
@@ -135,16 +135,16 @@
     fresh.clear();
     for (const timer of [steady, patience, retry]) clearTimeout(timer);
   };
-  const lose = (code) => {
+  const onClosed = (code) => {
     forget();
     if (code === SIGNED_OUT) {
       status("You are signed out. Reload the page to sign in again.");
       return refreshAll([]);
     }
-    if (away === null) away = setInterval(ask, ASK);
-    retry = setTimeout(connect, Math.random() * Math.min(LONGEST, SHORTEST * 2 ** tries++)); // full jitter
+    if (away === null) away = setInterval(poll, POLL_INTERVAL);
+    retry = setTimeout(connect, Math.random() * Math.min(MAX_BACKOFF, MIN_BACKOFF * 2 ** tries++)); // full jitter
   };
-  const hangUp = () => {
+  const disconnect = () => {
     clearInterval(away);
     away = null;
     const mine = socket;
@@ -154,21 +154,21 @@
 
   setInterval(() => { // a line that has died in silence is noticed by the answer that doesn't come
     if (!isOpen()) return;
-    say({ type: "ping" });
+    send({ type: "ping" });
     clearTimeout(patience);
-    patience = setTimeout(() => { const dead = socket; lose(0); dead.close(); }, PATIENCE);
-  }, PING);
+    patience = setTimeout(() => { const dead = socket; onClosed(0); dead.close(); }, ANSWER_TIMEOUT);
+  }, PING_INTERVAL);
   const look = () => {
     if (!isOpen()) return connect();
-    part();
-    join();
+    unsubscribe();
+    subscribeWanted();
   };
   document.addEventListener("visibilitychange", () => { if (pending.size || everything) refresh([]); });
   document.addEventListener("htmx:afterRequest", answered);
   document.addEventListener("htmx:load", look); // new elements may have new topics
   document.addEventListener("DOMContentLoaded", look);
   window.addEventListener("online", () => { tries = 0; connect(); });
-  window.addEventListener("pagehide", hangUp);
+  window.addEventListener("pagehide", disconnect);
   window.addEventListener("pageshow", ({ persisted }) => { if (persisted) connect(); });
 
   window.Opsroom = window.Opsroom || {};

@@ -9,7 +9,7 @@
     if (column.querySelector(".board-more")) return;
     column.querySelector(".board-count").textContent = column.querySelectorAll(".board-card").length.toLocaleString("en");
   });
-  const { move, refresh, post, say, places, placeOf } = Opsroom.moves(board, {
+  const { move, refresh, post, announce, places, placeOf } = Opsroom.moves(board, {
     thing: ".board-card", place: ".board-column", list: ".board-cards", moved: recount,
     fields: (column) => ({ status: column.dataset.status }), query: () => `?${query()}`,
   });
@@ -28,7 +28,7 @@
     const column = placeOf(card);
     const to = places()[places().indexOf(column) + step];
     if (to) move(card, to);
-    else say(`${column.dataset.word} is the ${step < 0 ? "first" : "last"} column.`);
+    else announce(`${column.dataset.word} is the ${step < 0 ? "first" : "last"} column.`);
   });
   board.addEventListener("click", (event) => {
     const button = event.target.closest("[data-to]");
@@ -48,7 +48,7 @@
     try {
       await post(form.getAttribute("action"), { title, status: form.dataset.status });
       form.elements.title.value = "";
-      say(`${title}: added.`);
+      announce(`${title}: added.`);
       refresh();
     } catch (refused) {
       error.textContent = refused.message;

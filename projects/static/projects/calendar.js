@@ -5,7 +5,7 @@
 
   const calendar = document.getElementById("calendar");
   const tidy = () => places().forEach((day) => day.classList.toggle("is-free", !day.querySelector(".cal-task")));
-  const { move, refresh, inOrder, say, complain, places, placeOf } = Opsroom.moves(calendar, {
+  const { move, refresh, inOrder, announce, showProblem, places, placeOf } = Opsroom.moves(calendar, {
     thing: ".cal-task", place: ".cal-day", list: ".cal-tasks", fields: (day) => ({ day: day.dataset.day }), moved: tidy,
   });
 
@@ -16,7 +16,7 @@
     event.preventDefault();
     const to = places()[places().indexOf(placeOf(task)) + days];
     if (to) move(task, to);
-    else say("That day is not on this page.");
+    else announce("That day is not on this page.");
   });
 
   calendar.addEventListener("change", async ({ target }) => {
@@ -26,10 +26,10 @@
     if (to) return move(task, to);
     try {
       await inOrder(task.dataset.task, { day, from: target.defaultValue });
-      say(`${title}: moved to ${day}.`);
+      announce(`${title}: moved to ${day}.`);
     } catch (error) {
       target.value = target.defaultValue;
-      complain(`“${title}” stays where it was. ${error.message}`);
+      showProblem(`“${title}” stays where it was. ${error.message}`);
     }
     refresh();
   });

@@ -17,25 +17,25 @@
       throw new Error("The server does not answer.");
     }
     if (answer.redirected || answer.status === 401) throw new Error("You are signed out. Reload the page to sign in again.");
-    const told = await answer.json().catch(() => ({}));
-    if (!answer.ok) throw new Error(told.detail || (answer.status === 403 ? "You may not do this." : "The server could not do this."));
-    return told;
+    const body = await answer.json().catch(() => ({}));
+    if (!answer.ok) throw new Error(body.detail || (answer.status === 403 ? "You may not do this." : "The server could not do this."));
+    return body;
   };
 
   const moves = (root, { thing, place, list, fields, moved = () => {}, query = () => "" }) => {
-    const said = document.getElementById("moves-said");
+    const status = document.getElementById("moves-said");
     const problem = document.getElementById("moves-problem");
     const places = () => [...root.querySelectorAll(place)];
     const placeOf = (element) => element.closest && element.closest(place);
     const last = new Map(); // by task: the end of its last move
     let held = false, dragged = null, under = 0, stale = false, asked = 0, hiding = null;
 
-    const say = (text) => { said.textContent = text; };
-    const complain = (text) => {
+    const announce = (text) => { status.textContent = text; };
+    const showProblem = (text) => {
       problem.textContent = text;
       problem.hidden = !text;
       clearTimeout(hiding);
-      if (text) hiding = setTimeout(() => complain(""), 12000);
+      if (text) hiding = setTimeout(() => showProblem(""), 12000);
     };
 
     // --- What the server has ---
@@ -60,14 +60,14 @@
       const again = focused && document.getElementById(focused.id);
       if (again && !focused.isConnected) again.focus({ preventScroll: true });
     };
-    const settle = () => { if (stale) refresh(); };
+    const refreshIfStale = () => { if (stale) refresh(); };
     root.addEventListener("live", refresh);
 
     // --- Moving ---
     // Two quick moves of one thing may overtake each other on their way: the second is sent after the first's answer,
     // and the server refuses one that does not begin where the thing is.
-    const inOrder = (task, wish) => {
-      const mine = (last.get(task) || Promise.resolve()).then(() => post(root.dataset.move, { task, ...wish }));
+    const inOrder = (task, change) => {
+      const mine = (last.get(task) || Promise.resolve()).then(() => post(root.dataset.move, { task, ...change }));
       last.set(task, mine.catch(() => {}));
       return mine;
     };
@@ -82,27 +82,27 @@
       };
       asked += 1; // an answer that is on its way knows nothing of this
       under += 1;
-      complain("");
+      showProblem("");
       card.classList.add("is-moving");
       const into = to.querySelector(list);
       put(into, into.firstElementChild);
       try {
         await inOrder(card.dataset.task, { ...fields(to), from: Object.values(fields(from))[0] });
-        say(`${card.dataset.title}: moved to ${to.dataset.word}.`);
+        announce(`${card.dataset.title}: moved to ${to.dataset.word}.`);
       } catch (error) {
         put(home, next && next.parentElement === home ? next : null);
-        complain(`“${card.dataset.title}” is back in ${from.dataset.word}. ${error.message}`);
+        showProblem(`“${card.dataset.title}” is back in ${from.dataset.word}. ${error.message}`);
       }
       card.classList.remove("is-moving");
       under -= 1;
       stale = true;
-      settle();
+      refreshIfStale();
     };
 
     // --- Dragging ---
     const mark = (over) => places().forEach((each) => each.classList.toggle("is-over", each === over));
     root.addEventListener("pointerdown", (event) => { held = event.button === 0 && Boolean(event.target.closest(thing)); });
-    for (const end of ["pointerup", "pointercancel", "contextmenu"]) document.addEventListener(end, () => { held = false; settle(); });
+    for (const end of ["pointerup", "pointercancel", "contextmenu"]) document.addEventListener(end, () => { held = false; refreshIfStale(); });
     root.addEventListener("dragstart", (event) => {
       const card = event.target.closest && event.target.closest(thing);
       if (!card || !card.draggable) return;
@@ -128,14 +128,14 @@
       if (dragged) dragged.classList.remove("is-dragged");
       dragged = null;
       mark(null);
-      settle();
+      refreshIfStale();
     });
 
     // --- Opening ---
     root.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && event.target.matches(thing)) event.target.querySelector("a").click();
     });
-    return { move, refresh, post, inOrder, say, complain, places, placeOf };
+    return { move, refresh, post, inOrder, announce, showProblem, places, placeOf };
   };
 
   window.Opsroom = window.Opsroom || {};
