@@ -1,4 +1,4 @@
-from events.admin import (  # noqa: F401
+from events.admin import (
     applications,
     event_types,
     explorer,

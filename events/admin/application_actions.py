@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, reverse
 from django.utils import timezone
-from django.views.decorators.cache import never_cache
 
 from core.admin.dialog import ConfirmDialog, ask, go_to
 from core.admin.shown_once import show_once
 from events import services
 from events.admin.application_page import ApplicationPageAdmin, page_of
-from events.models import Application
+from events.models import Application, WriteKey
 from events.services.applications import MAX_OVERLAP_HOURS
 
 
@@ -29,13 +27,10 @@ class ApplicationActionsAdmin(ApplicationPageAdmin):
     """Mixin of the application admin: the actions on an application."""
 
     def get_urls(self) -> list[URLPattern]:
-        def page(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-            return self.admin_site.admin_view(never_cache(view))
-
         return [
-            path("<int:pk>/rotate/", page(self.rotate), name="events_application_rotate"),
-            path("<int:pk>/pause/", page(self.pause), name="events_application_pause"),
-            path("<int:pk>/keys/<int:key>/revoke/", page(self.revoke), name="events_application_revoke"),
+            self.action_url("<int:pk>/rotate/", self.rotate, "rotate"),
+            self.action_url("<int:pk>/pause/", self.pause, "pause"),
+            self.action_url("<int:pk>/keys/<int:key>/revoke/", self.revoke, "revoke"),
             *super().get_urls(),
         ]
 
@@ -64,11 +59,10 @@ class ApplicationActionsAdmin(ApplicationPageAdmin):
         application = self._to_change(request, pk)
         if request.method != "POST":
             word = "Resume" if application.paused else "Pause"
-            question = ConfirmDialog(
+            return ask(request, ConfirmDialog(
                 f"{word} {application}?", page_of(pk), word, template="events/pause_question.html",
                 context={"application": application}, is_dangerous=not application.paused,
-            )  # fmt: skip
-            return ask(request, question)
+            ))  # fmt: skip
         if request.POST.get("to", "active" if application.paused else "paused") == "active":
             services.resume(application=application, actor=request.user)
             messages.success(request, "Its events are accepted again within two seconds.")
@@ -84,15 +78,11 @@ class ApplicationActionsAdmin(ApplicationPageAdmin):
         if found is None:
             raise Http404
         if request.method != "POST":
-            now = timezone.now()
-            others = sum(
-                other.expires_at is None or other.expires_at > now for other in application.keys.exclude(pk=key)
-            )
-            question = ConfirmDialog(
+            others = WriteKey.objects.unexpired(timezone.now()).filter(application=application).exclude(pk=key).count()
+            return ask(request, ConfirmDialog(
                 f"Revoke {found}?", page_of(pk), "Revoke it", template="events/revoke_question.html",
                 context={"others": others}, is_dangerous=True,
-            )  # fmt: skip
-            return ask(request, question)
+            ))  # fmt: skip
         services.revoke_key(key=found, actor=request.user)
         messages.success(request, f"The key {found} is refused, within two seconds.")
         return go_to(request, page_of(pk))
@@ -106,12 +96,11 @@ class ApplicationActionsAdmin(ApplicationPageAdmin):
             raise PermissionDenied
         page = page_of(application.pk)
         if request.method != "POST":
-            question = ConfirmDialog(
+            return ask(request, ConfirmDialog(
                 f"Delete {application}?", page, "Delete application",
                 template="events/application_delete_question.html", context={"application": application},
                 is_dangerous=True,
-            )  # fmt: skip
-            return ask(request, question)
+            ))  # fmt: skip
         try:
             services.delete_application(application=application, actor=request.user)
         except services.ChangeRefused as refused:
@@ -121,7 +110,7 @@ class ApplicationActionsAdmin(ApplicationPageAdmin):
         return go_to(request, reverse("admin:events_application_changelist"))
 
     def _to_change(self, request: HttpRequest, pk: int) -> Application:
-        application = self.application(request, str(pk))
+        application = self.application(request, pk)
         if not self.has_change_permission(request, application):
             raise PermissionDenied
         return application

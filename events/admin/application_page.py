@@ -10,23 +10,21 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.contrib.admin import ModelAdmin
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, reverse
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
-from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
 
-from core.admin import form_versions
 from core.admin.shown_once import show_once, shown_once
 from events import services
-from events.admin.explorer_filters import Which
+from events.admin.explorer_filters import ExplorerFilters
 from events.admin.widgets.chart import chart_of
+from events.admin.widgets.page_admin import PageAdmin
 from events.admin.widgets.snippets import snippets
+from events.admin.widgets.versioned_form import VersionedForm
 from events.models import Application, RejectedDay
 from events.models.application import DEFAULT_RATE
 
@@ -34,10 +32,9 @@ MAX_KEYS = 20
 ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+")  # as a browser sends it: no path, no trailing slash
 
 
-class ApplicationForm(forms.Form):
+class ApplicationForm(VersionedForm):
     """The form of an application. Its fields are the settings that the page shows and compares."""
 
-    has_missed = False  # set if another user changed a field after the form was opened
     name = forms.CharField(max_length=100, error_messages={"required": "Give it a name."})
     unknown_types = forms.ChoiceField(
         label="Unknown event types",
@@ -69,15 +66,11 @@ def _as_typed(values: dict[str, Any]) -> dict[str, Any]:
     return {**values, "allowed_origins": "\n".join(values["allowed_origins"])}
 
 
-class ApplicationPageAdmin(ModelAdmin):
+class ApplicationPageAdmin(PageAdmin):
     """Mixin of the application admin: the page of one application."""
 
     def get_urls(self) -> list[URLPattern]:
-        wrap = self.admin_site.admin_view
-        return [
-            path("<int:pk>/traffic/", wrap(never_cache(require_safe(self.traffic))), name="events_application_traffic"),
-            *super().get_urls(),
-        ]
+        return [self.page_url("<int:pk>/traffic/", self.traffic, "traffic"), *super().get_urls()]
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -113,14 +106,7 @@ class ApplicationPageAdmin(ModelAdmin):
     def _saved(self, request: HttpRequest, pk: int, form: ApplicationForm) -> bool:
         """Save the form, unless a changed field differs from the value with which the form was opened."""
         row = Application.objects.select_for_update(no_key=True).filter(pk=pk).first()
-        token = request.POST.get(form_versions.FIELD)
-        shown, wanted = _settings(row) if row else {}, _as_typed(form.cleaned_data)
-        if row is not None and token and (missed := form_versions.conflicts(token, shown, wanted)):
-            labels = [
-                form_versions.Change(str(form[name].label), str(shown[name]).replace("\n", " ")) for name in missed
-            ]
-            form.add_error(None, form_versions.words_for(labels, row, request.path))
-            form.has_missed = True
+        if row and form.refuses_conflicts(request, row, _settings(row), _as_typed(form.cleaned_data)):
             return False
         found = row or Application(pk=pk)
         change = partial(services.update_application, application=found, actor=request.user, **form.cleaned_data)
@@ -128,17 +114,11 @@ class ApplicationPageAdmin(ModelAdmin):
 
     def traffic(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Return an HTML fragment with the chart of the last 24 hours."""
-        return render(request, "events/chart.html", _chart(self.application(request, str(pk))))
+        return render(request, "events/chart.html", _chart(self.application(request, pk)))
 
-    def application(self, request: HttpRequest, object_id: str) -> Application:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        if not object_id.isdecimal() or len(object_id) > 18:
-            raise Http404
-        application = Application.objects.filter(pk=object_id).first()
-        if application is None:
-            raise Http404("There is no such application.")
-        return application
+    def application(self, request: HttpRequest, object_id: Any) -> Application:
+        found: Application = self.viewed(request, object_id, "There is no such application.")
+        return found
 
     def page(
         self,
@@ -164,10 +144,9 @@ class ApplicationPageAdmin(ModelAdmin):
             "secret": secret,
             "snippets": snippets(request, secret),
         }
-        if application is not None:
+        if application is not None and form is not None:
             left_out = RejectedDay.objects.filter(application=application, day=timezone.now().date(), left_out__gt=0)
-            shown = request.POST.get(form_versions.FIELD, "") if form and form.is_bound and not form.has_missed else ""
-            context["seen"] = shown or form_versions.token_of(_settings(Application.objects.get(pk=application.pk)))
+            context["seen"] = form.token(request, _settings(Application.objects.get(pk=application.pk)))
             context |= {**_chart(application), "keys": _keys(application), "left_out": left_out.first()}
         response = render(request, "events/application.html", context)
         if secret:
@@ -191,19 +170,19 @@ def page_of(pk: int) -> str:
 
 
 def _chart(application: Application) -> dict[str, Any]:
-    which = Which.of({"application": str(application.pk), "range": "24h"})
+    filters = ExplorerFilters.of({"application": str(application.pk), "range": "24h"})
     explorer = reverse("admin:events_event_changelist")
-    return {"which": which, "chart": chart_of(which), "query": which.as_query(), "explorer": explorer}
+    return {"filters": filters, "chart": chart_of(filters), "query": filters.as_query(), "explorer": explorer}
 
 
 def _keys(application: Application) -> list[tuple[Any, str]]:
     """Return the newest keys, each with its state: valid, ending or expired."""
     now: datetime = timezone.now()
     found = application.keys.select_related("created_by")[:MAX_KEYS]
-    return [(key, _worth(key.expires_at, now)) for key in found]
+    return [(key, _key_state(key.expires_at, now)) for key in found]
 
 
-def _worth(expires_at: datetime | None, now: datetime) -> str:
+def _key_state(expires_at: datetime | None, now: datetime) -> str:
     if expires_at is None:
         return "valid"
     return "ending" if expires_at > now else "expired"

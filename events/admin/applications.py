@@ -11,10 +11,8 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Max, Prefetch, Q, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, reverse
 from django.utils import timezone
-from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
 from unfold.admin import ModelAdmin
 
 from core.admin.deletion import DeletionAdmin
@@ -42,11 +40,7 @@ class ApplicationAdmin(ApplicationActionsAdmin, ApplicationPageAdmin, DeletionAd
     """The admin of applications: one list and one page. All writes use services."""
 
     def get_urls(self) -> list[URLPattern]:
-        wrap = self.admin_site.admin_view
-        return [
-            path("live/", wrap(never_cache(require_safe(self.live))), name="events_application_live"),
-            *super().get_urls(),
-        ]
+        return [self.page_url("live/", self.live, "live"), *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         context = {
@@ -65,7 +59,7 @@ class ApplicationAdmin(ApplicationActionsAdmin, ApplicationPageAdmin, DeletionAd
     def _rows(self, request: HttpRequest) -> dict[str, Any]:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        valid = WriteKey.objects.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()))
+        valid = WriteKey.objects.unexpired(timezone.now())
         found = Application.objects.order_by(by_name("name"), "name").prefetch_related(
             Prefetch("keys", valid, to_attr="valid_keys")
         )
@@ -81,29 +75,28 @@ def traffic_of() -> dict[int, Traffic]:
     for programs that send late.
     """
     now = timezone.now()
-    counted = {"events": "good", "rejected": "bad"}
-    minutes = _by_application(Minute.objects.all(), now, counted, seen=Max("minute"))
-    late = _by_application(Arrival.objects.all(), now, {"more": "more"}, seen=Max("minute", filter=Q(more__gt=0)))
+    minutes = _by_application(Minute.objects.all(), now, ("events", "rejected"), seen=Max("minute"))
+    late = _by_application(Arrival.objects.all(), now, ("more",), seen=Max("minute", filter=Q(more__gt=0)))
     return {pk: _traffic(minutes.get(pk, {}), late.get(pk, {})) for pk in {*minutes, *late}}
 
 
-def _by_application(rows: Any, now: datetime, columns: dict[str, str], **more: Any) -> dict[int, dict[str, Any]]:
-    """Sum the columns over an hour and a day, as "good_hour" and so on, in one statement per table."""
-    spans = {"hour": timedelta(hours=1), "day": timedelta(hours=24)}
+def _by_application(rows: Any, now: datetime, columns: tuple[str, ...], **more: Any) -> dict[int, dict[str, Any]]:
+    """Sum the columns over an hour and a day, as "events_hour" and so on, in one statement per table."""
+    periods = {"hour": timedelta(hours=1), "day": timedelta(hours=24)}
     sums = {
-        f"{name}_{span}": Sum(column, filter=Q(minute__gte=now - length), default=0)
-        for column, name in columns.items()
-        for span, length in spans.items()
+        f"{column}_{period}": Sum(column, filter=Q(minute__gte=now - length), default=0)
+        for column in columns
+        for period, length in periods.items()
     }
     found = rows.filter(minute__gte=now - SEEN_WITHIN).order_by().values("application_id").annotate(**sums, **more)
     return {row["application_id"]: row for row in found}
 
 
 def _traffic(counted: dict[str, Any], late: dict[str, Any]) -> Traffic:
-    def came(span: str) -> tuple[int, int]:
-        good = counted.get(f"good_{span}", 0) + late.get(f"more_{span}", 0)
-        return max(good, 0), counted.get(f"bad_{span}", 0)
+    def received(period: str) -> tuple[int, int]:
+        accepted = counted.get(f"events_{period}", 0) + late.get(f"more_{period}", 0)
+        return max(accepted, 0), counted.get(f"rejected_{period}", 0)
 
-    day = came("day")
+    day = received("day")
     seen = [at for at in (counted.get("seen"), late.get("seen")) if at is not None]
-    return Traffic(sum(came("hour")) / 60, day[1] * 100 / sum(day) if sum(day) else None, max(seen, default=None))
+    return Traffic(sum(received("hour")) / 60, day[1] * 100 / sum(day) if sum(day) else None, max(seen, default=None))

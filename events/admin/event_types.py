@@ -17,9 +17,9 @@ from unfold.views import ChangeList
 from core.admin.deletion import DeletionAdmin
 from core.admin.row_history import RowHistoryAdmin
 from core.rest.snapshots import SnapshotLists
+from core.templatetags.opsroom import when
 from events import services
 from events.admin.event_type_pages.page import EventTypePageAdmin
-from events.admin.widgets.formatting import when
 from events.models import EventType, Minute
 
 
@@ -30,12 +30,12 @@ class TypeList(ChangeList):
         super().get_results(request)
         counts = last_day()
         for row in self.result_list:
-            row.came, row.wrong = counts.get((row.category, row.name), (0, 0))
+            row.accepted, row.rejected = counts.get((row.category, row.name), (0, 0))
 
 
 @admin.register(EventType)
 class EventTypeAdmin(EventTypePageAdmin, DeletionAdmin, RowHistoryAdmin, SnapshotLists, ModelAdmin):
-    list_display = ["type", "in_version", "came", "wrong", "changed"]
+    list_display = ["type", "in_version", "accepted", "rejected", "changed"]
     list_per_page = 50
     search_fields = ["category", "name"]
     search_help_text = "Category or name"
@@ -58,13 +58,13 @@ class EventTypeAdmin(EventTypePageAdmin, DeletionAdmin, RowHistoryAdmin, Snapsho
         return str(row.version)
 
     @display(description="Events, 24 hours")
-    def came(self, row: Any) -> str:
-        return format_html('<span class="number">{}</span>', f"{row.came:,}")
+    def accepted(self, row: Any) -> str:
+        return format_html('<span class="number">{}</span>', f"{row.accepted:,}")
 
     @display(description="Rejected, 24 hours")
-    def wrong(self, row: Any) -> str:
+    def rejected(self, row: Any) -> str:
         return format_html(
-            '<span class="number {}">{}</span>', "events-bad" if row.wrong else "faint", f"{row.wrong:,}"
+            '<span class="number {}">{}</span>', "events-bad" if row.rejected else "faint", f"{row.rejected:,}"
         )
 
     @display(description="Changed")
@@ -78,5 +78,5 @@ class EventTypeAdmin(EventTypePageAdmin, DeletionAdmin, RowHistoryAdmin, Snapsho
 def last_day() -> dict[tuple[str, str], tuple[int, int]]:
     """Return the counts of accepted and rejected events of the last 24 hours by (category, name)."""
     since = timezone.now() - timedelta(hours=24)
-    kinds = Minute.objects.filter(minute__gte=since).order_by().values_list("category", "name")
-    return {(row[0], row[1]): (row[2], row[3]) for row in kinds.annotate(Sum("events"), Sum("rejected"))}
+    counts = Minute.objects.filter(minute__gte=since).order_by().values_list("category", "name")
+    return {(row[0], row[1]): (row[2], row[3]) for row in counts.annotate(Sum("events"), Sum("rejected"))}

@@ -6,22 +6,21 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, reverse
 from django.utils.text import Truncator
-from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
 from unfold.admin import ModelAdmin
 
 from core.admin.deletion import DeletionAdmin
 from core.sorting import by_name
 from events import services
-from events.admin.explorer_filters import Which
-from events.admin.time_range import PRESETS, written
+from events.admin.explorer_filters import ExplorerFilters
+from events.admin.time_range import PRESETS, utc_text
 from events.admin.widgets.chart import chart_of
-from events.admin.widgets.formatting import lateness
-from events.admin.widgets.json_html import pretty
+from events.admin.widgets.formatting import digest_lag
+from events.admin.widgets.json_html import json_html
+from events.admin.widgets.page_admin import ReadOnlyPageAdmin
 from events.admin.widgets.pagination import page_at
 from events.admin.widgets.snippets import snippets
 from events.models import Application, Event, EventType
@@ -31,14 +30,8 @@ MAX_EVENT_TYPES = 500  # offered as suggestions while typing
 
 
 @admin.register(Event)
-class EventAdmin(DeletionAdmin, ModelAdmin):
+class EventAdmin(ReadOnlyPageAdmin, DeletionAdmin, ModelAdmin):
     """The admin of events: view and delete. Only the REST API changes events."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Event | None = None) -> bool:
-        return False
 
     def delete_model(self, request: HttpRequest, obj: Event) -> None:
         """Delete by the service, which updates sessions and counts. The admin has already logged the deletion."""
@@ -48,27 +41,24 @@ class EventAdmin(DeletionAdmin, ModelAdmin):
         return services.lock_event(pk).first()
 
     def get_urls(self) -> list[URLPattern]:
-        def page(view: Any) -> Any:
-            return self.admin_site.admin_view(never_cache(require_safe(view)))
-
         return [
-            path("live/", page(self.live), name="events_event_live"),
-            path("<int:pk>/beside/", page(self.beside), name="events_event_beside"),
+            self.page_url("live/", self.live, "live"),
+            self.page_url("<int:pk>/beside/", self.beside, "beside"),
             *super().get_urls(),
         ]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        which = self._which(request)
+        filters = self._filters(request)
         context = {
             **self.admin_site.each_context(request),
-            **self._found(request, which),
+            **self._found(request, filters),
             "title": "Explorer",
             "opts": self.opts,
-            "presets": [(name, words, which.as_query(range=name)) for name, (words, _) in PRESETS.items()],
+            "presets": [(name, words, filters.as_query(range=name)) for name, (words, _) in PRESETS.items()],
             "applications": Application.objects.only("name").order_by(by_name("name"), "name"),
             "types": EventType.objects.values_list("category", "name")[:MAX_EVENT_TYPES],
-            "inputs": which.span.inputs(),
-            "export": _export(which),
+            "inputs": filters.time_range.inputs(),
+            "export": _export(filters),
         }
         if not context["page"].rows and not Event.objects.exists():
             context["snippets"] = snippets(request)
@@ -76,11 +66,11 @@ class EventAdmin(DeletionAdmin, ModelAdmin):
 
     def live(self, request: HttpRequest) -> HttpResponse:
         """Return an HTML fragment with the chart and the table."""
-        return render(request, "events/explorer_found.html", self._found(request, self._which(request)))
+        return render(request, "events/explorer_found.html", self._found(request, self._filters(request)))
 
     def beside(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Return an HTML fragment with one event."""
-        return render(request, "events/event.html", self._one(request, str(pk)))
+        return render(request, "events/event.html", self._one(request, pk))
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -90,42 +80,39 @@ class EventAdmin(DeletionAdmin, ModelAdmin):
         frame = {**self.admin_site.each_context(request), "title": str(context["event"]), "opts": self.opts}
         return render(request, "events/event_page.html", {**frame, **context, "original": context["event"]})
 
-    def _which(self, request: HttpRequest) -> Which:
+    def _filters(self, request: HttpRequest) -> ExplorerFilters:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        return Which.of(request.GET)
+        return ExplorerFilters.of(request.GET)
 
-    def _found(self, request: HttpRequest, which: Which) -> dict[str, Any]:
-        events = which.events().select_related("application")
-        page = page_at(request, events, ("-timestamp", "-id"), PAGE, which.time_slices().first_rows)
+    def _found(self, request: HttpRequest, filters: ExplorerFilters) -> dict[str, Any]:
+        events = filters.events().select_related("application")
+        page = page_at(request, events, ("-timestamp", "-id"), PAGE, filters.time_slices().first_rows)
         return {
-            "which": which,
-            "chart": chart_of(which),
+            "filters": filters,
+            "chart": chart_of(filters),
             "page": page,
             "rows": [(event, _summary(event.data)) for event in page.rows],
-            "late": lateness(),
+            "late": digest_lag(),
             "is_first": page.place is None,
-            "query": which.as_query(),
-            "wider": which.as_query(range="all"),
+            "query": filters.as_query(),
+            "wider": filters.as_query(range="all"),
             "live": f"{reverse('admin:events_event_live')}?{request.GET.urlencode()}",
         }
 
-    def _one(self, request: HttpRequest, object_id: str) -> dict[str, Any]:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        if not object_id.isdecimal() or len(object_id) > 18:
-            raise Http404
-        event = Event.objects.select_related("application").filter(pk=object_id).first()
-        if event is None:
-            raise Http404("This event does not exist, or was deleted.")
+    def _one(self, request: HttpRequest, object_id: Any) -> dict[str, Any]:
+        events = Event.objects.select_related("application")
+        event = self.viewed(request, object_id, "This event does not exist, or was deleted.", events)
         type = EventType.objects.filter(category=event.category, name=event.name).first()
-        return {"event": event, "json": pretty(event.data), "type": type}
+        return {"event": event, "json": json_html(event.data), "type": type}
 
 
-def _export(which: Which) -> str:
+def _export(filters: ExplorerFilters) -> str:
     """Return the filters as the REST API accepts them: with two timestamps, because it has no presets."""
-    start = {"from": written(which.span.start)} if which.span.preset and which.span.start else {}
-    return which.as_query(**start) if start else which.as_query(range=None) if which.span.preset else which.as_query()
+    if not filters.time_range.preset:
+        return filters.as_query()
+    start = filters.time_range.start
+    return filters.as_query(**({"from": utc_text(start)} if start else {"range": None}))
 
 
 def _summary(data: Any) -> str:

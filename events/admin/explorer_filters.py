@@ -18,17 +18,17 @@ BETWEEN = " / "  # separates category and name in one field; each may contain it
 
 
 @dataclass(frozen=True)
-class Which:
+class ExplorerFilters:
     """The values of the filters. An empty text or 0 means "any"."""
 
-    span: TimeRange
+    time_range: TimeRange
     application: int
     category: str
     name: str
     session: str
 
     @classmethod
-    def of(cls, asked: Any) -> Which:
+    def of(cls, asked: Any) -> ExplorerFilters:
         category, name = text(asked, "category"), text(asked, "name")
         typed = text(asked, "type", MAX_TEXT_LENGTH * 2 + len(BETWEEN))
         if typed and not category:
@@ -55,15 +55,15 @@ class Which:
         """Return the matching events, unordered. Every filter has an index or is combined with one that has."""
         exact = {**self.members(), "session_id": self.session or None}
         found = Event.objects.filter(**{field: value for field, value in exact.items() if value is not None})
-        if self.span.start:
-            found = found.filter(timestamp__gte=self.span.start)
-        return found.filter(timestamp__lt=self.span.end) if self.span.end else found
+        if self.time_range.start:
+            found = found.filter(timestamp__gte=self.time_range.start)
+        return found.filter(timestamp__lt=self.time_range.end) if self.time_range.end else found
 
     def time_slices(self) -> TimeSlices:
         """Return the filters that have no index."""
         if self.session:
             return TimeSlices()
-        return TimeSlices(self.application, self.category, self.name, self.span.start, self.span.end)
+        return TimeSlices(self.application, self.category, self.name, self.time_range.start, self.time_range.end)
 
     def as_query(self, **more: Any) -> str:
         """Return the URL query with `more` merged in. Unset (None) values are omitted."""
@@ -72,7 +72,7 @@ class Which:
             "category": self.category or None,
             "name": self.name or None,
             "session": self.session or None,
-            **self.span.as_query(),
+            **self.time_range.as_query(),
         }
         if {"range", "from", "to"} & set(more):
             parts = {name: value for name, value in parts.items() if name not in ("range", "from", "to")}

@@ -11,9 +11,9 @@ from django.urls import reverse
 from unfold.dataclasses import SearchResult
 
 from core.registry import MAX_SEARCH_RESULTS, Card
-from events.admin.explorer_filters import Which
+from events.admin.explorer_filters import ExplorerFilters
 from events.admin.widgets.chart import chart_of
-from events.admin.widgets.formatting import lateness
+from events.admin.widgets.formatting import digest_lag
 from events.models import Application, EventType, Session
 
 MIN_LETTERS = 2  # of a search
@@ -23,9 +23,9 @@ def last_day(request: HttpRequest) -> Card | None:
     """Events per minute over 24 hours, and the share of rejected ones."""
     if not request.user.has_perm("events.view_event"):
         return None
-    chart = chart_of(Which.of({"range": "24h"}))
+    chart = chart_of(ExplorerFilters.of({"range": "24h"}))
     a_minute = (chart.events + chart.rejected) / (24 * 60)
-    return Card("events/cards/events.html", {"chart": chart, "a_minute": a_minute, "late": lateness()})
+    return Card("events/cards/events.html", {"chart": chart, "a_minute": a_minute, "late": digest_lag()})
 
 
 def search_applications(request: HttpRequest, term: str) -> Iterator[SearchResult]:

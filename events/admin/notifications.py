@@ -10,11 +10,13 @@ from django.forms import ModelForm
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.html import format_html
+from django.utils.text import Truncator
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
+from core.templatetags.opsroom import when
 from events import services
 from events.admin.resend import ResendNotificationAdmin, may_resend
 from events.models import Notification
@@ -22,7 +24,7 @@ from events.models import Notification
 
 @admin.register(Notification)
 class NotificationAdmin(ResendNotificationAdmin, ModelAdmin):
-    list_display = ["user", "text", "state", "tries", "created", "arrived"]
+    list_display = ["user", "text", "state", "attempts", "created", "in_chat"]
     list_select_related = ["message__chat"]
     list_filter = [("status", ChoicesDropdownFilter)]
     list_filter_submit = True
@@ -37,13 +39,13 @@ class NotificationAdmin(ResendNotificationAdmin, ModelAdmin):
     change_list_template = "events/notification_list.html"
 
     def get_list_display(self, request: HttpRequest) -> Any:
-        return [*self.list_display, "again"] if may_resend(request) else self.list_display
+        return [*self.list_display, "resend_link"] if may_resend(request) else self.list_display
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
         if obj is None:
             return ["user_id", "description"]
-        fields = ["user", "description", "state", "tries", "arrived", "created", "processed", "event_id"]
-        return [*fields, "again"] if may_resend(request) else fields
+        fields = ["user", "description", "state", "attempts", "in_chat", "created", "processed", "event_id"]
+        return [*fields, "resend_link"] if may_resend(request) else fields
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
         return [] if obj is None else self.get_fields(request, obj)
@@ -64,28 +66,30 @@ class NotificationAdmin(ResendNotificationAdmin, ModelAdmin):
 
     @display(description="Text")
     def text(self, notification: Notification) -> str:
-        return render_to_string("events/notification_text.html", {"text": notification.description})
+        text = notification.description
+        title, short = Truncator(text).chars(1000), Truncator(text).chars(80)
+        return format_html('<span dir="auto" title="{}">{}</span>', title, short)
 
     @display(description="State")
     def state(self, notification: Notification) -> str:
         return render_to_string("events/notification_state.html", {"notification": notification})
 
     @display(description="Attempts")
-    def tries(self, notification: Notification) -> str:
+    def attempts(self, notification: Notification) -> str:
         return format_html('<span class="number">{}</span>', notification.attempts)
 
     @display(description="Created")
     def created(self, notification: Notification) -> str:
-        return render_to_string("events/notification_when.html", {"moment": notification.created_at})
+        return when(notification.created_at)
 
     @display(description="Processed")
     def processed(self, notification: Notification) -> str:
-        return render_to_string("events/notification_when.html", {"moment": notification.processed_at})
+        return when(notification.processed_at)
 
     @display(description="In the chat")
-    def arrived(self, notification: Notification) -> str:
+    def in_chat(self, notification: Notification) -> str:
         return render_to_string("events/notification_chat.html", {"notification": notification})
 
     @display(description="Again")
-    def again(self, notification: Notification) -> str:
+    def resend_link(self, notification: Notification) -> str:
         return render_to_string("events/resend_button.html", {"notification": notification})

@@ -7,20 +7,19 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Max, Min
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.urls import URLPattern, path, reverse
-from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.urls import URLPattern, reverse
 from unfold.admin import ModelAdmin
 
 from core.admin.deletion import DeletionAdmin
 from core.numerals import number
 from events import services
 from events.admin.rejected_actions import RejectedActionsAdmin
-from events.admin.rejected_group import GroupKey, sparks
+from events.admin.rejected_group import GroupKey, counts_of_groups
 from events.admin.time_range import PRESETS, TimeRange
-from events.admin.widgets.json_html import pretty_raw
+from events.admin.widgets.json_html import raw_html
+from events.admin.widgets.page_admin import ReadOnlyPageAdmin
 from events.admin.widgets.pagination import page_at
 from events.models import Application, RejectedEvent, Replay
 from events.rejected.groups import MAX_GROUPS, RejectedGroup, groups
@@ -30,31 +29,22 @@ PAGE = 50
 
 
 @admin.register(RejectedEvent)
-class RejectedAdmin(RejectedActionsAdmin, DeletionAdmin, ModelAdmin):
+class RejectedAdmin(RejectedActionsAdmin, ReadOnlyPageAdmin, DeletionAdmin, ModelAdmin):
     """The admin of rejected events.
 
     It lists groups, because a million invalid events come from a few dozen mistakes.
     """
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: RejectedEvent | None = None) -> bool:
-        return False
 
     def delete_model(self, request: HttpRequest, obj: RejectedEvent) -> None:
         """Delete by the service, which updates the counts. The admin has already logged the deletion."""
         services.delete_rejected(ids=[obj.pk])
 
     def get_urls(self) -> list[URLPattern]:
-        def page(view: Any) -> Any:
-            return self.admin_site.admin_view(never_cache(require_safe(view)))
-
         return [
-            path("live/", page(self.live), name="events_rejectedevent_live"),
-            path("group/", page(self.group), name="events_rejectedevent_group"),
-            path("group/rows/", page(self.group_rows), name="events_rejectedevent_rows"),
-            path("<int:pk>/beside/", page(self.beside), name="events_rejectedevent_beside"),
+            self.page_url("live/", self.live, "live"),
+            self.page_url("group/", self.group, "group"),
+            self.page_url("group/rows/", self.group_rows, "rows"),
+            self.page_url("<int:pk>/beside/", self.beside, "beside"),
             *super().get_urls(),
         ]
 
@@ -76,16 +66,16 @@ class RejectedAdmin(RejectedActionsAdmin, DeletionAdmin, ModelAdmin):
 
     def _groups(self, request: HttpRequest) -> dict[str, Any]:
         self._may_view(request)
-        span = TimeRange.of({"range": request.GET.get("range", "")}, USUAL)
+        time_range = TimeRange.of({"range": request.GET.get("range", "")}, USUAL)
         application = number(request.GET.get("application", ""))
-        found = groups(since=span.start, application=application or None)
+        found = groups(since=time_range.start, application=application or None)
         shows_muted = request.GET.get("muted") == "1"
         shown = [(group, GroupKey.like(group)) for group in found if group.muted == shows_muted]
         muted_count = sum(group.muted for group in found)
-        came = sparks([key for _, key in shown], span.start)
+        came = counts_of_groups([key for _, key in shown], time_range.start)
         words = _messages(found)
         return {
-            "span": span,
+            "time_range": time_range,
             "application": application,
             "shows_muted": shows_muted,
             "muted_count": muted_count,
@@ -108,7 +98,7 @@ class RejectedAdmin(RejectedActionsAdmin, DeletionAdmin, ModelAdmin):
             "title": f"{key.code} {key.pointer}".strip(),
             "opts": self.opts,
             "application": Application.objects.filter(pk=key.application).first(),
-            "verbs": self.verbs_for(request, key, rows["count"]),
+            "actions": self.actions_for(request, key, rows["count"]),
             "replays": _replays(key) if request.user.has_perm("events.replay_rejectedevent") else [],
         }
         newest = RejectedEvent.objects.filter(pk__in=[row.pk for row in rows["page"].rows[:1]]).first()
@@ -122,7 +112,7 @@ class RejectedAdmin(RejectedActionsAdmin, DeletionAdmin, ModelAdmin):
 
     def beside(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Return an HTML fragment with one rejected event."""
-        return render(request, "events/rejected_one.html", _shown(self._one(request, str(pk))))
+        return render(request, "events/rejected_one.html", _shown(self._one(request, pk)))
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -136,20 +126,16 @@ class RejectedAdmin(RejectedActionsAdmin, DeletionAdmin, ModelAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
 
-    def _one(self, request: HttpRequest, object_id: str) -> RejectedEvent:
-        self._may_view(request)
-        if not object_id.isdecimal() or len(object_id) > 18:
-            raise Http404
-        row = RejectedEvent.objects.select_related("application").filter(pk=object_id).first()
-        if row is None:
-            raise Http404("It is not among the rejected any more.")
+    def _one(self, request: HttpRequest, object_id: Any) -> RejectedEvent:
+        rows = RejectedEvent.objects.select_related("application")
+        row: RejectedEvent = self.viewed(request, object_id, "It is not among the rejected any more.", rows)
         return row
 
     def _rows(self, request: HttpRequest, key: GroupKey) -> dict[str, Any]:
         self._may_view(request)
         rows = key.rows()
         totals = rows.aggregate(count=Count("pk"), first=Min("received_at"), last=Max("received_at"))
-        (counts,) = sparks([key], totals["first"])
+        (counts,) = counts_of_groups([key], totals["first"])
         return {
             "key": key,
             **totals,
@@ -162,7 +148,7 @@ class RejectedAdmin(RejectedActionsAdmin, DeletionAdmin, ModelAdmin):
 def _shown(row: RejectedEvent) -> dict[str, Any]:
     """Return the template context of one rejected event: its JSON with every place that a reason names marked."""
     places = [reason.get("pointer", "") for reason in row.reasons]
-    return {"row": row, "json": pretty_raw(bytes(row.raw), places), "size": len(row.raw)}
+    return {"row": row, "json": raw_html(bytes(row.raw), places), "size": len(row.raw)}
 
 
 def _messages(found: list[RejectedGroup]) -> dict[int, str]:

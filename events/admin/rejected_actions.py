@@ -5,25 +5,22 @@ Each shows a confirmation with numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.contrib.admin import ModelAdmin
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.urls import URLPattern, path, reverse
-from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.urls import URLPattern, reverse
 
 from core.admin.dialog import ConfirmDialog, ask, go_to
 from core.errors import RelatedRowGone
 from core.sorting import by_name
 from events import services
 from events.admin.rejected_group import GroupKey
+from events.admin.widgets.page_admin import PageAdmin
 from events.models import Application, RejectedMute, Replay
 from projects.models import Project
 from projects.services import create_task
@@ -51,41 +48,38 @@ class RejectedAction:
     is_dangerous: bool = False
 
 
-class RejectedActionsAdmin(ModelAdmin):
+class RejectedActionsAdmin(PageAdmin):
     """Mixin of the rejected event admin: the actions on a group."""
 
     def get_urls(self) -> list[URLPattern]:
-        def page(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-            return self.admin_site.admin_view(never_cache(view))
-
         return [
-            path("group/replay/", page(self.replay), name="events_rejectedevent_replay"),
-            path("group/task/", page(self.task), name="events_rejectedevent_task"),
-            path("group/mute/", page(self.mute), name="events_rejectedevent_mute"),
-            path("group/delete/", page(self.delete_group), name="events_rejectedevent_delete_group"),
-            path("replay/<int:pk>/", page(require_safe(self.replay_progress)), name="events_rejectedevent_progress"),
+            self.action_url("group/replay/", self.replay, "replay"),
+            self.action_url("group/task/", self.task, "task"),
+            self.action_url("group/mute/", self.mute, "mute"),
+            self.action_url("group/delete/", self.delete_group, "delete_group"),
+            self.page_url("replay/<int:pk>/", self.replay_progress, "progress"),
             *super().get_urls(),
         ]
 
-    def verbs_for(self, request: HttpRequest, key: GroupKey, count: int) -> list[RejectedAction]:
+    def actions_for(self, request: HttpRequest, key: GroupKey, count: int) -> list[RejectedAction]:
         """Return the actions that the user may do, in the order of the buttons."""
         may = request.user.has_perm
 
-        def verb(name: str, label: str, icon: str, is_dangerous: bool = False) -> RejectedAction:
+        def action(name: str, label: str, icon: str, is_dangerous: bool = False) -> RejectedAction:
             address = f"{reverse(f'admin:events_rejectedevent_{name}')}?{key.query}"
             return RejectedAction(name, label, icon, address, is_dangerous)
 
         found = []
         if count and may(REPLAY):
-            found.append(verb("replay", "Replay", "replay"))
+            found.append(action("replay", "Replay", "replay"))
         if count and may("projects.add_task"):
-            found.append(verb("task", "Create task", "add_task"))
+            found.append(action("task", "Create task", "add_task"))
         if may(MUTE):
             found.append(
-                verb("mute", "Unmute", "notifications") if key.mute() else verb("mute", "Mute", "notifications_off")
+                action("mute", "Unmute", "notifications") if key.mute() else action("mute", "Mute", "notifications_off")
             )
         if count and may(DELETE):
-            found.append(verb("delete_group", "Delete", "delete", is_dangerous=True))
+            found.append(action("delete_group", "Delete", "delete", is_dangerous=True))
         return found
 
     def replay(self, request: HttpRequest) -> HttpResponse:
@@ -171,11 +165,10 @@ class RejectedActionsAdmin(ModelAdmin):
         if request.method != "POST":
             now = min(count, MAX_DELETED)
             context = {"count": count, "now": now, "button": f"Delete {now:,}"}
-            question = ConfirmDialog(
+            return ask(request, ConfirmDialog(
                 "Delete rejected events?", _page(key), f"Delete {now:,}" if now else "",
                 template="events/delete_question.html", context=context, is_dangerous=True,
-            )  # fmt: skip
-            return ask(request, question)
+            ))  # fmt: skip
         deleted = _delete(key, request.user)
         messages.success(request, f"{deleted:,} rejected event{'' if deleted == 1 else 's'} deleted.")
         left = key.rows().exists()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -18,19 +18,19 @@ from events.rejected.groups import RejectedGroup
 from events.rejected.selection import Selection
 
 DRAWN = 24  # bars per sparkline
-PARTS = ("application", "category", "name", "code", "pointer")
 
 # One index scan per group.
 COUNTS = """
-    SELECT wanted.place, least(floor(extract(epoch FROM wrong.received_at - %(start)s) / %(width)s), %(last)s)::int,
-           count(*)
+    SELECT wanted.place,
+           least(floor(extract(epoch FROM rejected_event.received_at - %(start)s) / %(width)s), %(last)s)::int, count(*)
       FROM unnest(%(application)s::bigint[], %(category)s::text[], %(name)s::text[], %(code)s::text[],
                   %(pointer)s::text[]) WITH ORDINALITY
            AS wanted (application, category, name, code, pointer, place)
-      JOIN events_rejectedevent AS wrong
-        ON wrong.application_id = wanted.application AND wrong.category = wanted.category
-       AND wrong.name = wanted.name AND wrong.code = wanted.code AND wrong.pointer = wanted.pointer
-     WHERE wrong.received_at >= %(start)s
+      JOIN events_rejectedevent AS rejected_event
+        ON rejected_event.application_id = wanted.application AND rejected_event.category = wanted.category
+       AND rejected_event.name = wanted.name AND rejected_event.code = wanted.code
+       AND rejected_event.pointer = wanted.pointer
+     WHERE rejected_event.received_at >= %(start)s
      GROUP BY 1, 2
 """
 
@@ -81,12 +81,12 @@ class GroupKey:
         return RejectedMute.objects.filter(**asdict(self)).first()
 
 
-def sparks(keys: list[GroupKey], start: datetime | None) -> list[list[int]]:
+def counts_of_groups(keys: list[GroupKey], start: datetime | None) -> list[list[int]]:
     """Return each group's counts in DRAWN equal parts of the time from `start` until now."""
     now = timezone.now()
     start = start or now - timedelta(days=30)
     width = max((now - start).total_seconds() / DRAWN, 1)
-    columns = {part: [getattr(key, part) for key in keys] for part in PARTS}
+    columns = {part.name: [getattr(key, part.name) for key in keys] for part in fields(GroupKey)}
     found = [[0] * DRAWN for _ in keys]
     with connection.cursor() as cursor:
         cursor.execute(COUNTS, {**columns, "start": start, "width": width, "last": DRAWN - 1})

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.admin import ModelAdmin
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import URLPattern, path, reverse
-from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods
+from django.urls import URLPattern, reverse
 
 from core.admin.dialog import ConfirmDialog, ask
 from events import services
+from events.admin.widgets.page_admin import PageAdmin
 from events.models import Notification
 
 
@@ -22,15 +19,11 @@ def may_resend(request: HttpRequest) -> bool:
     return request.user.has_perm("events.change_notification")
 
 
-class ResendNotificationAdmin(ModelAdmin):
+class ResendNotificationAdmin(PageAdmin):
     """Mixin of the notification admin: the page that sends a notification again."""
 
     def get_urls(self) -> list[URLPattern]:
-        view: Callable[..., HttpResponse] = never_cache(require_http_methods(["GET", "HEAD", "POST"])(self.resend))
-        return [
-            path("<any_uuid:pk>/resend/", self.admin_site.admin_view(view), name="events_notification_resend"),
-            *super().get_urls(),
-        ]
+        return [self.action_url("<any_uuid:pk>/resend/", self.resend, "resend"), *super().get_urls()]
 
     def resend(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """GET shows the confirmation with its consequence; POST queues the notification for a worker."""

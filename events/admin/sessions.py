@@ -19,21 +19,23 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
+from core.templatetags.opsroom import when
 from events.admin.explorer_filters import text
-from events.admin.widgets.formatting import lasting, when
-from events.admin.widgets.json_html import pretty
+from events.admin.widgets.formatting import duration
+from events.admin.widgets.json_html import json_html
+from events.admin.widgets.page_admin import ReadOnlyPageAdmin
 from events.admin.widgets.pagination import page_at
 from events.models import Event, Session
 from events.query.time_slices import TimeSlices
 from events.session_address import id_in, page_of
 
 PAGE = 200
-MAX_KINDS = 50  # offered as filters
+MAX_TYPES = 50  # offered as filters
 MAX_COUNTED = 20_000  # events that are counted by type; a longer session is not a visitor but a program
 
 
 @dataclass(frozen=True)
-class Moment:
+class TimelineEntry:
     """One event, and the time since the event displayed before it."""
 
     event: Event
@@ -42,7 +44,7 @@ class Moment:
 
     @property
     def pause(self) -> str:
-        return lasting(self.since) if self.since is not None else ""
+        return duration(self.since) if self.since is not None else ""
 
     @property
     def is_long(self) -> bool:
@@ -55,10 +57,10 @@ class SessionList(ChangeList):
 
 
 @admin.register(Session)
-class SessionAdmin(ModelAdmin):
+class SessionAdmin(ReadOnlyPageAdmin, ModelAdmin):
     """The admin of sessions, read-only. The digest creates them."""
 
-    list_display = ["id_of", "began", "ended", "lasted", "counted"]
+    list_display = ["id_link", "first_event", "last_event", "duration_text", "event_count"]
     list_per_page = 50
     show_full_result_count = False
     paginator = InfinitePaginator
@@ -66,12 +68,6 @@ class SessionAdmin(ModelAdmin):
     search_fields = ["session_id"]
     search_help_text = "Session id, or its beginning"
     change_list_template = "events/session_list.html"
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Session | None = None) -> bool:
-        return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Session | None = None) -> bool:
         return False
@@ -91,23 +87,23 @@ class SessionAdmin(ModelAdmin):
         return SessionList
 
     @display(description="Session")
-    def id_of(self, session: Session) -> str:
+    def id_link(self, session: Session) -> str:
         return format_html('<span class="mono">{}</span>', session.session_id)
 
     @display(description="First event")
-    def began(self, session: Session) -> str:
+    def first_event(self, session: Session) -> str:
         return when(session.first_seen)
 
     @display(description="Last event")
-    def ended(self, session: Session) -> str:
+    def last_event(self, session: Session) -> str:
         return when(session.last_seen, "ago")
 
     @display(description="Lasted")
-    def lasted(self, session: Session) -> str:
-        return lasting(session.last_seen - session.first_seen)
+    def duration_text(self, session: Session) -> str:
+        return duration(session.last_seen - session.first_seen)
 
     @display(description="Events")
-    def counted(self, session: Session) -> str:
+    def event_count(self, session: Session) -> str:
         return format_html('<span class="number">{}</span>', f"{session.event_count:,}")
 
     # --- One session ----------------------------------------------------------------------------
@@ -134,7 +130,7 @@ class SessionAdmin(ModelAdmin):
             "may_see": may_see,
             "session": session,
             "session_id": session_id,
-            "lasted": lasting(session.last_seen - session.first_seen) if session else "",
+            "duration_text": duration(session.last_seen - session.first_seen) if session else "",
             "address": reverse("admin:events_session_change", args=[object_id]),
         }
         template = "events/session_timeline.html" if request.headers.get("HX-Request") else "events/session.html"
@@ -147,23 +143,23 @@ def _timeline(request: HttpRequest, events: QuerySet[Event], counted: int) -> di
     page = page_at(request, shown.select_related("application"), ("timestamp", "id"), PAGE, TimeSlices().first_rows)
     before = page.place[0] if page.place else None
     return {
-        "kinds": _kinds(events) if counted <= MAX_COUNTED else [],
+        "types": _types(events) if counted <= MAX_COUNTED else [],
         "category": category,
         "name": name,
-        "moments": _moments(page.rows, before),
+        "entries": _entries(page.rows, before),
         "page": page,
     }
 
 
-def _kinds(events: QuerySet[Event]) -> list[tuple[str, str, int]]:
+def _types(events: QuerySet[Event]) -> list[tuple[str, str, int]]:
     found = events.order_by().values_list("category", "name").annotate(count=Count("pk"))
-    return list(found.order_by("-count", "category", "name")[:MAX_KINDS])
+    return list(found.order_by("-count", "category", "name")[:MAX_TYPES])
 
 
-def _moments(events: list[Event], before: datetime | None) -> list[Moment]:
+def _entries(events: list[Event], before: datetime | None) -> list[TimelineEntry]:
     """Pair each event with the pause before it. `before` is the time of the last event of the previous page."""
-    moments = []
+    entries = []
     for event in events:
-        moments.append(Moment(event, event.timestamp - before if before else None, pretty(event.data)))
+        entries.append(TimelineEntry(event, event.timestamp - before if before else None, json_html(event.data)))
         before = event.timestamp
-    return moments
+    return entries

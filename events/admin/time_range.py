@@ -53,7 +53,7 @@ class TimeRange:
         if self.preset:
             return {"range": self.preset}
         ends = {"from": self.start, "to": self.end}
-        return {name: written(at) for name, at in ends.items() if at}
+        return {name: utc_text(at) for name, at in ends.items() if at}
 
     def inputs(self) -> dict[str, SafeString]:
         """Return the two form fields, in the viewer's time zone."""
@@ -62,11 +62,6 @@ class TimeRange:
             "start": widget.render("from", self.start, {"aria-label": "From"}),
             "end": widget.render("to", self.end, {"aria-label": "To"}),
         }
-
-
-def moment(text: str) -> datetime | None:
-    """Parse a timestamp; without an offset, it is in the viewer's time zone. Invalid ones give None."""
-    return _typed({"at": text}, "at")
 
 
 def _typed(asked: Any, name: str, *, latest: bool = False) -> datetime | None:
@@ -83,6 +78,6 @@ def _typed(asked: Any, name: str, *, latest: bool = False) -> datetime | None:
     return at if 1900 <= at.year <= 9000 else None
 
 
-def written(at: datetime) -> str:
+def utc_text(at: datetime) -> str:
     """Return the timestamp in UTC, independent of the viewer's time zone."""
     return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

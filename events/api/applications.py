@@ -48,7 +48,7 @@ class ApplicationsView(RestView, viewsets.ModelViewSet):
             made = services.create_application(actor=request.user, **given.validated_data)
             if paused:
                 services.pause(application=made.application, actor=request.user)
-            return self._told(made.application, made.write_key, status.HTTP_201_CREATED)
+            return self._with_key(made.application, made.write_key, status.HTTP_201_CREATED)
 
     def perform_update(self, serializer: BaseSerializer) -> None:
         changes = dict(serializer.validated_data)
@@ -73,9 +73,9 @@ class ApplicationsView(RestView, viewsets.ModelViewSet):
         asked.is_valid(raise_exception=True)
         with problems(), transaction.atomic():  # one transaction, as in `create`
             made = services.rotate_key(application=self.get_object(), actor=request.user, **asked.validated_data)
-            return self._told(made.key.application, made.write_key, status.HTTP_200_OK)
+            return self._with_key(made.key.application, made.write_key, status.HTTP_200_OK)
 
-    def _told(self, application: Application, write_key: str, code: int) -> Response:
+    def _with_key(self, application: Application, write_key: str, code: int) -> Response:
         fresh: Any = self.get_queryset().get(pk=application.pk)
         fresh.write_key = write_key
         body = serializers.NewApplicationSerializer(fresh, context=self.get_serializer_context())
@@ -141,15 +141,15 @@ class EventTypesView(RestView, viewsets.ModelViewSet):
         with self.if_match(instance):
             services.delete_event_type(event_type=instance, actor=self.request.user)
 
-    @extend_schema(request=serializers.AskForDryRun, responses=serializers.DryRunSerializer)
+    @extend_schema(request=serializers.DryRunRequestSerializer, responses=serializers.DryRunSerializer)
     @action(detail=True, methods=["post"], url_path="dry-run", permission_classes=[MayChangeEventTypes])
     def dry_run(self, request: Request, **_: Any) -> Response:
         """Count how many of the last events would be rejected with another schema, and why. Nothing is changed."""
-        return self.once(self._tried, Response)
+        return self.once(self._dry_run_result, Response)
 
-    def _tried(self) -> Any:
+    def _dry_run_result(self) -> Any:
         event_type: EventType = self.get_object()
-        asked = serializers.AskForDryRun(data=self.request.data)
+        asked = serializers.DryRunRequestSerializer(data=self.request.data)
         asked.is_valid(raise_exception=True)
         with problems():
             found = services.dry_run(category=event_type.category, name=event_type.name, **asked.validated_data)

@@ -78,7 +78,7 @@ class EventsView(
     pagination_class = TimeSlicePagination
     parser_classes = [StrictJSONParser]
     lookup_value_converter = "int"
-    parameters = {"stats": list(serializers.AskForStats().fields)}
+    parameters = {"stats": list(serializers.StatsQuerySerializer().fields)}
 
     def perform_update(self, serializer: BaseSerializer) -> None:
         event: Any = serializer.instance
@@ -91,11 +91,11 @@ class EventsView(
         with self.if_match(instance, first=partial(services.lock_event, instance.pk)):
             services.delete_event(event=instance, actor=self.request.user)
 
-    @extend_schema(parameters=[serializers.AskForStats], responses=serializers.StatsSerializer, filters=False)
+    @extend_schema(parameters=[serializers.StatsQuerySerializer], responses=serializers.StatsSerializer, filters=False)
     @action(detail=False, pagination_class=None, filterset_class=None)
     def stats(self, request: Request) -> Response:
         """The numbers of accepted and rejected events in each interval, from the per-minute counts."""
-        asked = serializers.AskForStats(data=request.query_params)
+        asked = serializers.StatsQuerySerializer(data=request.query_params)
         asked.is_valid(raise_exception=True)
         try:
             found = stats(**asked.validated_data)
@@ -115,12 +115,12 @@ class EventsView(
     )
     def export(self, request: Request) -> StreamingHttpResponse:
         """All events that match the filters, newest first, as a streamed file."""
-        form = request.accepted_renderer.format
+        format = request.accepted_renderer.format
         events = self.filter_queryset(self.get_queryset())
         return StreamingHttpResponse(
-            export.Export(events, form, _time_slices(request)),
+            export.Export(events, format, _time_slices(request)),
             content_type=f"{request.accepted_renderer.media_type}; charset=utf-8",
-            headers={"Content-Disposition": f'attachment; filename="events.{form}"'},
+            headers={"Content-Disposition": f'attachment; filename="events.{format}"'},
         )
 
 

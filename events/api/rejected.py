@@ -39,7 +39,7 @@ class RejectedEventsView(
     pagination_class = NewestReceivedFirstPagination
     parser_classes = [StrictJSONParser]
     lookup_value_converter = "int"
-    parameters = {"groups": list(serializers.AskForGroups().fields)}
+    parameters = {"groups": list(serializers.GroupsQuerySerializer().fields)}
 
     def get_serializer_class(self) -> Any:
         one = self.action == "retrieve"
@@ -57,7 +57,7 @@ class RejectedEventsView(
         return serializers.OneRejectedEventSerializer(RejectedEvent.objects.get(pk=row.pk)).data
 
     @extend_schema(
-        parameters=[serializers.AskForGroups], responses=serializers.GroupSerializer(many=True), filters=False
+        parameters=[serializers.GroupsQuerySerializer], responses=serializers.GroupSerializer(many=True), filters=False
     )
     @action(detail=False, pagination_class=None, filterset_class=None)
     def groups(self, request: Request) -> Response:
@@ -65,29 +65,29 @@ class RejectedEventsView(
 
         The largest 200, and 200 muted ones.
         """
-        asked = serializers.AskForGroups(data=request.query_params)
+        asked = serializers.GroupsQuerySerializer(data=request.query_params)
         asked.is_valid(raise_exception=True)
         return Response(serializers.GroupSerializer(groups(**asked.validated_data), many=True).data)
 
     @extend_schema(
         operation_id="rejected_events_replay_some",
-        request=serializers.AskForReplay,
+        request=serializers.ReplayRequestSerializer,
         responses=REPLAYED,
         filters=False,
     )
     @action(detail=False, methods=["post"], permission_classes=[MayReplay], url_path="replay", pagination_class=None)
     def replay_some(self, request: Request) -> Response:
         """Validate these events again with the current schemas and settings. 409 for an empty selection."""
-        asked = serializers.AskForReplay(data=request.data)
+        asked = serializers.ReplayRequestSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         return self._replay(**asked.validated_data)
 
-    @extend_schema(request=serializers.DryRunFlag, responses=REPLAYED)
+    @extend_schema(request=serializers.DryRunFlagSerializer, responses=REPLAYED)
     @action(detail=True, methods=["post"], permission_classes=[MayReplay])
     def replay(self, request: Request, **_: Any) -> Response:
         """Validate this event again with the current schemas and settings."""
         selection = services.Selection(ids=(self.get_object().pk,))
-        asked = serializers.DryRunFlag(data=request.data)
+        asked = serializers.DryRunFlagSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         return self._replay(selection, **asked.validated_data)
 

@@ -35,13 +35,22 @@ class ObjectField(serializers.JSONField):
         return super().to_internal_value(data)
 
 
+def text_field(**more: Any) -> serializers.CharField:
+    """Return a field for a session id, a category or a name."""
+    return serializers.CharField(max_length=MAX_TEXT_LENGTH, trim_whitespace=False, **more)
+
+
+def id_field(**more: Any) -> serializers.IntegerField:
+    return serializers.IntegerField(max_value=2**63 - 1, **{"min_value": 1, **more})
+
+
 # --- Events and sessions ----------------------------------------------------------------------------
 class EventSerializer(StrictModelSerializer):
     """An event. `application`, `event_id` and `received_at` cannot be changed."""
 
-    session_id = serializers.CharField(max_length=MAX_TEXT_LENGTH, trim_whitespace=False)
-    category = serializers.CharField(max_length=MAX_TEXT_LENGTH, trim_whitespace=False)
-    name = serializers.CharField(max_length=MAX_TEXT_LENGTH, trim_whitespace=False)
+    session_id = text_field()
+    category = text_field()
+    name = text_field()
     data = ObjectField()  # type: ignore[assignment]  # REST framework collects fields
 
     class Meta:
@@ -74,15 +83,15 @@ class OneSessionSerializer(SessionSerializer):
         fields = [*SessionSerializer.Meta.fields, "next", "previous", "events"]
 
 
-class AskForStats(serializers.Serializer):
+class StatsQuerySerializer(serializers.Serializer):
     """Query parameters of the statistics. Default: the last day, hour by hour."""
 
     to = serializers.DateTimeField(required=False, help_text="Until before then. Default: now.")
     interval = serializers.ChoiceField(choices=list(INTERVALS), default="hour")
     by = serializers.ChoiceField(choices=list(GROUPS), required=False, help_text="One series for each of these.")
-    application = serializers.IntegerField(required=False, min_value=1, max_value=2**63 - 1)
-    category = serializers.CharField(required=False, max_length=MAX_TEXT_LENGTH, trim_whitespace=False)
-    name = serializers.CharField(required=False, max_length=MAX_TEXT_LENGTH, trim_whitespace=False)
+    application = id_field(required=False)
+    category = text_field(required=False)
+    name = text_field(required=False)
     tz = serializers.CharField(
         required=False,
         max_length=64,
@@ -204,7 +213,7 @@ class SchemaVersionSerializer(serializers.ModelSerializer):
         fields = ["number", "schema", "note", "published_by", "published_at"]
 
 
-class AskForDryRun(StrictSerializer):
+class DryRunRequestSerializer(StrictSerializer):
     schema = ObjectField()
     last = serializers.IntegerField(
         default=LAST, min_value=1, max_value=MAX_EVENTS, help_text="Number of newest events to validate."
@@ -278,13 +287,11 @@ class OneRejectedEventSerializer(RejectedEventSerializer):
         return base64.b64encode(event.raw).decode()
 
 
-class AskForGroups(serializers.Serializer):
+class GroupsQuerySerializer(serializers.Serializer):
     since = serializers.DateTimeField(required=False, help_text="Received then or later.")
-    application = serializers.IntegerField(required=False, min_value=1, max_value=2**63 - 1)
-    category = serializers.CharField(
-        required=False, allow_blank=True, max_length=MAX_TEXT_LENGTH, trim_whitespace=False
-    )
-    name = serializers.CharField(required=False, allow_blank=True, max_length=MAX_TEXT_LENGTH, trim_whitespace=False)
+    application = id_field(required=False)
+    category = text_field(required=False, allow_blank=True)
+    name = text_field(required=False, allow_blank=True)
     code = serializers.CharField(required=False, max_length=50)
 
 
@@ -302,21 +309,17 @@ class GroupSerializer(serializers.Serializer):
     sample = serializers.IntegerField(allow_null=True, help_text="The id of the newest one.")
 
 
-class DryRunFlag(StrictSerializer):
+class DryRunFlagSerializer(StrictSerializer):
     dry_run = serializers.BooleanField(default=False, help_text="Only return what would become of them.")
 
 
-class AskForReplay(DryRunFlag):
+class ReplayRequestSerializer(DryRunFlagSerializer):
     """Request body of a replay: `ids`, or the values that a group has in common."""
 
-    ids = BoundedList(
-        child=serializers.IntegerField(min_value=0, max_value=2**63 - 1), max_length=MAX_IDS, required=False
-    )
-    application = serializers.IntegerField(required=False, min_value=1, max_value=2**63 - 1)
-    category = serializers.CharField(
-        required=False, allow_blank=True, max_length=MAX_TEXT_LENGTH, trim_whitespace=False
-    )
-    name = serializers.CharField(required=False, allow_blank=True, max_length=MAX_TEXT_LENGTH, trim_whitespace=False)
+    ids = BoundedList(child=id_field(min_value=0), max_length=MAX_IDS, required=False)
+    application = id_field(required=False)
+    category = text_field(required=False, allow_blank=True)
+    name = text_field(required=False, allow_blank=True)
     code = serializers.CharField(required=False, max_length=50)
     pointer = serializers.CharField(required=False, allow_blank=True, max_length=300, trim_whitespace=False)
 

@@ -63,11 +63,11 @@ def create_fake_events(
     since = until - timedelta(days=days)
     partitions.ensure(since, until)
     applications = [_application(name) for name in names]
-    _describe_types()
-    judge, chance = Revalidator(), random.Random()
+    _create_types()
+    revalidator, chance = Revalidator(), random.Random()
     rows = islice(_events(total, since, until, applications, chance), total)
     while some := list(islice(rows, BATCHES * BATCH_ROWS)):
-        _store(some, list(_mistakes(round(len(some) * REJECTED), some, applications, judge, chance)))
+        _store(some, list(_mistakes(round(len(some) * REJECTED), some, applications, revalidator, chance)))
         if progress:
             progress(len(some))
 
@@ -77,7 +77,7 @@ def _application(name: str) -> Application:
     return found or services.create_application(name=name).application
 
 
-def _describe_types() -> None:
+def _create_types() -> None:
     for (category, name), schema in traffic.TYPES.items():
         if schema is not None and not EventType.objects.filter(category=category, name=name).exists():
             services.create_event_type(category=category, name=name, schema=schema)
@@ -112,7 +112,7 @@ def _event_id(moment: datetime) -> str:
 
 
 def _mistakes(
-    number: int, events: list[Row], applications: list[Application], judge: Revalidator, chance: random.Random
+    number: int, events: list[Row], applications: list[Application], revalidator: Revalidator, chance: random.Random
 ) -> Iterator[str]:
     """Yield lines of rejected events without their ids, spread over the time of these events."""
     for mistake in traffic.mistakes(chance, number):
@@ -125,7 +125,7 @@ def _mistakes(
         }  # fmt: skip
         raw = json.dumps({"event_id": str(UUID(bytes=os.urandom(16), version=4)), **sent}).encode()
         application = chance.choice(applications).pk
-        item = judge.check(raw, application, received_at)
+        item = revalidator.check(raw, application, received_at)
         if not item.reasons:  # the event is valid because another schema was published
             continue
         first = item.reasons[0]

@@ -68,16 +68,16 @@ def starts(sessions: float, since: datetime, until: datetime, chance: random.Ran
     hours = max(int((until - since) / timedelta(hours=1)), 1)
     times = [since + timedelta(hours=hour) for hour in range(hours)]
     weights = [_HOURS[time.hour] * _DAYS[time.weekday()] for time in times]
-    owed = 0.0
+    due = 0.0
     for time, weight in zip(times, weights, strict=True):
-        owed += sessions * weight / sum(weights)
-        here, owed = int(owed), owed - int(owed)
+        due += sessions * weight / sum(weights)
+        here, due = int(due), due - int(due)
         for second in sorted(chance.uniform(0, 3_600) for _ in range(here)):
             yield time + timedelta(seconds=second)
 
 
 def mistakes(chance: random.Random, number: int) -> list[dict[str, Any]]:
-    return chance.choices([what for _, what in MISTAKES], [weight for weight, _ in MISTAKES], k=number)
+    return chance.choices([members for _, members in MISTAKES], [weight for weight, _ in MISTAKES], k=number)
 
 
 def _journey(chance: random.Random) -> Journey:

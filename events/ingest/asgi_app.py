@@ -30,50 +30,50 @@ from urllib.parse import parse_qs
 
 import orjson
 import structlog
-from django.conf import settings
 from prometheus_client import Counter, Gauge
 
 from core.http.problem import CONTENT_TYPE, problem
 from events.ingest.bulk_insert import Store
-from events.ingest.check_process import CheckProcess, TooHeavy, read_here
+from events.ingest.check_process import CheckProcess, TooHeavy, read_in_thread
 from events.ingest.db_thread import DatabaseThread, Unavailable
 from events.ingest.group_commit import ApplicationGone, GroupCommit
 from events.ingest.quota import Quota
 from events.ingest.rate_limit import ApplicationRateLimit
-from events.ingest.registry import KeyCache
+from events.ingest.registry import RegistryCache
 from events.ingest.request_body import Disconnected, Receive, RequestRefused, read_body
-from events.ingest.request_limits import Limit, RequestLimits, TooMuch, TooMuchOfOne
+from events.ingest.request_limits import Limit, LimitExceeded, OwnerLimitExceeded, RequestLimits
 from events.ingest.writer import Writer
 from events.validation.budget import Budget, BudgetSpent
 from events.validation.event import Item, ItemOutcome, read
 from events.validation.parser import MAX_ITEMS, TooManyItems
-from events.validation.rules import ApplicationSettings, Rules
+from events.validation.rules import ApplicationSettings, Rules, TimestampBounds
 
 log = structlog.get_logger(__name__)
 
 WRITERS = 2  # concurrent commits of small requests, and as many of large ones
-LARGE = 64 * 1024  # bytes; larger bodies have their own writers: Postgres takes 20 ms for half a megabyte
+MIN_LARGE_BYTES = 64 * 1024  # bytes; larger bodies have their own writers: Postgres takes 20 ms for half a megabyte
 MAX_REQUESTS = 1_000  # in progress
 MAX_BYTES = 64 * 1024 * 1024  # held in memory for requests in progress
 SHARE = 4  # one application may use at most 1/SHARE of both limits, so that others have room
 ITEM_BYTES = 512  # approximate memory of an item beyond its bytes
-SMALL = 4 * 1024  # bytes; a larger body is validated in a thread, so that it does not block the event loop
-CHECKERS = 2  # number of these threads
-HEAVY_OF_ONE = 3  # bodies of one application that may wait for the child process at the same time
-REASONS_HERE = 200  # validation errors up to which the event loop itself serialises the response
-ANSWER = 8.0  # seconds from the end of the body to the response
+MAX_INLINE_BYTES = 4 * 1024  # bytes; a larger body is validated in a thread, so that it does not block the event loop
+CHECK_THREADS = 2  # number of these threads
+MAX_HEAVY_PER_APPLICATION = 3  # bodies of one application that may wait for the child process at the same time
+MAX_INLINE_ERRORS = 200  # validation errors up to which the event loop itself serialises the response
+RESPONSE_TIMEOUT = 8.0  # seconds from the end of the body to the response
 
 JSON = (b"content-type", b"application/json")
 PREFLIGHT = [(b"access-control-allow-methods", b"POST"), (b"access-control-max-age", b"86400")]
-HEADERS = b"authorization, content-encoding, content-type, x-write-key"  # if the preflight names no headers
-_NAMES = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:\s*,\s*[!#$%&'*+.^_`|~0-9A-Za-z-]+)*")
-LEAST_SKEW = 60.0  # seconds of clock difference that are always accepted, because requests can be slow to arrive
+# Allowed if a preflight names no headers.
+DEFAULT_ALLOWED_HEADERS = b"authorization, content-encoding, content-type, x-write-key"
+_HEADER_NAMES = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:\s*,\s*[!#$%&'*+.^_`|~0-9A-Za-z-]+)*")
+MIN_CLOCK_SKEW = 60.0  # seconds of clock difference that are always accepted, because requests can be slow to arrive
 
-ALWAYS = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+DEFAULT_HEADERS = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 
 refused_total = Counter("opsroom_events_refused_total", "Requests that were not taken, by their answer", ["status"])
-under_way = Gauge("opsroom_events_under_way_requests", "Requests from their first byte to their answer")
-held_bytes = Gauge("opsroom_events_held_bytes", "Bytes held for requests in progress")
+in_progress = Gauge("opsroom_events_under_way_requests", "Requests from their first byte to their answer")
+bytes_in_progress = Gauge("opsroom_events_held_bytes", "Bytes held for requests in progress")
 
 
 def busy(why: str) -> RequestRefused:
@@ -92,40 +92,41 @@ class Ingest:
 
     def __init__(self) -> None:
         self.limits = RequestLimits(
-            most=MAX_REQUESTS,
-            heaviest=MAX_BYTES,
-            most_of_one=MAX_REQUESTS // SHARE,
-            heaviest_of_one=MAX_BYTES // SHARE,
+            max_requests=MAX_REQUESTS,
+            max_weight=MAX_BYTES,
+            max_requests_per_owner=MAX_REQUESTS // SHARE,
+            max_weight_per_owner=MAX_BYTES // SHARE,
         )
+        self._bounds = TimestampBounds.from_settings()  # read once: each look-up of a setting costs a microsecond
         store = Store()
         self._writers = [Writer(f"ingest-{number}", store) for number in range(2 * WRITERS)]
-        self._looking = DatabaseThread("ingest-keys")
-        self._directory = KeyCache(self._looking)
+        self._registry_thread = DatabaseThread("ingest-keys")
+        self._registry = RegistryCache(self._registry_thread)
         self._commit = GroupCommit(self._writers[:WRITERS])
         self._commit_large = GroupCommit(self._writers[WRITERS:])
-        self._buckets = ApplicationRateLimit()
-        self._quota = Quota(self._directory)
-        self._checking = ThreadPoolExecutor(max_workers=CHECKERS, thread_name_prefix="ingest-check")
-        self._asking = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ingest-ask")
+        self._rate_limit = ApplicationRateLimit()
+        self._quota = Quota(self._registry)
+        self._check_threads = ThreadPoolExecutor(max_workers=CHECK_THREADS, thread_name_prefix="ingest-check")
+        self._check_process_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ingest-ask")
         self._check_process = CheckProcess()
         self._heavy: Counts[int] = Counts()  # bodies per application that wait for the child process
-        under_way.set_function(lambda: len(self.limits.running))
-        held_bytes.set_function(lambda: self.limits.weight)
+        in_progress.set_function(lambda: len(self.limits.running))
+        bytes_in_progress.set_function(lambda: self.limits.weight)
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Any) -> None:
         headers = dict(scope["headers"])
         if scope["method"] == "OPTIONS":
-            await _answer(send, 204, b"", [(b"allow", b"POST, OPTIONS"), *_preflight(headers), *_allow(headers)])
+            await _respond(send, 204, b"", [(b"allow", b"POST, OPTIONS"), *_preflight(headers), *_allow(headers)])
             return
         try:
-            with self.limits.limit(ANSWER) as limit:
-                body = await self._take(scope, headers, receive, limit)
-            await _answer(send, 202, body, [JSON, *_allow(headers)])
+            with self.limits.limit(RESPONSE_TIMEOUT) as limit:
+                body = await self._handle(scope, headers, receive, limit)
+            await _respond(send, 202, body, [JSON, *_allow(headers)])
         except RequestRefused as refused:
             await _refuse(send, headers, refused)
-        except TooMuchOfOne:
+        except OwnerLimitExceeded:
             await _refuse(send, headers, too_many_at_once())
-        except TooMuch:
+        except LimitExceeded:
             await _refuse(send, headers, busy("There is too much to do."))
         except (Unavailable, TimeoutError):
             await _refuse(send, headers, busy("The database does not answer."))
@@ -135,40 +136,42 @@ class Ingest:
             log.exception("events_ingest_failed")
             await _refuse(send, headers, busy("Something went wrong here."))
 
-    async def _take(self, scope: dict[str, Any], headers: dict[bytes, bytes], receive: Receive, limit: Limit) -> bytes:
+    async def _handle(
+        self, scope: dict[str, Any], headers: dict[bytes, bytes], receive: Receive, limit: Limit
+    ) -> bytes:
         """Read, validate and store the events of a request; return the response's body. Raises RequestRefused."""
-        application = self._let_in(await self._directory.sender(_key(scope, headers)), headers)
-        limit.belong_to(application.id)
+        application = self._admit(await self._registry.sender(_key(scope, headers)), headers)
+        limit.assign_owner(application.id)
         self._compare_clocks(scope)
         content = await read_body(headers, receive, limit)
         limit.add(max(0, len(content) - limit.weight))  # a decompressed body weighs more than was received
-        limit.renew(ANSWER)
+        limit.renew(RESPONSE_TIMEOUT)
         items = await self._check(content, application)
-        self._buckets.take(application.id, application.rate, len(items))
+        self._rate_limit.take(application.id, application.rate, len(items))
         limit.add(ITEM_BYTES * len(items))
-        self._quota.decide(application.id, items)
+        self._quota.apply(application.id, items)
         outcomes: list[ItemOutcome] = []
         if items:
-            commit = self._commit if len(content) <= LARGE else self._commit_large
+            commit = self._commit if len(content) <= MIN_LARGE_BYTES else self._commit_large
             try:
                 outcomes = await commit.commit(items)
             except ApplicationGone:
                 raise RequestRefused(401, "The application of this write key was deleted.") from None
-        if len(items) == 1 and items[0].reasons and items[0].is_garbage:
+        if len(items) == 1 and items[0].reasons and items[0].is_invalid_json:
             words = f"This is not JSON: {items[0].reasons[0]['message']}"
             raise RequestRefused(400, words, results=[items[0].result(outcomes[0])])
-        if sum(len(item.reasons) for item in items) > REASONS_HERE:
+        if sum(len(item.reasons) for item in items) > MAX_INLINE_ERRORS:
             return await asyncio.to_thread(_results, items, outcomes)
         return _results(items, outcomes)
 
-    def _let_in(self, sender: ApplicationSettings | None, headers: dict[bytes, bytes]) -> ApplicationSettings:
+    def _admit(self, sender: ApplicationSettings | None, headers: dict[bytes, bytes]) -> ApplicationSettings:
         """Return the sender if its key, its origin and its rate limit permit the request. Raises RequestRefused."""
         if sender is None:
             raise RequestRefused(401, "Missing, unknown, expired or paused write key.")
         origins = sender.allowed_origins
         if origins and b"origin" in headers and headers[b"origin"].decode("latin-1") not in origins:
             raise RequestRefused(403, "This application does not take events from pages of that origin.")
-        if wait := self._buckets.wait(sender.id, sender.rate):
+        if wait := self._rate_limit.wait(sender.id, sender.rate):
             raise RequestRefused(429, f"This application may send {sender.rate} events a second.", retry_after=wait)
         return sender
 
@@ -179,40 +182,42 @@ class Ingest:
         sender can correct the timestamps and send the events again. Without this check they would be stored as rejected
         events, and the sender could not correct them.
         """
-        if not (given := _queried(scope, "sent_at")):
+        if not (given := _query_parameter(scope, "sent_at")):
             return
         if not re.fullmatch(r"\d{1,15}", given, re.ASCII):
             raise RequestRefused(400, "sent_at is the sender's time in milliseconds since 1970-01-01T00:00:00Z.")
         now = int(time.time() * 1000)
         wrong = (int(given) - now) / 1000
-        if abs(wrong) > max(settings.EVENT_CLOCK_SKEW, LEAST_SKEW):
+        if abs(wrong) > max(self._bounds.future.total_seconds(), MIN_CLOCK_SKEW):
             words = "Correct the timestamps by the difference between now and sent_at, and send the events again."
             raise RequestRefused(409, f"The sender's clock is wrong by {abs(wrong):.0f} seconds. {words}", now=now)
 
     async def _check(self, content: bytes, application: ApplicationSettings) -> list[Item]:
         if not content.strip():
             raise RequestRefused(400, "The body is empty. Send an event, or an array of events, as JSON.")
-        known = self._directory.at_hand() or await self._directory.known()
-        rules = Rules.for_application(application, known.types, budget=Budget.of_event_loop())
+        current = self._registry.cached() or await self._registry.current()
+        budget = Budget.of_event_loop()
+        rules = Rules.for_application(application, current.types, bounds=self._bounds, budget=budget)
         loop = asyncio.get_running_loop()
         try:
-            if len(content) <= SMALL:
+            if len(content) <= MAX_INLINE_BYTES:
                 with contextlib.suppress(BudgetSpent):  # then a thread validates it
                     return read(content, rules)
             with contextlib.suppress(TooHeavy):  # then the child process validates it
-                return await loop.run_in_executor(self._checking, read_here, content, rules)
-            with self._one_of_few(application.id):
-                return await loop.run_in_executor(self._asking, self._check_process.read, content, rules, known)
+                return await loop.run_in_executor(self._check_threads, read_in_thread, content, rules)
+            with self._heavy_slot(application.id):
+                read_in_process = self._check_process.read
+                return await loop.run_in_executor(self._check_process_thread, read_in_process, content, rules, current)
         except TooManyItems:
             raise RequestRefused(413, f"A request may have {MAX_ITEMS} events. Send fewer at once.") from None
         except BudgetSpent:
             raise RequestRefused(413, "To check these events takes too much work. Send fewer at once.") from None
 
     @contextlib.contextmanager
-    def _one_of_few(self, application: int) -> Iterator[None]:
-        """Limit how many bodies of one application wait for the child process. Raises TooMuchOfOne."""
-        if self._heavy[application] >= HEAVY_OF_ONE:
-            raise TooMuchOfOne
+    def _heavy_slot(self, application: int) -> Iterator[None]:
+        """Limit how many bodies of one application wait for the child process. Raises OwnerLimitExceeded."""
+        if self._heavy[application] >= MAX_HEAVY_PER_APPLICATION:
+            raise OwnerLimitExceeded
         self._heavy[application] += 1
         try:
             yield
@@ -225,18 +230,18 @@ class Ingest:
         """Close all connections, threads and the child process, and wait for that. No request may be in progress."""
         for writer in self._writers:
             writer.close()
-        self._looking.close()
-        self._checking.shutdown()
-        self._asking.shutdown()
+        self._registry_thread.close()
+        self._check_threads.shutdown()
+        self._check_process_thread.shutdown()
         self._check_process.close()
 
 
 def _results(items: list[Item], outcomes: list[ItemOutcome]) -> bytes:
     """Return the response's body: the result of each item, and the totals."""
     counts = {
-        "accepted": outcomes.count(ItemOutcome.ACCEPTED),
-        "duplicates": outcomes.count(ItemOutcome.DUPLICATE),
-        "rejected": outcomes.count(ItemOutcome.REJECTED),
+        "accepted": outcomes.count("accepted"),
+        "duplicates": outcomes.count("duplicate"),
+        "rejected": outcomes.count("rejected"),
     }
     return orjson.dumps(
         {**counts, "results": [item.result(outcome) for item, outcome in zip(items, outcomes, strict=True)]}
@@ -250,17 +255,17 @@ def _key(scope: dict[str, Any], headers: dict[bytes, bytes]) -> str:
         return token.strip().decode("latin-1")
     if b"x-write-key" in headers:
         return headers[b"x-write-key"].decode("latin-1")
-    return _queried(scope, "write_key")
+    return _query_parameter(scope, "write_key")
 
 
-def _queried(scope: dict[str, Any], name: str) -> str:
+def _query_parameter(scope: dict[str, Any], name: str) -> str:
     return parse_qs(scope["query_string"].decode("latin-1")).get(name, [""])[0]
 
 
 def _preflight(headers: dict[bytes, bytes]) -> list[tuple[bytes, bytes]]:
     """Allow every header that the page asks for: tracing libraries add headers to each fetch. They are ignored here."""
     asked = headers.get(b"access-control-request-headers", b"").strip()
-    allowed = asked if _NAMES.fullmatch(asked) else HEADERS
+    allowed = asked if _HEADER_NAMES.fullmatch(asked) else DEFAULT_ALLOWED_HEADERS
     return [*PREFLIGHT, (b"access-control-allow-headers", allowed), (b"vary", b"access-control-request-headers")]
 
 
@@ -292,10 +297,10 @@ async def _refuse(send: Any, headers: dict[bytes, bytes], refused: RequestRefuse
         more.append((b"www-authenticate", b"Bearer"))
     if status == 408:
         more.append((b"connection", b"close"))
-    await _answer(send, status, orjson.dumps(body), more)
+    await _respond(send, status, orjson.dumps(body), more)
 
 
-async def _answer(send: Any, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+async def _respond(send: Any, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
     length = [] if status == 204 else [(b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, *ALWAYS, *length]})
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, *DEFAULT_HEADERS, *length]})
     await send({"type": "http.response.body", "body": body})

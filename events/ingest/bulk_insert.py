@@ -3,9 +3,10 @@
 1. Of several events with the same key (application, id, timestamp) in a group, only the first is stored. Events are
    inserted in the order of that key, and rejected events after them in the order of theirs (application, id, hash of
    the bytes). So two writers that store the same rows wait for each other but cannot deadlock.
-2. A large group is written with COPY. If one of its events is already stored or has a tombstone
+2. The events of a large group are written with COPY, and its rejected events by the statement of step 3 in the same
+   transaction, as a batch of their own. If one of the events is already stored or has a tombstone
    (events/storage/tombstones.py), the transaction is rolled back and the group is written as in step 3. Retries come in
-   bursts, so COPY is not used for the next NO_COPY seconds.
+   bursts, so COPY is not used for the next COPY_PAUSE seconds.
 3. A small group, and a group with events that are already stored, is written by one statement. It inserts the new
    events and returns which ones were new.
 4. The same transaction writes the batch, by which the digest counts, but only if at least one row is new. It also adds
@@ -34,18 +35,18 @@ from prometheus_client import Counter as Metric
 
 from events.ingest.registry import TODAY
 from events.models.event import BATCH_ROWS
-from events.storage.tombstones import NOT_GONE
+from events.storage.tombstones import NO_TOMBSTONE
 from events.validation.errors import place_of, reason
 from events.validation.event import Item, ItemOutcome
 
 log = structlog.get_logger(__name__)
-COPY_FROM = 64  # events; for smaller groups the statement is as fast and takes less work in this process
-NO_COPY = 5.0  # seconds without COPY after a group contained an event that was already stored
+MIN_COPY_EVENTS = 64  # events; for smaller groups the statement is as fast and takes less work in this process
+COPY_PAUSE = 5.0  # seconds without COPY after a group contained an event that was already stored
 REFUSED = (psycopg2.DataError, psycopg2.IntegrityError, ValueError)  # the rows are the cause
 # Errors after which nothing was written and a second attempt may succeed. CheckViolation: the row was routed to the
 # default partition while another transaction created the partition of its month. The default partition then excludes
 # the row.
-ONCE_MORE = (psycopg2.errors.DeadlockDetected, psycopg2.errors.CheckViolation)
+RETRYABLE = (psycopg2.errors.DeadlockDetected, psycopg2.errors.CheckViolation)
 TOO_LARGE = "54"  # SQLSTATE class "program limit exceeded"
 
 again = Metric(
@@ -54,30 +55,19 @@ again = Metric(
 
 # The second column says whether any of these applications has tombstones. Few have, so keys are rarely compared.
 NEW_BATCH = """
-INSERT INTO events_batch (events, rejected, first_timestamp, last_timestamp) VALUES (%s, %s, %s, %s)
+INSERT INTO events_batch (events, rejected, first_timestamp, last_timestamp) VALUES (%s, 0, %s, %s)
 RETURNING id, EXISTS (SELECT FROM events_eventtombstone WHERE application_id = ANY(%s))
 """
-GONE_BEFORE = f"""
+HAS_TOMBSTONE = f"""
 SELECT EXISTS (
     SELECT FROM unnest(%s::bigint[], %s::uuid[], %s::timestamptz[]) AS sent (application, event_id, timestamp)
-    WHERE NOT {NOT_GONE}
+    WHERE NOT {NO_TOMBSTONE}
 )
 """  # noqa: S608  a constant of ours
 APPLICATIONS = "SELECT id FROM events_application WHERE id = ANY(%s)"
 COPY_EVENTS = """
 COPY events_event (id, application_id, event_id, session_id, category, name, data, timestamp) FROM STDIN
 """
-COPY_REJECTED = """
-COPY events_rejectedevent (id, application_id, event_id, category, name, code, pointer, reasons, raw, raw_hash)
-FROM STDIN
-"""
-ADD_UP = """
-    ON CONFLICT (day, application_id) DO UPDATE SET
-        bytes = events_rejectedday.bytes + EXCLUDED.bytes, left_out = events_rejectedday.left_out + EXCLUDED.left_out
-"""
-COUNT_DAY = f"""
-INSERT INTO events_rejectedday (application_id, day, bytes, left_out) VALUES (%s, {TODAY}, %s, %s) {ADD_UP}
-"""  # noqa: S608  a constant of ours
 # Stores a group: takes events, rejected events, and the numbers of rejected events that are not kept, as JSON. Returns
 # the places of the new events.
 STORE = f"""
@@ -90,7 +80,7 @@ WITH batch AS MATERIALIZED (
         coalesce(received_at, now())
     FROM batch, json_to_recordset(%s) AS sent (place int, application bigint, event_id uuid, session_id varchar,
         category varchar, name varchar, data jsonb, timestamp timestamptz, received_at timestamptz)
-    WHERE {NOT_GONE}
+    WHERE {NO_TOMBSTONE}
     ON CONFLICT DO NOTHING RETURNING id, timestamp
 ), kept AS (
     INSERT INTO events_rejectedevent
@@ -106,7 +96,8 @@ WITH batch AS MATERIALIZED (
         SELECT application_id AS application, size, 0 AS left_out FROM kept
         UNION ALL SELECT application, 0, left_out FROM json_to_recordset(%s) AS sent (application bigint, left_out int)
     ) AS each GROUP BY application ORDER BY application
-    {ADD_UP}
+    ON CONFLICT (day, application_id) DO UPDATE SET
+        bytes = events_rejectedday.bytes + EXCLUDED.bytes, left_out = events_rejectedday.left_out + EXCLUDED.left_out
 ), noted AS (
     INSERT INTO events_batch (id, events, rejected, first_timestamp, last_timestamp)
     SELECT batch.id, count(stored.id), (SELECT count(*) FROM kept), min(stored.timestamp), max(stored.timestamp)
@@ -144,7 +135,7 @@ class InsertBatch:
         self.left_out = sorted(left_out.items())  # [(application, number of events that are not kept)]
         self.rows = [row for _, row in sorted(events.items())]  # [(place in the order of arrival, item)]
 
-    def values(self) -> tuple[str, str, str]:
+    def values(self, *, with_events: bool = True) -> tuple[str, str, str]:
         """Return the parameters of STORE."""
         events = [
             {
@@ -158,29 +149,16 @@ class InsertBatch:
                 "timestamp": item.timestamp,
                 "received_at": item.received_at,
             }
-            for place, item in self.rows
+            for place, item in (self.rows if with_events else [])
         ]
         left_out = [{"application": application, "left_out": number} for application, number in self.left_out]
         return orjson.dumps(events).decode(), orjson.dumps(self.rejected).decode(), orjson.dumps(left_out).decode()
-
-    def days(self) -> list[tuple[int, int, int]]:
-        """Return what a group written with COPY adds to the day's sums: (application, bytes kept, events not kept)."""
-        kept: Counter[int] = Counter()
-        for row in self.rejected:
-            kept[row["application"]] += len(row["raw"]) // 2
-        left_out = dict(self.left_out)
-        return [(one, kept[one], left_out.get(one, 0)) for one in sorted({*kept, *left_out})]
 
     def outcomes(self, new: Container[int]) -> list[ItemOutcome]:
         """Return what became of each item. `new` has the places of the events that are stored now."""
         accepted = {id(item) for place, item in self.rows if place in new}
         return [
-            ItemOutcome.REJECTED
-            if item.reasons
-            else ItemOutcome.ACCEPTED
-            if id(item) in accepted
-            else ItemOutcome.DUPLICATE
-            for item in self.items
+            "rejected" if item.reasons else "accepted" if id(item) in accepted else "duplicate" for item in self.items
         ]
 
 
@@ -198,17 +176,17 @@ class Store:
         try:
             try:
                 return self._write(connection, items)
-            except ONCE_MORE as error:
+            except RETRYABLE as error:
                 again.labels(type(error).__name__).inc()
                 return self._write(connection, items)
         except psycopg2.errors.ForeignKeyViolation as error:
-            return self._write_others(connection, items, error)
+            return self._write_existing(connection, items, error)
         except (psycopg2.Error, ValueError) as error:
             if not isinstance(error, REFUSED) and not (getattr(error, "pgcode", "") or "").startswith(TOO_LARGE):
                 raise
-            return self._write_apart(connection, items, error)
+            return self._write_halves(connection, items, error)
 
-    def _write_others(self, connection: Any, items: Sequence[Item], error: Exception) -> list[ItemOutcome]:
+    def _write_existing(self, connection: Any, items: Sequence[Item], error: Exception) -> list[ItemOutcome]:
         """Write the items whose application exists."""
         with connection.cursor() as cursor:
             cursor.execute(APPLICATIONS, ([*{item.application for item in items}],))
@@ -218,9 +196,9 @@ class Store:
             raise psycopg2.OperationalError(f"A foreign key cannot be met: {error}") from error
         again.labels("application gone").inc()
         found = iter(self.write(connection, others) if others else [])
-        return [next(found) if item.application in there else ItemOutcome.GONE for item in items]
+        return [next(found) if item.application in there else "gone" for item in items]
 
-    def _write_apart(self, connection: Any, items: Sequence[Item], error: Exception) -> list[ItemOutcome]:
+    def _write_halves(self, connection: Any, items: Sequence[Item], error: Exception) -> list[ItemOutcome]:
         if len(items) > 1:
             half = len(items) // 2
             return self.write(connection, items[:half]) + self.write(connection, items[half:])
@@ -235,11 +213,11 @@ class Store:
 
     def _write(self, connection: Any, items: Sequence[Item]) -> list[ItemOutcome]:
         group = InsertBatch(items)
-        if len(group.rows) >= COPY_FROM and time.monotonic() > self._copy_after:
+        if len(group.rows) >= MIN_COPY_EVENTS and time.monotonic() > self._copy_after:
             try:
                 _copy(connection, group)
             except (psycopg2.errors.UniqueViolation, _HasTombstone):
-                self._copy_after = time.monotonic() + NO_COPY
+                self._copy_after = time.monotonic() + COPY_PAUSE
                 again.labels("duplicates").inc()
             else:
                 return group.outcomes(range(len(group.rows)))
@@ -251,23 +229,20 @@ class _HasTombstone(Exception):
 
 
 def _copy(connection: Any, group: InsertBatch) -> None:
-    rows, rejected = group.rows, group.rejected
+    rows = group.rows
     times = [item.timestamp for _, item in rows]
     connection.autocommit = False
     try:
         with connection, connection.cursor() as cursor:
             applications = [*{item.application for _, item in rows}]
-            cursor.execute(NEW_BATCH, (len(rows), len(rejected), min(times), max(times), applications))
+            cursor.execute(NEW_BATCH, (len(rows), min(times), max(times), applications))
             number, has_tombstones = cursor.fetchone()
             if has_tombstones and _has_tombstone(cursor, group):
                 raise _HasTombstone
             first = number * BATCH_ROWS
             cursor.copy_expert(COPY_EVENTS, io.BytesIO(b"".join([_event_line(first + at, item) for at, item in rows])))
-            if rejected:
-                lines = [_rejected_line(first + row["place"], row) for row in rejected]
-                cursor.copy_expert(COPY_REJECTED, io.BytesIO(b"".join(lines)))
-            for day in group.days():
-                cursor.execute(COUNT_DAY, day)
+            if group.rejected or group.left_out:
+                cursor.execute(STORE, group.values(with_events=False))
     finally:
         if not connection.closed:
             connection.autocommit = True
@@ -275,7 +250,7 @@ def _copy(connection: Any, group: InsertBatch) -> None:
 
 def _has_tombstone(cursor: Any, group: InsertBatch) -> bool:
     keys = [(item.application, item.event_id, item.timestamp) for _, item in group.rows]
-    cursor.execute(GONE_BEFORE, [list(column) for column in zip(*keys, strict=True)])
+    cursor.execute(HAS_TOMBSTONE, [list(column) for column in zip(*keys, strict=True)])
     return bool(cursor.fetchone()[0])
 
 
@@ -286,14 +261,6 @@ def _event_line(number: int, item: Item) -> bytes:
     data = item.data.replace(b"\\", b"\\\\") if b"\\" in item.data else item.data
     head = f"{number}\t{item.application}\t{item.event_id}\t{texts}\t".encode()
     return head + data + b"\t" + item.timestamp.isoformat().encode() + b"\n"
-
-
-def _rejected_line(number: int, row: dict[str, Any]) -> bytes:
-    texts = [row["category"], row["name"], row["code"], row["pointer"], orjson.dumps(row["reasons"]).decode()]
-    cells = "\t".join(map(escaped, texts))
-    return (
-        f"{number}\t{row['application']}\t{row['event_id']}\t{cells}\t\\\\x{row['raw']}\t{row['raw_hash']}\n".encode()
-    )
 
 
 def escaped(text: str) -> str:

@@ -28,6 +28,7 @@ from events.validation.stored_schemas import stored
 
 MEMORY = 1024**3  # limit of the address space, in bytes
 HEAD = struct.Struct(">I")
+FIELDS = ("event_id", "session_id", "category", "name", "timestamp", "reasons")  # of an item, as JSON
 TOO_MANY_ITEMS, BUDGET_SPENT = "too many items", "budget spent"
 
 
@@ -54,46 +55,38 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.nice(10)  # lower priority than the web process, which handles the small and quick requests
     gc.set_threshold(50_000, 10, 10)
-    questions, answers = sys.stdin.buffer, sys.stdout.buffer
+    requests, responses = sys.stdin.buffer, sys.stdout.buffer
     types: dict[tuple[str, str], Checker] = {}
     while True:
         try:
-            asked, content = orjson.loads(read_frame(questions)), read_frame(questions)
+            request, content = orjson.loads(read_frame(requests)), read_frame(requests)
         except EOFError:
             return
-        if asked["types"] is not None:
-            types = {(category, name): stored(text) for category, name, text in asked["types"]}
-        write_frame(answers, orjson.dumps(_answer(asked, content, types)))
+        if request["types"] is not None:
+            types = {(category, name): stored(text) for category, name, text in request["types"]}
+        write_frame(responses, orjson.dumps(_response(request, content, types)))
 
 
-def _answer(asked: dict[str, Any], content: bytes, types: dict[tuple[str, str], Checker]) -> Any:
-    bounds = TimestampBounds(*(timedelta(*bound) for bound in asked["bounds"]))
-    application, now = ApplicationSettings(**asked["application"]), datetime.fromisoformat(asked["now"])
+def _response(request: dict[str, Any], content: bytes, types: dict[tuple[str, str], Checker]) -> Any:
+    bounds = TimestampBounds(*(timedelta(*bound) for bound in request["bounds"]))
+    application, now = ApplicationSettings(**request["application"]), datetime.fromisoformat(request["now"])
     rules = Rules(application, types, now, bounds, Budget.of_request())
     try:
-        return _described(read(content, rules), content)
+        return _as_json(read(content, rules), content)
     except TooManyItems:
         return TOO_MANY_ITEMS
     except BudgetSpent:
         return BUDGET_SPENT
 
 
-def _described(items: Sequence[Item], content: bytes) -> list[Any]:
+def _as_json(items: Sequence[Item], content: bytes) -> list[list[Any]]:
+    """Return each item as its FIELDS, its data, and, if an item is invalid, the range of its bytes in the body."""
+    has_errors = any(item.reasons for item in items)
     end, found = 0, []
     for item in items:
-        start = 0
-        if any(one.reasons for one in items):
-            start = content.index(item.raw, end)
-            end = start + len(item.raw)
-        told = (
-            item.event_id,
-            item.session_id,
-            item.category,
-            item.name,
-            item.data.decode(),
-            item.timestamp.isoformat(),
-        )
-        found.append((*told, item.reasons, start, end))
+        start = content.index(item.raw, end) if has_errors else 0
+        end = start + len(item.raw) if has_errors else 0
+        found.append([*(getattr(item, name) for name in FIELDS), item.data.decode(), start, end])
     return found
 
 

@@ -20,8 +20,8 @@ from typing import Any
 import orjson
 import structlog
 
-from events.ingest.check_child import BUDGET_SPENT, TOO_MANY_ITEMS, read_frame, write_frame
-from events.ingest.registry import KeysAndSchemas
+from events.ingest.check_child import BUDGET_SPENT, FIELDS, TOO_MANY_ITEMS, read_frame, write_frame
+from events.ingest.registry import RegistrySnapshot
 from events.validation.budget import Budget, BudgetSpent
 from events.validation.event import Item, read_items
 from events.validation.parser import Body, TooManyItems
@@ -30,8 +30,8 @@ from events.validation.rules import Rules
 log = structlog.get_logger(__name__)
 
 MAX_VALUES = 20_000  # values in a body that a thread of this process reads; 500 typical events have about 5,000
-MAX_SUSPECT = 2_000  # the same limit for a body that must be read value by value
-SECONDS = 4.0  # for one body; then the child process is killed
+MAX_SUSPECT_VALUES = 2_000  # the same limit for a body that must be read value by value
+TIMEOUT = 4.0  # for one body; then the child process is killed
 PROJECT = Path(__file__).resolve().parents[2]
 
 
@@ -39,11 +39,11 @@ class TooHeavy(Exception):
     """The body takes too much work for a thread and must be validated in the child process."""
 
 
-def read_here(content: bytes, rules: Rules) -> list[Item]:
+def read_in_thread(content: bytes, rules: Rules) -> list[Item]:
     """Return the validated items of a body. Runs in a thread of this process. Raises TooHeavy, TooManyItems."""
     body = Body(content)
     values = body.values()
-    if values > MAX_VALUES or (values > MAX_SUSPECT and body.is_suspect()):
+    if values > MAX_VALUES or (values > MAX_SUSPECT_VALUES and body.is_suspect()):
         raise TooHeavy
     try:
         return read_items(body, rules._replace(budget=Budget.of_thread()))
@@ -58,27 +58,27 @@ class CheckProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._fingerprint = ""  # of the event types that the child process has
 
-    def read(self, content: bytes, rules: Rules, known: KeysAndSchemas) -> list[Item]:
+    def read(self, content: bytes, rules: Rules, known: RegistrySnapshot) -> list[Item]:
         """Return the validated items of a body.
 
         Raises TooManyItems. Raises BudgetSpent if validation takes more work, time or memory than one request may use.
         """
         process = self._running()
-        timer = threading.Timer(SECONDS, process.kill)
+        timer = threading.Timer(TIMEOUT, process.kill)
         timer.start()
         try:
-            answer = self._ask(process, content, rules, known)
+            response = self._send(process, content, rules, known)
         except (EOFError, OSError):
             log.warning("events_check_process_ended")
             self.close()
             raise BudgetSpent from None
         finally:
             timer.cancel()
-        if answer == TOO_MANY_ITEMS:
+        if response == TOO_MANY_ITEMS:
             raise TooManyItems
-        if answer == BUDGET_SPENT:
+        if response == BUDGET_SPENT:
             raise BudgetSpent
-        return _items(answer, content, rules.application.id)
+        return _items(response, content, rules.application.id)
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is not None and self._process.poll() is not None:
@@ -92,23 +92,21 @@ class CheckProcess:
             )  # fmt: skip
         return self._process
 
-    def _ask(self, process: subprocess.Popen[bytes], content: bytes, rules: Rules, known: KeysAndSchemas) -> Any:
+    def _send(self, process: subprocess.Popen[bytes], content: bytes, rules: Rules, known: RegistrySnapshot) -> Any:
         if process.stdin is None or process.stdout is None:
             raise EOFError
-        types = (
-            [(*type, text) for type, text in known.texts.items()] if known.fingerprint != self._fingerprint else None
-        )
-        asked = {
-            "types": types,
+        is_known = known.fingerprint == self._fingerprint
+        request = {
+            "types": None if is_known else [(*type, text) for type, text in known.texts.items()],
             "application": rules.application,
             "now": rules.now,
             "bounds": [(bound.days, bound.seconds) for bound in rules.bounds],
         }
-        write_frame(process.stdin, orjson.dumps(asked))
+        write_frame(process.stdin, orjson.dumps(request))
         write_frame(process.stdin, content)
-        answer = orjson.loads(read_frame(process.stdout))
+        response = orjson.loads(read_frame(process.stdout))
         self._fingerprint = known.fingerprint
-        return answer
+        return response
 
     def close(self) -> None:
         """Kill the child process and wait until it has ended."""
@@ -119,14 +117,13 @@ class CheckProcess:
                 process.communicate()
 
 
-def _items(answer: Any, content: bytes, application: int) -> list[Item]:
+def _items(response: Any, content: bytes, application: int) -> list[Item]:
     body = Body(content)
-    found: list[Item] = []
-    for place, (event_id, session_id, category, name, data, timestamp, reasons, _, _) in enumerate(answer):
-        moment = datetime.fromisoformat(timestamp)
-        found.append(
-            Item(application, body, place, event_id, session_id, category, name, data.encode(), moment, reasons)
-        )
+    found = []
+    for place, (*values, data, _, _) in enumerate(response):
+        members = dict(zip(FIELDS, values, strict=True))
+        members["timestamp"] = datetime.fromisoformat(members["timestamp"])
+        found.append(Item(application, body, place, data=data.encode(), **members))
     if any(item.reasons for item in found):
-        body.raws = [content[start:end] for *_, start, end in answer]
+        body.raws = [content[start:end] for *_, start, end in response]
     return found

@@ -22,11 +22,11 @@ from core.database import direct_connections
 log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
 
-PAUSE = 0.5  # seconds without a connection attempt after a failed one
-# Timeouts of the server, because a request waits for each statement and lock. VANISHED closes the connection to a
+RETRY_PAUSE = 0.5  # seconds without a connection attempt after a failed one
+# Timeouts of the server, because a request waits for each statement and lock. KEEPALIVE closes the connection to a
 # server that has disappeared without closing it.
-LIMITS = "-c statement_timeout=5s -c lock_timeout=3s -c idle_in_transaction_session_timeout=10s"
-VANISHED = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 2, "tcp_user_timeout": 6000}
+SERVER_TIMEOUTS = "-c statement_timeout=5s -c lock_timeout=3s -c idle_in_transaction_session_timeout=10s"
+KEEPALIVE = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 2, "tcp_user_timeout": 6000}
 
 
 class Unavailable(Exception):
@@ -34,16 +34,16 @@ class Unavailable(Exception):
 
 
 class ConnectAttempts:
-    """Permits connection attempts. After a failed one it refuses others for PAUSE, so that callers fail fast."""
+    """Permits connection attempts. After a failed one it refuses others for RETRY_PAUSE, so that callers fail fast."""
 
     def __init__(self) -> None:
         self._not_before = 0.0
 
     def begin(self) -> None:
-        """Register an attempt. Raises Unavailable within PAUSE of an attempt that did not succeed."""
+        """Register an attempt. Raises Unavailable within RETRY_PAUSE of an attempt that did not succeed."""
         if time.monotonic() < self._not_before:
             raise Unavailable("Postgres was away a moment ago.")
-        self._not_before = time.monotonic() + PAUSE
+        self._not_before = time.monotonic() + RETRY_PAUSE
 
     def succeeded(self) -> None:
         self._not_before = 0.0
@@ -71,13 +71,13 @@ class DatabaseThread:
         except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
             # A timeout or a deadlock needs no new connection, but a new one is cheap, and it is always correct.
             self._disconnect()
-            log.warning("events_postgres_away", line=self.name, error=str(error).strip())
+            log.warning("events_postgres_away", connection=self.name, error=str(error).strip())
             raise Unavailable(str(error)) from error
 
     def _connected(self) -> Any:
         if self._connection is None or self._connection.closed:
             self._attempts.begin()
-            self._connection = psycopg2.connect(**parameters(self.name))
+            self._connection = psycopg2.connect(**connection_parameters(self.name))
             self._connection.autocommit = True
             self._attempts.succeeded()
         return self._connection
@@ -95,8 +95,8 @@ class DatabaseThread:
             self._thread = None
 
 
-def parameters(name: str) -> dict[str, Any]:
+def connection_parameters(name: str) -> dict[str, Any]:
     """Return Django's connection parameters, with the timeouts of the ingest."""
     given = direct_connections.parameters()  # direct, because the ingest prepares statements
     given.pop("cursor_factory", None)
-    return given | VANISHED | {"application_name": name, "options": LIMITS, "connect_timeout": 3}
+    return given | KEEPALIVE | {"application_name": name, "options": SERVER_TIMEOUTS, "connect_timeout": 3}

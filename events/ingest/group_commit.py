@@ -28,14 +28,14 @@ durations = Histogram(
 )
 items_total = Counter("opsroom_events_items_total", "Items that were committed, by what became of them", ["status"])
 
-BESIDE = 500  # waiting items that start a second writer; below that, fewer and larger groups cost less
+SECOND_WRITER_ITEMS = 500  # waiting items that start a second writer; below that, fewer and larger groups cost less
 
 
 class ApplicationGone(Exception):
     """The application was deleted after its key was looked up."""
 
 
-class Waiting:
+class WaitingRequest:
     """A request whose items are not committed yet."""
 
     def __init__(self, items: list[Item], done: asyncio.Future[list[ItemOutcome]]) -> None:
@@ -48,7 +48,7 @@ class GroupCommit:
     def __init__(self, writers: list[Writer]) -> None:
         self._idle, self._writers = writers, len(writers)
         self._busy: set[asyncio.Task[None]] = set()
-        self._waiting: collections.deque[Waiting] = collections.deque()
+        self._waiting: collections.deque[WaitingRequest] = collections.deque()
         self._rows = 0  # number of waiting items
 
     async def commit(self, items: list[Item]) -> list[ItemOutcome]:
@@ -57,33 +57,33 @@ class GroupCommit:
         Raises ApplicationGone if their application was deleted; no item is stored then. Raises Unavailable if Postgres
         fails; the items may or may not be stored then.
         """
-        one = Waiting(items, asyncio.get_running_loop().create_future())
+        one = WaitingRequest(items, asyncio.get_running_loop().create_future())
         self._waiting.append(one)
         self._rows += len(items)
-        if len(self._idle) == self._writers or (self._idle and self._rows >= BESIDE):
-            task = asyncio.create_task(self._work(self._idle.pop()))
+        if len(self._idle) == self._writers or (self._idle and self._rows >= SECOND_WRITER_ITEMS):
+            task = asyncio.create_task(self._run_writer(self._idle.pop()))
             self._busy.add(task)
             task.add_done_callback(self._busy.discard)
         try:
             return await one.done
         except asyncio.CancelledError:
-            self._forget(one)
+            self._remove(one)
             raise
 
-    def _forget(self, one: Waiting) -> None:
+    def _remove(self, one: WaitingRequest) -> None:
         """Remove a cancelled request from the queue. Without this the queue would grow while Postgres is frozen."""
         if one in self._waiting:
             self._waiting.remove(one)
             self._rows -= len(one.items)
 
-    async def _work(self, writer: Writer) -> None:
+    async def _run_writer(self, writer: Writer) -> None:
         try:
             while self._waiting:
-                await self._commit(writer, self._next())
+                await self._commit(writer, self._next_group())
         finally:
             self._idle.append(writer)
 
-    def _next(self) -> list[Waiting]:
+    def _next_group(self) -> list[WaitingRequest]:
         """Take as many requests from the queue as fit into one batch. A request, at most 500 items, is never split."""
         group, rows = [], 0
         while self._waiting and rows + len(self._waiting[0].items) <= BATCH_ROWS:
@@ -92,7 +92,7 @@ class GroupCommit:
         self._rows -= rows
         return group
 
-    async def _commit(self, writer: Writer, group: list[Waiting]) -> None:
+    async def _commit(self, writer: Writer, group: list[WaitingRequest]) -> None:
         items = [item for one in group for item in one.items]
         try:
             with durations.time():
@@ -112,7 +112,7 @@ class GroupCommit:
             found = list(itertools.islice(each, len(one.items)))
             if one.done.done():
                 continue
-            if ItemOutcome.GONE in found:  # then all of them: a request has one application
+            if "gone" in found:  # then all of them: a request has one application
                 one.done.set_exception(ApplicationGone())
             else:
                 one.done.set_result(found)

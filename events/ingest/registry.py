@@ -29,9 +29,9 @@ from events.validation.stored_schemas import stored
 
 log = structlog.get_logger(__name__)
 
-FRESH = 1.0  # seconds after which a request starts a comparison
-STALE = 2.0  # seconds after which a request waits for the comparison
-APART = 0.1  # minimum seconds between two comparisons
+REFRESH_INTERVAL = 1.0  # seconds after which a request starts a comparison
+MAX_AGE = 2.0  # seconds after which a request waits for the comparison
+MIN_REFRESH_INTERVAL = 0.1  # minimum seconds between two comparisons
 MAX_KEY_LENGTH = 200  # characters; real keys are much shorter. Bounds the memory of the cache of hash_of()
 
 FINGERPRINT = """
@@ -51,7 +51,7 @@ TYPES = "SELECT category, name, schema::text FROM events_eventtype"
 
 
 @dataclass(frozen=True, slots=True)
-class KeysAndSchemas:
+class RegistrySnapshot:
     fingerprint: str
     senders: Mapping[str, tuple[datetime | None, ApplicationSettings]]  # expiry and owner, by the key's SHA-256
     types: Mapping[tuple[str, str], Checker]
@@ -59,7 +59,7 @@ class KeysAndSchemas:
     checkers: Mapping[str, Checker]  # by the schema's text, so that unchanged schemas are not compiled again
 
 
-NOTHING = KeysAndSchemas("", {}, {}, {}, {})
+EMPTY = RegistrySnapshot("", {}, {}, {}, {})
 
 
 @lru_cache(maxsize=1_000)
@@ -67,36 +67,34 @@ def hash_of(key: str) -> str:
     return hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()
 
 
-class KeyCache:
+class RegistryCache:
     """This process's cache of write keys and schemas."""
 
-    def __init__(self, line: DatabaseThread) -> None:
-        self._line = line
-        self._known = NOTHING
+    def __init__(self, thread: DatabaseThread) -> None:
+        self._thread = thread
+        self._snapshot = EMPTY
         self._as_of = float("-inf")  # when the last successful comparison began
-        self._tried = float("-inf")
-        self._comparing: asyncio.Task[None] | None = None
+        self._tried_at = float("-inf")
+        self._refreshing: asyncio.Task[None] | None = None
         self.rejected_today: dict[int, int] = {}  # bytes kept per application, at the last comparison
 
-    def at_hand(self) -> KeysAndSchemas | None:
-        """Return keys and schemas, or None if they are older than STALE and the caller must wait with `known`."""
+    def cached(self) -> RegistrySnapshot | None:
+        """Return keys and schemas, or None if they are older than MAX_AGE and the caller must wait with `current`."""
         age = time.monotonic() - self._as_of
-        if age > FRESH:
-            self._begin()
-        return self._known if age <= STALE else None
+        if age > REFRESH_INTERVAL:
+            self._start_refresh()
+        return self._snapshot if age <= MAX_AGE else None
 
-    async def known(self) -> KeysAndSchemas:
+    async def current(self) -> RegistrySnapshot:
         """Return keys and schemas, after a comparison if necessary. If that fails, return the cached ones.
 
         Raises Unavailable if they have never been loaded and cannot be loaded now.
         """
-        known = self.at_hand()
-        if known is None:
-            await self._compare()
-            known = self._known
-        if known is NOTHING:
+        if self.cached() is None:
+            await self._wait_for_refresh()
+        if self._snapshot is EMPTY:
             raise Unavailable("Keys and schemas could not be loaded.")
-        return known
+        return self._snapshot
 
     async def sender(self, key: str) -> ApplicationSettings | None:
         """Return the application that owns this key. None: the key is unknown or expired, or its application is paused.
@@ -106,40 +104,40 @@ class KeyCache:
         if not 0 < len(key) <= MAX_KEY_LENGTH:
             return None
         asked, name = time.monotonic(), hash_of(key)
-        sender = (self.at_hand() or await self.known()).senders.get(name)
+        sender = (self.cached() or await self.current()).senders.get(name)
         if sender is None:
             while self._as_of < asked:
                 before = self._as_of
-                await self._compare()
+                await self._wait_for_refresh()
                 if self._as_of == before:
                     raise Unavailable("The write key cannot be checked at the moment.")
-            sender = self._known.senders.get(name)
+            sender = self._snapshot.senders.get(name)
         if sender is None:
             return None
         expires_at, application = sender
         return application if expires_at is None or expires_at > datetime.now(UTC) else None
 
-    async def _compare(self) -> None:
-        await asyncio.shield(self._begin())
+    async def _wait_for_refresh(self) -> None:
+        await asyncio.shield(self._start_refresh())
 
-    def _begin(self) -> asyncio.Task[None]:
-        if self._comparing is None or self._comparing.done():
-            self._comparing = asyncio.create_task(self._look())
-        return self._comparing
+    def _start_refresh(self) -> asyncio.Task[None]:
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = asyncio.create_task(self._refresh())
+        return self._refreshing
 
-    async def _look(self) -> None:
-        await asyncio.sleep(max(0.0, self._tried + APART - time.monotonic()))
-        began = self._tried = time.monotonic()
+    async def _refresh(self) -> None:
+        await asyncio.sleep(max(0.0, self._tried_at + MIN_REFRESH_INTERVAL - time.monotonic()))
+        began = self._tried_at = time.monotonic()
         try:
-            self._known = await self._line.run(self._load)
+            self._snapshot = await self._thread.run(self._load)
         except Unavailable:
             return  # the cache stays in use
         except Exception:
-            log.exception("events_directory_failed")
+            log.exception("events_registry_failed")
             return
         self._as_of = began
 
-    def _load(self, connection: Any) -> KeysAndSchemas:
+    def _load(self, connection: Any) -> RegistrySnapshot:
         """Return the current keys and schemas from Postgres.
 
         The fingerprint is read first, so a change during the loading causes another load at the next comparison.
@@ -149,14 +147,14 @@ class KeyCache:
             fingerprint = cursor.fetchone()[0]
             cursor.execute(REJECTED)
             self.rejected_today = dict(cursor.fetchall())
-            if fingerprint == self._known.fingerprint:
-                return self._known
+            if fingerprint == self._snapshot.fingerprint:
+                return self._snapshot
             cursor.execute(SENDERS)
             senders = {name: (expires_at, ApplicationSettings(*row)) for name, expires_at, *row in cursor.fetchall()}
             cursor.execute(TYPES)
             rows = cursor.fetchall()
-        known = self._known.checkers
+        known = self._snapshot.checkers
         checkers = {text: known[text] if text in known else stored(text) for _, _, text in rows}
         texts = {(category, name): text for category, name, text in rows}
         types = {type: checkers[text] for type, text in texts.items()}
-        return KeysAndSchemas(fingerprint, senders, types, texts, checkers)
+        return RegistrySnapshot(fingerprint, senders, types, texts, checkers)

@@ -34,7 +34,7 @@ class Disconnected(Exception):
 
 
 async def read_body(headers: dict[bytes, bytes], receive: Receive, limit: Limit) -> bytes:
-    """Return the decompressed body. BODY_TIMEOUT begins now. Raises RequestRefused, Disconnected, TooMuch."""
+    """Return the decompressed body. BODY_TIMEOUT begins now. Raises RequestRefused, Disconnected, LimitExceeded."""
     kind = headers.get(b"content-type", b"")
     if kind not in PLAIN and kind.partition(b";")[0].strip().lower() not in PLAIN:
         raise RequestRefused(415, "Send JSON, as application/json or text/plain.")

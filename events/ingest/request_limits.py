@@ -12,18 +12,18 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
-EXACT = 0.1  # seconds; the precision of timeouts
+SWEEP_INTERVAL = 0.1  # seconds; the precision of timeouts
 
 
-class TooMuch(Exception):
+class LimitExceeded(Exception):
     """A limit for all requests together is exceeded."""
 
 
-class TooMuchOfOne(TooMuch):
+class OwnerLimitExceeded(LimitExceeded):
     """The limit of one owner is exceeded. Other owners still have room."""
 
 
-class Owned:
+class OwnerUsage:
     """The number and weight of the requests in progress of one owner."""
 
     __slots__ = ("running", "weight")
@@ -35,35 +35,35 @@ class Owned:
 class RequestLimits:
     """The limits of all requests together, and the timer that cancels requests at their timeout.
 
-    `most` is the maximum number of requests in progress, and `heaviest` their maximum total weight. `most_of_one` and
-    `heaviest_of_one` are the same limits for a single owner.
+    `max_requests` limits the requests in progress, and `max_weight` their total weight. `max_requests_per_owner` and
+    `max_weight_per_owner` are the same limits for a single owner.
     """
 
     def __init__(
         self,
         *,
-        most: float = math.inf,
-        heaviest: float = math.inf,
-        most_of_one: float = math.inf,
-        heaviest_of_one: float = math.inf,
+        max_requests: float = math.inf,
+        max_weight: float = math.inf,
+        max_requests_per_owner: float = math.inf,
+        max_weight_per_owner: float = math.inf,
     ) -> None:
-        self.most, self.heaviest = most, heaviest
-        self.most_of_one, self.heaviest_of_one = most_of_one, heaviest_of_one
+        self.max_requests, self.max_weight = max_requests, max_weight
+        self.max_requests_per_owner, self.max_weight_per_owner = max_requests_per_owner, max_weight_per_owner
         self.weight = 0
-        self.owners: dict[int, Owned] = {}
+        self.owners: dict[int, OwnerUsage] = {}
         self.running: set[Limit] = set()
         self._sweeping: asyncio.TimerHandle | None = None
 
     def limit(self, seconds: float) -> Limit:
-        """Return a context manager that limits the current task to `seconds`. It raises TooMuch or TimeoutError."""
+        """Return a context manager that limits the current task to `seconds`. Raises LimitExceeded, TimeoutError."""
         return Limit(self, seconds)
 
     def enter(self, limit: Limit) -> None:
-        if len(self.running) >= self.most:
-            raise TooMuch
+        if len(self.running) >= self.max_requests:
+            raise LimitExceeded
         self.running.add(limit)
         if self._sweeping is None:
-            self._sweeping = asyncio.get_running_loop().call_later(EXACT, self._sweep)
+            self._sweeping = asyncio.get_running_loop().call_later(SWEEP_INTERVAL, self._sweep)
 
     def leave(self, limit: Limit) -> None:
         self.running.discard(limit)
@@ -79,7 +79,7 @@ class RequestLimits:
         now = time.monotonic()
         for limit in [limit for limit in self.running if limit.until < now]:
             limit.expire()
-        self._sweeping = asyncio.get_running_loop().call_later(EXACT, self._sweep) if self.running else None
+        self._sweeping = asyncio.get_running_loop().call_later(SWEEP_INTERVAL, self._sweep) if self.running else None
 
 
 class Limit:
@@ -95,23 +95,23 @@ class Limit:
         """Restart the timeout: after `seconds` from now, raise this error."""
         self.until, self._error = time.monotonic() + seconds, error
 
-    def belong_to(self, owner: int) -> None:
-        """Count this request and its weight for this owner from now on. Raises TooMuchOfOne."""
-        owned = self._limits.owners.setdefault(owner, Owned())
+    def assign_owner(self, owner: int) -> None:
+        """Count this request and its weight for this owner from now on. Raises OwnerLimitExceeded."""
+        owned = self._limits.owners.setdefault(owner, OwnerUsage())
         self.owner = owner
         owned.running += 1
         owned.weight += self.weight
-        if owned.running > self._limits.most_of_one:
-            raise TooMuchOfOne
+        if owned.running > self._limits.max_requests_per_owner:
+            raise OwnerLimitExceeded
 
     def add(self, weight: int) -> None:
-        """Add to the weight of this request, until it ends. Raises TooMuch, TooMuchOfOne."""
-        if self._limits.weight + weight > self._limits.heaviest:
-            raise TooMuch
+        """Add to the weight of this request, until it ends. Raises LimitExceeded, OwnerLimitExceeded."""
+        if self._limits.weight + weight > self._limits.max_weight:
+            raise LimitExceeded
         if self.owner is not None:
             owned = self._limits.owners[self.owner]
-            if owned.weight + weight > self._limits.heaviest_of_one:
-                raise TooMuchOfOne
+            if owned.weight + weight > self._limits.max_weight_per_owner:
+                raise OwnerLimitExceeded
             owned.weight += weight
         self.weight += weight
         self._limits.weight += weight

@@ -24,7 +24,7 @@ import psycopg2
 import structlog
 from psycopg2.extensions import POLL_OK, POLL_READ, POLL_WRITE
 
-from events.ingest.db_thread import ConnectAttempts, Unavailable, parameters
+from events.ingest.db_thread import ConnectAttempts, Unavailable, connection_parameters
 from events.ingest.request_limits import RequestLimits
 
 log = structlog.get_logger(__name__)
@@ -47,8 +47,8 @@ class Statement:
         self._cursor: Any = None
         self._attempts = ConnectAttempts()
         self._limits = RequestLimits()
-        self._answer: asyncio.Future[None] | None = None  # set while a task waits for the server
-        self._stop_listening: Callable[[], object] | None = None
+        self._result: asyncio.Future[None] | None = None  # set while a task waits for the server
+        self._unwatch_socket: Callable[[], object] | None = None
 
     async def run(self, values: Sequence[str]) -> list[tuple[Any, ...]]:
         """Execute and commit the statement; return its rows.
@@ -61,14 +61,14 @@ class Statement:
                 if self._connection is None or self._connection.closed:
                     await self._connect()
                 self._cursor.execute(self._execute, values)
-                await self._answered()
+                await self._wait_for_result()
                 rows: list[tuple[Any, ...]] = self._cursor.fetchall()
                 return rows
         except (psycopg2.OperationalError, psycopg2.InterfaceError, TimeoutError) as error:
             if (getattr(error, "pgcode", "") or "").startswith((TOO_LARGE, DEADLOCK)):
                 raise
             self.close()
-            log.warning("events_postgres_away", line=self.name, error=str(error).strip())
+            log.warning("events_postgres_away", connection=self.name, error=str(error).strip())
             raise Unavailable(str(error)) from error
         except asyncio.CancelledError:
             self.close()  # a statement may be unfinished, so the connection cannot be used again
@@ -77,12 +77,12 @@ class Statement:
     async def _connect(self) -> None:
         self.close()
         self._attempts.begin()
-        given = parameters(self.name)
+        given = connection_parameters(self.name)
         addresses = await _addresses(given)
         for address in addresses:
             try:
                 self._connection = psycopg2.connect(**given, **address, async_=1)
-                await self._ready()
+                await self._wait_until_ready()
                 break
             except psycopg2.OperationalError:
                 self.close()
@@ -91,66 +91,66 @@ class Statement:
         self._cursor = self._connection.cursor()
         try:
             self._cursor.execute(self._prepare)
-            await self._ready()
+            await self._wait_until_ready()
         except psycopg2.Error:
             self.close()  # the connection is useless without the prepared statement
             raise
-        self._listen()
+        self._watch_socket()
         self._attempts.succeeded()
 
-    async def _ready(self) -> None:
+    async def _wait_until_ready(self) -> None:
         """Wait until the connection has finished its current operation. Raises psycopg2.Error."""
         while (state := self._connection.poll()) != POLL_OK:
-            await _moves(self._connection, state)
+            await _wait_for_socket(self._connection, state)
 
-    async def _answered(self) -> None:
+    async def _wait_for_result(self) -> None:
         """Wait for the result of the statement, on a connection whose socket is watched. Raises psycopg2.Error."""
         connection = self._connection
         while (state := connection.poll()) == POLL_WRITE:  # the statement is larger than the socket's buffer
-            await _moves(connection, state)
+            await _wait_for_socket(connection, state)
         if state != POLL_OK:
-            self._answer = asyncio.get_running_loop().create_future()
+            self._result = asyncio.get_running_loop().create_future()
             try:
-                await self._answer
+                await self._result
             finally:
-                self._answer = None
+                self._result = None
 
-    def _listen(self) -> None:
+    def _watch_socket(self) -> None:
         loop, socket_number = asyncio.get_running_loop(), self._connection.fileno()
-        loop.add_reader(socket_number, self._hear)
-        self._stop_listening = partial(loop.remove_reader, socket_number)
+        loop.add_reader(socket_number, self._on_readable)
+        self._unwatch_socket = partial(loop.remove_reader, socket_number)
 
-    def _hear(self) -> None:
+    def _on_readable(self) -> None:
         """Read what the server has sent: a result, or, while no statement runs, the end of the connection."""
-        answer = self._answer if self._answer is not None and not self._answer.done() else None
+        result = self._result if self._result is not None and not self._result.done() else None
         try:
-            if self._connection.poll() == POLL_OK and answer is not None:
-                answer.set_result(None)
+            if self._connection.poll() == POLL_OK and result is not None:
+                result.set_result(None)
         except psycopg2.Error as error:
-            if answer is not None:
-                answer.set_exception(error)
+            if result is not None:
+                result.set_exception(error)
             else:
                 self.close()
 
     def close(self) -> None:
         """Close the connection. It can be called in the event loop and after the loop has ended."""
         connection, self._connection = self._connection, None
-        stop_listening, self._stop_listening = self._stop_listening, None
-        if stop_listening is not None:
+        unwatch, self._unwatch_socket = self._unwatch_socket, None
+        if unwatch is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended
-                stop_listening()
+                unwatch()
         if connection is not None:
             connection.close()
 
 
-async def _moves(connection: Any, state: int) -> None:
+async def _wait_for_socket(connection: Any, state: int) -> None:
     """Wait until the connection's socket is readable (POLL_READ) or writable (POLL_WRITE)."""
     # The watcher is added for each call, because a connection that is being opened may switch to another socket.
     loop, reading, socket_number = asyncio.get_running_loop(), state == POLL_READ, connection.fileno()
-    moved = asyncio.Event()
-    (loop.add_reader if reading else loop.add_writer)(socket_number, moved.set)
+    ready = asyncio.Event()
+    (loop.add_reader if reading else loop.add_writer)(socket_number, ready.set)
     try:
-        await moved.wait()
+        await ready.wait()
     finally:
         (loop.remove_reader if reading else loop.remove_writer)(socket_number)
 

@@ -7,12 +7,12 @@ from functools import partial
 
 import psycopg2
 
-from events.ingest.bulk_insert import COPY_FROM, EXECUTE, PREPARE, InsertBatch, Store
+from events.ingest.bulk_insert import EXECUTE, MIN_COPY_EVENTS, PREPARE, InsertBatch, Store
 from events.ingest.db_thread import DatabaseThread
 from events.ingest.statement import Statement
 from events.validation.event import Item, ItemOutcome
 
-REASON = 300  # approximate size of a validation error in the statement, in bytes
+ERROR_BYTES = 300  # approximate size of a validation error in the statement, in bytes
 MAX_INLINE_BYTES = 64 * 1024  # approximate size of a group up to which the event loop itself builds the statement
 
 
@@ -23,7 +23,7 @@ class Writer:
     """
 
     def __init__(self, name: str, store: Store) -> None:
-        self.line = DatabaseThread(name)
+        self.thread = DatabaseThread(name)
         self.statement = Statement(f"{name}-small", PREPARE, EXECUTE)
         self._store = store
 
@@ -32,19 +32,19 @@ class Writer:
 
         Raises Unavailable if Postgres fails; the items may or may not be stored then.
         """
-        if len(items) < COPY_FROM and sum(map(_weight, items)) <= MAX_INLINE_BYTES:
+        if len(items) < MIN_COPY_EVENTS and sum(map(_weight, items)) <= MAX_INLINE_BYTES:
             group = InsertBatch(items)
             try:
                 return group.outcomes({place for (place,) in await self.statement.run(group.values())})
             except psycopg2.Error:  # a deadlock, or Postgres refuses an item: the store finds out which one
                 pass
-        return await self.line.run(partial(self._store.write, items=items))
+        return await self.thread.run(partial(self._store.write, items=items))
 
     def close(self) -> None:
         """Close the connections after the work in progress, and wait until they are closed."""
         self.statement.close()
-        self.line.close()
+        self.thread.close()
 
 
 def _weight(item: Item) -> int:
-    return len(item.raw) + REASON * len(item.reasons) if item.reasons else len(item.data)
+    return len(item.raw) + ERROR_BYTES * len(item.reasons) if item.reasons else len(item.data)

@@ -8,21 +8,3 @@ from events.models.notification import Notification
 from events.models.rejected_day import RejectedDay
 from events.models.replay import Replay
 from events.models.tombstone import EventTombstone
-
-__all__ = [
-    "Application",
-    "Arrival",
-    "Batch",
-    "Event",
-    "EventTombstone",
-    "EventType",
-    "Minute",
-    "Notification",
-    "RejectedDay",
-    "RejectedEvent",
-    "RejectedMute",
-    "Replay",
-    "SchemaVersion",
-    "Session",
-    "WriteKey",
-]

@@ -63,8 +63,8 @@ class Application(models.Model):
 
 
 class WriteKeyQuerySet(models.QuerySet["WriteKey"]):
-    def valid(self, now: datetime) -> WriteKeyQuerySet:
-        return self.filter(Q(expires_at=None) | Q(expires_at__gt=now), application__paused=False)
+    def unexpired(self, now: datetime) -> WriteKeyQuerySet:
+        return self.filter(Q(expires_at=None) | Q(expires_at__gt=now))
 
 
 class WriteKey(models.Model):

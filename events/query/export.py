@@ -42,13 +42,13 @@ class Export:
 
     _has_place = False
 
-    def __init__(self, events: QuerySet[Event], form: str, slices: TimeSlices | None = None) -> None:
+    def __init__(self, events: QuerySet[Event], format: str, slices: TimeSlices | None = None) -> None:
         """`form` is "csv" or "ndjson"; `slices` describes the filters of `events`. Raises Busy if no place is free."""
         if not _places.acquire(blocking=False):
             raise Busy("Other exports are in progress. Please try again in a moment.", seconds=10)
         self._has_place = True
         try:
-            self._lines = _FORMS[form](_begun(_rows(events, slices or TimeSlices())))
+            self._lines = _FORMATS[format](_with_first_page(_rows(events, slices or TimeSlices())))
         except BaseException:
             self.close()
             raise
@@ -73,7 +73,7 @@ class Export:
         self.close()
 
 
-def _begun(pages: Iterator[Page]) -> Iterator[Page]:
+def _with_first_page(pages: Iterator[Page]) -> Iterator[Page]:
     """Read the first page at once, so that an unreachable database gives a 503 and not a 200 that is cut off."""
     first = next(pages, None)
     return iter(()) if first is None else chain([first], pages)
@@ -107,4 +107,4 @@ def _ndjson(pages: Iterator[Page]) -> Iterator[bytes]:
         )
 
 
-_FORMS: dict[str, Callable[[Iterator[Page]], Iterator[bytes]]] = {"csv": _csv, "ndjson": _ndjson}
+_FORMATS: dict[str, Callable[[Iterator[Page]], Iterator[bytes]]] = {"csv": _csv, "ndjson": _ndjson}

@@ -32,7 +32,7 @@ class EventFilter(filters.FilterSet):
     category = _text("category", "Of this category.")
     name = _text("name", "Of this name.")
     application = _application()
-    event_id = filters.UUIDFilter(method="known", label="The id that its application knows it by.")
+    event_id = filters.UUIDFilter(method="by_event_id", label="The id that its application knows it by.")
     vars()["from"] = _time("timestamp", "gte", "Happened then or later")  # `from` is a Python keyword
     to = _time("timestamp", "lt", "Happened before")
 
@@ -51,7 +51,7 @@ class EventFilter(filters.FilterSet):
         application = int(asked["application"]) if asked["application"] else None
         return TimeSlices(application, asked["category"], asked["name"], asked["from"], asked["to"])
 
-    def known(self, events: QuerySet[Event], name: str, value: Any) -> QuerySet[Event]:
+    def by_event_id(self, events: QuerySet[Event], name: str, value: Any) -> QuerySet[Event]:
         # The index on event ids begins with the application, so the query names all applications.
         applications = list(Application.objects.values_list("pk", flat=True))
         return events.filter(application_id__in=applications, event_id=value)

@@ -35,7 +35,7 @@ def first_rows(parts: Iterable[QuerySet[Any]], most: int, large: str = "data") -
     for part in parts:
         wanted = most - len(found)
         rows, sizes = _with_sizes(part, LARGE[large], wanted + 1, MAX_PAGE_BYTES - taken)
-        count = min(fitting(sizes, taken), wanted)
+        count = min(rows_within_bytes(sizes, taken), wanted)
         taken += sum(sizes)
         found += rows[:count]
         if count < len(rows):
@@ -59,7 +59,7 @@ def _with_sizes(part: QuerySet[Any], size: Func[Any], most: int, room: int) -> t
     return rows, [row.size for row in rows]
 
 
-def fitting(sizes: Iterable[int], taken: int = 0) -> int:
+def rows_within_bytes(sizes: Iterable[int], taken: int = 0) -> int:
     """Return how many rows of these sizes fit into MAX_PAGE_BYTES beside `taken` bytes.
 
     The first row of a page always fits.

@@ -12,7 +12,8 @@ those minutes are read, starting at the end where the page begins and only as ma
    into one stretch if reading the events between them takes less time than another query. That depends on how many
    events there are per minute.
 
-An event that was received more than LATE after it happened is found as soon as it is counted, a second or two later.
+An event that was received more than MAX_LATENESS after it happened is found as soon as it is counted, a second or two
+later.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ from events.models import Batch, Event, Minute
 from events.query.pages import first_rows
 
 FIRST_MINUTES, MAX_MINUTES = 100, 6_400  # minutes in the first lookup, and at most; each takes four times as many
-ASKING = 1_000  # events that are read in the time of one more query
+EVENTS_PER_QUERY = 1_000  # events that are read in the time of one more query
 SAMPLE = 500  # rows of the per-minute counts from which the number of events per minute is estimated
-LATE = timedelta(hours=1)  # uncounted events with older timestamps are searched only if the digest is behind
-BEHIND = timedelta(minutes=1)  # if the digest is further behind than this, all uncounted events are searched
+MAX_LATENESS = timedelta(hours=1)  # uncounted events with older timestamps are searched only if the digest is behind
+MAX_DIGEST_LAG = timedelta(minutes=1)  # if the digest is further behind than this, all uncounted events are searched
 MINUTE = timedelta(minutes=1)
 
 
@@ -68,12 +69,13 @@ class TimeSlices:
         if not (self.application or self.name):
             yield events
             return
-        young = _young()
-        latest = [events.filter(timestamp__gte=young)] if young and not (self.end and self.end < young) else []
+        uncounted = _uncounted_since()
+        is_in_range = uncounted and not (self.end and self.end < uncounted)
+        latest = [events.filter(timestamp__gte=uncounted)] if is_in_range else []
         if newest_first:
             yield from latest
-        for first, end in _stretches(self._minutes(young), newest_first, _bridged(self.end or young)):
-            yield events.filter(timestamp__gte=first, timestamp__lt=min(end, young) if young else end)
+        for first, end in _stretches(self._minutes(uncounted), newest_first, _max_gap(self.end or uncounted)):
+            yield events.filter(timestamp__gte=first, timestamp__lt=min(end, uncounted) if uncounted else end)
         if not newest_first:
             yield from latest
 
@@ -87,19 +89,19 @@ class TimeSlices:
         return minutes.filter(minute__lte=self.end) if self.end else minutes
 
 
-def _young() -> datetime | None:
+def _uncounted_since() -> datetime | None:
     """Return the earliest timestamp at which uncounted events are searched. None: all events are counted."""
     waiting = Batch.objects.aggregate(first=Min("first_timestamp"), since=Min("created_at"))
     if waiting["first"] is None:
         return None
     now = timezone.now()
-    return waiting["first"] if waiting["since"] < now - BEHIND else max(waiting["first"], now - LATE)
+    return waiting["first"] if waiting["since"] < now - MAX_DIGEST_LAG else max(waiting["first"], now - MAX_LATENESS)
 
 
-def _bridged(before: datetime | None) -> timedelta:
+def _max_gap(before: datetime | None) -> timedelta:
     """Return the longest gap between two minutes that are still read as one stretch.
 
-    It is the time in which about ASKING events of any kind happen, estimated from SAMPLE rows up to `before`.
+    It is the time in which about EVENTS_PER_QUERY events of any kind happen, estimated from SAMPLE rows up to `before`.
     """
     minutes = Minute.objects.filter(minute__lte=before) if before else Minute.objects.all()
     sample = list(minutes.order_by("-minute").values_list("minute", "events")[:SAMPLE])
@@ -107,27 +109,27 @@ def _bridged(before: datetime | None) -> timedelta:
         return MINUTE
     length = (sample[0][0] - sample[-1][0]) / MINUTE + 1
     a_minute = max(sum(events for _, events in sample) / length, 0.1)
-    return MINUTE * max(ASKING / a_minute, 1)
+    return MINUTE * max(EVENTS_PER_QUERY / a_minute, 1)
 
 
 def _stretches(
-    minutes: QuerySet[Minute], newest_first: bool, bridged: timedelta
+    minutes: QuerySet[Minute], newest_first: bool, max_gap: timedelta
 ) -> Iterator[tuple[datetime, datetime]]:
     """Yield stretches of minutes with events as (first moment, moment after the last one).
 
-    The gaps between the stretches are longer than `bridged`.
+    The gaps between the stretches are longer than `max_gap`.
     """
-    sign, beyond = ("-", "minute__lt") if newest_first else ("", "minute__gt")
+    sign, after = ("-", "minute__lt") if newest_first else ("", "minute__gt")
     order = minutes.order_by(f"{sign}minute").values_list("minute", flat=True)
     at_once = FIRST_MINUTES
     found = list(order[:at_once])
     while found:
         first = last = found[0]
         for minute in found[1:]:
-            if abs(minute - last) > bridged:
+            if abs(minute - last) > max_gap:
                 yield min(first, last), max(first, last) + MINUTE
                 first = minute
             last = minute
         yield min(first, last), max(first, last) + MINUTE
         is_last, at_once = len(found) < at_once, min(at_once * 4, MAX_MINUTES)
-        found = [] if is_last else list(order.filter(**{beyond: last})[:at_once])
+        found = [] if is_last else list(order.filter(**{after: last})[:at_once])

@@ -28,4 +28,4 @@ def store(items: Sequence[Item]) -> list[ItemOutcome]:
             half = len(items) // 2
             return store(items[:half]) + store(items[half:])
         items[0].reasons.append(reason("unstorable", [], f"The database refuses to hold this: {error}"))
-        return [ItemOutcome.REJECTED]
+        return ["rejected"]

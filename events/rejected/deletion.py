@@ -9,7 +9,7 @@ from events.models.event import BATCH_ROWS
 from events.rollups import adjustments
 
 
-def forget_rejected(rows: list[RejectedEvent]) -> Counter[adjustments.RollupKey]:
+def delete_rejected_rows(rows: list[RejectedEvent]) -> Counter[adjustments.RollupKey]:
     """Delete rejected events that the caller has locked in the order of their ids.
 
     Return the changes of the counts. The caller must add them at the end, because the rows of counts are contended.
@@ -19,5 +19,5 @@ def forget_rejected(rows: list[RejectedEvent]) -> Counter[adjustments.RollupKey]
     for number, rejected in sorted(Counter(row.pk // BATCH_ROWS for row in rows).items()):
         if number in batches:
             adjustments.shrink(batches[number], rejected=rejected)
-    counted = Counter(adjustments.kind_of_rejected(row) for row in rows if row.pk // BATCH_ROWS not in batches)
-    return Counter({kind: -number for kind, number in counted.items()})
+    counted = Counter(adjustments.key_of_rejected(row) for row in rows if row.pk // BATCH_ROWS not in batches)
+    return Counter({key: -number for key, number in counted.items()})

@@ -28,10 +28,10 @@ _GROUPS = """
     ) AS counted
     JOIN events_application AS application ON application.id = counted.application_id
     LEFT JOIN LATERAL (
-        SELECT id FROM events_rejectedevent AS wrong
-        WHERE wrong.application_id = counted.application_id AND wrong.category = counted.category
-          AND wrong.name = counted.name AND wrong.code = counted.code AND wrong.pointer = counted.pointer
-          AND wrong.received_at = counted.last
+        SELECT id FROM events_rejectedevent AS rejected_event
+        WHERE rejected_event.application_id = counted.application_id AND rejected_event.category = counted.category
+          AND rejected_event.name = counted.name AND rejected_event.code = counted.code
+          AND rejected_event.pointer = counted.pointer AND rejected_event.received_at = counted.last
         LIMIT 1
     ) AS sample ON true
     WHERE place <= %(most)s

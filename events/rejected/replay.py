@@ -25,20 +25,20 @@ from core.database.deadlocks import retried
 from events import realtime
 from events.models import RejectedEvent, Replay
 from events.models.event import BATCH_ROWS
-from events.query.pages import LARGE, fitting
+from events.query.pages import LARGE, rows_within_bytes
 from events.rejected import backfill
-from events.rejected.deletion import forget_rejected
+from events.rejected.deletion import delete_rejected_rows
 from events.rejected.revalidation import Revalidator
 from events.rejected.selection import Selection
 from events.rollups import adjustments
 from events.validation.errors import place_of
-from events.validation.event import Item, ItemOutcome
+from events.validation.event import Item
 
 AT_ONCE = 500  # rejected events per transaction, at most BATCH_ROWS; fewer if they exceed query.pages.MAX_PAGE_BYTES
 SECONDS = 20.0  # per task
-JUDGE_SECONDS = 5.0  # per transaction, because it holds locks
+MAX_CHUNK_SECONDS = 5.0  # per transaction, because it holds locks
 
-Judged = tuple[RejectedEvent, Item]
+Revalidated = tuple[RejectedEvent, Item]
 
 
 def run(replay_id: int, seconds: float = SECONDS) -> bool:
@@ -59,9 +59,9 @@ def replay_some(replay_id: int, at_once: int = AT_ONCE) -> bool:
             return False
         left = Selection.from_json(replay.selection).rows().filter(pk__gt=replay.cursor, pk__lte=replay.last_id)
         there = list(left.order_by("pk").values_list("pk", LARGE["raw"])[:at_once])
-        ids = [pk for pk, _ in there[: fitting(size for _, size in there)]]
+        ids = [pk for pk, _ in there[: rows_within_bytes(size for _, size in there)]]
         if ids:
-            _ask(replay, ids)
+            _replay_rows(replay, ids)
         else:
             _finish(replay)
         replay.save(
@@ -71,42 +71,42 @@ def replay_some(replay_id: int, at_once: int = AT_ONCE) -> bool:
     return bool(ids)
 
 
-def _ask(replay: Replay, ids: list[int]) -> None:
+def _replay_rows(replay: Replay, ids: list[int]) -> None:
     rows = list(RejectedEvent.objects.select_for_update().filter(pk__in=ids).order_by("pk"))
-    judged = _judged(rows)
-    if len(judged) < len(rows):  # the remaining rows are replayed in the next transaction
-        rows = rows[: len(judged)]
+    revalidated = _revalidated(rows)
+    if len(revalidated) < len(rows):  # the remaining rows are replayed in the next transaction
+        rows = rows[: len(revalidated)]
         ids = [id for id in ids if id <= rows[-1].pk]
     batches = adjustments.uncounted(row.pk for row in rows)
-    outcomes = Counter(backfill.store([item for _, item in judged if not item.reasons]))
-    moved = forget_rejected([row for row, item in judged if not item.reasons])
-    for kind, number in _note_reasons([one for one in judged if one[1].reasons], set(batches)).items():
-        moved[kind] += number
+    outcomes = Counter(backfill.store([item for _, item in revalidated if not item.reasons]))
+    moved = delete_rejected_rows([row for row, item in revalidated if not item.reasons])
+    for key, number in _save_reasons([one for one in revalidated if one[1].reasons], set(batches)).items():
+        moved[key] += number
     adjustments.add(moved, "rejected")  # all at once, because the rows of counts have one lock order
     replay.cursor = ids[-1]
-    replay.accepted += outcomes[ItemOutcome.ACCEPTED]
-    replay.duplicates += outcomes[ItemOutcome.DUPLICATE]
-    replay.still_rejected += len(rows) - outcomes[ItemOutcome.ACCEPTED] - outcomes[ItemOutcome.DUPLICATE]
+    replay.accepted += outcomes["accepted"]
+    replay.duplicates += outcomes["duplicate"]
+    replay.still_rejected += len(rows) - outcomes["accepted"] - outcomes["duplicate"]
     replay.gone += len(ids) - len(rows)
 
 
-def _judged(rows: Sequence[RejectedEvent]) -> list[Judged]:
-    """Validate these events, or as many as JUDGE_SECONDS allow, at least one."""
-    judge, until = Revalidator(), time.monotonic() + JUDGE_SECONDS
-    judged: list[Judged] = []
+def _revalidated(rows: Sequence[RejectedEvent]) -> list[Revalidated]:
+    """Validate these events, or as many as MAX_CHUNK_SECONDS allow, at least one."""
+    revalidator, until = Revalidator(), time.monotonic() + MAX_CHUNK_SECONDS
+    revalidated: list[Revalidated] = []
     for row in rows:
-        if judged and time.monotonic() > until:
+        if revalidated and time.monotonic() > until:
             break
-        judged.append((row, judge.look(row)))
-    return judged
+        revalidated.append((row, revalidator.revalidate(row)))
+    return revalidated
 
 
-def _note_reasons(judged: Sequence[Judged], uncounted: set[int]) -> Counter[adjustments.RollupKey]:
+def _save_reasons(revalidated: Sequence[Revalidated], uncounted: set[int]) -> Counter[adjustments.RollupKey]:
     """Store the current validation errors where they have changed. Return the changes of the counts."""
     moved: Counter[adjustments.RollupKey] = Counter()
     changed: list[RejectedEvent] = []
-    for row, item in judged:
-        before = adjustments.kind_of_rejected(row)
+    for row, item in revalidated:
+        before = adjustments.key_of_rejected(row)
         first = item.reasons[0]
         now = (item.category, item.name, first["code"], place_of(first), item.reasons)
         if now == (row.category, row.name, row.code, row.pointer, row.reasons):
@@ -115,14 +115,14 @@ def _note_reasons(judged: Sequence[Judged], uncounted: set[int]) -> Counter[adju
         changed.append(row)
         if row.pk // BATCH_ROWS not in uncounted:
             moved[before] -= 1
-            moved[adjustments.kind_of_rejected(row)] += 1
+            moved[adjustments.key_of_rejected(row)] += 1
     RejectedEvent.objects.bulk_update(changed, ["category", "name", "code", "pointer", "reasons"])
     return moved
 
 
 def _finish(replay: Replay) -> None:
-    asked = replay.accepted + replay.duplicates + replay.still_rejected + replay.gone
+    counted = replay.accepted + replay.duplicates + replay.still_rejected + replay.gone
     # Some events left the selection before they were reached; others may have joined it, committed late with a low id.
-    replay.total = max(replay.total, asked)
-    replay.gone += replay.total - asked
+    replay.total = max(replay.total, counted)
+    replay.gone += replay.total - counted
     replay.finished_at = timezone.now()

@@ -10,8 +10,7 @@ from django.db.models import QuerySet
 from events.models import Event, EventTombstone, RejectedEvent
 from events.query.pages import all_pages, first_rows
 from events.rejected.revalidation import Revalidator
-from events.validation.errors import ValidationReason as Fault
-from events.validation.errors import place_of
+from events.validation.errors import ValidationReason, place_of
 from events.validation.event import Item
 
 MAX_EVENTS = 10_000  # rejected events that are validated
@@ -31,16 +30,16 @@ class ReasonCount:
     sample: int = 0  # its id
 
 
-class Reasons(dict[tuple[str, str], ReasonCount]):
+class ReasonCounts(dict[tuple[str, str], ReasonCount]):
     """Validation errors counted by code and place."""
 
-    def note(self, fault: Fault, sample: int) -> None:
-        key = (fault["code"], place_of(fault))
+    def add(self, reason: ValidationReason, sample: int) -> None:
+        key = (reason["code"], place_of(reason))
         if key in self or len(self) < MAX_REASONS:
-            self.setdefault(key, ReasonCount(*key, fault["message"], sample=sample)).count += 1
+            self.setdefault(key, ReasonCount(*key, reason["message"], sample=sample)).count += 1
 
     def by_count(self) -> list[ReasonCount]:
-        return sorted(self.values(), key=lambda reason: (-reason.count, reason.code, reason.pointer))
+        return sorted(self.values(), key=lambda found: (-found.count, found.code, found.pointer))
 
 
 @dataclass
@@ -56,10 +55,10 @@ class ReplayPreview:
 
 
 def preview(
-    rows: QuerySet[RejectedEvent], judge: Revalidator, *, most: int = MAX_EVENTS, seconds: float = SECONDS
+    rows: QuerySet[RejectedEvent], revalidator: Revalidator, *, most: int = MAX_EVENTS, seconds: float = SECONDS
 ) -> ReplayPreview:
     """Validate these rejected events again and return the results, without changing anything."""
-    found, reasons = ReplayPreview(), Reasons()
+    found, reasons = ReplayPreview(), ReasonCounts()
     until = time.monotonic() + seconds
     pages = all_pages(
         rows.order_by("-pk"),
@@ -69,38 +68,38 @@ def preview(
         most,
     )
     for page in pages:
-        judged = []
+        revalidated = []
         for row in page:
             if time.monotonic() > until:
                 break
-            judged.append((row, judge.look(row)))
-        _add(found, reasons, judged)
-        if len(judged) < len(page):
+            revalidated.append((row, revalidator.revalidate(row)))
+        _add(found, reasons, revalidated)
+        if len(revalidated) < len(page):
             found.complete = False
             return found
     found.complete = found.checked < most or rows.count() <= found.checked
     return found
 
 
-def _add(found: ReplayPreview, reasons: Reasons, judged: list[tuple[RejectedEvent, Item]]) -> None:
-    right = [item for _, item in judged if not item.reasons]
-    known = _known(right)
-    found.checked += len(judged)
-    found.duplicates += known
-    found.accepted += len(right) - known
-    found.still_rejected += len(judged) - len(right)
-    for row, item in judged:
+def _add(found: ReplayPreview, reasons: ReasonCounts, revalidated: list[tuple[RejectedEvent, Item]]) -> None:
+    right = [item for _, item in revalidated if not item.reasons]
+    duplicates = _count_duplicates(right)
+    found.checked += len(revalidated)
+    found.duplicates += duplicates
+    found.accepted += len(right) - duplicates
+    found.still_rejected += len(revalidated) - len(right)
+    for row, item in revalidated:
         if item.reasons:
-            reasons.note(item.reasons[0], row.pk)
+            reasons.add(item.reasons[0], row.pk)
     found.reasons = reasons.by_count()
 
 
-def _known(items: list[Item]) -> int:
+def _count_duplicates(items: list[Item]) -> int:
     """Count the items that are already stored, were deleted or moved, or are repeated in the list."""
     wanted = {(item.application, item.event_id, item.timestamp) for item in items}
     there = set()
-    for kind in (Event, EventTombstone):
-        keys = kind._default_manager.filter(
+    for model in (Event, EventTombstone):
+        keys = model._default_manager.filter(
             application__in={item.application for item in items}, event_id__in={item.event_id for item in items}
         ).values_list("application_id", "event_id", "timestamp")
         there |= {(application, str(event_id), timestamp) for application, event_id, timestamp in keys}

@@ -19,7 +19,7 @@ from events.models import Application, Event, EventType, RejectedEvent
 from events.validation.errors import ValidationReason
 from events.validation.event import Item, check
 from events.validation.json_numbers import restored
-from events.validation.parser import Body, read_one
+from events.validation.parser import Body, parse_item
 from events.validation.rules import SETTINGS_COLUMNS, ApplicationSettings, Rules, Types
 from events.validation.schemas import Checker
 from events.validation.stored_schemas import stored
@@ -38,7 +38,7 @@ class Revalidator:
         rows = Application.objects.values_list(*SETTINGS_COLUMNS)
         self._applications = {row[0]: ApplicationSettings(*row) for row in rows}
 
-    def look(self, row: RejectedEvent) -> Item:
+    def revalidate(self, row: RejectedEvent) -> Item:
         """Return the event's current result: valid, with the id returned to its sender, or with `reasons`."""
         raw = bytes(row.raw)
         item = self.check(raw, row.application_id, row.received_at)
@@ -52,9 +52,9 @@ class Revalidator:
     def reasons(self, event: Event, changes: dict[str, Any]) -> list[ValidationReason]:
         """Return the validation errors of the event with these changes. Empty if it would be valid."""
         members = ("event_id", "session_id", "category", "name", "data", "timestamp")
-        told = {name: changes.get(name, getattr(event, name)) for name in members}
-        told["data"] = restored(told["data"])
-        raw = json.dumps(told, cls=DjangoJSONEncoder, ensure_ascii=True)
+        sent = {name: changes.get(name, getattr(event, name)) for name in members}
+        sent["data"] = restored(sent["data"])
+        raw = json.dumps(sent, cls=DjangoJSONEncoder, ensure_ascii=True)
         return self.check(raw.encode(), event.application_id, event.received_at).reasons
 
     def check(self, raw: bytes, application: int, received_at: datetime) -> Item:
@@ -62,7 +62,7 @@ class Revalidator:
         settings = self._applications.get(application) or ApplicationSettings(application)
         rules = Rules.for_application(settings, self._types, now=received_at)
         # Parsed as a single item even if it begins like an array, because it was one item of a body.
-        return check(read_one(raw), Item(application, Body(raw), 0), rules)
+        return check(parse_item(raw), Item(application, Body(raw), 0), rules)
 
 
 def _types_now() -> dict[TypeName, Checker]:

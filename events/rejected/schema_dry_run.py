@@ -14,9 +14,9 @@ from django.db.models.functions import Cast
 from events.models import Application, Event, RejectedEvent
 from events.query.pages import all_pages
 from events.query.time_slices import TimeSlices
-from events.rejected.replay_preview import ReasonCount, Reasons, ReplayPreview, preview
+from events.rejected.replay_preview import ReasonCount, ReasonCounts, ReplayPreview, preview
 from events.rejected.revalidation import Revalidator
-from events.validation.schema_child import Untrusted, untrusted
+from events.validation.schema_child import SchemaProcess, untrusted
 
 LAST = 10_000
 MAX_EVENTS = 100_000  # events per dry run
@@ -43,26 +43,26 @@ def dry_run(*, category: str, name: str, schema: dict[str, Any], last: int = LAS
     Raises SchemaError for an invalid schema.
     """
     with untrusted(schema, seconds * 2 + GRACE) as checker:
-        found = _judged(checker, _newest(category, name, min(last, MAX_EVENTS)), time.monotonic() + seconds)
+        found = _validated(checker, _newest(category, name, min(last, MAX_EVENTS)), time.monotonic() + seconds)
         # The index by type has the application as its first column.
         applications = list(Application.objects.values_list("pk", flat=True))
         rows = RejectedEvent.objects.filter(application_id__in=applications, category=category, name=name)
-        judge = Revalidator({(category, name): checker})
-        found.rejected_now = preview(rows, judge, most=last, seconds=seconds / 2)
+        revalidator = Revalidator({(category, name): checker})
+        found.rejected_now = preview(rows, revalidator, most=last, seconds=seconds / 2)
     return found
 
 
-def _judged(checker: Untrusted, events: Iterator[tuple[int, str]], until: float) -> DryRun:
-    found, reasons = DryRun(), Reasons()
+def _validated(checker: SchemaProcess, events: Iterator[tuple[int, str]], until: float) -> DryRun:
+    found, reasons = DryRun(), ReasonCounts()
     while some := list(islice(events, TOGETHER)):
         if found.checked and time.monotonic() > until:
             found.complete = False
             break
         found.checked += len(some)
-        for (id, _), faults in zip(some, checker.judge_all([data.encode() for _, data in some]), strict=True):
-            if faults:
+        for (id, _), errors in zip(some, checker.validate_all([data.encode() for _, data in some]), strict=True):
+            if errors:
                 found.rejected += 1
-                reasons.note(faults[0], id)
+                reasons.add(errors[0], id)
     found.reasons = reasons.by_count()
     return found
 

@@ -38,29 +38,29 @@ def uncounted(ids: Iterable[int]) -> dict[int, Batch]:
 def shrink(batch: Batch, *, events: int = 0, rejected: int = 0) -> None:
     """Subtract these numbers of events and rejected events from a batch that is locked and not yet counted."""
     left = batch.events - events
-    span = {} if left else {"first_timestamp": None, "last_timestamp": None}
-    Batch.objects.filter(pk=batch.pk).update(events=left, rejected=F("rejected") - rejected, **span)
+    bounds = {} if left else {"first_timestamp": None, "last_timestamp": None}
+    Batch.objects.filter(pk=batch.pk).update(events=left, rejected=F("rejected") - rejected, **bounds)
 
 
-def kind_of(event: Event) -> RollupKey:
+def key_of(event: Event) -> RollupKey:
     return RollupKey(_minute(event.timestamp), event.application_id, event.category, event.name)
 
 
-def kind_of_rejected(event: RejectedEvent) -> RollupKey:
+def key_of_rejected(event: RejectedEvent) -> RollupKey:
     return RollupKey(_minute(event.received_at), event.application_id, event.category, event.name)
 
 
-def add(kinds: Counter[RollupKey], field: str) -> None:
+def add(keys: Counter[RollupKey], field: str) -> None:
     """Add these numbers, which may be negative, to the per-minute counts. `field` is "events" or "rejected".
 
     A negative number is ignored if the retention has already deleted the row of its minute.
     """
-    for kind in sorted(kinds):  # Python orders text by code points, like the digest's COLLATE "C"
-        number = kinds[kind]
+    for key in sorted(keys):  # Python orders text by code points, like the digest's COLLATE "C"
+        number = keys[key]
         if number < 0:
-            Minute.objects.filter(**kind._asdict(), **{f"{field}__gte": -number}).update(**{field: F(field) + number})
+            Minute.objects.filter(**key._asdict(), **{f"{field}__gte": -number}).update(**{field: F(field) + number})
         elif number:
-            row, made = Minute.objects.get_or_create(**kind._asdict(), defaults={field: number})
+            row, made = Minute.objects.get_or_create(**key._asdict(), defaults={field: number})
             if not made:
                 Minute.objects.filter(pk=row.pk).update(**{field: F(field) + number})
 
@@ -74,23 +74,19 @@ def change_session(session_id: str, number: int) -> None:
     if session is None:
         return
     left = session.event_count + number
-    span = Event.objects.filter(session_id=session_id).aggregate(first=Min("timestamp"), last=Max("timestamp"))
-    if left <= 0 or span["first"] is None:
+    bounds = Event.objects.filter(session_id=session_id).aggregate(first=Min("timestamp"), last=Max("timestamp"))
+    if left <= 0 or bounds["first"] is None:
         session.delete()
         return
-    session.event_count, session.first_seen, session.last_seen = left, span["first"], span["last"]
+    session.event_count, session.first_seen, session.last_seen = left, bounds["first"], bounds["last"]
     session.save(update_fields=["event_count", "first_seen", "last_seen"])
 
 
 def add_to_session(session_id: str, timestamp: datetime) -> None:
     """Count one more event in a session. Create the session if it does not exist."""
-    session, made = Session.objects.select_for_update().get_or_create(
-        pk=session_id, defaults={"first_seen": timestamp, "last_seen": timestamp, "event_count": 1}
-    )
-    if not made:
-        session.first_seen, session.last_seen = min(session.first_seen, timestamp), max(session.last_seen, timestamp)
-        session.event_count += 1
-        session.save(update_fields=["event_count", "first_seen", "last_seen"])
+    new = {"first_seen": timestamp, "last_seen": timestamp, "event_count": 0}
+    Session.objects.get_or_create(pk=session_id, defaults=new)
+    change_session(session_id, 1)
 
 
 def _minute(moment: datetime) -> datetime:

@@ -62,11 +62,12 @@ _MINUTES = f"""
         SELECT date_trunc('minute', event.timestamp, 'UTC') AS minute, event.application_id, event.category, event.name,
                count(*) AS events, 0 AS rejected {_HAPPENED} GROUP BY 1, 2, 3, 4
         UNION ALL
-        SELECT date_trunc('minute', wrong.received_at, 'UTC'), wrong.application_id, wrong.category, wrong.name,
+        SELECT date_trunc('minute', rejected_event.received_at, 'UTC'), rejected_event.application_id,
+               rejected_event.category, rejected_event.name,
                0, count(*)
         FROM unnest(%(ids)s::bigint[]) AS batch (id)
-        JOIN events_rejectedevent AS wrong
-          ON wrong.id >= batch.id * %(rows)s AND wrong.id < (batch.id + 1) * %(rows)s
+        JOIN events_rejectedevent AS rejected_event
+          ON rejected_event.id >= batch.id * %(rows)s AND rejected_event.id < (batch.id + 1) * %(rows)s
         GROUP BY 1, 2, 3, 4
     ) AS counted
     GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, category COLLATE "C", name COLLATE "C"
@@ -92,10 +93,12 @@ _ARRIVALS = f"""
     ON CONFLICT (minute, application_id) DO UPDATE SET more = known.more + excluded.more
 """  # noqa: S608
 _REJECTED = """
-    SELECT wrong.application_id, application.name, wrong.category, wrong.name, wrong.code, wrong.pointer, count(*)
+    SELECT rejected_event.application_id, application.name, rejected_event.category, rejected_event.name,
+           rejected_event.code, rejected_event.pointer, count(*)
     FROM unnest(%(ids)s::bigint[]) AS batch (id)
-    JOIN events_rejectedevent AS wrong ON wrong.id >= batch.id * %(rows)s AND wrong.id < (batch.id + 1) * %(rows)s
-    JOIN events_application AS application ON application.id = wrong.application_id
+    JOIN events_rejectedevent AS rejected_event
+      ON rejected_event.id >= batch.id * %(rows)s AND rejected_event.id < (batch.id + 1) * %(rows)s
+    JOIN events_application AS application ON application.id = rejected_event.application_id
     GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 7 DESC, 1, 3, 4, 5, 6 LIMIT %(groups)s
 """
 
@@ -112,10 +115,10 @@ class DigestResult:
 def run(seconds: float = SECONDS) -> DigestResult:
     """Count batches until all are counted, or for about `seconds`. Return the totals."""
     until = time.monotonic() + seconds
-    rounds = [digest_some()]
-    while rounds[-1].batches and time.monotonic() < until:
-        rounds.append(digest_some())
-    return DigestResult(*(sum(getattr(one, name) for one in rounds) for name in ("batches", "events", "rejected")))
+    results = [digest_some()]
+    while results[-1].batches and time.monotonic() < until:
+        results.append(digest_some())
+    return DigestResult(*(sum(getattr(one, name) for one in results) for name in ("batches", "events", "rejected")))
 
 
 @retried

@@ -14,7 +14,7 @@ from django.utils import timezone
 from core.database.deadlocks import retried
 from events.models import Application, Event, RejectedEvent, WriteKey
 from events.models.application import SETTINGS
-from events.services.history import ChangeRefused, note, save
+from events.services.history import ChangeRefused, add_history, save
 
 KEY_BEGINNING = 8  # first characters of a key that are stored and shown
 MAX_OVERLAP_HOURS = 30 * 24  # how long an old key may stay valid
@@ -67,7 +67,7 @@ def delete_application(*, application: Application, actor: Any = None) -> None:
         if locked is None:
             return
         # Checked first, because Django would load all of them for its error message.
-        if any(kind.objects.filter(application=locked).exists() for kind in (Event, RejectedEvent)):
+        if any(model.objects.filter(application=locked).exists() for model in (Event, RejectedEvent)):
             raise ChangeRefused(f"There are events of {locked}: pause it instead.")
         locked._history_user = actor  # type: ignore[attr-defined]
         locked.delete()
@@ -86,7 +86,7 @@ def rotate_key(*, application: Application, overlap_hours: float = 24, actor: An
         locked = Application.objects.select_for_update().get(pk=application.pk)  # serialises rotations
         locked.keys.filter(Q(expires_at=None) | Q(expires_at__gt=ends)).update(expires_at=ends)
         made = _new_key(locked, actor)
-        note(locked, actor, f"Rotated its key to {made.key}")
+        add_history(locked, actor, f"Rotated its key to {made.key}")
     return made
 
 
@@ -97,7 +97,7 @@ def revoke_key(*, key: WriteKey, actor: Any = None) -> None:
         application = Application.objects.select_for_update().get(pk=key.application_id)
         now = timezone.now()
         if application.keys.filter(Q(expires_at=None) | Q(expires_at__gt=now), pk=key.pk).update(expires_at=now):
-            note(application, actor, f"Revoked its key {key}")
+            add_history(application, actor, f"Revoked its key {key}")
 
 
 def _checked(settings: dict[str, Any]) -> dict[str, Any]:

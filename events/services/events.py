@@ -14,7 +14,7 @@ from django.db.models.functions import Greatest, Least
 from core.database.deadlocks import retried
 from events.models import Batch, Event, RejectedEvent, Session
 from events.models.event import BATCH_ROWS
-from events.rejected.deletion import forget_rejected
+from events.rejected.deletion import delete_rejected_rows
 from events.rejected.revalidation import Revalidator
 from events.rollups import adjustments
 from events.services.history import ChangeRefused
@@ -77,7 +77,7 @@ def delete_event(*, event: Event, actor: Any = None) -> bool:
             adjustments.shrink(batch, events=1)
         else:
             adjustments.change_session(found.session_id, -1)
-            adjustments.add(Counter({adjustments.kind_of(found): -1}), "events")
+            adjustments.add(Counter({adjustments.key_of(found): -1}), "events")
         _log(found, DELETION, actor, f"Deleted {found.event_id}.")
     return True
 
@@ -91,7 +91,7 @@ def delete_rejected(*, ids: list[int], among: QuerySet[RejectedEvent] | None = N
     with transaction.atomic():
         found = RejectedEvent.objects.all() if among is None else among
         rows = list(found.select_for_update().filter(pk__in=ids).defer("raw", "reasons").order_by("pk"))
-        counted = forget_rejected(rows)
+        counted = delete_rejected_rows(rows)
         if rows:
             number = f"{len(rows):,} rejected events, such as " if len(rows) > 1 else ""
             _log(rows[0], DELETION, actor, f"Deleted {number}{rows[0].category} / {rows[0].name}: {rows[0]}.")
@@ -136,8 +136,8 @@ def _count_anew(before: Event, after: Event) -> None:
     else:
         adjustments.change_session(before.session_id, -1)
         adjustments.add_to_session(after.session_id, after.timestamp)
-    moved = Counter({adjustments.kind_of(before): -1})
-    moved[adjustments.kind_of(after)] += 1
+    moved = Counter({adjustments.key_of(before): -1})
+    moved[adjustments.key_of(after)] += 1
     adjustments.add(moved, "events")
 
 

@@ -24,7 +24,7 @@ def save(row: Application | EventType, actor: Any, reason: str, fields: list[str
         raise ChangeRefused(f"There is a {row._meta.verbose_name} {row} already.") from error
 
 
-def note(application: Application, actor: Any, reason: str) -> None:
+def add_history(application: Application, actor: Any, reason: str) -> None:
     """Add a history entry for a change outside the row itself."""
     Application.history.bulk_history_create(
         [application], update=True, default_user=actor, default_change_reason=reason

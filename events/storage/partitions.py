@@ -10,11 +10,12 @@ moment, even if the default partition already holds rows of that month. One tran
    the month.
 
 Dropping a partition locks the parent table itself. New commits of the ingest queue behind a transaction that waits for
-that lock. LOCK_PATIENCE therefore limits the wait; after a timeout the drop is tried again an hour later.
+that lock. LOCK_TIMEOUT therefore limits the wait; after a timeout the drop is tried again an hour later.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -22,11 +23,9 @@ import structlog
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
-from events.storage.months import following, months
-
 log = structlog.get_logger(__name__)
 AHEAD = timedelta(days=92)  # the current month and the three after it
-LOCK_PATIENCE = "500ms"  # lock timeout of a drop
+LOCK_TIMEOUT = "500ms"  # lock timeout of a drop
 MOVE_SECONDS = 300  # statement timeout; enough for a default partition with tens of millions of rows
 _PREFIX = "events_event_y"
 
@@ -45,6 +44,23 @@ _CREATE = """
 """
 
 
+def month_of(moment: datetime) -> datetime:
+    """Return the beginning of the month, in UTC, that contains this moment."""
+    return moment.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def next_month(month: datetime) -> datetime:
+    return month.replace(year=month.year + month.month // 12, month=month.month % 12 + 1)
+
+
+def months(first: datetime, last: datetime) -> Iterator[datetime]:
+    """Yield the beginning of each month, from the month of `first` to the month of `last`."""
+    month = month_of(first)
+    while month <= last:
+        yield month
+        month = next_month(month)
+
+
 @dataclass(frozen=True)
 class Partition:
     """The partition of one month: `first` ≤ timestamp < `end`.
@@ -59,7 +75,7 @@ class Partition:
 
     @property
     def end(self) -> datetime:
-        return following(self.first)
+        return next_month(self.first)
 
 
 def lock_partitions() -> None:
@@ -103,10 +119,10 @@ def ensure(first: datetime, last: datetime) -> list[str]:
 
 
 def drop(partition: Partition) -> bool:
-    """Drop a month with all its rows. Return False if the lock was not acquired within LOCK_PATIENCE."""
+    """Drop a month with all its rows. Return False if the lock was not acquired within LOCK_TIMEOUT."""
     try:
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [LOCK_PATIENCE])
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
             cursor.execute(f"DROP TABLE IF EXISTS {partition.name}")
     except OperationalError as error:
         log.warning("events_partition_busy", partition=partition.name, error=str(error).strip())
@@ -122,7 +138,7 @@ def _create(month: datetime) -> str:
         cursor.execute("LOCK TABLE events_event IN SHARE UPDATE EXCLUSIVE MODE")
         cursor.execute("SELECT to_regclass(%s)", [name])
         if cursor.fetchone()[0] is None:  # otherwise another process has just created it
-            cursor.execute(_CREATE.format(name=name), {"first": month, "end": following(month)})
+            cursor.execute(_CREATE.format(name=name), {"first": month, "end": next_month(month)})
     return name
 
 

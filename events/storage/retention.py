@@ -17,8 +17,7 @@ from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from events.storage import partitions
-from events.storage.months import month_of
-from events.storage.partitions import Partition
+from events.storage.partitions import Partition, month_of
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +46,7 @@ _DELETE = """
 
 
 @dataclass(frozen=True)
-class Old:
+class ExpiredRows:
     """The expired rows of one table. For a monthly partition, `rows` is an estimate."""
 
     table: str
@@ -68,34 +67,34 @@ def rejected_horizon(now: datetime | None = None) -> datetime | None:
     return max((moment for moment in (own, everything) if moment is not None), default=None)
 
 
-def _ends() -> Iterator[tuple[str, str, str, datetime]]:
+def _expiries() -> Iterator[tuple[str, str, str, datetime]]:
     """Yield (table, key, column with the row's time, moment before which its rows are expired)."""
     for tables, before in ((_TABLES, horizon()), (_REJECTED, rejected_horizon())):
         if before is not None:
             yield from ((table, key, moment, before) for table, (key, moment) in tables.items())
 
 
-def what_would_go() -> Iterator[Old]:
+def expired_rows() -> Iterator[ExpiredRows]:
     """Yield the rows that `retain` would delete, for each table, without deleting them."""
     if before := horizon():
-        yield from (Old(month.name, month.rows, month.size) for month in _months_before(before))
+        yield from (ExpiredRows(month.name, month.rows, month.size) for month in _months_before(before))
     with connection.cursor() as cursor:
-        for table, _, moment, before in _ends():
+        for table, _, moment, before in _expiries():
             cursor.execute(_COUNT.format(table=table, moment=moment), [before])
             if rows := cursor.fetchone()[0]:
-                yield Old(table, rows)
+                yield ExpiredRows(table, rows)
 
 
-def retain(seconds: float = SECONDS) -> list[Old]:
+def retain(seconds: float = SECONDS) -> list[ExpiredRows]:
     """Delete expired rows for about `seconds`; return what was deleted.
 
     Locked rows, and partitions whose lock is not available, are left for the next run.
     """
     before, until = horizon(), time.monotonic() + seconds
     months = _months_before(before) if before else []
-    gone = [Old(month.name, month.rows, month.size) for month in months if partitions.drop(month)]
-    for table, key, moment, end in _ends():
-        gone.append(Old(table, _delete(table, key, moment, end, until)))
+    gone = [ExpiredRows(month.name, month.rows, month.size) for month in months if partitions.drop(month)]
+    for table, key, moment, end in _expiries():
+        gone.append(ExpiredRows(table, _delete(table, key, moment, end, until)))
     return [one for one in gone if one.rows or one.size]
 
 

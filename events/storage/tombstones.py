@@ -31,21 +31,21 @@ MAX_INGEST_DURATION = timedelta(hours=1)
 
 # A condition for a statement whose rows are called `sent`: the row has no tombstone. OFFSET 0 keeps Postgres from
 # turning the subquery into a join, which would read all tombstones. So each row is looked up in the index.
-NOT_GONE = """
+NO_TOMBSTONE = """
     NOT EXISTS (
-        SELECT FROM events_eventtombstone AS gone
-        WHERE gone.application_id = sent.application AND gone.event_id = sent.event_id
-          AND gone.timestamp = sent.timestamp
+        SELECT FROM events_eventtombstone AS tombstone
+        WHERE tombstone.application_id = sent.application AND tombstone.event_id = sent.event_id
+          AND tombstone.timestamp = sent.timestamp
         OFFSET 0
     )
 """
 _DELETE_STORED_AGAIN = """
     DELETE FROM events_event AS event
     USING unnest(%(ids)s::bigint[], %(first)s::timestamptz[], %(last)s::timestamptz[]) AS batch (id, first, last),
-          events_eventtombstone AS gone
-    WHERE gone.created_at > %(since)s
-      AND event.application_id = gone.application_id AND event.event_id = gone.event_id
-      AND event.timestamp = gone.timestamp AND event.timestamp BETWEEN batch.first AND batch.last
+          events_eventtombstone AS tombstone
+    WHERE tombstone.created_at > %(since)s
+      AND event.application_id = tombstone.application_id AND event.event_id = tombstone.event_id
+      AND event.timestamp = tombstone.timestamp AND event.timestamp BETWEEN batch.first AND batch.last
       AND event.id >= batch.id * %(rows)s AND event.id < (batch.id + 1) * %(rows)s
     RETURNING batch.id
 """
@@ -53,7 +53,7 @@ _DELETE_STORED_AGAIN = """
 
 def erased(event: Event) -> None:
     """Write the tombstone of an event that the caller's transaction deletes."""
-    _keep(event, Reason.ERASED)
+    _add(event, Reason.ERASED)
 
 
 def moved(before: Event, after: Event) -> None:
@@ -62,10 +62,10 @@ def moved(before: Event, after: Event) -> None:
     EventTombstone.objects.filter(
         application_id=after.application_id, event_id=after.event_id, timestamp=after.timestamp
     ).delete()
-    _keep(before, Reason.MOVED)
+    _add(before, Reason.MOVED)
 
 
-def _keep(event: Event, reason: Reason) -> None:
+def _add(event: Event, reason: Reason) -> None:
     key = {"application_id": event.application_id, "event_id": event.event_id, "timestamp": event.timestamp}
     EventTombstone.objects.bulk_create([EventTombstone(**key, reason=reason)], ignore_conflicts=True)
 

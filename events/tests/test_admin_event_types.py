@@ -9,7 +9,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from events.admin.event_type_pages.schema_text import TypedWrong, differences, read_json
+from events.admin.event_type_pages.schema_text import InvalidText, differences, read_json
 from events.factories import ApplicationFactory, EventFactory, RejectedEventFactory
 from events.models import Event, EventType
 from events.services import create_event_type
@@ -228,7 +228,7 @@ def test_differences_are_line_by_line():
 
 
 def test_a_text_that_is_too_long_is_not_read():
-    with pytest.raises(TypedWrong, match="characters"):
+    with pytest.raises(InvalidText, match="characters"):
         read_json(" " * 300_000)
 
 

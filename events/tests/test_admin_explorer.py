@@ -67,7 +67,7 @@ def test_a_type_whose_words_have_the_separator_in_them_is_found(as_viewer, shop,
 
     for typed in ("web / shop / sale / paid", "web / shop", "web / shop / other", "web / blog / read", "web / blog"):
         page = as_viewer.get(ADDRESS, {"type": typed})
-        assert page.context["which"].type == typed
+        assert page.context["filters"].type == typed
         assert rows(page.content.decode()) == 1, typed
 
 

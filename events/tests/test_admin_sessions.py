@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 from django.contrib.auth.models import Permission
 
-from events.admin.widgets.formatting import lasting
+from events.admin.widgets.formatting import duration
 from events.factories import ApplicationFactory, EventFactory
 from events.models import Event, Session
 
@@ -59,8 +59,8 @@ def test_a_long_session_goes_on_on_the_next_page(as_viewer, visit, monkeypatch):
 
     second = as_viewer.get(f"{ADDRESS}visit-1/change/", {"cursor": first["page"].next}).context
 
-    assert [moment.event.name for moment in second["moments"]] == ["pageview"] and not second["page"].next
-    assert second["moments"][0].pause == "59 min 57 s"
+    assert [moment.event.name for moment in second["entries"]] == ["pageview"] and not second["page"].next
+    assert second["entries"][0].pause == "59 min 57 s"
 
 
 def test_events_that_are_not_counted_yet_have_a_page(as_viewer):
@@ -74,7 +74,7 @@ def test_any_id_can_be_opened_from_the_list(as_viewer, session_id):
     session_of(session_id, EventFactory(session_id=session_id))
 
     listed = as_viewer.get(ADDRESS).content.decode()
-    address = listed.split("field-id_of")[-1].split(f'href="{ADDRESS}')[1].split('"')[0]
+    address = listed.split("field-id_link")[-1].split(f'href="{ADDRESS}')[1].split('"')[0]
 
     assert as_viewer.get(ADDRESS + unescape(address)).context["session_id"] == session_id
 
@@ -133,4 +133,4 @@ def test_a_session_that_never_was_is_not_found(as_viewer):
     [(0, "–"), (0.02, "20 ms"), (2.54, "2.5 s"), (59, "59 s"), (61, "1 min 1 s"), (3600, "1 h"), (90_061, "1 d 1 h")],
 )
 def test_how_long_is_said_in_words(seconds, words):
-    assert lasting(timedelta(seconds=seconds)) == words
+    assert duration(timedelta(seconds=seconds)) == words

@@ -9,9 +9,9 @@ import pytest
 
 from events.factories import EventTypeFactory
 from events.ingest import check_process
-from events.ingest.asgi_app import HEAVY_OF_ONE
-from events.ingest.check_process import CheckProcess, TooHeavy, read_here
-from events.ingest.registry import KeysAndSchemas
+from events.ingest.asgi_app import MAX_HEAVY_PER_APPLICATION
+from events.ingest.check_process import CheckProcess, TooHeavy, read_in_thread
+from events.ingest.registry import RegistrySnapshot
 from events.models import Event, RejectedEvent
 from events.tests.sending import committed
 from events.tests.test_envelope import BROKEN, FAULTY, RIGHT
@@ -24,7 +24,7 @@ from events.validation.schemas import compiled
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 SCHEMA = {"properties": {"tags": {"items": {"type": "string"}}}}
 TYPE = (RIGHT["category"], RIGHT["name"])
-KNOWN = KeysAndSchemas("1", {}, {TYPE: compiled(SCHEMA)}, {TYPE: json.dumps(SCHEMA)}, {})
+KNOWN = RegistrySnapshot("1", {}, {TYPE: compiled(SCHEMA)}, {TYPE: json.dumps(SCHEMA)}, {})
 RULES = Rules.for_application(ApplicationSettings(7), KNOWN.types, now=NOW)
 
 
@@ -76,9 +76,9 @@ def test_what_is_heavy_is_not_read_here():
         packed(*[tagged(1_900, 0)] * 10),
     ):
         with pytest.raises(TooHeavy):
-            read_here(content, RULES)
+            read_in_thread(content, RULES)
 
-    assert len(read_here(packed(*[RIGHT] * 500), RULES)) == 500
+    assert len(read_in_thread(packed(*[RIGHT] * 500), RULES)) == 500
 
 
 def test_an_item_that_one_call_judges_for_long_is_for_the_other_process():
@@ -86,14 +86,14 @@ def test_an_item_that_one_call_judges_for_long_is_for_the_other_process():
     rules = RULES._replace(types=numbers)
 
     with pytest.raises(TooHeavy):
-        read_here(packed(tagged(1, 1e-300)), rules)
+        read_in_thread(packed(tagged(1, 1e-300)), rules)
 
-    assert len(read_here(packed(*[tagged(1, 7)] * 100), rules)) == 100
+    assert len(read_in_thread(packed(*[tagged(1, 7)] * 100), rules)) == 100
 
 
 def test_it_is_told_of_new_schemas(other):
     stricter = {"required": ["tags"]}
-    newer = KeysAndSchemas("2", {}, {TYPE: compiled(stricter)}, {TYPE: json.dumps(stricter)}, {})
+    newer = RegistrySnapshot("2", {}, {TYPE: compiled(stricter)}, {TYPE: json.dumps(stricter)}, {})
 
     first = other.read(packed(RIGHT), RULES, KNOWN)
     second = other.read(packed(RIGHT), RULES, newer)
@@ -107,7 +107,7 @@ def test_what_is_too_much_is_told(other, monkeypatch):
         other.read(packed(*[1] * (MAX_ITEMS + 1)), RULES, KNOWN)
 
     dear = {"additionalProperties": {"items": {"allOf": [{}] * 400}}}
-    known = KeysAndSchemas("3", {}, {TYPE: compiled(dear)}, {TYPE: json.dumps(dear)}, {})
+    known = RegistrySnapshot("3", {}, {TYPE: compiled(dear)}, {TYPE: json.dumps(dear)}, {})
     with pytest.raises(BudgetSpent):
         other.read(packed(*[tagged(200)] * 40), RULES, known)
 
@@ -124,12 +124,12 @@ def test_a_process_that_was_killed_is_started_again(other):
 
 def test_a_process_that_does_not_answer_is_ended_and_its_request_is_refused(other, monkeypatch):
     other.read(packed(RIGHT), RULES, KNOWN)
-    monkeypatch.setattr(check_process, "SECONDS", 0.2)
+    monkeypatch.setattr(check_process, "TIMEOUT", 0.2)
     os.kill(other._process.pid, signal.SIGSTOP)
 
     with pytest.raises(BudgetSpent):
         other.read(packed(RIGHT), RULES, KNOWN)
-    monkeypatch.setattr(check_process, "SECONDS", 20)
+    monkeypatch.setattr(check_process, "TIMEOUT", 20)
     assert len(other.read(packed(RIGHT), RULES, KNOWN)) == 1
 
 
@@ -148,7 +148,7 @@ def test_an_application_waits_with_few_heavy_bodies_at_the_same_time(sender, pag
     answers = sender.post_together(*[heavy] * 5, packed(pageview))
 
     statuses = [answer.status for answer in answers]
-    assert statuses.count(202) == HEAVY_OF_ONE + 1 and statuses.count(429) == 5 - HEAVY_OF_ONE
+    assert statuses.count(202) == MAX_HEAVY_PER_APPLICATION + 1 and statuses.count(429) == 5 - MAX_HEAVY_PER_APPLICATION
     assert statuses[-1] == 202
     assert not sender.app._heavy
 

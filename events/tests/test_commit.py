@@ -17,7 +17,7 @@ from events.ingest.db_thread import Unavailable
 from events.ingest.rate_limit import ApplicationRateLimit
 from events.models import Application, Batch, Event, RejectedEvent
 from events.tests.sending import committed
-from events.validation.event import ItemOutcome, read
+from events.validation.event import read
 from events.validation.rules import ApplicationSettings, Rules
 
 pytestmark = committed
@@ -25,7 +25,7 @@ pytestmark = committed
 
 @pytest.fixture
 def raw_connection(db):
-    connection = psycopg2.connect(**db_thread.parameters("test"))
+    connection = psycopg2.connect(**db_thread.connection_parameters("test"))
     connection.autocommit = True
     yield connection
     connection.close()
@@ -55,7 +55,7 @@ def test_events_of_an_application_that_was_deleted_are_nowhere(raw_connection, w
 
     items = read(json.dumps(many[:3]).encode(), rules)
 
-    assert set(Store().write(raw_connection, items)) == {ItemOutcome.GONE}
+    assert set(Store().write(raw_connection, items)) == {"gone"}
     assert not Event.objects.exists() and not Batch.objects.exists()
 
 
@@ -73,7 +73,7 @@ def break_lines(sender, monkeypatch):
         raise psycopg2.OperationalError("connection refused")
 
     monkeypatch.setattr(db_thread.psycopg2, "connect", connect)
-    for one in [*(writer.line for writer in sender.app._writers), sender.app._looking]:
+    for one in [*(writer.thread for writer in sender.app._writers), sender.app._registry_thread]:
         one._disconnect()
     for writer in sender.app._writers:
         writer.statement.close()
@@ -125,7 +125,7 @@ def test_a_connection_that_was_cut_is_replaced(sender, pageview):
 
 def test_whoever_would_wait_too_long_is_told_that_nobody_knows(sender, pageview, monkeypatch):
     sender.post(pageview | {"event_id": None})
-    monkeypatch.setattr(asgi_app, "ANSWER", 0.3)
+    monkeypatch.setattr(asgi_app, "RESPONSE_TIMEOUT", 0.3)
     with connection.cursor() as cursor:
         cursor.execute("BEGIN; LOCK TABLE events_batch")
         answer = sender.post(pageview)
@@ -139,7 +139,7 @@ def test_whoever_would_wait_too_long_is_told_that_nobody_knows(sender, pageview,
 
 def test_whoever_gives_up_leaves_nothing_in_the_queue(sender, many, monkeypatch):
     sender.post(many[0])
-    monkeypatch.setattr(asgi_app, "ANSWER", 0.3)
+    monkeypatch.setattr(asgi_app, "RESPONSE_TIMEOUT", 0.3)
     with connection.cursor() as cursor:
         cursor.execute("BEGIN; LOCK TABLE events_batch")
         answers = sender.post_together(*many[1:20])
@@ -151,8 +151,8 @@ def test_whoever_gives_up_leaves_nothing_in_the_queue(sender, many, monkeypatch)
 
 def test_nobody_waits_longer_for_keys_than_for_an_answer(sender, pageview, monkeypatch):
     sender.post(pageview)
-    monkeypatch.setattr(asgi_app, "ANSWER", 0.3)
-    monkeypatch.setattr(registry, "STALE", 0.0)
+    monkeypatch.setattr(asgi_app, "RESPONSE_TIMEOUT", 0.3)
+    monkeypatch.setattr(registry, "MAX_AGE", 0.0)
     with connection.cursor() as cursor:
         cursor.execute("BEGIN; LOCK TABLE events_writekey")
         answer = sender.post(pageview)
@@ -162,7 +162,7 @@ def test_nobody_waits_longer_for_keys_than_for_an_answer(sender, pageview, monke
 
 
 def test_more_than_can_be_held_is_503_and_what_was_taken_is_stored(sender, many, monkeypatch):
-    monkeypatch.setattr(sender.app.limits, "heaviest", 1_000_000)
+    monkeypatch.setattr(sender.app.limits, "max_weight", 1_000_000)
     bodies = [
         [event | {"event_id": str(UUID(int=place * 1000 + at))} for at, event in enumerate(many)] for place in range(20)
     ]
@@ -177,7 +177,7 @@ def test_more_than_can_be_held_is_503_and_what_was_taken_is_stored(sender, many,
 
 def test_more_requests_than_can_be_under_way_are_503(sender, pageview, monkeypatch):
     sender.post(pageview)
-    monkeypatch.setattr(sender.app.limits, "most", 3)
+    monkeypatch.setattr(sender.app.limits, "max_requests", 3)
 
     statuses = [answer.status for answer in sender.post_together(*[pageview] * 10)]
 
@@ -185,7 +185,7 @@ def test_more_requests_than_can_be_under_way_are_503(sender, pageview, monkeypat
 
 
 def test_small_requests_do_not_wait_for_large_ones(sender, raw_connection, write_key, many):
-    large = many[0] | {"data": {"text": "x" * (asgi_app.LARGE + 1)}}
+    large = many[0] | {"data": {"text": "x" * (asgi_app.MIN_LARGE_BYTES + 1)}}
     raw_connection.autocommit = False
     with raw_connection.cursor() as cursor:  # whoever writes the same event waits for this transaction to end
         cursor.execute(

@@ -22,7 +22,7 @@ from events.rejected import replay
 from events.rollups import digest
 from events.tests.counting import NOON, assert_all_counted, commit
 from events.tests.sending import committed
-from events.validation.event import Item, ItemOutcome, read
+from events.validation.event import Item, read
 from events.validation.rules import ApplicationSettings, Rules
 
 pytestmark = committed
@@ -35,7 +35,7 @@ def items_of(application: int, bodies: list[dict[str, Any]]) -> list[Item]:
 
 
 def write(items: list[Item]) -> None:
-    own = psycopg2.connect(**db_thread.parameters("test"))
+    own = psycopg2.connect(**db_thread.connection_parameters("test"))
     own.autocommit = True
     try:
         Store()._write(own, items)  # without the second try
@@ -76,7 +76,7 @@ def test_ids_of_rejected_events_follow_the_order_of_arrival(wrong):
 
 
 def test_an_application_that_is_deleted_takes_no_neighbour_with_it(write_key, wrong, pageview):
-    own = psycopg2.connect(**db_thread.parameters("test"))
+    own = psycopg2.connect(**db_thread.connection_parameters("test"))
     own.autocommit = True
     for number in (2, 100):
         bodies = [pageview | {"event_id": f"{number:08}-0000-4000-8000-{place:012}"} for place in range(number)]
@@ -85,7 +85,7 @@ def test_an_application_that_is_deleted_takes_no_neighbour_with_it(write_key, wr
 
         outcomes = Store().write(own, [*gone, *kept])
 
-        assert outcomes == [ItemOutcome.GONE] * len(gone) + [ItemOutcome.ACCEPTED] * len(kept)
+        assert outcomes == ["gone"] * len(gone) + ["accepted"] * len(kept)
     own.close()
     assert (Event.objects.count(), RejectedEvent.objects.count()) == (102, 0)
 

@@ -162,7 +162,7 @@ def test_workers_side_by_side_count_everything_once():
 @pytest.mark.django_db(transaction=True)
 def test_rows_that_leave_the_default_partition_while_a_digest_waits_are_counted():
     commit([{"session_id": "mine"}, {"session_id": "mine"}])
-    moving, moved = psycopg2.connect(**db_thread.parameters("test")), threading.Event()
+    moving, moved = psycopg2.connect(**db_thread.connection_parameters("test")), threading.Event()
     months = {"first": datetime(2026, 5, 1, tzinfo=UTC), "end": datetime(2026, 6, 1, tzinfo=UTC)}
     try:
         with moving.cursor() as cursor:

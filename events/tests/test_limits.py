@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from events.ingest.request_limits import RequestLimits, TooMuch
+from events.ingest.request_limits import LimitExceeded, RequestLimits
 
 
 async def test_what_takes_too_long_is_ended():
@@ -41,10 +41,10 @@ async def test_whoever_is_cancelled_by_others_is_cancelled():
 
 
 async def test_only_so_many_may_be_under_way_at_once():
-    limits = RequestLimits(most=1)
+    limits = RequestLimits(max_requests=1)
 
     with limits.limit(60):
-        with pytest.raises(TooMuch), limits.limit(60):
+        with pytest.raises(LimitExceeded), limits.limit(60):
             pass
         assert len(limits.running) == 1
 
@@ -53,11 +53,11 @@ async def test_only_so_many_may_be_under_way_at_once():
 
 
 async def test_only_so_much_may_be_under_way_and_what_ends_weighs_nothing():
-    limits = RequestLimits(heaviest=10)
+    limits = RequestLimits(max_weight=10)
 
     with limits.limit(60) as one:
         one.add(6)
-        with pytest.raises(TooMuch), limits.limit(60) as other:
+        with pytest.raises(LimitExceeded), limits.limit(60) as other:
             other.add(4)
             other.add(1)
         assert limits.weight == 6

@@ -44,7 +44,7 @@ def small_pages(monkeypatch) -> None:
      ([300 * KIB], 1, 0), ([40 * KIB, 40 * KIB], 50 * KIB, 1)],
 )  # fmt: skip
 def test_a_page_takes_what_goes_in_and_one_row_at_least(sizes, taken, count, small_pages):
-    assert pages.fitting(sizes, taken) == count
+    assert pages.rows_within_bytes(sizes, taken) == count
 
 
 def test_a_list_of_large_events_has_shorter_pages_and_holds_each_once(small_pages, viewer_api):

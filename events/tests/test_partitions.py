@@ -13,7 +13,7 @@ from events import tasks
 from events.factories import ApplicationFactory, EventFactory, RejectedEventFactory
 from events.models import Event, Minute, RejectedEvent, Session
 from events.storage import partitions, retention
-from events.storage.months import following, months
+from events.storage.partitions import months, next_month
 from events.tests.counting import NOON, assert_all_counted, commit
 
 pytestmark = pytest.mark.django_db
@@ -30,7 +30,7 @@ def test_a_year_has_twelve_months_and_another_one_follows():
     found = list(months(datetime(2026, 11, 30, 23, tzinfo=UTC), datetime(2027, 2, 1, tzinfo=UTC)))
 
     assert [(month.year, month.month) for month in found] == [(2026, 11), (2026, 12), (2027, 1), (2027, 2)]
-    assert following(datetime(2026, 12, 1, tzinfo=UTC)) == datetime(2027, 1, 1, tzinfo=UTC)
+    assert next_month(datetime(2026, 12, 1, tzinfo=UTC)) == datetime(2027, 1, 1, tzinfo=UTC)
 
 
 def test_this_month_and_the_next_three_are_there_from_the_start():
@@ -47,8 +47,8 @@ def test_rows_that_are_there_already_move_into_their_month():
         for moment in (
             MAY - timedelta(microseconds=1),
             MAY,
-            following(MAY) - timedelta(microseconds=1),
-            following(MAY),
+            next_month(MAY) - timedelta(microseconds=1),
+            next_month(MAY),
         )
     )
 
@@ -129,12 +129,12 @@ def test_without_an_end_everything_is_kept(settings):
     settings.EVENT_RETENTION_DAYS = 0
     EventFactory(timestamp=datetime(1999, 1, 1, tzinfo=UTC))
 
-    assert retention.retain() == [] == list(retention.what_would_go())
+    assert retention.retain() == [] == list(retention.expired_rows())
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_partition_in_use_is_left_for_the_next_time(monkeypatch):
-    monkeypatch.setattr(partitions, "LOCK_PATIENCE", "50ms")
+    monkeypatch.setattr(partitions, "LOCK_TIMEOUT", "50ms")
     old = datetime(2001, 1, 1, tzinfo=UTC)
     partitions.ensure(old, old)
     parameters = {key: value for key, value in connection.get_connection_params().items() if key != "cursor_factory"}

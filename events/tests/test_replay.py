@@ -177,14 +177,14 @@ def test_what_nobody_can_read_stays_rejected(raw, application):
 
 def test_what_postgres_refuses_stays_rejected_and_harms_no_neighbour(application, monkeypatch):
     commit([], [wrong(application), wrong(application, data={"broken": 1}), wrong(application)])
-    judge = replay.Revalidator.look
+    revalidate = replay.Revalidator.revalidate
 
     def broken(self, row):
-        item = judge(self, row)
+        item = revalidate(self, row)
         item.data = b'"\\u0000"' if b"broken" in item.data else item.data
         return item
 
-    monkeypatch.setattr(replay.Revalidator, "look", broken)
+    monkeypatch.setattr(replay.Revalidator, "revalidate", broken)
 
     assert outcome(replay_all(application)) == (3, 2, 0, 1, 0)
 

@@ -157,7 +157,7 @@ def test_few_among_many_are_found_where_they_are_and_nothing_else_is_read(
     query, few_among_many, viewer_api, monkeypatch
 ):
     assert len(asked_of_events(viewer_api, f"/events/?{query}")) == 1  # so little lies between that it is read as well
-    monkeypatch.setattr("events.query.time_slices.ASKING", 0)
+    monkeypatch.setattr("events.query.time_slices.EVENTS_PER_QUERY", 0)
     asked = asked_of_events(viewer_api, f"/events/?{query}")
 
     assert listed(viewer_api, f"/events/?{query}") == few_among_many

@@ -23,8 +23,8 @@ def test_payloads_are_judged_in_another_process():
     with untrusted(PRICED) as checker:
         process = checker._process
         assert process.pid != os.getpid() and process.poll() is None
-        assert checker.judge({}, b'{"price": 3}', UNLIMITED) == []
-        found = checker.judge_all([b'{"price": "free"}', b'{"price": 1e21}', b'{"price": 100000000000000000000}'])
+        assert checker.validate({}, b'{"price": 3}', UNLIMITED) == []
+        found = checker.validate_all([b'{"price": "free"}', b'{"price": 1e21}', b'{"price": 100000000000000000000}'])
 
     assert [[reason["code"] for reason in reasons] for reasons in found] == [["type"], ["maximum"], []]
     assert process.poll() is not None
@@ -58,7 +58,7 @@ def test_a_child_that_takes_too_much_memory_ends_and_nothing_else_does(monkeypat
 def test_a_child_that_takes_too_long_is_killed():
     with pytest.raises(SchemaError, match="seconds or 1 GiB"), untrusted(PRICED, seconds=0.01) as checker:
         time.sleep(0.1)
-        checker.judge_all([b"{}"])
+        checker.validate_all([b"{}"])
 
 
 def test_a_child_that_computes_too_long_is_ended_by_the_kernel(monkeypatch):

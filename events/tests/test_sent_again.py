@@ -17,7 +17,7 @@ from core.tests.interleaving import interleave
 from events import services
 from events.factories import ApplicationFactory, RejectedEventFactory
 from events.ingest import db_thread
-from events.ingest.bulk_insert import COPY_FROM, EXECUTE, PREPARE, InsertBatch, Store
+from events.ingest.bulk_insert import EXECUTE, MIN_COPY_EVENTS, PREPARE, InsertBatch, Store
 from events.models import Application, Event, EventTombstone, Minute, Session
 from events.rejected import backfill
 from events.rollups import digest
@@ -28,13 +28,13 @@ from events.validation.event import Item, read
 from events.validation.rules import ApplicationSettings, Rules
 
 HOUR = timedelta(hours=1)
-SIZES = pytest.mark.parametrize("others", [0, COPY_FROM], ids=["in a statement", "in a copy"])
+SIZES = pytest.mark.parametrize("others", [0, MIN_COPY_EVENTS], ids=["in a statement", "in a copy"])
 
 
 @pytest.fixture
 def own() -> Any:
     """A connection of the ingest."""
-    opened = psycopg2.connect(**db_thread.parameters("test"))
+    opened = psycopg2.connect(**db_thread.connection_parameters("test"))
     opened.autocommit = True
     yield opened
     opened.close()

@@ -15,7 +15,7 @@ from events import services
 from events.factories import ApplicationFactory, RejectedEventFactory, WriteKeyFactory
 from events.ingest import quota
 from events.ingest.asgi_app import MAX_REQUESTS, SHARE
-from events.ingest.request_limits import RequestLimits, TooMuchOfOne
+from events.ingest.request_limits import OwnerLimitExceeded, RequestLimits
 from events.models import Application, RejectedDay, RejectedEvent
 from events.storage import retention
 from events.tests.sending import committed, in_parts
@@ -29,28 +29,28 @@ def neighbour(db):
 
 
 async def test_an_owner_has_a_share_and_others_the_rest():
-    limits = RequestLimits(most_of_one=1, heaviest_of_one=10)
+    limits = RequestLimits(max_requests_per_owner=1, max_weight_per_owner=10)
 
     with limits.limit(60) as one, limits.limit(60) as other:
-        one.belong_to(1)
-        other.belong_to(2)
+        one.assign_owner(1)
+        other.assign_owner(2)
         one.add(10)
-        with pytest.raises(TooMuchOfOne):
+        with pytest.raises(OwnerLimitExceeded):
             one.add(1)
         other.add(5)
-        with pytest.raises(TooMuchOfOne), limits.limit(60) as second:
-            second.belong_to(1)
+        with pytest.raises(OwnerLimitExceeded), limits.limit(60) as second:
+            second.assign_owner(1)
 
     assert (limits.owners, limits.weight) == ({}, 0)
 
 
 async def test_what_weighed_before_it_had_an_owner_is_the_owners():
-    limits = RequestLimits(heaviest_of_one=10)
+    limits = RequestLimits(max_weight_per_owner=10)
 
     with limits.limit(60) as one:
         one.add(8)
-        one.belong_to(1)
-        with pytest.raises(TooMuchOfOne):
+        one.assign_owner(1)
+        with pytest.raises(OwnerLimitExceeded):
             one.add(3)
 
     assert limits.owners == {}
@@ -118,7 +118,7 @@ def test_a_garbage_item_among_others_is_kept_in_part_and_never_becomes_an_event(
 def test_what_an_application_has_rejected_beyond_its_bytes_of_a_day_is_only_counted(
     sender, pageview, write_key, neighbours, monkeypatch
 ):
-    monkeypatch.setattr(sender.app._quota, "_most", 1_000)
+    monkeypatch.setattr(sender.app._quota, "_max_bytes", 1_000)
     wrong = [pageview | {"event_id": None, "session_id": "", "data": {"text": "x" * 300}} for _ in range(5)]
     right = [pageview | {"event_id": None} for _ in range(neighbours)]
 
@@ -135,11 +135,11 @@ def test_what_an_application_has_rejected_beyond_its_bytes_of_a_day_is_only_coun
 
 @committed
 def test_repeated_rejected_events_use_the_quota_once(sender, pageview, write_key, monkeypatch):
-    monkeypatch.setattr(sender.app._quota, "_most", 1_000)
+    monkeypatch.setattr(sender.app._quota, "_max_bytes", 1_000)
     wrong = pageview | {"session_id": "", "data": {"text": "x" * 300}}
     for _ in range(10):
         sender.post(wrong)
-    sender.app._directory._as_of = float("-inf")  # the next request reads what is stored
+    sender.app._registry._as_of = float("-inf")  # the next request reads what is stored
 
     sender.post(wrong | {"event_id": str(uuid.uuid4())})
 
@@ -148,7 +148,7 @@ def test_repeated_rejected_events_use_the_quota_once(sender, pageview, write_key
 
 @committed
 def test_what_other_processes_have_kept_today_counts_too(sender, pageview, write_key, monkeypatch):
-    monkeypatch.setattr(sender.app._quota, "_most", 1_000)
+    monkeypatch.setattr(sender.app._quota, "_max_bytes", 1_000)
     RejectedDay.objects.create(application=write_key.application, day=timezone.now().date(), bytes=999)
     RejectedDay.objects.create(application=write_key.application, day=timezone.now().date() - timedelta(days=1))
 
@@ -195,7 +195,7 @@ def test_rejected_events_are_kept_for_a_shorter_time_than_events(settings, capsy
 def test_the_quota_can_be_switched_off(settings):
     settings.EVENT_REJECTED_MB_PER_DAY = 0
 
-    assert quota.Quota(None)._most == 0  # type: ignore[arg-type]
+    assert quota.Quota(None)._max_bytes == 0  # type: ignore[arg-type]
 
 
 @committed

@@ -40,13 +40,13 @@ def silent(monkeypatch):
     """A server that takes connections, and never says a word."""
     server = socket.create_server(("127.0.0.1", 0))
     elsewhere = {"host": "127.0.0.1", "port": server.getsockname()[1], "dbname": "any", "user": "any"}
-    monkeypatch.setattr(statement, "parameters", lambda name: elsewhere)
+    monkeypatch.setattr(statement, "connection_parameters", lambda name: elsewhere)
     yield server
     server.close()
 
 
 def cut(one: Statement) -> None:
-    with psycopg2.connect(**db_thread.parameters("test")) as other, other.cursor() as cursor:
+    with psycopg2.connect(**db_thread.connection_parameters("test")) as other, other.cursor() as cursor:
         cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [one._connection.info.backend_pid])
     other.close()
 
@@ -63,7 +63,7 @@ async def test_what_postgres_refuses_is_the_values_fault_and_the_next_ones_pass(
 
 
 async def test_what_cannot_be_prepared_is_refused_each_time(monkeypatch):
-    monkeypatch.setattr(db_thread, "PAUSE", 0.0)
+    monkeypatch.setattr(db_thread, "RETRY_PAUSE", 0.0)
     (broken,) = opened("PREPARE broken AS SELECT * FROM nowhere", "EXECUTE broken (%s)")
     for _ in range(2):
         with pytest.raises(psycopg2.ProgrammingError, match="nowhere"):
@@ -113,7 +113,7 @@ async def test_nobody_tries_again_at_once(half, monkeypatch):
         raise psycopg2.OperationalError("connection refused")
 
     monkeypatch.setattr(statement.psycopg2, "connect", connect)
-    monkeypatch.setattr(db_thread, "PAUSE", 60.0)
+    monkeypatch.setattr(db_thread, "RETRY_PAUSE", 60.0)
     for _ in range(3):
         with pytest.raises(Unavailable):
             await half.run(["1"])

@@ -32,7 +32,7 @@ def happen_around(day, application) -> list[datetime]:
     return moments
 
 
-def written(at: datetime) -> str:
+def utc_text(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
@@ -46,7 +46,7 @@ def expected_parts(zone, day, key, days) -> list[tuple[datetime, datetime]]:
 def test_statistics_count_local_days_and_hours(viewer_api, shop, zone, day, hours, interval, key, days):
     moments = happen_around(day, shop)
     expected = expected_parts(zone, day, key, days)
-    asked = {"tz": zone, "interval": interval, "from": written(expected[0][0]), "to": written(expected[-1][1])}
+    asked = {"tz": zone, "interval": interval, "from": utc_text(expected[0][0]), "to": utc_text(expected[-1][1])}
 
     found = viewer_api.get("/events/stats/", asked).json()
 
@@ -81,7 +81,7 @@ def test_bars_are_local_days_and_hours_and_lead_to_what_they_count(
     start, end = noon - timedelta(days=days / 2, minutes=7), noon + timedelta(days=days / 2, minutes=7)
     minutes = [start + MINUTE * number for number in range((end - start) // MINUTE)]
     as_viewer.cookies["opsroom_zone"] = quote(zone, safe="")
-    asked = {"from": written(start), "to": written(end), "session": session}
+    asked = {"from": utc_text(start), "to": utc_text(end), "session": session}
 
     chart = as_viewer.get(EXPLORER, asked).context["chart"]
 
@@ -100,7 +100,7 @@ def test_no_two_bars_of_a_chart_have_the_same_label(as_viewer, shop, zone, day, 
     as_viewer.cookies["opsroom_zone"] = quote(zone, safe="")
 
     for days in (1, 20):
-        ends = {"from": written(noon - timedelta(days=days)), "to": written(noon + timedelta(days=days))}
+        ends = {"from": utc_text(noon - timedelta(days=days)), "to": utc_text(noon + timedelta(days=days))}
         EventFactory(application=shop, timestamp=noon)
         labels = [bar.label for bar in as_viewer.get(EXPLORER, ends).context["chart"].bars]
         assert len(labels) == len(set(labels))

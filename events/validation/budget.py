@@ -21,11 +21,11 @@ ITEMS = 20  # a request may take as much work as this number of items with the m
 # Up to this work an item is validated without a closer estimate. The work is computed from the number of bytes, for the
 # worst case: each byte counts as a character, half a value and half a number.
 LIGHT = 1_000
-USUALLY = 4  # the typical work is this many times less than that worst case
-HERE = 5_000  # work that the event loop does itself
-REASONS_HERE = 20_000  # the same for listing validation errors
-ONE_IN_THREAD = 20_000  # for one item in a thread: validating it is one call, during which the event loop is blocked
-REASONS_IN_THREAD = 40_000  # the same for listing validation errors
+TYPICAL_DIVISOR = 4  # the typical work is this many times less than that worst case
+MAX_INLINE_WORK = 5_000  # work that the event loop does itself
+MAX_INLINE_REASONS = 20_000  # the same for listing validation errors
+MAX_THREAD_WORK = 20_000  # for one item in a thread: validating it is one call, during which the event loop is blocked
+MAX_THREAD_REASONS = 40_000  # the same for listing validation errors
 REASON = 80  # making one validation error takes as long as this number of evaluations
 WORDS = 8  # copying this number of bytes of the schema into an error takes as long as one evaluation
 POSITIONS = 4  # one character at this number of regex positions takes as long as one evaluation, mostly much less
@@ -61,12 +61,12 @@ class Budget:
     @classmethod
     def of_event_loop(cls) -> Budget:
         """Return the budget of the event loop. When it is exceeded, a thread validates the request."""
-        return cls(HERE, REASONS_HERE, one=(HERE, REASONS_HERE))
+        return cls(MAX_INLINE_WORK, MAX_INLINE_REASONS, one=(MAX_INLINE_WORK, MAX_INLINE_REASONS))
 
     @classmethod
     def of_thread(cls) -> Budget:
         """Return the budget of a thread. When it is exceeded, the child process validates the request."""
-        return cls(MAX_WORK, MAX_ERRORS, one=(ONE_IN_THREAD, REASONS_IN_THREAD))
+        return cls(MAX_WORK, MAX_ERRORS, one=(MAX_THREAD_WORK, MAX_THREAD_REASONS))
 
     def spend(self, work: int) -> None:
         """Subtract the work of one item. Raises BudgetSpent if a limit is exceeded."""

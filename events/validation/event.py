@@ -14,31 +14,23 @@ import re
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
 from events.validation.errors import MAX_ERRORS, MAX_TEXT_LENGTH, ValidationReason, reason, storable
-from events.validation.parser import Body, Read, too_deep
+from events.validation.parser import Body, ParsedItem, too_deep
 from events.validation.rules import Rules
 
 MAX_KEPT_BYTES = 16 * 1024  # bytes that are kept of an item that is not JSON
-GARBAGE = uuid.UUID("6c1a53f0-5a0c-4a52-9a4b-6f1f0d1f8a01")  # UUID namespace for the ids of bodies that are not JSON
-NEVER = datetime.min.replace(tzinfo=UTC)
+INVALID_JSON_NAMESPACE = uuid.UUID("6c1a53f0-5a0c-4a52-9a4b-6f1f0d1f8a01")  # for the ids of bodies that are not JSON
+# What became of an item. "gone": not stored, because its application was deleted meanwhile.
+ItemOutcome = Literal["accepted", "duplicate", "rejected", "gone"]
+NO_TIMESTAMP = datetime.min.replace(tzinfo=UTC)
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # The formats of fromisoformat() that have a date and a time of day. Excludes week dates, ordinal dates and plain dates.
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d.*", re.ASCII)
-
-
-class ItemOutcome(StrEnum):
-    """What became of an item; only events/ingest/bulk_insert.py decides it."""
-
-    ACCEPTED = "accepted"
-    DUPLICATE = "duplicate"
-    REJECTED = "rejected"
-    GONE = "gone"  # not stored, because its application was deleted meanwhile
 
 
 @dataclass(slots=True)
@@ -53,7 +45,7 @@ class Item:
     category: str = ""
     name: str = ""
     data: bytes = b"{}"  # JSON
-    timestamp: datetime = NEVER
+    timestamp: datetime = NO_TIMESTAMP
     reasons: list[ValidationReason] = field(default_factory=list)
     received_at: datetime | None = None  # None: now
     is_kept: bool = True  # False for a rejected item that exceeds the application's daily quota
@@ -64,7 +56,7 @@ class Item:
         return self.body.raws[self.place]
 
     @property
-    def is_garbage(self) -> bool:
+    def is_invalid_json(self) -> bool:
         """Whether the whole body is not JSON."""
         return not self.body.is_array and _is_unreadable(self)
 
@@ -89,8 +81,8 @@ def read_items(body: Body, rules: Rules) -> list[Item]:
     items = [check(one, Item(rules.application.id, body, place), rules) for place, one in enumerate(body.read())]
     if [item for item in items if item.reasons]:
         body.split()  # the bytes of rejected items are needed later; splitting is slow, so it is done here
-        if items[0].is_garbage:
-            items[0].event_id = str(uuid.uuid5(GARBAGE, hashlib.sha256(body.content).hexdigest()))
+        if items[0].is_invalid_json:
+            items[0].event_id = str(uuid.uuid5(INVALID_JSON_NAMESPACE, hashlib.sha256(body.content).hexdigest()))
     return items
 
 
@@ -98,7 +90,7 @@ def _is_unreadable(item: Item) -> bool:
     return bool(item.reasons) and item.reasons[0]["code"] in ("not_json", "encoding")
 
 
-def check(one: Read, item: Item, rules: Rules) -> Item:
+def check(one: ParsedItem, item: Item, rules: Rules) -> Item:
     """Fill `item` with the members of the parsed value, and with its validation errors."""
     value, unstorable = one
     if unstorable:
@@ -207,6 +199,6 @@ def _payload(value: dict[str, Any], item: Item, rules: Rules) -> None:
         return
     checker = rules.types.get((item.category, item.name))
     if checker is not None:
-        item.reasons += checker.judge(data, item.data, rules.budget)
+        item.reasons += checker.validate(data, item.data, rules.budget)
     elif rules.application.rejects_unknown_types and item.category and item.name:
         item.reasons.append(reason("unknown_type", [], "There is no event type with this category and name."))

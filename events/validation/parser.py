@@ -22,6 +22,7 @@ from typing import Any
 import orjson
 
 from events.validation.errors import MAX_ERRORS, ValidationReason, reason
+from events.validation.json_numbers import INTEGERS
 
 MAX_ITEMS = 500  # in one request
 MAX_CONTAINERS = 50_000  # objects and arrays that are created by one call of a parser
@@ -40,9 +41,8 @@ _INSIDE = re.compile(
 )
 _DIGITS = bytes(0x30 if chr(byte).isdigit() and byte < 128 else 0 for byte in range(256))  # each digit to "0"
 _LONG_INTEGER = b"0" * 19  # a number with at least 19 digits may be beyond 64 bits
-_INTEGERS = range(-(2**63), 2**64)
 
-Read = tuple[Any, list[ValidationReason]]  # an item's value, and its errors; without errors it can be stored
+ParsedItem = tuple[Any, list[ValidationReason]]  # an item's value, and its errors; without errors it can be stored
 
 
 class TooManyItems(ValueError):
@@ -71,7 +71,7 @@ class Body:
             self._is_suspect = b"\\u0000" in self.content or _LONG_INTEGER in self.content.translate(_DIGITS)
         return self._is_suspect
 
-    def read(self) -> list[Read]:
+    def read(self) -> list[ParsedItem]:
         """Return the parsed items in their order. Raises TooManyItems."""
         content = self.content
         if not self.is_suspect() and (len(content) <= MAX_CONTAINERS or _containers(content) <= MAX_CONTAINERS):
@@ -84,7 +84,7 @@ class Body:
                 if len(values) > MAX_ITEMS:
                     raise TooManyItems
                 return [(one, []) for one in values]
-        found = [read_one(raw) for raw in self.raws]
+        found = [parse_item(raw) for raw in self.raws]
         if not self._is_closed and not (found and found[-1][1]):  # otherwise the last item has that error
             self.raws.append(b"")
             found.append((None, [reason("not_json", [], 'The array is not closed: its "]" is missing.')]))
@@ -155,7 +155,7 @@ def _marks(content: bytes, place: int) -> Iterator[tuple[int, int, bytes, int]]:
             return
 
 
-def read_one(raw: bytes) -> Read:
+def parse_item(raw: bytes) -> ParsedItem:
     """Parse one item by itself. Return its value and its errors: syntax, and what Postgres cannot store."""
     if _containers(raw) > MAX_CONTAINERS:
         return None, [too_deep([]) if _is_deep(raw) else _too_complex()]
@@ -185,7 +185,7 @@ def too_deep(path: list[str | int]) -> ValidationReason:
 def _integer(digits: str) -> float:
     if len(digits) > 20:  # int() raises ValueError for thousands of digits
         return math.inf
-    return number if (number := int(digits)) in _INTEGERS else math.inf
+    return number if (number := int(digits)) in INTEGERS else math.inf
 
 
 def _unstorable(value: Any) -> list[ValidationReason]:

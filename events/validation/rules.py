@@ -55,6 +55,13 @@ class Rules(NamedTuple):
 
     @classmethod
     def for_application(
-        cls, application: ApplicationSettings, types: Types, *, now: datetime | None = None, budget: Budget = UNLIMITED
+        cls,
+        application: ApplicationSettings,
+        types: Types,
+        *,
+        now: datetime | None = None,
+        bounds: TimestampBounds | None = None,
+        budget: Budget = UNLIMITED,
     ) -> Rules:
-        return cls(application, types, now or datetime.now(UTC), TimestampBounds.from_settings(), budget)
+        """Return the rules, by default those of now and of the settings."""
+        return cls(application, types, now or datetime.now(UTC), bounds or TimestampBounds.from_settings(), budget)

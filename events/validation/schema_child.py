@@ -50,16 +50,16 @@ _places = threading.BoundedSemaphore(CHILDREN)
 _passed: OrderedDict[str, None] = OrderedDict()
 
 
-class Untrusted:
+class SchemaProcess:
     """A schema in a child process. It validates payloads like events.validation.schemas.Schema."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
 
-    def judge(self, payload: Any, data: bytes, allowance: Budget) -> list[ValidationReason]:
-        return self.judge_all([data])[0]
+    def validate(self, payload: Any, data: bytes, allowance: Budget) -> list[ValidationReason]:
+        return self.validate_all([data])[0]
 
-    def judge_all(self, payloads: Sequence[bytes]) -> list[list[ValidationReason]]:
+    def validate_all(self, payloads: Sequence[bytes]) -> list[list[ValidationReason]]:
         """Return the validation errors of each of these JSON texts. Raises SchemaError if the child was killed."""
         found: list[list[ValidationReason]] = self.ask([payload.decode() for payload in payloads])
         return found
@@ -78,7 +78,7 @@ class Untrusted:
 
 
 @contextlib.contextmanager
-def untrusted(schema: Any, seconds: float = WALL_SECONDS) -> Iterator[Untrusted]:
+def untrusted(schema: Any, seconds: float = WALL_SECONDS) -> Iterator[SchemaProcess]:
     """Yield a schema that was checked and compiled in a child process, which is killed at the end of the context.
 
     Raises SchemaError if the schema is invalid, costs too much, or makes the child exceed its limits. Raises Busy if
@@ -95,7 +95,7 @@ def untrusted(schema: Any, seconds: float = WALL_SECONDS) -> Iterator[Untrusted]
     timer = threading.Timer(seconds, process.kill)
     timer.start()
     try:
-        child = Untrusted(process)
+        child = SchemaProcess(process)
         if verdict := child.ask(shape):
             raise SchemaError(verdict["message"], verdict["pointer"])
         yield child
@@ -131,7 +131,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (MAX_SECONDS, MAX_SECONDS))
     _answer(None)
     for line in lines:
-        _answer([schema.judge(read_stored(text), text.encode(), UNLIMITED) for text in json.loads(line)])
+        _answer([schema.validate(read_stored(text), text.encode(), UNLIMITED) for text in json.loads(line)])
 
 
 def limit() -> None:

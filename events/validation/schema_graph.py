@@ -82,7 +82,7 @@ class _Builder:
         self._number((), self.schema)
         while self.left:
             node, path, schema = self.left.popleft()
-            self._lead_on(node, path, schema)
+            self._link(node, path, schema)
         return Graph(self.nodes)
 
     def _number(self, path: Path, schema: Any) -> int:
@@ -102,7 +102,7 @@ class _Builder:
         self.nodes.append(Node(len(self.nodes), place))
         return self.nodes[-1]
 
-    def _lead_on(self, node: Node, path: Path, schema: dict[str, Any]) -> None:
+    def _link(self, node: Node, path: Path, schema: dict[str, Any]) -> None:
         node.weight, node.positions = own_weight(schema), self._positions(path, schema)
         node.numbers, node.reasons = own_numbers(schema), own_reasons(schema)
         node.words = own_words(schema) + len(node.place)
@@ -135,8 +135,8 @@ class _Builder:
 
     def _referred(self, keyword: str, reference: str, place: str) -> list[int]:
         """Return the numbers of the nodes that a reference can resolve to."""
-        where, fragment = urldefrag(urljoin(self.base, reference))
-        if where != urldefrag(self.base)[0]:
+        document, fragment = urldefrag(urljoin(self.base, reference))
+        if document != urldefrag(self.base)[0]:
             raise SchemaError("Retrieval is disabled: a reference may only lead to a place in this schema.", place)
         fragment = unquote(fragment)
         if not fragment:

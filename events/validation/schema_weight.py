@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from events.validation.json_numbers import INTEGERS
 from events.validation.schema_regex import TooComplex, active_positions
 
 PRESENT = 8  # this number of names in `required` and similar keywords costs as much as one evaluation
@@ -24,7 +25,6 @@ _OTHERS = ("type", "pattern", "not", "contains", "oneOf", "anyOf", "uniqueItems"
 ASSERTIONS = frozenset((*_NUMBERS, *_LENGTHS, *_MEMBERS, *_OTHERS))
 CONTENT = 8  # reading a character as JSON or Base64 takes as long as this number of regex positions
 REPEATED = ("const", "enum", "pattern")  # an error of one of these keywords contains a copy of its value
-_INTEGERS = range(-(2**63), 2**64)
 
 
 def own_weight(schema: dict[str, Any]) -> int:
@@ -50,11 +50,11 @@ def own_positions(schema: dict[str, Any], *, asserts_content: bool) -> int:
     if isinstance(members := schema.get("patternProperties"), dict):
         patterns += [(pattern, ("patternProperties", pattern)) for pattern in members]
     found = 0
-    for pattern, way in patterns:
+    for pattern, path in patterns:
         try:
             found += active_positions(pattern)
         except TooComplex:
-            raise TooComplex(*way) from None
+            raise TooComplex(*path) from None
     contents = ("contentMediaType" in schema) + ("contentEncoding" in schema) if asserts_content else 0
     return found + ("format" in schema) + CONTENT * contents
 
@@ -100,11 +100,11 @@ def _inside(value: Any) -> list[Any]:
 
 def _is_looked_up(values: list[Any]) -> bool:
     """Whether the validator looks a text or an integer up in these values instead of comparing it with each."""
-    return all(isinstance(one, str) for one in values) or all(type(one) is int and one in _INTEGERS for one in values)
+    return all(isinstance(one, str) for one in values) or all(type(one) is int and one in INTEGERS for one in values)
 
 
 def _is_fraction(value: Any) -> bool:
-    return isinstance(value, float) or (type(value) is int and value not in _INTEGERS)
+    return isinstance(value, float) or (type(value) is int and value not in INTEGERS)
 
 
 def _values(value: Any) -> list[Any]:

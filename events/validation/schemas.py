@@ -31,7 +31,7 @@ VAGUE = "This does not match the schema of its type. It is too large to list the
 class Checker(Protocol):
     """A validator for the payloads of one event type."""
 
-    def judge(self, payload: Any, data: bytes, allowance: Budget) -> list[ValidationReason]:
+    def validate(self, payload: Any, data: bytes, allowance: Budget) -> list[ValidationReason]:
         """Return the validation errors of the payload, whose JSON text is `data`: at most MAX_ERRORS.
 
         Raises BudgetSpent if the work exceeds `allowance`.
@@ -46,18 +46,18 @@ class Schema:
         self.validator, self.cost = validator, cost
         self._is_valid, self._at_most = validator.is_valid, budget.work_of_a_byte(cost)
 
-    def judge(self, payload: Any, data: bytes, allowance: Budget) -> list[ValidationReason]:
+    def validate(self, payload: Any, data: bytes, allowance: Budget) -> list[ValidationReason]:
         at_most = len(data) * self._at_most
         if at_most <= budget.LIGHT:  # nearly every event: a closer estimate is not worth its own cost
-            allowance.spend(int(at_most) // budget.USUALLY)
+            allowance.spend(int(at_most) // budget.TYPICAL_DIVISOR)
             if self._is_valid(payload):
                 return []
-        return self._judge(payload, data, allowance)
+        return self._validate(payload, data, allowance)
 
-    def _judge(self, payload: Any, data: bytes, allowance: Budget) -> list[ValidationReason]:
+    def _validate(self, payload: Any, data: bytes, allowance: Budget) -> list[ValidationReason]:
         size = budget.estimate(data, self.cost)
         work = size.work(self.cost)
-        if work > budget.HERE or budget.is_too_deep(size, self.cost):
+        if work > budget.MAX_INLINE_WORK or budget.is_too_deep(size, self.cost):
             exact = budget.measure(payload, len(data), budget.MAX_WORK // self.cost.evaluations)
             if exact is None or exact.work(self.cost) > budget.MAX_WORK or budget.is_too_deep(exact, self.cost):
                 return [_too_complex(exact)]

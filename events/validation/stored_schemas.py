@@ -19,7 +19,7 @@ class BrokenSchema:
     def __init__(self, why: str) -> None:
         self._why = f"The schema of this event type cannot be used: {why} Publish another schema and replay."
 
-    def judge(self, payload: Any, data: bytes, allowance: Budget) -> list[ValidationReason]:
+    def validate(self, payload: Any, data: bytes, allowance: Budget) -> list[ValidationReason]:
         return [reason("broken_schema", [], self._why)]
 
 

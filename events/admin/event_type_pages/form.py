@@ -8,16 +8,15 @@ from typing import Any
 from django import forms
 
 from core.busy import Busy
-from events.admin.event_type_pages.schema_text import TypedWrong, read_json, write_json
+from events.admin.event_type_pages.schema_text import InvalidText, read_json, write_json
+from events.admin.widgets.versioned_form import VersionedForm
 from events.models import EventType
 from events.models.event_type import anything
 from events.services import ChangeRefused
 from events.validation.schema_error import SchemaError
 
 
-class SchemaForm(forms.Form):
-    has_been_told = False  # set if another user changed a field after the form was opened
-
+class SchemaForm(VersionedForm):
     description = forms.CharField(max_length=2000, required=False)
     schema = forms.CharField(strip=False, error_messages={"required": "A schema is a JSON object; {} takes anything."})
     note = forms.CharField(max_length=200, required=False)
@@ -25,7 +24,7 @@ class SchemaForm(forms.Form):
     def clean_schema(self) -> Any:
         try:
             return read_json(self.cleaned_data["schema"])
-        except TypedWrong as error:
+        except InvalidText as error:
             raise forms.ValidationError(str(error)) from error
 
     def attempt(self, write: Callable[[dict[str, Any]], EventType]) -> EventType | None:

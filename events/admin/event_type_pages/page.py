@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import zip_longest
@@ -10,23 +9,20 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
-from django.contrib.admin import ModelAdmin
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
-from django.urls import URLPattern, path, reverse
-from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST, require_safe
+from django.urls import URLPattern, reverse
 
 from core import numerals
-from core.admin import form_versions
 from core.admin.dialog import ConfirmDialog, ask, go_to
 from core.busy import Busy
 from events import services
 from events.admin.event_type_pages.form import EventTypeForm, NextVersionForm, SchemaForm
-from events.admin.event_type_pages.schema_playground import dry_run_of, example_of, verdict_on
+from events.admin.event_type_pages.schema_playground import check_text, dry_run_of, example_of
 from events.admin.event_type_pages.schema_text import DiffLine, changed_lines, differences, write_json
 from events.admin.rejected_group import GroupKey
+from events.admin.widgets.page_admin import PageAdmin
 from events.models import EventType, SchemaVersion
 from events.models.event_type import anything
 
@@ -42,18 +38,15 @@ class VersionChange:
     is_present: bool
 
 
-class EventTypePageAdmin(ModelAdmin):
+class EventTypePageAdmin(PageAdmin):
     """Mixin of the event type admin: the page of one type. Only services write schemas."""
 
     def get_urls(self) -> list[URLPattern]:
-        def page(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-            return self.admin_site.admin_view(never_cache(view))
-
         return [
-            path("fix/", page(require_safe(self.fix)), name="events_eventtype_fix"),
-            path("check/", page(require_POST(self.check_example)), name="events_eventtype_check"),
-            path("dry-run/", page(require_POST(self.dry_run)), name="events_eventtype_dry_run"),
-            path("<int:pk>/versions/<int:number>/", page(self.version), name="events_eventtype_version"),
+            self.page_url("fix/", self.fix, "fix"),
+            self.page_url("check/", self.check_example, "check", ["POST"]),
+            self.page_url("dry-run/", self.dry_run, "dry_run", ["POST"]),
+            self.action_url("<int:pk>/versions/<int:number>/", self.version, "version"),
             *super().get_urls(),
         ]
 
@@ -102,7 +95,7 @@ class EventTypePageAdmin(ModelAdmin):
             publish = partial(services.publish_schema, event_type=type, actor=request.user)
             after = form.attempt(lambda values: publish(described_as=type.description, **values))
             if after is not None:
-                self._say(request, type, after)
+                self._report(request, type, after)
                 return self._done(request, type)
         return self._page(request, form, type)
 
@@ -111,7 +104,7 @@ class EventTypePageAdmin(ModelAdmin):
         """Return an HTML fragment with the validation result of the example: valid, or the errors with their places."""
         if not (self.has_change_permission(request) or self.has_add_permission(request)):
             raise PermissionDenied
-        verdict = verdict_on(request.POST.get("schema", ""), request.POST.get("example", ""))
+        verdict = check_text(request.POST.get("schema", ""), request.POST.get("example", ""))
         return render(request, "events/verdict.html", {"verdict": verdict})
 
     def dry_run(self, request: HttpRequest) -> HttpResponse:
@@ -123,7 +116,7 @@ class EventTypePageAdmin(ModelAdmin):
     # --- Versions -------------------------------------------------------------------------------
     def version(self, request: HttpRequest, pk: int, number: int) -> HttpResponse:
         """GET shows the differences of a version from the current one; POST publishes it again."""
-        type = self._type(request, str(pk))
+        type = self._type(request, pk)
         version = type.versions.select_related("published_by").filter(number=number).first()
         if version is None:
             raise Http404
@@ -144,42 +137,24 @@ class EventTypePageAdmin(ModelAdmin):
             after = services.publish_schema(
                 event_type=type, schema=version.schema, note=note, instead_of=seen, actor=request.user
             )
-            self._say(request, type, after)
+            self._report(request, type, after)
         except (services.ChangeRefused, services.SchemaError, Busy, EventType.DoesNotExist) as error:
             messages.error(request, str(error))
         return go_to(request, page_of(pk))
 
     # --- Helpers --------------------------------------------------------------------------------
-    def _type(self, request: HttpRequest, object_id: str) -> EventType:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        if not object_id.isdecimal() or len(object_id) > 18:
-            raise Http404
-        type = EventType.objects.filter(pk=object_id).first()
-        if type is None:
-            raise Http404("This event type was deleted.")
-        return type
+    def _type(self, request: HttpRequest, object_id: Any) -> EventType:
+        found: EventType = self.viewed(request, object_id, "This event type was deleted.")
+        return found
 
     def _has_missed(self, request: HttpRequest, type: EventType, form: NextVersionForm) -> bool:
         """Add an error if the schema or description was changed after the form was opened. Return whether it was."""
         shown, wanted = _present(type), form.cleaned_data
         if services.is_same_schema(wanted["schema"], type.schema):
             wanted = {**wanted, "schema": shown["schema"]}
-        missed = (
-            form_versions.conflicts(request.POST[form_versions.FIELD], shown, wanted)
-            if form_versions.FIELD in request.POST
-            else []
-        )
-        changes = [
-            form_versions.Change(name.capitalize(), str(shown[name]) if name == "description" else "")
-            for name in missed
-        ]
-        if missed:
-            form.add_error(None, form_versions.words_for(changes, type, request.get_full_path()))
-            form.has_been_told = True
-        return bool(missed)
+        return form.refuses_conflicts(request, type, shown, wanted, hidden=["schema"])
 
-    def _say(self, request: HttpRequest, before: EventType, after: EventType) -> None:
+    def _report(self, request: HttpRequest, before: EventType, after: EventType) -> None:
         if after.version == before.version:
             messages.info(request, "The schema is as it was: nothing was published.")
         else:
@@ -199,7 +174,7 @@ class EventTypePageAdmin(ModelAdmin):
             "original": type,
             "type": type,
             "form": form,
-            "seen": _token(request, type, form) if type else "",
+            "seen": form.token(request, _present(type)) if type else "",
             "may_change": may,
             "may_delete": type is not None and self.has_delete_permission(request, type),
             "published": write_json(type.schema if type else anything()),
@@ -208,11 +183,6 @@ class EventTypePageAdmin(ModelAdmin):
             **example_of(request, type, form),
         }
         return render(request, "events/event_type.html", context)
-
-
-def _token(request: HttpRequest, type: EventType, form: SchemaForm) -> str:
-    kept = request.POST.get(form_versions.FIELD) if form.is_bound and not form.has_been_told else None
-    return kept or form_versions.token_of(_present(type))
 
 
 def page_of(pk: int) -> str:

@@ -13,10 +13,10 @@ from django.utils.safestring import SafeString
 
 from core.busy import Busy
 from events import services
-from events.admin.event_type_pages.schema_text import TypedWrong, read_json, write_json
+from events.admin.event_type_pages.schema_text import InvalidText, read_json, write_json
 from events.admin.explorer_filters import text
 from events.admin.rejected_group import GroupKey
-from events.admin.widgets.json_html import pretty
+from events.admin.widgets.json_html import json_html
 from events.models import Event, EventType, RejectedEvent
 from events.query.time_slices import TimeSlices
 from events.validation.budget import UNLIMITED
@@ -41,20 +41,20 @@ class Verdict:
     is_empty: bool = False
 
 
-def verdict_on(schema: str, example: str) -> Verdict:
+def check_text(schema: str, example: str) -> Verdict:
     """Validate an example against a schema, both given as text. The example is an event's data or a whole event."""
     try:
         with untrusted(read_json(schema)) as checker:
             if not example.strip():
                 return Verdict(is_empty=True)
             data = _example(example)
-            reasons = checker.judge(data, json.dumps(data).encode(), UNLIMITED)
-    except (TypedWrong, SchemaError, Busy) as error:
+            reasons = checker.validate(data, json.dumps(data).encode(), UNLIMITED)
+    except (InvalidText, SchemaError, Busy) as error:
         return Verdict(str(error), of_schema=True)
-    except _ExampleWrong as error:
+    except InvalidExample as error:
         return Verdict(str(error))
     return Verdict(
-        reasons=reasons, json=pretty({"data": data}, [reason["pointer"] for reason in reasons]) if reasons else ""
+        reasons=reasons, json=json_html({"data": data}, [reason["pointer"] for reason in reasons]) if reasons else ""
     )
 
 
@@ -65,7 +65,7 @@ def dry_run_of(posted: Any) -> dict[str, Any]:
     try:
         schema = read_json(posted.get("schema", ""))
         run = services.dry_run(category=category, name=name, schema=schema, last=last)
-    except (TypedWrong, SchemaError, Busy) as error:
+    except (InvalidText, SchemaError, Busy) as error:
         return {"problem": str(error)}
     return {"run": run, "last": last}
 
@@ -101,15 +101,15 @@ def _newest(category: str, name: str) -> Event | None:
     return next((event for part in parts if (event := part.first())), None)
 
 
-class _ExampleWrong(ValueError):
+class InvalidExample(ValueError):
     """The example cannot be read. The exception's text is the reason."""
 
 
 def _example(text: str) -> Any:
     try:
         return _payload(read_json(text))
-    except TypedWrong as error:
-        raise _ExampleWrong(str(error)) from error
+    except InvalidText as error:
+        raise InvalidExample(str(error)) from error
 
 
 def _payload(value: Any) -> Any:

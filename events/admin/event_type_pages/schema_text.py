@@ -14,7 +14,7 @@ MAX_TEXT_LENGTH = 256 * 1024  # characters; longer texts are not parsed
 CONTEXT = 3  # lines around a difference
 
 
-class TypedWrong(ValueError):
+class InvalidText(ValueError):
     """The text is not valid JSON. `line` and `column` count from 1, and are 0 if the error has no position."""
 
     def __init__(self, message: str, line: int = 0, column: int = 0) -> None:
@@ -32,16 +32,16 @@ class DiffLine:
 
 
 def read_json(text: str) -> Any:
-    """Parse a JSON text. Raises TypedWrong, also for a repeated key, which is certainly a mistake.
+    """Parse a JSON text. Raises InvalidText, also for a repeated key, which is certainly a mistake.
 
     Values that no database can store, and therefore no event, are errors as well: 1e400 is valid JSON, but infinite
     when parsed.
     """
     if len(text) > MAX_TEXT_LENGTH:
-        raise TypedWrong(f"This has {len(text):,} characters; {MAX_TEXT_LENGTH:,} are allowed.")
+        raise InvalidText(f"This has {len(text):,} characters; {MAX_TEXT_LENGTH:,} are allowed.")
     value = _parsed(text)
     for words, place in unstorable(value):
-        raise TypedWrong(f"{words} (at {place or 'the top'})")
+        raise InvalidText(f"{words} (at {place or 'the top'})")
     return value
 
 
@@ -49,13 +49,13 @@ def _parsed(text: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
-        raise TypedWrong(f"{error.msg}.", error.lineno, error.colno) from error
+        raise InvalidText(f"{error.msg}.", error.lineno, error.colno) from error
     except RecursionError as error:
-        raise TypedWrong("This is nested too deeply.") from error
-    except TypedWrong:
+        raise InvalidText("This is nested too deeply.") from error
+    except InvalidText:
         raise
     except ValueError as error:  # such as an integer of ten thousand digits
-        raise TypedWrong("This holds a number that is too long.") from error
+        raise InvalidText("This holds a number that is too long.") from error
 
 
 def write_json(value: Any) -> str:
@@ -84,9 +84,9 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
-        raise TypedWrong(f"The key “{next(name for name in names if names.count(name) > 1)}” is there twice.")
+        raise InvalidText(f"The key “{next(name for name in names if names.count(name) > 1)}” is there twice.")
     return found
 
 
 def _no_constant(word: str) -> Any:
-    raise TypedWrong(f"{word} is no JSON.")
+    raise InvalidText(f"{word} is no JSON.")

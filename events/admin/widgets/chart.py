@@ -13,8 +13,8 @@ from django.utils import timezone
 
 from core.admin.chart import bar_height
 from core.timezones import abbreviation, boundaries
-from events.admin.explorer_filters import Which
-from events.admin.time_range import written
+from events.admin.explorer_filters import ExplorerFilters
+from events.admin.time_range import utc_text
 from events.models import Event, Minute
 from events.rollups.timeseries import counts_between
 
@@ -40,26 +40,26 @@ class ChartBar:
     end: datetime
     events: int
     rejected: int
-    tall: float
-    tall_rejected: float
+    height: float
+    height_rejected: float
     label: str
     until: str
 
     @property
     def top(self) -> float:
-        return HEIGHT - self.tall - self.tall_rejected
+        return HEIGHT - self.height - self.height_rejected
 
     @property
     def top_rejected(self) -> float:
-        return HEIGHT - self.tall_rejected
+        return HEIGHT - self.height_rejected
 
     @property
     def begins(self) -> str:
-        return written(self.start)
+        return utc_text(self.start)
 
     @property
     def ends(self) -> str:
-        return written(self.end)
+        return utc_text(self.end)
 
 
 @dataclass(frozen=True)
@@ -82,47 +82,47 @@ class EventChart:
         return [self.bars[round(last * part / 4)].label for part in range(5)] if self.bars else []
 
 
-def chart_of(which: Which) -> EventChart:
+def chart_of(filters: ExplorerFilters) -> EventChart:
     """Count the events that match the filters. Rejected ones are counted by arrival time."""
-    start, end = _ends(which)
-    start, end = _whole(start, end, SECOND if which.session else MINUTE)  # counts are per minute, URLs have seconds
+    start, end = _ends(filters)
+    start, end = _rounded(start, end, SECOND if filters.session else MINUTE)  # counts are per minute, URLs have seconds
     step = next((step for step in STEPS if (end - start) / step <= MAX_BARS), STEPS[-1])
     edges = _edges(start, end, step)
     # Bars are as long as local days and hours, so Postgres counts between boundaries computed in local time.
-    rows = _counts_of_session(which, edges) if which.session else counts_between(edges, **which.members())
+    rows = _counts_of_session(filters, edges) if filters.session else counts_between(edges, **filters.members())
     return _drawn({place: (events, rejected) for place, _, events, rejected in rows}, edges, step)
 
 
-def _counts_of_session(which: Which, edges: list[datetime]) -> list[tuple[int, None, int, int]]:
+def _counts_of_session(filters: ExplorerFilters, edges: list[datetime]) -> list[tuple[int, None, int, int]]:
     """Count the events of one session like `counts_between`, which has no counts of sessions."""
     place = Func(
         "timestamp", Value(edges, ArrayField(DateTimeField())), function="width_bucket", output_field=IntegerField()
     )
-    events = which.events().filter(timestamp__gte=edges[0], timestamp__lt=edges[-1])
+    events = filters.events().filter(timestamp__gte=edges[0], timestamp__lt=edges[-1])
     counted = events.order_by().annotate(place=place).values_list("place").annotate(Count("pk"))
     return [(number - 1, None, count, 0) for number, count in counted]
 
 
-def _ends(which: Which) -> tuple[datetime, datetime]:
+def _ends(filters: ExplorerFilters) -> tuple[datetime, datetime]:
     """Return the chart's start and end. An open end is the first or last time with events."""
-    span, now = which.span, timezone.now()
-    if span.start and (span.end or span.preset):
-        return span.start, span.end or now
-    found = _bounds(which)
-    start = span.start or found[0] or now - DAY
-    end = span.end or max(now, found[1] or now)
+    time_range, now = filters.time_range, timezone.now()
+    if time_range.start and (time_range.end or time_range.preset):
+        return time_range.start, time_range.end or now
+    found = _bounds(filters)
+    start = time_range.start or found[0] or now - DAY
+    end = time_range.end or max(now, found[1] or now)
     return (start, end) if start < end else (end - HOUR, end)
 
 
-def _bounds(which: Which) -> tuple[datetime | None, datetime | None]:
-    if which.session:
-        rows: Any = Event.objects.filter(session_id=which.session).aggregate(a=Min("timestamp"), z=Max("timestamp"))
+def _bounds(filters: ExplorerFilters) -> tuple[datetime | None, datetime | None]:
+    if filters.session:
+        rows: Any = Event.objects.filter(session_id=filters.session).aggregate(a=Min("timestamp"), z=Max("timestamp"))
     else:
         rows = Minute.objects.aggregate(a=Min("minute"), z=Max("minute"))
     return rows["a"], rows["z"] + MINUTE if rows["z"] else None
 
 
-def _whole(start: datetime, end: datetime, unit: timedelta) -> tuple[datetime, datetime]:
+def _rounded(start: datetime, end: datetime, unit: timedelta) -> tuple[datetime, datetime]:
     """Return the range extended to whole units."""
     began, rest = (start - EPOCH) % unit, (end - EPOCH) % unit
     return start - began, end + (unit - rest) if rest else end

@@ -1,25 +1,15 @@
-"""Rendering of table cells: times, states and durations."""
+"""Durations as text."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-
-from django.template.loader import render_to_string
+from datetime import timedelta
 
 from events import services
 
-USUALLY = 5.0  # seconds that the digest may be late without a notice
+MAX_NORMAL_LAG = 5.0  # seconds that the digest may be late without a notice
 
 
-def when(moment: datetime | None, style: str = "short") -> str:
-    return render_to_string("events/when.html", {"moment": moment, "style": style})
-
-
-def state(value: str, word: str = "") -> str:
-    return render_to_string("events/state.html", {"value": value, "word": word})
-
-
-def lasting(length: timedelta) -> str:
+def duration(length: timedelta) -> str:
     """Return a duration in its two largest units."""
     seconds = length.total_seconds()
     if not seconds:
@@ -35,7 +25,7 @@ def lasting(length: timedelta) -> str:
     return f"{words} {rest // units[at + 1][1]} {units[at + 1][0]}"
 
 
-def lateness() -> str:
+def digest_lag() -> str:
     """Return how late the counts are, or "" if the delay is normal."""
     behind = services.lag()
-    return lasting(timedelta(seconds=round(behind))) if behind > USUALLY else ""
+    return duration(timedelta(seconds=round(behind))) if behind > MAX_NORMAL_LAG else ""

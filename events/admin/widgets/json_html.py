@@ -29,20 +29,20 @@ class Pairs(list[tuple[str, Any]]):
     """An object as it was written, in its order and with duplicate keys."""
 
 
-def pretty(value: Any, marked: Iterable[str] = ()) -> SafeString:
+def json_html(value: Any, marked: Iterable[str] = ()) -> SafeString:
     """Return the HTML of a value that was already parsed."""
-    return pretty_text(json.dumps(value, ensure_ascii=False), marked)
+    return text_html(json.dumps(value, ensure_ascii=False), marked)
 
 
-def pretty_raw(raw: bytes, marked: Iterable[str] = ()) -> SafeString:
+def raw_html(raw: bytes, marked: Iterable[str] = ()) -> SafeString:
     """Return the HTML of bytes that should be JSON but may be anything."""
     try:
-        return pretty_text(raw.decode(), marked)
+        return text_html(raw.decode(), marked)
     except UnicodeDecodeError:
         return format_html('<pre class="json json-raw">{}</pre>', "\n".join(_dump(raw)))
 
 
-def pretty_text(text: str, marked: Iterable[str] = ()) -> SafeString:
+def text_html(text: str, marked: Iterable[str] = ()) -> SafeString:
     """Return the HTML of a text that should be JSON. `marked` are JSON pointers (RFC 6901) to places to be marked."""
     try:
         value = _read(text)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from django.http import HttpRequest
 from django.utils import timezone
 
-from events.admin.time_range import written
+from events.admin.time_range import utc_text
 
 PLACEHOLDER = "YOUR_WRITE_KEY"
 
@@ -21,16 +21,16 @@ class Snippet:
 
 def snippets(request: HttpRequest, key: str = "") -> list[Snippet]:
     """Return code examples that send an event when run unchanged. `key` is known only once, when it is created."""
-    house = request.build_absolute_uri("/").rstrip("/")
-    said = {"house": house, "address": f"{house}/events/", "key": key or PLACEHOLDER, "event": _event()}
-    ways = {
+    base_url = request.build_absolute_uri("/").rstrip("/")
+    values = {"base_url": base_url, "address": f"{base_url}/events/", "key": key or PLACEHOLDER, "event": _event()}
+    templates = {
         "curl": CURL,
         "Web page": PAGE,
         "Python, in the background": CLIENT,
         "Python, one request": PYTHON,
         "JavaScript, one request": JAVASCRIPT,
     }
-    return [Snippet(name, code.format(**said)) for name, code in ways.items()]
+    return [Snippet(name, code.format(**values)) for name, code in templates.items()]
 
 
 def _event() -> str:
@@ -39,7 +39,7 @@ def _event() -> str:
         "category": "page interaction",
         "name": "pageview",
         "data": {"host": "www.example.com", "path": "/"},
-        "timestamp": written(timezone.now()),
+        "timestamp": utc_text(timezone.now()),
     }
     return json.dumps(event, indent=2)
 
@@ -54,7 +54,7 @@ PAGE = """\
   window.opsroom = window.opsroom || [];
   opsroom.track = opsroom.track || function () {{ opsroom.push(["track"].concat([].slice.call(arguments))); }};
 </script>
-<script src="{house}/events/opsroom.js" data-key="{key}" async></script>
+<script src="{base_url}/events/opsroom.js" data-key="{key}" async></script>
 <!-- That sends page views. Whatever else happens: -->
 <script>
   opsroom.track("page interaction", "cta click", {{ host: location.host, path: location.pathname }});
@@ -63,7 +63,7 @@ CLIENT = """\
 # pip install ./clients/python, from a copy of Opsroom
 from opsroom_events import Client
 
-client = Client("{house}", write_key="{key}")
+client = Client("{base_url}", write_key="{key}")
 client.track("session-1", "page interaction", "pageview", {{"host": "www.example.com", "path": "/"}})
 client.flush()  # only where somebody must know: a thread sends, and once more at exit"""
 PYTHON = """\
