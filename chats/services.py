@@ -283,7 +283,7 @@ def skip_banner(*, url: str, title: str, actor: Any) -> Banner:
     with transaction.atomic():
         banner = Banner.objects.select_for_update().get_or_create(source_url=url, defaults={"title": title[:200]})[0]
         if Broadcast.objects.filter(banner=banner).exists():
-            raise BroadcastNotAllowed("This banner is being sent, or has been.")
+            raise BroadcastNotAllowed("This banner is being sent or was sent already.")
         banner.skipped_at = banner.skipped_at or timezone.now()
         banner.skip_reason = banner.skip_reason or f"skipped by {actor}"
         banner.save(update_fields=["skipped_at", "skip_reason"])

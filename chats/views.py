@@ -177,7 +177,7 @@ class BroadcastsView(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin,
         return Response(self.get_serializer(self.get_object()).data)
 
     @extend_schema(
-        responses={204: None, 409: OpenApiResponse(description="It is on its way, or its sending has begun.")},
+        responses={204: None, 409: OpenApiResponse(description="It is queued, or its sending has begun.")},
     )
     def destroy(self, request: Request, pk: int) -> Response:
         """Delete a broadcast that is scheduled, missed or failed, or that was cancelled before its sending started."""
@@ -193,8 +193,8 @@ class BroadcastsView(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin,
         request=None,
         responses={
             202: serializers.BroadcastSerializer,
-            409: OpenApiResponse(description="No photo left to send."),
-            502: OpenApiResponse(description="The banner API's answer is of no use; `detail` says why."),
+            409: OpenApiResponse(description="No banner left to send."),
+            502: OpenApiResponse(description="The banner API's answer cannot be used: `detail` says why."),
             503: OpenApiResponse(description="Too many requests wait for the banner API already."),
             504: OpenApiResponse(description="The banner API did not answer in time."),
         },

@@ -91,8 +91,8 @@ class PersonAdmin(ConcurrentFormsAdmin, DeletionAdmin, UserAdmin, SnapshotLists,
     @admin.display(description="State", ordering="is_active")
     def standing(self, user: User) -> str:
         if not user.is_active:
-            return state("off", "Switched off")
-        return state("on", "May sign in") if user.is_staff else state("idle", "Interface only")
+            return state("off", "Deactivated")
+        return state("on", "Admin and API") if user.is_staff else state("idle", "API only")
 
     @admin.display(description="Last signed in", ordering="last_login")
     def seen(self, user: User) -> str:

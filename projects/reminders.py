@@ -159,12 +159,12 @@ def _send(claim: _ReminderClaim) -> bool:
 
 def _reason_to_drop(task: Task, reminder: Reminder, person: Any, now: datetime) -> str:
     if task.status == Task.Status.COMPLETED:
-        return "The task was completed before."
+        return "The task was completed before the reminder was sent."
     if task.due_date != reminder.due_date:
         return "The due date was moved."
     if reminder.account != (person.pk if person else None):
-        return "The task is another person's now, who is reminded instead."
-    return "The due date is long past." if reminder.due_date < now - GRACE else ""
+        return "Another person is responsible for the task now and is reminded instead."
+    return "The due date passed too long ago." if reminder.due_date < now - GRACE else ""
 
 
 def _person(task: Task) -> Any:

@@ -125,7 +125,7 @@ def resend(*, report: Report, actor: Any, mailed_at: datetime | None) -> None:
         free = Report.objects.filter(is_not_requested, _is_unclaimed(now), pk=report.pk, mailed_at=mailed_at)
         if not free.update(resend_at=now, attempts=0, lease_until=None, error=""):
             raise NotResent(_why_not(report, mailed_at))
-        log_text = f"Had it mailed again to {', '.join(settings.REPORT_EMAILS)}."
+        log_text = f"Mailed again to {', '.join(settings.REPORT_EMAILS)}."
         LogEntry.objects.log_actions(actor.pk, [report], CHANGE, log_text, single_object=True)
         realtime.publish([realtime.report_updated(report)])
         wake(MAIL)
@@ -134,8 +134,8 @@ def resend(*, report: Report, actor: Any, mailed_at: datetime | None) -> None:
 def _why_not(report: Report, mailed_at: datetime | None) -> str:
     report.refresh_from_db()
     if report.mailed_at != mailed_at:
-        return "This report was mailed again meanwhile, and is not mailed twice."
-    return "A mail of this report is on its way already, and is not sent twice."
+        return "This report was mailed again meanwhile, so it was not mailed a second time."
+    return "This report is being mailed already, so it was not mailed a second time."
 
 
 def _is_unclaimed(now: datetime) -> Q:

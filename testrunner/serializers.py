@@ -14,7 +14,7 @@ from testrunner import services
 from testrunner.models import RunFile, TestEnvironment, TestFile, TestResult, TestRun
 from testrunner.queue import queue_status
 
-ONCE = "A UUID of your own. The same request with the same one again answers with the run that it made the first time."
+ONCE = "A UUID that you generate. Repeating the request with the same one returns the run that was created first."
 
 
 class VariableSerializer(serializers.Serializer):
@@ -39,8 +39,8 @@ class WaitingRunSerializer(serializers.Serializer):
 
 class EnvironmentSerializer(StrictModelSerializer):
     state = serializers.ChoiceField(["free", "busy", "reserved", "disabled"], read_only=True)
-    active = ActiveRunSerializer(allow_null=True, read_only=True, help_text="The run that holds it.")
-    queue = WaitingRunSerializer(many=True, read_only=True, help_text="Who waits, in order.")
+    active = ActiveRunSerializer(allow_null=True, read_only=True, help_text="The run that is running in it.")
+    queue = WaitingRunSerializer(many=True, read_only=True, help_text="Waiting runs, next first.")
     reserved_by = serializers.CharField(source="holder", allow_null=True, read_only=True)
     variables = VariableSerializer(source="shown_variables", many=True, read_only=True)
     project = serializers.PrimaryKeyRelatedField(
@@ -58,7 +58,7 @@ class EnvironmentSerializer(StrictModelSerializer):
 
 class ReservationSerializer(StrictSerializer):
     minutes = serializers.IntegerField(
-        min_value=1, max_value=int(services.MAX_RESERVATION / timedelta(minutes=1)), help_text="How long."
+        min_value=1, max_value=int(services.MAX_RESERVATION / timedelta(minutes=1)), help_text="The duration."
     )
     after_current = serializers.BooleanField(
         default=False, help_text="Count from the end of the active run, if there is one."
@@ -114,7 +114,7 @@ class SnapshotSerializer(serializers.ModelSerializer):
     class Meta:
         model = RunFile
         fields = ["root", "path", "size", "sha256", "comes_along"]
-        extra_kwargs = {"comes_along": {"help_text": "Not chosen: it lies in the folder of a test that was."}}
+        extra_kwargs = {"comes_along": {"help_text": "true: included from the folder of a chosen test."}}
 
 
 class RunSummarySerializer(serializers.ModelSerializer):
@@ -122,7 +122,7 @@ class RunSummarySerializer(serializers.ModelSerializer):
 
     position = serializers.IntegerField(allow_null=True, read_only=True, help_text="1 starts next; null: not waiting.")
     expected_start = serializers.DateTimeField(allow_null=True, read_only=True)
-    files = serializers.SerializerMethodField(help_text="Their ids.")
+    files = serializers.SerializerMethodField(help_text="The ids of its test files.")
     cancel_requested = serializers.SerializerMethodField()
 
     class Meta:
@@ -142,8 +142,8 @@ class RunSummarySerializer(serializers.ModelSerializer):
 
 
 class RunSerializer(RunSummarySerializer):
-    snapshot = SnapshotSerializer(source="files", many=True, read_only=True, help_text="The bytes it runs.")
-    results = ResultSerializer(many=True, read_only=True, help_text="One a test, as they come.")
+    snapshot = SnapshotSerializer(source="files", many=True, read_only=True, help_text="Its copies of the files.")
+    results = ResultSerializer(many=True, read_only=True, help_text="One per test that has ended.")
 
     class Meta(RunSummarySerializer.Meta):
         fields = [
@@ -160,12 +160,12 @@ class NewRunSerializer(StrictSerializer):
         allow_empty=False,
         max_length=services.MAX_FILES,
         error_messages={"max_length": f"A run has {services.MAX_FILES} files at most."},
-        help_text="Ids of Python test files, in order. Helpers, conftest.py and data of their folders come along.",
+        help_text="Ids of Python test files, in order. Helpers, conftest.py and data of their folders are included.",
     )
     requested_by = serializers.CharField(
         required=False, allow_blank=True, max_length=255, help_text="Default: your username."
     )
-    wall_seconds = serializers.IntegerField(required=False, min_value=1, help_text="The most that it may take.")
+    wall_seconds = serializers.IntegerField(required=False, min_value=1, help_text="The time limit in seconds.")
     request_key = serializers.UUIDField(required=False, help_text=ONCE)
 
     def validate_files(self, ids: Sequence[int]) -> list[TestFile]:

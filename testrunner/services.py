@@ -115,7 +115,7 @@ def reserve(
     allowed.
     """
     if not timedelta(0) < duration <= MAX_RESERVATION:
-        raise RunNotAllowed(f"A reservation lasts for {MAX_RESERVATION.days} days at most, and for some time.")
+        raise RunNotAllowed(f"A reservation must be longer than 0 and at most {MAX_RESERVATION.days} days.")
     with claims.locked(environment.pk) as row:
         if not row.enabled:
             raise RunNotAllowed(f"{row.name} is disabled.")
@@ -160,7 +160,7 @@ def _change(environment: TestEnvironment, user: Any, changes: dict[str, Any]) ->
     with claims.locked(environment.pk) as row:
         active = row.runs.running().first()
         if changes.get("enabled") is False and row.enabled and active is not None:
-            raise RunNotAllowed(f"Run {active.pk} is active in {row.name}: let it end, or cancel it, first.")
+            raise RunNotAllowed(f"Run {active.pk} is active in {row.name}: wait until it ends, or cancel it.")
         found = [name for name, value in changes.items() if getattr(row, name) != value]
         for name in found:
             setattr(row, name, changes[name])
@@ -174,7 +174,7 @@ def _check(files: Sequence[Snapshot], wall_seconds: int | None) -> None:
     if not files:
         raise RunNotAllowed("Choose at least one test file.")
     if len(names) < len(files):
-        raise RunNotAllowed("The same file is there twice.")
+        raise RunNotAllowed("The same file is listed twice.")
     if len({file.root == Root.PROJECT for file in files}) > 1:
         raise RunNotAllowed("Opsroom's own tests need a run of their own: choose them alone, or only others.")
     if len(files) > MAX_FILES or sum(len(file.content) for file in files) > MAX_BYTES:
@@ -187,7 +187,7 @@ def _too_much(files: Sequence[Snapshot]) -> str:
     words = f"A run has {MAX_FILES} files and {MAX_BYTES // 2**20} MiB at most."
     if any(file.comes_along for file in files):
         size = sum(len(file.content) for file in files) / 2**20
-        words += f" With those that come along from their folders these are {len(files)} files and {size:.1f} MiB."
+        words += f" With the files included from their folders these are {len(files)} files and {size:.1f} MiB."
     return words
 
 

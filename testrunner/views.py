@@ -142,7 +142,7 @@ class TestFilePagination(SnapshotPagination):
 @extend_schema(tags=["test files"])
 @extend_schema_view(
     destroy=extend_schema(
-        responses={204: None, 409: OpenApiResponse(description="It was not uploaded, but ships with Opsroom.")}
+        responses={204: None, 409: OpenApiResponse(description="It ships with Opsroom, so it cannot be deleted.")}
     )
 )
 class TestFilesView(
@@ -293,7 +293,7 @@ class TestRunsView(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, v
         responses={
             (200, "text/plain"): OpenApiTypes.STR,
             (206, "text/plain"): OpenApiTypes.STR,
-            416: OpenApiResponse(description="Nothing is there (yet)."),
+            416: OpenApiResponse(description="The log has no bytes there yet."),
         },
     )
     @action(
@@ -305,7 +305,7 @@ class TestRunsView(RestView, mixins.ListModelMixin, mixins.RetrieveModelMixin, v
 
     @extend_schema(
         operation_id="test_runs_junit_retrieve",
-        responses={(200, "application/xml"): OpenApiTypes.STR, 404: OpenApiResponse(description="Not yet.")},
+        responses={(200, "application/xml"): OpenApiTypes.STR, 404: OpenApiResponse(description="It has not ended.")},
     )
     def junit(self, request: Request, pk: int) -> HttpResponse:
         """The results as JUnit XML, once the run has ended."""

@@ -34,7 +34,7 @@ class BannerStateFilter(admin.SimpleListFilter):
     parameter_name = "fate"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("sent", "Sent or on its way"), ("skipped", "Skipped"), ("free", "Given back")]
+        return [("sent", "Sent or sending"), ("skipped", "Skipped"), ("free", "Not sent")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Banner]) -> QuerySet[Banner]:
         wanted = {
@@ -119,11 +119,11 @@ class BannerAdmin(SendBannerAdmin, SnapshotLists, ModelAdmin):
             raise PermissionDenied
         url, title = _read(token)
         if request.method != "POST":
-            words = format_html("<strong>{}</strong> is not sent to anybody; the one after it is next.", title or url)
-            return self._ask(request, "Skip this banner?", words, "Skip it")
+            words = format_html("<strong>{}</strong> will not be sent. The one after it is next.", title or url)
+            return self._ask(request, "Skip this banner?", words, "Skip banner")
         try:
             services.skip_banner(url=url, title=title, actor=request.user)
-            messages.success(request, "Skipped. You find it below and may allow it again.")
+            messages.success(request, "The banner is skipped. It is listed below, where you can allow it again.")
         except BroadcastNotAllowed as error:
             messages.error(request, str(error))
         return go_to(request, reverse("admin:chats_banner_changelist"))
@@ -134,10 +134,10 @@ class BannerAdmin(SendBannerAdmin, SnapshotLists, ModelAdmin):
             raise PermissionDenied
         banner = get_object_or_404(Banner, pk=pk)
         if request.method != "POST":
-            words = format_html("<strong>{}</strong> may be sent again, in its place in the API's list.", banner)
+            words = format_html("<strong>{}</strong> will be sent when its turn in the API's list comes.", banner)
             return self._ask(request, "Allow this banner again?", words, "Allow again")
         services.unskip_banner(banner=banner)
-        messages.success(request, f"“{banner}” may be sent again.")
+        messages.success(request, f"“{banner}” is allowed again.")
         return go_to(request, reverse("admin:chats_banner_changelist"))
 
     def _ask(self, request: HttpRequest, title: str, words: str, button: str) -> HttpResponse:

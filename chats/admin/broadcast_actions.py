@@ -49,7 +49,7 @@ def _pausing(broadcast: Broadcast) -> str:
     if broadcast.audience_size is None:
         return "Nothing has been sent yet, and nothing will be until you resume it."
     return (
-        f"It stops at the next step: {chats(broadcast.delivered)} already have it, "
+        f"It stops after the current chunk: {chats(broadcast.delivered)} already have it, "
         f"about {_left(broadcast):,} wait until you resume it."
     )
 
@@ -62,7 +62,7 @@ def _resuming(broadcast: Broadcast) -> str:
 
 def _cancelling(broadcast: Broadcast) -> str:
     if broadcast.delivered == 0:
-        banner = " Its banner is given back: it will be the next one again." if broadcast.banner_url else ""
+        banner = " Its banner stays unsent and will be the next one again." if broadcast.banner_url else ""
         return f"It will not be sent.{banner} This cannot be undone."
     return (
         f"About {chats(_left(broadcast))} will not get it. The {broadcast.delivered:,} that have it keep it, "
@@ -96,13 +96,13 @@ ACTIONS = {
         BroadcastAction(
             name="resume", label="Resume", icon="play_arrow", run=services.resume,
             is_available=lambda broadcast: broadcast.status == Status.PAUSED,
-            confirm_text=_resuming, success_text="The broadcast goes on.",
+            confirm_text=_resuming, success_text="The broadcast is resumed.",
         ),
         BroadcastAction(
             name="send-now", label="Send now", icon="send", run=services.resume,
             is_available=lambda broadcast: broadcast.status == Status.MISSED,
             confirm_text=lambda broadcast: "Its time has passed. It goes to its audience now.",
-            success_text="The broadcast is on its way.",
+            success_text="The broadcast is queued.",
         ),
         BroadcastAction(
             name="pause", label="Pause", icon="pause", run=services.pause,
@@ -118,7 +118,7 @@ ACTIONS = {
             name="restore", label="Show again", icon="visibility", run=services.restore,
             is_available=lambda broadcast: broadcast.retracted_at is not None,
             confirm_text=lambda broadcast: (
-                f"Shows it again in {chats(broadcast.delivered)}, as it was, read marks and all."
+                f"Shows it again in {chats(broadcast.delivered)}, with its read marks."
             ),
             success_text="Every chat shows the broadcast again.",
         ),

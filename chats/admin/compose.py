@@ -63,7 +63,7 @@ class ComposeAdmin(admin.ModelAdmin):
             step, draft = given[0][0], drafts.find(given[0][1], owner=request.user, suffix=".json")
             data = _kept(draft)
             if data is None:
-                messages.error(request, "What was kept here is older than a day. Please write it again.")
+                messages.error(request, "This draft is older than a day and was deleted. Write the broadcast again.")
                 return HttpResponseRedirect(request.path)
         with timezone.override(zone_named((data or {}).get("zone", "")) or timezone.get_current_timezone()):
             files = request.FILES if request.method == "POST" else None
@@ -115,7 +115,7 @@ class ComposeAdmin(admin.ModelAdmin):
                 actor=request.user, text=text, image=image, audience=form.chosen_audience, send_at=send_at,
                 request_key=form.key_of_content(),
             )  # fmt: skip
-            messages.success(request, "The broadcast is scheduled." if form.moment else "The broadcast is on its way.")
+            messages.success(request, "The broadcast is scheduled." if form.moment else "The broadcast is queued.")
             return HttpResponseRedirect(page_of(broadcast))
         try:
             services.update_scheduled(

@@ -135,7 +135,7 @@ class ComposeForm(forms.Form):
 
     def _clean_list(self) -> None:
         if self.listed_file is None:
-            self.add_error("users", "Paste the users' UUIDs or choose a file with them.")
+            self.add_error("users", "Paste the UUIDs of the users, or choose a file that contains them.")
             return
         try:
             self.listed = read_list(self.listed_file.read().decode(errors="replace"))

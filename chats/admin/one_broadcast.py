@@ -88,7 +88,7 @@ class BroadcastPagesAdmin(RowHistoryAdmin):
             words = action.confirm_text(broadcast)
             question = ConfirmDialog(f"{button}?", page, button, words, is_dangerous=action.is_dangerous)
         else:
-            words = f"The broadcast is {broadcast.status} now: this is not possible any more."
+            words = f"The broadcast is {broadcast.status} now, so this is not possible any more."
             question = ConfirmDialog(f"{button}?", page, words=words)
         return ask(request, question, model_admin=self, original=broadcast)
 

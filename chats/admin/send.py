@@ -99,7 +99,7 @@ class SendBannerAdmin(admin.ModelAdmin):
         except (BannerApiError, BroadcastNotAllowed) as error:
             messages.error(request, getattr(error, "reason", "") or str(error))
             return go_to(request, self._list_address(request))
-        messages.success(request, f"The banner is on its way to all chats.{remark}")
+        messages.success(request, f"The banner is queued for all chats.{remark}")
         return go_to(request, page_of(broadcast))
 
     def _list_address(self, request: HttpRequest) -> str:

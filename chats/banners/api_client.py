@@ -47,7 +47,7 @@ class NothingLeft(BannerApiError):
     def __init__(self, unusable: int = 0) -> None:
         entries = "1 entry of the list has" if unusable == 1 else f"{unusable} entries of the list have"
         words = f" ({entries} no usable address.)" if unusable else ""
-        super().__init__(f"No photo left to send.{words}", "nothing_left")
+        super().__init__(f"No banner left to send.{words}", "nothing_left")
         self.unusable = unusable
 
 
@@ -59,7 +59,7 @@ def request_slot() -> Iterator[None]:
     free.
     """
     if not _places.acquire(blocking=False):
-        raise BannerApiError("The banner API is slow, and others wait for it. Try again in a moment.", "busy")
+        raise BannerApiError("The banner API is slow, and other requests wait for it. Try again in a moment.", "busy")
     try:
         yield
     finally:

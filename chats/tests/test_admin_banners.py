@@ -118,7 +118,7 @@ def test_a_slow_api_holds_a_few_requests_and_refuses_more_at_once(as_marketer, m
         page = as_marketer.get(f"{PAGE}next/")
         press = marketer_api.post("/broadcasts/banner/")
 
-    assert "others wait for it" in text_of(page)
+    assert "other requests wait for it" in text_of(page)
     assert (press.status_code, press.headers["Retry-After"]) == (503, "5")
     assert banner_list.asked == []
     assert "Photo 0" in text_of(as_marketer.get(f"{PAGE}next/"))
@@ -127,7 +127,7 @@ def test_a_slow_api_holds_a_few_requests_and_refuses_more_at_once(as_marketer, m
 def test_the_end_of_the_list_is_said(as_marketer, banner_list):
     sent_banner(source_url=banner_list.offers(1)[0])
 
-    assert "No photo left to send" in text_of(as_marketer.get(f"{PAGE}next/"))
+    assert "No banner left to send" in text_of(as_marketer.get(f"{PAGE}next/"))
 
 
 def test_a_problem_of_the_api_is_told_in_words(as_marketer, banner_list):
@@ -190,7 +190,7 @@ def test_a_banner_that_was_sent_meanwhile_is_not_skipped(as_marketer, banner_lis
 
     response = as_marketer.post(skip)
 
-    assert words(response) == ["This banner is being sent, or has been."]
+    assert words(response) == ["This banner is being sent or was sent already."]
 
 
 def test_a_skipped_banner_is_allowed_again(as_marketer):

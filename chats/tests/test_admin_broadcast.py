@@ -211,9 +211,7 @@ def test_a_failure_is_told_in_words(as_viewer):
     assert "Nothing was sent." in shown
 
 
-@pytest.mark.parametrize(
-    ("useless", "sentence"), [(False, "it is the next one again"), (True, "is skipped from now on")]
-)
+@pytest.mark.parametrize(("useless", "sentence"), [(False, "is the next one again"), (True, "is skipped from now on")])
 def test_a_failure_says_what_became_of_the_banner(as_viewer, useless, sentence):
     skipped = {"skipped_at": timezone.now(), "skip_reason": "not a picture"} if useless else {}
     banner = BannerFactory(**skipped)
@@ -241,7 +239,7 @@ def test_a_broadcast_that_no_worker_takes_up_says_so(as_viewer):
     step = broadcast.steps.create(verb="queued")
     broadcast.steps.filter(pk=step.pk).update(at=timezone.now() - timedelta(minutes=1))
 
-    assert "No worker has taken this up yet" in text_of(as_viewer.get(page_of(broadcast)))
+    assert "No worker has started this broadcast yet" in text_of(as_viewer.get(page_of(broadcast)))
 
 
 def test_a_text_cannot_become_markup(as_viewer):

@@ -261,7 +261,7 @@ def test_going_back_keeps_the_file(as_marketer):
 
 @pytest.mark.parametrize(
     ("users", "sentence"),
-    [("", "Paste the users"), ("nobody\nat all", "There is no UUID in this list.")],
+    [("", "Paste the UUIDs"), ("nobody\nat all", "There is no UUID in this list.")],
 )
 def test_a_list_of_nobody_is_refused(as_marketer, users, sentence):
     assert sentence in text_of(shown(as_marketer, form(audience="listed", users=users)))

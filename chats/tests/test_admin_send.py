@@ -65,7 +65,7 @@ def test_confirming_sends_the_next_banner_and_lands_on_its_page(as_marketer, mar
     broadcast = Broadcast.objects.get()
     assert response["HX-Redirect"] == f"/admin/chats/broadcast/{broadcast.pk}/change/"
     assert (broadcast.banner_url, broadcast.created_by, broadcast.audience) == (urls[0], marketer, "all")
-    assert words(response) == ["The banner is on its way to all chats."]
+    assert words(response) == ["The banner is queued for all chats."]
 
 
 def test_a_double_click_makes_one_broadcast(as_marketer, banner_list):
@@ -151,7 +151,7 @@ def test_a_request_without_the_csrf_token_is_forbidden(marketer, banner_list, pa
 
 
 PROBLEMS = {
-    "nothing left": (evil.answer_json({"success": True, "photos": []}), "No photo left to send."),
+    "nothing left": (evil.answer_json({"success": True, "photos": []}), "No banner left to send."),
     "not 200": (evil.answer(500), "500"),
     "not json": (evil.answer(200, b"<html>"), "not JSON"),
     "wrong shape": (evil.answer_json([1]), "not an object"),

@@ -294,9 +294,9 @@ def test_trouble_on_a_later_page_comes_after_the_photos_before_it(evil_server):
 @pytest.mark.parametrize(
     ("unusable", "words"),
     [
-        (0, "No photo left to send."),
-        (1, "No photo left to send. (1 entry of the list has no usable address.)"),
-        (3, "No photo left to send. (3 entries of the list have no usable address.)"),
+        (0, "No banner left to send."),
+        (1, "No banner left to send. (1 entry of the list has no usable address.)"),
+        (3, "No banner left to send. (3 entries of the list have no usable address.)"),
     ],
 )
 def test_nothing_left_says_what_was_left_out(unusable, words):

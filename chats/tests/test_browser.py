@@ -88,5 +88,5 @@ def test_it_ends_in_a_clear_error_when_no_photo_is_left(page: Page, instance: In
 
     press(page, instance)
 
-    expect(page.get_by_text("No photo left to send")).to_be_visible()
+    expect(page.get_by_text("No banner left to send")).to_be_visible()
     assert instance.one("SELECT count(DISTINCT banner_id) FROM chats_broadcast") == photos

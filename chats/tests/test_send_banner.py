@@ -73,7 +73,7 @@ def test_banners_go_out_in_the_order_of_the_api_until_none_is_left(api, marketer
     sent = [delivered(services.send_next_banner(actor=marketer)).banner.source_url for _ in range(3)]
 
     assert sent == [f"{api.origin}/{number}.png" for number in (1, 2, 3)]
-    with pytest.raises(NothingLeft, match="No photo left to send"):
+    with pytest.raises(NothingLeft, match="No banner left to send"):
         services.send_next_banner(actor=marketer)
     assert Broadcast.objects.count() == 3
 

@@ -114,7 +114,7 @@ def test_a_member_that_cannot_change_is_refused_where_it_differs(api):
 
     answer = api.put(f"/notifications/{notification.pk}/", {**shown, "user_id": "another"}, format="json")
 
-    assert answer.json()["errors"] == {"user_id": ["A notification keeps its user."]}
+    assert answer.json()["errors"] == {"user_id": ["The user of a notification cannot be changed."]}
 
 
 def test_true_is_not_taken_for_one(api):

@@ -68,7 +68,7 @@ class ApplicationActionsAdmin(ApplicationPageAdmin):
             messages.success(request, "Its events are accepted again within two seconds.")
         else:
             services.pause(application=application, actor=request.user)
-            messages.success(request, "Paused: its keys are refused, within two seconds.")
+            messages.success(request, "Paused. Its keys are refused within two seconds.")
         return go_to(request, page_of(pk))
 
     def revoke(self, request: HttpRequest, pk: int, key: int) -> HttpResponse:
@@ -80,11 +80,11 @@ class ApplicationActionsAdmin(ApplicationPageAdmin):
         if request.method != "POST":
             others = WriteKey.objects.unexpired(timezone.now()).filter(application=application).exclude(pk=key).count()
             return ask(request, ConfirmDialog(
-                f"Revoke {found}?", page_of(pk), "Revoke it", template="events/revoke_question.html",
+                f"Revoke {found}?", page_of(pk), "Revoke key", template="events/revoke_question.html",
                 context={"others": others}, is_dangerous=True,
             ))  # fmt: skip
         services.revoke_key(key=found, actor=request.user)
-        messages.success(request, f"The key {found} is refused, within two seconds.")
+        messages.success(request, f"The key {found} is revoked and refused within two seconds.")
         return go_to(request, page_of(pk))
 
     def delete_view(

@@ -35,7 +35,7 @@ ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+")  # as a browser sends it: no 
 class ApplicationForm(VersionedForm):
     """The form of an application. Its fields are the settings that the page shows and compares."""
 
-    name = forms.CharField(max_length=100, error_messages={"required": "Give it a name."})
+    name = forms.CharField(max_length=100, error_messages={"required": "Enter a name."})
     unknown_types = forms.ChoiceField(
         label="Unknown event types",
         choices=Application.UnknownTypes.choices,
@@ -99,7 +99,7 @@ class ApplicationPageAdmin(PageAdmin):
             with transaction.atomic():
                 saved = self._saved(request, application.pk, form)
             if saved:
-                messages.success(request, "Saved. The ingest knows it within two seconds.")
+                messages.success(request, "Saved. New events follow these settings within two seconds.")
                 return HttpResponseRedirect(request.path)
         return self.page(request, application, form)
 

@@ -90,6 +90,6 @@ class NotificationAdmin(ResendNotificationAdmin, ModelAdmin):
     def in_chat(self, notification: Notification) -> str:
         return render_to_string("events/notification_chat.html", {"notification": notification})
 
-    @display(description="Again")
+    @display(description="Action")
     def resend_link(self, notification: Notification) -> str:
         return render_to_string("events/resend_button.html", {"notification": notification})

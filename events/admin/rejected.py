@@ -128,7 +128,7 @@ class RejectedAdmin(RejectedActionsAdmin, ReadOnlyPageAdmin, DeletionAdmin, Mode
 
     def _one(self, request: HttpRequest, object_id: Any) -> RejectedEvent:
         rows = RejectedEvent.objects.select_related("application")
-        row: RejectedEvent = self.viewed(request, object_id, "It is not among the rejected any more.", rows)
+        row: RejectedEvent = self.viewed(request, object_id, "This rejected event was replayed or deleted.", rows)
         return row
 
     def _rows(self, request: HttpRequest, key: GroupKey) -> dict[str, Any]:

@@ -34,7 +34,7 @@ class RejectedTaskForm(forms.Form):
     project = forms.ModelChoiceField(
         Project.objects.order_by(by_name("name")), error_messages={"required": "Choose a project."}
     )
-    title = forms.CharField(max_length=255, error_messages={"required": "Write what is to be done."})
+    title = forms.CharField(max_length=255, error_messages={"required": "Enter a title."})
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ def _page(key: GroupKey) -> str:
 
 
 def _title(key: GroupKey) -> str:
-    return f"Wrong events of {key.type or 'unknown type'}: {key.code} {key.pointer}".strip()[:255]
+    return f"Rejected events of {key.type or 'unreadable type'}: {key.code} {key.pointer}".strip()[:255]
 
 
 def _description(key: GroupKey, address: str) -> str:

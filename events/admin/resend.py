@@ -35,10 +35,10 @@ class ResendNotificationAdmin(PageAdmin):
         if request.method != "POST":
             return self._question(request, notification)
         if request.POST.get("status") != notification.status:
-            messages.warning(request, "It was processed meanwhile, and is not sent again. Look, and ask once more.")
+            messages.warning(request, "It was processed meanwhile, so it was not sent again. Check its state first.")
         else:
             services.resend_notification(event_id=pk)
-            self.log_change(request, notification, "Had it sent again.")
+            self.log_change(request, notification, "Sent it again.")
             messages.success(request, f"The notification to {notification.user_id} is being sent again.")
         return HttpResponseRedirect(reverse("admin:events_notification_change", args=[pk]))
 
@@ -46,7 +46,7 @@ class ResendNotificationAdmin(PageAdmin):
         back = reverse("admin:events_notification_change", args=[notification.pk])
         if notification.status == Notification.Status.PROCESSED or notification.has_failed:
             question = ConfirmDialog(
-                f"Send it to {notification.user_id} again?", back, "Send it again",
+                f"Send it to {notification.user_id} again?", back, "Send again",
                 template="events/resend_question.html", context={"notification": notification},
             )  # fmt: skip
         else:

@@ -24,7 +24,7 @@ CHANGING = frozenset({"attempts", "error"})  # changed by each delivery attempt
 class NotificationSerializer(StrictModelSerializer):
     status = serializers.ChoiceField(choices=Notification.Status.choices, read_only=True)
     chat = serializers.UUIDField(
-        source="message.chat.user_uuid", read_only=True, default=None, allow_null=True, help_text="Where the text is."
+        source="message.chat.user_uuid", read_only=True, default=None, allow_null=True, help_text="Chat of the text."
     )
 
     class Meta:
@@ -43,7 +43,7 @@ class NotificationUpdateSerializer(StrictModelSerializer):
     status = serializers.ChoiceField(
         choices=Notification.Status.choices,
         required=False,
-        help_text="`NotProcessed` sends it, again if need be; `Processed` marks it as sent.",
+        help_text="`NotProcessed` sends the notification (again); `Processed` marks it as sent.",
     )
 
     class Meta:
@@ -56,7 +56,7 @@ class NotificationUpdateSerializer(StrictModelSerializer):
     def validate(self, values: dict[str, Any]) -> dict[str, Any]:
         notification: Any = self.instance
         if self.initial_data.get("user_id", notification.user_id) != notification.user_id:
-            raise serializers.ValidationError({"user_id": ["A notification keeps its user."]})
+            raise serializers.ValidationError({"user_id": ["The user of a notification cannot be changed."]})
         if not values:
             raise serializers.ValidationError("Give description, status, or both.")
         return values

@@ -14,11 +14,11 @@ _EVENT = {
     "type": "object",
     "required": ["session_id", "category", "name", "data", "timestamp"],
     "properties": {
-        "event_id": {"type": "string", "format": "uuid", "description": "Send the same again when you try again."},
+        "event_id": {"type": "string", "format": "uuid", "description": "A retry must send the same id."},
         "session_id": _TEXT,
         "category": _TEXT,
         "name": _TEXT,
-        "data": {"type": "object", "description": "As the schema of its type wants it.", "additionalProperties": True},
+        "data": {"type": "object", "description": "Must match its type's schema.", "additionalProperties": True},
         "timestamp": {"type": "string", "format": "date-time", "description": "UTC where no zone is given."},
     },
 }

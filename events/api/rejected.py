@@ -23,7 +23,9 @@ from events.query.pages import NewestReceivedFirstPagination
 from events.rejected.groups import groups
 
 REPLAYED = {
-    200: OpenApiResponse(serializers.ReplayPreviewSerializer, description="Of a dry run: what would become of them."),
+    200: OpenApiResponse(
+        serializers.ReplayPreviewSerializer, description="The result of a dry run: nothing was stored."
+    ),
     202: OpenApiResponse(serializers.ReplaySerializer, description="The replay, which has been queued."),
 }
 

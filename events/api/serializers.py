@@ -86,9 +86,9 @@ class OneSessionSerializer(SessionSerializer):
 class StatsQuerySerializer(serializers.Serializer):
     """Query parameters of the statistics. Default: the last day, hour by hour."""
 
-    to = serializers.DateTimeField(required=False, help_text="Until before then. Default: now.")
+    to = serializers.DateTimeField(required=False, help_text="End of the time range (exclusive). Default: now.")
     interval = serializers.ChoiceField(choices=list(INTERVALS), default="hour")
-    by = serializers.ChoiceField(choices=list(GROUPS), required=False, help_text="One series for each of these.")
+    by = serializers.ChoiceField(choices=list(GROUPS), required=False, help_text="Group the counts by this.")
     application = id_field(required=False)
     category = text_field(required=False)
     name = text_field(required=False)
@@ -106,7 +106,7 @@ class StatsQuerySerializer(serializers.Serializer):
         return zone
 
     def get_fields(self) -> dict[str, Any]:
-        since = serializers.DateTimeField(required=False, help_text="From then on. Default: a day before `to`.")
+        since = serializers.DateTimeField(required=False, help_text="Start (inclusive). Default: a day before `to`.")
         return {"from": since, **super().get_fields()}  # the name `from` is a keyword and cannot be an attribute
 
     def validate(self, asked: dict[str, Any]) -> dict[str, Any]:
@@ -114,7 +114,7 @@ class StatsQuerySerializer(serializers.Serializer):
         try:
             start = asked.pop("from", None) or end - timedelta(days=1)
         except OverflowError as error:
-            raise serializers.ValidationError({"to": "This is too long ago."}) from error
+            raise serializers.ValidationError({"to": "This time is too early."}) from error
         zone = asked.pop("tz")
         return {**asked, "start": start, "end": end, "zone": zone}
 
@@ -127,14 +127,14 @@ class TimestampField(serializers.DateTimeField):
 
 
 class SeriesSerializer(serializers.Serializer):
-    group = serializers.CharField(allow_null=True, help_text="null: all of them, or all others.")
+    group = serializers.CharField(allow_null=True, help_text="null: all events, or the rest.")
     events = serializers.ListField(child=serializers.IntegerField(), help_text="One for each of `times`.")
-    rejected = serializers.ListField(child=serializers.IntegerField(), help_text="By when they came.")
+    rejected = serializers.ListField(child=serializers.IntegerField(), help_text="Counted when received.")
 
 
 class StatsSerializer(serializers.Serializer):
     interval = serializers.ChoiceField(choices=list(INTERVALS))
-    lag = serializers.FloatField(help_text="Seconds: what was stored since may not be counted yet.")
+    lag = serializers.FloatField(help_text="Events of the last `lag` seconds may not be counted yet.")
     times = serializers.ListField(child=TimestampField(), help_text="Where each interval begins, in the zone `tz`.")
     series = SeriesSerializer(many=True)
 
@@ -168,7 +168,7 @@ class NewApplicationSerializer(ApplicationSerializer):
 
 class RotateSerializer(StrictSerializer):
     overlap_hours = serializers.FloatField(
-        default=24, min_value=0, max_value=MAX_OVERLAP_HOURS, help_text="How long the keys of now go on working."
+        default=24, min_value=0, max_value=MAX_OVERLAP_HOURS, help_text="How long current keys stay valid."
     )
 
 
@@ -178,7 +178,7 @@ class EventTypeSerializer(StrictModelSerializer):
 
     schema = ObjectField(required=False)
     note = serializers.CharField(
-        required=False, allow_blank=True, max_length=200, write_only=True, help_text="Why there is a new version."
+        required=False, allow_blank=True, max_length=200, write_only=True, help_text="A note on the new version."
     )
 
     class Meta:
@@ -191,7 +191,9 @@ class EventTypeSerializer(StrictModelSerializer):
 
     def validate(self, given: dict[str, Any]) -> dict[str, Any]:
         fixed = {name: given.pop(name) for name in ("category", "name") if self.instance and name in given}
-        moved: Any = {name: "A type keeps it." for name, text in fixed.items() if getattr(self.instance, name) != text}
+        moved: Any = {
+            name: "Cannot be changed." for name, text in fixed.items() if getattr(self.instance, name) != text
+        }
         if moved:
             raise serializers.ValidationError(moved)
         return given
@@ -236,9 +238,9 @@ class ReplayPreviewSerializer(serializers.Serializer):
 
     checked = serializers.IntegerField()
     accepted = serializers.IntegerField()
-    duplicates = serializers.IntegerField(help_text="Are stored already.")
+    duplicates = serializers.IntegerField(help_text="Stored already.")
     still_rejected = serializers.IntegerField()
-    complete = serializers.BooleanField(help_text="false: there are more than were checked.")
+    complete = serializers.BooleanField(help_text="false: only the newest were checked.")
     reasons = ReasonCountSerializer(many=True)
 
 
@@ -247,9 +249,7 @@ class DryRunSerializer(serializers.Serializer):
     rejected = serializers.IntegerField()
     complete = serializers.BooleanField(help_text="false: time ran out before all of them were checked.")
     reasons = ReasonCountSerializer(many=True)
-    rejected_now = ReplayPreviewSerializer(
-        help_text="What would become of the events of this type that are rejected now."
-    )
+    rejected_now = ReplayPreviewSerializer(help_text="The result of a replay of this type's rejected events.")
 
 
 # --- Rejected events --------------------------------------------------------------------------------
@@ -274,7 +274,7 @@ class RejectedEventSerializer(serializers.ModelSerializer):
 class OneRejectedEventSerializer(RejectedEventSerializer):
     """A rejected event with its bytes, as text (as far as they are UTF-8) and in base64."""
 
-    raw = serializers.SerializerMethodField(help_text="What is not UTF-8 is replaced.")
+    raw = serializers.SerializerMethodField(help_text="As text; invalid UTF-8 is replaced.")
     raw_base64 = serializers.SerializerMethodField()
 
     class Meta(RejectedEventSerializer.Meta):
@@ -305,7 +305,7 @@ class GroupSerializer(serializers.Serializer):
     count = serializers.IntegerField()
     first_received = serializers.DateTimeField()
     last_received = serializers.DateTimeField()
-    muted = serializers.BooleanField(help_text="true: hidden from the admin's list for now.")
+    muted = serializers.BooleanField(help_text="true: hidden from the admin's list.")
     sample = serializers.IntegerField(allow_null=True, help_text="The id of the newest one.")
 
 

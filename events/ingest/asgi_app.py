@@ -127,7 +127,7 @@ class Ingest:
         except OwnerLimitExceeded:
             await _refuse(send, headers, too_many_at_once())
         except LimitExceeded:
-            await _refuse(send, headers, busy("There is too much to do."))
+            await _refuse(send, headers, busy("Too many requests are in progress."))
         except (Unavailable, TimeoutError):
             await _refuse(send, headers, busy("The database does not answer."))
         except Disconnected:
@@ -170,7 +170,7 @@ class Ingest:
             raise RequestRefused(401, "Missing, unknown, expired or paused write key.")
         origins = sender.allowed_origins
         if origins and b"origin" in headers and headers[b"origin"].decode("latin-1") not in origins:
-            raise RequestRefused(403, "This application does not take events from pages of that origin.")
+            raise RequestRefused(403, "This application does not allow events from pages of this origin.")
         if wait := self._rate_limit.wait(sender.id, sender.rate):
             raise RequestRefused(429, f"This application may send {sender.rate} events a second.", retry_after=wait)
         return sender
@@ -185,7 +185,7 @@ class Ingest:
         if not (given := _query_parameter(scope, "sent_at")):
             return
         if not re.fullmatch(r"\d{1,15}", given, re.ASCII):
-            raise RequestRefused(400, "sent_at is the sender's time in milliseconds since 1970-01-01T00:00:00Z.")
+            raise RequestRefused(400, "sent_at must be the sender's time in milliseconds since 1970-01-01T00:00:00Z.")
         now = int(time.time() * 1000)
         wrong = (int(given) - now) / 1000
         if abs(wrong) > max(self._bounds.future.total_seconds(), MIN_CLOCK_SKEW):
@@ -209,9 +209,9 @@ class Ingest:
                 read_in_process = self._check_process.read
                 return await loop.run_in_executor(self._check_process_thread, read_in_process, content, rules, current)
         except TooManyItems:
-            raise RequestRefused(413, f"A request may have {MAX_ITEMS} events. Send fewer at once.") from None
+            raise RequestRefused(413, f"A request may have at most {MAX_ITEMS} events. Send fewer at once.") from None
         except BudgetSpent:
-            raise RequestRefused(413, "To check these events takes too much work. Send fewer at once.") from None
+            raise RequestRefused(413, "Validating these events takes too much work. Send fewer at once.") from None
 
     @contextlib.contextmanager
     def _heavy_slot(self, application: int) -> Iterator[None]:

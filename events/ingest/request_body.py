@@ -40,7 +40,7 @@ async def read_body(headers: dict[bytes, bytes], receive: Receive, limit: Limit)
         raise RequestRefused(415, "Send JSON, as application/json or text/plain.")
     coding = headers.get(b"content-encoding", b"").strip().lower()
     if coding not in (b"", b"identity", *GZIP):
-        raise RequestRefused(415, "Of the content encodings only gzip is understood.")
+        raise RequestRefused(415, "The only supported content encoding is gzip.")
     length = headers.get(b"content-length", b"")
     if length.isdigit() and int(length) > MAX_BODY_BYTES:
         raise _too_large()
@@ -92,5 +92,5 @@ def _too_slow() -> RequestRefused:
 
 def _too_large() -> RequestRefused:
     return RequestRefused(
-        413, f"A body may have {MAX_BODY_BYTES // 1024} KiB, also when it is inflated. Send fewer events at once."
+        413, f"A body may have at most {MAX_BODY_BYTES // 1024} KiB after decompression. Send fewer events at once."
     )

@@ -88,7 +88,7 @@ def _rows(events: QuerySet[Event], slices: TimeSlices) -> Iterator[Page]:
     for page in all_pages(rows, lambda row: (row[6], row[0]), PAGE, slices.first_rows):
         yield page
         if time.monotonic() > until:
-            raise TimeoutError(f"An export has {MAX_DURATION:.0f} seconds.")
+            raise TimeoutError(f"The export took longer than {MAX_DURATION:.0f} seconds.")
 
 
 def _csv(pages: Iterator[Page]) -> Iterator[bytes]:

@@ -32,7 +32,7 @@ class EventFilter(filters.FilterSet):
     category = _text("category", "Of this category.")
     name = _text("name", "Of this name.")
     application = _application()
-    event_id = filters.UUIDFilter(method="by_event_id", label="The id that its application knows it by.")
+    event_id = filters.UUIDFilter(method="by_event_id", label="The event id, as its application sent it.")
     vars()["from"] = _time("timestamp", "gte", "Happened then or later")  # `from` is a Python keyword
     to = _time("timestamp", "lt", "Happened before")
 
@@ -77,11 +77,11 @@ class SessionFilter(filters.FilterSet):
 
 class RejectedEventFilter(filters.FilterSet):
     application = _application()
-    category = _text("category", "Of this category, as far as it could be read.")
-    name = _text("name", "Of this name, as far as it could be read.")
+    category = _text("category", "Of this category, if it was readable.")
+    name = _text("name", "Of this name, if it was readable.")
     code = _text("code", "The first reason.")
     pointer = _text("pointer", "The place of the first reason: a JSON pointer with * for list indexes and open names.")
-    event_id = filters.UUIDFilter("event_id", label="The id that its sender got.")
+    event_id = filters.UUIDFilter("event_id", label="The event id that the response named.")
     vars()["from"] = _time("received_at", "gte", "Received then or later")
     to = _time("received_at", "lt", "Received before")
 

@@ -26,7 +26,7 @@ class Selection:
     def __post_init__(self) -> None:
         members = self.as_json()
         if not members or (self.ids is not None and len(members) > 1):
-            raise ValueError("Select rejected events by their ids, or by what their group has in common.")
+            raise ValueError("Select rejected events either by `ids` or by the values of their group.")
         if self.ids is not None and not 0 < len(self.ids) <= MAX_IDS:
             raise ValueError(f"Select between one and {MAX_IDS:,} rejected events.")
 

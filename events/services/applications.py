@@ -68,7 +68,7 @@ def delete_application(*, application: Application, actor: Any = None) -> None:
             return
         # Checked first, because Django would load all of them for its error message.
         if any(model.objects.filter(application=locked).exists() for model in (Event, RejectedEvent)):
-            raise ChangeRefused(f"There are events of {locked}: pause it instead.")
+            raise ChangeRefused(f"{locked} has events, so it cannot be deleted. Pause it instead.")
         locked._history_user = actor  # type: ignore[attr-defined]
         locked.delete()
 
@@ -80,7 +80,7 @@ def rotate_key(*, application: Application, overlap_hours: float = 24, actor: An
     Raises ValueError for an overlap that is negative or longer than MAX_OVERLAP_HOURS.
     """
     if not 0 <= overlap_hours <= MAX_OVERLAP_HOURS:
-        raise ValueError(f"The overlap is between 0 and {MAX_OVERLAP_HOURS} hours.")
+        raise ValueError(f"The overlap must be between 0 and {MAX_OVERLAP_HOURS} hours.")
     ends = timezone.now() + timedelta(hours=overlap_hours)
     with transaction.atomic():
         locked = Application.objects.select_for_update().get(pk=application.pk)  # serialises rotations

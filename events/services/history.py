@@ -21,7 +21,7 @@ def save(row: Application | EventType, actor: Any, reason: str, fields: list[str
     except IntegrityError as error:
         if "unique" not in str(error):
             raise
-        raise ChangeRefused(f"There is a {row._meta.verbose_name} {row} already.") from error
+        raise ChangeRefused(f"{str(row._meta.verbose_name).capitalize()} {row} exists already.") from error
 
 
 def add_history(application: Application, actor: Any, reason: str) -> None:

@@ -72,7 +72,7 @@ def test_the_list_costs_the_same_whatever_its_length(as_viewer, django_assert_ma
 
 def test_a_user_is_found_by_the_whole_id(as_viewer, processed, failed):
     assert "no room" not in text_of(as_viewer.get(f"{LIST}?q={processed.user_id}"))
-    assert "No such notification" in text_of(as_viewer.get(f"{LIST}?q=4"))
+    assert "No notifications of this user found" in text_of(as_viewer.get(f"{LIST}?q=4"))
 
 
 def test_one_is_shown_and_not_changed(as_analyst, processed):
@@ -93,7 +93,7 @@ def test_sending_again_asks_first_and_is_written_down(as_analyst, processed):
     assert words(answer) == [f"The notification to {processed.user_id} is being sent again."]
     processed.refresh_from_db()
     assert (processed.status, processed.attempts) == ("NotProcessed", 0)
-    assert LogEntry.objects.get().get_change_message() == "Had it sent again."
+    assert LogEntry.objects.get().get_change_message() == "Sent it again."
 
 
 def test_the_question_about_a_failed_one_says_why_it_failed(as_analyst, failed):

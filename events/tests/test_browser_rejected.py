@@ -94,8 +94,8 @@ def test_a_rejected_group_is_mended_tried_published_replayed_and_gone(anna, inst
 
     anna.locator("#id_note").fill("The shop counts items")
     anna.get_by_role("button", name="Publish").click()
-    expect(anna.get_by_text("Version 2 counts from now on")).to_be_visible()
-    anna.get_by_role("link", name="Back to them").click()
+    expect(anna.get_by_text("Version 2 is published")).to_be_visible()
+    anna.get_by_role("link", name="Back to rejected events").click()
 
     anna.get_by_role("button", name="Replay", exact=True).click()
     dialog = anna.get_by_role("dialog")

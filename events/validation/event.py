@@ -98,7 +98,7 @@ def check(one: ParsedItem, item: Item, rules: Rules) -> Item:
     if not isinstance(value, dict):
         item.event_id = str(uuid.uuid4())
         if not unstorable:
-            item.reasons.append(reason("type", [], "An event is an object."))
+            item.reasons.append(reason("type", [], "An event must be a JSON object."))
         return item
     _event_id(value, item)
     item.session_id = _text(value, "session_id", item)
@@ -123,7 +123,7 @@ def _event_id(value: dict[str, Any], item: Item) -> None:
             item.event_id = str(uuid.UUID(given))
         except (ValueError, TypeError, AttributeError):
             item.event_id = str(uuid.uuid4())
-            item.reasons.append(reason("format", ["event_id"], "This is no UUID."))
+            item.reasons.append(reason("format", ["event_id"], "Not a valid UUID."))
 
 
 def _text(value: dict[str, Any], member: str, item: Item) -> str:

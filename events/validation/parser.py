@@ -201,7 +201,7 @@ def _unstorable(value: Any) -> list[ValidationReason]:
         if isinstance(one, str):
             found += _of_text(one, path)
         elif isinstance(one, float) and not math.isfinite(one):
-            found.append(reason("number", _steps(path), "This number is beyond 64 bits, or none at all."))
+            found.append(reason("number", _steps(path), "This number is beyond 64 bits or not finite."))
         elif isinstance(one, dict):
             for name, member in one.items():
                 found += _of_text(name, (path, name))

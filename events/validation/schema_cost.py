@@ -62,7 +62,7 @@ def cost_of(schema: Any) -> Cost:
     evaluations, endless = _highest(graph, order, lambda node: node.weight)
     if evaluations > MAX_COST:
         raise SchemaError(
-            f"Judging one value by this schema takes more than {MAX_COST} evaluations of its parts. Use fewer "
+            f"Validating one value by this schema takes more than {MAX_COST} evaluations of its parts. Use fewer "
             "references, alternatives, conditions and listed values that apply to the same value."
         )
     positions, _ = _highest(graph, order, lambda node: node.positions)

@@ -174,7 +174,7 @@ def test_a_page_whose_user_may_not_watch_it_any_more_says_so_and_is_live_again_w
     page: Page, instance: Instance
 ):
     instance.sql("UPDATE auth_user SET is_superuser = false")
-    expect(page.locator("#status")).to_contain_text("stands still", timeout=60_000)
+    expect(page.locator("#status")).to_contain_text("not updated any more", timeout=60_000)
 
     instance.sql("UPDATE auth_user SET is_superuser = true")
     page.evaluate("window.dispatchEvent(new Event('pagehide'))")

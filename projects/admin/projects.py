@@ -139,12 +139,12 @@ class ProjectAdmin(ConcurrentFormsAdmin, BoardAdmin, DeletionAdmin, RowHistoryAd
             services.delete_project(project=project, actor=request.user)
 
     def response_add(self, request: HttpRequest, obj: Project, post_url_continue: str | None = None) -> HttpResponse:
-        return self._to_board(request, obj, "The project is there. Its first tasks?") or super().response_add(
+        return self._to_board(request, obj, "The project is created. Add its first tasks.") or super().response_add(
             request, obj, post_url_continue
         )
 
     def response_change(self, request: HttpRequest, obj: Project) -> HttpResponse:
-        return self._to_board(request, obj, "The project is changed.") or super().response_change(request, obj)
+        return self._to_board(request, obj, "The project is saved.") or super().response_change(request, obj)
 
     def _to_board(self, request: HttpRequest, project: Project, words: str) -> HttpResponse | None:
         if {"_addanother", "_continue", IS_POPUP_VAR} & set(request.POST):

@@ -67,6 +67,6 @@ class ReminderAdmin(SnapshotLists, ModelAdmin):
         ids = retry_reminders(ids=queryset.values_list("pk", flat=True))
         tried = len(ids)
         for reminder in Reminder.objects.filter(pk__in=ids):
-            self.log_change(request, reminder, "Had it tried again.")
-        words = f"{tried:,} reminder{'' if tried == 1 else 's'} will be tried again; the others had not failed."
+            self.log_change(request, reminder, "Started another attempt.")
+        words = f"{tried:,} failed reminder{'' if tried == 1 else 's'} will be tried again."
         self.message_user(request, words, "success" if tried else "warning")

@@ -71,7 +71,7 @@ class ReportAdmin(ResendReportAdmin, SnapshotLists, ModelAdmin):
     def mailed(self, report: Report) -> str:
         return render_to_string("projects/report_mailed.html", {"report": report})
 
-    @display(description="Again")
+    @display(description="Action")
     def again(self, report: Report) -> str:
         return render_to_string("projects/resend_button.html", {"report": report, "small": True})
 

@@ -39,7 +39,7 @@ class TaskForm(forms.Form):
     project = forms.ModelChoiceField(Project.objects.none(), empty_label=None)
     status = forms.ChoiceField(choices=[(each.value, each.label.capitalize()) for each in Task.Status])
     priority = forms.ChoiceField(choices=[(each.value, each.label.capitalize()) for each in Task.Priority])
-    assignee = PersonField(User.objects.none(), required=False, empty_label="Nobody")
+    assignee = PersonField(User.objects.none(), required=False, empty_label="Unassigned")
     due_date = MomentField(required=False, label="Due", validators=[check_due])
 
     def __init__(self, *args: Any, task: Task | None = None, **kwargs: Any) -> None:
@@ -72,11 +72,11 @@ class TaskForm(forms.Form):
 class CardForm(forms.Form):
     """The form of a card written on the board: a title, and the column in which it was written."""
 
-    title = forms.CharField(max_length=255, error_messages={"required": "Write what is to be done."})
+    title = forms.CharField(max_length=255, error_messages={"required": "Enter a title."})
     status = forms.ChoiceField(choices=Task.Status.choices)
 
 
 class CommentForm(forms.Form):
     has_missed = False  # set if the comment was changed elsewhere after the form was opened
 
-    content = forms.CharField(max_length=20_000, error_messages={"required": "Write something first."})
+    content = forms.CharField(max_length=20_000, error_messages={"required": "Enter a comment."})

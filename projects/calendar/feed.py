@@ -107,7 +107,7 @@ def _rest(first: Task, count: int, now: datetime) -> list[str]:
         "UID:more@opsroom",
         f"DTSTAMP:{_utc(now)}",
         f"DTSTART:{_utc(first.due_date)}",
-        f"SUMMARY:{_escaped(f'From here on {count:,} more: see Opsroom')}",
+        f"SUMMARY:{_escaped(f'{count:,} more due after this: see Opsroom')}",
         "TRANSP:TRANSPARENT",
         "END:VEVENT",
     ]

@@ -41,10 +41,10 @@ def test_what_failed_is_tried_again_and_what_was_sent_is_not(as_planner, failed,
 
     answer = try_again(as_planner, failed, sent.reminders.get())
 
-    assert "1 reminder will be tried again; the others had not failed." in answer.content.decode()
+    assert "1 failed reminder will be tried again." in answer.content.decode()
     assert send_due() == 1
     assert len(mailbox.mails) == 2
-    assert LogEntry.objects.get().get_change_message() == "Had it tried again."
+    assert LogEntry.objects.get().get_change_message() == "Started another attempt."
 
 
 def test_a_viewer_tries_nothing_again_and_a_stranger_sees_nothing(as_viewer, as_stranger, failed):

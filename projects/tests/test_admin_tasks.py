@@ -157,7 +157,7 @@ def test_a_comment_is_said_in_ones_own_name_and_told(as_planner, task):
 def test_an_empty_comment_is_refused_in_words(as_planner, task):
     answer = as_planner.post(f"/admin/projects/task/{task.pk}/comment/", {"content": "  "})
 
-    assert "Write something first." in answer.content.decode()
+    assert "Enter a comment." in answer.content.decode()
 
 
 def test_a_long_thread_begins_with_the_newest_and_can_be_shown_whole(as_planner, task):
@@ -237,7 +237,7 @@ def test_words_that_are_refused_stay_in_the_comments_form(as_planner, planner, t
 
     answer = as_planner.post(f"/admin/projects/task/{task.pk}/comments/{mine.pk}/", {"content": " "})
 
-    assert "Write something first." in answer.content.decode()
+    assert "Enter a comment." in answer.content.decode()
     assert answer.headers["HX-Retarget"] == f"#comment-{mine.pk}"
     assert Comment.objects.get().content == "As it was"
 

@@ -179,7 +179,7 @@ def test_a_card_is_added_in_place_while_others_watch(at_board):
 
     column(paula, "in_progress").get_by_text("Add a card").click()
     field.press("Enter")
-    expect(column(paula, "in_progress").get_by_text("Write what is to be done.")).to_be_visible()
+    expect(column(paula, "in_progress").get_by_text("Enter a title.")).to_be_visible()
     field.fill("Order keys")
     field.press("Enter")
 

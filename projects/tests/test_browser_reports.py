@@ -53,14 +53,14 @@ def test_a_double_click_is_one_wish_and_a_second_one_is_refused_in_words(page: P
 
     again.focus()
     page.keyboard.press("Enter")
-    sure = page.get_by_role("button", name="Mail it again")
+    sure = page.get_by_role("button", name="Mail report again")
     expect(sure).to_be_focused()
     sure.dblclick()
 
     expect(page.get_by_text("is being mailed again.")).to_be_visible()
-    expect(page.get_by_text("paula had it mailed again")).to_be_visible()
+    expect(page.get_by_text("paula mailed it again")).to_be_visible()
     assert instance.one(WISHES) == 1
     page.get_by_role("button", name="Mail again").click()
-    page.get_by_role("button", name="Mail it again").click()
-    expect(page.get_by_text("is on its way already")).to_be_visible()
+    page.get_by_role("button", name="Mail report again").click()
+    expect(page.get_by_text("is being mailed already")).to_be_visible()
     assert instance.one(WISHES) == 1

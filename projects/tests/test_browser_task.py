@@ -74,7 +74,7 @@ def test_a_comment_is_sent_and_what_is_typed_above_it_stays(at_task, instance, t
     paula.locator("#id_description").fill("typed for an hour")
 
     say(paula, "  ")
-    expect(paula.get_by_text("Write something first.")).to_be_visible()
+    expect(paula.get_by_text("Enter a comment.")).to_be_visible()
     say(paula, "The red one.")
 
     expect(omar.locator("#comments")).to_contain_text("The red one.")

@@ -87,5 +87,5 @@ def test_a_feed_that_leaves_some_out_says_where_and_how_many(address, client, mo
     text = client.get(address).content.decode()
 
     assert text.count("BEGIN:VEVENT") == 4
-    assert "SUMMARY:From here on 2 more: see Opsroom\r\n" in text
+    assert "SUMMARY:2 more due after this: see Opsroom\r\n" in text
     assert f"DTSTART:{soon + timedelta(days=3):%Y%m%dT%H%M%SZ}" in text

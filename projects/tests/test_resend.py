@@ -59,8 +59,8 @@ def test_it_goes_out_once_more_under_another_id_and_says_who_asked(as_planner, r
     assert report.mailed_at > before and report.resend_at is None
     entry = LogEntry.objects.get()
     assert (entry.user.username, entry.object_id) == ("paula", str(report.pk))
-    assert entry.get_change_message() == "Had it mailed again to team@example.com, boss@example.com."
-    assert "paula had it mailed again" in as_planner.get(f"{page_of(report)}change/").content.decode()
+    assert entry.get_change_message() == "Mailed again to team@example.com, boss@example.com."
+    assert "paula mailed it again" in as_planner.get(f"{page_of(report)}change/").content.decode()
 
 
 def test_a_double_click_is_one_mail_whether_the_first_has_gone_or_not(as_planner, report, mailbox):
@@ -72,8 +72,8 @@ def test_a_double_click_is_one_mail_whether_the_first_has_gone_or_not(as_planner
     late = press(as_planner, report, shown)
     mail_reports()
 
-    assert words_of(early) == ["A mail of this report is on its way already, and is not sent twice."]
-    assert words_of(late) == ["This report was mailed again meanwhile, and is not mailed twice."]
+    assert words_of(early) == ["This report is being mailed already, so it was not mailed a second time."]
+    assert words_of(late) == ["This report was mailed again meanwhile, so it was not mailed a second time."]
     assert len(mailbox.mails) == LogEntry.objects.count() == 1
 
 
@@ -92,7 +92,7 @@ def test_a_mail_that_is_going_out_at_this_moment_is_not_doubled(planner, mailbox
         date=today, data={"totals": TOTALS, "projects": []}, attempts=1, lease_until=lease
     )  # fmt: skip
 
-    with pytest.raises(NotResent, match="on its way"):
+    with pytest.raises(NotResent, match="being mailed already"):
         resend(report=report, actor=planner, mailed_at=None)
 
 
@@ -141,7 +141,7 @@ def test_a_viewer_has_no_button_and_no_say(as_viewer, as_planner, report):
 @pytest.mark.parametrize("known", ["nonsense", "2026-02-31T00:00:00Z", "", "2026-03-10T00:00:00"])
 def test_what_no_page_has_shown_sends_nothing(as_planner, report, mailbox, known):
     assert words_of(press(as_planner, report, known)) == [
-        "This report was mailed again meanwhile, and is not mailed twice."
+        "This report was mailed again meanwhile, so it was not mailed a second time."
     ]
     assert mail_reports() == 0
 

@@ -86,7 +86,7 @@ class EnvironmentPagesAdmin(ModelAdmin):
             duration = timedelta(minutes=given.pop("minutes"))
             reserve = partial(services.reserve, environment=environment, user=request.user, duration=duration, **given)
             return run_action(request, page_of(environment), reserve, "Reserved for your runs.")
-        text = f"Runs of others wait until it is over or released. {_waiting(environment)}"
+        text = f"Runs of others wait until the reservation ends. {_waiting(environment)}"
         dialog = ConfirmDialog(f"Reserve {environment}?", page_of(environment), "Reserve", text, form=form)
         return ask(request, dialog, model_admin=self, original=environment)
 
@@ -96,7 +96,7 @@ class EnvironmentPagesAdmin(ModelAdmin):
         if request.method == "POST":
             release = partial(services.release, environment=environment, user=request.user)
             return run_action(request, page, release, "Released.")
-        text = f"{environment.reserved_by} holds it. The history records that you released it. {_waiting(environment)}"
+        text = f"{environment.reserved_by} reserved it. The history records who released it. {_waiting(environment)}"
         dialog = ConfirmDialog(f"Release {environment}?", page, "Release", text, is_dangerous=True)
         nothing = ConfirmDialog(f"{environment} is not reserved", page, words="There is nothing to release.")
         return ask(request, dialog if environment.is_reserved() else nothing, model_admin=self, original=environment)
@@ -106,7 +106,9 @@ class EnvironmentPagesAdmin(ModelAdmin):
         page, verb = page_of(environment), "Enable" if enabled else "Disable"
         if request.method == "POST":
             change = partial(services.change_environment, environment=environment, user=request.user, enabled=enabled)
-            return run_action(request, page, change, "Open again." if enabled else "Closed: no run starts here.")
+            return run_action(
+                request, page, change, "Enabled: runs start here again." if enabled else "Disabled: no run starts here."
+            )
         text = "Runs start here again." if enabled else "No run starts here until it is enabled."
         text = f"{text} {_waiting(environment)}"
         dialog = ConfirmDialog(f"{verb} {environment}?", page, f"{verb} it", text, is_dangerous=not enabled)

@@ -30,7 +30,7 @@ class NewRunForm(forms.Form):
         TestFile.objects.existing().filter(path__endswith=".py"),
         error_messages={
             "required": "Choose at least one test file.",
-            "invalid_choice": "One of the files is gone meanwhile.",
+            "invalid_choice": "One of the chosen files was deleted. Choose again.",
         },
     )
     requested_by = forms.CharField(required=False, max_length=255)
@@ -41,7 +41,7 @@ class NewRunForm(forms.Form):
         minutes = self.cleaned_data["minutes"]
         most = settings.TESTRUN_MAX_SECONDS // 60
         if minutes is not None and minutes > most:
-            raise forms.ValidationError(f"{most} minutes are the most.")
+            raise forms.ValidationError(f"Enter at most {most} minutes.")
         return minutes
 
 

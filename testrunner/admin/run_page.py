@@ -98,10 +98,10 @@ class RunPagesAdmin(ModelAdmin):
         if request.method == "POST":
             key = _request_key(request)
             rerun = partial(services.rerun, run=run, user=request.user, failed_only=failed_only, request_key=key)
-            return run_action(request, page_of(run), rerun, "Queued again.", page_of)
+            return run_action(request, page_of(run), rerun, "The rerun is queued.", page_of)
         files = "only the tests that did not pass" if failed_only else "the same files, with the bytes they had then"
-        text = f"It runs {files}, in {run.environment}, as soon as all who wait there had their turn."
-        dialog = ConfirmDialog(f"Run {run.pk} again?", page_of(run), "Run it again", text, request_key=uuid4())
+        text = f"It runs {files}, in {run.environment}, after the runs that wait there."
+        dialog = ConfirmDialog(f"Rerun run {run.pk}?", page_of(run), "Rerun", text, request_key=uuid4())
         return ask(request, dialog, model_admin=self, original=run)
 
     def _live_context(self, request: HttpRequest, run: TestRun) -> dict[str, Any]:
@@ -148,7 +148,7 @@ def _may_cancel(request: HttpRequest, run: TestRun) -> bool:
 
 
 def _cancelled(run: TestRun) -> str:
-    return "It is taken out of the queue." if run.is_finished else "It is being stopped."
+    return "It is taken out of the queue." if run.is_finished else "The run is being stopped."
 
 
 def _request_key(request: HttpRequest) -> UUID | None:

@@ -121,7 +121,7 @@ def snapshots(chosen: Iterable[TestFile]) -> list[Snapshot]:
     """
     chosen = list(chosen)
     if others := [str(file) for file in chosen if not file.is_python]:
-        raise TestFileGone(f"{others[0]} is not a Python file. It comes along with the tests in its folder.")
+        raise TestFileGone(f"{others[0]} is not a Python file. It is included with the tests in its folder.")
     own = [Snapshot(file.root, file.path, read(file)) for file in chosen]
     return own + [Snapshot(file.root, file.path, read(file), comes_along=True) for file in support_files_of(chosen)]
 

@@ -127,7 +127,7 @@ def _commit_file(new: Path, target: Path, path: str, content: bytes, user: Any, 
     replaces = os.path.lexists(target)
     is_uncommitted = replaces and _is_uncommitted_upload(path, content)
     if replaces and not overwrite and not is_uncommitted:
-        raise NameTaken("file", f"There is {path} already. Say that it is to be replaced, or choose another name.")
+        raise NameTaken("file", f"{path} exists already. Overwrite it or choose another name.")
     row = _save_row(path, content, user, CHANGE if replaces and not is_uncommitted else ADDITION)
     _move_into_place(new, target, path, replaces=replaces)
     return row
@@ -186,10 +186,10 @@ def directories() -> list[str]:
 
 def _path(directory: str, name: str) -> str:
     if len(name) > MAX_NAME_LENGTH:
-        raise UploadRefused("file", f"The file's name has {len(name)} characters; {MAX_NAME_LENGTH} are the most.")
+        raise UploadRefused("file", f"The file's name has {len(name)} characters; at most {MAX_NAME_LENGTH} fit.")
     _check_name(name)
     if directory.startswith("/"):
-        raise UploadRefused("directory", "The directory is one below uploads/: it cannot begin with /.")
+        raise UploadRefused("directory", "The directory is inside uploads/, so its name must not begin with /.")
     parts = directory.strip("/").split("/") if directory.strip("/") else []
     if len(parts) > MAX_DEPTH:
         raise UploadRefused("directory", f"Directories may be nested {MAX_DEPTH} levels deep at most.")
@@ -203,7 +203,7 @@ def _path(directory: str, name: str) -> str:
     path = "/".join([*parts, name])
     if len(path) > MAX_PATH_LENGTH:
         raise UploadRefused(
-            "directory", f"Directory and name have {len(path)} characters together; {MAX_PATH_LENGTH} fit."
+            "directory", f"Directory and name have {len(path)} characters together; at most {MAX_PATH_LENGTH} fit."
         )
     return path
 
@@ -281,7 +281,7 @@ def _write(root: Path, path: str, content: bytes) -> Path:
         except (FileExistsError, NotADirectoryError) as error:
             raise UploadRefused("directory", "There is a file of this name.") from error
     if target.parent.resolve() != root.resolve() / Path(path).parent:
-        raise UploadRefused("directory", "The directory leads elsewhere.")  # a link
+        raise UploadRefused("directory", "The directory is a link, so it cannot be used.")  # a link
     new = target.parent / f".new-{secrets.token_hex(8)}"
     with storing():
         try:

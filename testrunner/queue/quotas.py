@@ -29,10 +29,10 @@ def check(run: TestRun, size: int) -> None:
     """Raise QuotaExceeded if this new run, whose files have `size` bytes, exceeds a quota."""
     here = TestRun.objects.queued().filter(environment=run.environment_id)
     if (waiting := here.count()) >= settings.TESTRUN_MAX_QUEUED:
-        raise QuotaExceeded(f"{waiting} runs are waiting in {run.environment}, the most. Try again when some have run.")
+        raise QuotaExceeded(f"{waiting} runs are waiting in {run.environment}, the limit. Try again later.")
     if (mine := here.filter(created_by=run.created_by_id).count()) >= settings.TESTRUN_MAX_QUEUED_PER_USER:
-        raise QuotaExceeded(f"{mine} runs of yours are waiting in {run.environment}, the most. Cancel some, or wait.")
+        raise QuotaExceeded(f"{mine} of your runs are waiting in {run.environment}, the limit. Cancel some, or wait.")
     held = RunFile.objects.filter(run__status=TestRun.Status.QUEUED, run__created_by=run.created_by_id)
     if (held.aggregate(bytes=Sum("size"))["bytes"] or 0) + size > settings.TESTRUN_MAX_QUEUED_MB * 2**20:
         most = f"{settings.TESTRUN_MAX_QUEUED_MB} MiB"
-        raise QuotaExceeded(f"All files of your waiting runs may have {most} together. Cancel some, or wait.")
+        raise QuotaExceeded(f"The files of your waiting runs may have at most {most} together. Cancel some, or wait.")

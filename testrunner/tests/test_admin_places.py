@@ -81,7 +81,7 @@ def test_an_environment_shows_its_queue_and_history_and_no_secret(as_viewer):
 
     page = as_viewer.get(f"{BOARD}17/change/").content.decode()
 
-    assert "position 1" in page and "What ran here" in page and "http://127.0.0.1/" in page
+    assert "position 1" in page and "Past runs" in page and "http://127.0.0.1/" in page
     assert "API_KEY" in page and "hunter2" not in page
 
 
@@ -106,7 +106,7 @@ def test_a_reservation_of_no_length_is_refused(as_tester):
 
 
 def test_somebody_elses_reservation_is_released_with_their_name_in_the_question(as_tester, reserved):
-    assert "cole holds it." in as_tester.get(f"{BOARD}17/release/").content.decode()
+    assert "cole reserved it." in as_tester.get(f"{BOARD}17/release/").content.decode()
 
     as_tester.post(f"{BOARD}17/release/")
 
@@ -120,7 +120,7 @@ def test_an_environment_with_an_active_run_is_not_closed(as_tester):
 
     page = as_tester.post(f"{BOARD}17/disable/", follow=True).content.decode()
 
-    assert "let it end, or cancel it, first" in page
+    assert "wait until it ends, or cancel it" in page
     assert TestEnvironment.objects.get(pk=17).enabled
     as_tester.post(f"{BOARD}18/disable/")
     assert not TestEnvironment.objects.get(pk=18).enabled

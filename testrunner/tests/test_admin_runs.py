@@ -256,8 +256,8 @@ def test_the_same_form_sent_twice_is_one_run(as_tester, file):
     [
         ({"environment": ""}, "Choose an environment."),
         ({"tests": []}, "Choose at least one test file."),
-        ({"tests": [2**40]}, "One of the files is gone meanwhile."),
-        ({"minutes": 100_000}, "minutes are the most."),
+        ({"tests": [2**40]}, "One of the chosen files was deleted. Choose again."),
+        ({"minutes": 100_000}, "Enter at most"),
     ],
 )
 def test_a_refused_form_keeps_what_was_typed(as_tester, file, change, words):
@@ -275,7 +275,7 @@ def test_a_file_that_went_meanwhile_is_said_by_name(as_tester, file, uploads):
 
     page = as_tester.post(f"{RUNS}add/", {"environment": 17, "tests": [file.pk]}).content.decode()
 
-    assert "One of the files is gone meanwhile." in page
+    assert "One of the chosen files was deleted. Choose again." in page
 
 
 # --- Tests over time --------------------------------------------------------------------------------

@@ -83,7 +83,7 @@ def test_an_upload_never_replaces_a_file_in_silence(uploaded):
     again, replaced = uploaded(content=b"x = 1\n"), uploaded(content=b"x = 1\n", overwrite="true")
 
     assert again.status_code == 409
-    assert "There is test_it.py already" in again.json()["detail"]
+    assert "test_it.py exists already" in again.json()["detail"]
     assert (replaced.status_code, replaced.json()["id"]) == (201, first["id"])
 
 
@@ -205,7 +205,7 @@ def test_what_is_wrong_with_a_run_is_said_by_field(started, body, field):
 def test_the_same_file_twice_is_refused(started, tester_api, uploaded):
     file = tester_api.get("/test-files/", {"root": "uploads"}).json()["results"][0]["id"]
 
-    assert started(files=[file, file]).json()["errors"]["files"] == ["The same file is there twice."]
+    assert started(files=[file, file]).json()["errors"]["files"] == ["The same file is listed twice."]
 
 
 def test_a_waiting_run_is_cancelled_at_once_and_a_finished_one_is_not(started, tester_api):

@@ -78,7 +78,7 @@ def start(page: Page, instance: Instance, environment: int, leaf: str) -> None:
     page.goto(f"{instance.url}/admin/testrunner/testrun/add/")
     page.locator(f"[data-leaf='{leaf}'] input").check()
     page.select_option("#id_environment", str(environment))
-    page.get_by_role("button", name="Start and watch").click()
+    page.get_by_role("button", name="Start run and watch").click()
     page.wait_for_url(re.compile(r"/testrun/\d+/change/"))
 
 
@@ -92,7 +92,7 @@ def test_a_test_is_uploaded_in_place_started_and_watched_to_its_end(page: Page, 
 
     page.locator("[data-leaf='samples/test_success.py'] input").check()
     page.select_option("#id_environment", "17")
-    page.get_by_role("button", name="Start and watch").click()
+    page.get_by_role("button", name="Start run and watch").click()
 
     expect(page.locator("#run-live h2")).to_contain_text("Running")
     expect(page.locator("[data-log-rows]")).to_contain_text("step 1 <b>&amp;</b>")  # as text, while it runs

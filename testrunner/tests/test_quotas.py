@@ -28,7 +28,7 @@ def test_a_user_has_so_many_waiting_runs_in_an_environment(press, tester, collea
     settings.TESTRUN_MAX_QUEUED_PER_USER = 2
     press(tester), press(tester)
 
-    with pytest.raises(QuotaExceeded, match="2 runs of yours are waiting in E, the most"):
+    with pytest.raises(QuotaExceeded, match="2 of your runs are waiting in E, the limit"):
         press(tester)
 
     press(colleague), press(tester, 18)
@@ -40,7 +40,7 @@ def test_an_environment_has_so_many_waiting_runs(press, tester, colleague, setti
     settings.TESTRUN_MAX_QUEUED = 2
     press(tester), press(colleague)
 
-    with pytest.raises(QuotaExceeded, match="2 runs are waiting in E, the most"):
+    with pytest.raises(QuotaExceeded, match="2 runs are waiting in E, the limit"):
         press(colleague)
     services.cancel_run(run=TestRun.objects.first(), user=tester)
     press(colleague)
@@ -50,7 +50,7 @@ def test_a_users_waiting_files_are_counted_in_all_environments(press, tester, co
     settings.TESTRUN_MAX_QUEUED_MB = 20
     press(tester, 17, 12 * 2**20)
 
-    with pytest.raises(QuotaExceeded, match="may have 20 MiB together"):
+    with pytest.raises(QuotaExceeded, match="may have at most 20 MiB together"):
         press(tester, 18, 9 * 2**20)
 
     press(tester, 18, 2**20), press(colleague, 18, 9 * 2**20)
@@ -98,7 +98,7 @@ def test_rest_answers_429_in_words(tester_api, press, tester, settings):
     answer = tester_api.post(f"/test-runs/{run.pk}/rerun/")
 
     assert answer.status_code == 429
-    assert answer.json()["detail"] == "1 runs of yours are waiting in Environment 17, the most. Cancel some, or wait."
+    assert answer.json()["detail"] == "1 of your runs are waiting in Environment 17, the limit. Cancel some, or wait."
 
 
 @pytest.mark.parametrize(

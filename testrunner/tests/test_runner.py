@@ -477,7 +477,7 @@ def test_an_outcome_that_cannot_be_written_ends_the_run_as_an_error_and_the_next
     assert runner.execute_runs("w", lambda *given, **more: (strange(*given, **more), done.append(1))[0]) == 2
 
     assert ended(run).status == "error"
-    assert run.reason == "Its outcome could not be written down (DataError): see the worker's log."
+    assert run.reason == "Its outcome could not be stored (DataError): see the worker's log."
     assert ended(following).status == "success"
 
 

@@ -77,7 +77,7 @@ def execute_run(run: TestRun, lease: Lease, execute: Execute) -> None:
                 raise
             except BaseException as error:  # any error: the run must not seem to be still running
                 log.exception("run_not_recorded", run=run.pk)
-                reason = f"Its outcome could not be written down ({type(error).__name__}): see the worker's log."
+                reason = f"Its outcome could not be stored ({type(error).__name__}): see the worker's log."
                 retry_until_lease_lost(lease, lambda: _end_as_error(run, lease, reason))
                 if not isinstance(error, Exception):
                     raise

@@ -140,7 +140,7 @@ def reports(page: Page, instance: Instance) -> None:
 def resend(page: Page, instance: Instance) -> None:
     report(page, instance)
     page.get_by_role("button", name="Mail again").click()
-    page.get_by_role("button", name="Mail it again").wait_for()
+    page.get_by_role("button", name="Mail report again").wait_for()
     page.wait_for_timeout(500)
 
 

@@ -18,7 +18,7 @@ from events.validation.schema_error import SchemaError
 
 class SchemaForm(VersionedForm):
     description = forms.CharField(max_length=2000, required=False)
-    schema = forms.CharField(strip=False, error_messages={"required": "A schema is a JSON object; {} takes anything."})
+    schema = forms.CharField(strip=False, error_messages={"required": "Enter a JSON object. {} accepts any data."})
     note = forms.CharField(max_length=200, required=False)
 
     def clean_schema(self) -> Any:
@@ -52,8 +52,8 @@ class NextVersionForm(SchemaForm):
 class EventTypeForm(SchemaForm):
     """The form of a new event type, with its category and name, which never change."""
 
-    category = forms.CharField(max_length=100, error_messages={"required": "Write the category that is sent."})
-    name = forms.CharField(max_length=100, error_messages={"required": "Write the name that is sent."})
+    category = forms.CharField(max_length=100, error_messages={"required": "Enter the category that is sent."})
+    name = forms.CharField(max_length=100, error_messages={"required": "Enter the name that is sent."})
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -76,7 +76,7 @@ class EventTypePageAdmin(PageAdmin):
         if request.method == "POST" and form.is_valid():
             made = form.attempt(lambda values: services.create_event_type(**values, actor=request.user))
             if made is not None:
-                messages.success(request, f"{made} is described: what comes from now on is checked.")
+                messages.success(request, f"{made} is created. New events of this type are validated.")
                 return self._done(request, made)
         return self._page(request, form, None)
 
@@ -156,9 +156,9 @@ class EventTypePageAdmin(PageAdmin):
 
     def _report(self, request: HttpRequest, before: EventType, after: EventType) -> None:
         if after.version == before.version:
-            messages.info(request, "The schema is as it was: nothing was published.")
+            messages.info(request, "The schema has not changed: nothing was published.")
         else:
-            messages.success(request, f"Version {after.version} counts from now on, within two seconds everywhere.")
+            messages.success(request, f"Version {after.version} is published and applies within two seconds.")
 
     def _done(self, request: HttpRequest, type: EventType) -> HttpResponse:
         """Redirect to the type's page, keeping the group of rejected events from which it was opened."""

@@ -84,9 +84,9 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
-        raise InvalidText(f"The key “{next(name for name in names if names.count(name) > 1)}” is there twice.")
+        raise InvalidText(f"The key “{next(name for name in names if names.count(name) > 1)}” occurs twice.")
     return found
 
 
 def _no_constant(word: str) -> Any:
-    raise InvalidText(f"{word} is no JSON.")
+    raise InvalidText(f"{word} is not valid JSON.")

@@ -60,7 +60,7 @@
     refresh(topics);
   };
   const poll = () => {
-    status("Connection lost. Asking every few seconds.");
+    status("Connection lost. The page is refreshed every few seconds.");
     refreshAll([]);
   };
   const status = (text) => {
@@ -111,7 +111,7 @@
       reload(message.topics.filter((topic) => fresh.delete(topic)));
     } else if (message.type === "error" && granted.has(message.topic)) {
       current.delete(message.topic);
-      status("You may not watch this any more: what you see here stands still.");
+      status("You may no longer view live changes here: this page is not updated any more.");
     }
   };
   const connect = () => {

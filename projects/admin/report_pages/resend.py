@@ -57,7 +57,7 @@ class ResendReportAdmin(ModelAdmin):
         if settings.REPORT_EMAILS:
             context = {"report": report, "recipients": settings.REPORT_EMAILS, "known": known}
             question = ConfirmDialog(
-                title, back, "Mail it again", template="projects/resend_question.html", context=context
+                title, back, "Mail report again", template="projects/resend_question.html", context=context
             )
         else:
             question = ConfirmDialog(title, back, words="The report has no recipients: REPORT_EMAILS is empty.")

@@ -17,7 +17,7 @@
   const unsent = ({ detail }) => {
     const note = detail.elt.querySelector("[data-unsent]");
     if (!note) return;
-    const why = { 403: "You may not do this.", 404: "Somebody has deleted it." }[detail.xhr && detail.xhr.status];
+    const why = { 403: "You may not do this.", 404: "It was deleted meanwhile." }[detail.xhr && detail.xhr.status];
     note.textContent = `${why || "The server does not answer."} What you wrote is still here.`;
     note.hidden = false;
   };

@@ -20,8 +20,8 @@
       body.append("directory", part("directory").value);
       if (overwrite) body.append("overwrite", "yes");
       const answer = await fetch(drop.dataset.upload, { method: "POST", body, headers: { "X-CSRFToken": token } });
-      const told = await answer.json().catch(() => ({ detail: "Opsroom did not take it. Is the file too large?" }));
-      if (!answer.ok && told.taken && !overwrite && window.confirm(`${told.detail}\n\nReplace it?`)) return ask(file, true);
+      const told = await answer.json().catch(() => ({ detail: "The upload was refused. The file may be too large." }));
+      if (!answer.ok && told.taken && !overwrite && window.confirm(`${told.detail}\n\nOverwrite it?`)) return ask(file, true);
       return { ok: answer.ok, ...told };
     };
     const plant = ({ leaf, directory, path }) => {
