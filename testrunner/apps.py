@@ -23,7 +23,7 @@ class TestrunnerConfig(AppConfig):
         topics.register("environments", "testrunner.view_testenvironment")
         from core.data.retention import Work
         from testrunner.admin import front_page
-        from testrunner.demo.content import create_demo_test_runs
+        from testrunner.demo.fake import create_demo_test_runs
         from testrunner.queue.leases import renewer
         from testrunner.records import retention
         from testrunner.worker.runner import isolation

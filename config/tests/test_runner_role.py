@@ -15,7 +15,7 @@ START = """
 from django.contrib.auth.models import User
 from testrunner.files import discovery; from testrunner import services
 from testrunner.models import TestEnvironment, TestFile
-discovery.look()
+discovery.refresh()
 chosen = TestFile.objects.filter(path__contains='test_success')
 services.start_run(user=User.objects.create_superuser('ada'), environment=TestEnvironment.objects.get(pk=17),
                    files=discovery.snapshots(chosen))

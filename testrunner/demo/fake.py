@@ -11,6 +11,9 @@ from typing import Any
 from django.conf import settings
 from django.db import connection, transaction
 
+from testrunner.models import EnvironmentVariable, TestRun
+
+DEMO_RUNS, DEMO_DAYS = 300, 7
 FILES = [
     "test_basket.py", "test_checkout.py", "test_login.py", "test_payment.py",
     "test_profile.py", "test_refund.py", "test_search.py", "test_shipping.py",
@@ -93,3 +96,14 @@ def create_fake_test_runs(total: int, days: int = 30) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         for step in (_RUNS, _RESULTS, _ADD_RUNS, _ADD_RESULTS, _ADD_FILES, _ADD_LOGS):
             cursor.execute(step, values)
+
+
+@transaction.atomic
+def create_demo_test_runs() -> None:
+    """Create a week of runs and a variable with an address to test, each only if none exist yet."""
+    if not EnvironmentVariable.objects.exists():
+        EnvironmentVariable.objects.create(
+            environment_id=17, name="API_URL", value=f"http://127.0.0.1:{settings.PORT}/ping/"
+        )
+    if not TestRun.objects.exists():
+        create_fake_test_runs(DEMO_RUNS, DEMO_DAYS)

@@ -4,8 +4,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db.models import Count, Q, Sum
 
-from testrunner.demo.content import create_demo_test_runs
-from testrunner.demo.fake import create_fake_test_runs
+from testrunner.demo.fake import create_demo_test_runs, create_fake_test_runs
 from testrunner.factories import RunFactory
 from testrunner.files.snapshot import Snapshot, files_key
 from testrunner.models import EnvironmentVariable, TestEnvironment, TestResult, TestRun
