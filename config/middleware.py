@@ -57,13 +57,13 @@ class AdminRequests:
 
     Methods that browsers never send get 405, because the views treat every method except POST as GET. NUL is removed
     from the query, because Postgres cannot store it in text, and lists, filters and choices pass on what they get.
-    Search texts are cut to LONGEST_SEARCH, because lists compare each word with each of their columns. An empty name of
-    the column that identifies a row is removed: Django would look for a column without a name.
+    Search texts are cut to MAX_SEARCH_LENGTH, because lists compare each word with each of their columns. An empty name
+    of the column that identifies a row is removed: Django would look for a column without a name.
     """
 
     ALLOWED = ("GET", "HEAD", "POST")
     SEARCHES = ("q", "term")  # parameters of lists, and of choices
-    LONGEST_SEARCH = 200  # characters
+    MAX_SEARCH_LENGTH = 200  # characters
     COLUMN = "_to_field"
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -83,12 +83,12 @@ class AdminRequests:
             request.POST = form  # type: ignore[assignment]  # mutable, but otherwise equal
 
     def _query(self, text: str) -> str:
-        if len(text) <= self.LONGEST_SEARCH and self.COLUMN not in text:
+        if len(text) <= self.MAX_SEARCH_LENGTH and self.COLUMN not in text:
             return text
         query = QueryDict(text, mutable=True)
         for name in self.SEARCHES:
             if name in query:
-                query[name] = str(query[name])[: self.LONGEST_SEARCH]
+                query[name] = str(query[name])[: self.MAX_SEARCH_LENGTH]
         if query.get(self.COLUMN) == "":
             del query[self.COLUMN]
         return query.urlencode()

@@ -25,8 +25,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_POST, require_safe
-from django_htmx.http import HttpResponseClientRedirect
 
+from core.admin.dialog import go_to
 from core.http.named_urls import split_url
 
 COOKIE = f"{settings.SESSION_COOKIE_NAME}_user"
@@ -88,9 +88,11 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """Keep a form of this site with an outdated token; refuse forms of other sites."""
     if request.path_info.startswith("/admin/") and _is_from_here(request):
         if request.path_info == reverse("admin:login"):
-            return _go(request, request.get_full_path())  # login again, or on to the page after a login in another tab
+            return go_to(
+                request, request.get_full_path()
+            )  # or on, after a login in another tab
         if request.user.is_authenticated and keep(request, request.user.pk):
-            return _go(request, reverse("admin:unsent_forms"))
+            return go_to(request, reverse("admin:unsent_forms"))
         if not request.user.is_authenticated:
             return _to_login(request)
     return render(request, "403_csrf.html", status=403)
@@ -156,13 +158,7 @@ def _to_login(request: HttpRequest) -> HttpResponse:
         after = reverse("admin:unsent_forms")
     else:
         after = _page_of(request)
-    return _go(request, f"{reverse('admin:login')}?{urlencode({'next': after})}")
-
-
-def _go(request: HttpRequest, address: str) -> HttpResponse:
-    if request.headers.get("HX-Request"):
-        return HttpResponseClientRedirect(address)
-    return HttpResponseRedirect(address)
+    return go_to(request, f"{reverse('admin:login')}?{urlencode({'next': after})}")
 
 
 def _leads_to_login(response: HttpResponse) -> bool:

@@ -71,22 +71,13 @@ def start(home: Home, *, durable: bool, keep: float) -> list[str]:
     """Start or find the missing servers, and become one of their users; return those that were left running."""
     # Imported here: if all services are named, neither these modules nor the wheels behind them are needed.
     from . import stop_when_idle
-    from .postgres import Postgres
-    from .valkey import Valkey
+    from .servers import servers_of
 
-    named: dict[str, str] = {}
-    servers: list[Server] = []
     with home.gate():
-        if not os.environ.get("DATABASE_URL"):
-            postgres = Postgres(home, durable=durable)
-            named["DATABASE_URL"] = postgres.url
-            servers.append(postgres)
-        if not os.environ.get("REDIS_URL"):
-            valkey = Valkey(home, durable=durable)
-            named["REDIS_URL"] = valkey.url
-            servers.append(valkey)
-            if not os.environ.get("CELERY_BROKER_URL"):
-                named["CELERY_BROKER_URL"] = broker_in(valkey.url)
+        servers = [server for server in servers_of(home, durable=durable) if not os.environ.get(server.variable)]
+        named = {server.variable: server.url for server in servers}
+        if "REDIS_URL" in named and not os.environ.get("CELERY_BROKER_URL"):
+            named["CELERY_BROKER_URL"] = broker_in(named["REDIS_URL"])
         users = (home.run / "users.lock").open("a")
         left = [server.name for server in servers if server.find()] if is_unused(users) else []
         for server in servers if left else ():

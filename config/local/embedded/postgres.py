@@ -33,6 +33,7 @@ class Postgres(Server):
     """PostgreSQL with one database, `opsroom`, and one superuser of that name, trusted on its own socket."""
 
     name = "PostgreSQL"
+    variable = "DATABASE_URL"
     # SIGINT: fast shutdown, closes connections and writes a checkpoint. SIGQUIT if that hangs: recover at next start.
     stop_signals = (signal.SIGINT, signal.SIGQUIT)
 

@@ -24,12 +24,17 @@ class Server:
     """
 
     name: str
+    variable: str  # environment variable with its URL
     stop_signals: tuple[signal.Signals, ...]
 
     def __init__(self, *, folder: Path, log: Path) -> None:
         self.folder = folder
         self.log = log
         self.process: psutil.Process | None = None
+
+    @property
+    def url(self) -> str:
+        raise NotImplementedError
 
     def launch(self) -> psutil.Process:
         raise NotImplementedError

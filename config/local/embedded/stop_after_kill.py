@@ -15,8 +15,7 @@ import time
 from pathlib import Path
 
 from config.local.embedded.home import Home, is_unused
-from config.local.embedded.postgres import Postgres
-from config.local.embedded.valkey import Valkey
+from config.local.embedded.servers import servers_of
 
 GRACE = 12.0  # seconds
 
@@ -50,7 +49,7 @@ def main() -> None:
     home = Home.from_environment()
     with home.gate(), (home.run / "users.lock").open("a") as users:
         if is_unused(users):
-            for server in (Postgres(home, durable=True), Valkey(home, durable=True)):
+            for server in servers_of(home, durable=True):
                 server.stop()
             home.remove_sockets()
 

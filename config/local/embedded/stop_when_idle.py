@@ -21,9 +21,8 @@ from pathlib import Path
 import psutil
 
 from config.local.embedded.home import Home, is_unused
-from config.local.embedded.postgres import Postgres
 from config.local.embedded.processes import Server
-from config.local.embedded.valkey import Valkey
+from config.local.embedded.servers import servers_of
 
 POLL = 10.0  # seconds
 
@@ -75,7 +74,7 @@ def main(seconds: float, running: dict[str, int]) -> None:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     with contextlib.suppress(FileNotFoundError):  # the folder may be deleted already
         _lock_file(home).write_text(f"{os.getpid()}\n")  # from here on it listens to signals
-    servers: list[Server] = [Postgres(home, durable=False), Valkey(home, durable=False)]
+    servers = servers_of(home, durable=False)
     for server in servers:
         with contextlib.suppress(psutil.NoSuchProcess, KeyError):
             server.process = psutil.Process(running[server.name])

@@ -19,6 +19,7 @@ class Valkey(Server):
     """Valkey. Database 0 is Celery's queue, 1 the cache; live hints use Pub/Sub, which ignores databases."""
 
     name = "Valkey"
+    variable = "REDIS_URL"
     stop_signals = (signal.SIGTERM, signal.SIGKILL)
 
     def __init__(self, home: Home, *, durable: bool) -> None:
