@@ -20,7 +20,7 @@ class Processes(Collector):
     """Age of each process's heartbeat, read from Redis at each scrape. Without Redis no samples are returned."""
 
     def describe(self) -> list[GaugeMetricFamily]:
-        words = "Seconds since a process last left its sign of life"
+        words = "Seconds since a process's last heartbeat"
         return [GaugeMetricFamily("opsroom_process_silence_seconds", words, labels=["kind", "process"])]
 
     def collect(self) -> list[GaugeMetricFamily]:

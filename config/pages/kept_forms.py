@@ -88,9 +88,7 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """Keep a form of this site with an outdated token; refuse forms of other sites."""
     if request.path_info.startswith("/admin/") and _is_from_here(request):
         if request.path_info == reverse("admin:login"):
-            return go_to(
-                request, request.get_full_path()
-            )  # or on, after a login in another tab
+            return go_to(request, request.get_full_path())  # or on, after a login in another tab
         if request.user.is_authenticated and keep(request, request.user.pk):
             return go_to(request, reverse("admin:unsent_forms"))
         if not request.user.is_authenticated:
