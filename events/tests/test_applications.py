@@ -25,7 +25,7 @@ def test_a_new_application_has_a_key_that_is_kept_as_a_hash_only(planner):
 def test_a_name_is_taken_once():
     services.create_application(name="Website")
 
-    with pytest.raises(services.ChangeRefused, match="Website already"):
+    with pytest.raises(services.ChangeRefused, match="Website exists already"):
         services.create_application(name="Website")
 
     assert Application.objects.count() == 1
@@ -70,7 +70,7 @@ def test_an_application_is_paused_until_it_is_resumed():
 def test_an_application_with_events_is_not_deleted():
     event, idle = EventFactory(), ApplicationFactory()
 
-    with pytest.raises(services.ChangeRefused, match="pause it"):
+    with pytest.raises(services.ChangeRefused, match="Pause it instead"):
         services.delete_application(application=event.application)
     services.delete_application(application=idle)
 

@@ -147,7 +147,7 @@ def test_an_application_with_events_stays(superuser):
 
     answer = api.delete(f"/applications/{event.application_id}/")
 
-    assert answer.status_code == 409 and "pause it" in answer.json()["detail"]
+    assert answer.status_code == 409 and "Pause it instead" in answer.json()["detail"]
     assert Application.objects.exists()
 
 

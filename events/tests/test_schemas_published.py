@@ -40,7 +40,7 @@ def test_the_same_schema_again_is_no_version_but_true_is_not_one():
 def test_a_type_is_described_once():
     services.create_event_type(category="shop", name="order")
 
-    with pytest.raises(services.ChangeRefused, match="shop / order already"):
+    with pytest.raises(services.ChangeRefused, match="shop / order exists already"):
         services.create_event_type(category="shop", name="order")
 
 
