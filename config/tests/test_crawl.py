@@ -12,7 +12,6 @@ from django.test import Client
 from django.urls import URLResolver, get_resolver, reverse
 from rest_framework.test import APIClient
 
-from config.management.commands import create_demo
 from config.tests.crawler import HEADERS, IN_HEADERS, Visitor
 from config.tests.matrix import create_everything
 from config.tests.rest_routes import ROUTES
@@ -37,8 +36,8 @@ def visitor(role: str, inside: str = "") -> Visitor:
 @pytest.fixture
 def demo(db, settings, monkeypatch) -> None:
     settings.LOCAL = True
-    monkeypatch.setattr(create_demo, "CHATS", 5)
-    monkeypatch.setattr(create_demo, "EVENTS", 50)
+    monkeypatch.setattr("chats.demo.fake.DEMO_CHATS", 5)
+    monkeypatch.setattr("events.demo.fake.DEMO_EVENTS", 50)
     User.objects.create_superuser("admin", password="correct horse")
     call_command("create_demo", verbosity=0)
 

@@ -15,7 +15,6 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from chats.models import Chat, Message
-from config.management.commands import create_demo
 from core.admin.deletion import what_goes_with
 from events.factories import ApplicationFactory, EventTypeFactory, RejectedEventFactory
 from events.models import Application, Event, EventType, RejectedEvent, SchemaVersion
@@ -50,8 +49,8 @@ CASES = [(model, who) for model, roles in ROLES.values() for who in roles or ["s
 def demo(settings, monkeypatch, superuser) -> None:
     """Create the demo data, with fewer rows, and the rows that workers add."""
     settings.LOCAL = True
-    monkeypatch.setattr(create_demo, "CHATS", 3)
-    monkeypatch.setattr(create_demo, "EVENTS", 20)
+    monkeypatch.setattr("chats.demo.fake.DEMO_CHATS", 3)
+    monkeypatch.setattr("events.demo.fake.DEMO_EVENTS", 20)
     User.objects.create_superuser("admin", password="correct horse")
     call_command("create_demo", verbosity=0)
     arm()
