@@ -21,7 +21,7 @@ SCRIPT = """
 import sys
 from config.processes import watchdog
 watchdog.PROGRESS_TIMEOUT, watchdog.START_TIMEOUT, watchdog.CHECK_INTERVAL = float(sys.argv[1]), float(sys.argv[2]), 0.1
-watchdog.STOPPED_TIMEOUT = 1.0
+watchdog.STOPPED_TIMEOUT = 3.0  # longer than the watchdog counts after a suspension
 sys.exit(watchdog.main(["thing", *sys.argv[3:]]))
 """
 BEATS = """
@@ -87,7 +87,7 @@ def test_a_process_that_beats_is_left_alone(watched):
 
 @linux
 def test_a_stopped_process_is_killed_with_everything_below_it_and_named(watched):
-    thing = watched(WITH_CHILD).until_up()
+    thing = watched(WITH_CHILD, silence=60.0).until_up()
     family = [thing.child, *thing.child.children()]
 
     thing.child.suspend()
