@@ -27,7 +27,7 @@ Page = list[tuple[Any, ...]]  # rows
 COLUMNS = [
     "id", "application_id", "event_id", "session_id", "category", "name", "timestamp", "received_at", "data"
 ]  # fmt: skip
-PAGE = 2_000  # maximum rows in memory; fewer if they slices MAX_PAGE_BYTES of events/query/pages.py
+PAGE = 2_000  # maximum rows in memory; fewer if they reach MAX_PAGE_BYTES of events/query/pages.py
 _NAMES = ["application" if name == "application_id" else name for name in COLUMNS]
 AT_ONCE = 2  # concurrent exports in one web process
 MAX_DURATION = 1_800.0  # seconds; then the response is cut off, which the client detects
@@ -43,7 +43,7 @@ class Export:
     _has_place = False
 
     def __init__(self, events: QuerySet[Event], format: str, slices: TimeSlices | None = None) -> None:
-        """`form` is "csv" or "ndjson"; `slices` describes the filters of `events`. Raises Busy if no place is free."""
+        """`format` is "csv" or "ndjson"; `slices` describes the filters of `events`. Raises Busy if no place is free."""
         if not _places.acquire(blocking=False):
             raise Busy("Other exports are in progress. Please try again in a moment.", seconds=10)
         self._has_place = True
