@@ -48,9 +48,11 @@ def ask(
     if request.headers.get("HX-Request"):
         return render(request, "core/dialog.html", context)
     app = question.template.partition("/")[0]
-    context["style_sheet"] = f"{app}/{app}.css" if app else ""
     if model_admin:
         context |= {"opts": model_admin.opts, "original": original}
+        if question.form:
+            app = model_admin.opts.app_label  # its style sheet has the styles of the form's fields
+    context["style_sheet"] = f"{app}/{app}.css" if app else ""
     return render(request, "core/dialog_page.html", {**admin.site.each_context(request), **context})
 
 
