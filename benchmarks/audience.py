@@ -19,7 +19,7 @@ def fill() -> None:
 
 def clear() -> None:
     # CASCADE, because tables of other apps refer to these, such as notifications.
-    sql("TRUNCATE chats_chat, chats_broadcast, chats_banner CASCADE")
+    sql("TRUNCATE chats_message, chats_chat, chats_broadcast, chats_banner CASCADE")
 
 
 def remove_messages() -> None:

@@ -43,7 +43,7 @@ class Export:
     _has_place = False
 
     def __init__(self, events: QuerySet[Event], format: str, slices: TimeSlices | None = None) -> None:
-        """`format` is "csv" or "ndjson"; `slices` describes the filters of `events`. Raises Busy if no place is free."""
+        """`format` is "csv" or "ndjson"; `slices` are the filters of `events`. Raises Busy if no place is free."""
         if not _places.acquire(blocking=False):
             raise Busy("Other exports are in progress. Please try again in a moment.", seconds=10)
         self._has_place = True
