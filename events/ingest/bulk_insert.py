@@ -147,7 +147,7 @@ class InsertBatch:
                 "name": item.name,
                 "data": orjson.Fragment(item.data),
                 "timestamp": item.timestamp,
-                "received_at": item.received_at,
+                **({"received_at": item.received_at} if item.received_at else {}),
             }
             for place, item in (self.rows if with_events else [])
         ]
