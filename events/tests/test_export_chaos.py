@@ -41,7 +41,8 @@ def test_an_export_that_fails_half_way_is_a_broken_stream(instance: Instance, fo
     with export() as answer:
         assert answer.status_code == 200
         parts = answer.iter_content(1024)
-        next(parts)
+        for _ in range(2_000):  # beyond the first page: the others are read on a connection of their own
+            next(parts)
         instance.sql(END_SESSIONS)
         with pytest.raises(requests.exceptions.ChunkedEncodingError):
             list(parts)
