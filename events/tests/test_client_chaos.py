@@ -33,7 +33,7 @@ def client(instance: Instance) -> Iterator[Client]:
 
 
 def test_a_web_process_that_is_killed_loses_and_doubles_nothing(instance: Instance, client: Client, monkeypatch):
-    monkeypatch.setattr("opsroom_events.client.LONGEST_PAUSE", 0.5)
+    monkeypatch.setattr("opsroom_events.client.MAX_PAUSE", 0.5)
     ids, over = [], threading.Event()
 
     def track() -> None:

@@ -2,7 +2,7 @@
 (() => {
   "use strict";
 
-  const HEIGHT = 20, SPARE = 20, TALLEST = 8_000_000, MOST_FOUND = 10_000; // px, lines, px a browser can scroll, lines
+  const HEIGHT = 20, SPARE = 20, TALLEST = 8_000_000, MAX_FOUND = 10_000; // px, lines, px a browser can scroll, lines
 
   const start = (root) => {
     const part = (name) => root.querySelector(`[data-log-${name}]`);
@@ -98,7 +98,7 @@
     const step = (by) => {
       if (!found.length) return;
       at = (at + by + found.length) % found.length;
-      say(`${(at + 1).toLocaleString("en-GB")} of ${found.length.toLocaleString("en-GB")}${found.length >= MOST_FOUND ? " or more" : ""}`);
+      say(`${(at + 1).toLocaleString("en-GB")} of ${found.length.toLocaleString("en-GB")}${found.length >= MAX_FOUND ? " or more" : ""}`);
       goTo(found[at]);
     };
     const search = async () => {
@@ -114,7 +114,7 @@
         found.push(...more);
         if (at < 0) say(share < 1 ? `Searching, ${Math.floor(share * 100)} %` : "Not found");
         if (at < 0 && found.length) step(1);
-        return found.length < MOST_FOUND;
+        return found.length < MAX_FOUND;
       });
       if (mine === searching && at >= 0) step(0);
     };
