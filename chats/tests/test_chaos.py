@@ -20,7 +20,7 @@ AUDIENCE = 200_000
 KILLS = 50
 COMPOSE = "from chats import services; services.compose(actor=None, text='To everybody')"
 WAKE_TEN_TIMES = """
-from chats import services
+from chats.broadcasts import state_changes
 from chats.models import Broadcast
 from core.wake import wake
 for _ in range(10):
