@@ -93,7 +93,15 @@ def execute(
         pipes = {name: stack.enter_context(Pipe(owner)) for name in ("log", "report", "junit")}
         descriptors = [pipes["report"].write_end, pipes["junit"].write_end]
         how = invocation(spec, directory, descriptors, own_temporary(mode))
-        what = plan(how, mode, user=user, directory=directory, limits=limits, hidden=spec.hidden)
+        what = plan(
+            how,
+            mode,
+            user=user,
+            directory=directory,
+            limits=limits,
+            hidden=spec.hidden,
+            lease_seconds=spec.lease_seconds,
+        )
         disk_usage = None if mode.namespaces else DiskUsage(directory, mode, user)
         supervisor = SupervisorClient(what, output=pipes["log"].write_end, descriptors=descriptors)
         readers = {

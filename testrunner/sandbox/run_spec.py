@@ -33,6 +33,8 @@ class RunSpec:
     selection: Sequence[str] = ()  # the ids of the tests to run, as in `TestOutcome.nodeid`; empty: all of the files
     secrets: Sequence[str] = ()  # values that are redacted in everything that the run reports (redaction.py)
     limits: RunLimits = field(default_factory=RunLimits)
+    # Seconds after which the run ends unless its lease is renewed (SupervisorClient.extend_lease). None: no lease.
+    lease_seconds: float | None = None
     mode: Mode | None = None  # the isolation mode; by default the strongest that this machine allows
     min_mode: Mode = PLAIN  # the weakest mode that is accepted; otherwise the run ends as an error without a start
     # Directories and files that the tests must not see, such as the project and its data. Needs namespaces.

@@ -106,7 +106,14 @@ def kill_everything_of(user: int) -> None:
 
 
 def plan(
-    invocation: Invocation, mode: Mode, *, user: int, directory: Path, limits: RunLimits, hidden: Sequence[Path] = ()
+    invocation: Invocation,
+    mode: Mode,
+    *,
+    user: int,
+    directory: Path,
+    limits: RunLimits,
+    hidden: Sequence[Path] = (),
+    lease_seconds: float | None = None,
 ) -> dict[str, Any]:
     """Return the plan that `supervisor_process.py` reads."""
     return {
@@ -116,6 +123,7 @@ def plan(
         "user": user,
         "directory": str(directory),
         "limits": asdict(limits),
+        "lease": lease_seconds,
         "files": [(path, base64.b64encode(content).decode()) for path, content in invocation.files],
         **kept_and_hidden(directory, invocation.kept, hidden, mode),
     }

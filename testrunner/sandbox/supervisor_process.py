@@ -73,12 +73,19 @@ KILL_DELAY = 3.0  # seconds from the end of the lease until the kernel kills a s
 class Control:
     """The control socket: messages to the executor, its orders, and the lease that it renews."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, lease: float | None) -> None:
         self.socket = socket.socket(fileno=descriptor)
         self.socket.set_inheritable(False)
         self.kill_timer = KillTimer()
         self.lease_until = float("inf")  # boottime
         self._partial = b""
+        if lease is not None:
+            self.extend_lease(lease)
+
+    def extend_lease(self, seconds: float) -> None:
+        """Let the run continue for this many seconds from now."""
+        self.lease_until = boottime() + seconds
+        self.kill_timer.set(max(0.0, seconds) + KILL_DELAY)
 
     def send(self, **words: Any) -> None:
         with contextlib.suppress(OSError):  # the executor has gone, so the message is not needed
@@ -96,14 +103,13 @@ class Control:
         *lines, self._partial = (self._partial + content).split(b"\n")
         orders = [json.loads(line) for line in lines]
         for seconds in (order["lease"] for order in orders if "lease" in order):
-            self.lease_until = boottime() + seconds
-            self.kill_timer.set(max(0.0, seconds) + KILL_DELAY)
+            self.extend_lease(seconds)
         return [order["signal"] for order in orders if "signal" in order] if content else None
 
 
 def main() -> NoReturn:
     plan: Plan = json.load(sys.stdin.buffer)
-    control = Control(plan["control"])
+    control = Control(plan["control"], plan["lease"])
     wake_up = signal_descriptor(signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # the socket alone is not enough: a forked child of the worker could hold it open

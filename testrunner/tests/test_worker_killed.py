@@ -21,11 +21,11 @@ def worker(tmp_path):
     """Start a worker in a process of its own."""
     started = []
 
-    def start(mode: str, *files: Path, lease: str = "") -> subprocess.Popen:
+    def start(mode: str, *files: Path, lease: str = "", renews: str = "") -> subprocess.Popen:
         process = subprocess.Popen(
             [sys.executable, "-m", "testrunner.tests.worker", str(tmp_path), mode, "60", *map(str, files)],
             cwd=PROJECT,
-            env={**os.environ, "WORKER_SECRET": "hunter2", "WORKER_LEASE": lease},
+            env={**os.environ, "WORKER_SECRET": "hunter2", "WORKER_LEASE": lease, "WORKER_RENEWS": renews},
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -79,6 +79,21 @@ def test_nobody_outlives_a_supervisor_killed_with_9(worker, tmp_path):
     assert eventually(lambda: list(tmp_path.iterdir()) == [])
 
 
+@pytest.mark.thorough
+def test_a_run_whose_lease_is_renewed_outlives_its_first_lease(worker):
+    process = worker("best", SAMPLES / "test_slow.py", lease="1.5", renews="1")
+
+    until(process, '"outcome": "success"')
+
+
+@pytest.mark.thorough
+def test_a_run_whose_lease_is_never_renewed_ends_with_it(worker):
+    process = worker("best", SAMPLES / "test_slow.py", lease="1.5")
+
+    until(process, '"outcome": "error"')
+
+
+@pytest.mark.thorough
 @pytest.mark.parametrize("stopped", [["worker"], ["supervisor"], ["worker", "supervisor"]], ids=" and ".join)
 def test_a_run_ends_with_its_lease_if_its_processes_are_stopped(worker, tmp_path, stopped):
     process = worker("best", SAMPLES / "test_slow.py", lease="3")
@@ -94,6 +109,7 @@ def test_a_run_ends_with_its_lease_if_its_processes_are_stopped(worker, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.thorough
 def test_a_run_ends_though_its_worker_is_killed_and_its_supervisor_stopped(worker, tmp_path):
     process = worker("best", SAMPLES / "test_slow.py", lease="3")
     supervisor = json.loads(process.stdout.readline())["started"]

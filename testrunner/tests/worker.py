@@ -3,7 +3,7 @@
 python -m testrunner.tests.worker ROOT MODE SECONDS FILE…
 
 MODE is "best", or an index of testrunner.sandbox.isolation.MODES; SECONDS is the time limit.
-With WORKER_LEASE, the run has a lease of that many seconds, which is never renewed.
+With WORKER_LEASE, the run has a lease of that many seconds, which is renewed only with WORKER_RENEWS.
 """
 
 import json
@@ -32,10 +32,18 @@ def say(**words: object) -> None:
     print(json.dumps(words), flush=True)
 
 
+supervisors: list[SupervisorClient] = []
+
+
 def started(supervisor: SupervisorClient) -> None:
-    if seconds := os.environ.get("WORKER_LEASE"):
-        supervisor.extend_lease(float(seconds))
+    supervisors.append(supervisor)
     say(started=supervisor.process.pid)
+
+
+def renew() -> None:
+    """Called by the executor several times a second."""
+    if os.environ.get("WORKER_RENEWS"):
+        supervisors[0].extend_lease(float(os.environ["WORKER_LEASE"]))
 
 
 def main(root: Path, mode: str, seconds: str, *files: str) -> None:
@@ -47,13 +55,14 @@ def main(root: Path, mode: str, seconds: str, *files: str) -> None:
         root=root,
         run_name=f"run-{root.name}",
         limits=replace(LIMITS, wall_seconds=int(seconds), total_memory_bytes=most),
+        lease_seconds=float(os.environ.get("WORKER_LEASE") or 0) or None,
         mode=probe(root) if mode == "best" else MODES[int(mode)],
     )
     finished = execute(
         spec,
         on_log=lambda chunk: say(log=chunk.decode()),
         on_result=lambda result: say(result=result.outcome),
-        should_stop=lambda: None,
+        should_stop=renew,
         on_started=started,
     )
     left, alive = [str(path) for path in root.iterdir()], processes_of(f"run-{root.name}")

@@ -111,6 +111,7 @@ def _spec(run: TestRun, lease: Lease) -> RunSpec:
         selection=run.selection,
         secrets=[variable.value for variable in variables if variable.secret],
         limits=RunLimits(wall_seconds=run.wall_seconds),
+        lease_seconds=lease.seconds_left,
         min_mode=mode_named(settings.TESTRUN_MIN_ISOLATION),
         hidden=[base, base / ".env", base / ".git", *map(Path, _own_directories())],
         project=base,

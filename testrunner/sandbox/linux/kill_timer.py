@@ -20,7 +20,7 @@ class KillTimer:
         if LINUX and hasattr(libc, "timer_create"):
             self._timer = ctypes.c_void_p()
             event = ctypes.create_string_buffer(struct.pack("@Pii", 0, signal.SIGKILL, SIGEV_SIGNAL), 64)
-            call(libc.timer_create(time.CLOCK_MONOTONIC, event, ctypes.byref(self._timer)), "timer_create")
+            call(libc.timer_create(time.CLOCK_BOOTTIME, event, ctypes.byref(self._timer)), "timer_create")
 
     def set(self, seconds: float) -> None:
         """Kill this process after these seconds, unless the timer is set again before. Zero: never."""
